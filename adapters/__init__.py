@@ -1,0 +1,1 @@
+"""Adapters that ride in the wheel; each is found through the ``dragoman.adapters`` entry-point group."""
