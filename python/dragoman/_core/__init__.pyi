@@ -1,0 +1,304 @@
+"""The native core: layouts, decoders, batches, books, rate limits. It knows no broker by name.
+
+Times are int ns (UTC for wall clocks), prices and quantities float64, ids int. Objects here belong to the thread
+that runs the I/O loop; `Tick` and `BookSnapshot` are values and may go anywhere.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, final
+
+import numpy as np
+import numpy.typing as npt
+
+FIELDS: Final[tuple[str, ...]]
+"""Names of the float64 slots of a record, in storage order; bit i of a mask is ``FIELDS[i]``."""
+ABSENT_INT: Final[int]
+"""What an absent integer holds in arrays: the minimum of int64."""
+KINDS: Final[tuple[str, ...]]
+MODES: Final[tuple[str, ...]]
+
+# --- instruments ----------------------------------------------------------------------------------------------------
+
+def intern_instrument(instrument_id: str) -> int:
+    """Return the dense handle of a canonical id, making one the first time.
+
+    Handles start at 0, only grow and are never reused in a process.
+    """
+
+def instrument_name(handle: int) -> str:
+    """Return the canonical id behind a handle.
+
+    Raises
+    ------
+    IndexError
+        If no instrument has this handle.
+    """
+
+def instrument_count() -> int: ...
+
+# --- layouts --------------------------------------------------------------------------------------------------------
+
+@final
+class Layout:
+    """A compiled, immutable description of a stream's wire messages; shared by all decoders made from it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def packets(self) -> tuple[str, ...]:
+        """Names of the packet layouts; ``Tick.layout`` and the array field ``layout`` index this."""
+    @property
+    def counts_messages(self) -> bool:
+        """Whether the stream numbers its messages for acknowledgement (`Decoder.count`)."""
+
+def compile_packed(spec: Mapping[str, Any]) -> Layout:
+    """Compile what `dragoman.plugin.PackedStream.spec` returns.
+
+    Everything is checked here, so that decoding needs no check of the layout: offsets inside sizes, known slots and
+    wire types, no slot set twice, scales positive powers-of-ten divisors or integers, selectors distinct.
+
+    Raises
+    ------
+    ValueError
+        Names the layout, the field, what was found and what was expected.
+    """
+
+# --- decode ---------------------------------------------------------------------------------------------------------
+
+@final
+class Decoder:
+    """The mutable half of a layout: one per connection, never shared, dropped with the connection."""
+
+    def __init__(self, layout: Layout, *, max_blocks: int = 8) -> None: ...
+    def bind(self, key: int, instrument: int) -> None:
+        """Say which instrument handle a wire key means. Unbound keys decode with instrument -1 and are counted."""
+    def bind_text(self, text: bytes, instrument: int) -> None:
+        """The same for streams whose `define` records carry a text name."""
+    def unbind(self, key: int) -> None: ...
+    def decode(self, frame: bytes | bytearray | memoryview, ts_recv: int = 0, /) -> Batch:
+        """Decode one frame. Never raises for any bytes: what cannot be read is counted in `counters`.
+
+        The returned batch is the decoder's own and is filled again by the next call, unless the caller still holds
+        it or a view of it: then the next call takes another block, and the held one stays as it was.
+        """
+    @property
+    def count(self) -> int:
+        """Number of the last message, where the layout counts messages; otherwise the frames seen."""
+    @property
+    def counters(self) -> dict[str, int]:
+        """frames, packets, records, unknown_packets, truncated, malformed, unbound, undefined_topics, rejected_values,
+        control, blocks_held."""
+
+@final
+class Batch:
+    """The records of one frame and their levels. Iterating makes `Tick` values; `cursor` makes none."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Tick: ...
+    def __iter__(self) -> Iterator[Tick]: ...
+    def cursor(self) -> Cursor:
+        """One row object that moves over the records; it and its values raise after `Cursor.close`."""
+    def levels(self, index: int) -> tuple[tuple[tuple[float, float, int], ...], tuple[tuple[float, float, int], ...]]:
+        """Return (bids, asks) of record `index`, each level (price, quantity, orders), best first."""
+    @property
+    def records(self) -> npt.NDArray[np.void]:
+        """(n,) structured array over the records, without a copy, read-only. Holds the block while alive."""
+    @property
+    def level_ops(self) -> npt.NDArray[np.void]:
+        """(m,) structured array over the level operations, without a copy, read-only."""
+    @property
+    def control(self) -> tuple[tuple[int, int], ...]:
+        """(start, end) byte ranges of messages declared control or matched by no layout of the stream's data."""
+    @property
+    def errors(self) -> int:
+        """Packets of this frame that could not be read: truncated, malformed or of unknown type."""
+    @property
+    def ts_recv(self) -> int: ...
+
+@final
+class Cursor:
+    """A moving row: attributes as `Tick`, valid until `close`. Iterate it: each step yields the cursor itself."""
+
+    def __iter__(self) -> Cursor: ...
+    def __next__(self) -> Cursor: ...
+    def __getattr__(self, name: str) -> Any: ...
+    def close(self) -> None: ...
+    def tick(self) -> Tick:
+        """Copy the row into a value that may be kept."""
+
+@final
+class Tick:
+    """One record, copied: immutable, hashable by content, picklable, no garbage-collector cost.
+
+    Absent floats read as ``None`` from attributes (NaN in arrays), absent times as ``None``.
+    """
+
+    instrument: int
+    instrument_id: str | None
+    key: int
+    kind: str
+    mode: str
+    ts_recv: int
+    ts_event: int | None
+    last_trade_time: int | None
+    sequence: int | None
+    prev_sequence: int | None
+    present: int
+    changed: int
+    flags: int
+    layout: int
+    last_price: float | None
+    last_quantity: float | None
+    average_price: float | None
+    volume: float | None
+    total_buy_quantity: float | None
+    total_sell_quantity: float | None
+    open: float | None
+    high: float | None
+    low: float | None
+    previous_close: float | None
+    oi: float | None
+    oi_high: float | None
+    oi_low: float | None
+    bid_price: float | None
+    bid_quantity: float | None
+    ask_price: float | None
+    ask_quantity: float | None
+    price_band_low: float | None
+    price_band_high: float | None
+    session_close: float | None
+    volume_24h: float | None
+    mark_price: float | None
+    index_price: float | None
+    turnover: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the present fields only, in storage order."""
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+RECORD_DTYPE: Final[list[tuple[str, str]]]
+LEVEL_DTYPE: Final[list[tuple[str, str]]]
+
+# --- books ----------------------------------------------------------------------------------------------------------
+
+@final
+class Book:
+    """Live depth of one instrument, consistent between batches; made by `Books`."""
+
+    @property
+    def instrument(self) -> int: ...
+    @property
+    def instrument_id(self) -> str: ...
+    @property
+    def bid_price(self) -> float | None: ...
+    @property
+    def bid_quantity(self) -> float | None: ...
+    @property
+    def ask_price(self) -> float | None: ...
+    @property
+    def ask_quantity(self) -> float | None: ...
+    @property
+    def mid(self) -> float | None: ...
+    @property
+    def microprice(self) -> float | None: ...
+    @property
+    def spread(self) -> float | None: ...
+    @property
+    def stale(self) -> bool: ...
+    @property
+    def crossed(self) -> bool: ...
+    @property
+    def gapped(self) -> bool:
+        """A sequence gap was found and no snapshot has come since; implies `stale`."""
+    @property
+    def sequence(self) -> int | None: ...
+    @property
+    def ts_event(self) -> int | None: ...
+    @property
+    def ts_recv(self) -> int: ...
+    @property
+    def updates(self) -> int: ...
+    def depth(self, side: str) -> int:
+        """Number of levels on ``"bid"`` or ``"ask"``."""
+    def level(self, side: str, index: int) -> tuple[float, float, int] | None: ...
+    def vwap(self, side: str, quantity: float) -> float | None:
+        """Average price to take `quantity` from that side; None where the book does not hold as much."""
+    def imbalance(self, levels: int = 1) -> float | None:
+        """(bid - ask) / (bid + ask) quantity of the first `levels`, in [-1, 1]."""
+    def snapshot(self, levels: int = 0) -> BookSnapshot:
+        """Copy the first `levels` of each side (0: all) into a value."""
+
+@final
+class BookSnapshot:
+    instrument: int
+    bids: tuple[tuple[float, float, int], ...]
+    asks: tuple[tuple[float, float, int], ...]
+    sequence: int | None
+    ts_event: int | None
+    ts_recv: int
+    stale: bool
+    crossed: bool
+
+@final
+class Books:
+    """All books of one connection. `apply` takes a whole batch in one call.
+
+    Parameters
+    ----------
+    max_levels : int
+        Levels kept a side; further ones are cut off the worst end (0: unlimited).
+    rule : {"none", "plain", "ranged", "linked"}
+        How the venue numbers messages: plain (n, n+1), ranged (first..last starts right after the previous last),
+        linked (each names its predecessor). A break marks the book gapped and stale until a snapshot comes.
+    """
+
+    def __init__(self, *, max_levels: int = 0, rule: str = "none") -> None: ...
+    def apply(self, batch: Batch, /) -> int:
+        """Apply every depth record of `batch`; return how many books changed."""
+    def book(self, instrument: int) -> Book: ...
+    def mark_stale(self, instrument: int = -1) -> None:
+        """Mark one book, or all of them (-1), stale: the stream is gone or broken. A snapshot ends it."""
+    @property
+    def gaps(self) -> int: ...
+    @property
+    def gapped(self) -> tuple[int, ...]:
+        """Instruments whose book waits for a snapshot."""
+    def __len__(self) -> int: ...
+
+# --- rate limits ----------------------------------------------------------------------------------------------------
+
+@final
+class RateLimiter:
+    """Several meters of one scope, taken together or not at all.
+
+    Parameters
+    ----------
+    meters : sequence of (name, count, period_ns, window, reserve)
+        `window` is ``"bucket"``, ``"rolling"`` or ``"calendar"``; `reserve` of `count` is kept for lane 1.
+        Calendar windows start at multiples of `period_ns` on the wall clock plus `calendar_offset_ns`.
+    """
+
+    def __init__(self, meters: Sequence[tuple[str, int, int, str, int]], *, calendar_offset_ns: int = 0) -> None: ...
+    def plan(self, costs: Sequence[tuple[str, int]]) -> int:
+        """Register a combination of (meter, cost) and return its id for `try_acquire`.
+
+        Raises
+        ------
+        ValueError
+            For an unknown meter, or a cost the meter could never grant.
+        """
+    def try_acquire(self, mono_ns: int, wall_ns: int, plan: int, lane: int = 0, /) -> int:
+        """Take all meters of `plan`, or none.
+
+        Returns
+        -------
+        int
+            0 when taken, otherwise ns to wait before it can succeed.
+        """
+    def penalise(self, meter: str, until_mono_ns: int) -> None:
+        """Refuse this meter until then, after a 429 or Retry-After."""
+    def refund(self, plan: int, lane: int = 0, /) -> None:
+        """Give back what was taken for a request that was never sent."""
+    def state(self, mono_ns: int, wall_ns: int) -> dict[str, dict[str, int]]:
+        """Per meter: count, used, left, reserve_left, reset_ns."""

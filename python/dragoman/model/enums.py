@@ -1,0 +1,198 @@
+"""Choices of the unified model. Spelling follows FIX where FIX has a word; meanings are in docs/semantics.md."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP_MARKET = "STOP_MARKET"
+    STOP_LIMIT = "STOP_LIMIT"
+    MARKET_IF_TOUCHED = "MARKET_IF_TOUCHED"
+    LIMIT_IF_TOUCHED = "LIMIT_IF_TOUCHED"
+    TRAILING_STOP_MARKET = "TRAILING_STOP_MARKET"
+    TRAILING_STOP_LIMIT = "TRAILING_STOP_LIMIT"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def has_price(self) -> bool:
+        return self in _PRICED
+
+    @property
+    def has_trigger(self) -> bool:
+        return self in _TRIGGERED
+
+
+_PRICED = frozenset((OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED, OrderType.TRAILING_STOP_LIMIT))
+_TRIGGERED = frozenset(
+    (OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
+)
+
+
+class TimeInForce(StrEnum):
+    DAY = "DAY"
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+    AT_THE_OPEN = "AT_THE_OPEN"
+    AT_THE_CLOSE = "AT_THE_CLOSE"
+    UNKNOWN = "UNKNOWN"
+
+
+class Product(StrEnum):
+    DELIVERY = "DELIVERY"
+    INTRADAY = "INTRADAY"
+    CARRY = "CARRY"
+    MTF = "MTF"
+    MARGIN = "MARGIN"
+    COVER = "COVER"
+    BRACKET = "BRACKET"
+    CASH = "CASH"
+    UNKNOWN = "UNKNOWN"
+
+
+class Variety(StrEnum):
+    REGULAR = "REGULAR"
+    AMO = "AMO"
+    ICEBERG = "ICEBERG"
+    AUCTION = "AUCTION"
+    COVER = "COVER"
+    BRACKET = "BRACKET"
+    UNKNOWN = "UNKNOWN"
+
+
+class OrderStatus(StrEnum):
+    CREATED = "CREATED"
+    DENIED = "DENIED"
+    SUBMITTED = "SUBMITTED"
+    UNKNOWN = "UNKNOWN"
+    ACCEPTED = "ACCEPTED"
+    OPEN = "OPEN"
+    TRIGGER_PENDING = "TRIGGER_PENDING"
+    TRIGGERED = "TRIGGERED"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+    @property
+    def terminal(self) -> bool:
+        return self in _TERMINAL
+
+    @property
+    def working(self) -> bool:
+        """Whether the order may still trade."""
+        return self not in _TERMINAL and self is not OrderStatus.CREATED
+
+    @classmethod
+    def _missing_(cls, value: object) -> OrderStatus | None:
+        return cls.CANCELED if value == "CANCELLED" else None
+
+
+_TERMINAL = frozenset(
+    (OrderStatus.DENIED, OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
+)
+
+
+class Pending(StrEnum):
+    """What is in flight beside an order's last firm status."""
+
+    NONE = "NONE"
+    MODIFY = "MODIFY"
+    CANCEL = "CANCEL"
+
+
+class Origin(StrEnum):
+    US = "US"
+    EXTERNAL = "EXTERNAL"
+
+
+class AssetClass(StrEnum):
+    EQUITY = "EQUITY"
+    INDEX = "INDEX"
+    CURRENCY = "CURRENCY"
+    COMMODITY = "COMMODITY"
+    CRYPTO = "CRYPTO"
+    DEBT = "DEBT"
+    FUND = "FUND"
+    UNKNOWN = "UNKNOWN"
+
+
+class InstrumentType(StrEnum):
+    SPOT = "SPOT"
+    ETF = "ETF"
+    INDEX = "INDEX"
+    FUTURE = "FUTURE"
+    OPTION = "OPTION"
+    PERP = "PERP"
+    BOND = "BOND"
+    UNKNOWN = "UNKNOWN"
+
+
+class OptionType(StrEnum):
+    CALL = "CALL"
+    PUT = "PUT"
+
+
+class QuantityUnit(StrEnum):
+    """What a broker counts on the wire in a segment."""
+
+    UNITS = "UNITS"
+    LOTS = "LOTS"
+    UNVERIFIED = "UNVERIFIED"
+
+
+class Segment(StrEnum):
+    """Margin segments."""
+
+    EQUITY = "EQUITY"
+    COMMODITY = "COMMODITY"
+    CURRENCY = "CURRENCY"
+    FO = "FO"
+    ALL = "ALL"
+
+
+class Source(StrEnum):
+    POLLED = "POLLED"
+    STREAMED = "STREAMED"
+    PROJECTED = "PROJECTED"
+
+
+class PriceBasis(StrEnum):
+    """Where an average price comes from."""
+
+    FILLS = "FILLS"
+    BROKER = "BROKER"
+    DERIVED = "DERIVED"
+
+
+class Liquidity(StrEnum):
+    MAKER = "MAKER"
+    TAKER = "TAKER"
+    AUCTION = "AUCTION"
+    NONE = "NONE"
+
+
+class Mode(StrEnum):
+    """How much of an instrument a stream carries."""
+
+    LTP = "ltp"
+    QUOTE = "quote"
+    FULL = "full"

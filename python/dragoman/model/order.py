@@ -1,0 +1,224 @@
+"""Orders: what is asked for, what became of it, and each fill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+from dragoman.errors import Effect, ErrorKind, Retry
+from dragoman.model.enums import (
+    Liquidity,
+    OrderStatus,
+    OrderType,
+    Origin,
+    Pending,
+    PriceBasis,
+    Product,
+    Side,
+    TimeInForce,
+    Variety,
+)
+
+ZERO = Decimal(0)
+NO_EXTRAS: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """An order to place. Quantities are units of the thing priced, prices exact decimals.
+
+    Attributes
+    ----------
+    client_order_id : str
+        Ours, unique for the life of the journal; minted by the client where the caller gives none.
+    market_protection : Decimal or None
+        Percent a market order may move through the book; None asks for the broker's own automatic protection.
+    deadline_ns : int or None
+        Runtime monotonic ns: drop instead of sending later.
+    extras : mapping
+        Broker-namespaced, for example ``{"zerodha": {"iceberg_legs": 5}}``; an adapter reads its own key only.
+    """
+
+    instrument_id: str
+    side: Side
+    quantity: Decimal
+    order_type: OrderType = OrderType.MARKET
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.DAY
+    product: Product = Product.DELIVERY
+    variety: Variety = Variety.REGULAR
+    client_order_id: str = ""
+    wire_id: str = ""
+    account_id: str = ""
+    notional: Decimal | None = None
+    display_quantity: Decimal | None = None
+    market_protection: Decimal | None = None
+    trailing_offset: Decimal | None = None
+    trailing_offset_type: Literal["PRICE", "BASIS_POINTS", "TICKS"] | None = None
+    expire_time_ns: int | None = None
+    position_side: Literal["NET", "LONG", "SHORT"] = "NET"
+    post_only: bool = False
+    reduce_only: bool = False
+    extended_hours: bool = False
+    leverage: Decimal | None = None
+    self_trade_prevention: str | None = None
+    tag: str | None = None
+    algo_id: str | None = None
+    on_late: Literal["keep", "cancel"] = "keep"
+    deadline_ns: int | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderChange:
+    """What to change on a working order; None leaves a field as it is. `quantity` is the new total."""
+
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    order_type: OrderType | None = None
+    time_in_force: TimeInForce | None = None
+    display_quantity: Decimal | None = None
+    market_protection: Decimal | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Why an order, or a request about one, was refused."""
+
+    kind: ErrorKind
+    text: str
+    code: str | None = None
+    effect: Effect = Effect.NONE
+    retry: Retry = Retry.NEVER
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one leg of a mutating request came to.
+
+    A flow returns one, or a list in request order; a request answered with several orders returns a parent whose
+    `children` each have their own outcome and whose `effect` is ``"PARTIAL"`` where they differ.
+    """
+
+    effect: Literal["ACCEPTED", "REJECTED", "UNKNOWN", "PARTIAL"]
+    order_id: str | None = None
+    reject: Reject | None = None
+    replaces: str | None = None
+    children: tuple[Outcome, ...] = ()
+    raw: Any = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def accepted(cls, order_id: str, *, replaces: str | None = None, raw: Any = None) -> Outcome:
+        """The broker took it; `replaces` names the id a replace chain left behind."""
+        return cls("ACCEPTED", order_id, replaces=replaces, raw=raw)
+
+    @classmethod
+    def rejected(cls, reject: Reject, *, raw: Any = None) -> Outcome:
+        return cls("REJECTED", reject=reject, raw=raw)
+
+    @classmethod
+    def unknown(cls, reject: Reject) -> Outcome:
+        return cls("UNKNOWN", reject=reject)
+
+    @classmethod
+    def parent(cls, order_id: str | None, children: tuple[Outcome, ...], *, raw: Any = None) -> Outcome:
+        """Fold children into one: their common effect, or PARTIAL."""
+        effects = {child.effect for child in children}
+        effect = effects.pop() if len(effects) == 1 else "PARTIAL"
+        return cls(effect, order_id, children=children, raw=raw)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One order as it is known now: an immutable view, replaced when more is learnt.
+
+    `order_id` is the broker's current id, `order_ids` every one it ever had. `status` is the last firm status,
+    `pending` what is in flight beside it. Times are ns UTC.
+    """
+
+    instrument_id: str
+    side: Side
+    quantity: Decimal
+    order_type: OrderType = OrderType.UNKNOWN
+    status: OrderStatus = OrderStatus.UNKNOWN
+    raw_status: str = ""
+    pending: Pending = Pending.NONE
+    order_id: str = ""
+    order_ids: tuple[str, ...] = ()
+    exchange_order_id: str | None = None
+    parent_order_id: str | None = None
+    client_order_id: str = ""
+    wire_id: str = ""
+    broker: str = ""
+    account_id: str = ""
+    price: Decimal | None = None
+    trigger_price: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.UNKNOWN
+    product: Product = Product.UNKNOWN
+    variety: Variety = Variety.UNKNOWN
+    display_quantity: Decimal | None = None
+    market_protection: Decimal | None = None
+    filled_quantity: Decimal = ZERO
+    remaining_quantity: Decimal = ZERO
+    canceled_quantity: Decimal = ZERO
+    average_price: Decimal | None = None
+    average_price_basis: PriceBasis = PriceBasis.BROKER
+    last_price: Decimal | None = None
+    last_quantity: Decimal | None = None
+    reject: Reject | None = None
+    status_text: str | None = None
+    tag: str | None = None
+    tags: tuple[str, ...] = ()
+    version: int | None = None
+    modified: bool = False
+    origin: Origin = Origin.EXTERNAL
+    placed_by: str = ""
+    ts_created: int | None = None
+    ts_submitted: int | None = None
+    ts_accepted: int | None = None
+    ts_triggered: int | None = None
+    ts_event: int | None = None
+    ts_recv: int | None = None
+    ts_closed: int | None = None
+    complete_as_of: int | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        return self.status.working
+
+    def but(self, **changes: Any) -> Order:
+        """Return a copy with `changes`."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """One execution. A synthetic one stands for quantity the broker counts but has not itemised yet."""
+
+    trade_id: str
+    order_id: str
+    instrument_id: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    client_order_id: str = ""
+    exchange_order_id: str | None = None
+    product: Product = Product.UNKNOWN
+    exchange: str = ""
+    broker: str = ""
+    account_id: str = ""
+    liquidity: Liquidity = Liquidity.NONE
+    fee: Decimal | None = None
+    fee_currency: str | None = None
+    ts_event: int | None = None
+    ts_recv: int | None = None
+    is_synthetic: bool = False
+    correction_of: str | None = None
+    raw: Any = field(default=None, compare=False, repr=False)

@@ -1,0 +1,173 @@
+"""Positions, holdings, margins, balances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from dragoman.model.enums import PriceBasis, Product, Segment, Source
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Net position of one instrument in one product. `quantity` is signed, in units; money in `currency`."""
+
+    instrument_id: str
+    product: Product
+    quantity: Decimal
+    account_id: str = ""
+    broker: str = ""
+    overnight_quantity: Decimal = ZERO
+    buy_quantity: Decimal = ZERO
+    buy_price: Decimal = ZERO
+    buy_value: Decimal = ZERO
+    sell_quantity: Decimal = ZERO
+    sell_price: Decimal = ZERO
+    sell_value: Decimal = ZERO
+    day_buy_quantity: Decimal = ZERO
+    day_buy_price: Decimal = ZERO
+    day_buy_value: Decimal = ZERO
+    day_sell_quantity: Decimal = ZERO
+    day_sell_price: Decimal = ZERO
+    day_sell_value: Decimal = ZERO
+    average_price: Decimal | None = None
+    average_price_basis: PriceBasis = PriceBasis.BROKER
+    last_price: Decimal | None = None
+    close_price: Decimal | None = None
+    multiplier: Decimal = Decimal(1)
+    realised_pnl: Decimal | None = None
+    unrealised_pnl: Decimal | None = None
+    pnl: Decimal | None = None
+    m2m: Decimal | None = None
+    value: Decimal | None = None
+    margin_used: Decimal | None = None
+    currency: str = "INR"
+    ts_event: int | None = None
+    ts_recv: int | None = None
+    complete_as_of: int | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """Securities held in the demat or custody account."""
+
+    instrument_id: str
+    quantity: Decimal
+    isin: str | None = None
+    account_id: str = ""
+    broker: str = ""
+    product: Product = Product.DELIVERY
+    t1_quantity: Decimal = ZERO
+    used_quantity: Decimal = ZERO
+    authorised_quantity: Decimal = ZERO
+    pledged_quantity: Decimal = ZERO
+    collateral_type: str | None = None
+    average_price: Decimal | None = None
+    last_price: Decimal | None = None
+    close_price: Decimal | None = None
+    pnl: Decimal | None = None
+    day_change: Decimal | None = None
+    mtf: Any = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarginAvailable:
+    cash: Decimal | None = None
+    opening_balance: Decimal | None = None
+    live_balance: Decimal | None = None
+    adhoc: Decimal | None = None
+    collateral: Decimal | None = None
+    collateral_cash: Decimal | None = None
+    collateral_pledged: Decimal | None = None
+    intraday_payin: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarginUsed:
+    total: Decimal | None = None
+    span: Decimal | None = None
+    exposure: Decimal | None = None
+    option_premium: Decimal | None = None
+    delivery: Decimal | None = None
+    var: Decimal | None = None
+    m2m_realised: Decimal | None = None
+    m2m_unrealised: Decimal | None = None
+    payout: Decimal | None = None
+    holding_sales: Decimal | None = None
+    turnover: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Margin:
+    """Margin of one account in one segment. A part the broker does not give is None, never 0."""
+
+    segment: Segment
+    net: Decimal | None
+    available: MarginAvailable = field(default_factory=MarginAvailable)
+    used: MarginUsed = field(default_factory=MarginUsed)
+    blocked: Decimal | None = None
+    initial: Decimal | None = None
+    maintenance: Decimal | None = None
+    enabled: bool = True
+    account_id: str = ""
+    broker: str = ""
+    currency: str = "INR"
+    source: Source = Source.POLLED
+    error_bound: Decimal | None = None
+    ts_event: int | None = None
+    ts_recv: int | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def utilisation(self) -> Decimal | None:
+        """Used over used plus usable, in [0, 1]; None where either is unknown or both are 0."""
+        if self.net is None or self.used.total is None or self.net + self.used.total == 0:
+            return None
+        return self.used.total / (self.net + self.used.total)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderMargin:
+    """What an order would need, before it is placed."""
+
+    total: Decimal
+    span: Decimal | None = None
+    exposure: Decimal | None = None
+    premium: Decimal | None = None
+    additional: Decimal | None = None
+    charges: Decimal | None = None
+    leverage: Decimal | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """One asset of a cash or crypto account."""
+
+    asset: str
+    total: Decimal
+    free: Decimal
+    locked: Decimal = ZERO
+    borrowed: Decimal = ZERO
+    interest: Decimal = ZERO
+    in_orders: Decimal | None = None
+    account_id: str = ""
+    ts_event: int | None = None
+    complete_as_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSummary:
+    """Account totals, each absent where the broker has none."""
+
+    currency: str
+    equity: Decimal | None = None
+    cash: Decimal | None = None
+    buying_power: Decimal | None = None
+    initial_margin: Decimal | None = None
+    maintenance_margin: Decimal | None = None

@@ -1,0 +1,141 @@
+"""The only door to clock, sleep, randomness, disk, sockets and worker threads.
+
+The engine takes a `Runtime` and asks it for everything that would make a run differ from the last one. `RealRuntime`
+answers from the machine, `VirtualRuntime` from a seed. Nothing outside this package imports ``time``, ``random`` or
+``threading``, opens a file, makes a socket or calls ``asyncio.sleep``; ``tests/unit/test_architecture.py`` holds it.
+
+``asyncio`` primitives (futures, events, tasks, ``asyncio.timeout``) are free to use: they ask the running loop, and the
+virtual loop answers with virtual time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+class Clock(Protocol):
+    def mono_ns(self) -> int:
+        """Return monotonic ns: for rates, deadlines and durations."""
+        ...
+
+    def wall_ns(self) -> int:
+        """Return ns since the epoch, UTC: for record times and the calendar. May step."""
+        ...
+
+
+class Disk(Protocol):
+    """Files, whole or appended to. Blocking; call from `Runtime.in_worker` where the loop must not wait."""
+
+    def read(self, path: str) -> bytes:
+        """Return the file's bytes. Raises FileNotFoundError."""
+        ...
+
+    def write_atomic(self, path: str, data: bytes, *, mode: int = 0o600) -> None:
+        """Replace the file so that a reader or a crash sees the old bytes or the new, never a mixture."""
+        ...
+
+    def exists(self, path: str) -> bool: ...
+
+    def mode(self, path: str) -> int:
+        """Return permission bits."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove the file if it is there."""
+        ...
+
+    def listdir(self, path: str) -> list[str]:
+        """Return sorted names; empty where the folder is absent."""
+        ...
+
+
+class Net(Protocol):
+    """Byte streams. Addresses are literal host and port; nothing here retries or redirects."""
+
+    async def connect(
+        self,
+        factory: ProtocolFactory,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        local_addr: str | None = None,
+        timeout: float,
+    ) -> tuple[asyncio.Transport, asyncio.Protocol]:
+        """Open a connection; every failure (resolve, refuse, TLS, timeout) is an OSError or ssl.SSLError."""
+        ...
+
+    async def start_tls(
+        self,
+        transport: asyncio.Transport,
+        protocol: asyncio.Protocol,
+        tls: ssl.SSLContext,
+        server_hostname: str,
+        *,
+        timeout: float,
+    ) -> asyncio.Transport:
+        """Upgrade a connection (a CONNECT tunnel) to TLS."""
+        ...
+
+    async def listen(
+        self, factory: ProtocolFactory, host: str, port: int, *, tls: ssl.SSLContext | None = None
+    ) -> Listener:
+        """Accept connections; port 0 picks a free one."""
+        ...
+
+
+class Listener(Protocol):
+    @property
+    def port(self) -> int: ...
+
+    async def close(self) -> None:
+        """Stop accepting and close; returns when the port is free."""
+        ...
+
+
+class Runtime(Protocol):
+    name: str  # "real" or "virtual"
+    clock: Clock
+    disk: Disk
+    net: Net
+    random: random.Random  # jitter and simulation; never for keys
+
+    @property
+    def virtual(self) -> bool: ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+    def random_bytes(self, n: int) -> bytes:
+        """Return `n` bytes: from the operating system in a real runtime, from the seed in a virtual one."""
+        ...
+
+    def spawn(self, coro: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
+        """Start a task that is kept alive; an exception nobody awaits goes to the loop's handler."""
+        ...
+
+    def in_worker(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
+        """Run blocking work on a worker thread (inline on the virtual loop)."""
+        ...
+
+    def environ(self, name: str) -> str | None:
+        """Return an environment variable of this process."""
+        ...
+
+    async def run_command(self, argv: Sequence[str], *, timeout: float) -> str:
+        """Run a program without a shell and return its standard output, stripped of the last newline.
+
+        Raises
+        ------
+        OSError
+            If it cannot be started, fails or does not finish in time; its output is not in the message.
+        """
+        ...
