@@ -1,0 +1,1 @@
+"""One order, position, margin and market-data model, spoken to every broker in its own language."""

@@ -1,0 +1,221 @@
+"""The adapter contract: one class of tables, pure functions and flows for each broker.
+
+An adapter never opens a socket, reads a clock, sleeps, resends, logs a secret or keeps mutable state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, cast
+
+from dragoman.errors import ErrorKind, UsageError
+from dragoman.model import (
+    Candle,
+    Holding,
+    Instrument,
+    Margin,
+    Mode,
+    Order,
+    OrderChange,
+    OrderMargin,
+    OrderRequest,
+    Outcome,
+    Position,
+    Product,
+    Quote,
+)
+from dragoman.model.order import Fill
+from dragoman.plugin.capabilities import Capabilities
+from dragoman.plugin.codes import CodeTable, Failure
+from dragoman.plugin.context import Context
+from dragoman.plugin.effects import Flow, Reply, Request
+from dragoman.plugin.feed import Feed
+from dragoman.plugin.limits import RateLimit
+
+CONTRACT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Something the profile must hold for this broker."""
+
+    name: str
+    secret: bool = True
+    needed_for: Literal["login", "always"] = "login"
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRules:
+    """How long a session lives, and what ends it.
+
+    Attributes
+    ----------
+    time_zone : str
+        IANA name; all times of day here are in it.
+    expires_at : time or None
+        Time of day at which every token dies; None where `life_s` or the login reply says.
+    refresh : {"none", "token", "relogin"}
+        `none`: a human must log in again. `token`: `Adapter.refresh` renews it. `relogin`: `Adapter.login` can run
+        unattended.
+    static_ip : {"none", "orders", "all"}
+        Which calls the broker takes from the registered address only.
+    redirect_port, redirect_path
+        Where the one-shot login listener waits unless the profile says otherwise.
+    queue_time_s : float
+        Longest time an order may sit unseen at the broker: absence means nothing earlier.
+    settle_s : float
+        Quiet time after which positions and fills are at rest.
+    """
+
+    time_zone: str
+    expires_at: time | None = None
+    life_s: float | None = None
+    refresh: Literal["none", "token", "relogin"] = "none"
+    static_ip: Literal["none", "orders", "all"] = "none"
+    redirect_port: int = 5010
+    redirect_path: str = "/"
+    queue_time_s: float = 60.0
+    settle_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What `login` returns: the access token, when it dies, who it is for, and whatever later requests need.
+
+    `values` become `Context.login`; those named in `secrets` are wrapped before anything else sees them.
+    """
+
+    access_token: str
+    account: str
+    values: Mapping[str, Any]
+    expires_ns: int | None = None
+    secrets: frozenset[str] = frozenset(("access_token",))
+
+    def __repr__(self) -> str:
+        return f"Session(account={self.account!r}, expires_ns={self.expires_ns})"
+
+
+class Adapter:
+    """Base of all adapters. Tables are class attributes; flows a broker lacks stay undefined and raise its reason."""
+
+    contract: ClassVar[int] = CONTRACT
+    name: ClassVar[str]
+    title: ClassVar[str]
+    hosts: ClassVar[Mapping[str, Mapping[str, str]]]
+    """Environment -> host name -> root. ``emulator`` roots are filled in by whoever started the emulator."""
+    headers: ClassVar[tuple[tuple[str, str], ...]] = ()
+    credentials: ClassVar[tuple[Credential, ...]]
+    capabilities: ClassVar[Capabilities]
+    limits: ClassVar[tuple[RateLimit, ...]]
+    session: ClassVar[SessionRules]
+    codes: ClassVar[CodeTable]
+    feeds: ClassVar[tuple[type[Feed], ...]]
+    emulator: ClassVar[str] = ""
+    """``package.module:Class`` of the broker's side, loaded only when asked for."""
+
+    # -- pure functions ----------------------------------------------------------------------------------------------
+
+    def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
+        """Return the request as it leaves: headers, signature, nonce. `body` holds the final bytes."""
+        return request
+
+    def classify(self, reply: Reply, request: Request) -> Failure | None:
+        """Return None where the reply is a success, otherwise what it means, by the code table."""
+        raise TypeError(f"{type(self).__name__} does not define classify")
+
+    def check_order(self, order: OrderRequest, instrument: Instrument) -> OrderRequest:
+        """Return the order as it will be sent, or raise UsageError for what this broker refuses: zero bytes sent.
+
+        A change of meaning (a protected MARKET order) must be visible in the returned request.
+        """
+        return order
+
+    def correlate(self, message: Any) -> str | None:
+        """Return the correlation id in a socket message, where requests go over sockets."""
+        return None
+
+    # -- flows -------------------------------------------------------------------------------------------------------
+
+    def login(self, ctx: Context) -> Flow[Session]:
+        return self._no("login")
+
+    def import_token(self, token: str, ctx: Context) -> Flow[Session]:
+        """Make a session of an access token that was obtained elsewhere, asking the broker whose it is."""
+        return self._no("import_token")
+
+    def refresh(self, ctx: Context) -> Flow[Session]:
+        return self._no("refresh")
+
+    def logout(self, ctx: Context) -> Flow[None]:
+        return self._no("logout")
+
+    def instruments(self, ctx: Context) -> Flow[int]:
+        """Download the master; its `Instrument` rows leave through `Download`/`Part`. Returns how many."""
+        return self._no("instruments")
+
+    def place(self, order: OrderRequest, instrument: Instrument, ctx: Context) -> Flow[Outcome | list[Outcome]]:
+        return self._no("place")
+
+    def modify(self, order: Order, change: OrderChange, instrument: Instrument, ctx: Context) -> Flow[Outcome]:
+        return self._no("modify")
+
+    def cancel(self, order: Order, ctx: Context) -> Flow[Outcome]:
+        return self._no("cancel")
+
+    def order(self, order_id: str, ctx: Context) -> Flow[list[Order]]:
+        """The order's states, oldest first; the last is now."""
+        return self._no("order_history")
+
+    def orders(self, ctx: Context) -> Flow[list[Order]]:
+        return self._no("orders")
+
+    def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[Fill]]:
+        return self._no("trades")
+
+    def positions(self, ctx: Context) -> Flow[list[Position]]:
+        return self._no("positions")
+
+    def holdings(self, ctx: Context) -> Flow[list[Holding]]:
+        return self._no("holdings")
+
+    def convert(
+        self, position: Position, quantity: Decimal, product: Product, instrument: Instrument, ctx: Context
+    ) -> Flow[None]:
+        return self._no("convert")
+
+    def margins(self, ctx: Context) -> Flow[list[Margin]]:
+        return self._no("margins")
+
+    def order_margin(self, orders: Sequence[OrderRequest], ctx: Context) -> Flow[list[OrderMargin]]:
+        return self._no("order_margin")
+
+    def quotes(self, instruments: Sequence[Instrument], mode: Mode, ctx: Context) -> Flow[list[Quote]]:
+        """Quotes in the broker's batches. Instruments the broker left out are missing from the result."""
+        return self._no("quotes")
+
+    def depth(self, instrument: Instrument, ctx: Context) -> Flow[Quote]:
+        return self._no("depth")
+
+    def candles(
+        self, instrument: Instrument, interval: str, start: datetime, end: datetime, ctx: Context
+    ) -> Flow[list[Candle]]:
+        return self._no("candles")
+
+    def feed(self, kind: str) -> Feed:
+        """Make the per-connection object of the first feed that serves `kind` (market, depth, orders)."""
+        for cls in self.feeds:
+            if cls.kind == kind or (kind == "orders" and cls.carries_orders):
+                return cls()
+        return cast(Feed, self._no(f"{kind} stream"))
+
+    def _no(self, what: str) -> Any:
+        support = self.capabilities.features.get(what)
+        reason = support.reason if support else "the adapter does not define it"
+        raise UsageError(f"{self.name} does not offer {what}: {reason}", kind=ErrorKind.NOT_SUPPORTED, broker=self.name)
+
+
+__all__ = ["CONTRACT", "Adapter", "Credential", "Session", "SessionRules"]

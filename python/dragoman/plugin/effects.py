@@ -1,0 +1,183 @@
+"""What a flow may ask for, and what it gets back.
+
+A flow is a generator: it yields effects and returns a unified value. The session drives it against the network, the
+simulator against a venue, a unit test against a list of replies (`dragoman.testing.drive`). A flow never sees a reply
+that means failure, except under a code it named in `Request.answers`; anything else is thrown into it as the typed
+error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+
+from dragoman.errors import DecodeError
+
+T = TypeVar("T")
+Row = TypeVar("Row", covariant=True)
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+
+
+class Lane(IntEnum):
+    """Whose budget a request spends: RISK is kept for cancels and risk-reducing exits."""
+
+    NORMAL = 0
+    RISK = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request to the broker.
+
+    Parameters
+    ----------
+    method, path : str
+        `path` is relative to `host`.
+    host : str
+        Name of a host of the environment (``"rest"`` unless said otherwise); `url` overrides both, for single-use URLs.
+    query, form : pairs
+        Percent-encoded by the transport. At most one of `form`, `json`, `body`.
+    mutates : bool
+        Whether it can change something at the broker. Such a request is never sent twice.
+    meter : str
+        Name of the limits it spends (`RateLimit.meter`), `cost` of them each.
+    lane : Lane
+    limit_key : str, optional
+        What a per-order meter counts by (the order id).
+    via : {"http", "socket"}
+        Over the socket of the feed `socket`, the reply is matched by the id in `correlation`.
+    answers : frozenset of str
+        Broker codes that are answers, not failures, to this request.
+    timeout_s : float
+        Upper bound; the caller's deadline may be nearer.
+    """
+
+    method: str = "GET"
+    path: str = "/"
+    host: str = "rest"
+    url: str | None = None
+    query: Pairs = ()
+    headers: Pairs = ()
+    form: Pairs | None = None
+    json: Any = None
+    body: bytes | None = None
+    mutates: bool = False
+    meter: str = "default"
+    cost: int = 1
+    lane: Lane = Lane.NORMAL
+    limit_key: str | None = None
+    via: Literal["http", "socket"] = "http"
+    socket: str = ""
+    correlation: str | None = None
+    answers: frozenset[str] = frozenset()
+    timeout_s: float = 10.0
+    auth: bool = True
+    note: Any = field(default=None, compare=False)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What came back. `json` parses once; it raises DecodeError for bytes that are not JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    ts_recv: int = 0
+    code: str | None = None
+    _json: Any = field(default=None, repr=False)
+
+    @property
+    def json(self) -> Any:
+        if self._json is None:
+            import orjson
+
+            try:
+                self._json = orjson.loads(self.body)
+            except orjson.JSONDecodeError as error:
+                found = self.headers.get("content-type", "no content type")
+                raise DecodeError(
+                    f"reply {self.status} is not JSON: {found}, {len(self.body)} bytes",
+                    text=self.body[:200].decode("utf-8", "replace"),
+                ) from error
+        return self._json
+
+    @property
+    def text(self) -> str:
+        return self.body.decode("utf-8", "replace")
+
+
+class PushParser(Protocol[Row]):
+    """Finds rows in a body that arrives in pieces; holds at most one unfinished row."""
+
+    def feed(self, data: bytes) -> Iterable[Row]: ...
+
+    def close(self) -> Iterable[Row]:
+        """Return rows left at the end; raise DecodeError if the body broke off inside one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Several requests at once, in bounded concurrency under the same limits. Result: replies in order."""
+
+    requests: Sequence[Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Download(Generic[Row]):
+    """A large body, parsed as it arrives; its rows go to the caller like those of `Part`. Result: `Downloaded`."""
+
+    request: Request
+    parser: PushParser[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    rows: int
+    bytes: int
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[Row]):
+    """Rows for the caller at once, with progress where it is known. Result: None."""
+
+    rows: Sequence[Row]
+    done: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let time pass: `seconds`, or until a broker wall-clock time. Result: None."""
+
+    seconds: float = 0.0
+    until_ns: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Ask the human. Result: what was typed; a `secret` prompt echoes nothing."""
+
+    kind: Literal["totp", "password", "pin", "text"]
+    text: str
+    secret: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Send the human to a login page. Result: the query of the redirect to the registered URL, as a dict.
+
+    `state_param` names the query parameter that carries our one-time state through the broker's page and back.
+    """
+
+    url: str
+    state_param: str | None = None
+
+
+Effect: TypeAlias = Request | All | Download[Any] | Part[Any] | Wait | Prompt | Redirect
+Flow: TypeAlias = Generator[Effect, Any, T]

@@ -1,0 +1,166 @@
+"""The per-connection object of an adapter: what to send, and what control frames mean.
+
+A feed is made by the session for each connection and dropped with it, so whatever a connection must remember lives here
+or in its native `Decoder`. Data frames never reach Python: the layouts decode them. A feed does no I/O outside
+`connect`, which is a flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from dragoman.errors import DragomanError
+from dragoman.model import Fill, Instrument, Mode, Notice, Order
+from dragoman.plugin.context import Context
+from dragoman.plugin.effects import Flow, Pairs, Reply
+
+if TYPE_CHECKING:
+    from dragoman.plugin.layout import PackedStream
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Endpoint:
+    """Where to connect. The URL may carry tokens, so it is never shown."""
+
+    url: str
+    headers: Pairs = ()
+    subprotocol: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.url.split('?')[0]!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One frame to send: text or bytes, after `delay_s` since the one before (the broker's pace)."""
+
+    data: str | bytes
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """The broker reported an order's state, and the fills it itemised with it."""
+
+    order: Order
+    fills: tuple[Fill, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FillSeen:
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Correlated:
+    """The reply to a request that went over this socket."""
+
+    correlation: str
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The broker accepted the connection (some authenticate in-band): subscriptions may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fatal:
+    """The stream is over for a reason that reconnecting alone does not cure."""
+
+    error: DragomanError
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A message of a kind nobody knows yet: counted, shown to whoever listens, never dropped silently."""
+
+    kind: str
+    data: Any = None
+
+
+FeedEvent: TypeAlias = OrderSeen | FillSeen | Correlated | Ready | Fatal | Notice | Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What a control frame led to."""
+
+    send: Sequence[Send] = ()
+    events: Sequence[FeedEvent] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StallRule:
+    """When a silent connection counts as dead.
+
+    `any_frame_s`: no frame of any kind, heartbeats included. `data_s`: no data while the market is open and something
+    is subscribed. `ping_s`: send a WebSocket ping this often (0: the broker wants none).
+    """
+
+    any_frame_s: float = 10.0
+    data_s: float = 0.0
+    ping_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One instrument to subscribe or drop, with the mode asked for."""
+
+    instrument: Instrument
+    mode: Mode = field(default=Mode.QUOTE)
+
+
+class Feed:
+    """Base of an adapter's feeds.
+
+    Class attributes
+    ----------------
+    kind : "market", "depth" or "orders"
+    channel : "websocket"
+    layouts : PackedStream or None
+        The stream's binary messages; None where all messages are control.
+    authenticates_in_band : bool
+        The session waits for `Ready` before it subscribes.
+    carries_orders : bool
+        Order updates arrive on this connection.
+    """
+
+    kind: ClassVar[Literal["market", "depth", "orders"]] = "market"
+    channel: ClassVar[Literal["websocket", "http-stream", "tcp"]] = "websocket"
+    envelope: ClassVar[tuple[str, ...]] = ()
+    layouts: ClassVar[PackedStream | None] = None
+    stall: ClassVar[StallRule] = StallRule()
+    authenticates_in_band: ClassVar[bool] = False
+    carries_orders: ClassVar[bool] = False
+
+    def connect(self, ctx: Context) -> Flow[Endpoint]:
+        """Find out where to connect; may fetch a single-use URL or a socket token first."""
+        raise TypeError(f"{type(self).__name__} does not define connect")
+        yield  # a flow is a generator
+
+    def opened(self, ctx: Context) -> Sequence[Send]:
+        """Return what to send right after the connection stands."""
+        return ()
+
+    def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
+        """Return the frames that subscribe `add` and unsubscribe `drop`, in the broker's batch size and pace."""
+        raise TypeError(f"{type(self).__name__} does not define want")
+
+    def keys(self, instrument: Instrument) -> Sequence[int | bytes]:
+        """Return the wire keys (ints) or topic names (bytes) by which this stream names `instrument`."""
+        raise TypeError(f"{type(self).__name__} does not define keys")
+
+    def tick(self, now_ns: int, ctx: Context) -> Sequence[Send]:
+        """Return what the passing of time calls for (keep-alives); asked about once a second."""
+        return ()
+
+    def on_count(self, number: int, ctx: Context) -> Sequence[Send]:
+        """Return what message `number` calls for (acknowledgements); asked after each frame of a counting layout."""
+        return ()
+
+    def on_control(self, frame: str | bytes, ctx: Context) -> Control:
+        """Read a message that is not data. Any bytes give a result; a DragomanError is counted by the session."""
+        return Control()
