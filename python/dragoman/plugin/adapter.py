@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, NoReturn
 
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import (
@@ -141,78 +141,78 @@ class Adapter:
     # -- flows -------------------------------------------------------------------------------------------------------
 
     def login(self, ctx: Context) -> Flow[Session]:
-        return self._no("login")
+        self._no("login")
 
     def import_token(self, token: str, ctx: Context) -> Flow[Session]:
         """Make a session of an access token that was obtained elsewhere, asking the broker whose it is."""
-        return self._no("import_token")
+        self._no("import_token")
 
     def refresh(self, ctx: Context) -> Flow[Session]:
-        return self._no("refresh")
+        self._no("refresh")
 
     def logout(self, ctx: Context) -> Flow[None]:
-        return self._no("logout")
+        self._no("logout")
 
     def instruments(self, ctx: Context) -> Flow[int]:
         """Download the master; its `Instrument` rows leave through `Download`/`Part`. Returns how many."""
-        return self._no("instruments")
+        self._no("instruments")
 
     def place(self, order: OrderRequest, instrument: Instrument, ctx: Context) -> Flow[Outcome | list[Outcome]]:
-        return self._no("place")
+        self._no("place")
 
     def modify(self, order: Order, change: OrderChange, instrument: Instrument, ctx: Context) -> Flow[Outcome]:
-        return self._no("modify")
+        self._no("modify")
 
     def cancel(self, order: Order, ctx: Context) -> Flow[Outcome]:
-        return self._no("cancel")
+        self._no("cancel")
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[Order]]:
         """The order's states, oldest first; the last is now."""
-        return self._no("order_history")
+        self._no("order_history")
 
     def orders(self, ctx: Context) -> Flow[list[Order]]:
-        return self._no("orders")
+        self._no("orders")
 
     def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[Fill]]:
-        return self._no("trades")
+        self._no("trades")
 
     def positions(self, ctx: Context) -> Flow[list[Position]]:
-        return self._no("positions")
+        self._no("positions")
 
     def holdings(self, ctx: Context) -> Flow[list[Holding]]:
-        return self._no("holdings")
+        self._no("holdings")
 
     def convert(
         self, position: Position, quantity: Decimal, product: Product, instrument: Instrument, ctx: Context
     ) -> Flow[None]:
-        return self._no("convert")
+        self._no("convert")
 
     def margins(self, ctx: Context) -> Flow[list[Margin]]:
-        return self._no("margins")
+        self._no("margins")
 
     def order_margin(self, orders: Sequence[OrderRequest], ctx: Context) -> Flow[list[OrderMargin]]:
-        return self._no("order_margin")
+        self._no("order_margin")
 
     def quotes(self, instruments: Sequence[Instrument], mode: Mode, ctx: Context) -> Flow[list[Quote]]:
         """Quotes in the broker's batches. Instruments the broker left out are missing from the result."""
-        return self._no("quotes")
+        self._no("quotes")
 
     def depth(self, instrument: Instrument, ctx: Context) -> Flow[Quote]:
-        return self._no("depth")
+        self._no("depth")
 
     def candles(
         self, instrument: Instrument, interval: str, start: datetime, end: datetime, ctx: Context
     ) -> Flow[list[Candle]]:
-        return self._no("candles")
+        self._no("candles")
 
     def feed(self, kind: str) -> Feed:
         """Make the per-connection object of the first feed that serves `kind` (market, depth, orders)."""
         for cls in self.feeds:
             if cls.kind == kind or (kind == "orders" and cls.carries_orders):
                 return cls()
-        return cast(Feed, self._no(f"{kind} stream"))
+        self._no(f"{kind} stream")
 
-    def _no(self, what: str) -> Any:
+    def _no(self, what: str) -> NoReturn:
         support = self.capabilities.features.get(what)
         reason = support.reason if support else "the adapter does not define it"
         raise UsageError(f"{self.name} does not offer {what}: {reason}", kind=ErrorKind.NOT_SUPPORTED, broker=self.name)

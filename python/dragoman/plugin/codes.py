@@ -1,9 +1,9 @@
 """A broker's error and status codes as data, and the one way to read them.
 
-A code table is a TOML file beside the adapter: one ``[[code]]`` per row with ``code``, ``match`` (``exact``, ``prefix`` or
-``contains``, on the code or, with ``on = "text"``, on the message), ``http`` (statuses it applies to, empty: any),
-``kind``, optionally ``effect`` and ``retry``, ``meaning`` and ``source``. Rows are tried in order, so the narrow ones
-stand first. What no row matches is UNMAPPED, and is counted.
+A code table is a TOML file beside the adapter: one ``[[code]]`` per row with ``code``, ``match`` (``exact``,
+``prefix`` or ``contains``, on the code or, with ``on = "text"``, on the message), ``http`` (statuses it applies to,
+empty: any), ``kind``, optionally ``effect`` and ``retry``, ``meaning`` and ``source``. Rows are tried in order, so the
+narrow ones stand first. What no row matches is UNMAPPED, and is counted.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def _row(package: str, index: int, row: dict[str, object]) -> Code:
         kind,
         str(row["meaning"]),
         str(row["source"]),
-        match,  # type: ignore[arg-type]
-        on,  # type: ignore[arg-type]
+        match,
+        on,
         tuple(int(status) for status in http),
         effect,
         retry,
@@ -142,7 +142,8 @@ class EnumMap(Generic[E]):
     Parameters
     ----------
     inward : mapping of str to E
-        Every word the broker may send. Unknown words give `unknown`, never an exception; the engine counts them.
+        Every word the broker may send. Unknown words give `unknown`, never an exception; the engine counts them
+        by the raw text that every record keeps.
     outward : mapping of E to str, optional
         What we send; where it is left out, the first inward word of each value.
     prefixes : mapping of str to E
@@ -164,10 +165,9 @@ class EnumMap(Generic[E]):
         if outward is None:
             for word, value in self.inward.items():
                 self.outward.setdefault(value, word)
-        self.unknown_words: dict[str, int] = {}
 
     def read(self, word: str | None) -> E:
-        """Return our value of the broker's word; an unknown one is `unknown`, and counted."""
+        """Return our value of the broker's word; an unknown one is `unknown`."""
         if word is None:
             return self.unknown
         value = self.inward.get(word)
@@ -176,8 +176,6 @@ class EnumMap(Generic[E]):
         for prefix, prefixed in self.prefixes.items():
             if word.startswith(prefix):
                 return prefixed
-        if len(self.unknown_words) < 1024:
-            self.unknown_words[word] = self.unknown_words.get(word, 0) + 1
         return self.unknown
 
     def write(self, value: E) -> str:

@@ -139,7 +139,6 @@ class Feed:
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         """Find out where to connect; may fetch a single-use URL or a socket token first."""
         raise TypeError(f"{type(self).__name__} does not define connect")
-        yield  # a flow is a generator
 
     def opened(self, ctx: Context) -> Sequence[Send]:
         """Return what to send right after the connection stands."""

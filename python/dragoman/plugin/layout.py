@@ -12,7 +12,7 @@ Example
 ...     Field("last_quantity", "u32", 8),
 ...     Field("ts_event", "u32", 12, unit="s"),
 ... ))
->>> stream = PackedStream("example", byte_order="big", framing=Framing.single(), select=Select.by_length(), layouts=(quote,))
+>>> stream = PackedStream("example", "big", Framing.single(), Select.by_length(), layouts=(quote,))
 >>> layout = stream.compile()
 """
 
@@ -347,7 +347,7 @@ class PackedStream:
     schemas: tuple[Schema, ...] = field(default=())
 
     def spec(self) -> dict[str, Any]:
-        """Return the description as plain dicts, tuples, ints and strings: what `dragoman._core.compile_packed` takes."""
+        """Return the description as plain dicts and tuples: what `dragoman._core.compile_packed` takes."""
         return dataclasses.asdict(self)
 
     def compile(self) -> Layout:
