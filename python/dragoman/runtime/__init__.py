@@ -1,0 +1,1 @@
+"""The only door to clock, sleep, randomness, disk, sockets and worker threads: real and virtual."""

@@ -1,0 +1,210 @@
+"""What transports promise: bytes out, bytes in, and the exact difference between NOT_SENT and MAYBE_SENT.
+
+A request is NOT_SENT only where it is proven that none of its bytes reached the kernel's socket: the address did not
+resolve, the connection or TLS handshake failed, the deadline passed while waiting for a connection. From the first
+write on it is MAYBE_SENT, on a fresh connection and on a reused one alike: a kept-alive connection that dies under a
+request may have delivered it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where connections go: scheme, host, port."""
+
+    scheme: str  # http, https, ws, wss
+    host: str
+    port: int
+
+    @property
+    def tls(self) -> bool:
+        return self.scheme in ("https", "wss")
+
+    @property
+    def authority(self) -> str:
+        """Host header value: the port only where it is not the scheme's own."""
+        default = {"http": 80, "ws": 80, "https": 443, "wss": 443}[self.scheme]
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == default else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """A request in its final bytes. `target` is path and query as they stand in the request line."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"WireRequest({self.method} {self.target.split('?')[0]!r}, {len(self.body)} bytes)"
+
+
+@dataclass(slots=True)
+class WireReply:
+    """A whole reply. Header names are lower case; repeated ones are joined by ``, ``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    ts_recv: int
+    mono_sent_ns: int = 0
+    mono_recv_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """Every choice of the HTTP client in one place.
+
+    Attributes
+    ----------
+    connect_timeout_s : float
+        Resolve, connect, proxy CONNECT and TLS together.
+    idle_timeout_s : float
+        A connection unused this long is closed, not reused: shorter than servers' own idle limits, because a reused
+        connection that dies is MAYBE_SENT.
+    max_header_bytes, max_body_bytes : int
+        Larger replies are a DecodeError; after gzip the same cap holds, so a bomb stops at it. `Download` bodies are
+        not capped, they are not kept.
+    source_address : str or None
+        Local address to bind: brokers accept orders from the registered one only.
+    proxy : str or None
+        ``http://host:port`` of a proxy that is asked to CONNECT; TLS stays end to end.
+    """
+
+    connect_timeout_s: float = 10.0
+    idle_timeout_s: float = 30.0
+    max_connections: int = 16
+    max_header_bytes: int = 64 * 1024
+    max_body_bytes: int = 32 * 1024 * 1024
+    source_address: str | None = None
+    proxy: str | None = None
+    user_agent: str = "dragoman"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WsOptions:
+    """Every choice of the WebSocket client in one table; the in-memory twin obeys the same one.
+
+    Attributes
+    ----------
+    handshake_timeout_s : float
+        Connect, TLS and upgrade together.
+    max_redirects : int
+        0, and nothing else is accepted: following one would hand the credentials to another host.
+    max_frame_bytes, max_message_bytes : int
+        A longer frame, or fragments that add up to more, close the connection with 1009.
+    ping_interval_s, ping_timeout_s : float
+        Our own pings (0: none); no pong in time closes with 1011.
+    auto_pong : bool
+        Server pings are answered at once.
+    close_timeout_s : float
+        Longest wait for the peer's close frame.
+    compression : bool
+        False, and nothing else is accepted: no broker we know needs it and it costs a copy a frame.
+    """
+
+    handshake_timeout_s: float = 10.0
+    max_redirects: int = 0
+    max_frame_bytes: int = 8 * 1024 * 1024
+    max_message_bytes: int = 16 * 1024 * 1024
+    ping_interval_s: float = 0.0
+    ping_timeout_s: float = 10.0
+    auto_pong: bool = True
+    close_timeout_s: float = 2.0
+    compression: bool = False
+    source_address: str | None = None
+    proxy: str | None = None
+    user_agent: str = "dragoman"
+
+
+class WsHandler(Protocol):
+    """Where a connection's messages go. An exception from any of these is caught, counted and reported, and the
+    connection lives on."""
+
+    def on_binary(self, data: bytes | memoryview, ts_recv: int) -> None:
+        """Take a whole binary message. `data` is valid during the call only: copy what is kept."""
+        ...
+
+    def on_text(self, data: str, ts_recv: int) -> None:
+        """Take a whole text message; invalid UTF-8 closes with 1007 before it gets here."""
+        ...
+
+    def on_pong(self, ts_recv: int) -> None: ...
+
+    def on_closed(self, code: int, reason: str) -> None:
+        """The connection is over, once, however it ended; 1006 where no close frame came."""
+        ...
+
+
+class WebSocket(Protocol):
+    """An open connection. Sending never blocks; a peer that does not read closes it at a buffered cap."""
+
+    def send_text(self, data: str) -> None: ...
+
+    def send_binary(self, data: bytes) -> None: ...
+
+    def ping(self) -> None: ...
+
+    @property
+    def open(self) -> bool: ...
+
+    @property
+    def handler_errors(self) -> int: ...
+
+    async def close(self, code: int = 1000) -> None:
+        """Close; returns within `close_timeout_s` on a dead peer too."""
+        ...
+
+
+class HandshakeRefusedError(Exception):
+    """The server answered the upgrade with something else than 101. Carries the whole reply, for `classify`."""
+
+    def __init__(self, reply: WireReply) -> None:
+        super().__init__(f"the server answered {reply.status} instead of upgrading")
+        self.reply = reply
+
+
+Prepare = Callable[[], WireRequest]
+"""Called once the connection stands, immediately before the write: signing happens here, so that time and nonce are
+fresh and leave in order. What it raises means NOT_SENT."""
+
+
+class HttpTransport(Protocol):
+    """An HTTP/1.1 client over a warm pool. It retries nothing and follows no redirect."""
+
+    async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
+        """Send one request and return the whole reply.
+
+        Raises
+        ------
+        NotSent
+            Proven; see the module's text.
+        OutcomeUnknown
+            Kind MAYBE_SENT (connection lost), TIMEOUT, or BAD_RESPONSE (not HTTP, over a cap, bad gzip).
+        """
+        ...
+
+    async def download(
+        self, origin: Origin, prepare: Prepare, sink: Callable[[bytes], None], *, timeout_s: float
+    ) -> WireReply:
+        """Like `send`, handing the decoded body of a 2xx reply to `sink` as it comes, under back-pressure; `timeout_s`
+        bounds each silence, not the whole. Replies of other statuses come back whole."""
+        ...
+
+    async def warm(self, origin: Origin, connections: int = 1) -> None:
+        """Open connections ahead of need."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections; requests in flight end as they would on a lost connection."""
+        ...
