@@ -1,8 +1,8 @@
 """The broker's side of a protocol, as pure functions over a venue.
 
-An emulator turns HTTP calls and socket messages into venue operations and venue events into replies and frames. It owns
-no socket and no clock, so the same object runs in memory on the virtual clock and on loopback for real clients. The host
-(`dragoman.emulator.host`) carries the bytes, the time and the faults.
+An emulator turns HTTP calls and socket messages into venue operations and venue events into replies and frames. It
+owns no socket and no clock, so the same object runs in memory on the virtual clock and on loopback for real clients. The
+host (`dragoman.emulator.host`) carries the bytes, the time and the faults.
 """
 
 from __future__ import annotations
