@@ -1,0 +1,1 @@
+"""One authenticated account: credentials and secrets, login, limits, the flow driver, supervised streams."""
