@@ -1,0 +1,7 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+/// One function per module of the core; each puts its names into `m`. A module adds its line here and in
+/// module.cpp.
+void bind_instruments(pybind11::module_& m);

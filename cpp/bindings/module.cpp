@@ -1,0 +1,8 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings.hpp"
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The native core: layouts, decoders, batches, books, rate limits. It knows no broker by name.";
+  bind_instruments(m);
+}
