@@ -1,0 +1,7 @@
+"""Checks before the wire: pure functions that refuse an order while zero bytes have been sent."""
+
+from dragoman.checks.grid import check_price, check_quantity
+from dragoman.checks.request import check_change, check_request
+from dragoman.checks.units import WireUnits
+
+__all__ = ["WireUnits", "check_change", "check_price", "check_quantity", "check_request"]

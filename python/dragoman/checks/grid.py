@@ -1,0 +1,74 @@
+"""Price on the tick grid, quantity on the lot grid: refused with the nearest valid values, never rounded silently."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from dragoman.errors import ErrorKind, UsageError
+from dragoman.model import Instrument
+
+
+def check_price(name: str, price: Decimal, instrument: Instrument) -> None:
+    """Refuse a price that is not a positive multiple of the tick, or lies outside the instrument's band.
+
+    Raises
+    ------
+    UsageError
+        Kind INVALID_PRICE_TICK or PRICE_OUT_OF_BAND, naming the nearest valid prices.
+    """
+    tick = instrument.tick_size
+    where = f"{instrument.instrument_id}: {name} {price}"
+    if not price.is_finite() or (price <= 0 and instrument.asset_class != "COMMODITY"):
+        raise UsageError(f"{where} is not a price", kind=ErrorKind.INVALID_PRICE_TICK, remedy="give a positive price")
+    if tick and price % tick:
+        below, above = _around(price, tick)
+        raise UsageError(
+            f"{where} is off the tick of {tick}",
+            kind=ErrorKind.INVALID_PRICE_TICK,
+            remedy=f"nearest valid: {below} or {above}",
+        )
+    low, high = instrument.price_band_low, instrument.price_band_high
+    if (low is not None and price < low) or (high is not None and price > high):
+        raise UsageError(
+            f"{where} is outside the day's band {low} to {high}",
+            kind=ErrorKind.PRICE_OUT_OF_BAND,
+            remedy=f"nearest valid: {low if low is not None and price < low else high}",
+        )
+
+
+def check_quantity(name: str, quantity: Decimal, instrument: Instrument) -> None:
+    """Refuse a quantity that is not a positive multiple of the lot, or above the freeze quantity.
+
+    Raises
+    ------
+    UsageError
+        Kind INVALID_QUANTITY or FREEZE_QTY_EXCEEDED, naming the nearest valid quantities.
+    """
+    lot = instrument.lot_size
+    where = f"{instrument.instrument_id}: {name} {quantity}"
+    if not quantity.is_finite() or quantity <= 0:
+        raise UsageError(
+            f"{where} is not a quantity", kind=ErrorKind.INVALID_QUANTITY, remedy=f"give a multiple of {lot}"
+        )
+    if lot and quantity % lot:
+        below, above = _around(quantity, lot)
+        nearest = f"{below} or {above}" if below > 0 else f"{above}"
+        raise UsageError(
+            f"{where} is not a multiple of the lot of {lot}",
+            kind=ErrorKind.INVALID_QUANTITY,
+            remedy=f"nearest valid: {nearest}",
+        )
+    freeze = instrument.freeze_quantity
+    if freeze is not None and quantity > freeze:
+        raise UsageError(
+            f"{where} is above the exchange's freeze quantity of {freeze}",
+            kind=ErrorKind.FREEZE_QTY_EXCEEDED,
+            remedy=f"split it into orders of at most {freeze}",
+        )
+
+
+def _around(value: Decimal, step: Decimal) -> tuple[Decimal, Decimal]:
+    steps = value / step
+    below = steps.to_integral_value(ROUND_FLOOR) * step
+    above = steps.to_integral_value(ROUND_CEILING) * step
+    return below, above
