@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "dragoman/batch.hpp"
+#include "dragoman/book.hpp"
+
+namespace dragoman {
+
+/// All books of one connection, found by instrument handle.
+///
+/// Books are made on first use, never moved and never dropped before the whole, so a `Book&` is good
+/// for as long as its `Books`. Handles are dense, so the index is an array: 8 bytes per handle up to
+/// the highest one used.
+///
+/// Threads: unsynchronised; belongs to the I/O thread.
+class Books {
+ public:
+  /// Handles from here on are taken for damage and counted as unbound: the index must not grow at
+  /// the word of a bad number.
+  static constexpr std::int32_t kMaxInstruments = 1 << 22;
+
+  /// @param max_levels  levels kept a side, further ones are cut off the worst end after each batch; 0: all
+  Books(std::size_t max_levels, SequenceRule rule) noexcept : max_levels_(max_levels), rule_(rule) {}
+
+  /// Apply every depth record of a batch; return how many books changed, those that became gapped
+  /// included. If memory runs out half way, all books are marked stale before bad_alloc goes on.
+  std::size_t apply(const BatchView& batch);
+
+  /// The book of an instrument, made if there is none.
+  /// @param instrument  in [0, kMaxInstruments)
+  Book& at(std::int32_t instrument);
+  [[nodiscard]] Book* find(std::int32_t instrument) const noexcept;
+  void mark_all_stale() noexcept;
+
+  [[nodiscard]] const std::deque<Book>& all() const noexcept { return books_; }
+  [[nodiscard]] const BookCounters& counters() const noexcept { return counters_; }
+
+ private:
+  std::size_t apply_records(const BatchView& batch);
+
+  std::size_t max_levels_;
+  SequenceRule rule_;
+  std::uint64_t batches_ = 0;
+  std::deque<Book> books_;
+  std::vector<Book*> by_instrument_;
+  std::vector<Book*> changed_;
+  BookCounters counters_;
+};
+
+}  // namespace dragoman

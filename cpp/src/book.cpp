@@ -1,0 +1,251 @@
+#include "dragoman/book.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace dragoman {
+
+namespace {
+
+constexpr double kMaxDouble = std::numeric_limits<double>::max();
+// Nearly all updates hit the first few levels, where a scan beats a binary search.
+constexpr std::size_t kScan = 8;
+
+bool valid_price(double price) noexcept {
+  return price > 0.0 && price <= kMaxDouble;
+}
+bool valid_quantity(double quantity) noexcept {
+  return quantity >= 0.0 && quantity <= kMaxDouble;
+}
+
+BookLevel stored(const Level& level, double quantity) noexcept {
+  return {level.price, quantity, level.orders, level.price_decimals, level.quantity_decimals};
+}
+
+}  // namespace
+
+// --- one side --------------------------------------------------------------------------------------
+
+/// Index of the first level not worse than `price`, size() where all are worse.
+std::size_t BookSide::position(double price) const noexcept {
+  const double wanted = sign_ * price;
+  std::size_t end = levels_.size();
+  const std::size_t stop = end > kScan ? end - kScan : 0;
+  while (end > stop && key(levels_[end - 1]) >= wanted) --end;
+  if (end > stop || end == 0) return end;
+  const auto found =
+      std::lower_bound(levels_.begin(), levels_.begin() + static_cast<std::ptrdiff_t>(end), wanted,
+                       [this](const BookLevel& level, double value) { return key(level) < value; });
+  return static_cast<std::size_t>(found - levels_.begin());
+}
+
+void BookSide::set(const BookLevel& level) {
+  const std::size_t at = position(level.price);
+  const bool present = at < levels_.size() && levels_[at].price == level.price;
+  const auto place = levels_.begin() + static_cast<std::ptrdiff_t>(at);
+  if (level.quantity == 0.0) {
+    if (present) levels_.erase(place);
+  } else if (present) {
+    *place = level;
+  } else {
+    levels_.insert(place, level);
+  }
+}
+
+void BookSide::remove(double price) noexcept {
+  const std::size_t at = position(price);
+  if (at < levels_.size() && levels_[at].price == price) {
+    levels_.erase(levels_.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+}
+
+void BookSide::finish() {
+  const auto worse = [this](const BookLevel& a, const BookLevel& b) { return key(a) < key(b); };
+  const auto not_worse = [this](const BookLevel& a, const BookLevel& b) { return key(a) >= key(b); };
+  const auto not_better = [this](const BookLevel& a, const BookLevel& b) { return key(a) <= key(b); };
+  const auto begin = levels_.begin();
+  const auto end = levels_.end();
+  if (std::adjacent_find(begin, end, not_better) ==
+      end) {  // strictly from best to worst, as most venues send
+    std::reverse(begin, end);
+  } else if (std::adjacent_find(begin, end, not_worse) != end) {
+    std::stable_sort(begin, end, worse);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < levels_.size(); ++i) {
+      if (i + 1 < levels_.size() && levels_[i + 1].price == levels_[i].price) continue;
+      levels_[kept++] = levels_[i];
+    }
+    levels_.resize(kept);
+  }
+  const auto zero = [](const BookLevel& level) { return level.quantity == 0.0; };
+  levels_.erase(std::remove_if(levels_.begin(), levels_.end(), zero), levels_.end());
+}
+
+void BookSide::truncate(std::size_t max_levels) noexcept {
+  if (levels_.size() > max_levels) {
+    levels_.erase(levels_.begin(), levels_.end() - static_cast<std::ptrdiff_t>(max_levels));
+  }
+}
+
+// --- both sides ------------------------------------------------------------------------------------
+
+Book::Outcome Book::apply(const Record& record, const Level* levels, SequenceRule rule,
+                          BookCounters& counters) {
+  const bool snapshot = (record.flags & kFlagSnapshot) != 0;
+  const State before = state_;
+  const bool admitted =
+      snapshot ? admit_snapshot(record, rule, counters) : admit_delta(record, rule, counters);
+  if (!admitted) return state_ == before ? Outcome::untouched : Outcome::changed;
+  if (snapshot) {
+    replace(levels, record.level_count, counters);
+  } else {
+    update(levels, record.level_count, counters);
+  }
+  sequence_ = record.sequence;
+  ts_event_ = record.ts_event;
+  ts_recv_ = record.ts_recv;
+  ++updates_;
+  return Outcome::changed;
+}
+
+void Book::mark_stale() noexcept {
+  if (state_ != State::gapped) state_ = State::stale;
+}
+
+bool Book::admit_snapshot(const Record& record, SequenceRule rule, BookCounters& counters) noexcept {
+  if (rule != SequenceRule::none) {
+    const bool numbered = record.sequence != kAbsentInt;
+    if (numbered && state_ == State::live && record.sequence < guard_.last()) {
+      ++counters.duplicates;
+      return false;
+    }
+    if (numbered) {
+      guard_.reset(record.sequence);
+    } else {
+      guard_.adopt();
+    }
+  }
+  state_ = State::live;
+  return true;
+}
+
+bool Book::admit_delta(const Record& record, SequenceRule rule, BookCounters& counters) noexcept {
+  if (state_ == State::stale || state_ == State::gapped) {
+    ++counters.ignored;
+    return false;
+  }
+  if (rule != SequenceRule::none) {
+    const bool names_previous = rule != SequenceRule::plain && record.prev_sequence != kAbsentInt;
+    const bool numbered = record.sequence != kAbsentInt && (names_previous || rule != SequenceRule::linked);
+    auto verdict = SequenceGuard::Verdict::kGap;  // what cannot be shown to follow does not
+    if (numbered) {
+      verdict = guard_.check(names_previous ? record.prev_sequence : record.sequence - 1, record.sequence);
+    }
+    if (verdict == SequenceGuard::Verdict::kDuplicate) {
+      ++counters.duplicates;
+      return false;
+    }
+    if (verdict == SequenceGuard::Verdict::kGap) {
+      ++counters.gaps;
+      state_ = State::gapped;
+      return false;
+    }
+  }
+  state_ = State::live;
+  return true;
+}
+
+void Book::replace(const Level* levels, std::size_t count, BookCounters& counters) {
+  bids_.clear();
+  asks_.clear();
+  for (const Level* level = levels; level != levels + count; ++level) {
+    BookSide& side = level->side == Side::bid ? bids_ : asks_;
+    if (level->action == Action::clear) {
+      side.clear();
+      continue;
+    }
+    const bool removes = level->action == Action::remove;
+    if (!valid_price(level->price) || !(removes || valid_quantity(level->quantity))) {
+      ++counters.rejected_levels;
+      continue;
+    }
+    side.append(stored(*level, removes ? 0.0 : level->quantity));
+  }
+  bids_.finish();
+  asks_.finish();
+}
+
+void Book::update(const Level* levels, std::size_t count, BookCounters& counters) {
+  for (const Level* level = levels; level != levels + count; ++level) {
+    BookSide& side = level->side == Side::bid ? bids_ : asks_;
+    switch (level->action) {
+      case Action::clear:
+        side.clear();
+        break;
+      case Action::remove:
+        if (valid_price(level->price)) {
+          side.remove(level->price);
+        } else {
+          ++counters.rejected_levels;
+        }
+        break;
+      case Action::add:
+      case Action::update:
+        if (valid_price(level->price) && valid_quantity(level->quantity)) {
+          side.set(stored(*level, level->quantity));
+        } else {
+          ++counters.rejected_levels;
+        }
+        break;
+    }
+  }
+}
+
+// --- what it says ----------------------------------------------------------------------------------
+
+std::optional<double> Book::mid() const noexcept {
+  if (!two_sided()) return std::nullopt;
+  return bid() + (ask() - bid()) / 2.0;  // halving the difference cannot overflow
+}
+
+std::optional<double> Book::microprice() const noexcept {
+  if (!two_sided()) return std::nullopt;
+  const BookLevel& best_bid = bids_.level(0);
+  const BookLevel& best_ask = asks_.level(0);
+  return (best_bid.price * best_ask.quantity + best_ask.price * best_bid.quantity) /
+         (best_bid.quantity + best_ask.quantity);
+}
+
+std::optional<double> Book::spread() const noexcept {
+  if (!two_sided()) return std::nullopt;
+  return ask() - bid();
+}
+
+std::optional<double> Book::vwap(Side which, double quantity) const noexcept {
+  const BookSide& levels = side(which);
+  double left = quantity;
+  double cost = 0.0;
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    const BookLevel& level = levels.level(i);
+    const double taken = std::min(left, level.quantity);
+    cost += taken * level.price;
+    left -= taken;
+    if (left <= 0.0) return cost / quantity;
+  }
+  return std::nullopt;
+}
+
+std::optional<double> Book::imbalance(std::size_t levels) const noexcept {
+  const auto total = [levels](const BookSide& side) {
+    double sum = 0.0;
+    const std::size_t count = std::min(levels, side.size());
+    for (std::size_t i = 0; i < count; ++i) sum += side.level(i).quantity;
+    return sum;
+  };
+  const double bid_total = total(bids_);
+  const double ask_total = total(asks_);
+  if (bid_total + ask_total == 0.0) return std::nullopt;
+  return (bid_total - ask_total) / (bid_total + ask_total);
+}
+
+}  // namespace dragoman

@@ -1,0 +1,55 @@
+#include "dragoman/books.hpp"
+
+namespace dragoman {
+
+std::size_t Books::apply(const BatchView& batch) {
+  try {
+    return apply_records(batch);
+  } catch (...) {
+    mark_all_stale();
+    throw;
+  }
+}
+
+std::size_t Books::apply_records(const BatchView& batch) {
+  ++batches_;
+  changed_.clear();
+  for (const Record* record = batch.records; record != batch.records + batch.record_count; ++record) {
+    if ((record->flags & kFlagDepth) == 0) continue;
+    if (record->instrument < 0 || record->instrument >= kMaxInstruments) {
+      ++counters_.unbound;
+      continue;
+    }
+    Book& book = at(record->instrument);
+    const Level* levels = batch.levels + record->level_begin;
+    if (book.apply(*record, levels, rule_, counters_) == Book::Outcome::untouched) continue;
+    if (book.batch_ != batches_) {
+      book.batch_ = batches_;
+      changed_.push_back(&book);
+    }
+  }
+  if (max_levels_ != 0) {
+    for (Book* book : changed_) book->truncate(max_levels_);
+  }
+  return changed_.size();
+}
+
+Book* Books::find(std::int32_t instrument) const noexcept {
+  const auto index = static_cast<std::size_t>(instrument);
+  return instrument >= 0 && index < by_instrument_.size() ? by_instrument_[index] : nullptr;
+}
+
+Book& Books::at(std::int32_t instrument) {
+  if (Book* book = find(instrument)) return *book;
+  const auto index = static_cast<std::size_t>(instrument);
+  if (index >= by_instrument_.size()) by_instrument_.resize(index + 1, nullptr);
+  books_.emplace_back(instrument);
+  by_instrument_[index] = &books_.back();
+  return books_.back();
+}
+
+void Books::mark_all_stale() noexcept {
+  for (Book& book : books_) book.mark_stale();
+}
+
+}  // namespace dragoman
