@@ -150,6 +150,8 @@ class DragomanError(Exception):
     remedy : str
         One sentence: what to do next.
     broker : str or None
+    client_order_id : str or None
+        The order this is about: ask the client for it, never place it again under another id.
     """
 
     default_kind: ErrorKind = ErrorKind.UNMAPPED
@@ -166,6 +168,7 @@ class DragomanError(Exception):
         text: str | None = None,
         remedy: str = "",
         broker: str | None = None,
+        client_order_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind or self.default_kind
@@ -177,6 +180,7 @@ class DragomanError(Exception):
         self.text = text
         self.remedy = remedy
         self.broker = broker
+        self.client_order_id = client_order_id
 
     def __str__(self) -> str:
         message = super().__str__()

@@ -10,10 +10,14 @@ from dragoman.model.order import Fill, Order
 
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
-    """An order changed. `order` is the whole view after it; `fills` are those this update brought."""
+    """An order changed. `order` is the whole view after it.
+
+    `fills` are those this update brought; `replaced` are trade ids of synthetic fills that they make void.
+    """
 
     order: Order
     fills: tuple[Fill, ...] = ()
+    replaced: tuple[str, ...] = ()
     source: Literal["stream", "poll", "reply", "local"] = "stream"
 
 

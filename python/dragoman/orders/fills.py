@@ -1,0 +1,128 @@
+"""Fills, each counted once.
+
+A fill's identity is (exchange, trading day, order id, trade id): exchanges restart trade numbers every day and each has
+its own. Brokers often report only how much of an order is filled; the quantity that no itemised fill explains yet is
+carried by one synthetic fill with a deterministic id, made void when the real ones come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from dragoman.model import Fill, Order
+
+ZERO = Decimal(0)
+FillKey = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FillChange:
+    """What a report changed: new fills, synthetic ids made void, and why something was refused."""
+
+    added: tuple[Fill, ...] = ()
+    replaced: tuple[str, ...] = ()
+    refused: str | None = None
+
+
+NO_CHANGE = FillChange()
+
+
+@dataclass(slots=True)
+class _OrderFills:
+    real: dict[FillKey, Fill] = field(default_factory=dict)
+    synthetic: Fill | None = None
+    reported: Decimal = ZERO
+    reported_value: Decimal | None = None
+
+    @property
+    def quantity(self) -> Decimal:
+        return sum((fill.quantity for fill in self.real.values()), ZERO)
+
+    @property
+    def value(self) -> Decimal:
+        return sum((fill.quantity * fill.price for fill in self.real.values()), ZERO)
+
+
+class FillLedger:
+    """All fills of one account.
+
+    Parameters
+    ----------
+    trading_day : callable
+        Time (ns UTC, or None) to the name of the trading day at the exchange.
+    """
+
+    def __init__(self, trading_day: Callable[[int | None], str]) -> None:
+        self._trading_day = trading_day
+        self._orders: dict[str, _OrderFills] = {}
+
+    def add(self, fill: Fill, owner: str) -> FillChange:
+        """Take an itemised fill of the order `owner` (any stable name of the order). A repeat changes nothing."""
+        entry = self._orders.setdefault(owner, _OrderFills())
+        key = (fill.exchange, self._trading_day(fill.ts_event), fill.order_id, fill.trade_id)
+        known = entry.real.get(key)
+        if known is not None:
+            if (known.quantity, known.price, known.side) != (fill.quantity, fill.price, fill.side):
+                return FillChange(refused=f"trade {fill.trade_id} was {known.quantity} at {known.price} before")
+            return NO_CHANGE
+        entry.real[key] = fill
+        entry.reported = max(entry.reported, entry.quantity)
+        remainder = self._synthesise(entry, fill)
+        return FillChange((fill, *remainder.added), remainder.replaced)
+
+    def report(self, order: Order, owner: str) -> FillChange:
+        """Take a cumulative quantity. What no fill explains becomes a synthetic one."""
+        entry = self._orders.setdefault(owner, _OrderFills())
+        if order.filled_quantity <= entry.reported:
+            return NO_CHANGE
+        entry.reported = order.filled_quantity
+        entry.reported_value = order.filled_quantity * order.average_price if order.average_price is not None else None
+        template = Fill(
+            trade_id="",
+            order_id=order.order_id,
+            instrument_id=order.instrument_id,
+            side=order.side,
+            quantity=ZERO,
+            price=ZERO,
+            client_order_id=order.client_order_id,
+            exchange_order_id=order.exchange_order_id,
+            product=order.product,
+            broker=order.broker,
+            account_id=order.account_id,
+            ts_event=order.ts_event,
+            ts_recv=order.ts_recv,
+        )
+        return self._synthesise(entry, template)
+
+    def _synthesise(self, entry: _OrderFills, template: Fill) -> FillChange:
+        """Make the one synthetic fill that carries what real ones do not explain, or void it."""
+        old = entry.synthetic
+        missing = entry.reported - entry.quantity
+        if missing <= 0:
+            entry.synthetic = None
+            return FillChange((), (old.trade_id,) if old else ())
+        trade_id = f"SYN-{template.order_id}-{entry.quantity}-{entry.reported}"
+        if old is not None and old.trade_id == trade_id:
+            return NO_CHANGE
+        price = old.price if old else (template.price or None)
+        if entry.reported_value is not None:
+            price = (entry.reported_value - entry.value) / missing
+        if price is None:
+            return FillChange(refused=f"{missing} of {template.order_id} is filled at a price nobody has said yet")
+        entry.synthetic = replace(
+            template, trade_id=trade_id, quantity=missing, price=price, is_synthetic=True, raw=None, correction_of=None
+        )
+        return FillChange((entry.synthetic,), (old.trade_id,) if old else ())
+
+    def of(self, owner: str) -> tuple[Fill, ...]:
+        """Return the fills that count for an order: the real ones, and the synthetic remainder."""
+        entry = self._orders.get(owner)
+        if entry is None:
+            return ()
+        return (*entry.real.values(), *((entry.synthetic,) if entry.synthetic else ()))
+
+    def all(self) -> tuple[Fill, ...]:
+        """Return every fill that counts, by order."""
+        return tuple(fill for owner in self._orders for fill in self.of(owner))

@@ -1,0 +1,87 @@
+"""Positions as the sum of fills, exactly, and where the broker says something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from dragoman.model import Fill, Position, Product
+
+ZERO = Decimal(0)
+PositionKey = tuple[str, Product]
+
+
+@dataclass(slots=True)
+class NetPosition:
+    """Running sums of one instrument and product; money is price x quantity x multiplier."""
+
+    instrument_id: str
+    product: Product
+    opening_quantity: Decimal = ZERO
+    buy_quantity: Decimal = ZERO
+    buy_value: Decimal = ZERO
+    sell_quantity: Decimal = ZERO
+    sell_value: Decimal = ZERO
+
+    @property
+    def quantity(self) -> Decimal:
+        return self.opening_quantity + self.buy_quantity - self.sell_quantity
+
+    @property
+    def day_cash(self) -> Decimal:
+        """What the day's trading took in (+) or paid out (-)."""
+        return self.sell_value - self.buy_value
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """The broker's position and the sum of fills differ. Neither is overwritten by the other."""
+
+    instrument_id: str
+    product: Product
+    field: str
+    ours: Decimal
+    broker: Decimal
+
+
+def net_positions(
+    fills: Iterable[Fill], opening: Mapping[PositionKey, Decimal] | None = None
+) -> dict[PositionKey, NetPosition]:
+    """Sum fills by (instrument, product), from opening quantities."""
+    nets = {key: NetPosition(*key, opening_quantity=quantity) for key, quantity in (opening or {}).items()}
+    for fill in fills:
+        net = nets.setdefault((fill.instrument_id, fill.product), NetPosition(fill.instrument_id, fill.product))
+        if fill.side == "BUY":
+            net.buy_quantity += fill.quantity
+            net.buy_value += fill.quantity * fill.price
+        else:
+            net.sell_quantity += fill.quantity
+            net.sell_value += fill.quantity * fill.price
+    return nets
+
+
+def compare(positions: Iterable[Position], nets: Mapping[PositionKey, NetPosition]) -> list[Discrepancy]:
+    """Return where the broker's positions and the sums of fills differ, in net or day quantities.
+
+    Notes
+    -----
+    Overnight quantities are the broker's: what is compared is the day's own buying and selling, and that overnight plus
+    day is the net the broker shows.
+    """
+    found: list[Discrepancy] = []
+    seen: set[PositionKey] = set()
+    for position in positions:
+        key = (position.instrument_id, position.product)
+        seen.add(key)
+        net = nets.get(key) or NetPosition(*key)
+        pairs = (
+            ("day_buy_quantity", net.buy_quantity, position.day_buy_quantity),
+            ("day_sell_quantity", net.sell_quantity, position.day_sell_quantity),
+            ("quantity", position.overnight_quantity + net.buy_quantity - net.sell_quantity, position.quantity),
+        )
+        found += [Discrepancy(*key, name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
+    for key, net in nets.items():
+        if key not in seen and (net.buy_quantity or net.sell_quantity):
+            found.append(Discrepancy(*key, "quantity", net.quantity, ZERO))
+    return found

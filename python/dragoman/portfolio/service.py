@@ -1,0 +1,44 @@
+"""Positions and margins of one account, read from the broker."""
+
+from __future__ import annotations
+
+from dragoman.checks import WireUnits
+from dragoman.market import InstrumentMaster
+from dragoman.model import Margin, Position, Segment
+from dragoman.orders import OrderService
+from dragoman.portfolio.net import Discrepancy, compare, net_positions
+from dragoman.session.session import AccountSession
+
+
+class Portfolio:
+    """Reads positions and margins and checks positions against the sum of fills."""
+
+    def __init__(
+        self, session: AccountSession, master: InstrumentMaster, units: WireUnits, orders: OrderService
+    ) -> None:
+        self._session = session
+        self._master = master
+        self._units = units
+        self._orders = orders
+
+    async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
+        """Return net positions, quantities in units."""
+        session = self._session
+        rows = await session.run(session.adapter.positions(session.ctx), timeout_s=timeout_s)
+        return [self._units.from_wire(row, self._master.get(row.instrument_id)) for row in rows]
+
+    async def margins(self, *, timeout_s: float = 10.0) -> dict[Segment, Margin]:
+        """Return margins by segment."""
+        session = self._session
+        rows = await session.run(session.adapter.margins(session.ctx), timeout_s=timeout_s)
+        return {row.segment: row for row in rows}
+
+    async def check(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
+        """Read orders, trades and positions and return where positions differ from the sum of today's fills.
+
+        Meaningful at rest: an order that fills between the readings shows as a difference that the next call no longer
+        has.
+        """
+        await self._orders.refresh(timeout_s=timeout_s)
+        positions = await self.positions(timeout_s=timeout_s)
+        return compare(positions, net_positions(self._orders.store.fills.all()))
