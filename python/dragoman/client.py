@@ -51,7 +51,7 @@ class Client:
 
     Use it as an async context manager::
 
-        async with dragoman.connect("zerodha", profile="main") as client:
+        async with dragoman.connect("examplebroker", profile="main") as client:
             quote = await client.quotes("NSE:INFY")
             order = await client.place("NSE:INFY", "BUY", 1, order_type="LIMIT", price="1500.05")
 

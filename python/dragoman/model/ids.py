@@ -7,8 +7,8 @@ Grammar (everything durable hangs on it)::
     index       VENUE:SYMBOL=INDEX                NSE:NIFTY_50=INDEX
     future      VENUE:ROOT@YYYYMMDD               NFO:NIFTY@20261224
     option      VENUE:ROOT@YYYYMMDD-STRIKE{CE|PE} CDS:USDINR@20261229-84.25PE
-    pair        VENUE:BASE/QUOTE                  BINANCE:BTC/USDT
-    perpetual   VENUE:BASE/QUOTE=PERP             BINANCE:BTC/USDT=PERP
+    pair        VENUE:BASE/QUOTE                  KOINEX:BTC/USDT
+    perpetual   VENUE:BASE/QUOTE=PERP             KOINEX:BTC/USDT=PERP
 
 Symbols are upper case, blanks become ``_``; any of ``: @ = + / _ %`` inside is percent-escaped; dashes, dots and ``&``
 stay. STRIKE is the shortest exact decimal.

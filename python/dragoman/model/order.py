@@ -38,7 +38,7 @@ class OrderRequest:
     deadline_ns : int or None
         Runtime monotonic ns: drop instead of sending later.
     extras : mapping
-        Broker-namespaced, for example ``{"zerodha": {"iceberg_legs": 5}}``; an adapter reads its own key only.
+        Broker-namespaced, for example ``{"examplebroker": {"slices": 5}}``; an adapter reads its own key only.
     """
 
     instrument_id: str

@@ -1,0 +1,53 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# The environment lives in .venv; it is made and the core rebuilt when pyproject.toml or the C++ sources change.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := CMakeLists.txt $(shell find cpp -name '*.hpp' -o -name '*.cpp')
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test unit judges lint format bench core-test sanitize fuzz setup clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: $(VENV)/.built ## make the environment and build the core
+
+$(VENV)/.ready: pyproject.toml .ci/setup
+	@.ci/setup environment $(VENV)
+
+$(VENV)/.built: $(VENV)/.ready $(CORE)
+	@.ci/setup build $(VENV)
+
+demo: setup ## log in to an emulated broker, stream, trade, and prove the books agree
+	$(BIN)/dragoman demo $(DEMO)
+
+test: setup unit judges ## the whole suite, official-SDK judges included
+
+unit: setup ## our own suite
+	$(PYTEST) -m "not judge"
+
+judges: setup ## official broker SDKs, each in an environment of its own, against our emulators
+	$(PYTEST) -m judge tests/judges
+
+lint: setup ## ruff, mypy --strict, clang-format
+	@.ci/lint $(VENV)
+
+format: setup ## rewrite the sources in the house format
+	$(BIN)/ruff check -q --fix . ; $(BIN)/ruff format -q . ; $(BIN)/clang-format -i $(filter %.hpp %.cpp,$(CORE))
+
+bench: setup ## compare with peers on the same bytes; writes benchmarks/results/
+	$(BIN)/python -m benchmarks $(BENCH)
+
+core-test: ## the C++ tests, without Python (needs cmake)
+	@.ci/core-test
+
+sanitize: ## the C++ tests under address and undefined-behaviour sanitizers (needs cmake)
+	@.ci/core-test sanitize
+
+fuzz: ## fuzz the decoder for a minute (needs Debian's clang and libclang-rt)
+	@.ci/fuzz
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) .judges build .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results
