@@ -1,6 +1,7 @@
 #include <pybind11/native_enum.h>
 #include <pybind11/pybind11.h>
 
+#include "bindings.hpp"
 #include "dragoman/sequence_guard.hpp"
 
 namespace py = pybind11;

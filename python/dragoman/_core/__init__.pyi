@@ -5,6 +5,7 @@ that runs the I/O loop; `Tick` and `BookSnapshot` are values and may go anywhere
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any, Final, final
 
 import numpy as np
@@ -180,6 +181,33 @@ class Tick:
 RECORD_DTYPE: Final[list[tuple[str, str]]]
 LEVEL_DTYPE: Final[list[tuple[str, str]]]
 
+# --- sequence numbers -----------------------------------------------------------------------------------------------
+
+@final
+class Verdict(Enum):
+    FOLLOWS = 0
+    DUPLICATE = 1
+    GAP = 2
+
+@final
+class SequenceGuard:
+    """Says whether a numbered message follows the last one. Books hold one each; this face is for tests and set-up."""
+
+    def __init__(self) -> None: ...
+    @property
+    def last(self) -> int:
+        """Number of the last message that followed, or of the snapshot; 0 before any."""
+    def reset(self, last: int) -> None:
+        """Continue from a snapshot with this number."""
+    def adopt(self) -> None:
+        """Take the next message's number as it comes: the snapshot before it carried none."""
+    def check(self, expected: int, last: int) -> Verdict:
+        """Judge a message that says it follows number `expected` and ends on number `last`.
+
+        One that overlaps the last number and ends after it follows: levels carry absolute quantities. A gap changes
+        nothing; `reset` or `adopt` heals it.
+        """
+
 # --- books ----------------------------------------------------------------------------------------------------------
 
 @final
@@ -275,8 +303,22 @@ class RateLimiter:
     Parameters
     ----------
     meters : sequence of (name, count, period_ns, window, reserve)
-        `window` is ``"bucket"``, ``"rolling"`` or ``"calendar"``; `reserve` of `count` is kept for lane 1.
-        Calendar windows start at multiples of `period_ns` on the wall clock plus `calendar_offset_ns`.
+        `window` is ``"bucket"`` (refills steadily), ``"rolling"`` (never more than `count` in any half-open span of
+        `period_ns`) or ``"calendar"`` (starts afresh on the wall clock). `reserve` of `count` is kept for lane 1.
+    calendar_offset_ns : int
+        Added to the wall clock before calendar windows are cut at multiples of `period_ns`: the UTC offset of the
+        server's day, ``19_800 * 10**9`` for UTC+05:30.
+
+    Raises
+    ------
+    ValueError
+        Names the meter, what was found and what was expected.
+
+    Notes
+    -----
+    Lane 0 has ``count - reserve`` as a budget of its own, lane 1 whatever of `count` is left. When the wall clock steps
+    back, grants go on counting towards the later calendar window, and at most `count` fit into any rolling period until
+    the clock has caught up or a period has passed.
     """
 
     def __init__(self, meters: Sequence[tuple[str, int, int, str, int]], *, calendar_offset_ns: int = 0) -> None: ...
@@ -286,7 +328,11 @@ class RateLimiter:
         Raises
         ------
         ValueError
-            For an unknown meter, or a cost the meter could never grant.
+            For an unknown meter, or a cost that is not in 1..count.
+
+        Notes
+        -----
+        A meter named twice costs the sum. Equal combinations share one id.
         """
     def try_acquire(self, mono_ns: int, wall_ns: int, plan: int, lane: int = 0, /) -> int:
         """Take all meters of `plan`, or none.
@@ -294,11 +340,24 @@ class RateLimiter:
         Returns
         -------
         int
-            0 when taken, otherwise ns to wait before it can succeed.
+            0 when taken, otherwise ns after which it succeeds if nothing else is taken meanwhile.
+
+        Raises
+        ------
+        ValueError
+            For an unknown plan or lane, a time out of range, or on lane 0 a cost above ``count - reserve``.
         """
     def penalise(self, meter: str, until_mono_ns: int) -> None:
-        """Refuse this meter until then, after a 429 or Retry-After."""
-    def refund(self, plan: int, lane: int = 0, /) -> None:
-        """Give back what was taken for a request that was never sent."""
+        """Refuse this meter on both lanes until then, after a 429 or Retry-After. A later end already set stays."""
+    def refund(self, plan: int, granted_mono_ns: int, lane: int = 0, /) -> None:
+        """Give back, once, what `try_acquire` took at `granted_mono_ns` for a request that was never sent.
+
+        The time says which grant it was: without it a late refund would hand out room that newer grants hold. What the
+        grant no longer weighs (it left its window, the bucket has refilled since) is not given back.
+        """
     def state(self, mono_ns: int, wall_ns: int) -> dict[str, dict[str, int]]:
-        """Per meter: count, used, left, reserve_left, reset_ns."""
+        """Return for each meter: count, used, left, reserve_left, reset_ns, penalty_ns.
+
+        `left` is what lane 0 could take now, `reserve_left` what lane 1 could take beyond that, `reset_ns` the time
+        until the whole count can be taken at once, `penalty_ns` what is left of a penalty.
+        """
