@@ -30,7 +30,7 @@ class Lane(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request to the broker.
+    """One request to the broker. Its repr leaves out everything that may carry a secret.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class Request:
     method: str = "GET"
     path: str = "/"
     host: str = "rest"
-    url: str | None = None
-    query: Pairs = ()
-    headers: Pairs = ()
-    form: Pairs | None = None
-    json: Any = None
-    body: bytes | None = None
+    url: str | None = field(default=None, repr=False)
+    query: Pairs = field(default=(), repr=False)
+    headers: Pairs = field(default=(), repr=False)
+    form: Pairs | None = field(default=None, repr=False)
+    json: Any = field(default=None, repr=False)
+    body: bytes | None = field(default=None, repr=False)
     mutates: bool = False
     meter: str = "default"
     cost: int = 1
@@ -75,7 +75,7 @@ class Request:
     answers: frozenset[str] = frozenset()
     timeout_s: float = 10.0
     auth: bool = True
-    note: Any = field(default=None, compare=False)
+    note: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -172,11 +172,14 @@ class Prompt:
 class Redirect:
     """Send the human to a login page. Result: the query of the redirect to the registered URL, as a dict.
 
-    `state_param` names the query parameter that carries our one-time state through the broker's page and back.
+    `state_param` names the query parameter that carries our one-time state through the broker's page and back. Where
+    the broker carries it in a way of its own, the adapter puts it into `url` itself and names in `expect` the pairs
+    that the redirect's query must hold: any other request to the listener is not ours, and the wait goes on.
     """
 
     url: str
     state_param: str | None = None
+    expect: Pairs = field(default=(), repr=False)
 
 
 Effect: TypeAlias = Request | All | Download[Any] | Part[Any] | Wait | Prompt | Redirect

@@ -1,0 +1,499 @@
+"""Zerodha: Kite Connect 3, REST and tables.
+
+References
+----------
+Kite Connect 3 documentation (user, orders, portfolio, market quotes, exceptions), the official Python, Go and
+JavaScript SDKs and kiteconnect-mocks; sources of single facts are in README.md and codes.toml.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from dragoman.plugin import (
+    YES,
+    Adapter,
+    All,
+    Capabilities,
+    Context,
+    Credential,
+    Download,
+    ErrorKind,
+    Failure,
+    Flow,
+    Lane,
+    RateLimit,
+    Redirect,
+    Rejected,
+    Reply,
+    Request,
+    Scope,
+    Session,
+    SessionRules,
+    UsageError,
+    Window,
+    errors,
+    model,
+    no,
+)
+
+from . import words
+from .feed import Ticker
+from .master import InstrumentParser
+from .words import CODES, IST, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, loads, reading
+
+TAG_LENGTH: Final = 20
+SECOND_SHARE: Final = 8
+"""Orders a second outside the reserve. An autosliced order becomes several, each counted, so it spends them all."""
+QUOTE_PATHS: Final = {
+    model.Mode.LTP: ("/quote/ltp", 1000),
+    model.Mode.QUOTE: ("/quote/ohlc", 1000),
+    model.Mode.FULL: ("/quote", 500),
+}
+EXTRAS: Final = frozenset(("autoslice",))
+_MARKET: Final = (model.OrderType.MARKET, model.OrderType.STOP_MARKET)
+_LATER: Final = "not built yet in this version of the adapter: it arrives in 0.2"
+_UNIT_OPEN: Final = (
+    "the documents leave open whether quantities here count units or lots: confirm it with the broker and set"
+    " quantity_unit in the profile; lots are then converted by the instrument's lot_size"
+)
+
+CAPABILITIES: Final = Capabilities(
+    order_types=frozenset(
+        (model.OrderType.MARKET, model.OrderType.LIMIT, model.OrderType.STOP_LIMIT, model.OrderType.STOP_MARKET)
+    ),
+    products=frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.CARRY, model.Product.MTF)),
+    time_in_force=frozenset((model.TimeInForce.DAY, model.TimeInForce.IOC)),
+    varieties=frozenset((model.Variety.REGULAR, model.Variety.AMO)),
+    segments=frozenset(("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX")),
+    modes=frozenset(model.Mode),
+    depth_levels=(5,),
+    quantity_unit={
+        **dict.fromkeys(("NSE", "BSE", "NFO", "BFO"), model.QuantityUnit.UNITS),
+        **dict.fromkeys(("CDS", "BCD", "MCX"), model.QuantityUnit.UNVERIFIED),
+    },
+    features={
+        **dict.fromkeys(
+            ("place", "modify", "cancel", "order_history", "trades", "order_stream", "positions", "margins"), YES
+        ),
+        **dict.fromkeys(("quotes", "depth"), YES),
+        **dict.fromkeys(("holdings", "convert", "order_margin", "candles", "gtt"), no(_LATER)),
+        "bracket": no("withdrawn by the broker"),
+        "basket": no("the broker's basket is a page for a human; orders go one by one"),
+        "slice": no(f"{_LATER}; extras={{'zerodha': {{'autoslice': True}}}} lets the broker slice"),
+    },
+    modify_keeps_id=True,
+    wire_id_carrier="tag",
+    wire_id_length=TAG_LENGTH,
+    market_orders="protected",
+    max_instruments_per_socket=3000,
+    max_sockets=3,
+    reasons={
+        "MARKET_IF_TOUCHED": "the broker has no such order type",
+        "LIMIT_IF_TOUCHED": "the broker has no such order type",
+        "TRAILING_STOP_MARKET": "the broker has no such order type",
+        "TRAILING_STOP_LIMIT": "the broker has no such order type",
+        "GTC": "orders live for the day; the broker's GTT triggers are not orders",
+        "GTD": "the broker's TTL counts minutes within the day; not built yet in this version of the adapter",
+        "FOK": "the broker has DAY, IOC and TTL only",
+        "AT_THE_OPEN": "the broker has DAY, IOC and TTL only",
+        "AT_THE_CLOSE": "the broker has DAY, IOC and TTL only",
+        "MARGIN": "the broker's products are CNC, MIS, NRML and MTF",
+        "COVER": "cover orders are not built yet in this version of the adapter",
+        "BRACKET": "withdrawn by the broker",
+        "CASH": "the broker calls it delivery: use DELIVERY",
+        "ICEBERG": "not built yet in this version of the adapter",
+        "AUCTION": "not built yet in this version of the adapter",
+        "NCO": "listed in the dump, but the broker documents no orders for it",
+        "CDS": _UNIT_OPEN,
+        "BCD": _UNIT_OPEN,
+        "MCX": _UNIT_OPEN,
+    },
+)
+
+_SOURCE: Final = "documentation, exceptions: rate limits; kite.trade/forum/discussion/16217"
+LIMITS: Final = (
+    # The broker counts orders by the seconds of its own clock (forum 15350), so a calendar second is the exact shape.
+    RateLimit("orders", 10, "1s", Scope.ACCOUNT, Window.CALENDAR, reserve=10 - SECOND_SHARE, source=_SOURCE),
+    # Nothing says how minutes are cut: no 60 seconds with more than 400 satisfies every reading.
+    RateLimit("orders", 400, "1m", Scope.ACCOUNT, Window.ROLLING, reserve=20, source=_SOURCE),
+    RateLimit("orders", 5000, "1d", Scope.ACCOUNT, Window.CALENDAR, reserve=100, source=_SOURCE),
+    # Counted where a request names its order: modifications do.
+    RateLimit("orders", 25, scope=Scope.ORDER, source="documentation, orders: modifications per order"),
+    RateLimit("quote", 1, "1s", Scope.KEY, source=_SOURCE),
+    RateLimit("candles", 3, "1s", Scope.KEY, source=_SOURCE),
+    RateLimit("default", 10, "1s", Scope.KEY, source=_SOURCE),
+)
+
+
+class ZerodhaAdapter(Adapter):
+    """Orders, portfolio and market data of one Zerodha account."""
+
+    contract = 1
+    name = "zerodha"
+    title = "Zerodha (Kite Connect 3)"
+    hosts = {
+        "live": {
+            "rest": "https://api.kite.trade",
+            "ws": "wss://ws.kite.trade",
+            "login": "https://kite.zerodha.com/connect/login",
+        },
+        "emulator": {},
+    }
+    headers = (("X-Kite-Version", "3"),)
+    credentials = (
+        Credential("api_key", secret=False, needed_for="always", meaning="the app's key on developers.kite.trade"),
+        Credential("api_secret", meaning="the app's secret; signs the exchange of the request token"),
+    )
+    capabilities = CAPABILITIES
+    limits = LIMITS
+    session = SessionRules(
+        time_zone="Asia/Kolkata", expires_at=time(6), refresh="none", static_ip="orders", redirect_port=5010
+    )
+    codes = CODES
+    feeds = (Ticker,)
+    emulator = "dragoman.adapters.zerodha.emulator:ZerodhaEmulator"
+
+    # -- pure functions ----------------------------------------------------------------------------------------------
+
+    def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
+        if not request.auth:
+            return request
+        token = ctx.login.get("access_token")
+        if token is None:
+            raise errors.AuthRequired(
+                f"zerodha: {request.method} {request.path} needs a session",
+                broker=self.name,
+                remedy="log in or import an access token",
+            )
+        key, access = ctx.credentials["api_key"].reveal(), token.reveal()
+        if request.method == "DELETE" and request.path == "/session/token":
+            request = replace(request, query=(("api_key", key), ("access_token", access)))
+        return replace(request, headers=(*request.headers, ("Authorization", f"token {key}:{access}")))
+
+    def classify(self, reply: Reply, request: Request) -> Failure | None:
+        good = 200 <= reply.status < 300
+        if good and request.note == "csv":
+            return None
+        try:
+            body = reply.json
+        except errors.DecodeError:
+            body = None
+        if isinstance(body, Mapping):
+            if good and body.get("status") == "success" and "data" in body:
+                return None
+            code, text = body.get("error_type"), body.get("message")
+            if isinstance(code, str) and code:
+                if request.method == "POST" and request.path.startswith("/session/"):
+                    code = f"session/{code}"
+                return self._failure(code, str(text or ""), reply, request)
+        return self._failure(f"HTTP {reply.status}", reply.text[:200], reply, request)
+
+    def _failure(self, code: str, text: str, reply: Reply, request: Request) -> Failure:
+        after = reply.headers.get("retry-after", "")
+        failure = self.codes.classify(
+            code=code,
+            text=text,
+            status=reply.status,
+            mutates=request.mutates,
+            retry_after_s=float(after) if after.isascii() and after.isdigit() else None,
+        )
+        if failure.kind is ErrorKind.UNMAPPED and code.startswith("session/"):
+            return self._failure(code.removeprefix("session/"), text, reply, request)
+        return failure
+
+    def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
+        protection = order.market_protection
+        if protection is not None:
+            if order.order_type not in _MARKET:
+                raise self._refused(f"a {order.order_type} order takes no market_protection", "leave it out")
+            if not 0 < protection <= 100:
+                raise self._refused(
+                    f"market_protection {protection} is not within 0 to 100 percent; 0 is refused by the broker",
+                    "leave it out for automatic protection",
+                )
+        if order.display_quantity is not None and instrument.exchange not in ("NSE", "BSE"):
+            raise self._refused(f"display_quantity is for shares only, not {instrument.exchange}", "leave it out")
+        if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
+            raise self._refused("MCX takes no IOC orders from algos", "use DAY")
+        unknown = set(order.extras.get(self.name, ())) - EXTRAS
+        if unknown:
+            raise self._refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(EXTRAS))}")
+        return order
+
+    def _refused(self, what: str, remedy: str) -> UsageError:
+        return UsageError(f"zerodha: {what}", kind=ErrorKind.BAD_REQUEST, broker=self.name, remedy=remedy)
+
+    # -- session -----------------------------------------------------------------------------------------------------
+
+    def login(self, ctx: Context) -> Flow[Session]:
+        key, secret = ctx.credentials["api_key"].reveal(), ctx.credentials["api_secret"].reveal()
+        state = ctx.random_bytes(16).hex()
+        page = ctx.hosts["login"]
+        # The page echoes redirect_params on the redirect: that is how our state gets through it.
+        query = urlencode({"v": "3", "api_key": key, "redirect_params": f"state={state}"})
+        answer = yield Redirect(f"{page}{'&' if '?' in page else '?'}{query}", expect=(("state", state),))
+        if answer.get("state") != state:
+            raise errors.AuthRequired(
+                "zerodha: the redirect does not carry this login's state: it belongs to another login",
+                kind=ErrorKind.AUTH_INVALID,
+                broker=self.name,
+                remedy="start the login again and use the page it opens",
+            )
+        request_token = answer.get("request_token", "")
+        if answer.get("status", "success") != "success" or not request_token:
+            raise errors.AuthRequired(
+                f"zerodha: the login page reports {answer.get('status', 'no request token')!r}",
+                kind=ErrorKind.AUTH_INVALID,
+                broker=self.name,
+                remedy="log in again",
+            )
+        checksum = hashlib.sha256(f"{key}{request_token}{secret}".encode()).hexdigest()
+        form = (("api_key", key), ("request_token", request_token), ("checksum", checksum))
+        reply = yield Request(method="POST", path="/session/token", form=form, mutates=True, auth=False)
+        with reading("session"):
+            return _session(reply.json["data"], str(reply.json["data"]["access_token"]), ctx)
+
+    def import_token(self, token: str, ctx: Context) -> Flow[Session]:
+        header = ("Authorization", f"token {ctx.credentials['api_key'].reveal()}:{token}")
+        reply = yield Request(path="/user/profile", headers=(header,), auth=False)
+        with reading("profile"):
+            return _session(reply.json["data"], token, ctx)
+
+    def logout(self, ctx: Context) -> Flow[None]:
+        # A token that is already dead is as good as logged out.
+        dead = frozenset(("TokenException",))
+        yield Request(method="DELETE", path="/session/token", mutates=True, answers=dead)
+
+    def instruments(self, ctx: Context) -> Flow[int]:
+        done = yield Download(Request(path="/instruments", note="csv", timeout_s=60.0), InstrumentParser())
+        return int(done.rows)
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def place(
+        self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
+    ) -> Flow[model.Outcome | list[model.Outcome]]:
+        slices = bool(order.extras.get(self.name, {}).get("autoslice"))
+        reply = yield Request(
+            method="POST",
+            path=f"/orders/{VARIETY.write(order.variety)}",
+            form=_place_form(order, instrument, slices),
+            mutates=True,
+            meter="orders",
+            cost=SECOND_SHARE if slices else 1,
+        )
+        with reading("order reply"):
+            data = reply.json["data"]
+            order_id, children = str(data["order_id"]), data.get("children")
+            if not children:
+                return model.Outcome.accepted(order_id, raw=data)
+            return model.Outcome.parent(order_id, tuple(self._child(child) for child in children), raw=data)
+
+    def _child(self, child: Mapping[str, Any]) -> model.Outcome:
+        if "error" not in child:
+            return model.Outcome.accepted(str(child["order_id"]), raw=child)
+        error = child["error"]
+        failure = self.codes.classify(
+            code=str(error.get("error_type") or ""),
+            text=str(error.get("message") or ""),
+            status=int(error.get("code") or 0),
+            mutates=True,
+        )
+        effect, retry = errors.KIND_DEFAULTS[failure.kind]
+        reject = model.Reject(
+            failure.kind,
+            failure.text or "",
+            failure.code,
+            failure.effect or effect,
+            failure.retry or retry,
+            failure.remedy,
+        )
+        if reject.effect is errors.Effect.NONE:
+            return model.Outcome.rejected(reject, raw=child)
+        return model.Outcome.unknown(reject)
+
+    def modify(
+        self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
+    ) -> Flow[model.Outcome]:
+        order_type = change.order_type or order.order_type
+        form = _pairs(
+            order_type=ORDER_TYPE.write(change.order_type) if change.order_type else None,
+            quantity=_whole(change.quantity),
+            price=_plain(change.price),
+            trigger_price=_plain(change.trigger_price),
+            validity=VALIDITY.write(change.time_in_force) if change.time_in_force else None,
+            disclosed_quantity=_whole(change.display_quantity),
+            market_protection=_protection(change.market_protection) if order_type in _MARKET else None,
+        )
+        reply = yield Request(
+            method="PUT",
+            path=_order_path(order),
+            form=form,
+            mutates=True,
+            meter="orders",
+            limit_key=order.order_id,
+        )
+        with reading("modify reply"):
+            return model.Outcome.accepted(str(reply.json["data"]["order_id"]), raw=reply.json["data"])
+
+    def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
+        parent = order.parent_order_id if order.variety is model.Variety.COVER else None
+        reply = yield Request(
+            method="DELETE",
+            path=_order_path(order),
+            query=_pairs(parent_order_id=parent),
+            mutates=True,
+            meter="orders",
+            lane=Lane.RISK,
+        )
+        with reading("cancel reply"):
+            return model.Outcome.accepted(str(reply.json["data"]["order_id"]), raw=reply.json["data"])
+
+    def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
+        rows = yield from _rows(f"/orders/{quote(order_id, safe='')}")
+        return [words.read_order(row, ctx) for row in rows]
+
+    def orders(self, ctx: Context) -> Flow[list[model.Order]]:
+        rows = yield from _rows("/orders")
+        return [words.read_order(row, ctx) for row in rows]
+
+    def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
+        rows = yield from _rows(f"/orders/{quote(order_id, safe='')}/trades" if order_id else "/trades")
+        return [words.read_fill(row, ctx) for row in rows]
+
+    # -- portfolio and quotes ----------------------------------------------------------------------------------------
+
+    def positions(self, ctx: Context) -> Flow[list[model.Position]]:
+        data = yield from _data("/portfolio/positions")
+        with reading("positions"):
+            return [words.read_position(row, ctx) for row in data["net"] or ()]
+
+    def margins(self, ctx: Context) -> Flow[list[model.Margin]]:
+        data = yield from _data("/user/margins")
+        with reading("margins"):
+            # A segment that is new to us would need a name in the model: until then the known ones are still right.
+            known = [(words.SEGMENT[name], row) for name, row in data.items() if name in words.SEGMENT]
+            return [words.read_margin(segment, row, ctx) for segment, row in known]
+
+    def quotes(
+        self, instruments: Sequence[model.Instrument], mode: model.Mode, ctx: Context
+    ) -> Flow[list[model.Quote]]:
+        path, batch = QUOTE_PATHS[mode]
+        asked = {f"{item.exchange}:{item.broker_symbol}": item for item in instruments}
+        keys = list(asked)
+        replies = yield All(
+            [
+                Request(path=path, query=tuple(("i", key) for key in keys[at : at + batch]), meter="quote")
+                for at in range(0, len(keys), batch)
+            ]
+        )
+        with reading("quotes"):
+            found = {key: row for reply in replies for key, row in reply.json["data"].items() if row}
+            return [words.read_quote(found[key], item, mode) for key, item in asked.items() if key in found]
+
+    def depth(self, instrument: model.Instrument, ctx: Context) -> Flow[model.Quote]:
+        quotes = yield from self.quotes([instrument], model.Mode.FULL, ctx)
+        if not quotes:
+            raise Rejected(
+                f"zerodha: no quote for {instrument.instrument_id}: the broker leaves out what it does not list",
+                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
+                broker=self.name,
+                remedy="load today's instrument master: the symbol expired or was renamed",
+            )
+        return quotes[0]
+
+
+def _data(path: str) -> Flow[Any]:
+    reply = yield Request(path=path)
+    with reading(path):
+        return loads(reply.body)["data"]
+
+
+def _rows(path: str) -> Flow[list[Any]]:
+    data = yield from _data(path)
+    if not isinstance(data, list):
+        raise errors.DecodeError(f"zerodha: {path}: data is {type(data).__name__}, expected a list", broker="zerodha")
+    return data
+
+
+def _session(data: Mapping[str, Any], token: str, ctx: Context) -> Session:
+    secrets = frozenset(("access_token", "public_token", "enctoken", "refresh_token"))
+    values = {key: value for key, value in data.items() if value not in (None, "")}
+    values["access_token"] = token
+    user = str(data["user_id"])
+    return Session(token, user, values, expires_ns=_next_expiry_ns(ctx.now_ns), secrets=secrets & set(values))
+
+
+def _next_expiry_ns(now_ns: int) -> int:
+    """Return the next 06:00 in India: every token dies then, whenever it was made."""
+    now = datetime.fromtimestamp(now_ns // 1_000_000_000, IST)
+    six = now.replace(hour=6, minute=0, second=0, microsecond=0)
+    if six <= now:
+        six += timedelta(days=1)
+    return int(six.timestamp()) * 1_000_000_000
+
+
+def _order_path(order: model.Order) -> str:
+    if order.variety not in VARIETY.outward:
+        raise UsageError(
+            f"zerodha: order {order.order_id} has variety {order.variety}, and its path needs one",
+            broker="zerodha",
+            remedy="load the order from the book first",
+        )
+    return f"/orders/{VARIETY.write(order.variety)}/{quote(order.order_id, safe='')}"
+
+
+def _place_form(order: model.OrderRequest, instrument: model.Instrument, slices: bool) -> tuple[tuple[str, str], ...]:
+    return _pairs(
+        exchange=instrument.exchange,
+        tradingsymbol=instrument.broker_symbol,
+        transaction_type=SIDE.write(order.side),
+        quantity=_whole(order.quantity),
+        product=PRODUCT.write(order.product),
+        order_type=ORDER_TYPE.write(order.order_type),
+        price=_plain(order.price),
+        trigger_price=_plain(order.trigger_price),
+        validity=VALIDITY.write(order.time_in_force),
+        disclosed_quantity=_whole(order.display_quantity),
+        market_protection=_protection(order.market_protection) if order.order_type in _MARKET else None,
+        autoslice="true" if slices else None,
+        tag=wire_tag(order),
+        algo_id=order.algo_id,
+    )
+
+
+def wire_tag(order: model.OrderRequest) -> str | None:
+    """Return what goes into `tag`: our wire id, then the user's tag where all of it fits and is alphanumeric."""
+    user = order.tag or ""
+    room = len(order.wire_id) + len(user) <= TAG_LENGTH and user.isascii() and user.isalnum()
+    return (order.wire_id + user if room else order.wire_id) or None
+
+
+def _protection(percent: Decimal | None) -> str:
+    """Return the wire's market_protection: -1 leaves the percent to the broker, leaving it out means a refusal."""
+    return "-1" if percent is None else _plain(percent) or "-1"
+
+
+def _plain(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+def _whole(value: Decimal | None) -> str | None:
+    if value is None:
+        return None
+    if value != value.to_integral_value():
+        raise UsageError(
+            f"zerodha: quantity {value} is not a whole number", kind=ErrorKind.INVALID_QUANTITY, broker="zerodha"
+        )
+    return format(value.to_integral_value(), "f")
+
+
+def _pairs(**fields: str | None) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in fields.items() if value is not None)
