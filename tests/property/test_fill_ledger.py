@@ -1,0 +1,107 @@
+"""Whatever is repeated, reordered or only counted by the broker: each unit filled is counted once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman.model import Fill, Order, OrderStatus, Side
+from dragoman.orders.fills import FillLedger
+
+DAY = 86_400_000_000_000
+
+
+def fill(number: int, quantity: int, price: str = "10.05", ts: int = 1) -> Fill:
+    return Fill(
+        trade_id=f"T{number}",
+        order_id="1",
+        instrument_id="NSE:INFY",
+        side=Side.BUY,
+        quantity=Decimal(quantity),
+        price=Decimal(price),
+        exchange="NSE",
+        ts_event=ts,
+    )
+
+
+def report(filled: int, average: Decimal) -> Order:
+    return Order(
+        instrument_id="NSE:INFY",
+        side=Side.BUY,
+        quantity=Decimal(1000),
+        status=OrderStatus.OPEN,
+        order_id="1",
+        filled_quantity=Decimal(filled),
+        average_price=average,
+    )
+
+
+def ledger() -> FillLedger:
+    return FillLedger(lambda ts: str((ts or 0) // DAY))
+
+
+@st.composite
+def scripts(draw):
+    """Fills of one order, and every event about them: each fill at least once, cumulative reports, in any order."""
+    quantities = draw(st.lists(st.integers(1, 40), min_size=1, max_size=7))
+    prices = draw(st.lists(st.integers(900, 1100), min_size=len(quantities), max_size=len(quantities)))
+    fills = [fill(i, q, str(Decimal(p) / 20)) for i, (q, p) in enumerate(zip(quantities, prices, strict=True))]
+    events: list[Fill | Order] = list(fills)
+    done, value = Decimal(0), Decimal(0)
+    for item in fills:
+        done += item.quantity
+        value += item.quantity * item.price
+        events.append(report(int(done), value / done))
+    events += draw(st.lists(st.sampled_from(events), max_size=6))
+    return fills, draw(st.permutations(events))
+
+
+@given(scripts())
+def test_fills_count_once_in_any_order_and_synthetic_ones_end_void(script):
+    fills, events = script
+    book = ledger()
+    live: dict[str, Fill] = {}
+    for event in events:
+        change = book.add(event, "me") if isinstance(event, Fill) else book.report(event, "me")
+        for name in change.replaced:
+            del live[name]
+        for added in change.added:
+            assert added.trade_id not in live
+            live[added.trade_id] = added
+        assert list(live.values()) == [] or sum(f.quantity for f in live.values()) == sum(
+            f.quantity for f in book.of("me")
+        )
+    assert set(live) == {f.trade_id for f in fills}
+    assert sum(Fraction(f.quantity) * Fraction(f.price) for f in book.of("me")) == sum(
+        Fraction(f.quantity) * Fraction(f.price) for f in fills
+    )
+
+
+def test_a_count_without_fills_is_one_synthetic_fill_at_the_implied_price():
+    book = ledger()
+    book.add(fill(1, 4, "10"), "me")
+    change = book.report(report(10, Decimal("10.6")), "me")
+    assert [(f.quantity, f.price, f.is_synthetic) for f in change.added] == [(Decimal(6), Decimal("11"), True)]
+    change = book.add(fill(2, 6, "11"), "me")
+    assert [f.trade_id for f in change.added] == ["T2"]
+    assert len(change.replaced) == 1
+    assert sum(f.quantity for f in book.of("me")) == 10
+
+
+def test_the_same_trade_number_on_another_day_is_another_fill():
+    book = ledger()
+    book.add(fill(1, 4), "me")
+    assert book.add(fill(1, 4, ts=DAY + 1), "me").added
+    assert sum(f.quantity for f in book.all()) == 8
+
+
+def test_a_trade_that_changes_its_numbers_is_refused_and_named():
+    book = ledger()
+    book.add(fill(1, 4), "me")
+    change = book.add(fill(1, 5), "me")
+    assert not change.added
+    assert "T1" in (change.refused or "")
+    assert sum(f.quantity for f in book.all()) == 4

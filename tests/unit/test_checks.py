@@ -1,0 +1,88 @@
+"""Nothing that the broker would refuse leaves: each refusal names the nearest valid value."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from dragoman.checks import check_price, check_quantity
+from dragoman.errors import ErrorKind, UsageError
+from dragoman.market import InstrumentMaster
+from dragoman.model import AssetClass, Instrument, InstrumentType
+
+
+def listed(symbol="INFY", token="1", tick="0.05", lot="1", **more):
+    return Instrument(
+        instrument_id=f"NSE:{symbol}",
+        symbol=symbol,
+        exchange="NSE",
+        asset_class=AssetClass.EQUITY,
+        instrument_type=InstrumentType.SPOT,
+        broker_symbol=symbol,
+        broker_token=token,
+        exchange_token=token,
+        tick_size=Decimal(tick),
+        lot_size=Decimal(lot),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("price", "kind", "hint"),
+    [
+        ("1500.03", ErrorKind.INVALID_PRICE_TICK, "1500.00 or 1500.05"),
+        ("0", ErrorKind.INVALID_PRICE_TICK, "positive"),
+        ("-5", ErrorKind.INVALID_PRICE_TICK, "positive"),
+        ("NaN", ErrorKind.INVALID_PRICE_TICK, "positive"),
+        ("2000", ErrorKind.PRICE_OUT_OF_BAND, "1600"),
+        ("1000", ErrorKind.PRICE_OUT_OF_BAND, "1400"),
+    ],
+)
+def test_a_price_off_the_grid_is_refused_with_the_nearest(price, kind, hint):
+    instrument = listed(price_band_low=Decimal(1400), price_band_high=Decimal(1600))
+    with pytest.raises(UsageError) as caught:
+        check_price("price", Decimal(price), instrument)
+    assert caught.value.kind is kind
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "kind", "hint"),
+    [
+        ("0", ErrorKind.INVALID_QUANTITY, "75"),
+        ("100", ErrorKind.INVALID_QUANTITY, "75 or 150"),
+        ("10", ErrorKind.INVALID_QUANTITY, "nearest valid: 75"),
+        ("1.5", ErrorKind.INVALID_QUANTITY, "75"),
+        ("1875", ErrorKind.FREEZE_QTY_EXCEEDED, "1800"),
+    ],
+)
+def test_a_quantity_off_the_lot_is_refused_with_the_nearest(quantity, kind, hint):
+    with pytest.raises(UsageError) as caught:
+        check_quantity("quantity", Decimal(quantity), listed(lot="75", freeze_quantity=Decimal(1800)))
+    assert caught.value.kind is kind
+    assert hint in str(caught.value)
+
+
+def test_prices_and_quantities_on_the_grid_pass():
+    check_price("price", Decimal("1500.05"), listed())
+    check_price("price", Decimal("83.1225"), listed(tick="0.0025"))
+    check_quantity("quantity", Decimal(150), listed(lot="75"))
+
+
+def test_an_unknown_symbol_names_the_nearest():
+    master = InstrumentMaster()
+    master.add([listed("INFY", "1"), listed("INFIBEAM", "2"), listed("TCS", "3")])
+    with pytest.raises(UsageError) as caught:
+        master.resolve("NSE:INFYY")
+    assert caught.value.kind is ErrorKind.INSTRUMENT_NOT_FOUND
+    assert "NSE:INFY" in str(caught.value)
+
+
+def test_a_name_claimed_twice_stays_with_the_first_and_is_reported():
+    master = InstrumentMaster()
+    first, second = listed("INFY", "1"), listed("INFY", "2")
+    master.add([first, second])
+    assert master.resolve("NSE:INFY") is first
+    assert master.by_broker_token("2") is None
+    assert [c.refused for c in master.conflicts] == [second]
