@@ -1,0 +1,113 @@
+"""From a `Request` to final bytes: roots and their rules, request targets, bodies, headers.
+
+Percent-encoding, once for all adapters: forms as HTML does it (blank is ``+``), queries with ``%20``, both over UTF-8
+and with nothing but unreserved characters left as they are; so ``urllib.parse.urlencode`` in an adapter that signs its
+query gives the bytes that leave. JSON is compact.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import orjson
+
+from dragoman.errors import UsageError
+from dragoman.plugin import Request
+from dragoman.transport.base import Origin, WireRequest
+
+_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_PLAIN: Final = ("http", "ws")
+_PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
+
+
+def check_root(where: str, url: str, environment: str) -> None:
+    """Refuse a root that is not TLS, unless it is a literal loopback address in environment emulator.
+
+    Raises
+    ------
+    UsageError
+        Zero bytes were sent. The message holds scheme and host, never the rest of the URL.
+    """
+    origin = origin_of(where, url)
+    if origin.tls:
+        return
+    if environment != "emulator":
+        raise UsageError(f"{where}: {origin} is not encrypted", remedy=f"use {origin.scheme}s in {environment}")
+    if not _is_loopback(origin.host):
+        raise UsageError(
+            f"{where}: {origin} is not encrypted and {origin.host} is not a literal loopback address",
+            remedy="use 127.0.0.1 or [::1]",
+        )
+
+
+def origin_of(where: str, url: str) -> Origin:
+    """Return scheme, host and port of a URL; UsageError where it is none that we speak."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise UsageError(f"{where}: not a URL") from None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise UsageError(f"{where}: expected http, https, ws or wss and a host, found {parts.scheme or 'no scheme'}")
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(f"{where}: a URL must not carry a user name or password")
+    return Origin(parts.scheme, parts.hostname, port or _PORTS[parts.scheme])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def body_of(request: Request) -> tuple[bytes, str | None]:
+    """Return the final body and its content type.
+
+    Raises
+    ------
+    UsageError
+        For more than one kind of body, or JSON that cannot be written.
+    """
+    given = [name for name in ("form", "json", "body") if getattr(request, name) is not None]
+    if len(given) > 1:
+        raise UsageError(f"{request.method} {request.path}: {' and '.join(given)} given, expected one of them")
+    if request.form is not None:
+        return urlencode(request.form).encode("ascii"), "application/x-www-form-urlencoded"
+    if request.json is not None:
+        try:
+            return orjson.dumps(request.json), "application/json"
+        except TypeError as error:
+            raise UsageError(f"{request.method} {request.path}: the body is not JSON: {error}") from error
+    return request.body or b"", None
+
+
+def target_of(root: str, request: Request) -> str:
+    """Return path and query as they stand in the request line."""
+    if request.url is not None:
+        parts = urlsplit(request.url)
+        path, query = parts.path or "/", parts.query
+    else:
+        path, query = urlsplit(root).path.rstrip("/") + "/" + request.path.lstrip("/"), ""
+    if request.query:
+        added = urlencode(request.query, quote_via=quote, safe="")
+        query = f"{query}&{added}" if query else added
+    path = quote(path, safe=_PATH_SAFE)
+    return f"{path}?{query}" if query else path
+
+
+def wire_request(
+    root: str, request: Request, body: bytes, content_type: str | None, headers: tuple[tuple[str, str], ...]
+) -> WireRequest:
+    """Assemble an authorized request: the adapter's own headers first, the request's after them."""
+    names = {name.lower() for name, _ in request.headers}
+    merged = [(name, value) for name, value in headers if name.lower() not in names]
+    if content_type is not None and "content-type" not in names:
+        merged.append(("Content-Type", content_type))
+    merged.extend(request.headers)
+    for name, value in merged:
+        if not name or any(mark in text for text in (name, value) for mark in "\r\n\0"):
+            raise UsageError(f"{request.method} {request.path}: header {name!r} cannot stand on one line")
+    return WireRequest(request.method, target_of(root, request), tuple(merged), body)
