@@ -115,7 +115,8 @@ class Adapter:
     codes: ClassVar[CodeTable]
     feeds: ClassVar[tuple[type[Feed], ...]]
     emulator: ClassVar[str] = ""
-    """``package.module:Class`` of the broker's side, loaded only when asked for."""
+    """``package.module:factory`` of the broker's side, loaded only when asked for. ``factory(seed, now_ns, **options)``
+    returns a `dragoman.emulator.contract.Emulator` on a fresh venue."""
 
     # -- pure functions ----------------------------------------------------------------------------------------------
 

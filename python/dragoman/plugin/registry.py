@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module, metadata
+from typing import Any
 
 from dragoman.errors import DragomanError, ErrorKind, UsageError
 from dragoman.plugin.adapter import CONTRACT, Adapter
@@ -83,8 +85,8 @@ def load_adapter(name: str) -> Adapter:
     return plugin.load()
 
 
-def load_emulator(adapter: Adapter) -> type:
-    """Import the broker's side that an adapter ships.
+def emulator_factory(adapter: Adapter) -> Callable[..., Any]:
+    """Import the factory of the broker's side that an adapter ships.
 
     Raises
     ------
@@ -93,5 +95,6 @@ def load_emulator(adapter: Adapter) -> type:
     """
     if not adapter.emulator:
         raise UsageError(f"{adapter.name} ships no emulator")
-    module, _, attribute = adapter.emulator.partition(":")
-    return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+    module, _, name = adapter.emulator.partition(":")
+    factory: Callable[..., Any] = getattr(import_module(module), name)
+    return factory

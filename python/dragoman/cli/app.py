@@ -1,0 +1,69 @@
+"""Commands and their options; the work is in the modules beside this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="dragoman",
+    help="One order, position, margin and market-data model, spoken to every broker.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Broker = Annotated[str, typer.Argument(help="Name of an installed adapter, see `dragoman brokers`.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command()
+def brokers(as_json: AsJson = False) -> None:
+    """List the installed adapters and what each broker offers."""
+    from dragoman.cli.brokers import show_brokers
+
+    show_brokers(as_json=as_json)
+
+
+@app.command()
+def decode(
+    broker: Broker,
+    base64: Annotated[Path | None, typer.Option(help="File of base64 text.")] = None,
+    hex_: Annotated[Path | None, typer.Option("--hex", help="File of hexadecimal text.")] = None,
+    raw: Annotated[Path | None, typer.Option(help="File of raw bytes.")] = None,
+    feed: Annotated[str, typer.Option(help="Kind of stream the bytes come from.")] = "market",
+) -> None:
+    """Decode a captured frame, or one bare packet, to unified ticks as JSON lines."""
+    from dragoman.cli.decode import decode_file
+
+    decode_file(broker, base64=base64, hex_=hex_, raw=raw, feed=feed)
+
+
+@app.command()
+def emulate(
+    broker: Broker,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 1,
+    tick_rate: Annotated[float, typer.Option(help="Ticks a second and instrument, at most.")] = 5.0,
+    faults: Annotated[str, typer.Option(help="What goes wrong, see `dragoman.emulator.faults`.")] = "",
+    redirect_port: Annotated[int, typer.Option(help="Port of the redirect URL registered for the app.")] = 5010,
+) -> None:
+    """Serve a broker's protocol on loopback until interrupted; prints one JSON line saying where and with what."""
+    from dragoman.cli.emulate import serve
+
+    serve(broker, port=port, seed=seed, tick_rate=tick_rate, faults=faults, redirect_port=redirect_port)
+
+
+@app.command()
+def demo(
+    broker: Annotated[str, typer.Option(help="Adapter to show.")] = "zerodha",
+    seconds: Annotated[float, typer.Option(help="How long to stream and trade.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Run the main job against an emulated broker; exit 0 only if every book agrees with the exchange's ledger."""
+    from dragoman.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(broker, seconds=seconds, seed=seed, as_json=as_json))

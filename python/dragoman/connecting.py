@@ -1,0 +1,115 @@
+"""`connect`: from a broker's name and a profile to a client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from types import TracebackType
+from typing import Any
+
+from dragoman.client import Client
+from dragoman.plugin import Adapter
+from dragoman.plugin.registry import load_adapter
+from dragoman.runtime.base import Runtime
+
+
+class Connecting:
+    """What `connect` returns: enter it, or await it, to get the `Client`."""
+
+    def __init__(self, make: Callable[[], Awaitable[Client]]) -> None:
+        self._make = make
+        self._client: Client | None = None
+
+    def __await__(self) -> Generator[Any, None, Client]:
+        return self._start().__await__()
+
+    async def _start(self) -> Client:
+        client = await self._make()
+        await client.start()
+        return client
+
+    async def __aenter__(self) -> Client:
+        self._client = await self._start()
+        return self._client
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+def connect(
+    broker: str | Adapter,
+    profile: str = "main",
+    *,
+    environment: str | None = None,
+    read_only: bool = False,
+    access_token: str | None = None,
+    load_instruments: bool = True,
+    streams: bool = True,
+    overrides: Mapping[str, Any] | None = None,
+    state_dir: str | None = None,
+    open_url: Callable[[str], Awaitable[None]] | None = None,
+    prompt: Callable[[str, str, bool], Awaitable[str]] | None = None,
+    runtime: Runtime | None = None,
+) -> Connecting:
+    """Connect to an account at a broker.
+
+    Parameters
+    ----------
+    broker : str or Adapter
+        Name of an installed adapter, see ``dragoman brokers``.
+    profile : str
+        Table of the profiles file; it names credentials by reference, the environment and plain settings.
+    environment : {"live", "sandbox", "emulator"}, optional
+        Must agree with the profile where both say one; one of them has to.
+    read_only : bool
+        Every mutating call is a `UsageError`.
+    access_token : str, optional
+        A token your own login already made: no login runs.
+    load_instruments, streams : bool
+        Leave out the instrument master, or the streams, for a quick read.
+    overrides : mapping, optional
+        Laid over the profile: ``credentials``, ``hosts``, ``settings``, ``egress``, ``redirect_port``; with it no
+        profile file is needed.
+    state_dir : str, optional
+        Where the token cache lies; by default beside the profiles.
+    open_url, prompt : coroutine functions, optional
+        How a login asks the human: open a page, type a secret. Without them a login that needs one raises.
+    runtime : Runtime, optional
+        The real one by default.
+
+    Returns
+    -------
+    Connecting
+        ``async with connect(...) as client`` or ``client = await connect(...)``.
+
+    Raises
+    ------
+    UsageError
+        On entering: unknown broker or profile, a missing credential, an environment nobody named.
+    AuthRequired
+        On entering: a human must log in and nobody was there to ask.
+    """
+
+    async def make() -> Client:
+        from dragoman.runtime.real import RealRuntime
+        from dragoman.session.profiles import load_profile
+        from dragoman.session.session import AccountSession
+
+        at = runtime if runtime is not None else RealRuntime()
+        adapter = load_adapter(broker) if isinstance(broker, str) else broker
+        chosen = await load_profile(at, adapter, profile, environment=environment, overrides=overrides)
+        session = AccountSession(
+            at,
+            adapter,
+            chosen,
+            read_only=read_only,
+            access_token=access_token,
+            state_dir=state_dir,
+            open_url=open_url,
+            prompt=prompt,
+        )
+        return Client(session, load_instruments=load_instruments, streams=streams)
+
+    return Connecting(make)
