@@ -158,7 +158,7 @@ class ZerodhaAdapter(Adapter):
     )
     codes = CODES
     feeds = (Ticker,)
-    emulator = "dragoman.adapters.zerodha.emulator:ZerodhaEmulator"
+    emulator = "dragoman.adapters.zerodha.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------
 

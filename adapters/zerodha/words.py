@@ -19,7 +19,6 @@ from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, mode
 IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-WIRE_ID_LENGTH: Final = 12
 
 CODES: Final = CodeTable.load(__package__ or "dragoman.adapters.zerodha")
 
@@ -230,9 +229,6 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             order_ids=(str(row["order_id"]),),
             exchange_order_id=text_or_none(row.get("exchange_order_id")),
             parent_order_id=text_or_none(row.get("parent_order_id")) or _slice_parent(tags),
-            wire_id=tag[:WIRE_ID_LENGTH]
-            if tag and tag[:WIRE_ID_LENGTH].isalnum() and len(tag) >= WIRE_ID_LENGTH
-            else "",
             price=nonzero(row, "price"),
             trigger_price=nonzero(row, "trigger_price"),
             time_in_force=VALIDITY.read(row.get("validity")),
