@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "dragoman/batch.hpp"
+#include "dragoman/key_map.hpp"
+#include "dragoman/packed_layout.hpp"
+
+namespace dragoman::packed {
+
+/// What a decoder has seen since it was made. Nothing that cannot be read is dropped without a count here.
+struct Counters {
+  std::uint64_t frames = 0;
+  std::uint64_t packets = 0;
+  std::uint64_t records = 0;
+  std::uint64_t unknown_packets = 0;  ///< no layout matches; handed to control
+  std::uint64_t truncated = 0;        ///< the frame or packet ends too early
+  std::uint64_t malformed = 0;        ///< lengths, counts, keys or scales that cannot be
+  std::uint64_t unbound = 0;          ///< records whose key no instrument is bound to
+  std::uint64_t undefined_topics =
+      0;  ///< records of a topic that was never defined, or that no schema describes
+  std::uint64_t rejected_values = 0;  ///< NaN, infinities, times beyond int64: absent in the record
+  std::uint64_t control = 0;
+  std::uint64_t table_full = 0;  ///< topics or merged records beyond the caps below
+};
+
+/// The mutable half of a layout: bindings, topics and merged records of one connection.
+///
+/// Threads: unsynchronised; one connection, one thread. `decode` allocates only when a block must grow, a
+/// topic is defined, or a merged instrument is seen for the first time.
+class Decoder {
+ public:
+  /// Caps on what a sender can make us remember.
+  static constexpr std::size_t kMaxTopics = 32768;
+  static constexpr std::size_t kMaxMerged = 65536;
+  static constexpr std::size_t kMaxTopicName = 1024;
+
+  explicit Decoder(std::shared_ptr<const Layout> layout);
+
+  /// Say which instrument a wire key means; binding again replaces.
+  void bind(std::int64_t key, std::int32_t instrument) { bindings_.put(key, instrument); }
+  /// The same for the names of topics, defined already or not.
+  void bind_text(std::string_view text, std::int32_t instrument);
+  void unbind(std::int64_t key) { bindings_.erase(key); }
+
+  /// Decode one frame into `out`, whose former content is gone. Any bytes are accepted. O(size).
+  void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out);
+
+  /// Number of the last message where the layout counts them, otherwise frames seen.
+  [[nodiscard]] std::int64_t count() const noexcept {
+    return layout_->counts_messages ? message_number_ : static_cast<std::int64_t>(counters_.frames);
+  }
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] const Layout& layout() const noexcept { return *layout_; }
+
+ private:
+  struct Topic {
+    Record last;  ///< as merged so far, without per-message parts
+    const Schema* schema = nullptr;
+    std::int32_t instrument = kUnbound;
+    bool seen = false;
+    Divisor scale;
+    std::string name;
+    std::vector<std::uint8_t> values;  ///< wire values by position
+    std::vector<std::uint8_t> known;   ///< by position: told at least once
+  };
+
+  /// Where a frame's records and levels go.
+  struct Sink {
+    Record* record;
+    Level* levels;  ///< first of the frame
+    Level* level;
+    const std::uint8_t* frame;
+    std::int64_t ts_recv;
+    std::uint32_t errors;
+  };
+
+  template <bool Big>
+  void decode_frame(const std::uint8_t* frame, std::size_t size, Block& out);
+  template <bool Big>
+  void decode_counted(const std::uint8_t* frame, std::size_t size, Sink& sink, Block& out);
+  template <bool Big>
+  void decode_back_to_back(const std::uint8_t* frame, std::size_t size, Sink& sink, Block& out);
+  template <bool Big>
+  std::size_t decode_packet(const std::uint8_t* packet, std::size_t length, bool exact, Sink& sink,
+                            Block& out);
+  template <bool Big>
+  const Packet* select(const std::uint8_t* packet, std::size_t length) const noexcept;
+  template <bool Big>
+  void decode_plain(const Packet& layout, const std::uint8_t* packet, std::size_t length, Sink& sink);
+  template <bool Big>
+  void fill_record(const Packet& layout, const std::uint8_t* packet, std::size_t length, Divisor scale,
+                   std::int64_t key, std::int32_t instrument, Record* last, bool seen, Sink& sink);
+
+  void reserve(const std::uint8_t* frame, std::size_t size, Block& out) const;
+  void fill_top(const Depth& depth, const Level* bid, const Level* ask, const Level* end, Record& record,
+                Outcome& outcome) const noexcept;
+  std::size_t measure(const Packet& layout, const std::uint8_t* packet, std::size_t available,
+                      std::size_t& values, std::size_t& value_count, std::size_t& name_length) const noexcept;
+  void decode_define(const Packet& layout, const std::uint8_t* packet, std::size_t size, std::size_t values,
+                     std::size_t value_count, std::size_t name_length, Sink& sink);
+  void apply_vector(const Packet& layout, Topic& topic, std::int64_t id, const std::uint8_t* values,
+                    std::size_t count, bool define, Sink& sink);
+  Topic* find_topic(std::int64_t id) noexcept;
+  Record* merged_record(std::int64_t key, bool& seen);
+  [[nodiscard]] std::int32_t instrument_of(std::int64_t key) const noexcept {
+    const std::int32_t* const found = bindings_.find(key);
+    return found != nullptr ? *found : kUnbound;
+  }
+  void truncated(Sink& sink) noexcept {
+    ++counters_.truncated;
+    ++sink.errors;
+  }
+  void malformed(Sink& sink) noexcept {
+    ++counters_.malformed;
+    ++sink.errors;
+  }
+  void to_control(std::size_t begin, std::size_t end, Block& out) {
+    out.control.push_back({static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end)});
+  }
+
+  std::shared_ptr<const Layout> layout_;
+  Counters counters_;
+  std::int64_t message_number_ = 0;
+  KeyMap bindings_;
+  KeyMap topic_index_;
+  KeyMap merged_index_;
+  std::vector<Topic> topics_;
+  std::vector<Record> merged_;
+  std::unordered_map<std::string, std::int32_t> names_;
+};
+
+}  // namespace dragoman::packed
