@@ -1,0 +1,146 @@
+"""The HTTP/1.1 client of the order path: warm connections, deadlines on all of it, no guess about what was sent."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from dragoman.errors import NotSent, UsageError
+from dragoman.runtime.base import Runtime
+from dragoman.transport.base import HttpOptions, Origin, Prepare, WireReply
+from dragoman.transport.http_conn import HttpConnection
+from dragoman.transport.http_connect import Proxy, open_connection
+from dragoman.transport.http_encode import RequestEncoder, label
+from dragoman.transport.http_parse import Sink
+from dragoman.transport.http_pool import ConnectionPool
+from dragoman.transport.tls import client_context
+
+_CLOSE_S = 1.0
+
+
+class HttpClient:
+    """`HttpTransport` over the runtime's net. It belongs to the loop it is first used on.
+
+    It retries nothing, follows no redirect, keeps no cookie. The one thing it repeats is taking a connection from the
+    pool: one found closed before anything was written is left for another.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    options : HttpOptions
+        `max_connections` counts for each origin.
+    tls : ssl.SSLContext or None
+        For https origins; made by `client_context` if absent.
+
+    Raises
+    ------
+    UsageError
+        If the options cannot be used.
+    """
+
+    def __init__(self, runtime: Runtime, options: HttpOptions | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._runtime = runtime
+        self._options = options or HttpOptions()
+        self._tls = tls
+        if tls is not None and (tls.verify_mode != ssl.CERT_REQUIRED or not tls.check_hostname):
+            raise UsageError("the TLS context does not verify the server", remedy="use transport.tls.client_context")
+        if self._options.max_connections < 1:
+            raise UsageError(f"max_connections is {self._options.max_connections}, expected at least 1")
+        self._proxy = Proxy.parse(self._options.proxy) if self._options.proxy else None
+        self._pools: dict[Origin, tuple[ConnectionPool, RequestEncoder]] = {}
+        self._closed = False
+
+    async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
+        """Send one request and return the whole reply; see `HttpTransport.send`.
+
+        Parameters
+        ----------
+        origin : Origin
+        prepare : callable
+            Makes the request, at the last moment. What it raises is passed on; nothing was sent.
+        timeout_s : float
+            From here to the last byte of the reply.
+        """
+        return await self._perform(origin, prepare, timeout_s, None)
+
+    async def download(
+        self, origin: Origin, prepare: Prepare, sink: Callable[[bytes], None], *, timeout_s: float
+    ) -> WireReply:
+        """Hand the decoded body of a 2xx reply to `sink`, piece by piece; see `HttpTransport.download`.
+
+        Nothing more is read while `sink` runs, so a slow one slows the server down. What it raises ends the download
+        and is passed on.
+        """
+        return await self._perform(origin, prepare, timeout_s, sink)
+
+    async def _perform(self, origin: Origin, prepare: Prepare, timeout_s: float, sink: Sink | None) -> WireReply:
+        pool, encoder = self._pools.get(origin) or self._new_pool(origin)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        connection = pool.take() or await pool.acquire(deadline)
+        # No await from here to the write: what is prepared now leaves now.
+        try:
+            if loop.time() >= deadline:
+                raise NotSent(f"the deadline of {timeout_s:g} s passed before the request to {origin} was written")
+            request = prepare()
+            data = encoder.encode(request)
+        except BaseException:
+            pool.release(connection)
+            raise
+        waiter = connection.exchange(
+            data,
+            label(request),
+            head=request.method == "HEAD",
+            deadline=deadline,
+            timeout_s=timeout_s,
+            sink=sink,
+        )
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            connection.abandon()
+            raise
+
+    async def warm(self, origin: Origin, connections: int = 1) -> None:
+        """Open connections ahead of need, until so many stand. Raises NotSent."""
+        pool, _ = self._pools.get(origin) or self._new_pool(origin)
+        deadline = asyncio.get_running_loop().time() + self._options.connect_timeout_s
+        await pool.warm(connections, deadline)
+
+    async def close(self) -> None:
+        """Close all connections, within about a second; requests in flight end as on a lost connection."""
+        self._closed = True
+        pools = [pool for pool, _ in self._pools.values()]
+        self._pools.clear()
+        endings = [ending for pool in pools for ending in pool.close()]
+        if not endings:
+            return
+        await asyncio.wait(endings, timeout=_CLOSE_S)
+        for pool in pools:
+            pool.abort()
+
+    def _new_pool(self, origin: Origin) -> tuple[ConnectionPool, RequestEncoder]:
+        if self._closed:
+            raise UsageError("this HTTP client is closed")
+        if origin.scheme not in ("http", "https"):
+            raise UsageError(f"the scheme of {origin} is {origin.scheme}, expected http or https")
+        if origin.tls and self._tls is None:
+            self._tls = client_context()
+
+        async def connect(pool: ConnectionPool, timeout_s: float) -> HttpConnection:
+            _, connection = await open_connection(
+                self._runtime,
+                origin,
+                lambda: HttpConnection(self._runtime.clock, origin, self._options, pool.release, pool.on_gone),
+                tls=self._tls,
+                proxy=self._proxy,
+                source_address=self._options.source_address,
+                timeout_s=timeout_s,
+            )
+            return connection
+
+        encoder = RequestEncoder(origin, self._options.user_agent)
+        entry = (ConnectionPool(self._runtime, origin, self._options, connect), encoder)
+        self._pools[origin] = entry
+        return entry
