@@ -1,0 +1,76 @@
+"""The demo's verdict: our orders, fills and positions against the simulated exchange's own ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from dragoman.client import Client
+from dragoman.emulator.contract import Emulator
+from dragoman.emulator.host import EmulatorHost
+from dragoman.emulator.venue.types import OrderState
+from dragoman.model import OrderStatus
+from dragoman.portfolio import net_positions
+
+ZERO = Decimal(0)
+
+
+async def prove(client: Client, emulator: Emulator, host: EmulatorHost) -> dict[str, Any]:
+    """Compare three books of everything: ours, the broker's answers, the exchange's ledger.
+
+    Returns
+    -------
+    dict
+        ``agrees``, how many orders, fills and positions there were, and every difference in words.
+    """
+    discrepancies = await client.check_positions()
+    positions = await client.positions()
+    account, venue, store = client.session.ctx.account, emulator.venue, client.orders_service.store
+    exchange = list(venue.orders(account))
+    ours = {order.order_id: (order.status, order.filled_quantity) for order in store if order.order_id}
+    theirs = {state.order_id: (_unified(state), state.filled_quantity) for state in exchange}
+    differences = _differ("order", ours, theirs)
+
+    fills = {fill.trade_id: (fill.order_id, fill.quantity, fill.price) for fill in store.fills.all()}
+    venue_fills = {fill.trade_id: (fill.order_id, fill.quantity, fill.price) for fill in venue.fills(account)}
+    differences += _differ("fill", fills, venue_fills)
+
+    by_fills = {key: net.quantity for key, net in net_positions(store.fills.all()).items() if net.quantity}
+    by_broker = {(p.instrument_id, p.product): p.quantity for p in positions if p.quantity}
+    by_exchange = {(p.instrument_id, p.product): p.quantity for p in venue.positions(account) if p.quantity}
+    differences += _differ("position by fills", by_fills, by_exchange)
+    differences += _differ("position by the broker", by_broker, by_exchange)
+    differences += [f"{d.instrument_id} {d.field}: {d.ours} by fills, {d.broker} by the broker" for d in discrepancies]
+
+    differences += [f"order {order.client_order_id} has no proven outcome" for order in store.unknown]
+    differences += [f"fill {fill.trade_id} belongs to no order" for fill in store.orphan_fills]
+    counters = client.counters()
+    if counters["handler_errors"]:
+        differences.append(f"{counters['handler_errors']} handlers raised")
+    differences += [
+        f"the emulator counted {count} {name}" for name, count in host.counters.items() if "error" in name and count
+    ]
+    return {
+        "agrees": not differences,
+        "orders": len(exchange),
+        "fills": len(venue_fills),
+        "positions": len(by_exchange),
+        "differences": differences,
+    }
+
+
+def _differ(what: str, here: Mapping[Any, Any], there: Mapping[Any, Any]) -> list[str]:
+    names = sorted(here.keys() | there.keys(), key=str)
+    return [
+        f"{what} {name}: {here.get(name, 'nothing')} here, {there.get(name, 'nothing')} at the exchange"
+        for name in names
+        if here.get(name) != there.get(name)
+    ]
+
+
+def _unified(state: OrderState) -> OrderStatus:
+    """The exchange's OPEN with something filled is PARTIALLY_FILLED in the unified model."""
+    if state.status is OrderStatus.OPEN and state.filled_quantity:
+        return OrderStatus.PARTIALLY_FILLED
+    return state.status
