@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal
 import sys
 
@@ -40,7 +41,7 @@ async def _serve(
         loop.add_signal_handler(name, stop.set)
     await stop.wait()
     await host.close()
-    print(f"dragoman: {orjson.dumps(dict(host.counters)).decode()}", file=sys.stderr)
+    print(f"dragoman: {orjson.dumps(dataclasses.asdict(host.counters)).decode()}", file=sys.stderr)
 
 
 def serve(broker: str, *, port: int, seed: int, tick_rate: float, faults: str, redirect_port: int) -> None:

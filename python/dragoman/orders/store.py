@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from dragoman.model import Fill, Order, OrderStatus, OrderUpdate, Origin, Outcome, Pending, Reject
 from dragoman.orders.fills import FillLedger
@@ -152,7 +152,10 @@ class OrderStore:
         if total > order.filled_quantity:
             full = total >= order.quantity
             status = OrderStatus.FILLED if full else OrderStatus.PARTIALLY_FILLED
-            changes = {"filled_quantity": total, "remaining_quantity": max(order.quantity - total, total * 0)}
+            changes: dict[str, Any] = {
+                "filled_quantity": total,
+                "remaining_quantity": max(order.quantity - total, total * 0),
+            }
             if allowed(order.status, status) in (Verdict.APPLIED, Verdict.LATE):
                 changes["status"] = status
             order = order.but(last_price=fill.price, last_quantity=fill.quantity, **changes)

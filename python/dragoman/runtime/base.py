@@ -111,11 +111,24 @@ class Listener(Protocol):
 
 
 class Runtime(Protocol):
-    name: str  # "real" or "virtual"
-    clock: Clock
-    disk: Disk
-    net: Net
-    random: random.Random  # jitter and simulation; never for keys
+    @property
+    def name(self) -> str:
+        """``"real"`` or ``"virtual"``."""
+        ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def disk(self) -> Disk: ...
+
+    @property
+    def net(self) -> Net: ...
+
+    @property
+    def random(self) -> random.Random:
+        """Jitter and simulation; never keys."""
+        ...
 
     @property
     def virtual(self) -> bool: ...
