@@ -1,0 +1,6 @@
+"""The simulated exchange: listings, price-time matching, accounts, margin, and a seeded crowd that trades."""
+
+from dragoman.emulator.venue.universe import default_universe
+from dragoman.emulator.venue.venue import Venue
+
+__all__ = ["Venue", "default_universe"]

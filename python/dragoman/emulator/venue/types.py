@@ -130,15 +130,31 @@ class VenuePosition:
     day_buy_value: Decimal = ZERO
     day_sell_quantity: Decimal = ZERO
     day_sell_value: Decimal = ZERO
+    average_price: Decimal = ZERO  # of the net quantity, moving average cost; 0 when flat
+    realised: Decimal = ZERO  # today's, at average cost
+    unrealised: Decimal = ZERO  # of the net quantity at the last price
 
     @property
     def quantity(self) -> Decimal:
         return self.overnight_quantity + self.day_buy_quantity - self.day_sell_quantity
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueHolding:
+    """Securities that settled into the account. What was sold out of them today is still in `quantity`."""
+
+    instrument_id: str
+    quantity: Decimal
+    average_price: Decimal
+
+
 @dataclass(slots=True, kw_only=True)
 class VenueFunds:
-    """One account's money in one segment; `blocked` is by open orders, `used` by positions."""
+    """One account's money in one segment; `blocked` is by open orders, `used` by positions.
+
+    `used_premium` and `used_delivery` are parts of `used`. `unrealised` counts the positions whose loss comes out of
+    free money: not delivery, not long options, which are paid in full.
+    """
 
     segment: Segment
     opening: Decimal
@@ -244,6 +260,8 @@ class VenueProtocol(Protocol):
         trigger_price: Decimal | None = None,
         order_type: OrderType | None = None,
         time_in_force: TimeInForce | None = None,
+        display_quantity: Decimal | None = None,
+        protection: Decimal | None = None,
     ) -> None:
         """Queue a change; what the exchange makes of it shows in the order. Raises VenueRejectError where it is plain
         at once (no such order, already terminal, below filled quantity, off tick)."""
@@ -261,8 +279,14 @@ class VenueProtocol(Protocol):
 
     def positions(self, account: str) -> Sequence[VenuePosition]: ...
 
+    def holdings(self, account: str) -> Sequence[VenueHolding]: ...
+
     def funds(self, account: str) -> dict[Segment, VenueFunds]:
         """Per segment, marked at the last prices."""
+        ...
+
+    def ledger(self, account: str) -> dict[str, object]:
+        """Recount the account from its fills: what orders, positions and money must agree with."""
         ...
 
     def market(self, instrument_id: str) -> MarketView: ...
