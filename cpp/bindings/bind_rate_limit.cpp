@@ -255,11 +255,13 @@ PyType_Slot limiter_slots[] = {
     {0, nullptr},
 };
 
-PyType_Spec limiter_spec = {"dragoman._core.RateLimiter", sizeof(PyRateLimiter), 0, Py_TPFLAGS_DEFAULT,
-                            limiter_slots};
+PyType_Spec limiter_spec = {"dragoman._core.RateLimiter", sizeof(PyRateLimiter), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, limiter_slots};
 
 }  // namespace
 
 void bind_rate_limit(py::module_& m) {
-  m.attr("RateLimiter") = py::reinterpret_steal<py::object>(PyType_FromSpec(&limiter_spec));
+  auto type = py::reinterpret_steal<py::object>(PyType_FromSpec(&limiter_spec));
+  if (!type) throw py::error_already_set();
+  m.attr("RateLimiter") = type;
 }

@@ -59,10 +59,11 @@ struct MeterState {
 /// and that start is found by going back, on the monotonic clock, as far as the wall clock is into the
 /// window: grants are counted by when they really happened, whatever the wall clock said then.
 ///
-/// When the wall clock steps back into an earlier window, grants go on counting towards the later one
-/// and at most `count` fit into any rolling period, until the wall clock has caught up or a full period
-/// has passed since the later window's last grant: whichever of the two readings the server agrees
-/// with, it cannot see more than `count` in one of its windows.
+/// By the wall clock's present reading that is exact through any step. When the clock steps back into an
+/// earlier window, grants go on counting towards the later one as well, and at most `count` fit into any
+/// rolling period, until the clock has caught up or a full period has passed since the later window's
+/// last grant: a server that agrees with the old reading cannot see more than `count` in the window that
+/// was open either.
 ///
 /// Lane 1 (cancels, risk-reducing exits) may use the whole count. Lane 0 has a second budget of its own,
 /// `count - reserve` in the same shape, so that `reserve` of every window is always lane 1's.
