@@ -1,0 +1,180 @@
+"""Who may talk, and how often: login, tokens and the broker's rate limits.
+
+The broker's limits count on the calendar second, minute and day of its own clock; what it refuses does not count again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from dragoman.emulator.contract import HttpAnswer, HttpCall
+
+from .emulator_words import KiteError, ist, success
+
+SECOND: Final = 1_000_000_000
+DAY: Final = 86_400 * SECOND
+_IST_OFFSET: Final = 19_800 * SECOND
+_TOKENS_DIE_AT: Final = 6 * 3600 * SECOND  # 06:00 Indian time
+REQUEST_TOKEN_LIFE: Final = 300 * SECOND  # "a few minutes"
+
+_PROFILE: Final = {
+    "user_type": "individual",
+    "email": "emulator@example.com",
+    "user_name": "Emulated User",
+    "user_shortname": "Emulated",
+    "broker": "ZERODHA",
+    "exchanges": ["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX"],
+    "products": ["CNC", "NRML", "MIS"],
+    "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
+    "avatar_url": None,
+    "meta": {"demat_consent": "consent"},
+}
+
+
+def token_expiry(issued_ns: int) -> int:
+    """Return the 06:00 in Indian time after `issued_ns`."""
+    shift = _IST_OFFSET - _TOKENS_DIE_AT
+    return ((issued_ns + shift) // DAY + 1) * DAY - shift
+
+
+class SessionDesk:
+    """One app of one user: at most one live access token, as a new login ends the old one.
+
+    Tokens are a hash of the seed and a count, so that a run repeats.
+    """
+
+    def __init__(self, *, seed: int, api_key: str, api_secret: str, user_id: str, redirect_url: str) -> None:
+        self.api_key = api_key
+        self.user_id = user_id
+        self.redirect_url = redirect_url
+        self._secret = api_secret
+        self._seed = seed
+        self._minted = 0
+        self._requests: dict[str, int] = {}  # request token -> ns at which it dies
+        self._access: tuple[str, int] | None = None
+
+    def login_page(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        """Send the browser to the registered URL, as the page does once the user has logged in."""
+        query = dict(call.query)
+        if query.get("v") != "3" or query.get("api_key") != self.api_key:
+            raise KiteError("InputException", "Invalid `api_key`.")
+        token = self._mint("request", now_ns)
+        self._requests[token] = now_ns + REQUEST_TOKEN_LIFE
+        echoed = parse_qsl(query.get("redirect_params", ""), keep_blank_values=True)
+        told = [("action", "login"), ("type", "login"), ("status", "success"), ("request_token", token), *echoed]
+        parts = urlsplit(self.redirect_url)
+        query_text = "&".join(filter(None, (parts.query, urlencode(told))))
+        return HttpAnswer(302, (("Location", urlunsplit(parts._replace(query=query_text))),))
+
+    def exchange(self, form: Mapping[str, str], now_ns: int) -> HttpAnswer:
+        """Give an access token for a request token; the one before it dies."""
+        for name in ("api_key", "request_token", "checksum"):
+            if not form.get(name):
+                raise KiteError("InputException", f"Missing or empty field `{name}`")
+        if form["api_key"] != self.api_key:
+            raise KiteError("TokenException", "Invalid `api_key`.")
+        dies = self._requests.get(form["request_token"], 0)
+        if dies <= now_ns:
+            raise KiteError("TokenException", "Token is invalid or has expired.")
+        told = f"{self.api_key}{form['request_token']}{self._secret}".encode()
+        if not hmac.compare_digest(hashlib.sha256(told).hexdigest().encode(), form["checksum"].encode()):
+            raise KiteError("TokenException", "Invalid `checksum`.")
+        del self._requests[form["request_token"]]
+        token = self._mint("access", now_ns)
+        self._access = token, token_expiry(now_ns)
+        return success(
+            {
+                **_PROFILE,
+                "user_id": self.user_id,
+                "api_key": self.api_key,
+                "access_token": token,
+                "public_token": self._mint("public", now_ns),
+                "enctoken": self._mint("enc", now_ns),
+                "refresh_token": "",
+                "silo": "",
+                "login_time": ist(now_ns),
+            }
+        )
+
+    def logout(self, query: Mapping[str, str], now_ns: int) -> HttpAnswer:
+        if query.get("api_key") != self.api_key or not self.valid(query.get("access_token", ""), now_ns):
+            raise KiteError("TokenException", "Invalid `api_key` or `access_token`.")
+        self._access = None
+        return success(True)
+
+    def profile(self) -> HttpAnswer:
+        return success({"user_id": self.user_id, **_PROFILE})
+
+    def valid(self, access_token: str, now_ns: int) -> bool:
+        if self._access is None or not access_token:
+            return False
+        token, dies = self._access
+        return now_ns < dies and hmac.compare_digest(token.encode(), access_token.encode())
+
+    def check_header(self, call: HttpCall, now_ns: int) -> None:
+        """Check ``Authorization: token api_key:access_token``."""
+        scheme, _, pair = call.headers.get("authorization", "").partition(" ")
+        api_key, _, token = pair.partition(":")
+        if scheme != "token" or api_key != self.api_key or not self.valid(token, now_ns):
+            raise KiteError("TokenException", "Incorrect `api_key` or `access_token`.")
+
+    def expire(self) -> None:
+        """End the session now, whatever the clock says."""
+        self._access = None
+
+    def _mint(self, kind: str, now_ns: int) -> str:
+        self._minted += 1
+        told = f"{self._seed}/{kind}/{self._minted}/{now_ns}".encode()
+        return "emu_" + hashlib.sha256(told).hexdigest()[:28]
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A limit: so many in one calendar unit of the broker's clock."""
+
+    name: str
+    count: int
+    span: int = SECOND
+    refusal: str = "Too many requests"
+
+
+QUOTES: Final = (Meter("quote", 1),)
+CANDLES: Final = (Meter("historical", 3),)
+OTHERS: Final = (Meter("others", 10),)
+ORDERS: Final = (
+    Meter("orders", 10),
+    Meter("orders a minute", 400, 60 * SECOND),
+    Meter("orders a day", 5000, DAY, "Maximum allowed orders per day exceeded."),
+)
+
+
+class Limiter:
+    """Counts per meter. Days turn at midnight in Indian time."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, tuple[int, int]] = {}
+        self.refused = 0
+
+    def take(self, meters: tuple[Meter, ...], now_ns: int) -> None:
+        """Count one request on all of `meters`, or none where one is full.
+
+        Raises
+        ------
+        KiteError
+            429, NetworkException.
+        """
+        taken: dict[str, tuple[int, int]] = {}
+        for meter in meters:
+            unit = (now_ns + _IST_OFFSET) // meter.span
+            then, used = self._used.get(meter.name, (unit, 0))
+            used = used if then == unit else 0
+            if used >= meter.count:
+                self.refused += 1
+                raise KiteError("NetworkException", meter.refusal)
+            taken[meter.name] = unit, used + 1
+        self._used |= taken

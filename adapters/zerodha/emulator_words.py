@@ -1,0 +1,393 @@
+"""The broker's JSON: orders, trades, positions, funds and quotes as its API writes them, and its errors.
+
+Every body has the fields of the official mock response of the same name, in rupees and Indian time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from dragoman.emulator.contract import HttpAnswer
+from dragoman.emulator.venue.types import (
+    MarketView,
+    OrderState,
+    VenueFill,
+    VenueFunds,
+    VenueHolding,
+    VenuePosition,
+    VenueRejectError,
+)
+from dragoman.plugin import ErrorKind, model
+
+from .emulator_names import Named
+from .words import IST
+
+S = model.OrderStatus
+ORDER_TYPE: Final = {
+    "MARKET": model.OrderType.MARKET,
+    "LIMIT": model.OrderType.LIMIT,
+    "SL": model.OrderType.STOP_LIMIT,
+    "SL-M": model.OrderType.STOP_MARKET,
+}
+PRODUCT: Final = {
+    "CNC": model.Product.DELIVERY,
+    "MIS": model.Product.INTRADAY,
+    "NRML": model.Product.CARRY,
+    "MTF": model.Product.MTF,
+}
+VALIDITY: Final = {"DAY": model.TimeInForce.DAY, "IOC": model.TimeInForce.IOC}
+_ORDER_TYPE_WORD: Final = {value: word for word, value in ORDER_TYPE.items()}
+_PRODUCT_WORD: Final = {value: word for word, value in PRODUCT.items()}
+_VALIDITY_WORD: Final = {value: word for word, value in VALIDITY.items()}
+_STATUS_WORD: Final = {
+    S.ACCEPTED: "VALIDATION PENDING",
+    S.OPEN: "OPEN",
+    S.PARTIALLY_FILLED: "OPEN",
+    S.TRIGGER_PENDING: "TRIGGER PENDING",
+    S.TRIGGERED: "OPEN PENDING",
+    S.FILLED: "COMPLETE",
+    S.CANCELED: "CANCELLED",
+    S.REJECTED: "REJECTED",
+    S.EXPIRED: "CANCELLED",
+}
+
+HTTP_STATUS: Final = {
+    "InputException": 400,
+    "OrderException": 400,
+    "MarginException": 400,
+    "HoldingException": 400,
+    "TokenException": 403,
+    "PermissionException": 403,
+    "NetworkException": 429,
+    "GeneralException": 500,
+}
+_REJECT: Final = {
+    ErrorKind.INSUFFICIENT_MARGIN: "MarginException",
+    ErrorKind.INSUFFICIENT_HOLDINGS: "HoldingException",
+    ErrorKind.PERMISSION_DENIED: "PermissionException",
+    ErrorKind.RISK_REJECTED: "OrderException",
+    ErrorKind.EXCHANGE_REJECTED: "OrderException",
+    ErrorKind.MARKET_CLOSED: "OrderException",
+    ErrorKind.TOO_LATE_TO_MODIFY_OR_CANCEL: "OrderException",
+}
+"""`error_type` of what the venue refuses; everything else is a wrong parameter."""
+
+_TEXT: Final = {
+    ErrorKind.ORDER_NOT_FOUND: "Couldn't find that `order_id`.",
+    ErrorKind.INSTRUMENT_NOT_FOUND: "The instrument you are placing an order for has either expired or does not exist.",
+    ErrorKind.MARKET_CLOSED: "Markets are closed right now.",
+}
+
+
+class KiteError(Exception):
+    """An error reply: what the broker calls it, its HTTP status and its words."""
+
+    def __init__(self, error_type: str, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.message = message
+        self.status = status or HTTP_STATUS[error_type]
+
+    @classmethod
+    def of(cls, refused: VenueRejectError, named: Named) -> KiteError:
+        """Say what the venue refused, about the instrument as the broker names it."""
+        text = _TEXT.get(refused.kind) or refused.text.replace(named.instrument_id, named.tradingsymbol)
+        return cls(_REJECT.get(refused.kind, "InputException"), text)
+
+    def answer(self) -> HttpAnswer:
+        body = {"status": "error", "message": self.message, "data": None, "error_type": self.error_type}
+        return json_answer(body, self.status)
+
+
+def success(data: Any) -> HttpAnswer:
+    return json_answer({"status": "success", "data": data})
+
+
+def json_answer(body: Any, status: int = 200) -> HttpAnswer:
+    return HttpAnswer(status, (("Content-Type", "application/json"),), json.dumps(body).encode())
+
+
+def num(value: Decimal) -> int | float:
+    """Return a decimal as the JSON number the broker writes: whole ones without a point."""
+    whole = int(value)
+    return whole if whole == value else float(value)
+
+
+def ist(ns: int | None) -> str | None:
+    """Return ``yyyy-mm-dd hh:mm:ss`` in Indian time, without a zone."""
+    return None if ns is None else f"{datetime.fromtimestamp(ns // 1_000_000_000, IST):%Y-%m-%d %H:%M:%S}"
+
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+
+def spell(before: OrderState | None, after: OrderState) -> Iterator[str]:
+    """Name the statuses the broker shows between two states of the venue, oldest first.
+
+    The venue has one state where the broker has several (ACCEPTED is received, then validated); the broker repeats the
+    firm status after a modification.
+    """
+    if before is None:
+        yield "PUT ORDER REQ RECEIVED"
+    elif before.status is S.ACCEPTED and after.status not in (S.ACCEPTED, S.REJECTED) and after.exchange_order_id:
+        yield "OPEN PENDING"
+        if after.status in (S.FILLED, S.PARTIALLY_FILLED):
+            yield "OPEN"
+    if before is not None and before.pending is model.Pending.MODIFY and after.pending is not model.Pending.MODIFY:
+        if not after.status.terminal and after.order != before.order:
+            yield "MODIFIED"
+    elif after.pending is model.Pending.MODIFY and (before is None or before.pending is not model.Pending.MODIFY):
+        yield "MODIFY VALIDATION PENDING"
+    yield status_word(after)
+
+
+def status_word(state: OrderState) -> str:
+    """Return the status of an order in the book."""
+    if not state.status.terminal and state.pending is model.Pending.MODIFY:
+        return "MODIFY PENDING"
+    if not state.status.terminal and state.pending is model.Pending.CANCEL:
+        return "CANCEL PENDING"
+    return _STATUS_WORD[state.status]
+
+
+def order_row(state: OrderState, status: str, named: Named, user_id: str) -> dict[str, Any]:
+    """Write one state of an order as the book, the history and the ticker carry it."""
+    order, wire = state.order, named.wire_quantity
+    text = state.reject_text
+    added = order.extra.get("tags")
+    tags = [*(added if isinstance(added, list) else ()), *((order.tag,) if order.tag else ())]
+    return {
+        "account_id": user_id,
+        "placed_by": user_id,
+        "order_id": state.order_id,
+        "exchange_order_id": state.exchange_order_id,
+        "parent_order_id": None,
+        "status": status,
+        "status_message": text,
+        "status_message_raw": f"RMS:{text}" if text and state.status is S.REJECTED else text,
+        "order_timestamp": ist(state.ts_created),
+        "exchange_update_timestamp": ist(state.ts_updated) if state.ts_exchange else None,
+        "exchange_timestamp": ist(state.ts_exchange),
+        "variety": "regular",
+        "modified": state.modified,
+        "exchange": named.exchange,
+        "tradingsymbol": named.tradingsymbol,
+        "instrument_token": named.token,
+        "order_type": _ORDER_TYPE_WORD[order.order_type],
+        "transaction_type": order.side.value,
+        "validity": _VALIDITY_WORD[order.time_in_force],
+        "validity_ttl": 0,
+        "product": _PRODUCT_WORD[order.product],
+        "quantity": wire(order.quantity),
+        "disclosed_quantity": wire(order.display_quantity or Decimal(0)),
+        "price": num(order.price or Decimal(0)),
+        "trigger_price": num(order.trigger_price or Decimal(0)),
+        "average_price": num(state.average_price),
+        "filled_quantity": wire(state.filled_quantity),
+        "pending_quantity": wire(state.remaining) if not state.status.terminal else 0,
+        "cancelled_quantity": wire(state.canceled_quantity),
+        "market_protection": 0,  # the broker reports 0 even where protection was applied; the tags tell
+        "meta": {},
+        "tag": order.tag,
+        **({"tags": tags} if tags else {}),
+        "guid": None,
+    }
+
+
+def trade_row(fill: VenueFill, named: Named, ordered_ns: int) -> dict[str, Any]:
+    filled = ist(fill.ts)
+    return {
+        "trade_id": fill.trade_id,
+        "order_id": fill.order_id,
+        "exchange": named.exchange,
+        "tradingsymbol": named.tradingsymbol,
+        "instrument_token": named.token,
+        "product": _PRODUCT_WORD[fill.product],
+        "average_price": num(fill.price),
+        "quantity": named.wire_quantity(fill.quantity),
+        "exchange_order_id": fill.exchange_order_id,
+        "transaction_type": fill.side.value,
+        "fill_timestamp": filled,
+        "order_timestamp": (ist(ordered_ns) or "")[11:],  # here, and only here, a time of day
+        "exchange_timestamp": filled,
+    }
+
+
+# --- portfolio -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Side:
+    """Bought or sold: wire units, what they cost, and what they cost with the overnight part at the previous close."""
+
+    quantity: int = 0
+    value: Decimal = Decimal(0)
+    m2m: Decimal = Decimal(0)
+
+    def price(self, multiplier: Decimal) -> Decimal:
+        return self.value / (self.quantity * multiplier) if self.quantity else Decimal(0)
+
+
+def position_row(position: VenuePosition, market: MarketView, named: Named, *, net: bool) -> dict[str, Any]:
+    """Write a position: with what was carried over night in the net list, without it in the day list.
+
+    The broker's own formula: ``pnl = sell_value - buy_value + quantity * last_price * multiplier``.
+    """
+    multiplier, wire = named.multiplier, named.wire_quantity
+    overnight = wire(position.overnight_quantity) if net else 0
+    bought = _Side(wire(position.day_buy_quantity), position.day_buy_value, position.day_buy_value)
+    sold = _Side(wire(position.day_sell_quantity), position.day_sell_value, position.day_sell_value)
+    day = {"buy": bought.price(multiplier), "sell": sold.price(multiplier)}
+    if overnight:
+        carried = bought if overnight > 0 else sold
+        carried.quantity += abs(overnight)
+        carried.value += abs(overnight) * position.overnight_price * multiplier
+        carried.m2m += abs(overnight) * market.close * multiplier
+    quantity = bought.quantity - sold.quantity
+    worth = quantity * market.last_price * multiplier
+    pnl = sold.value - bought.value + worth
+    average = (bought if quantity > 0 else sold).price(multiplier) if quantity else Decimal(0)
+    return {
+        "tradingsymbol": named.tradingsymbol,
+        "exchange": named.exchange,
+        "instrument_token": named.token,
+        "product": _PRODUCT_WORD[position.product],
+        "quantity": quantity,
+        "overnight_quantity": overnight,
+        "multiplier": num(multiplier),
+        "average_price": num(average),
+        "close_price": num(market.close),
+        "last_price": num(market.last_price),
+        "value": num(sold.value - bought.value),
+        "pnl": num(pnl),
+        "m2m": num(sold.m2m - bought.m2m + worth),
+        "unrealised": num(pnl),  # the broker books no realised part here: 0, and all of it unrealised
+        "realised": 0,
+        "buy_quantity": bought.quantity,
+        "buy_price": num(bought.price(multiplier)),
+        "buy_value": num(bought.value),
+        "buy_m2m": num(bought.m2m),
+        "sell_quantity": sold.quantity,
+        "sell_price": num(sold.price(multiplier)),
+        "sell_value": num(sold.value),
+        "sell_m2m": num(sold.m2m),
+        "day_buy_quantity": wire(position.day_buy_quantity),
+        "day_buy_price": num(day["buy"]),
+        "day_buy_value": num(position.day_buy_value),
+        "day_sell_quantity": wire(position.day_sell_quantity),
+        "day_sell_price": num(day["sell"]),
+        "day_sell_value": num(position.day_sell_value),
+    }
+
+
+def holding_row(holding: VenueHolding, market: MarketView, named: Named, sold_today: Decimal) -> dict[str, Any]:
+    quantity = named.wire_quantity(holding.quantity)
+    change = market.last_price - market.close
+    return {
+        "tradingsymbol": named.tradingsymbol,
+        "exchange": named.exchange,
+        "instrument_token": named.token,
+        "isin": named.listing.instrument.isin or "",
+        "product": "CNC",
+        "price": 0,
+        "quantity": quantity - named.wire_quantity(sold_today),
+        "used_quantity": named.wire_quantity(sold_today),
+        "t1_quantity": 0,
+        "realised_quantity": quantity,
+        "authorised_quantity": 0,
+        "authorised_date": f"{(ist(market.ts) or '')[:10]} 00:00:00",
+        "authorisation": {},
+        "opening_quantity": quantity,
+        "short_quantity": 0,
+        "collateral_quantity": 0,
+        "collateral_type": "",
+        "discrepancy": False,
+        "average_price": num(holding.average_price),
+        "last_price": num(market.last_price),
+        "close_price": num(market.close),
+        "pnl": num((market.last_price - holding.average_price) * holding.quantity),
+        "day_change": num(change),
+        "day_change_percentage": float(change / market.close * 100) if market.close else 0,
+        "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},
+    }
+
+
+def funds_row(funds: VenueFunds) -> dict[str, Any]:
+    """Write one segment's money. ``net`` includes collateral; ``cash`` is the opening ledger, not what is free."""
+    collateral = funds.collateral_cash + funds.collateral_pledged
+    return {
+        "enabled": True,
+        "net": num(funds.net),
+        "available": {
+            "adhoc_margin": 0,
+            "cash": num(funds.opening),
+            "opening_balance": num(funds.opening),
+            "live_balance": num(funds.net - collateral),
+            "collateral": num(collateral),
+            "intraday_payin": num(funds.payin),
+        },
+        "utilised": {
+            "debits": num(funds.opening + funds.payin + collateral - funds.net),
+            # The broker has no field for what open orders block: it stands with the margin of positions.
+            "exposure": num(funds.blocked),
+            "m2m_realised": num(funds.realised),
+            "m2m_unrealised": num(funds.unrealised),
+            "option_premium": num(funds.used_premium),
+            "payout": 0,
+            "span": num(funds.used - funds.used_premium - funds.used_delivery),
+            "holding_sales": 0,
+            "turnover": 0,
+            "liquid_collateral": num(funds.collateral_cash),
+            "stock_collateral": num(funds.collateral_pledged),
+            "delivery": num(funds.used_delivery),
+        },
+    }
+
+
+# --- quotes ----------------------------------------------------------------------------------------------------------
+
+DEPTH_ROWS: Final = 5
+
+
+def quote_row(market: MarketView, named: Named, mode: str) -> dict[str, Any]:
+    """Write one instrument of ``/quote``, ``/quote/ohlc`` or ``/quote/ltp``."""
+    row: dict[str, Any] = {"instrument_token": named.token, "last_price": num(market.last_price)}
+    if mode == "ltp":
+        return row
+    row["ohlc"] = {name: num(getattr(market, name)) for name in ("open", "high", "low", "close")}
+    if mode == "ohlc":
+        return row
+    row["timestamp"] = ist(market.ts)
+    row["net_change"] = num(market.last_price - market.close)
+    if named.is_index:
+        return row
+    wire = named.wire_quantity
+    row |= {
+        "last_trade_time": ist(market.last_trade_ts),
+        "last_quantity": wire(market.last_quantity),
+        "buy_quantity": wire(market.total_buy_quantity),
+        "sell_quantity": wire(market.total_sell_quantity),
+        "volume": wire(market.volume),
+        "average_price": num(round(market.average_price, named.decimals)),
+        "oi": wire(Decimal(market.oi)),
+        "oi_day_high": wire(Decimal(market.oi_high)),
+        "oi_day_low": wire(Decimal(market.oi_low)),
+        "lower_circuit_limit": num(market.band_low),
+        "upper_circuit_limit": num(market.band_high),
+        "depth": {"buy": _depth(market.bids, named), "sell": _depth(market.asks, named)},
+    }
+    return row
+
+
+def _depth(levels: Sequence[tuple[Decimal, Decimal, int]], named: Named) -> list[dict[str, Any]]:
+    """Return five rows: the broker fills missing levels with zeros."""
+    rows = [
+        {"price": num(price), "quantity": named.wire_quantity(quantity), "orders": orders}
+        for price, quantity, orders in levels[:DEPTH_ROWS]
+    ]
+    return rows + [{"price": 0, "quantity": 0, "orders": 0}] * (DEPTH_ROWS - len(rows))
