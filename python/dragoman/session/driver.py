@@ -1,0 +1,440 @@
+"""Drives an adapter's flows: performs what they yield, throws into them what went wrong.
+
+A flow runs in a task of its own. Cancelling the caller cancels the flow as long as nothing of a `mutates` request can
+have left; from then on the flow goes on to its outcome without its caller ("detached"), because an order that was
+sent has an outcome, whether somebody waits for it or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from dragoman.errors import (
+    DecodeError,
+    DragomanError,
+    Effect,
+    ErrorKind,
+    NotSent,
+    OutcomeUnknown,
+    Retry,
+    UsageError,
+    error_for,
+)
+from dragoman.plugin import All, Download, Downloaded, Flow, Part, Prompt, Redirect, Reply, Request, Wait
+from dragoman.runtime.base import Runtime
+from dragoman.session.brokertime import BrokerClock
+from dragoman.session.secrets import Secret, redact
+from dragoman.session.sender import BeforeSend, Sender
+
+T = TypeVar("T")
+_NS: Final = 1_000_000_000
+_READ_TRIES: Final = 3
+_BACKOFF_S: Final = 0.2
+
+OnRows = Callable[[Sequence[Any]], object]
+OnProgress = Callable[[int | None, int | None], object]
+AskHuman = Callable[[Prompt], str | Awaitable[str]]
+AskRedirect = Callable[[Redirect], Awaitable[dict[str, str]]]
+
+_log = logging.getLogger("dragoman.session")
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One flow on its way.
+
+    `committed`: from here on bytes of a `mutates` request may leave. `unsettled`: one left and nothing since has
+    proven that it changed nothing. `foreign`: the error last thrown in that did not come from a `mutates` request.
+    """
+
+    deadline_ns: int
+    on_rows: OnRows | None
+    on_progress: OnProgress | None
+    prompt: AskHuman | None
+    redirect: AskRedirect | None
+    before_send: BeforeSend | None
+    allow_mutates: bool
+    committed: bool = False
+    unsettled: bool = False
+    replied: bool = False
+    foreign: DragomanError | None = None
+    typed: list[Secret] = field(default_factory=list)
+
+
+class FlowDriver:
+    """Performs the effects of flows for one account.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    sender : Sender
+    clock : BrokerClock
+        For `Wait(until_ns=...)`.
+    broker : str
+    max_concurrency : int
+        Requests of one `All` at a time.
+    """
+
+    def __init__(
+        self, runtime: Runtime, sender: Sender, clock: BrokerClock, *, broker: str, max_concurrency: int = 8
+    ) -> None:
+        self._runtime = runtime
+        self._sender = sender
+        self._clock = clock
+        self._broker = broker
+        self._max_concurrency = max_concurrency
+        self._running: dict[asyncio.Task[Any], _Run] = {}
+        self._closing = False
+        self.detached = 0
+        self.retries = 0
+
+    async def run(
+        self,
+        flow: Flow[T],
+        *,
+        timeout_s: float,
+        on_rows: OnRows | None = None,
+        on_progress: OnProgress | None = None,
+        prompt: AskHuman | None = None,
+        redirect: AskRedirect | None = None,
+        before_send: BeforeSend | None = None,
+        allow_mutates: bool = True,
+    ) -> T:
+        """Drive a flow to its end and return its value.
+
+        Parameters
+        ----------
+        flow : generator
+        timeout_s : float
+            Deadline for all of it, limiter and retries included.
+        on_rows : callable, optional
+            Takes rows as `Part` and `Download` bring them.
+        on_progress : callable, optional
+            Takes (done, total) of a `Part`, each may be None.
+        prompt, redirect : callable, optional
+            How to reach the human.
+        before_send : callable, optional
+            The journal: awaited for each `mutates` request after the limiter, before the first byte.
+        allow_mutates : bool
+            False makes a `mutates` request a UsageError.
+
+        Raises
+        ------
+        DragomanError
+            What the flow raised, or did not handle.
+        """
+        task = self.start(
+            flow,
+            timeout_s=timeout_s,
+            on_rows=on_rows,
+            on_progress=on_progress,
+            prompt=prompt,
+            redirect=redirect,
+            before_send=before_send,
+            allow_mutates=allow_mutates,
+        )
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            run = self._running.get(task)
+            if run is not None and run.committed:
+                self.detached += 1
+                task.add_done_callback(_report_detached)
+            else:
+                task.cancel()
+            raise
+        if task.cancelled():  # before its first step
+            raise self._closed()
+        return task.result()
+
+    def start(
+        self,
+        flow: Flow[T],
+        *,
+        timeout_s: float,
+        on_rows: OnRows | None = None,
+        on_progress: OnProgress | None = None,
+        prompt: AskHuman | None = None,
+        redirect: AskRedirect | None = None,
+        before_send: BeforeSend | None = None,
+        allow_mutates: bool = True,
+    ) -> asyncio.Task[T]:
+        """Begin driving a flow and return its task; parameters as `run`. Whoever holds it takes its outcome."""
+        if self._closing:
+            flow.close()
+            raise self._closed()
+        deadline_ns = self._runtime.clock.mono_ns() + int(timeout_s * _NS)
+        run = _Run(deadline_ns, on_rows, on_progress, prompt, redirect, before_send, allow_mutates)
+        name = getattr(flow, "__qualname__", "flow")
+        task = self._runtime.spawn(self._drive(flow, run), name=f"{self._broker} {name}")
+        self._running[task] = run
+        task.add_done_callback(self._forget)
+        return task
+
+    def _closed(self) -> NotSent:
+        return NotSent(f"{self._broker}: the session is closed", broker=self._broker, remedy="connect again")
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.pop(task, None)
+
+    async def close(self, *, timeout_s: float = 3.0) -> None:
+        """Refuse new flows, end reads, and give flows that have sent something `timeout_s` to find their outcome."""
+        self._closing = True
+        for task, run in list(self._running.items()):
+            if not run.committed:
+                task.cancel()
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=timeout_s)
+        left = list(self._running)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    async def _drive(self, flow: Flow[T], run: _Run) -> T:
+        try:
+            return await self._steps(flow, run)
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+            if run.unsettled:
+                raise self._unknown("the session closed before the outcome was known", None) from None
+            raise self._closed() from None
+        finally:
+            flow.close()
+
+    async def _steps(self, flow: Flow[T], run: _Run) -> T:
+        value: Any = None
+        thrown: DragomanError | None = None
+        while True:
+            try:
+                effect = flow.throw(thrown) if thrown is not None else flow.send(value)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            except DragomanError as error:
+                final = self._escaped(error, run)
+                if final is error:
+                    raise
+                raise final from error
+            except Exception as error:
+                if not run.replied:
+                    raise  # nothing was read yet: a defect of the adapter, best seen as it is
+                raise self._escaped(self._misread(error), run) from error
+            value, thrown = None, None
+            try:
+                value = await self._perform(effect, run)
+            except DragomanError as error:
+                thrown = error
+                mutates = isinstance(effect, Request) and effect.mutates
+                run.foreign = None if mutates else error
+
+    def _escaped(self, error: DragomanError, run: _Run) -> DragomanError:
+        """Return what the caller gets: nothing that hides a request whose outcome is open."""
+        if not run.unsettled or isinstance(error, OutcomeUnknown):
+            return error
+        if error is run.foreign or isinstance(error, DecodeError):
+            return self._unknown(str(error), error)
+        return error
+
+    def _unknown(self, what: str, cause: DragomanError | None) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"a request that changes something was sent, and then: {what}",
+            kind=ErrorKind.BAD_RESPONSE if isinstance(cause, DecodeError) else ErrorKind.MAYBE_SENT,
+            code=cause.code if cause else None,
+            text=cause.text if cause else None,
+            broker=self._broker,
+            remedy="look for it at the broker before acting; do not send it again",
+        )
+
+    def _misread(self, error: Exception) -> DecodeError:
+        found = redact(f"{type(error).__name__}: {error}")[:200]
+        return DecodeError(f"{self._broker}: a reply does not have the form the adapter expects: {found}")
+
+    # -- effects -----------------------------------------------------------------------------------------------------
+
+    async def _perform(self, effect: Any, run: _Run) -> Any:
+        match effect:
+            case Request(mutates=True):
+                return await self._mutate(effect, run)
+            case Request():
+                return await self._read(effect, run)
+            case All(requests):
+                return await self._all(requests, run)
+            case Download():
+                return await self._download(effect, run)
+            case Part(rows, done, total):
+                if run.on_rows is not None and rows:
+                    run.on_rows(rows)
+                if run.on_progress is not None:
+                    run.on_progress(done, total)
+                return None
+            case Wait():
+                return await self._wait(effect, run)
+            case Prompt():
+                return await self._prompt(effect, run)
+            case Redirect():
+                if run.redirect is None:
+                    raise UsageError(f"{self._broker}: this needs a human at a browser", broker=self._broker)
+                return await run.redirect(effect)
+        raise TypeError(f"{self._broker}: a flow yielded {type(effect).__name__}, which is no effect")
+
+    async def _mutate(self, request: Request, run: _Run) -> Reply:
+        if not run.allow_mutates:
+            raise UsageError(
+                f"{self._broker}: {request.method} {request.path} changes something, and this session is read-only",
+                broker=self._broker,
+                remedy="connect with read_only=False",
+            )
+
+        async def commit(final: Request) -> None:
+            run.committed = True
+            if run.before_send is not None:
+                await run.before_send(final)
+            run.unsettled = True
+
+        settled = run.unsettled
+        try:
+            reply = await self._sender.send(request, run.deadline_ns, commit)
+        except DragomanError as error:
+            if error.effect is Effect.NONE:
+                run.unsettled = settled
+            raise
+        run.replied = True
+        return reply
+
+    async def _read(self, request: Request, run: _Run) -> Reply:
+        for attempt in range(1, _READ_TRIES + 1):
+            try:
+                reply = await self._sender.send(request, run.deadline_ns)
+            except DragomanError as error:
+                if not await self._retry(error, attempt, run):
+                    raise
+            else:
+                run.replied = True
+                return reply
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _retry(self, error: DragomanError, attempt: int, run: _Run) -> bool:
+        """Wait before another try of a read; False where there is to be none."""
+        if attempt >= _READ_TRIES or not (isinstance(error, NotSent) or error.retry is Retry.BACKOFF):
+            return False
+        delay = max(self._runtime.random.uniform(0, _BACKOFF_S * 2**attempt), error.retry_after_s or 0.0)
+        if self._runtime.clock.mono_ns() + int(delay * _NS) >= run.deadline_ns:
+            return False
+        self.retries += 1
+        await self._runtime.sleep(delay)
+        return True
+
+    async def _all(self, requests: Sequence[Request], run: _Run) -> list[Reply]:
+        if any(request.mutates for request in requests):
+            raise UsageError(
+                f"{self._broker}: All holds a request that changes something; one such is in flight at a time",
+                broker=self._broker,
+                remedy="yield them one after another",
+            )
+        gate = asyncio.Semaphore(self._max_concurrency)
+
+        async def one(request: Request) -> Reply:
+            async with gate:
+                return await self._read(request, run)
+
+        tasks = [self._runtime.spawn(one(request), name=f"{self._broker} {request.path}") for request in requests]
+        try:
+            if tasks:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            failed = [error for task in tasks if task.done() and (error := task.exception()) is not None]
+            if failed:
+                raise failed[0]
+            return [task.result() for task in tasks]
+        finally:
+            unfinished = [task for task in tasks if not task.done()]
+            for task in unfinished:
+                task.cancel()
+            if unfinished:
+                await asyncio.wait(unfinished)
+
+    async def _download(self, effect: Download[Any], run: _Run) -> Downloaded:
+        rows = size = 0
+        caught: Exception | None = None
+
+        def deliver(found: Sequence[Any]) -> None:
+            nonlocal rows
+            rows += len(found)
+            if found and run.on_rows is not None:
+                run.on_rows(found)
+
+        def sink(data: bytes) -> None:
+            nonlocal size, caught
+            size += len(data)
+            try:
+                deliver(list(effect.parser.feed(data)))
+            except Exception as error:
+                caught = error
+                raise
+
+        for attempt in range(1, _READ_TRIES + 1):
+            try:
+                async with asyncio.timeout((run.deadline_ns - self._runtime.clock.mono_ns()) / _NS):
+                    reply = await self._sender.download(effect.request, run.deadline_ns, sink)
+                break
+            except TimeoutError:
+                raise self._late(f"{effect.request.path} after {size} bytes", run) from None
+            except DragomanError as error:
+                if caught is not None:
+                    raise caught from None
+                # Rows that are out cannot be taken back, and the parser is in the middle: no second start then.
+                if size or not await self._retry(error, attempt, run):
+                    raise
+            except Exception:
+                if caught is not None:
+                    raise caught from None
+                raise
+        run.replied = True
+        deliver(list(effect.parser.close()))
+        return Downloaded(rows, size, reply.headers)
+
+    async def _wait(self, effect: Wait, run: _Run) -> None:
+        seconds = effect.seconds
+        if effect.until_ns is not None:
+            seconds = max(0.0, (effect.until_ns - self._clock.now_ns) / _NS)
+        if self._runtime.clock.mono_ns() + int(seconds * _NS) > run.deadline_ns:
+            raise self._late(f"a wait of {seconds:g} s ({effect.reason or 'no reason given'})", run)
+        await self._runtime.sleep(seconds)
+
+    async def _prompt(self, effect: Prompt, run: _Run) -> str:
+        if run.prompt is None:
+            raise UsageError(
+                f"{self._broker}: asks for {effect.kind} ({effect.text}), and nobody can be asked",
+                broker=self._broker,
+                remedy="give prompt= when connecting",
+            )
+        answer = run.prompt(effect)
+        typed = await answer if inspect.isawaitable(answer) else answer
+        if effect.secret:
+            run.typed.append(Secret(typed))  # keeps it out of the logs while the flow runs
+        return typed
+
+    def _late(self, what: str, run: _Run) -> DragomanError:
+        return error_for(
+            ErrorKind.TIMEOUT,
+            f"{self._broker}: the deadline does not allow {what}",
+            mutates=run.unsettled,
+            broker=self._broker,
+            remedy="allow more time",
+        )
+
+
+def _report_detached(task: asyncio.Task[Any]) -> None:
+    """Take the outcome of a flow whose caller is gone, so that it is logged and not lost."""
+    if task.cancelled():
+        _log.warning("%s: cancelled after its caller was gone", task.get_name())
+    elif (error := task.exception()) is not None:
+        _log.warning("%s: ended without its caller: %s", task.get_name(), redact(str(error)))

@@ -1,0 +1,331 @@
+"""One request, from the adapter's words to the broker's answer.
+
+The order on the wire path is fixed: validate, limiter, journal (`before_send`), authorize, write. Authorization comes
+last, on the connection that will carry the bytes, so that time and nonce are fresh and leave in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from dragoman.errors import (
+    AuthRequired,
+    DragomanError,
+    Effect,
+    ErrorKind,
+    NotSent,
+    OutcomeUnknown,
+    UsageError,
+    error_for,
+)
+from dragoman.plugin import Adapter, Failure, Reply, Request
+from dragoman.runtime.base import Runtime
+from dragoman.session.brokertime import BrokerClock
+from dragoman.session.context import SessionContext
+from dragoman.session.latency import Latencies
+from dragoman.session.limiter import Grant, Limiter
+from dragoman.session.secrets import redact
+from dragoman.session.wire import body_of, check_root, origin_of, wire_request
+from dragoman.transport.base import HttpTransport, Origin, WireReply, WireRequest
+
+_NS: Final = 1_000_000_000
+_ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
+
+BeforeSend = Callable[[Request], Awaitable[None]]
+"""Awaited for a `mutates` request after the limiter and before the first byte: the journal. What it raises means that
+nothing was sent."""
+
+
+class Exchange(Protocol):
+    """A connected feed that carries requests."""
+
+    async def exchange(self, correlation: str, make: Callable[[], str | bytes], timeout_s: float) -> Reply:
+        """Send one frame and return the reply with that correlation id."""
+        ...
+
+
+@dataclass(slots=True)
+class SenderHooks:
+    """What the session lends to the sender.
+
+    Attributes
+    ----------
+    alive : callable
+        Raises AuthRequired where the session in force is known to be over: zero bytes are sent with a dead token.
+    auth_failed : callable
+        Told of a reply that ends the session, with the generation of the login it was sent under.
+    socket : callable
+        Finds the connected feed of a name, or None.
+    """
+
+    alive: Callable[[], None] = lambda: None
+    auth_failed: Callable[[AuthRequired, int], None] = lambda error, generation: None
+    socket: Callable[[str], Exchange | None] = lambda name: None
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """What happened while a request was being prepared on its connection."""
+
+    generation: int = -1
+    error: Exception | None = None
+    done: bool = False
+
+
+@dataclass(slots=True)
+class SenderCounters:
+    requests: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+    unmapped: int = 0
+
+
+class Sender:
+    """Sends single requests; it retries nothing."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        adapter: Adapter,
+        ctx: SessionContext,
+        http: HttpTransport,
+        limiter: Limiter,
+        clock: BrokerClock,
+        hooks: SenderHooks | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._adapter = adapter
+        self._ctx = ctx
+        self._http = http
+        self._limiter = limiter
+        self._clock = clock
+        self._hooks = hooks or SenderHooks()
+        self._origins: dict[str, Origin] = {}
+        self.latencies = Latencies()
+        self.counters = SenderCounters()
+
+    async def send(self, request: Request, deadline_ns: int, before_send: BeforeSend | None = None) -> Reply:
+        """Send one request and return its reply, once that means success or an answer.
+
+        Raises
+        ------
+        DragomanError
+            Of the class of the failure's kind; for what the transport can tell, see `HttpTransport.send`.
+        """
+        reply, generation = await self._perform(request, deadline_ns, before_send, None)
+        return self._judge(request, reply, generation)
+
+    async def download(self, request: Request, deadline_ns: int, sink: Callable[[bytes], None]) -> Reply:
+        """The same, handing the body of a success to `sink` as it arrives; the reply's own body is empty then."""
+        if request.mutates or request.via != "http":
+            raise UsageError(f"{self._label(request)}: a download is a read over HTTP")
+        reply, generation = await self._perform(request, deadline_ns, None, sink)
+        streamed = 200 <= reply.status < 300
+        return reply if streamed else self._judge(request, reply, generation)
+
+    # -- the wire path -----------------------------------------------------------------------------------------------
+
+    async def _perform(
+        self,
+        request: Request,
+        deadline_ns: int,
+        before_send: BeforeSend | None,
+        sink: Callable[[bytes], None] | None,
+    ) -> tuple[Reply, int]:
+        root, origin = self._where(request)
+        body, content_type = body_of(request)
+        if request.auth:
+            self._hooks.alive()
+        grant = await self._limiter.acquire(request, deadline_ns)
+        prepared = _Prepared()
+        try:
+            if before_send is not None and request.mutates:
+                await before_send(request)
+            timeout_s = self._time_left(request, deadline_ns)
+            self.counters.requests += 1
+            if request.via == "socket":
+                return await self._over_socket(request, prepared, timeout_s), prepared.generation
+            prepare = self._preparation(request, root, body, content_type, prepared)
+            if sink is None:
+                wire = await self._http.send(origin, prepare, timeout_s=timeout_s)
+            else:
+                wire = await self._http.download(origin, prepare, sink, timeout_s=timeout_s)
+        except BaseException as error:
+            self._give_back(grant, error, prepared)
+            if prepared.error is not None:
+                raise prepared.error from None
+            if isinstance(error, DragomanError) and (final := self._translated(request, error)) is not error:
+                raise final from error
+            raise
+        return self._received(request, wire), prepared.generation
+
+    def _where(self, request: Request) -> tuple[str, Origin]:
+        if request.via == "socket":
+            return "", Origin("ws", request.socket, 0)
+        if request.url is not None:
+            check_root(self._label(request), request.url, self._ctx.environment)
+            return request.url, origin_of(self._label(request), request.url)
+        root = self._ctx.hosts.get(request.host)
+        if root is None:
+            raise UsageError(
+                f"{self._label(request)}: no host {request.host!r} in environment {self._ctx.environment}",
+                broker=self._adapter.name,
+                remedy=f"known: {', '.join(sorted(self._ctx.hosts))}",
+            )
+        origin = self._origins.get(root)
+        if origin is None:
+            origin = self._origins[root] = origin_of(f"host {request.host}", root)
+        return root, origin
+
+    def _time_left(self, request: Request, deadline_ns: int) -> float:
+        left = (deadline_ns - self._runtime.clock.mono_ns()) / _NS
+        if left <= 0:
+            raise NotSent(
+                f"{self._label(request)}: the deadline passed before it could be sent",
+                broker=self._adapter.name,
+                remedy="allow more time; nothing was sent",
+            )
+        return min(request.timeout_s, left)
+
+    def _preparation(
+        self, request: Request, root: str, body: bytes, content_type: str | None, prepared: _Prepared
+    ) -> Callable[[], WireRequest]:
+        def prepare() -> WireRequest:
+            try:
+                authorized = self._authorize(request, body, prepared)
+                if (authorized.form, authorized.json, authorized.body) != (request.form, request.json, request.body):
+                    raise UsageError(
+                        f"{self._label(request)}: authorize changed the body after it was written",
+                        broker=self._adapter.name,
+                        remedy="sign the bytes it is given, and put the signature into headers or query",
+                    )
+                wire = wire_request(root, authorized, body, content_type, self._adapter.headers)
+            except Exception as error:
+                prepared.error = error
+                raise
+            prepared.done = True
+            return wire
+
+        return prepare
+
+    def _authorize(self, request: Request, body: bytes, prepared: _Prepared) -> Request:
+        prepared.generation = self._ctx.generation
+        if not request.auth:
+            return request
+        try:
+            return self._adapter.authorize(request, body, self._ctx)
+        except DragomanError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"{self._label(request)}: authorize raised {type(error).__name__}", broker=self._adapter.name
+            ) from error
+
+    async def _over_socket(self, request: Request, prepared: _Prepared, timeout_s: float) -> Reply:
+        if request.correlation is None:
+            raise UsageError(f"{self._label(request)}: a request over a socket needs a correlation id")
+        socket = self._hooks.socket(request.socket)
+        if socket is None:
+            raise NotSent(
+                f"{self._label(request)}: the {request.socket or 'only'} stream is not connected",
+                broker=self._adapter.name,
+                remedy="open the stream and wait until it is ready",
+            )
+
+        def make() -> str | bytes:
+            try:
+                authorized = self._authorize(request, body_of(request)[0], prepared)
+                # Here a signature may stand inside the message, so the message is written once more.
+                final, _ = body_of(authorized)
+                text = final if authorized.body is not None else final.decode("utf-8")
+            except Exception as error:
+                prepared.error = error
+                raise
+            prepared.done = True
+            return text
+
+        started = self._runtime.clock.mono_ns()
+        reply = await socket.exchange(request.correlation, make, timeout_s)
+        self.latencies.add(request.meter, self._runtime.clock.mono_ns() - started)
+        return reply
+
+    def _give_back(self, grant: Grant, error: BaseException, prepared: _Prepared) -> None:
+        """Return to the limiter what a request took that provably never left."""
+        if not prepared.done or isinstance(error, (NotSent, UsageError)):
+            self._limiter.refund(grant)
+
+    def _translated(self, request: Request, error: DragomanError) -> DragomanError:
+        """Name the broker, and for a read turn an outcome nobody knows into an answer nobody has."""
+        error.broker = error.broker or self._adapter.name
+        if request.mutates or not isinstance(error, OutcomeUnknown):
+            return error
+        return error_for(
+            error.kind, str(error), mutates=False, code=error.code, text=error.text, broker=self._adapter.name
+        )
+
+    # -- the reply ---------------------------------------------------------------------------------------------------
+
+    def _received(self, request: Request, wire: WireReply) -> Reply:
+        if wire.mono_sent_ns and wire.mono_recv_ns:
+            took = wire.mono_recv_ns - wire.mono_sent_ns
+            self.latencies.add(request.meter, took)
+            self._clock.observe(wire.headers.get("date"), wire.ts_recv - took, wire.ts_recv)
+        return Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
+
+    def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
+        failure = self.classify(reply, request)
+        if failure is None:
+            return reply
+        if failure.code is not None and failure.code in request.answers:
+            reply.code = failure.code
+            return reply
+        self._limiter.learn(request, reply, failure)
+        error = self.error(request, failure)
+        self.counters.failures[error.kind] = self.counters.failures.get(error.kind, 0) + 1
+        if error.kind is ErrorKind.UNMAPPED:
+            self.counters.unmapped += 1
+        if isinstance(error, AuthRequired) and error.kind in _ENDS_SESSION and request.auth:
+            self._hooks.auth_failed(error, generation)
+        raise error
+
+    def classify(self, reply: Reply, request: Request) -> Failure | None:
+        """Ask the adapter what a reply means; a reply it cannot read is a failure of its own, never a success."""
+        try:
+            return self._adapter.classify(reply, request)
+        except Exception as error:  # noqa: BLE001 - any bytes may have come, and adapters are third-party code
+            return unreadable(reply, error)
+
+    def error(self, request: Request, failure: Failure) -> DragomanError:
+        """Make the typed error of a failure. The broker's words pass through, secrets in them do not."""
+        details: dict[str, Any] = {
+            "effect": failure.effect,
+            "retry": failure.retry,
+            "retry_after_s": failure.retry_after_s,
+            "code": failure.code,
+            "text": None if failure.text is None else redact(failure.text),
+            "remedy": failure.remedy,
+            "broker": self._adapter.name,
+        }
+        message = redact(f"{self._label(request)}: {failure.message}")
+        return error_for(failure.kind, message, mutates=request.mutates, **details)
+
+    def _label(self, request: Request) -> str:
+        return f"{self._adapter.name}: {request.method} {request.path.partition('?')[0]}"
+
+
+def unreadable(reply: Reply, error: Exception) -> Failure:
+    """Classify a reply by its status alone."""
+    kind = ErrorKind.BAD_RESPONSE
+    if reply.status == 429:
+        kind = ErrorKind.RATE_LIMITED
+    elif reply.status >= 500:
+        kind = ErrorKind.SERVER_5XX
+    found = reply.headers.get("content-type", "no content type")
+    return Failure(
+        kind,
+        f"status {reply.status} cannot be read ({type(error).__name__}): {found}, {len(reply.body)} bytes",
+        str(reply.status),
+        reply.body[:200].decode("utf-8", "replace"),
+        effect=None if kind is not ErrorKind.RATE_LIMITED else Effect.NONE,
+    )
