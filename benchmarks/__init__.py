@@ -1,0 +1,1 @@
+"""Comparisons with peers on the same bytes. `python -m benchmarks` runs them all; see README, Measured."""

@@ -1,0 +1,135 @@
+"""How fast are broker frames decoded, from Python, against the broker's own SDK and a decoder written by hand?"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks import peers
+from benchmarks.build import handwritten
+from benchmarks.measure import Row, alternate, faster, share
+from dragoman._core import Decoder
+from dragoman.plugin.registry import load_adapter
+
+TITLE = "Decoding ticks"
+METHOD = (
+    "Generated frames of 8 (ltp), 44 (quote) and 184 byte (full) packets. Before anything is timed, every field and level"
+    " is compared with the peer's. The SDK row times its parser method on the same bytes. The hand-written decoder"
+    " (benchmarks/handwritten, same compiler flags) makes the same records; it is compared on frames of 400 packets, where"
+    " the call from Python costs nothing."
+)
+SIZES = {"ltp": 8, "quote": 44, "full": 184}
+SDK_GOALS = {("full", 50): 400.0, ("full", 1): 60.0}
+HAND_GOALS = {"full": 1.4, "ltp": 1.3, "quote": 1.8}
+TOKENS = [index * 256 + 1 for index in range(1, 401)]
+
+
+def packet(kind: str, token: int, random_: random.Random) -> bytes:
+    """Make one packet with plausible numbers."""
+    price = random_.randint(50_000, 500_000)
+    words = [price, random_.randint(1, 500), price - 50, random_.randint(1, 10**7), 10**6, 2 * 10**6]
+    words += [price - 100, price + 400, price - 300, price - 20]
+    body = struct.pack(">I", token) + struct.pack(f">{len(words)}i", *words)
+    if kind != "full":
+        return body[: SIZES[kind]]
+    body += struct.pack(">5i", 1_767_600_000, 1000, 2000, 500, 1_767_600_001)
+    for side in (-5, 5):
+        for level in range(1, 6):
+            body += struct.pack(">iiHxx", random_.randint(1, 900), price + side * level, random_.randint(1, 40))
+    return body
+
+
+def frame(kind: str, count: int, seed: int = 1) -> bytes:
+    """Make a frame of `count` packets."""
+    random_ = random.Random(seed)
+    packets = [packet(kind, token, random_) for token in TOKENS[:count]]
+    return struct.pack(">H", count) + b"".join(struct.pack(">H", len(p)) + p for p in packets)
+
+
+def decoder() -> Decoder:
+    made = Decoder(load_adapter("zerodha").feed("market").layouts.compile())  # type: ignore[union-attr]
+    for index, token in enumerate(TOKENS):
+        made.bind(token, index)
+    return made
+
+
+def sdk_parser() -> Callable[[bytes], list[dict[str, Any]]]:
+    peers.add("kiteconnect")
+    from kiteconnect import KiteTicker  # type: ignore[import-not-found]
+
+    parser: Callable[[bytes], list[dict[str, Any]]] = KiteTicker("key", "token")._parse_binary
+    return parser
+
+
+OHLC = {"open": "open", "high": "high", "low": "low", "close": "previous_close"}
+SDK_NAMES = {
+    "last_price": "last_price",
+    "last_traded_quantity": "last_quantity",
+    "average_traded_price": "average_price",
+    "volume_traded": "volume",
+    "total_buy_quantity": "total_buy_quantity",
+    "total_sell_quantity": "total_sell_quantity",
+    "oi": "oi",
+    "oi_day_high": "oi_high",
+    "oi_day_low": "oi_low",
+}
+
+
+def check_against_sdk(data: bytes, parse: Callable[[bytes], list[dict[str, Any]]]) -> None:
+    """Fail unless both read the same values; the SDK multiplies, so prices agree to its last digit only."""
+    batch = decoder().decode(data)
+    theirs = parse(data)
+    assert len(batch) == len(theirs)
+    for index, (tick, row) in enumerate(zip(batch, theirs, strict=True)):
+        ours = tick.as_dict()
+        assert tick.key == row["instrument_token"]
+        for name, slot in SDK_NAMES.items():
+            assert name not in row or ours[slot] == row[name], (name, ours[slot], row[name])
+        for name, slot in OHLC.items():
+            assert "ohlc" not in row or ours[slot] == row["ohlc"][name]
+        if "depth" in row:
+            sides = batch.levels(index)
+            for levels, side in zip(sides, ("buy", "sell"), strict=True):
+                assert [(x["price"], x["quantity"], x["orders"]) for x in row["depth"][side]] == list(levels)
+
+
+def check_against_hand(data: bytes, hand: Any) -> None:
+    """Fail unless both make the same records and levels, bit for bit but for the layout's index and NaN payloads."""
+    made = decoder()
+    batch = made.decode(data, 5)
+    for index, token in enumerate(TOKENS):
+        hand.bind(token, index)
+    records, levels = hand.arrays(*hand.decode(data, 5))
+    theirs = np.frombuffer(records, dtype=batch.records.dtype)
+    assert len(theirs) == len(batch.records)
+    for name in theirs.dtype.names or ():
+        if name != "layout":
+            np.testing.assert_array_equal(theirs[name], batch.records[name], err_msg=name)
+    np.testing.assert_array_equal(np.frombuffer(levels, dtype=batch.level_ops.dtype), batch.level_ops)
+
+
+def run() -> list[Row]:
+    """Compare, then time."""
+    parse, hand, made = sdk_parser(), handwritten(), decoder()
+    rows = []
+    for kind in ("full", "quote", "ltp"):
+        for count in (50, 1):
+            data = frame(kind, count)
+            check_against_sdk(data, parse)
+            ours, theirs = alternate(lambda d=data: made.decode(d), lambda d=data: parse(d))  # type: ignore[misc]
+            goal = SDK_GOALS.get((kind, count))
+            rows.append(faster(f"frame of {count} {kind}", ours, "official SDK parser", theirs, goal))
+    for kind in ("full", "quote", "ltp"):
+        data = frame(kind, 400)
+        check_against_hand(data, hand)
+        ours, theirs = alternate(
+            lambda d=data: made.decode(d, 5),  # type: ignore[misc]
+            lambda d=data: hand.decode(d, 5),  # type: ignore[misc]
+            rounds=25,
+        )
+        rows.append(share(f"frame of 400 {kind}", ours, "hand-written C++", theirs, HAND_GOALS[kind]))
+    return rows
