@@ -46,7 +46,9 @@ class OrderDesk:
         """
         _check_variety(variety)
         if variety == "amo":
-            raise KiteError("OrderException", "AMO orders are taken while markets are closed; this market never closes.")
+            raise KiteError(
+                "OrderException", "AMO orders are taken while markets are closed; this market never closes."
+            )
         named = self._instrument(form)
         kind = ORDER_TYPE[_choice(form, "order_type", ORDER_TYPE)]
         validity = VALIDITY[_choice(form, "validity", VALIDITY, default="DAY")]

@@ -35,6 +35,7 @@ _LARGEST: Final = 2**32 - 1
 class Client:
     """One connected ticker."""
 
+    token: str
     modes: dict[int, str] = field(default_factory=dict)  # token -> mode
     dirty: dict[int, None] = field(default_factory=dict)  # tokens that changed since their last packet, in order
     next_ns: int = 0
@@ -74,16 +75,18 @@ class Ticker:
             return HttpAnswer(403)
         if len(self._clients) >= MOST_SOCKETS:
             return KiteError("NetworkException", "Too many connections").answer()
-        self._clients[socket] = Client(next_ns=now_ns, last_frame_ns=now_ns)
+        self._clients[socket] = Client(token, next_ns=now_ns, last_frame_ns=now_ns)
         return None
 
     def close(self, socket: int) -> None:
         self._clients.pop(socket, None)
 
-    def drop_all(self) -> None:
-        """End every socket at the next poll: their token died."""
-        self._doomed += self._clients
-        self._clients.clear()
+    def drop_dead(self, now_ns: int) -> None:
+        """End the sockets whose token died (unverified: the broker may let them live)."""
+        dead = [socket for socket, client in self._clients.items() if not self._session.valid(client.token, now_ns)]
+        for socket in dead:
+            del self._clients[socket]
+        self._doomed += dead
 
     # --- what a client says -------------------------------------------------------------------------------------------
 

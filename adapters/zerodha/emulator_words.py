@@ -136,8 +136,6 @@ def spell(before: OrderState | None, after: OrderState) -> Iterator[str]:
         yield "PUT ORDER REQ RECEIVED"
     elif before.status is S.ACCEPTED and after.status not in (S.ACCEPTED, S.REJECTED) and after.exchange_order_id:
         yield "OPEN PENDING"
-        if after.status in (S.FILLED, S.PARTIALLY_FILLED):
-            yield "OPEN"
     if before is not None and before.pending is model.Pending.MODIFY and after.pending is not model.Pending.MODIFY:
         if not after.status.terminal and after.order != before.order:
             yield "MODIFIED"
