@@ -44,25 +44,27 @@ PyObject* levels_of(const dragoman::BookSide& side, std::size_t levels) {
   return tuple;
 }
 
-/// Read a sequence of (price, quantity, orders) into plain tuples.
+/// Read a sequence of (price, quantity, orders) into plain tuples of our own.
 PyObject* read_levels(PyObject* given) {
-  PyObject* tuple = PySequence_Tuple(given);
-  if (tuple == nullptr) return nullptr;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); ++i) {
+  PyObject* rows = PySequence_Tuple(given);
+  if (rows == nullptr) return nullptr;
+  PyObject* levels = PyTuple_New(PyTuple_GET_SIZE(rows));
+  for (Py_ssize_t i = 0; levels != nullptr && i < PyTuple_GET_SIZE(rows); ++i) {
     dragoman::BookLevel level{};
-    PyObject* fields = PySequence_Tuple(PyTuple_GET_ITEM(tuple, i));
+    PyObject* fields = PySequence_Tuple(PyTuple_GET_ITEM(rows, i));
     const bool read =
         fields != nullptr && PyArg_ParseTuple(fields, "ddI;a level is (price, quantity, orders)",
                                               &level.price, &level.quantity, &level.orders) != 0;
     Py_XDECREF(fields);
     PyObject* plain = read ? make_level(level) : nullptr;
     if (plain == nullptr) {
-      Py_DECREF(tuple);
-      return nullptr;
+      Py_CLEAR(levels);
+    } else {
+      PyTuple_SET_ITEM(levels, i, plain);
     }
-    PyTuple_SetItem(tuple, i, plain);
   }
-  return tuple;
+  Py_DECREF(rows);
+  return levels;
 }
 
 bool read_instrument(PyObject* given, int& handle) {

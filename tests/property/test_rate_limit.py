@@ -18,13 +18,14 @@ def meter(name: str, windows: tuple[str, ...] = WINDOWS) -> st.SearchStrategy[tu
     )
 
 
+STEADY = st.just(0)
+STEPS = st.one_of(STEADY, STEADY, st.integers(-5, 5), st.integers(-200, 200))
+
+
 # (ns since the call before, cost, lane, step of the wall clock just before the call)
-def calls(steps: st.SearchStrategy[int] = st.just(0)) -> st.SearchStrategy[list[tuple[int, int, int, int]]]:
+def calls(steps: st.SearchStrategy[int] = STEADY) -> st.SearchStrategy[list[tuple[int, int, int, int]]]:
     call = st.tuples(st.integers(0, 25), st.integers(1, 3), st.integers(0, 1), steps)
     return st.lists(call, min_size=1, max_size=40)
-
-
-STEPS = st.one_of(st.just(0), st.just(0), st.integers(-5, 5), st.integers(-200, 200))
 
 
 def within(spec: tuple[str, int, int, str, int], cost: int, lane: int) -> int:
@@ -187,7 +188,6 @@ def test_refund_at_once_undoes_the_grant(spec, script, cost, lane):
 @given(spec=meter("m"), script=calls(), refunds=st.lists(st.integers(0, 5), min_size=40, max_size=40))
 def test_late_refunds_never_make_room_that_is_not_there(spec, script, refunds):
     """A call whose number in `refunds` is n > 0 is given back after n more calls."""
-    _, count, period, window, _ = spec
     limiter = RateLimiter([spec])
     due: dict[int, list[int]] = {}
     grants: dict[int, tuple[int, int, int, int]] = {}

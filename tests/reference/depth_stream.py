@@ -18,7 +18,6 @@ from dragoman.plugin.layout import (
     Select,
     SideFlag,
 )
-
 from reference.book import Message
 
 _HEAD = struct.Struct("<IBxxxIxxxxqqqHxxxxxx")
