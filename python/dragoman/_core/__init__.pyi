@@ -4,7 +4,7 @@ Times are int ns (UTC for wall clocks), prices and quantities float64, ids int. 
 that runs the I/O loop; `Tick` and `BookSnapshot` are values and may go anywhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, final
 
@@ -212,7 +212,10 @@ class SequenceGuard:
 
 @final
 class Book:
-    """Live depth of one instrument, consistent between batches; made by `Books`."""
+    """Live depth of one instrument, consistent between batches; made by `Books`, which it keeps alive.
+
+    A book nothing was heard of yet is empty and stale.
+    """
 
     @property
     def instrument(self) -> int: ...
@@ -233,12 +236,65 @@ class Book:
     @property
     def spread(self) -> float | None: ...
     @property
-    def stale(self) -> bool: ...
+    def stale(self) -> bool:
+        """Whether the levels may be old: nothing heard yet, stream gone, or `gapped`. Only a snapshot ends it."""
     @property
-    def crossed(self) -> bool: ...
+    def crossed(self) -> bool:
+        """Whether the best bid is above the best ask."""
+    @property
+    def locked(self) -> bool:
+        """Whether the best bid equals the best ask."""
     @property
     def gapped(self) -> bool:
-        """A sequence gap was found and no snapshot has come since; implies `stale`."""
+        """Whether a sequence gap was found and no snapshot has come since; implies `stale`."""
+    @property
+    def sequence(self) -> int | None:
+        """Number of the last record applied."""
+    @property
+    def ts_event(self) -> int | None: ...
+    @property
+    def ts_recv(self) -> int: ...
+    @property
+    def updates(self) -> int:
+        """Records applied so far."""
+    def depth(self, side: str, /) -> int:
+        """Return the number of levels on ``"bid"`` or ``"ask"``."""
+    def level(self, side: str, index: int, /) -> tuple[float, float, int] | None:
+        """Return (price, quantity, orders) of a level, 0 being the best; None where there is none."""
+    def vwap(self, side: str, quantity: float, /) -> float | None:
+        """Average price to take `quantity` from that side, ``"ask"`` to buy; None where the book holds less."""
+    def imbalance(self, levels: int = 1) -> float | None:
+        """(bid - ask) / (bid + ask) quantity of the first `levels`, in [-1, 1]; None for an empty book."""
+    def snapshot(self, levels: int = 0) -> BookSnapshot:
+        """Copy the first `levels` of each side (0: all) into a value."""
+
+@final
+class BookSnapshot:
+    """Depth at one moment: immutable, hashable by content, picklable.
+
+    Levels are (price, quantity, orders), best first. `instrument` is a handle, or a canonical id, which is what pickles
+    carry because handles are each process's own.
+    """
+
+    def __new__(
+        cls,
+        instrument: int | str,
+        bids: Iterable[Sequence[float]],
+        asks: Iterable[Sequence[float]],
+        sequence: int | None = None,
+        ts_event: int | None = None,
+        ts_recv: int = 0,
+        stale: bool = False,
+        crossed: bool = False,
+    ) -> BookSnapshot: ...
+    @property
+    def instrument(self) -> int: ...
+    @property
+    def instrument_id(self) -> str: ...
+    @property
+    def bids(self) -> tuple[tuple[float, float, int], ...]: ...
+    @property
+    def asks(self) -> tuple[tuple[float, float, int], ...]: ...
     @property
     def sequence(self) -> int | None: ...
     @property
@@ -246,27 +302,11 @@ class Book:
     @property
     def ts_recv(self) -> int: ...
     @property
-    def updates(self) -> int: ...
-    def depth(self, side: str) -> int:
-        """Number of levels on ``"bid"`` or ``"ask"``."""
-    def level(self, side: str, index: int) -> tuple[float, float, int] | None: ...
-    def vwap(self, side: str, quantity: float) -> float | None:
-        """Average price to take `quantity` from that side; None where the book does not hold as much."""
-    def imbalance(self, levels: int = 1) -> float | None:
-        """(bid - ask) / (bid + ask) quantity of the first `levels`, in [-1, 1]."""
-    def snapshot(self, levels: int = 0) -> BookSnapshot:
-        """Copy the first `levels` of each side (0: all) into a value."""
-
-@final
-class BookSnapshot:
-    instrument: int
-    bids: tuple[tuple[float, float, int], ...]
-    asks: tuple[tuple[float, float, int], ...]
-    sequence: int | None
-    ts_event: int | None
-    ts_recv: int
-    stale: bool
-    crossed: bool
+    def stale(self) -> bool: ...
+    @property
+    def crossed(self) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
 class Books:
@@ -279,19 +319,45 @@ class Books:
     rule : {"none", "plain", "ranged", "linked"}
         How the venue numbers messages: plain (n, n+1), ranged (first..last starts right after the previous last),
         linked (each names its predecessor). A break marks the book gapped and stale until a snapshot comes.
+
+    Notes
+    -----
+    A snapshot replaces both sides, whatever the order of its levels; an empty one leaves an empty, live book. In a
+    delta, quantity 0 removes. Deltas for a stale book are ignored. Where messages are numbered, a live book drops a
+    snapshot older than itself; after one without a number the next message's number is taken as it comes.
     """
 
-    def __init__(self, *, max_levels: int = 0, rule: str = "none") -> None: ...
+    def __new__(cls, *, max_levels: int = 0, rule: str = "none") -> Books: ...
     def apply(self, batch: Batch, /) -> int:
-        """Apply every depth record of `batch`; return how many books changed."""
-    def book(self, instrument: int) -> Book: ...
+        """Apply every depth record of `batch`; return how many books changed, newly gapped ones included."""
+    def book(self, instrument: int, /) -> Book:
+        """Return the live book of an instrument handle, made if there is none.
+
+        Raises
+        ------
+        IndexError
+            If no instrument has this handle.
+        """
     def mark_stale(self, instrument: int = -1) -> None:
         """Mark one book, or all of them (-1), stale: the stream is gone or broken. A snapshot ends it."""
     @property
-    def gaps(self) -> int: ...
+    def gaps(self) -> int:
+        """Breaks in the numbering found so far."""
+    @property
+    def duplicates(self) -> int:
+        """Records dropped because the book already had them, older snapshots included."""
+    @property
+    def rejected_levels(self) -> int:
+        """Levels never stored: price not finite and positive, or quantity not finite and at least 0."""
+    @property
+    def ignored(self) -> int:
+        """Deltas that met a stale book."""
+    @property
+    def unbound(self) -> int:
+        """Depth records whose key is bound to no instrument."""
     @property
     def gapped(self) -> tuple[int, ...]:
-        """Instruments whose book waits for a snapshot."""
+        """Instruments whose book waits for a snapshot after a gap."""
     def __len__(self) -> int: ...
 
 # --- rate limits ----------------------------------------------------------------------------------------------------
@@ -321,8 +387,10 @@ class RateLimiter:
     the clock has caught up or a period has passed.
     """
 
-    def __init__(self, meters: Sequence[tuple[str, int, int, str, int]], *, calendar_offset_ns: int = 0) -> None: ...
-    def plan(self, costs: Sequence[tuple[str, int]]) -> int:
+    def __new__(
+        cls, meters: Iterable[tuple[str, int, int, str, int]], *, calendar_offset_ns: int = 0
+    ) -> RateLimiter: ...
+    def plan(self, costs: Iterable[tuple[str, int]], /) -> int:
         """Register a combination of (meter, cost) and return its id for `try_acquire`.
 
         Raises
