@@ -37,6 +37,7 @@ class Grant:
     plan: int | None
     lane: Lane
     orders: tuple[str, ...] = ()
+    mono_ns: int = 0  # when it was taken: the native refund finds it by that
     refunded: bool = False
 
 
@@ -45,7 +46,7 @@ class _Waiter:
     plan: int
     lane: Lane
     deadline_ns: int
-    served: asyncio.Future[None]
+    served: asyncio.Future[int]  # with the monotonic time it was served at
 
 
 @dataclass(slots=True)
@@ -141,10 +142,11 @@ class Limiter:
             return grant
         line = self._lines.get(request.meter)
         if line is None or not line.ahead_of(request.lane):
-            wait = self._try(plan, request.lane)
+            now, wait = self._try(plan, request.lane)
             if wait == 0:
+                grant.mono_ns = now
                 return grant
-            if self._clock.mono_ns() + wait > deadline_mono_ns:
+            if now + wait > deadline_mono_ns:
                 self._return_order(orders)
                 raise self._too_late(request.meter, wait)
         if line is None:
@@ -155,9 +157,10 @@ class Limiter:
         if line.pump is None:
             line.pump = self._spawn(self._serve(request.meter, line), name=f"limiter {request.meter}")
         try:
-            await waiter.served
+            grant.mono_ns = await waiter.served
         except asyncio.CancelledError:
             if waiter.served.done() and not waiter.served.cancelled() and waiter.served.exception() is None:
+                grant.mono_ns = waiter.served.result()
                 self.refund(grant)  # served in the same instant as it was cancelled
             else:
                 self._return_order(orders)
@@ -174,15 +177,17 @@ class Limiter:
             return
         grant.refunded = True
         if grant.plan is not None and self._native is not None:
-            self._native.refund(grant.plan, int(grant.lane))
+            self._native.refund(grant.plan, grant.mono_ns, int(grant.lane))
         self._return_order(grant.orders)
         for line in self._lines.values():
             line.changed.set()
 
-    def _try(self, plan: int, lane: Lane) -> int:
+    def _try(self, plan: int, lane: Lane) -> tuple[int, int]:
+        """Return the monotonic time of the attempt and the wait, 0 when taken."""
+        now = self._clock.mono_ns()
         if self._native is None:
-            return 0
-        return self._native.try_acquire(self._clock.mono_ns(), self._wall_ns(), plan, int(lane))
+            return now, 0
+        return now, self._native.try_acquire(now, self._wall_ns(), plan, int(lane))
 
     def _plan(self, request: Request) -> int | None:
         key = (request.meter, request.cost)
@@ -210,12 +215,11 @@ class Limiter:
         try:
             while (head := line.head()) is not None:
                 line.changed.clear()
-                wait = self._try(head.plan, head.lane)
+                now, wait = self._try(head.plan, head.lane)
                 if wait == 0:
                     line.waiting[head.lane].popleft()
-                    head.served.set_result(None)
+                    head.served.set_result(now)
                     continue
-                now = self._clock.mono_ns()
                 # Nobody behind the head comes before it does, so whoever must be gone by then hears it now.
                 for waiter in (*line.waiting[Lane.RISK], *line.waiting[Lane.NORMAL]):
                     if not waiter.served.done() and now + wait > waiter.deadline_ns:
