@@ -5,6 +5,8 @@
 /// One function per module of the core; each puts its names into `m`. A module adds its line here and in
 /// module.cpp.
 void bind_book(pybind11::module_& m);
+void bind_decoder(pybind11::module_& m);
 void bind_instruments(pybind11::module_& m);
+void bind_layout(pybind11::module_& m);
 void bind_rate_limit(pybind11::module_& m);
 void bind_sequence_guard(pybind11::module_& m);
