@@ -204,6 +204,7 @@ PyObject* decode(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
     ++record;
     p += length;
   }
+  if (record != g_records.data()) record[-1].flags |= dragoman::kFlagLast;
   return Py_BuildValue("nn", static_cast<Py_ssize_t>(record - g_records.data()),
                        static_cast<Py_ssize_t>(level - g_levels.data()));
 }
