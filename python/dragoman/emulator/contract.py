@@ -1,8 +1,8 @@
 """The broker's side of a protocol, as pure functions over a venue.
 
 An emulator turns HTTP calls and socket messages into venue operations and venue events into replies and frames. It
-owns no socket and no clock, so the same object runs in memory on the virtual clock and on loopback for real clients. The
-host (`dragoman.emulator.host`) carries the bytes, the time and the faults.
+owns no socket and no clock, so the same object runs in memory on the virtual clock and on loopback for real clients.
+The host (`dragoman.emulator.host`) carries the bytes, the time and the faults.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Emulator:
         The adapter's name.
     gzip : bool
         Whether the host compresses large replies for clients that accept it, as the broker does.
+    subprotocols : tuple of str
+        WebSocket subprotocols the broker takes; the host selects the first one a client offers.
 
     Attributes
     ----------
@@ -79,6 +81,7 @@ class Emulator:
     contract: ClassVar[int] = CONTRACT
     name: ClassVar[str]
     gzip: ClassVar[bool] = True
+    subprotocols: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, venue: VenueProtocol, *, seed: int = 1) -> None:
         self.venue = venue
@@ -106,6 +109,14 @@ class Emulator:
     def poll(self, now_ns: int) -> Sequence[Push]:
         """Return the frames that became due: ticks, order updates, heartbeats. Asked for often; cheap when idle."""
         return ()
+
+    def expire_tokens(self) -> None:
+        """End every session, as the broker does each morning: calls are refused until a new login. For faults."""
+        raise TypeError(f"{type(self).__name__} does not define expire_tokens")
+
+    def error_answer(self, status: int, call: HttpCall) -> HttpAnswer:
+        """Answer `status` in the broker's own words, without processing the call. For faults."""
+        return HttpAnswer(status, (("Content-Type", "text/plain"),), f"fault {status}".encode())
 
     def ledger(self) -> Mapping[str, Any]:
         """The venue's own truth about the emulated account: orders, fills, positions, money. For judges and demos."""
