@@ -1,0 +1,30 @@
+"""How long to wait before the next try."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+_DOUBLINGS: Final = 16
+
+
+class Backoff:
+    """Exponential, with full jitter: uniform between nothing and a bound that doubles up to `cap_s`.
+
+    Full jitter is what spreads a crowd of clients that lost the same server at the same time.
+    """
+
+    def __init__(self, source: random.Random, *, base_s: float = 0.5, cap_s: float = 30.0) -> None:
+        self._random = source
+        self._base_s = base_s
+        self._cap_s = cap_s
+        self.attempt = 0
+
+    def next(self) -> float:
+        """Count a try and return the seconds to wait before it."""
+        bound = min(self._cap_s, self._base_s * 2 ** min(self.attempt, _DOUBLINGS))
+        self.attempt += 1
+        return self._random.uniform(0.0, bound)
+
+    def reset(self) -> None:
+        self.attempt = 0

@@ -1,0 +1,329 @@
+"""One connection of a feed: frames in, frames out, and whether it still lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown, UsageError
+from dragoman.model import Instrument, Notice
+from dragoman.plugin import Adapter, Context, Correlated, Fatal, Feed, FeedEvent, Raw, Ready, Reply, Send
+from dragoman.runtime.base import Runtime
+from dragoman.session.secrets import redact
+
+if TYPE_CHECKING:
+    from dragoman._core import Batch, Decoder
+    from dragoman.transport.base import WebSocket
+
+_NS: Final = 1_000_000_000
+_TICK_NS: Final = _NS
+
+
+@dataclass(slots=True)
+class StreamCounters:
+    """What one stream counted, over all its connections."""
+
+    frames: int = 0
+    bytes: int = 0
+    messages: int = 0
+    connects: int = 0
+    reconnects: int = 0
+    stalls: int = 0
+    control_errors: int = 0
+    handler_errors: int = 0
+    unknown_messages: int = 0
+
+
+class FeedConnection:
+    """The life of one connection, from the handshake to its end; a `dragoman.transport.base.WsHandler`.
+
+    Parameters
+    ----------
+    runtime, adapter, feed, ctx
+        `feed` and the native decoder are new for each connection: nothing old is merged into anything new.
+    counters : StreamCounters
+    on_batch, on_event : callable
+        Called inline; they must not raise.
+
+    Attributes
+    ----------
+    ended : Future of str
+        Done, with the reason, once the connection is over or counts as dead.
+    ready : asyncio.Event
+        The broker accepted the connection in-band.
+    fatal : DragomanError or None
+        Why reconnecting would not help.
+    generation : int
+        The login it was opened under.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        adapter: Adapter,
+        feed: Feed,
+        ctx: Context,
+        counters: StreamCounters,
+        on_batch: Callable[[Batch], None],
+        on_event: Callable[[FeedEvent], None],
+    ) -> None:
+        self._runtime = runtime
+        self._adapter = adapter
+        self.feed = feed
+        self._ctx = ctx
+        self._counters = counters
+        self._on_batch = on_batch
+        self._on_event = on_event
+        self._mono_ns = runtime.clock.mono_ns
+        self._decoder: Decoder | None = None
+        self._counts = False
+        if feed.layouts is not None:
+            from dragoman._core import Decoder
+
+            layout = feed.layouts.compile()
+            self._decoder = Decoder(layout)
+            self._counts = layout.counts_messages
+        self._ws: WebSocket | None = None
+        self._outgoing: deque[Send] = deque()
+        self._sender: asyncio.Task[None] | None = None
+        self._pending: dict[str, asyncio.Future[Reply]] = {}
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.ready = asyncio.Event()
+        self.fatal: DragomanError | None = None
+        self.generation = -1
+        self.last_frame_ns = self._mono_ns()
+        self.last_frame_wall_ns = runtime.clock.wall_ns()
+        self._last_data_ns = self.last_frame_ns
+
+    # -- out ---------------------------------------------------------------------------------------------------------
+
+    def attach(self, ws: WebSocket) -> None:
+        """Take the open connection; frames queued so far leave."""
+        self._ws = ws
+        self.last_frame_ns = self._last_data_ns = self._mono_ns()
+        self._flush()
+
+    def send(self, frames: Iterable[Send]) -> None:
+        """Send frames in order, each at the pace it asks for. Returns at once."""
+        self._outgoing.extend(frames)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what may leave now; leave the rest to a task that keeps the pace."""
+        if self._ws is None or self._sender is not None:
+            return
+        while self._outgoing and not self.ended.done():
+            if self._outgoing[0].delay_s > 0:
+                self._sender = self._runtime.spawn(self._paced(), name=f"{self._adapter.name} paced frames")
+                return
+            self._write(self._outgoing.popleft().data)
+
+    async def _paced(self) -> None:
+        while self._outgoing and not self.ended.done():
+            if self._outgoing[0].delay_s > 0:
+                await self._runtime.sleep(self._outgoing[0].delay_s)
+            if not self.ended.done():
+                self._write(self._outgoing.popleft().data)
+        self._sender = None
+
+    def _write(self, data: str | bytes) -> None:
+        if self._ws is None or not self._ws.open:
+            return  # what it asked for is asked again on the next connection
+        if isinstance(data, str):
+            self._ws.send_text(data)
+        else:
+            self._ws.send_binary(data)
+
+    def bind(self, instruments: Iterable[Instrument]) -> None:
+        """Tell the decoder what the wire keys of these instruments mean; before their first frame can come."""
+        if self._decoder is None:
+            return
+        from dragoman._core import intern_instrument
+
+        for instrument in instruments:
+            handle = intern_instrument(instrument.instrument_id)
+            for key in self.feed.keys(instrument):
+                if isinstance(key, bytes):
+                    self._decoder.bind_text(key, handle)
+                else:
+                    self._decoder.bind(key, handle)
+
+    async def exchange(self, correlation: str, make: Callable[[], str | bytes], timeout_s: float) -> Reply:
+        """Send one request and wait for the message with its correlation id.
+
+        Raises
+        ------
+        NotSent
+            The connection does not stand.
+        OutcomeUnknown
+            It broke, or the time passed, after the request was written.
+        """
+        if self._ws is None or not self._ws.open or self.ended.done():
+            raise NotSent(f"{self._adapter.name}: the stream is not connected", broker=self._adapter.name)
+        if correlation in self._pending:
+            raise UsageError(f"{self._adapter.name}: correlation id {correlation!r} is in use", remedy="use a new one")
+        data = make()
+        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._pending[correlation] = waiter
+        try:
+            self._write(data)
+            async with asyncio.timeout(timeout_s):
+                return await waiter
+        except TimeoutError:
+            raise OutcomeUnknown(
+                f"{self._adapter.name}: no reply over the socket within {timeout_s:g} s",
+                kind=ErrorKind.TIMEOUT,
+                broker=self._adapter.name,
+                remedy="look for it at the broker before acting",
+            ) from None
+        finally:
+            del self._pending[correlation]
+
+    # -- in (WsHandler) ----------------------------------------------------------------------------------------------
+
+    def on_binary(self, data: bytes | memoryview, ts_recv: int) -> None:
+        if self.ended.done():
+            return  # given up already: another connection tells the truth now
+        self._arrived(len(data), ts_recv)
+        decoder = self._decoder
+        if decoder is None:
+            self._control(bytes(data), ts_recv)
+            return
+        batch = decoder.decode(data, ts_recv)
+        if records := len(batch):
+            self._last_data_ns = self.last_frame_ns
+            self._counters.messages += records
+            self._on_batch(batch)
+        for start, end in batch.control:
+            self._control(bytes(data[start:end]), ts_recv)
+        if self._counts:
+            self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
+
+    def on_text(self, data: str, ts_recv: int) -> None:
+        if self.ended.done():
+            return
+        self._arrived(len(data), ts_recv)
+        self._control(data, ts_recv)
+
+    def on_pong(self, ts_recv: int) -> None:
+        self.last_frame_ns, self.last_frame_wall_ns = self._mono_ns(), ts_recv
+
+    def on_closed(self, code: int, reason: str) -> None:
+        self.end(f"closed with {code}{f': {reason}' if reason else ''}")
+
+    def _arrived(self, size: int, ts_recv: int) -> None:
+        self.last_frame_ns, self.last_frame_wall_ns = self._mono_ns(), ts_recv
+        self._counters.frames += 1
+        self._counters.bytes += size
+
+    def _control(self, frame: str | bytes, ts_recv: int) -> None:
+        self._counters.messages += 1
+        try:
+            if self._pending and (correlation := self._adapter.correlate(frame)) in self._pending:
+                body = frame.encode() if isinstance(frame, str) else frame
+                self._settle(str(correlation), Reply(200, {}, body, ts_recv))
+                return
+            control = self.feed.on_control(frame, self._ctx)
+        except Exception as error:  # noqa: BLE001 - any bytes may come, and adapters are third-party code
+            self._counters.control_errors += 1
+            text = redact(f"{self._adapter.name}: a control message of {len(frame)} bytes cannot be read: {error}")
+            self._on_event(Notice("error", text, code=type(error).__name__))
+            return
+        self.send(control.send)
+        for event in control.events:
+            self._seen(event)
+
+    def _seen(self, event: FeedEvent) -> None:
+        match event:
+            case Ready():
+                self.ready.set()
+            case Fatal(error):
+                self.fatal = error
+                self.end(str(error))
+            case Correlated(correlation, reply) if correlation in self._pending:
+                self._settle(correlation, reply)
+            case Correlated(correlation):
+                # Its caller has given up; what it says may still be news.
+                self._on_event(Notice("warning", f"a late reply to {correlation}", raw=event))
+            case Raw():
+                self._counters.unknown_messages += 1
+                self._on_event(event)
+            case _:
+                self._on_event(event)
+
+    def _settle(self, correlation: str, reply: Reply) -> None:
+        waiter = self._pending[correlation]
+        if not waiter.done():
+            waiter.set_result(reply)
+
+    def _ask(self, what: str, make: Callable[[], Sequence[Send]]) -> None:
+        """Send what the feed answers; a feed that raises is counted and reported, and the stream lives on."""
+        try:
+            frames = make()
+        except Exception as error:  # noqa: BLE001 - third-party code
+            self._counters.control_errors += 1
+            text = redact(f"{self._adapter.name}: {what} of the feed raised {type(error).__name__}: {error}")
+            self._on_event(Notice("error", text, code=type(error).__name__))
+        else:
+            self.send(frames)
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def watch(self, market_open: Callable[[], bool], subscribed: Callable[[], bool]) -> None:
+        """Tick the feed once a second and end the connection once it is silent for too long; returns when it ended."""
+        rule = self.feed.stall
+        judged_from = ticked = self._mono_ns()
+        while not self.ended.done():
+            before = self._mono_ns()
+            nap = _TICK_NS
+            if rule.any_frame_s > 0:
+                nap = min(nap, max(0, self.last_frame_ns + int(rule.any_frame_s * _NS) - before) + 1_000_000)
+            await self._runtime.sleep(nap / _NS)
+            now = self._mono_ns()
+            if not (market_open() and subscribed()):
+                judged_from = now
+            lag_s = (now - before - nap) / _NS
+            if lag_s > 1.0:
+                if 0 < rule.any_frame_s < lag_s:
+                    self.end(f"the I/O loop stood still for {lag_s:.1f} s, longer than the broker's heartbeat")
+                # Frames may lie unread in the kernel: this silence was ours, so it is not held against the broker.
+                self.last_frame_ns = judged_from = now
+            elif rule.any_frame_s > 0 and now - self.last_frame_ns >= int(rule.any_frame_s * _NS):
+                self._counters.stalls += 1
+                self.end(f"no frame for {rule.any_frame_s:g} s")
+            elif rule.data_s > 0 and now - max(self._last_data_ns, judged_from) >= int(rule.data_s * _NS):
+                self._counters.stalls += 1
+                self.end(f"no data for {rule.data_s:g} s in an open market")
+            if now - ticked >= _TICK_NS and not self.ended.done():
+                ticked = now
+                self._ask("tick", lambda: self.feed.tick(self._ctx.now_ns, self._ctx))
+
+    def end(self, reason: str) -> None:
+        """The connection is over; only the first reason counts."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+        for waiter in self._pending.values():
+            if not waiter.done():
+                waiter.set_exception(
+                    OutcomeUnknown(
+                        f"{self._adapter.name}: the socket was lost while a request was on it",
+                        broker=self._adapter.name,
+                        remedy="look for it at the broker before acting",
+                    )
+                )
+
+    async def close(self) -> None:
+        """Close the socket; bounded by the transport's close timeout."""
+        self.end("closed by us")
+        if self._sender is not None:
+            self._sender.cancel()
+            self._sender = None
+        if self._ws is not None:
+            await self._ws.close()
+
+    @property
+    def decoder_counters(self) -> dict[str, int]:
+        return self._decoder.counters if self._decoder is not None else {}

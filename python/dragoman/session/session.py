@@ -1,0 +1,412 @@
+"""One authenticated account: its login and what it lends to everything above."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from dragoman.errors import AuthRequired, DragomanError, ErrorKind, UsageError
+from dragoman.model import Notice
+from dragoman.plugin import Adapter, Endpoint, Flow, Session
+from dragoman.runtime.base import Runtime
+from dragoman.session.brokertime import BrokerClock, expiry_ns
+from dragoman.session.context import SessionContext
+from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
+from dragoman.session.fanout import Fanout
+from dragoman.session.limiter import Limiter
+from dragoman.session.login import LoginRedirect, OpenUrl
+from dragoman.session.profiles import Profile
+from dragoman.session.references import Reference
+from dragoman.session.secrets import Secret, as_secret, guard_logging, redact
+from dragoman.session.sender import BeforeSend, Sender, SenderHooks
+from dragoman.session.streams import Stream, StreamEvent
+from dragoman.session.tokens import TokenCache, default_state_dir
+from dragoman.transport.base import HttpOptions, HttpTransport, WebSocket, WsHandler, WsOptions
+
+if TYPE_CHECKING:
+    from dragoman._core import Batch
+
+T = TypeVar("T")
+_NS: Final = 1_000_000_000
+_CLOSE_S: Final = 5.0
+_LOGIN_S: Final = 300.0
+_PROBE_S: Final = 15.0
+_WARN_AHEAD_S: Final = 900.0
+_RENEW_AHEAD_S: Final = 120.0
+_LOOK_AGAIN_S: Final = 60.0
+_log = logging.getLogger("dragoman.session")
+
+
+class AccountSession:
+    """One account at one broker, logged in.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    adapter : Adapter
+    profile : Profile
+    read_only : bool
+        Makes every request that changes something a UsageError.
+    access_token : str or Secret, optional
+        Of a login made elsewhere. Without it: the token kept from the last run, else a login.
+    state_dir : str, optional
+        Where tokens and nonces are kept; see `default_state_dir`.
+    open_url, prompt : callable, optional
+        How to reach the human; see `LoginRedirect` and `FlowDriver`.
+    http, tls : optional
+        A transport and a TLS context in place of our own; for tests.
+
+    Attributes
+    ----------
+    runtime, adapter, profile, ctx, limiter, driver, sender, clock
+    market_open : callable
+        Says whether ticks are to be expected now; False until somebody who knows the calendar sets it.
+    expires_ns : int or None
+        When the session ends, by the broker's clock.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        adapter: Adapter,
+        profile: Profile,
+        *,
+        read_only: bool = False,
+        access_token: str | Secret | None = None,
+        state_dir: str | None = None,
+        open_url: OpenUrl | None = None,
+        prompt: AskHuman | None = None,
+        http: HttpTransport | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.adapter = adapter
+        self.profile = profile
+        self.read_only = read_only
+        self.market_open: Callable[[], bool] = lambda: False
+        self.expires_ns: int | None = None
+        self._token = None if access_token is None else as_secret(access_token)
+        self._tls = tls
+        self._prompt = prompt
+        state_dir = state_dir or default_state_dir(runtime)
+        self.clock = BrokerClock(runtime.clock)
+        self.ctx = SessionContext(runtime, profile, self.clock, state_dir)
+        self.limiter = Limiter(
+            runtime,
+            adapter.limits,
+            broker=adapter.name,
+            time_zone=adapter.session.time_zone,
+            wall_ns=lambda: self.clock.now_ns,
+        )
+        self._http = http or self._own_http()
+        hooks = SenderHooks(self._check_alive, self.auth_failed, self._socket)
+        self.sender = Sender(runtime, adapter, self.ctx, self._http, self.limiter, self.clock, hooks)
+        self.driver = FlowDriver(runtime, self.sender, self.clock, broker=adapter.name)
+        self._cache = TokenCache(runtime, state_dir, adapter.name, profile.name, profile.environment)
+        rules = adapter.session
+        self._redirect = LoginRedirect(
+            runtime,
+            broker=adapter.name,
+            port=profile.redirect_port or rules.redirect_port,
+            path=rules.redirect_path,
+            open_url=open_url,
+            prompt=prompt,
+        )
+        self._events: Fanout[StreamEvent | DragomanError] = Fanout("session")
+        self._streams: list[Stream] = []
+        self._over: AuthRequired | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        access = "read-only" if self.read_only else "trading"
+        return f"<AccountSession {self.profile} account={self.ctx.account or 'not logged in'} {access}>"
+
+    def _own_http(self) -> HttpTransport:
+        from dragoman.transport.http import HttpClient
+
+        egress = self.profile.egress
+        return HttpClient(
+            self.runtime, HttpOptions(source_address=egress.source_address, proxy=egress.proxy), tls=self._tls
+        )
+
+    @property
+    def environment(self) -> str:
+        return self.profile.environment
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Log in: with the token given, else the one kept, else through the broker's login.
+
+        Raises
+        ------
+        UsageError
+            The profile lacks something, or the login is of another account than the profile names.
+        AuthRequired
+            The token given is not accepted, or nobody finished the login.
+        """
+        guard_logging()
+        await self._resolve("always")
+        if self._token is not None:
+            session = await self._import(self._token.reveal())
+        else:
+            session = await self._kept() or await self._log_in()
+        await self._adopt(session)
+        self._keeper = self.runtime.spawn(self._keep(), name=f"{self.adapter.name} session keeper")
+
+    async def login(self) -> None:
+        """Log in anew, also over a session that stands; streams that had ended for want of it begin again."""
+        await self._adopt(await self._log_in())
+        await self._restart_streams()
+
+    async def logout(self) -> None:
+        """End the session at the broker and forget its token; one that is over already is only forgotten."""
+        try:
+            await self.driver.run(self.adapter.logout(self.ctx), timeout_s=_PROBE_S)
+        except AuthRequired:
+            _log.info("%s: the session was over before the logout", self.profile)
+        finally:
+            await self.runtime.in_worker(self._cache.delete)
+            self._over = AuthRequired(
+                f"{self.adapter.name}: logged out", broker=self.adapter.name, remedy="log in again"
+            )
+            self.ctx.drop()
+
+    async def close(self) -> None:
+        """Close streams and connections within five seconds, also with a dead peer. The token stays valid and kept."""
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                tasks = [task for task in (self._keeper, self._renewal) if task is not None and not task.done()]
+                for task in tasks:
+                    task.cancel()
+                if tasks:
+                    await asyncio.wait(tasks)
+                if self._streams:
+                    await asyncio.gather(*(stream.close() for stream in self._streams))
+                await self.driver.close(timeout_s=_CLOSE_S / 2)
+                await self._http.close()
+        except TimeoutError:
+            _log.warning("%r did not close within %g s; what was left is cut off", self, _CLOSE_S)
+        self._events.close()
+
+    # -- use ---------------------------------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        flow: Flow[T],
+        *,
+        timeout_s: float = 10.0,
+        on_rows: OnRows | None = None,
+        on_progress: OnProgress | None = None,
+        before_send: BeforeSend | None = None,
+    ) -> T:
+        """Drive one of the adapter's flows; see `FlowDriver.run`."""
+        return await self.driver.run(
+            flow,
+            timeout_s=timeout_s,
+            on_rows=on_rows,
+            on_progress=on_progress,
+            prompt=self._prompt,
+            redirect=self._redirect,
+            before_send=before_send,
+            allow_mutates=not self.read_only,
+        )
+
+    def check_mutable(self) -> None:
+        """Raise UsageError in a read-only session."""
+        if self.read_only:
+            raise UsageError(
+                f"{self.profile}: this session is read-only",
+                broker=self.adapter.name,
+                remedy="connect with read_only=False",
+            )
+
+    def stream(
+        self, kind: str, on_batch: Callable[[Batch], object], on_event: Callable[[StreamEvent], object]
+    ) -> Stream:
+        """Make a supervised stream; `Stream.start` begins it, closing the session closes it."""
+        stream = Stream(self, kind, on_batch, on_event)
+        self._streams.append(stream)
+        return stream
+
+    def on_event(self, callback: Callable[[StreamEvent | DragomanError], object]) -> Callable[[], None]:
+        """Call back for what concerns the session itself: expiry ahead, its end, renewals. Returns what ends it."""
+        return self._events.add(callback)
+
+    def latencies(self) -> dict[str, dict[str, float]]:
+        """Return round trips by meter: count, p50_us, p99_us, max_us."""
+        return self.sender.latencies.summary()
+
+    # -- lent to streams and sender ----------------------------------------------------------------------------------
+
+    async def connect_ws(self, endpoint: Endpoint, handler: WsHandler, options: WsOptions) -> WebSocket:
+        """Open a WebSocket of this account."""
+        from dragoman.transport.websocket import connect_ws
+
+        return await connect_ws(
+            self.runtime,
+            endpoint.url,
+            handler,
+            options=options,
+            headers=endpoint.headers,
+            subprotocol=endpoint.subprotocol,
+            tls=self._tls,
+        )
+
+    def auth_failed(self, error: AuthRequired, generation: int) -> None:
+        """Take note that the broker no longer accepts the session of login number `generation`.
+
+        From now on requests are refused here, with zero bytes sent, until there is a new session; one is fetched at
+        once where that needs no human.
+        """
+        if generation != self.ctx.generation or self._over is not None:
+            return  # about a token that was replaced since, or known already
+        if error.kind not in (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID):
+            return  # the session stands; this call, or this address, is not allowed
+        self._over = AuthRequired(
+            str(error),
+            kind=error.kind,
+            code=error.code,
+            text=error.text,
+            broker=self.adapter.name,
+            remedy="log in again",
+        )
+        self._events.publish(self._over)
+        if self.adapter.session.refresh != "none":
+            self._renew()
+
+    def _check_alive(self) -> None:
+        if self._over is not None:
+            over = self._over
+            raise AuthRequired(
+                f"{self.profile}: the session is over; nothing was sent",
+                kind=over.kind,
+                code=over.code,
+                text=over.text,
+                broker=self.adapter.name,
+                remedy="log in again",
+            )
+        if self.expires_ns is not None and self.clock.now_ns >= self.expires_ns:
+            raise AuthRequired(
+                f"{self.profile}: the session ended by the broker's rules; nothing was sent",
+                kind=ErrorKind.AUTH_EXPIRED,
+                broker=self.adapter.name,
+                remedy="log in again",
+            )
+
+    def _socket(self, name: str) -> Stream | None:
+        return next((stream for stream in self._streams if stream.ready and name in ("", stream.name)), None)
+
+    # -- logging in --------------------------------------------------------------------------------------------------
+
+    async def _resolve(self, needed_for: str) -> None:
+        """Fetch the credentials that are needed now; those of the login stay where they are until there is one."""
+        for credential in self.adapter.credentials:
+            given = self.profile.credentials.get(credential.name)
+            if given is None or credential.name in self.ctx.credentials or credential.needed_for != needed_for:
+                continue
+            secret = await given.resolve(self.runtime) if isinstance(given, Reference) else given
+            self.ctx.credentials.add(credential.name, secret)
+
+    async def _import(self, token: str) -> Session:
+        return await self.driver.run(self.adapter.import_token(token, self.ctx), timeout_s=_PROBE_S)
+
+    async def _kept(self) -> Session | None:
+        """Return the session of the last run, if the broker still takes its token."""
+        session = await self.runtime.in_worker(self._load)
+        if session is None:
+            return None
+        try:
+            found = await self._import(session.access_token)
+        except AuthRequired:
+            await self.runtime.in_worker(self._cache.delete)
+            return None
+        except UsageError as error:
+            if error.kind is ErrorKind.NOT_SUPPORTED:
+                return session  # the broker has no way to ask; the first request will tell
+            raise
+        return session if found.account == session.account else found
+
+    def _load(self) -> Session | None:
+        return self._cache.load(self.clock.now_ns, account=self.profile.account)
+
+    async def _log_in(self) -> Session:
+        await self._resolve("always")
+        await self._resolve("login")
+        return await self._session_of(self.adapter.login(self.ctx), _LOGIN_S)
+
+    async def _session_of(self, flow: Flow[Session], timeout_s: float) -> Session:
+        return await self.driver.run(flow, timeout_s=timeout_s, prompt=self._prompt, redirect=self._redirect)
+
+    async def _adopt(self, session: Session) -> None:
+        """Make a session the one in force, and keep it for the next run."""
+        if self.profile.account is not None and session.account != self.profile.account:
+            raise UsageError(
+                f"{self.profile} is for account {self.profile.account}, the login is of {session.account}",
+                broker=self.adapter.name,
+                remedy="log in with the account of the profile, or use another profile",
+            )
+        by_rules = expiry_ns(self.adapter.session, self.clock.now_ns)
+        ends = session.expires_ns if session.expires_ns is not None else by_rules
+        self.ctx.adopt(session)
+        self.expires_ns = ends
+        self._over = None
+        kept = Session(session.access_token, session.account, session.values, ends, session.secrets)
+        try:
+            await self.runtime.in_worker(self._cache.save, kept)
+        except OSError as error:
+            _log.warning("%s: the session is not kept for the next run: %s", self.profile, error.strerror)
+
+    # -- keeping it --------------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        """Warn ahead of the session's end, and renew it where that needs no human."""
+        warned_for: int | None = None
+        while True:
+            ends = self.expires_ns
+            left = None if ends is None else (ends - self.clock.now_ns) / _NS
+            if left is not None and self.adapter.session.refresh != "none" and left <= _RENEW_AHEAD_S:
+                self._renew()
+            elif left is not None and left <= _WARN_AHEAD_S and warned_for != ends:
+                warned_for = ends
+                text = f"{self.profile}: the session ends in {max(0.0, left) / 60:.0f} minutes; log in again before"
+                self._events.publish(Notice("warning", text, code=ErrorKind.AUTH_EXPIRED))
+            elif left is not None and left <= 0 and self._over is None:
+                self._over = AuthRequired(f"{self.profile}: the session ended", broker=self.adapter.name)
+                self._events.publish(self._over)
+            # Looked at again and again, because the wall clock may step under any long sleep.
+            pause = _LOOK_AGAIN_S if left is None or left <= 0 else min(_LOOK_AGAIN_S, max(1.0, left))
+            await self.runtime.sleep(pause)
+
+    def _renew(self) -> None:
+        if self._renewal is None or self._renewal.done():
+            self._renewal = self.runtime.spawn(self._renewed(), name=f"{self.adapter.name} session renewal")
+
+    async def _renewed(self) -> None:
+        """Fetch a new session without a human; one at a time, and one try a minute while there is none."""
+        flow = self.adapter.refresh(self.ctx) if self.adapter.session.refresh == "token" else None
+        try:
+            if flow is not None:
+                await self._adopt(await self._session_of(flow, _PROBE_S))
+            else:
+                await self._adopt(await self._log_in())
+        except DragomanError as error:
+            _log.warning("%s: renewing the session failed: %s", self.profile, redact(str(error)))
+            self._events.publish(error)
+            # While this task lives no other begins: a broker that refuses is not hammered.
+            await self.runtime.sleep(_LOOK_AGAIN_S)
+            return
+        self._events.publish(Notice("info", f"{self.profile}: the session was renewed"))
+        await self._restart_streams()
+
+    async def _restart_streams(self) -> None:
+        for stream in self._streams:
+            if stream.state == "fatal" and isinstance(stream.error, AuthRequired):
+                try:
+                    await stream.restart()
+                except DragomanError as error:
+                    self._events.publish(error)

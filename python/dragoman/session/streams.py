@@ -1,0 +1,399 @@
+"""Supervised streams: they connect, subscribe, notice silence, come back, and say what was missed.
+
+After a loss two `Gap` events cover the time that was not seen: the first, at once, from the last frame to the moment
+the loss was noticed, so that nobody acts on old data during the outage; the second, before the stream reads "ready"
+again, from there to now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from dragoman.errors import AuthRequired, DragomanError, ErrorKind, NotSent, UsageError
+from dragoman.model import Gap, Notice, StreamState
+from dragoman.plugin import Endpoint, Failure, Fatal, FeedEvent, Reply, Request, Want
+from dragoman.session.backoff import Backoff
+from dragoman.session.connection import FeedConnection, StreamCounters
+from dragoman.session.wire import check_root
+from dragoman.transport.base import HandshakeRefusedError, WireReply, WsOptions
+
+if TYPE_CHECKING:
+    from dragoman._core import Batch
+    from dragoman.session.session import AccountSession
+
+_NS: Final = 1_000_000_000
+_CONNECT_S: Final = 20.0
+_READY_S: Final = 10.0
+_HEALTHY_S: Final = 60.0
+_log = logging.getLogger("dragoman.streams")
+
+StreamEvent = FeedEvent | StreamState | Gap
+State = Literal["connecting", "ready", "stale", "waiting", "fatal", "closed"]
+
+
+class _FatalError(Exception):
+    """Carries a feed's `Fatal` out of a connection, whatever class its error has."""
+
+    def __init__(self, error: DragomanError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Stream:
+    """One feed of an account, kept alive. Made by `AccountSession.stream`.
+
+    Parameters
+    ----------
+    session : AccountSession
+    kind : {"market", "depth", "orders"}
+    on_batch : callable
+        Takes each native `Batch` inline; it must return at once.
+    on_event : callable
+        Takes feed events, `StreamState` and `Gap`, inline.
+
+    Notes
+    -----
+    A callback that raises is counted and reported as an event; it never ends the stream.
+    """
+
+    def __init__(
+        self,
+        session: AccountSession,
+        kind: str,
+        on_batch: Callable[[Batch], object],
+        on_event: Callable[[StreamEvent], object],
+    ) -> None:
+        self.kind = kind
+        self.name = kind
+        self._session = session
+        self._runtime = session.runtime
+        self._adapter = session.adapter
+        self._batch_handler = on_batch
+        self._event_handler = on_event
+        self._backoff = Backoff(session.runtime.random)
+        self._wanted: dict[str, Want] = {}
+        self._connection: FeedConnection | None = None
+        self._live = False
+        self._task: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        self._missing_since_ns: int | None = None
+        self._counters = StreamCounters()
+        self._decoded: dict[str, int] = {}
+        self._closing = False
+        self.state: State = "closed"
+        self.error: DragomanError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Stream {self._adapter.name}/{self.name} {self.state}, {len(self._wanted)} instruments>"
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def start(self, *, timeout_s: float = 15.0) -> None:
+        """Begin, and wait until the stream is ready or `timeout_s` is over; then it goes on trying.
+
+        Raises
+        ------
+        DragomanError
+            What ended the stream for good: a dead token, an address the broker refuses.
+        """
+        if self._task is None or self._task.done():
+            self._closing = False
+            self.error = None
+            self._settled.clear()
+            self._backoff.reset()
+            self._task = self._runtime.spawn(self._supervise(), name=f"{self._adapter.name} {self.name} stream")
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
+        except TimeoutError:
+            _log.warning("%s %s stream is not ready after %g s and goes on trying", *self._label, timeout_s)
+        if self.error is not None:
+            raise self.error
+
+    async def restart(self, *, timeout_s: float = 15.0) -> None:
+        """Begin again after the stream had ended for good, with all subscriptions; a living one is left alone."""
+        await self.start(timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        """End the stream; bounded, also with a dead peer."""
+        self._closing = True
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+        if self.state not in ("closed", "fatal"):
+            self._enter("closed", "closed by us")
+
+    # -- what is wanted ----------------------------------------------------------------------------------------------
+
+    def subscribe(self, wants: Iterable[Want]) -> None:
+        """Ask for instruments; one that is there already changes its mode, or nothing.
+
+        Raises
+        ------
+        UsageError
+            More instruments than a socket carries. Nothing changed.
+        """
+        desired = dict(self._wanted)
+        changed: dict[str, Want] = {}
+        for want in wants:
+            name = want.instrument.instrument_id
+            had = desired.get(name)
+            if had is None or had.mode is not want.mode:
+                desired[name] = changed[name] = want
+        room = self._adapter.capabilities.max_instruments_per_socket
+        if len(desired) > room:
+            raise UsageError(
+                f"{self._adapter.name}: {len(desired)} instruments, a socket carries {room}",
+                broker=self._adapter.name,
+                remedy="unsubscribe some first",
+            )
+        self._change(list(changed.values()), ())
+        self._wanted = desired
+
+    def unsubscribe(self, wants: Iterable[Want]) -> None:
+        """Drop instruments; one that is not there is no error."""
+        names = dict.fromkeys(want.instrument.instrument_id for want in wants)
+        dropped = [self._wanted[name] for name in names if name in self._wanted]
+        self._change((), dropped)
+        for want in dropped:
+            del self._wanted[want.instrument.instrument_id]
+
+    @property
+    def wanted(self) -> dict[str, Want]:
+        """What is asked for, by canonical id; it survives reconnecting."""
+        return dict(self._wanted)
+
+    def _change(self, add: Sequence[Want], drop: Sequence[Want]) -> None:
+        connection = self._connection
+        if not self._live or connection is None or not (add or drop):
+            return  # it will be asked for once the connection stands
+        frames = connection.feed.want(add, drop, self._session.ctx)
+        # Dropped keys stay bound: their last ticks may still be on the way, and have a name.
+        connection.bind(want.instrument for want in add)
+        connection.send(frames)
+
+    # -- requests over the socket ------------------------------------------------------------------------------------
+
+    async def exchange(self, correlation: str, make: Callable[[], str | bytes], timeout_s: float) -> Reply:
+        """Send a request over this stream's socket; see `FeedConnection.exchange`."""
+        if not self._live or self._connection is None:
+            raise NotSent(
+                f"{self._adapter.name}: the {self.name} stream is {self.state}",
+                broker=self._adapter.name,
+                remedy="wait until it is ready",
+            )
+        return await self._connection.exchange(correlation, make, timeout_s)
+
+    # -- supervision -------------------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        while not self._closing:
+            self._enter("connecting", "")
+            try:
+                reason, delay = await self._once(), 0.0
+            except _FatalError as fatal:
+                self._fail(fatal.error)
+                return
+            except (AuthRequired, UsageError) as error:
+                self._fail(error)
+                return
+            except DragomanError as error:
+                reason, delay = str(error), error.retry_after_s or 0.0
+            except Exception as error:  # noqa: BLE001 - third-party code; it is logged and ends the stream
+                _log.exception("%s %s stream: the feed raised", *self._label)
+                self._fail(UsageError(f"{self._adapter.name}: the feed raised {error!r}", broker=self._adapter.name))
+                return
+            delay = max(self._backoff.next(), delay)
+            self._enter("waiting", reason)
+            await self._runtime.sleep(delay)
+
+    async def _once(self) -> str:
+        """Live through one connection and return why it ended."""
+        connection = FeedConnection(
+            self._runtime,
+            self._adapter,
+            self._adapter.feed(self.kind),
+            self._session.ctx,
+            self._counters,
+            self._on_batch,
+            self._on_event,
+        )
+        self._connection = connection
+        began: int | None = None
+        try:
+            await self._open(connection)
+            began = self._runtime.clock.mono_ns()
+            self._welcome(connection)
+            watch = self._runtime.spawn(
+                connection.watch(lambda: self._session.market_open(), lambda: bool(self._wanted)),
+                name=f"{self._adapter.name} {self.name} watchdog",
+            )
+            try:
+                reason = await connection.ended
+            finally:
+                watch.cancel()
+            self._lost(connection, reason)
+            self._raise_fatal(connection)
+            return reason
+        finally:
+            self._live = False
+            if began is not None and self._runtime.clock.mono_ns() - began >= int(_HEALTHY_S * _NS):
+                self._backoff.reset()
+            for name, count in connection.decoder_counters.items():
+                self._decoded[name] = self._decoded.get(name, 0) + count
+            self._connection = None
+            await connection.close()
+
+    async def _open(self, connection: FeedConnection) -> None:
+        """Connect, introduce ourselves, and wait until the broker takes it."""
+        session, feed = self._session, connection.feed
+        connection.generation = session.ctx.generation
+        self._counters.connects += 1
+        endpoint: Endpoint = await session.driver.run(feed.connect(session.ctx), timeout_s=_CONNECT_S)
+        check_root(f"{self._adapter.name} {self.name} stream", endpoint.url, session.environment)
+        options = WsOptions(
+            ping_interval_s=feed.stall.ping_s,
+            source_address=session.profile.egress.source_address,
+            proxy=session.profile.egress.proxy,
+        )
+        try:
+            ws = await session.connect_ws(endpoint, connection, options)
+        except HandshakeRefusedError as refused:
+            error = self._refused(endpoint, refused.reply)
+            if isinstance(error, AuthRequired):
+                session.auth_failed(error, connection.generation)
+            raise error from None
+        except DragomanError:
+            raise
+        except OSError as error:
+            found = error.strerror or type(error).__name__
+            raise NotSent(
+                f"{self._adapter.name}: the {self.name} stream cannot connect: {found}", broker=self._adapter.name
+            ) from error
+        connection.attach(ws)
+        connection.send(feed.opened(session.ctx))
+        if feed.authenticates_in_band:
+            await self._accepted(connection)
+
+    async def _accepted(self, connection: FeedConnection) -> None:
+        waiting = self._runtime.spawn(connection.ready.wait(), name=f"{self._adapter.name} {self.name} acceptance")
+        try:
+            await asyncio.wait((waiting, connection.ended), timeout=_READY_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        self._raise_fatal(connection)
+        if connection.ready.is_set() and not connection.ended.done():
+            return
+        found = connection.ended.result() if connection.ended.done() else f"silence for {_READY_S:g} s"
+        raise NotSent(
+            f"{self._adapter.name}: the {self.name} stream was not accepted: {found}", broker=self._adapter.name
+        )
+
+    def _raise_fatal(self, connection: FeedConnection) -> None:
+        error = connection.fatal
+        if error is None:
+            return
+        if isinstance(error, AuthRequired):
+            self._session.auth_failed(error, connection.generation)
+        raise _FatalError(error)
+
+    def _refused(self, endpoint: Endpoint, wire: WireReply) -> DragomanError:
+        """Say what it means that the server did not upgrade the connection."""
+        request = Request(path=urlsplit(endpoint.url).path or "/", host="ws", note="upgrade")
+        reply = Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
+        failure = self._session.sender.classify(reply, request)
+        if failure is None:
+            failure = Failure(ErrorKind.BAD_RESPONSE, f"status {wire.status} instead of an upgrade", str(wire.status))
+        error = self._session.sender.error(request, failure)
+        if wire.status in (401, 403) and not isinstance(error, AuthRequired):
+            # Whatever the words are: asking again with the same token would be hammering.
+            error = AuthRequired(
+                str(error),
+                kind=ErrorKind.AUTH_INVALID,
+                code=error.code,
+                text=error.text,
+                broker=self._adapter.name,
+                remedy="log in again",
+            )
+        return error
+
+    def _welcome(self, connection: FeedConnection) -> None:
+        """Subscribe everything wanted, then read "ready"."""
+        wants = list(self._wanted.values())
+        if wants:
+            connection.bind(want.instrument for want in wants)
+            connection.send(connection.feed.want(wants, (), self._session.ctx))
+        self._live = True
+        if self._missing_since_ns is not None:
+            self._counters.reconnects += 1
+            start, self._missing_since_ns = self._missing_since_ns, None
+            self._on_event(Gap(self.name, start, self._runtime.clock.wall_ns(), "reconnected"))
+        self._enter("ready", "")
+        self._settled.set()
+
+    def _lost(self, connection: FeedConnection, reason: str) -> None:
+        self._live = False
+        now = self._runtime.clock.wall_ns()
+        self._missing_since_ns = now
+        self._enter("stale", reason)
+        self._on_event(Gap(self.name, min(connection.last_frame_wall_ns, now), now, reason))
+
+    def _fail(self, error: DragomanError) -> None:
+        self.error = error
+        self._on_event(Fatal(error))
+        self._enter("fatal", str(error))
+        self._settled.set()
+
+    # -- to the caller -----------------------------------------------------------------------------------------------
+
+    def _enter(self, state: State, reason: str) -> None:
+        self.state = state
+        now = self._runtime.clock.wall_ns()
+        self._on_event(StreamState(self.name, state, reason, self._backoff.attempt, now))
+
+    def _on_batch(self, batch: Batch) -> None:
+        try:
+            self._batch_handler(batch)
+        except Exception as error:  # noqa: BLE001 - the user's code; _handler_failed logs it
+            count = self._handler_failed("batch", self._batch_handler)
+            if count is not None:
+                self._on_event(Notice("error", f"the batch handler raised ({count} so far): {error!r}"))
+
+    def _on_event(self, event: StreamEvent) -> None:
+        try:
+            self._event_handler(event)
+        except Exception:  # noqa: BLE001 - the user's code; _handler_failed logs it
+            self._handler_failed("event", self._event_handler)
+
+    def _handler_failed(self, what: str, handler: Callable[..., object]) -> int | None:
+        """Count; log and return the count at the 1st, 10th, 100th, ... time: a handler may fail at every frame."""
+        self._counters.handler_errors += 1
+        count = self._counters.handler_errors
+        if str(count).rstrip("0") != "1":
+            return None
+        name = getattr(handler, "__qualname__", type(handler).__name__)
+        _log.exception("%s %s stream: %s handler %s raised (%d so far)", *self._label, what, name, count)
+        return count
+
+    @property
+    def _label(self) -> tuple[str, str]:
+        return self._adapter.name, self.name
+
+    @property
+    def ready(self) -> bool:
+        return self._live
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What was counted over all connections; the decoder's own under ``decoder``."""
+        decoded = dict(self._decoded)
+        if self._connection is not None:
+            for name, count in self._connection.decoder_counters.items():
+                decoded[name] = decoded.get(name, 0) + count
+        return {**asdict(self._counters), "instruments": len(self._wanted), "decoder": decoded}
