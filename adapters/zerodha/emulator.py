@@ -3,8 +3,8 @@
 One app of one user. Read in this order: `emulator_session` (login, tokens, limits), `emulator_orders` (what is taken
 and refused), `emulator_words` (bodies), `emulator_ticks` (the socket), `emulator_names` (tokens, symbols, lots).
 
-What the venue does not have is answered as the real broker answers an app without the permission: candles, GTT, baskets
-and margin calculators, position conversion, alerts, mutual funds.
+What the venue does not have is answered as the real broker answers an app without the permission: candles, GTT, margin
+calculators, position conversion, auctions, trigger ranges, alerts, mutual funds.
 """
 
 from __future__ import annotations
@@ -170,6 +170,8 @@ class ZerodhaEmulator(Emulator):
             ("GET", "/portfolio/holdings", self._holdings, OTHERS, False),
             ("GET", r"/instruments(?:/(?P<exchange>[A-Z]+))?", self._instruments, OTHERS, False),
             ("GET", r"/instruments/historical/\d+/\w+", _not_permitted, CANDLES, False),
+            ("GET", r"/instruments/trigger_range/\w+", _not_permitted, OTHERS, False),
+            ("GET", "/portfolio/holdings/auctions", _not_permitted, OTHERS, False),
             ("GET", r"/quote(?:/(?P<mode>ohlc|ltp))?", self._quotes, QUOTES, False),
             *(
                 (method, r"/(?:gtt|margins|charges|alerts|mf)(?:/.*)?", _not_permitted, OTHERS, False)

@@ -49,13 +49,13 @@ INDICES: Final = 9
 PRICE: Final = Scale.by_part(SEGMENT, {3: 10_000_000, 6: 10_000}, default=100)  # currency at NSE, at BSE; the rest
 
 
-def _price(to: str, offset: int, absent: int | None = None) -> Field:
+def _price(to: str, offset: int) -> Field:
     """A price. Signed, as documented, though the official parsers read unsigned: commodities have gone below zero."""
-    return Field(to, "i32", offset, scaled=True, absent=absent)
+    return Field(to, "i32", offset, scaled=True)
 
 
-def _count(to: str, offset: int, absent: int | None = None) -> Field:
-    return Field(to, "u32", offset, absent=absent)
+def _count(to: str, offset: int) -> Field:
+    return Field(to, "u32", offset)
 
 
 def _seconds(to: str, offset: int) -> Field:
@@ -82,11 +82,6 @@ FULL_FIELDS: Final = (
     _count("oi_high", 52),
     _count("oi_low", 56),
     _seconds("ts_event", 60),
-    # The best level again, for those who want no book. After the close all depth is zero: then there is none.
-    _count("bid_quantity", 64, absent=0),
-    _price("bid_price", 68, absent=0),
-    _count("ask_quantity", 124, absent=0),
-    _price("ask_price", 128, absent=0),
 )
 INDEX_FIELDS: Final = (
     *LTP_FIELDS,
