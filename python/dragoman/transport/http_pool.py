@@ -108,7 +108,7 @@ class ConnectionPool:
 
     async def _loop_turn(self) -> None:
         turn = self._loop.create_future()
-        self._loop.call_soon(turn.set_result, None)
+        self._loop.call_soon(_wake, turn)
         await turn
 
     async def _wait_in_line(self, deadline: float, *, first: bool) -> HttpConnection | None:
@@ -228,3 +228,8 @@ class ConnectionPool:
         """Close what is still open without waiting for anybody."""
         for connection in list(self._all):
             connection.abandon()
+
+
+def _wake(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
