@@ -17,7 +17,7 @@ from dragoman.emulator.venue.types import VenueEvent, VenueFill, VenueFunds, Ven
 from dragoman.model import Product, Segment
 
 if TYPE_CHECKING:
-    from dragoman.emulator.venue.orders import LiveOrder
+    from dragoman.emulator.venue.live_order import LiveOrder
 
 Key = tuple[str, Product]
 

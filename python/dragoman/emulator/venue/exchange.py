@@ -13,7 +13,7 @@ from dragoman.emulator.venue.rng import Rng
 from dragoman.emulator.venue.types import ZERO, Listing
 
 if TYPE_CHECKING:
-    from dragoman.emulator.venue.orders import LiveOrder
+    from dragoman.emulator.venue.live_order import LiveOrder
 
 
 class Trader(Protocol):

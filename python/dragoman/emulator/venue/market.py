@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING
 from dragoman.emulator.venue.matching import Book, Resting
 from dragoman.emulator.venue.rng import MASK, mix64, salt
 from dragoman.emulator.venue.types import ZERO, Listing, MarketView
-from dragoman.model import InstrumentType
 
 if TYPE_CHECKING:
-    from dragoman.emulator.venue.orders import LiveOrder
+    from dragoman.emulator.venue.live_order import LiveOrder
 
 FINE = 10  # the fair price carries this many binary digits below the tick
 _DEFAULT_TICK = Decimal("0.01")  # grid of instruments that name no tick: indices
@@ -262,7 +261,3 @@ class Market:
             return ZERO
         average = self.turnover * self.tick / self.volume
         return average.quantize(Decimal("0.0001"))
-
-    @property
-    def derivative(self) -> bool:
-        return self.listing.instrument.instrument_type in (InstrumentType.FUTURE, InstrumentType.OPTION)

@@ -11,7 +11,6 @@ The book knows nothing of accounts' money. It reports who was hit (`Hit`), and t
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 OwnerT = TypeVar("OwnerT")
@@ -180,12 +179,6 @@ class Book(Generic[OwnerT]):
                 orders += resting.orders
             found.append((sign * key, lots, orders))
         return found
-
-    def __iter__(self) -> Iterator[Resting[OwnerT]]:
-        """Walk the bids, then the asks, each in the order they would trade."""
-        for sign in (1, -1):
-            for key in reversed(self._keys[sign]):
-                yield from self._levels[sign][key].values()
 
     def _drop(self, resting: Resting[OwnerT]) -> None:
         sign, key = resting.sign, resting.sign * resting.price

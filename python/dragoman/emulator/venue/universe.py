@@ -8,13 +8,14 @@ falls on a holiday is not moved.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
 
 from dragoman.emulator.venue import universe_data as data
+from dragoman.emulator.venue.expiry import currency_expiry, last_tuesday, next_months, working_day
 from dragoman.emulator.venue.risk import exchange_date
 from dragoman.emulator.venue.rng import salt
 from dragoman.emulator.venue.types import Listing
@@ -52,34 +53,6 @@ def cash_tick(price: Decimal) -> Decimal:
         if price < limit:
             return Decimal(tick)
     return Decimal(5)
-
-
-def month_end(year: int, month: int) -> date:
-    """Return the last day of a month."""
-    return date(year + month // 12, month % 12 + 1, 1) - timedelta(days=1)
-
-
-def last_tuesday(year: int, month: int) -> date:
-    """Return the last Tuesday of a month."""
-    end = month_end(year, month)
-    return end - timedelta(days=(end.weekday() - 1) % 7)
-
-
-def working_day(day: int, year: int, month: int) -> date:
-    """Return a day of the month, or the Friday before it where it is on a weekend."""
-    at = date(year, month, day)
-    return at - timedelta(days=max(0, at.weekday() - 4))
-
-
-def currency_expiry(year: int, month: int) -> date:
-    """Return two working days before the last working day of a month."""
-    day, left = month_end(year, month), 2
-    while day.weekday() > 4:
-        day -= timedelta(days=1)
-    while left:
-        day -= timedelta(days=1)
-        left -= day.weekday() <= 4
-    return day
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +131,8 @@ class _Universe:
         series: str | None,
         rates: dict[Product, Decimal],
     ) -> Listing:
-        close = self.close(symbol, price, cash_tick(price))
+        tick = cash_tick(price)
+        close = self.close(symbol, price, tick)
         plain = series in (None, "EQ")
         kind = IdKind.CASH if plain else IdKind.SERIES
         instrument = Instrument(
@@ -174,7 +148,7 @@ class _Universe:
             segment=Segment.EQUITY,
             series=series,
             isin=self.isin(symbol),
-            tick_size=cash_tick(close),
+            tick_size=tick,
             freeze_quantity=Decimal(max(1000, int(Decimal(50_000_000) / close))),
         )
         return Listing(
@@ -205,7 +179,7 @@ class _Universe:
                 underlying=str(CanonicalId("NSE", spot, IdKind.INDEX)),
                 freeze=Decimal(freeze),
             )
-            months = self.months(last_tuesday, 3)
+            months = next_months(self.today, last_tuesday, 3)
             yield from (self.future(contract, expiry) for expiry in months)
             chains = [months[0]]
             if root == "NIFTY":
@@ -233,7 +207,7 @@ class _Universe:
                 underlying=str(CanonicalId("NSE", root)),
                 freeze=Decimal(lot) * 40,
             )
-            months = self.months(last_tuesday, 2)
+            months = next_months(self.today, last_tuesday, 2)
             yield from (self.future(contract, expiry) for expiry in months)
             yield from self.chain(contract, months[0], Decimal(step), int(reach))
 
@@ -257,7 +231,7 @@ class _Universe:
                     yearly=0.05,
                     freeze=Decimal(10_000_000),
                 )
-                months = self.months(currency_expiry, 3 if root == "USDINR" else 1)
+                months = next_months(self.today, currency_expiry, 3 if root == "USDINR" else 1)
                 yield from (self.future(contract, expiry) for expiry in months)
                 if venue == "CDS":
                     yield from self.chain(contract, months[0], Decimal(step), int(reach))
@@ -279,7 +253,7 @@ class _Universe:
                 yearly=0.30,
                 freeze=Decimal(lot) * 100,
             )
-            months = self.months(partial(working_day, int(day)), 2)
+            months = next_months(self.today, partial(working_day, int(day)), 2)
             yield from (self.future(contract, expiry) for expiry in months)
             yield from self.chain(contract, months[0], Decimal(step), 2)
 
@@ -351,22 +325,11 @@ class _Universe:
 
     # --- dates and numbers ----------------------------------------------------------------------------------------
 
-    def months(self, expiry_of: Callable[[int, int], date], count: int) -> list[date]:
-        """Return the next `count` monthly expiries, today's included."""
-        found: list[date] = []
-        year, month = self.today.year, self.today.month
-        while len(found) < count:
-            expiry = expiry_of(year, month)
-            if expiry >= self.today:
-                found.append(expiry)
-            year, month = year + month // 12, month % 12 + 1
-        return found
-
     def close(self, key: str, price: Decimal, tick: Decimal) -> Decimal:
         """Return a previous close near `price`, on the tick; the same at every exchange that lists `key`."""
         offset = Decimal(salt(self.seed, key) % 4001 - 2000) / 100_000
         close = (price * (1 + offset) / tick).quantize(ONE, ROUND_HALF_UP) * tick
-        self.closes[key] = close
+        self.closes.setdefault(key, close)
         return close
 
     @staticmethod

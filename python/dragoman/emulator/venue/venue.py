@@ -17,8 +17,9 @@ from dragoman.emulator.venue import risk
 from dragoman.emulator.venue.accounts import Account, HeldHolding
 from dragoman.emulator.venue.exchange import Exchange, Tape
 from dragoman.emulator.venue.ledger import recount
+from dragoman.emulator.venue.live_order import LiveOrder
 from dragoman.emulator.venue.market import Market
-from dragoman.emulator.venue.orders import Desk, LiveOrder
+from dragoman.emulator.venue.orders import Desk
 from dragoman.emulator.venue.types import (
     Listing,
     MarketView,
