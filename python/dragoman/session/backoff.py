@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from collections.abc import Callable
 from typing import Final
 
 _DOUBLINGS: Final = 16
@@ -14,8 +14,8 @@ class Backoff:
     Full jitter is what spreads a crowd of clients that lost the same server at the same time.
     """
 
-    def __init__(self, source: random.Random, *, base_s: float = 0.5, cap_s: float = 30.0) -> None:
-        self._random = source
+    def __init__(self, uniform: Callable[[float, float], float], *, base_s: float = 0.5, cap_s: float = 30.0) -> None:
+        self._uniform = uniform
         self._base_s = base_s
         self._cap_s = cap_s
         self.attempt = 0
@@ -24,7 +24,7 @@ class Backoff:
         """Count a try and return the seconds to wait before it."""
         bound = min(self._cap_s, self._base_s * 2 ** min(self.attempt, _DOUBLINGS))
         self.attempt += 1
-        return self._random.uniform(0.0, bound)
+        return self._uniform(0.0, bound)
 
     def reset(self) -> None:
         self.attempt = 0

@@ -38,7 +38,8 @@ _BACKOFF_S: Final = 0.2
 
 OnRows = Callable[[Sequence[Any]], object]
 OnProgress = Callable[[int | None, int | None], object]
-AskHuman = Callable[[Prompt], str | Awaitable[str]]
+AskHuman = Callable[[str, str, bool], str | Awaitable[str]]
+"""Takes kind, text and whether the answer is secret, as `Prompt` has them; returns what was typed."""
 AskRedirect = Callable[[Redirect], Awaitable[dict[str, str]]]
 
 _log = logging.getLogger("dragoman.session")
@@ -416,7 +417,7 @@ class FlowDriver:
                 broker=self._broker,
                 remedy="give prompt= when connecting",
             )
-        answer = run.prompt(effect)
+        answer = run.prompt(effect.kind, effect.text, effect.secret)
         typed = await answer if inspect.isawaitable(answer) else answer
         if effect.secret:
             run.typed.append(Secret(typed))  # keeps it out of the logs while the flow runs

@@ -44,9 +44,13 @@ class Grant:
 @dataclass(slots=True, eq=False)
 class _Waiter:
     plan: int
-    lane: Lane
+    request: Request
     deadline_ns: int
     served: asyncio.Future[int]  # with the monotonic time it was served at
+
+    @property
+    def lane(self) -> Lane:
+        return self.request.lane
 
 
 @dataclass(slots=True)
@@ -151,7 +155,7 @@ class Limiter:
                 raise self._too_late(request.meter, wait)
         if line is None:
             line = self._lines[request.meter] = _Line()
-        waiter = _Waiter(plan, request.lane, deadline_mono_ns, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(plan, request, deadline_mono_ns, asyncio.get_running_loop().create_future())
         line.waiting[request.lane].append(waiter)
         line.changed.set()
         if line.pump is None:

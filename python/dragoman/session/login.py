@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, NotSent, UsageError
-from dragoman.plugin import Prompt, Redirect
+from dragoman.plugin import Redirect
 from dragoman.runtime.base import Runtime
 from dragoman.session.driver import AskHuman
 
@@ -164,7 +164,7 @@ class LoginRedirect:
     async def _paste(self, url: str, expected: _Expected, prompt: AskHuman) -> dict[str, str]:
         text = f"Open {url} , log in, and paste the address the browser ends up at"
         for _ in range(_PASTES):
-            answer = prompt(Prompt("text", text))
+            answer = prompt("text", text, False)
             pasted = await answer if inspect.isawaitable(answer) else answer
             try:
                 query = expected.match(pasted.strip())

@@ -75,7 +75,7 @@ class Stream:
         self._adapter = session.adapter
         self._batch_handler = on_batch
         self._event_handler = on_event
-        self._backoff = Backoff(session.runtime.random)
+        self._backoff = Backoff(session.runtime.random.uniform)
         self._wanted: dict[str, Want] = {}
         self._connection: FeedConnection | None = None
         self._live = False
