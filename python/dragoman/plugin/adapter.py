@@ -121,7 +121,11 @@ class Adapter:
     # -- pure functions ----------------------------------------------------------------------------------------------
 
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
-        """Return the request as it leaves: headers, signature, nonce. `body` holds the final bytes."""
+        """Return the request as it leaves: headers, signature, nonce. `body` holds the bytes of its form or JSON.
+
+        A nonce or signature that must stand inside the body goes into the returned request's form or JSON, which is
+        then written again: sign those bytes (``urllib.parse.urlencode`` of a form gives them).
+        """
         return request
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from dragoman.errors import DragomanError
-from dragoman.model import Fill, Instrument, Mode, Notice, Order
+from dragoman.model import Fill, Instrument, Mode, Notice, Order, Quote
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Pairs, Reply
 
@@ -54,6 +54,13 @@ class FillSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteSeen:
+    """Market data of a stream that no layout reads (text that is not decoded natively yet): whole, already merged."""
+
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True)
 class Correlated:
     """The reply to a request that went over this socket."""
 
@@ -81,7 +88,7 @@ class Raw:
     data: Any = None
 
 
-FeedEvent: TypeAlias = OrderSeen | FillSeen | Correlated | Ready | Fatal | Notice | Raw
+FeedEvent: TypeAlias = OrderSeen | FillSeen | QuoteSeen | Correlated | Ready | Fatal | Notice | Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,8 @@ class Feed:
     Class attributes
     ----------------
     kind : "market", "depth" or "orders"
-    channel : "websocket"
+    channel : "websocket", "http-stream" or "tcp"
+        On ``http-stream`` each line of a chunked reply is one text frame.
     layouts : PackedStream or None
         The stream's binary messages; None where all messages are control.
     authenticates_in_band : bool

@@ -194,13 +194,11 @@ class Sender:
         def prepare() -> WireRequest:
             try:
                 authorized = self._authorize(request, body, prepared)
+                content, kind = body, content_type
                 if (authorized.form, authorized.json, authorized.body) != (request.form, request.json, request.body):
-                    raise UsageError(
-                        f"{self._label(request)}: authorize changed the body after it was written",
-                        broker=self._adapter.name,
-                        remedy="sign the bytes it is given, and put the signature into headers or query",
-                    )
-                wire = wire_request(root, authorized, body, content_type, self._adapter.headers)
+                    # A nonce inside the body is minted here, last, so that nonces leave in order.
+                    content, kind = body_of(authorized)
+                wire = wire_request(root, authorized, content, kind, self._adapter.headers)
             except Exception as error:
                 prepared.error = error
                 raise

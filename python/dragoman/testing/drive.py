@@ -137,6 +137,8 @@ class Driven(Generic[T]):
         Everything it asked for, in order.
     requests : list of Request
         Every request, as `authorize` made it where an adapter was given; those of `All` one by one.
+    bodies : list of bytes
+        Their final bodies.
     rows : list
         Rows of `Part` and `Download`, in order.
     waited_s : float
@@ -146,6 +148,7 @@ class Driven(Generic[T]):
     result: T
     effects: list[Effect] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     rows: list[Any] = field(default_factory=list)
     waited_s: float = 0.0
 
@@ -201,6 +204,7 @@ class _Drive(Generic[T]):
         self._ctx = ctx
         self._effects: list[Effect] = []
         self._requests: list[Request] = []
+        self._bodies: list[bytes] = []
         self._rows: list[Any] = []
         self._sink = sink or self._rows.extend
         self._waited_s = 0.0
@@ -223,7 +227,7 @@ class _Drive(Generic[T]):
                 raise ScriptError(
                     f"the flow ended after {len(self._effects)} effects with {left} answers left"
                 ) from None
-            return Driven(end.value, self._effects, self._requests, self._rows, self._waited_s)
+            return Driven(end.value, self._effects, self._requests, self._bodies, self._rows, self._waited_s)
         finally:
             self._flow.close()
 
@@ -259,10 +263,10 @@ class _Drive(Generic[T]):
         return answer
 
     def _send(self, request: Request) -> None:
-        body, _ = body_of(request)
         if self._adapter is not None and self._ctx is not None:
-            request = self._adapter.authorize(request, body, self._ctx)
+            request = self._adapter.authorize(request, body_of(request)[0], self._ctx)
         self._requests.append(request)
+        self._bodies.append(body_of(request)[0])
 
     def _exchange(self, request: Request) -> Reply:
         self._send(request)
