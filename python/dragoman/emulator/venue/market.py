@@ -10,6 +10,7 @@ Prices are whole ticks and quantities whole lots; `Decimal` appears only in what
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -129,6 +130,8 @@ class Market:
         """Return the market as callers see it; the book must be fresh."""
         key = (self.changed, self.epoch)
         if self._view is not None and self._view_key == key:
+            if self._view.ts != now_ns:
+                self._view = replace(self._view, ts=now_ns)
             return self._view
         tick, lot, book = self.tick, self.lot, self.book
         deep = self._typical * (60 + (mix64(self._salt ^ self.epoch) & 63)) if self.makers else 0
