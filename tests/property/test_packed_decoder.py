@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 
+import pytest
 from dragoman.adapters.zerodha.feed import STREAM as TICKER
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -439,3 +440,13 @@ def test_topic_records_decode_as_the_reference_does(frames, merge):
 def test_any_bytes_decode_as_the_reference_does(frame):
     for stream in (TICKER, topic_stream(True)):
         check_equal(stream, [frame, frame])
+
+
+@pytest.mark.xfail(strict=True, reason="the core remembers the key of a packet whose level count is malformed")
+def test_a_malformed_packet_leaves_nothing_to_merge_with():
+    levels = Levels("bid", WirePart("u8", 2), Column("u8", 8), Column("u8", 9), stride=2, max_rows=2)
+    item = PackedLayout(
+        "growing", 12, Key(WirePart("u8", 0)), (Field("last_price", "u8", 1),), (levels,), merge=True, grows=True
+    )
+    stream = PackedStream("merged", "big", Framing.single(), Select.by_length(), (item,))
+    check_equal(stream, [bytes([1, 5, 9]) + bytes(9), bytes([1, 6, 1]) + bytes(9)])
