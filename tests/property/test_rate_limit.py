@@ -286,3 +286,14 @@ def test_calendar_days_start_at_the_servers_midnight():
     assert limiter.try_acquire(0, midnight - hour, plan) == 0
     assert limiter.try_acquire(1, midnight - hour + 1, plan) == hour - 1
     assert limiter.try_acquire(hour, midnight, plan) == 0
+
+
+def test_a_refund_from_the_window_before_leaves_the_present_one_as_full_as_it_is():
+    limiter = RateLimiter([("m", 3, 100, "calendar", 0)])
+    plan = limiter.plan([("m", 1)])
+    for now in (90, 110, 111):
+        assert limiter.try_acquire(now, now, plan) == 0
+    limiter.refund(plan, 90)
+    # The clock steps back inside the window that two grants were made in, so only one more fits.
+    assert limiter.try_acquire(150, 105, plan) == 0
+    assert limiter.try_acquire(151, 106, plan) > 0

@@ -74,6 +74,10 @@ def test_an_update_deep_in_a_long_side_finds_its_place(books, feed):
     book = loaded(books, feed, [("ask", 100 + i / 20, 1.0, 1) for i in range(1000)])
     books.apply(feed.batch([Message([("ask", 100 + i / 20, 2.0, 1) for i in range(0, 1000, 7)])]))
     books.apply(feed.batch([Message([("ask", 100 + i / 20, 0.0, 0) for i in range(3, 1000, 7)])]))
+    books.apply(feed.batch([Message([("ask", 99.95, 3.0, 1), ("ask", 100.425, 3.0, 1)])]))
+    assert book.level("ask", 0) == (99.95, 3.0, 1)
+    assert book.level("ask", 9)[0] == 100.425
+    books.apply(feed.batch([Message([("ask", 99.95, 0.0, 0), ("ask", 100.425, 0.0, 0)])]))
     prices = [level[0] for level in book.snapshot().asks]
     assert prices == sorted(100 + i / 20 for i in range(1000) if i % 7 != 3)
     assert all(level[1] == (2.0 if round((level[0] - 100) * 20) % 7 == 0 else 1.0) for level in book.snapshot().asks)
@@ -96,6 +100,11 @@ def test_a_one_sided_book_has_no_price_between_but_an_imbalance(books, feed):
 def test_the_last_of_equal_prices_in_a_snapshot_wins(books, feed):
     book = loaded(books, feed, [("bid", 5.0, 1.0, 1), ("bid", 6.0, 2.0, 1), ("bid", 5.0, 3.0, 2), ("bid", 6.0, 0.0, 0)])
     assert book.snapshot().bids == ((5.0, 3.0, 2),)
+
+
+def test_the_last_of_equal_prices_wins_in_a_long_jumbled_snapshot_too(books, feed):
+    book = loaded(books, feed, [("ask", 1.0 + i * 7 % 5, 1.0 + i, i) for i in range(200)])
+    assert book.snapshot().asks == tuple((1.0 + i * 7 % 5, 1.0 + i, i) for i in (195, 198, 196, 199, 197))
 
 
 def test_levels_without_a_positive_price_are_counted_and_never_stored(books, feed):
