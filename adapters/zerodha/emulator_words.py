@@ -162,6 +162,7 @@ def order_row(state: OrderState, status: str, named: Named, user_id: str) -> dic
     return {
         "account_id": user_id,
         "placed_by": user_id,
+        "terminal_id": "",
         "order_id": state.order_id,
         "exchange_order_id": state.exchange_order_id,
         "parent_order_id": None,
@@ -191,6 +192,7 @@ def order_row(state: OrderState, status: str, named: Named, user_id: str) -> dic
         "cancelled_quantity": wire(state.canceled_quantity),
         "market_protection": 0,  # the broker reports 0 even where protection was applied; the tags tell
         "meta": {},
+        "auction_number": None,
         "tag": order.tag,
         **({"tags": tags} if tags else {}),
         "guid": None,

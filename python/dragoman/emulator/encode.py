@@ -60,8 +60,8 @@ class StreamEncoder:
         if layout.define or layout.refer or layout.grows or layout.control or layout.size <= 0:
             raise ValueError(f"{self.stream.name}.{name}: only layouts of a fixed size can be encoded")
         out = bytearray(layout.size)
-        for part in layout.key.parts if layout.key else ():
-            self._put(out, layout, "key", part.type, part.offset, (int(values["key"]) >> part.shift) & part.mask)
+        if layout.key is not None:
+            self._put_key(out, layout, int(values["key"]))
         if layout.code is not None and self.stream.select.code is not None:
             self._put_part(out, layout, "code", self.stream.select.code, layout.code)
         if layout.when is not None:
@@ -111,6 +111,16 @@ class StreamEncoder:
         (value,) = struct.unpack_from(self._order + _CODES[part.type], out, part.offset)
         return dict(scale.table).get((value & part.mask) & 0xFF, scale.divisor)
 
+    def _put_key(self, out: bytearray, layout: PackedLayout, key: int) -> None:
+        assert layout.key is not None
+        left = key
+        for part in layout.key.parts:
+            fits = part.mask & _widest(part.type)
+            self._put(out, layout, "key", part.type, part.offset, (key >> part.shift) & fits)
+            left &= ~(fits << part.shift)
+        if left:
+            raise ValueError(f"{self.stream.name}.{layout.name}.key: {key} has bits that no part of the key holds")
+
     def _put_part(self, out: bytearray, layout: PackedLayout, what: str, part: Part, value: int) -> None:
         self._put(out, layout, what, part.type, part.offset, (value >> part.shift) & part.mask)
 
@@ -145,6 +155,11 @@ class StreamEncoder:
             for column, value in cells:
                 offset = column.offset + row * (column.stride or table.stride)
                 self._put(out, layout, f"{table.side}[{row}]", column.type, offset, value)
+
+
+def _widest(wire: str) -> int:
+    """Return the bits a wire type holds; ASCII digits hold 63, as keys do."""
+    return (1 << (struct.calcsize("=" + _CODES[wire]) * 8)) - 1 if wire in _CODES else 2**63 - 1
 
 
 def _raw_field(item: Field, value: Any, divisor: int) -> int | float:
