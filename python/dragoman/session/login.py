@@ -13,7 +13,7 @@ import hmac
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, NotSent, UsageError
@@ -192,8 +192,8 @@ class _Once(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            self._transport = transport
+        # A cast, not a check: uvloop's transports are none by inheritance.
+        self._transport = cast(asyncio.Transport, transport)
 
     def close(self) -> None:
         """Close once everything written is out: browsers open connections ahead that they never use."""

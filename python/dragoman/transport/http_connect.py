@@ -66,8 +66,7 @@ class _Tunnel(asyncio.Protocol):
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.write(self._request)
+        cast("asyncio.Transport", transport).write(self._request)  # uvloop's do not inherit from asyncio's
 
     def data_received(self, data: bytes) -> None:
         if self.ready.done():
