@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from dragoman.plugin import (
     YES,
@@ -57,6 +57,8 @@ QUOTE_PATHS: Final = {
     model.Mode.FULL: ("/quote", 500),
 }
 EXTRAS: Final = frozenset(("autoslice",))
+_KINDS: Final = (("POST", "/session/", "session"), ("PUT", "/orders/", "change"), ("DELETE", "/orders/", "change"))
+"""Requests whose errors mean something of their own: the code table has them as ``session/...`` and ``change/...``."""
 _MARKET: Final = (model.OrderType.MARKET, model.OrderType.STOP_MARKET)
 _LATER: Final = "not built yet in this version of the adapter: it arrives in 0.2"
 _UNIT_OPEN: Final = (
@@ -190,23 +192,27 @@ class ZerodhaAdapter(Adapter):
                 return None
             code, text = body.get("error_type"), body.get("message")
             if isinstance(code, str) and code:
-                if request.method == "POST" and request.path.startswith("/session/"):
-                    code = f"session/{code}"
                 return self._failure(code, str(text or ""), reply, request)
         return self._failure(f"HTTP {reply.status}", reply.text[:200], reply, request)
 
     def _failure(self, code: str, text: str, reply: Reply, request: Request) -> Failure:
+        """Look the code up as this kind of request gets it, then as any request does."""
         after = reply.headers.get("retry-after", "")
-        failure = self.codes.classify(
-            code=code,
-            text=text,
-            status=reply.status,
-            mutates=request.mutates,
-            retry_after_s=float(after) if after.isascii() and after.isdigit() else None,
+        retry_after_s = float(after) if after.isascii() and after.isdigit() else None
+        kind = next(
+            (word for way, path, word in _KINDS if (request.method, request.path[: len(path)]) == (way, path)), ""
         )
-        if failure.kind is ErrorKind.UNMAPPED and code.startswith("session/"):
-            return self._failure(code.removeprefix("session/"), text, reply, request)
-        return failure
+        for prefix in (f"{kind}/", "") if kind else ("",):
+            failure = self.codes.classify(
+                code=prefix + code,
+                text=text,
+                status=reply.status,
+                mutates=request.mutates,
+                retry_after_s=retry_after_s,
+            )
+            if failure.kind is not ErrorKind.UNMAPPED:
+                break
+        return replace(failure, code=code, message=f"{code}: {text}" if text else code)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
         protection = order.market_protection
@@ -235,10 +241,11 @@ class ZerodhaAdapter(Adapter):
     def login(self, ctx: Context) -> Flow[Session]:
         key, secret = ctx.credentials["api_key"].reveal(), ctx.credentials["api_secret"].reveal()
         state = ctx.random_bytes(16).hex()
-        page = ctx.hosts["login"]
+        page = urlsplit(ctx.hosts["login"])
         # The page echoes redirect_params on the redirect: that is how our state gets through it.
-        query = urlencode({"v": "3", "api_key": key, "redirect_params": f"state={state}"})
-        answer = yield Redirect(f"{page}{'&' if '?' in page else '?'}{query}", expect=(("state", state),))
+        asked = {"v": "3", "api_key": key, "redirect_params": urlencode({"state": state})}
+        url = page._replace(query=urlencode(dict(parse_qsl(page.query)) | asked)).geturl()
+        answer = yield Redirect(url, expect=(("state", state),))
         if answer.get("state") != state:
             raise errors.AuthRequired(
                 "zerodha: the redirect does not carry this login's state: it belongs to another login",

@@ -13,6 +13,7 @@ from fixtures.zerodha.account import ADAPTER
 
 ORDER = Request(method="POST", path="/orders/regular", mutates=True)
 READ = Request(path="/orders")
+CHANGE = Request(method="PUT", path="/orders/regular/7", mutates=True)
 LOGIN = Request(method="POST", path="/session/token", mutates=True)
 CSV = Request(path="/instruments", note="csv")
 K = ErrorKind
@@ -57,6 +58,9 @@ CASES = [
     (error("HoldingException"), ORDER, K.INSUFFICIENT_HOLDINGS),
     (error("InputException"), ORDER, K.BAD_REQUEST),
     (error("OrderException"), ORDER, K.RISK_REJECTED),
+    (error("OrderException"), CHANGE, K.TOO_LATE_TO_MODIFY_OR_CANCEL),
+    (error("OrderException", status=500), CHANGE, K.SERVER_5XX),
+    (error("MarginException"), CHANGE, K.INSUFFICIENT_MARGIN),
     (error("OrderException", status=500), ORDER, K.SERVER_5XX),
     (error("NetworkException", status=429), ORDER, K.RATE_LIMITED),
     (error("NetworkException", status=503), ORDER, K.SERVER_5XX),
@@ -76,12 +80,17 @@ def test_a_refusal_gets_the_kind_of_its_row(answer, request_, kind):
 
 def test_each_row_of_the_table_is_reached_by_a_case():
     reached = set()
-    for answer, request_, _ in CASES:
-        failure = ADAPTER.classify(answer, request_)
-        row = ADAPTER.codes.find(
-            code=failure.code, text=failure.text or "", status=answer.status, mutates=request_.mutates
-        )
-        reached.add(ADAPTER.codes.rows.index(row))
+    for answer, request_, kind in CASES:
+        text, status = ADAPTER.classify(answer, request_).text or "", answer.status
+        code = ADAPTER.classify(answer, request_).code
+        for prefix in {"POST/session": ("session/", ""), "PUT/orders": ("change/", "")}.get(
+            f"{request_.method}/{request_.path.split('/')[1]}", ("",)
+        ):
+            row = ADAPTER.codes.find(code=prefix + code, text=text, status=status, mutates=request_.mutates)
+            if row is not None:
+                assert row.kind is kind
+                reached.add(ADAPTER.codes.rows.index(row))
+                break
     missed = [row.code for at, row in enumerate(ADAPTER.codes.rows) if at not in reached]
     assert missed == []
 
@@ -109,6 +118,15 @@ def test_a_success_without_the_envelope_is_no_success(body):
 def test_an_error_with_status_200_is_an_error():
     assert ADAPTER.classify(error("MarginException", "x", 200), ORDER).kind is K.UNMAPPED
     assert ADAPTER.classify(error("TokenException", "x", 200), READ).kind is K.AUTH_EXPIRED
+
+
+def test_the_brokers_own_code_and_words_are_kept():
+    failure = ADAPTER.classify(error("TokenException", "Token is invalid", 403), LOGIN)
+    assert (failure.code, failure.text, failure.message) == (
+        "TokenException",
+        "Token is invalid",
+        "TokenException: Token is invalid",
+    )
 
 
 def test_an_unknown_error_type_is_unmapped_with_its_code_and_words():
