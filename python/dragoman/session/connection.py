@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown, UsageError
 from dragoman.model import Instrument, Notice
-from dragoman.plugin import Adapter, Context, Correlated, Fatal, Feed, FeedEvent, Raw, Ready, Reply, Send
+from dragoman.plugin import Adapter, Context, Correlated, Fatal, Feed, FeedEvent, QuoteSeen, Raw, Ready, Reply, Send
 from dragoman.runtime.base import Runtime
 from dragoman.session.secrets import redact
 
@@ -240,6 +240,9 @@ class FeedConnection:
         match event:
             case Ready():
                 self.ready.set()
+            case QuoteSeen():
+                self._last_data_ns = self.last_frame_ns
+                self._on_event(event)
             case Fatal(error):
                 self.fatal = error
                 self.end(str(error))

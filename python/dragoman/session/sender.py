@@ -153,8 +153,8 @@ class Sender:
                 wire = await self._http.download(origin, prepare, sink, timeout_s=timeout_s)
         except BaseException as error:
             self._give_back(grant, error, prepared)
-            if prepared.error is not None:
-                raise prepared.error from None
+            if prepared.error is not None and prepared.error is not error:
+                raise prepared.error from prepared.error.__cause__
             if isinstance(error, DragomanError) and (final := self._translated(request, error)) is not error:
                 raise final from error
             raise

@@ -253,6 +253,12 @@ class Stream:
     async def _open(self, connection: FeedConnection) -> None:
         """Connect, introduce ourselves, and wait until the broker takes it."""
         session, feed = self._session, connection.feed
+        if feed.channel != "websocket":
+            raise UsageError(
+                f"{self._adapter.name}: the {self.name} stream runs over {feed.channel}, which is not built yet",
+                kind=ErrorKind.NOT_SUPPORTED,
+                broker=self._adapter.name,
+            )
         connection.generation = session.ctx.generation
         self._counters.connects += 1
         endpoint: Endpoint = await session.driver.run(feed.connect(session.ctx), timeout_s=_CONNECT_S)
