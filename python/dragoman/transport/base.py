@@ -109,6 +109,10 @@ class WsOptions:
         Server pings are answered at once.
     close_timeout_s : float
         Longest wait for the peer's close frame.
+    max_buffered_bytes : int
+        What a peer that does not read may leave in our send buffer, beyond the kernel's; more closes with 1008.
+    read_buffer_bytes : int
+        First size of the receive buffer; it grows with the frames.
     compression : bool
         False, and nothing else is accepted: no broker we know needs it and it costs a copy a frame.
     """
@@ -121,6 +125,8 @@ class WsOptions:
     ping_timeout_s: float = 10.0
     auto_pong: bool = True
     close_timeout_s: float = 2.0
+    max_buffered_bytes: int = 4 * 1024 * 1024
+    read_buffer_bytes: int = 64 * 1024
     compression: bool = False
     source_address: str | None = None
     proxy: str | None = None
@@ -142,12 +148,14 @@ class WsHandler(Protocol):
     def on_pong(self, ts_recv: int) -> None: ...
 
     def on_closed(self, code: int, reason: str) -> None:
-        """The connection is over, once, however it ended; 1006 where no close frame came."""
+        """The connection is over, once, however it ended: with our code where we gave it up (1002, 1007, 1008, 1009,
+        1011), else with the peer's (1005 where its close frame has none), 1006 where no close frame came."""
         ...
 
 
 class WebSocket(Protocol):
-    """An open connection. Sending never blocks; a peer that does not read closes it at a buffered cap."""
+    """An open connection. Sending never blocks; a peer that does not read closes it at a buffered cap. Sending on one
+    that is closed or closing raises NotSent."""
 
     def send_text(self, data: str) -> None: ...
 

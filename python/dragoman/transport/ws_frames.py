@@ -152,6 +152,11 @@ class Assembler:
         self._op: int | None = None
         self._parts = bytearray()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._op is not None
+
     def add(self, op: int, fin: bool, payload: bytes | memoryview) -> str | bytes | memoryview | None:
         """Take a data frame; return the message it completes, text decoded, or None.
 
