@@ -111,14 +111,12 @@ class HttpClient:
     async def close(self) -> None:
         """Close all connections, within about a second; requests in flight end as on a lost connection."""
         self._closed = True
-        pools = [pool for pool, _ in self._pools.values()]
+        leaving = [connection for pool, _ in self._pools.values() for connection in pool.close()]
         self._pools.clear()
-        endings = [ending for pool in pools for ending in pool.close()]
-        if not endings:
-            return
-        await asyncio.wait(endings, timeout=_CLOSE_S)
-        for pool in pools:
-            pool.abort()
+        if leaving:
+            await asyncio.wait([connection.lost for connection in leaving], timeout=_CLOSE_S)
+        for connection in leaving:
+            connection.abandon()  # a dead peer never answers the closing of TLS
 
     def _new_pool(self, origin: Origin) -> tuple[ConnectionPool, RequestEncoder]:
         if self._closed:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import cast
-from typing import cast
 
 from dragoman.errors import ErrorKind, OutcomeUnknown
 from dragoman.runtime.base import Clock

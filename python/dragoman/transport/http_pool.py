@@ -38,6 +38,7 @@ class ConnectionPool:
         self._idle: list[HttpConnection] = []
         # In order of opening, and compared by identity: a set would walk them in the order of their addresses.
         self._all: dict[HttpConnection, None] = {}
+        self._leaving: dict[HttpConnection, None] = {}  # carry nothing any more, but their sockets are still open
         self._slots = 0
         self._queue: deque[asyncio.Future[HttpConnection | None]] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -175,6 +176,9 @@ class ConnectionPool:
         if connection not in self._all:
             return  # it never got as far as the pool, or was forgotten already
         del self._all[connection]
+        if not connection.lost.done():
+            self._leaving[connection] = None
+            connection.lost.add_done_callback(lambda _: self._leaving.pop(connection, None))
         if connection in self._idle:
             self._idle.remove(connection)
         self._free_slot()
@@ -208,26 +212,20 @@ class ConnectionPool:
             self._slots += 1
             self.release(await self._open(deadline))
 
-    def close(self) -> list[asyncio.Future[None]]:
-        """Close everything; return what ends when each connection has."""
+    def close(self) -> list[HttpConnection]:
+        """Close everything; return the connections whose sockets are still open, for their ends to be awaited."""
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
         while (turn := self._next_in_line()) is not None:
             turn.set_exception(NotSent(f"the HTTP client to {self._origin} was closed"))
-        connections = list(self._all)
-        for connection in connections:
+        for connection in list(self._all):
             if connection in self._idle:
                 connection.retire()
             else:
                 connection.abandon()
-        return [connection.lost for connection in connections]
-
-    def abort(self) -> None:
-        """Close what is still open without waiting for anybody."""
-        for connection in list(self._all):
-            connection.abandon()
+        return list(self._leaving)
 
 
 def _wake(turn: asyncio.Future[None]) -> None:
