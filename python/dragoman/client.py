@@ -64,6 +64,7 @@ class Client:
         self._load_instruments = load_instruments
         self._streams_wanted = streams
         self._streams: dict[str, Stream] = {}
+        self._started = False
         self.events: Fanout[Event] = Fanout("client")
         units = WireUnits(session.adapter, session.profile.settings)
         session.ctx.instruments = self.instruments
@@ -87,6 +88,7 @@ class Client:
 
     async def start(self) -> None:
         """Log in, load the instrument master, open the streams and read today's orders."""
+        self.session.on_event(self._on_event)
         try:
             await self.session.start()
             if self._load_instruments:
@@ -94,6 +96,7 @@ class Client:
             if self._streams_wanted:
                 await self._open_streams()
             await self.orders_service.refresh()
+            self._started = True
         except BaseException:
             await self.close()
             raise
@@ -154,7 +157,7 @@ class Client:
                 self.events.publish(event)
             case StreamState(stream=name, state="ready", attempt=attempt) if self._carries_orders(name):
                 self.events.publish(event)
-                if attempt or self.orders_service.stale:
+                if self._started and (attempt or self.orders_service.stale):
                     self.session.runtime.spawn(self._reread(), name="orders after gap")
             case _:
                 self.events.publish(event)

@@ -53,9 +53,7 @@ def _orders(rows: Iterable[Mapping[str, Any]]) -> Table:
         filled = f"{row['filled']} of {row['quantity']}" if "filled" in row else ""
         outcome = row.get("kind") or row["outcome"]
         average = row.get("average_price")
-        table.add_row(
-            row["act"], str(outcome), row.get("instrument", ""), filled, str(average) if average else "", detail
-        )
+        table.add_row(row["act"], str(outcome), row.get("instrument", ""), filled, _cell(average), detail)
     return table
 
 
@@ -86,8 +84,14 @@ def _table(title: str, rows: Iterable[Mapping[str, Any]]) -> Table:
     for column in columns:
         table.add_column(column.replace("_", " "), justify="left" if column == columns[0] else "right")
     for row in listed:
-        table.add_row(*("" if row.get(column) is None else str(row[column]) for column in columns))
+        table.add_row(*(_cell(row.get(column)) for column in columns))
     return table
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:.2f}" if value % 1 else f"{value:f}"
+    return "" if value is None else str(value)
 
 
 def _plain(value: object) -> object:

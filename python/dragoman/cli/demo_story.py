@@ -193,7 +193,9 @@ class Story:
 
     async def _too_large(self, instrument: Instrument) -> Order:
         price = _grid(instrument, self.client.book(instrument).bid_price, 0)
-        quantity = instrument.lot_size * 1_000_000
+        usable = sum((m.net for m in (await self.client.margins()).values() if m.net is not None), Decimal(0))
+        lots = (usable * 8 / price / instrument.lot_size).to_integral_value(ROUND_FLOOR)  # beyond any leverage here
+        quantity = lots * instrument.lot_size
         return await self._place(instrument, "BUY", quantity, order_type=OrderType.LIMIT, price=price)
 
     async def _off_tick(self, instrument: Instrument) -> Order:

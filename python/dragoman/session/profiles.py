@@ -101,8 +101,9 @@ async def load_profile(
     UsageError
         Names the file, the field, what was found and what was expected; never a value.
     """
-    path = config_path(runtime)
-    table = await runtime.in_worker(_read_table, runtime, path, adapter.name, name)
+    homeless = overrides and not runtime.environ("DRAGOMAN_CONFIG") and not runtime.environ("HOME")
+    path = "" if homeless else config_path(runtime)
+    table = await runtime.in_worker(_read_table, runtime, path, adapter.name, name) if path else None
     if table is None and not overrides:
         raise UsageError(
             f"{path} has no profile [{adapter.name}.{name}]",
