@@ -108,7 +108,7 @@ class Limiter:
         self._by_meter: dict[str, list[tuple[str, RateLimit]]] = {}
         self._per_order: dict[str, list[RateLimit]] = {}
         self._orders: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._plans: dict[tuple[str, int], int | None] = {}
+        self._plans: dict[tuple[str, int, Lane], int | None] = {}
         self._lines: dict[str, _Line] = {}
         self.throttled = 0
         self.penalties = 0
@@ -194,23 +194,25 @@ class Limiter:
         return now, self._native.try_acquire(now, self._wall_ns(), plan, int(lane))
 
     def _plan(self, request: Request) -> int | None:
-        key = (request.meter, request.cost)
+        key = (request.meter, request.cost, request.lane)
         try:
             return self._plans[key]
         except KeyError:
             pass
+        where = f"{self._broker}: {request.method} {request.path}"
         limits = self._by_meter.get(request.meter, [])
         if not limits and request.meter != _DEFAULT_METER and request.meter not in self._per_order:
             raise UsageError(
-                f"{self._broker}: {request.method} {request.path} spends meter {request.meter!r}, which has no limits",
+                f"{where} spends meter {request.meter!r}, which has no limits",
                 remedy=f"the adapter's limits know {', '.join(sorted(self._by_meter)) or 'none'}",
             )
+        for name, limit in limits:
+            most = limit.count - (limit.reserve if request.lane is Lane.NORMAL else 0)
+            if not 1 <= request.cost <= most:
+                raise UsageError(f"{where} costs {request.cost} of limit {name}, which never grants more than {most}")
         plan = None
         if limits and self._native is not None:
-            try:
-                plan = self._native.plan([(name, request.cost) for name, _ in limits])
-            except ValueError as error:
-                raise UsageError(f"{self._broker}: {request.method} {request.path}: {error}") from error
+            plan = self._native.plan([(name, request.cost) for name, _ in limits])
         self._plans[key] = plan
         return plan
 
