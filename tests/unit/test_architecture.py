@@ -32,7 +32,8 @@ MAY_IMPORT = {
 }
 FORBIDDEN_MODULES = {"time", "random", "threading", "socket", "select", "selectors", "concurrent", "secrets"}
 BROKERS = re.compile(
-    r"zerodha|kite|upstox|angelone|smartapi|dhan|fyers|shoonya|flattrade|noren|alpaca|binance|kraken|coinbase", re.I
+    r"\b(zerodha|kite\w*|upstox|angelone|smartapi|dhan|dhanhq|fyers|shoonya|flattrade|noren|alpaca|binance|kraken|coinbase)\b",
+    re.I,
 )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
-from dragoman.checks import check_price, check_quantity
+from dragoman.checks import WireUnits, check_price, check_quantity
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import AssetClass, Instrument, InstrumentType
+from dragoman.model import AssetClass, Instrument, InstrumentType, OrderRequest, Position, Product, QuantityUnit, Side
+from dragoman.plugin import Adapter
 
 
 def listed(symbol="INFY", token="1", tick="0.05", lot="1", **more):
@@ -86,3 +89,51 @@ def test_a_name_claimed_twice_stays_with_the_first_and_is_reported():
     assert master.resolve("NSE:INFY") is first
     assert master.by_broker_token("2") is None
     assert [c.refused for c in master.conflicts] == [second]
+
+
+class Toy(Adapter):
+    name = "toy"
+    capabilities = SimpleNamespace(
+        quantity_unit={"NSE": QuantityUnit.UNITS, "MCX": QuantityUnit.UNVERIFIED, "NFO": QuantityUnit.LOTS}
+    )
+
+
+def lotted(exchange: str) -> Instrument:
+    return replace(listed(lot="75"), exchange=exchange)
+
+
+def request(quantity: str) -> OrderRequest:
+    return OrderRequest(instrument_id="NSE:INFY", side=Side.BUY, quantity=Decimal(quantity))
+
+
+def test_an_unverified_unit_refuses_orders_until_the_profile_says():
+    with pytest.raises(UsageError, match="units or lots"):
+        WireUnits(Toy(), {}).to_wire(request("150"), lotted("MCX"))
+    units = WireUnits(Toy(), {"quantity_unit": {"MCX": "LOTS"}})
+    assert units.to_wire(request("150"), lotted("MCX")).quantity == 2
+    with pytest.raises(UsageError, match="not open"):
+        WireUnits(Toy(), {"quantity_unit": {"NSE": "LOTS"}})
+    with pytest.raises(UsageError, match="expected UNITS or LOTS"):
+        WireUnits(Toy(), {"quantity_unit": {"MCX": "DOZENS"}})
+
+
+def test_lots_convert_both_ways_exactly_or_not_at_all():
+    units = WireUnits(Toy(), {})
+    assert units.to_wire(request("150"), lotted("NFO")).quantity == 2
+    with pytest.raises(UsageError, match="whole number of lots"):
+        units.to_wire(request("100"), lotted("NFO"))
+    assert units.to_wire(request("150"), lotted("NSE")).quantity == 150
+
+
+def test_money_of_a_position_is_the_same_in_units_as_in_lots():
+    wire = Position(
+        instrument_id="NSE:INFY",
+        product=Product.CARRY,
+        quantity=Decimal(2),
+        multiplier=Decimal(75),
+        day_buy_quantity=Decimal(2),
+    )
+    position = WireUnits(Toy(), {}).from_wire(wire, lotted("NFO"))
+    assert (position.quantity, position.day_buy_quantity, position.multiplier) == (150, 150, 1)
+    assert wire.quantity * wire.multiplier == position.quantity * position.multiplier
+    assert WireUnits(Toy(), {}).from_wire(wire, None) is wire

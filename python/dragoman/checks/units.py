@@ -118,4 +118,7 @@ def _scaled(value: V, lot: Decimal, *, divide: bool) -> V:
                 f"{name} {quantity} is not a whole number of lots of {lot}", kind=ErrorKind.INVALID_QUANTITY
             )
         changes[name] = quantity // lot if divide else quantity * lot
+    if isinstance(value, Position):
+        # The broker's multiplier counts from its own quantity to money; what the lot explains is no longer in it.
+        changes["multiplier"] = value.multiplier / lot
     return replace(value, **changes)
