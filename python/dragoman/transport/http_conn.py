@@ -34,8 +34,8 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_clock",
+        "_deadline",
         "_gone",
-        "_heard",
         "_label",
         "_loop",
         "_on_free",
@@ -46,6 +46,7 @@ class HttpConnection(asyncio.Protocol):
         "_silence_s",
         "_timeout_s",
         "_timer",
+        "_timer_at",
         "_waiter",
         "idle_since",
         "lost",
@@ -72,7 +73,8 @@ class HttpConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._silence_s: float | None = None
         self._gone = False
-        self._heard = 0.0
+        self._deadline = 0.0
+        self._timer_at = 0.0
         self._label = ""
         self._sent_ns = 0
         self._timeout_s = 0.0
@@ -111,9 +113,12 @@ class HttpConnection(asyncio.Protocol):
         self._silence_s = timeout_s if sink is not None else None
         self._parser.begin(head=head, sink=sink)
         if sink is not None:
-            self._heard = self._loop.time()
-            deadline = self._heard + timeout_s
-        self._timer = self._loop.call_at(deadline, self._on_deadline)
+            deadline = self._loop.time() + timeout_s
+        self._deadline = deadline
+        # The timer of the last request is left to fire and to look again: with requests in a row it is set once in a
+        # while, not once each.
+        if self._timer is None or self._timer_at > deadline:
+            self._set_timer(deadline)
         self._sent_ns = self._clock.mono_ns()
         self.transport.write(data)
         return waiter
@@ -139,7 +144,7 @@ class HttpConnection(asyncio.Protocol):
             self._drop()
             return
         if self._silence_s is not None:
-            self._heard = self._loop.time()
+            self._deadline = self._loop.time() + self._silence_s
         try:
             done = self._parser.feed(data)
         except BadReplyError as error:
@@ -202,12 +207,19 @@ class HttpConnection(asyncio.Protocol):
         self._settle(unknown)
         self._drop()
 
-    def _on_deadline(self) -> None:
-        if self._silence_s is not None:
-            due = self._heard + self._silence_s
-            if due > self._loop.time():
-                self._timer = self._loop.call_at(due, self._on_deadline)
-                return
+    def _set_timer(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._on_timer)
+        self._timer_at = when
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._deadline > self._loop.time():
+            self._set_timer(self._deadline)
+            return
         what = "no reply" if not self._parser.started else "no end of the reply"
         self._settle(
             OutcomeUnknown(
@@ -219,9 +231,6 @@ class HttpConnection(asyncio.Protocol):
     def _settle(self, outcome: WireReply | Exception) -> None:
         """End the request, once."""
         waiter, self._waiter = self._waiter, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if waiter is None or waiter.done():  # done: the caller was cancelled
             return
         if isinstance(outcome, WireReply):
@@ -236,6 +245,9 @@ class HttpConnection(asyncio.Protocol):
     def _leave(self) -> None:
         if not self._gone:
             self._gone = True
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             self._on_gone(self)
 
     def _name(self) -> str:

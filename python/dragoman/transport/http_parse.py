@@ -11,6 +11,18 @@ from dragoman.transport.http_body import BadReplyError, BodyDecoder
 
 Sink = Callable[[bytes], None]
 
+# Servers send the same few names in every reply. Only names seen are kept, and only so many: they are the sender's.
+_KEYS: dict[bytes, str] = {}
+_MAX_KEYS = 512
+
+
+def _key(name: bytes) -> str:
+    """Return a header name as it is looked up: text, in lower case."""
+    key = name.decode("latin-1").lower()
+    if len(_KEYS) < _MAX_KEYS and len(name) < 64:
+        _KEYS[name] = key
+    return key
+
 
 class ReplyParser:
     """Parses the replies of one connection, one at a time; the object httptools calls back.
@@ -44,6 +56,7 @@ class ReplyParser:
         "_sink",
         "_sinking",
         "_until_close",
+        "_version_seen",
         "done",
         "reusable",
         "status",
@@ -81,6 +94,7 @@ class ReplyParser:
         self._sink = sink
         self._sinking = False
         self._until_close = False
+        self._version_seen = False
 
     @property
     def started(self) -> bool:
@@ -116,6 +130,8 @@ class ReplyParser:
             else:
                 self._idle_framing = 0
             return self.done
+        if self._head_bytes == 0:
+            self._version_seen = data.startswith((b"HTTP/1.1 ", b"HTTP/1.0 "))
         room = self._max_header - self._head_bytes
         self._head_bytes += len(data)
         if len(data) <= room:
@@ -162,15 +178,18 @@ class ReplyParser:
         if self._in_body:  # a trailer; nothing in it is ever needed
             return
         headers = self._message_headers
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        key = _KEYS.get(name) or _key(name)
+        if key in headers:
+            headers[key] = f"{headers[key]}, {value.decode('latin-1')}"
+        else:
+            headers[key] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         status: int = self._parser.get_status_code()
-        if self._parser.get_http_version() not in ("1.1", "1.0"):
+        if not self._version_seen and self._parser.get_http_version() not in ("1.1", "1.0"):
             raise self._fail(f"HTTP version {self._parser.get_http_version()}, expected 1.1")
         if status < 200:
+            self._version_seen = False
             if status == 101:
                 raise self._fail("the server switched protocols unasked")
             self._interim = True
@@ -209,7 +228,13 @@ class ReplyParser:
 
     def on_body(self, data: bytes) -> None:
         if self._decoder is None:
-            self._take(data)
+            if self._sinking:
+                self._take(data)
+                return
+            self._body_size += len(data)
+            if self._body_size > self._max_body:
+                raise self._fail(f"the body is longer than {self._max_body} bytes")
+            self._chunks.append(data)
             return
         try:
             for piece in self._decoder.feed(data):
@@ -235,7 +260,10 @@ class ReplyParser:
         if self._interim:
             self._interim = False
             return
-        if not self.done:
+        if self._decoder is None:
+            self.reusable = self._parser.should_keep_alive()
+            self.done = True
+        else:
             self._finish(reusable=self._parser.should_keep_alive())
 
     def _finish(self, *, reusable: bool) -> None:
