@@ -60,6 +60,7 @@ from dragoman.transport.base import Origin, Prepare, WireReply, WireRequest
 
 CODES = {
     "expired": ErrorKind.AUTH_EXPIRED,
+    "bad": ErrorKind.AUTH_INVALID,
     "ip": ErrorKind.IP_NOT_ALLOWED,
     "slow": ErrorKind.RATE_LIMITED,
     "margin": ErrorKind.INSUFFICIENT_MARGIN,
