@@ -9,19 +9,21 @@ calculators, position conversion, auctions, trigger ranges, alerts, mutual funds
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
+from dragoman.emulator.counting import DAY, MINUTE, CalendarCounter, Meter, MeterFullError
+from dragoman.emulator.routes import Handler, NoRouteError, Route, Router
 from dragoman.emulator.venue import Venue, default_universe
 from dragoman.emulator.venue.types import VenueProtocol
 from dragoman.plugin import model
 
 from .emulator_names import SEGMENT_CODE, NameTable
 from .emulator_orders import OrderDesk
-from .emulator_session import CANDLES, ORDERS, OTHERS, QUOTES, Limiter, Meter, SessionDesk
+from .emulator_session import IST_OFFSET, SessionDesk
 from .emulator_ticks import Ticker
 from .emulator_words import (
     KiteError,
@@ -47,7 +49,22 @@ FUNDS: Final = {
 QUOTE_CAPS: Final = {"quote": 500, "ohlc": 1000, "ltp": 1000}
 SEGMENTS: Final = {"equity": model.Segment.EQUITY, "commodity": model.Segment.COMMODITY}
 
-_Route = tuple[str, re.Pattern[str], Callable[..., HttpAnswer], tuple[Meter, ...], bool]
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a call must pass before it is answered; the broker's limits count on the calendar second of its clock."""
+
+    meters: tuple[Meter, ...] = (Meter("others", 10),)
+    token: bool = True
+
+
+DAILY_ORDERS: Final = Meter("orders a day", 5000, DAY)
+ANY: Final = Rule()
+OPEN: Final = Rule(token=False)
+PAGE: Final = Rule((), token=False)
+QUOTES: Final = Rule((Meter("quote", 1),))
+CANDLES: Final = Rule((Meter("historical", 3),))
+ORDERS: Final = Rule((Meter("orders", 10), Meter("orders a minute", 400, MINUTE), DAILY_ORDERS))
 
 
 class ZerodhaEmulator(Emulator):
@@ -103,10 +120,10 @@ class ZerodhaEmulator(Emulator):
         self.session = SessionDesk(
             seed=seed, api_key=api_key, api_secret=api_secret, user_id=user_id, redirect_url=redirect_url
         )
-        self.limiter = Limiter()
+        self._limits = CalendarCounter(IST_OFFSET)
         self.orders = OrderDesk(venue, self.names, user_id)
         self.ticker = Ticker(venue, self.names, self.session, user_id, tick_rate)
-        self._routes = self._table()
+        self._router = Router(self._table())
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
         login = f"{base_http}/connect/login?v=3&api_key={self.session.api_key}"
@@ -133,52 +150,53 @@ class ZerodhaEmulator(Emulator):
         return KiteError(kind, text, status).answer()
 
     def _answer(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        path = call.path.rstrip("/") or "/"
-        matching = [(route, match) for route in self._routes if (match := route[1].fullmatch(path))]
-        if not matching:
-            raise KiteError("GeneralException", "Route not found", 404)
-        found = next((pair for pair in matching if pair[0][0] == call.method), None)
-        if found is None:
-            raise KiteError("GeneralException", "Method not allowed", 405)
-        (_, _, handler, meters, open_to_all), match = found
-        self.limiter.take(meters, now_ns)
-        if not open_to_all:
+        try:
+            route, groups = self._router.find(call)
+            self._limits.take(route.rule.meters, now_ns)
+        except NoRouteError as missing:
+            text = "Route not found" if missing.status == 404 else "Method not allowed"
+            raise KiteError("GeneralException", text, missing.status) from missing
+        except MeterFullError as full:
+            daily = full.meter is DAILY_ORDERS
+            text = "Maximum allowed orders per day exceeded." if daily else "Too many requests"
+            raise KiteError("NetworkException", text) from full
+        if route.rule.token:
             self.session.check_header(call, now_ns)
-        if meters is ORDERS and self._allowed_ips is not None and call.peer not in self._allowed_ips:
+        if route.rule is ORDERS and self._allowed_ips is not None and call.peer not in self._allowed_ips:
             raise KiteError("PermissionException", f"IP {call.peer} is not whitelisted for orders.")
-        return handler(call, now_ns, **match.groupdict())
+        return route.handler(call, now_ns, **groups)
 
-    def _table(self) -> Sequence[_Route]:
+    def _table(self) -> Sequence[Route[Rule]]:
         order, variety = r"(?P<order_id>[\w-]{1,40})", r"(?P<variety>[\w-]{1,20})"
-        rows: tuple[tuple[str, str, Callable[..., HttpAnswer], tuple[Meter, ...], bool], ...] = (
-            ("GET", "/connect/login", lambda call, now: self.session.login_page(call, now), (), True),
-            ("POST", "/session/token", lambda call, now: self.session.exchange(_form(call), now), OTHERS, True),
-            ("DELETE", "/session/token", lambda call, now: self.session.logout(dict(call.query), now), OTHERS, True),
-            ("POST", "/session/refresh_token", self._no_refresh, OTHERS, True),
-            ("GET", "/user/profile", lambda call, now: self.session.profile(), OTHERS, False),
-            ("GET", "/user/margins", self._margins, OTHERS, False),
-            ("GET", r"/user/margins/(?P<segment>\w+)", self._margins, OTHERS, False),
-            ("GET", "/orders", self._orders, OTHERS, False),
-            ("GET", f"/orders/{order}", self._history, OTHERS, False),
-            ("GET", f"/orders/{order}/trades", self._trades, OTHERS, False),
-            ("POST", f"/orders/{variety}", self._place, ORDERS, False),
-            ("PUT", f"/orders/{variety}/{order}", self._modify, ORDERS, False),
-            ("DELETE", f"/orders/{variety}/{order}", self._cancel, ORDERS, False),
-            ("GET", "/trades", self._trades, OTHERS, False),
-            ("GET", "/portfolio/positions", self._positions, OTHERS, False),
-            ("PUT", "/portfolio/positions", _not_permitted, OTHERS, False),
-            ("GET", "/portfolio/holdings", self._holdings, OTHERS, False),
-            ("GET", r"/instruments(?:/(?P<exchange>[A-Z]+))?", self._instruments, OTHERS, False),
-            ("GET", r"/instruments/historical/\d+/\w+", _not_permitted, CANDLES, False),
-            ("GET", r"/instruments/trigger_range/\w+", _not_permitted, OTHERS, False),
-            ("GET", "/portfolio/holdings/auctions", _not_permitted, OTHERS, False),
-            ("GET", r"/quote(?:/(?P<mode>ohlc|ltp))?", self._quotes, QUOTES, False),
+        rows: tuple[tuple[str, str, Handler, Rule], ...] = (
+            ("GET", "/connect/login", self.session.login_page, PAGE),
+            ("POST", "/session/token", lambda call, now: self.session.exchange(_form(call), now), OPEN),
+            ("DELETE", "/session/token", lambda call, now: self.session.logout(dict(call.query), now), OPEN),
+            ("POST", "/session/refresh_token", self._no_refresh, OPEN),
+            ("GET", "/user/profile", lambda call, now: self.session.profile(), ANY),
+            ("GET", "/user/margins", self._margins, ANY),
+            ("GET", r"/user/margins/(?P<segment>\w+)", self._margins, ANY),
+            ("GET", "/orders", self._orders, ANY),
+            ("GET", f"/orders/{order}", self._history, ANY),
+            ("GET", f"/orders/{order}/trades", self._trades, ANY),
+            ("POST", f"/orders/{variety}", self._place, ORDERS),
+            ("PUT", f"/orders/{variety}/{order}", self._modify, ORDERS),
+            ("DELETE", f"/orders/{variety}/{order}", self._cancel, ORDERS),
+            ("GET", "/trades", self._trades, ANY),
+            ("GET", "/portfolio/positions", self._positions, ANY),
+            ("PUT", "/portfolio/positions", _not_permitted, ANY),
+            ("GET", "/portfolio/holdings", self._holdings, ANY),
+            ("GET", r"/instruments(?:/(?P<exchange>[A-Z]+))?", self._instruments, ANY),
+            ("GET", r"/instruments/historical/\d+/\w+", _not_permitted, CANDLES),
+            ("GET", r"/instruments/trigger_range/\w+", _not_permitted, ANY),
+            ("GET", "/portfolio/holdings/auctions", _not_permitted, ANY),
+            ("GET", r"/quote(?:/(?P<mode>ohlc|ltp))?", self._quotes, QUOTES),
             *(
-                (method, r"/(?:gtt|margins|charges|alerts|mf)(?:/.*)?", _not_permitted, OTHERS, False)
+                (method, r"/(?:gtt|margins|charges|alerts|mf)(?:/.*)?", _not_permitted, ANY)
                 for method in ("GET", "POST", "PUT", "DELETE")
             ),
         )
-        return [(method, re.compile(path), handler, meters, free) for method, path, handler, meters, free in rows]
+        return [Route(*row) for row in rows]
 
     def _no_refresh(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         raise KiteError("TokenException", "Invalid `refresh_token`. Refresh tokens are not issued to this app.")

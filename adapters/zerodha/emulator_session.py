@@ -1,24 +1,19 @@
-"""Who may talk, and how often: login, tokens and the broker's rate limits.
-
-The broker's limits count on the calendar second, minute and day of its own clock; what it refuses does not count again.
-"""
+"""Who may talk: login, tokens, and when they die."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from dragoman.emulator.contract import HttpAnswer, HttpCall
+from dragoman.emulator.counting import DAY, SECOND
 
 from .emulator_words import KiteError, ist, success
 
-SECOND: Final = 1_000_000_000
-DAY: Final = 86_400 * SECOND
-_IST_OFFSET: Final = 19_800 * SECOND
+IST_OFFSET: Final = 19_800 * SECOND
 _TOKENS_DIE_AT: Final = 6 * 3600 * SECOND  # 06:00 Indian time
 REQUEST_TOKEN_LIFE: Final = 300 * SECOND  # "a few minutes"
 
@@ -38,7 +33,7 @@ _PROFILE: Final = {
 
 def token_expiry(issued_ns: int) -> int:
     """Return the 06:00 in Indian time after `issued_ns`."""
-    shift = _IST_OFFSET - _TOKENS_DIE_AT
+    shift = IST_OFFSET - _TOKENS_DIE_AT
     return ((issued_ns + shift) // DAY + 1) * DAY - shift
 
 
@@ -131,50 +126,3 @@ class SessionDesk:
         self._minted += 1
         told = f"{self._seed}/{kind}/{self._minted}/{now_ns}".encode()
         return "emu_" + hashlib.sha256(told).hexdigest()[:28]
-
-
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """A limit: so many in one calendar unit of the broker's clock."""
-
-    name: str
-    count: int
-    span: int = SECOND
-    refusal: str = "Too many requests"
-
-
-QUOTES: Final = (Meter("quote", 1),)
-CANDLES: Final = (Meter("historical", 3),)
-OTHERS: Final = (Meter("others", 10),)
-ORDERS: Final = (
-    Meter("orders", 10),
-    Meter("orders a minute", 400, 60 * SECOND),
-    Meter("orders a day", 5000, DAY, "Maximum allowed orders per day exceeded."),
-)
-
-
-class Limiter:
-    """Counts per meter. Days turn at midnight in Indian time."""
-
-    def __init__(self) -> None:
-        self._used: dict[str, tuple[int, int]] = {}
-        self.refused = 0
-
-    def take(self, meters: tuple[Meter, ...], now_ns: int) -> None:
-        """Count one request on all of `meters`, or none where one is full.
-
-        Raises
-        ------
-        KiteError
-            429, NetworkException.
-        """
-        taken: dict[str, tuple[int, int]] = {}
-        for meter in meters:
-            unit = (now_ns + _IST_OFFSET) // meter.span
-            then, used = self._used.get(meter.name, (unit, 0))
-            used = used if then == unit else 0
-            if used >= meter.count:
-                self.refused += 1
-                raise KiteError("NetworkException", meter.refusal)
-            taken[meter.name] = unit, used + 1
-        self._used |= taken

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
+from dragoman.emulator.counting import SECOND
 from dragoman.emulator.encode import StreamEncoder
 from dragoman.emulator.venue.types import MarketView, OrderState, VenueProtocol
 from dragoman.plugin import model
 
 from .emulator_names import Named, NameTable
-from .emulator_session import SECOND, SessionDesk
+from .emulator_session import SessionDesk
 from .emulator_words import KiteError, order_row, spell
 from .feed import STREAM
 

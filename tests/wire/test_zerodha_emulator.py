@@ -19,18 +19,18 @@ import pytest
 from dragoman.adapters.zerodha import emulator_ticks
 from dragoman.adapters.zerodha.emulator import API_KEY, API_SECRET, USER_ID, ZerodhaEmulator, make
 from dragoman.adapters.zerodha.emulator_names import Named
-from dragoman.adapters.zerodha.emulator_session import SECOND, token_expiry
+from dragoman.adapters.zerodha.emulator_session import token_expiry
 from dragoman.adapters.zerodha.emulator_words import position_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.emulator.contract import HttpCall, Push
+from dragoman.emulator.counting import MINUTE, SECOND
 from dragoman.emulator.venue import Venue
 from dragoman.emulator.venue.types import Listing, MarketView, VenuePosition
 from dragoman.model import AssetClass, Instrument, InstrumentType, Product
 
 START = int(datetime(2026, 11, 23, 4, 30, tzinfo=UTC).timestamp()) * SECOND  # 10:00 in India, a Monday
-MINUTE = 60 * SECOND
 
 
 class Caller:
