@@ -199,10 +199,12 @@ class Connection:
             self._on_binary(view, self._wall_ns())
         except Exception as error:  # noqa: BLE001 - foreign code; the connection outlives it
             self._complain("on_binary", error)
+        # The bytes behind the view change with the next frame. Released, a view that was kept raises when it is read;
+        # a buffer of it that is held open cannot be taken back, so that is counted as the handler's error. Slices and
+        # arrays are views of their own: nobody can see those, which is why the seam says to copy.
         try:
             view.release()
         except BufferError as error:
-            # The bytes behind it change with the next frame: what was kept is garbage, not data.
             self._complain("on_binary kept its view, and", error)
 
     def _guard(self, where: str, call: Callable[..., None], *args: object) -> None:
