@@ -985,6 +985,18 @@ def unsubscribed_instruments_fall_silent():
 
 
 @check
+def resubscribing_keeps_every_mode():
+    listener = state["listener"]
+    index, infy = token_of("NSE:NIFTY 50"), token_of("NSE:INFY")
+    listener.say("subscribe", [index])
+    listener.say("set_mode", "ltp", [index])
+    listener.say("resubscribe")  # what the SDK does after a reconnect
+    assert listener.fresh(index, "ltp")
+    assert listener.fresh(infy, "full")
+    listener.say("unsubscribe", [index])
+
+
+@check
 def order_updates_come_on_the_same_socket():
     listener = state["listener"]
     listener.orders.clear()

@@ -22,7 +22,6 @@ NOT_CALLED = {
     "KiteConnect.mf_instruments": "mutual funds",
     "KiteTicker.stop": "stops the reactor of the whole process",
     "KiteTicker.stop_retry": "called by close",
-    "KiteTicker.resubscribe": "needs a broken connection; the SDK calls it on reconnect",
 }
 
 pytestmark = [pytest.mark.judge, pytest.mark.slow]
