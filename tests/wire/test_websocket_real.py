@@ -93,7 +93,7 @@ def test_a_server_that_cannot_be_trusted_gets_no_byte_of_the_upgrade(authority, 
 
     async def scenario(runtime):
         async with secure_host(runtime, contexts[case]()) as (host, roots):
-            with pytest.raises(NotSent, match="^no (TLS )?connection to wss") as refused:
+            with pytest.raises(NotSent, match=r"^no (TLS )?connection to wss") as refused:
                 await connect_ws(runtime, roots.ws + "?token=emu_secret", Recorder(), tls=trusting)
             assert "secret" not in f"{refused.value!s} {refused.value.__cause__!r}"
             assert host.counters.requests == 0
