@@ -80,7 +80,7 @@ SDK_NAMES = {
 
 
 def check_against_sdk(data: bytes, parse: Callable[[bytes], list[dict[str, Any]]]) -> None:
-    """Fail unless both read the same values; the SDK multiplies, so prices agree to its last digit only."""
+    """Fail unless both read the same values, to the last bit: both divide."""
     batch = decoder().decode(data)
     theirs = parse(data)
     assert len(batch) == len(theirs)

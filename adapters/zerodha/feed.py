@@ -46,7 +46,8 @@ BATCH: Final = 1000
 TOKEN: Final = Key(WirePart("u32", 0))
 SEGMENT: Final = WirePart("u8", 3)  # low byte of the token
 INDICES: Final = 9
-PRICE: Final = Scale.by_part(SEGMENT, {3: 10_000_000, 6: 10_000}, default=100)  # currency at NSE, at BSE; the rest
+# Currency at NSE and at BSE, NSE commodities (in the official Python parser only); the rest.
+PRICE: Final = Scale.by_part(SEGMENT, {3: 10_000_000, 6: 10_000, 12: 10_000}, default=100)
 
 
 def _price(to: str, offset: int) -> Field:
