@@ -25,7 +25,7 @@ from dragoman.runtime.base import Runtime
 from dragoman.session.brokertime import BrokerClock
 from dragoman.session.context import SessionContext
 from dragoman.session.latency import Latencies
-from dragoman.session.limiter import Grant, Limiter
+from dragoman.session.limiter import Grant, Limiter, retry_after_s
 from dragoman.session.secrets import redact
 from dragoman.session.wire import body_of, check_root, origin_of, wire_request
 from dragoman.transport.base import HttpTransport, Origin, WireReply, WireRequest
@@ -279,7 +279,7 @@ class Sender:
             reply.code = failure.code
             return reply
         self._limiter.learn(request, reply, failure)
-        error = self.error(request, failure)
+        error = self.error(request, failure, reply)
         self.counters.failures[error.kind] = self.counters.failures.get(error.kind, 0) + 1
         if error.kind is ErrorKind.UNMAPPED:
             self.counters.unmapped += 1
@@ -294,12 +294,15 @@ class Sender:
         except Exception as error:  # noqa: BLE001 - any bytes may have come, and adapters are third-party code
             return unreadable(reply, error)
 
-    def error(self, request: Request, failure: Failure) -> DragomanError:
+    def error(self, request: Request, failure: Failure, reply: Reply) -> DragomanError:
         """Make the typed error of a failure. The broker's words pass through, secrets in them do not."""
+        after = failure.retry_after_s
+        if after is None:
+            after = retry_after_s(reply.headers, self._clock.now_ns)
         details: dict[str, Any] = {
             "effect": failure.effect,
             "retry": failure.retry,
-            "retry_after_s": failure.retry_after_s,
+            "retry_after_s": after,
             "code": failure.code,
             "text": None if failure.text is None else redact(failure.text),
             "remedy": failure.remedy,

@@ -30,6 +30,7 @@ _NS: Final = 1_000_000_000
 _CONNECT_S: Final = 20.0
 _READY_S: Final = 10.0
 _HEALTHY_S: Final = 60.0
+_LONGEST_WAIT_S: Final = 3600.0
 _log = logging.getLogger("dragoman.streams")
 
 StreamEvent = FeedEvent | StreamState | Gap
@@ -204,7 +205,7 @@ class Stream:
                 self._fail(error)
                 return
             except DragomanError as error:
-                reason, delay = str(error), error.retry_after_s or 0.0
+                reason, delay = str(error), min(error.retry_after_s or 0.0, _LONGEST_WAIT_S)
             except Exception as error:  # noqa: BLE001 - third-party code; it is logged and ends the stream
                 _log.exception("%s %s stream: the feed raised", *self._label)
                 self._fail(UsageError(f"{self._adapter.name}: the feed raised {error!r}", broker=self._adapter.name))
@@ -316,7 +317,7 @@ class Stream:
         failure = self._session.sender.classify(reply, request)
         if failure is None:
             failure = Failure(ErrorKind.BAD_RESPONSE, f"status {wire.status} instead of an upgrade", str(wire.status))
-        error = self._session.sender.error(request, failure)
+        error = self._session.sender.error(request, failure, reply)
         if wire.status in (401, 403) and not isinstance(error, AuthRequired):
             # Whatever the words are: asking again with the same token would be hammering.
             error = AuthRequired(
