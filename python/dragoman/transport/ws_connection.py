@@ -22,7 +22,6 @@ from dragoman.transport.base import Origin, WsHandler, WsOptions
 from dragoman.transport.ws_frames import Assembler, Op, ProtocolFault, encode_close, is_close_code, parse_close
 
 _log = logging.getLogger("dragoman.transport.websocket")
-_BINARY = int(Op.BINARY)  # a name of an enum is looked up anew at each frame
 _REPEAT_NS = 60_000_000_000
 _LINGER_S = 0.01  # closing over unread bytes resets the connection; this lets the close frame arrive before
 
@@ -73,9 +72,9 @@ class Connection:
         self._handler = handler
         self._on_binary = handler.on_binary
         self._options = options
-        self._max_message = options.max_message_bytes
         self._assembler = Assembler(options.max_message_bytes)
         self._state = State.OPEN
+        self.at_rest = True  # open, and between two messages
         self._verdict: tuple[int, str] | None = None  # why we gave the connection up
         self._peer_close: tuple[int, str] | None = None
         self._over = asyncio.Event()
@@ -150,17 +149,14 @@ class Connection:
             if op == Op.CLOSE:
                 self._peer_closes(payload)
             return
-        # Two paths: this one is a market-data frame, thousands of times a second.
-        if op == _BINARY and fin and not self._assembler.busy and len(payload) <= self._max_message:
-            self._binary(payload)
-            return
         try:
             if op < Op.CLOSE:
                 message = self._assembler.add(op, fin, payload)
+                self.at_rest = not self._assembler.busy
                 if isinstance(message, str):
                     self._guard("on_text", self._handler.on_text, message, self._wall_ns())
                 elif message is not None:
-                    self._binary(message)
+                    self.binary(message if isinstance(message, memoryview) else memoryview(message))
             elif op == Op.PING:
                 if self._options.auto_pong:
                     self._send(Op.PONG, bytes(payload))
@@ -172,6 +168,24 @@ class Connection:
                 self._peer_closes(payload)
         except ProtocolFault as fault:
             self.fail(fault.code, fault.text)
+
+    def binary(self, view: memoryview) -> None:
+        """Hand a whole binary message to the handler, and take it back afterwards.
+
+        A wire may come here straight, past `frame`, with an unfragmented frame of at most `max_message_bytes` while
+        the connection is `at_rest`: market data does, thousands of times a second.
+        """
+        try:
+            self._on_binary(view, self._wall_ns())
+        except Exception as error:  # noqa: BLE001 - foreign code; the connection outlives it
+            self._complain("on_binary", error)
+        # The bytes behind the view change with the next frame. Released, a view that was kept raises when it is read;
+        # a buffer of it that is held open cannot be taken back, so that is counted as the handler's error. Slices and
+        # arrays are views of their own: nobody can see those, which is why the seam says to copy.
+        try:
+            view.release()
+        except BufferError as error:
+            self._complain("on_binary kept its view, and", error)
 
     def fail(self, code: int, reason: str, *, deaf: bool = False) -> None:
         """Give the connection up; `deaf` where the byte stream makes no sense any more, so no answer can be awaited."""
@@ -186,26 +200,13 @@ class Connection:
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
+        self.at_rest = False
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         self._report()
 
     # -- inside
-
-    def _binary(self, payload: bytes | memoryview) -> None:
-        view = payload if isinstance(payload, memoryview) else memoryview(payload)
-        try:
-            self._on_binary(view, self._wall_ns())
-        except Exception as error:  # noqa: BLE001 - foreign code; the connection outlives it
-            self._complain("on_binary", error)
-        # The bytes behind the view change with the next frame. Released, a view that was kept raises when it is read;
-        # a buffer of it that is held open cannot be taken back, so that is counted as the handler's error. Slices and
-        # arrays are views of their own: nobody can see those, which is why the seam says to copy.
-        try:
-            view.release()
-        except BufferError as error:
-            self._complain("on_binary kept its view, and", error)
 
     def _guard(self, where: str, call: Callable[..., None], *args: object) -> None:
         try:
@@ -268,6 +269,7 @@ class Connection:
         if self._state is not State.OPEN:
             return
         self._state = State.CLOSING
+        self.at_rest = False
         self._cancel("ping")
         self._cancel("pong")
         self._after("close", self._options.close_timeout_s, self._wire.abort)

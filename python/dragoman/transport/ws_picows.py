@@ -18,6 +18,7 @@ from dragoman.transport.base import Origin, WsOptions
 from dragoman.transport.ws_connection import Connection
 from dragoman.transport.ws_frames import Op, ProtocolFault
 
+_BINARY = int(Op.BINARY)  # a member of an enum would be looked up anew at each frame
 _TYPES = {
     Op.TEXT: WSMsgType.TEXT,
     Op.BINARY: WSMsgType.BINARY,
@@ -35,7 +36,7 @@ class PicowsWire:
     ) -> None:
         self._runtime = runtime
         self._origin = origin
-        self._listener = _Listener()
+        self._listener = _Listener(options.max_message_bytes)
         self._protocol: Any = WSProtocol(
             host_port=origin.authority,
             ws_path=target,
@@ -130,6 +131,9 @@ class PicowsWire:
 class _Listener(WSListener):
     connection: Connection | None = None
 
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max = max_message_bytes
+
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         connection = self.connection
         if connection is None:
@@ -138,7 +142,10 @@ class _Listener(WSListener):
             connection.fail(1002, "a frame with a reserved bit set")
             return
         kind: Any = frame.msg_type  # an IntEnum, whatever the stub says
-        connection.frame(kind, bool(frame.fin), frame.get_payload_as_memoryview())
+        if kind == _BINARY and frame.fin and connection.at_rest and frame.payload_size <= self._max:
+            connection.binary(frame.get_payload_as_memoryview())
+        else:
+            connection.frame(kind, bool(frame.fin), frame.get_payload_as_memoryview())
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         if self.connection is not None:
