@@ -331,6 +331,22 @@ def test_the_same_seed_gives_the_same_trace_and_another_seed_another():
     assert sum(traces[0][1]) == 5000
 
 
+@pytest.mark.parametrize("kind", ["futures", "tasks"])
+def test_a_set_of_futures_or_tasks_has_the_same_order_wherever_they_lie_in_memory(kind):
+    orders = []
+    kept = []
+    for run_number in range(4):
+        loop = VirtualLoop()
+        things = []
+        for number in range(200):
+            kept.append([object() for _ in range((number * run_number) % 7)])
+            things.append(loop.create_future() if kind == "futures" else loop.create_task(asyncio.sleep(0)))
+        kept.append(things)  # or the next run would find the same places in memory free
+        orders.append([things.index(thing) for thing in set(things)])
+        loop.run_until_complete(asyncio.wait_for(asyncio.sleep(1), 2))
+    assert orders == [orders[0]] * 4
+
+
 def test_the_trace_is_the_same_in_another_process_with_another_hash_seed():
     program = (
         "import sys; sys.path[:0] = [{tests!r}, {unit!r}]\n"

@@ -220,8 +220,7 @@ def test_a_silent_server_is_a_timeout_and_its_connection_is_never_reused():
             await http.send(origin, post(), timeout_s=1.5)
         assert caught.value.kind is ErrorKind.TIMEOUT
         assert caught.value.effect is Effect.UNKNOWN
-        await peer.runtime.sleep(1)
-        assert (await http.send(origin, post(), timeout_s=1)).body == b"ok"
+        assert (await http.send(origin, post(), timeout_s=5)).body == b"ok"
         assert len(peer.connections) == 2
 
     play(script, client)

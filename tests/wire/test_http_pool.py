@@ -214,3 +214,16 @@ def test_the_same_seed_gives_the_same_trace():
     options = HttpOptions(max_connections=4)
     traces = [play(answer_all, client, options=options, seed=seed) for seed in (7, 7, 8)]
     assert traces[0] == traces[1] != traces[2]
+
+
+@pytest.mark.parametrize(("answers", "connections"), [([True, True, False], 1), ([True, True, True], 2)])
+def test_unread_bytes_are_given_one_turn_of_the_loop_to_prove_harmless(answers, connections):
+    async def client(http: HttpClient, origin: Origin, peer: Peer) -> None:
+        await http.send(origin, get(), timeout_s=1)
+        left = list(answers)
+        http._pools[origin][0]._readable = lambda transport: left.pop(0)
+        await http.send(origin, get(), timeout_s=1)
+        assert left == []
+        assert len(peer.connections) == connections
+
+    play(answer_all, client)

@@ -20,8 +20,12 @@ from dragoman.transport.http_parse import ReplyParser
 from wire.http_peer import OK, Peer, PeerConnection, answer_all, get, play, reply_to
 
 JSON = b'{"status": "success", "data": {"order_id": "1"}}'
-RAW_DEFLATE = zlib.compressobj(wbits=-15)
-DEFLATED = RAW_DEFLATE.compress(JSON) + RAW_DEFLATE.flush()
+
+
+def deflate(data: bytes) -> bytes:
+    """Compress without the zlib header."""
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(data) + compressor.flush()
 
 
 def head(*lines: str, status: str = "200 OK") -> bytes:
@@ -51,7 +55,9 @@ GOOD = {
     "gzip with padding": (framed(gzip.compress(JSON) + b"\0" * 9, "Content-Encoding: gzip"), JSON),
     "gzip announced, nothing sent": (framed(b"", "Content-Encoding: gzip"), b""),
     "deflate with zlib header": (framed(zlib.compress(JSON), "Content-Encoding: deflate"), JSON),
-    "deflate without": (framed(DEFLATED, "Content-Encoding: deflate"), JSON),
+    "deflate without": (framed(deflate(JSON), "Content-Encoding: deflate"), JSON),
+    # All input is taken when the first piece of output is full, and one byte is still to come.
+    "deflate that ends inside a piece": (framed(deflate(bytes(65537)), "Content-Encoding: deflate"), bytes(65537)),
     "identity": (framed(JSON, "Content-Encoding: identity"), JSON),
     "after interim replies": (head(status="100 Continue") + head("Link: x", status="103 Early Hints") + OK, b"ok"),
     "no content": (head("Content-Length: 5", status="204 No Content"), b""),
@@ -62,6 +68,7 @@ GOOD = {
 BAD = {
     "html": b"<html><body>Bad Gateway</body></html>",
     "http/2": b"HTTP/2.0 200 OK\r\n\r\n",
+    "http/2 after an interim reply": head(status="100 Continue") + b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     "a request": b"GET / HTTP/1.1\r\n\r\n",
     "two lengths": head("Content-Length: 2", "Content-Length: 3") + b"okk",
     "length and chunks": head("Content-Length: 2", "Transfer-Encoding: chunked") + b"ok",

@@ -98,7 +98,6 @@ class Pipe:
     source: VirtualTransport = field(init=False)
     sink: VirtualTransport = field(init=False)
     _segments: deque[Segment] = field(default_factory=deque)
-    _last_arrival_ns: int = 0
     _timer: asyncio.TimerHandle | None = None
 
     @property
@@ -121,8 +120,8 @@ class Pipe:
 
     def _send(self, kind: Literal["data", "fin", "rst"], data: bytes) -> None:
         delay_ns = self.shape.delay_ns(self.rng) + round(self.delay_s * _NS)
-        self._last_arrival_ns = max(self._last_arrival_ns, self.loop.now_ns + delay_ns)
-        self._segments.append(Segment(self._last_arrival_ns, kind, data))
+        # Only the head of the queue is ever looked at, so a segment that is faster than the one before waits for it.
+        self._segments.append(Segment(self.loop.now_ns + delay_ns, kind, data))
         self._arm()
 
     def _arm(self) -> None:

@@ -73,8 +73,8 @@ class HttpOptions:
         A connection unused this long is closed, not reused: shorter than servers' own idle limits, because a reused
         connection that dies is MAYBE_SENT.
     max_header_bytes, max_body_bytes : int
-        Larger replies are a DecodeError; after gzip the same cap holds, so a bomb stops at it. `Download` bodies are
-        not capped, they are not kept.
+        Larger replies are an unknown outcome (BAD_RESPONSE); after gzip the same cap holds, so a bomb stops at it.
+        `Download` bodies are not capped, they are not kept.
     source_address : str or None
         Local address to bind: brokers accept orders from the registered one only.
     proxy : str or None

@@ -212,7 +212,7 @@ class ReplyParser:
             if not self._sinking and int(length) > self._max_body and status not in (204, 304):
                 raise self._fail(f"a body of {int(length)} bytes was announced, the cap is {self._max_body}")
         elif transfer is None:
-            self._until_close = status not in (204, 304)
+            self._until_close = True  # a status without a body is complete before that matters
         encoding = headers.get("content-encoding")
         if encoding is not None:
             self._decoder = self._decoder_for(encoding.strip().lower())
