@@ -250,6 +250,14 @@ def test_type_changes_move_an_order_between_book_and_trigger():
     assert venue.market(SHARE).bids == ((D("98"), D(10), 1),)
 
 
+def test_trigger_set_on_a_resting_order_takes_it_out_of_the_book():
+    venue = quiet_venue()
+    order_id = put(venue, limit(BUY, 10, "99"))
+    venue.modify("A", order_id, venue.now_ns, order_type=OrderType.STOP_LIMIT, trigger_price=D("99"))
+    settle(venue)
+    assert statuses(venue, order_id) == [ACCEPTED, OPEN, WAITING, TRIGGERED, OPEN]  # the last price, 100, is past it
+
+
 def test_trigger_cannot_change_after_it_was_passed():
     venue = quiet_venue()
     order_id = put(venue, make(BUY, 5, OrderType.STOP_LIMIT, trigger_price=D("102"), price=D("104")))

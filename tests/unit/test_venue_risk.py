@@ -117,6 +117,7 @@ def test_missing_margin_is_refused_with_numbers():
     kind, text = refused(venue, limit(BUY, 31, "100"))
     assert kind is ErrorKind.INSUFFICIENT_MARGIN
     assert text == "Insufficient funds in EQUITY: required 620.00, available 600.00"
+    assert refused(venue, limit(BUY, 30, "100.05"))[1].endswith("required 600.30, available 600.00")
     put(venue, limit(BUY, 30, "100"))
     assert venue.funds("A")[Segment.EQUITY].net == 0
 
@@ -143,6 +144,17 @@ def test_growing_an_order_is_checked_for_margin():
     assert venue.funds("A")[Segment.EQUITY].blocked == 1000  # until the exchange has it
     settle(venue)
     assert venue.funds("A")[Segment.EQUITY].blocked == 200
+
+
+def test_change_in_flight_counts_the_larger_quantity_at_the_higher_price():
+    venue = quiet_venue(cash=D(205))
+    order_id = put(venue, limit(BUY, 10, "100"))
+    with pytest.raises(VenueRejectError, match=r"required 10\.00, available 5\.00"):
+        venue.modify("A", order_id, venue.now_ns, quantity=D(5), price=D("105"))
+    venue.modify("A", order_id, venue.now_ns, quantity=D(5), price=D("102"))
+    assert venue.funds("A")[Segment.EQUITY].blocked == 204
+    settle(venue)
+    assert venue.funds("A")[Segment.EQUITY].blocked == 102
 
 
 def test_losses_reduce_what_can_be_used():

@@ -183,8 +183,6 @@ class Exchange:
         hits, left, self_trade = market.book.match(sign, limit, lots, account)
         for resting, traded in hits:
             ticks = resting.price
-            if resting.maker and not resting.quantity:
-                market.makers.pop((resting.sign, ticks), None)
             passive = resting.owner
             self._print(market, ticks, traded, ts)
             if order is None and passive is None:
@@ -216,9 +214,8 @@ class Exchange:
             market.book.remove(maker)
         market.makers.clear()
         for sign in (1, -1):
-            beyond = (
-                ticks - sign
-            )  # an outsider who buys takes the asks below the new price, one who sells the bids above
+            # An outsider who buys takes the asks below the new price, one who sells the bids above it.
+            beyond = ticks - sign
             self.aggress(market, sign, beyond, market.book.volume(-sign, beyond), ts)
         market.shift(ticks)
         left = lots

@@ -16,8 +16,9 @@ anything else               rate x value, long or short
 A position counts at its average cost, so what it ties up does not move with the market. With open orders, the
 requirement is the worst of three outcomes: nothing fills, all buys fill, all sells fill. Orders that close the
 position come first in order of arrival and need nothing. An order counts at its limit price, a stop market order at
-its trigger, a market order at the best opposite price when it came. `used` is what the position alone ties up,
-`blocked` the rest of the requirement: both are never negative, and `blocked` is 0 without open orders.
+its trigger, a market order at the best opposite price when it came; one with a change in flight at the larger
+quantity and the higher price. `used` is what the position alone ties up, `blocked` the rest of the requirement: both
+are never negative, and `blocked` is 0 without open orders.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class Market:
         self.last_lots = self.volume = self.turnover = 0
         self.last_ts = now_ns
         self.low_limit = self.high_limit = reference
-        self.fair = self.centre = reference << FINE
+        self.fair = self.centre = _middle(reference)
         self.sigma = 0
         self._new_day(reference, now_ns)
         if not quiet and listing.volatility > 0:
@@ -215,7 +215,7 @@ class Market:
 
     def shift(self, ticks: int) -> None:
         """Put the fair price, and what it returns to, at `ticks`."""
-        self.fair = self.centre = ticks << FINE
+        self.fair = self.centre = _middle(ticks)
         self.epoch += 1
         self.stale = True
 
@@ -232,7 +232,7 @@ class Market:
         margin = int(reference * self.listing.band)
         self.close = reference
         self.low_limit, self.high_limit = max(1, reference - margin), reference + max(1, margin)
-        self.fair = self.centre = reference << FINE
+        self.fair = self.centre = _middle(reference)
         self.sigma = int((reference << FINE) * self.listing.volatility / _STEP_SD)
         if self.listing.volatility > 0:
             self.sigma = max(1, self.sigma)
@@ -248,7 +248,7 @@ class Market:
         self.last = self._within(self.open + (bits >> 16) % (reach + 1) - reach // 2)
         self.high = self._within(max(self.open, self.last) + (bits >> 32) % reach)
         self.low = self._within(min(self.open, self.last) - (bits >> 40) % reach)
-        self.fair = self.centre = self.last << FINE
+        self.fair = self.centre = _middle(self.last)
         if self.tradable:
             self.last_lots = self.print_lots(bits >> 8)
             self.volume = self._typical * (500 + (bits >> 24) % 4000)
@@ -264,3 +264,8 @@ class Market:
             return ZERO
         average = self.turnover * self.tick / self.volume
         return average.quantize(Decimal("0.0001"))
+
+
+def _middle(ticks: int) -> int:
+    """Return the fair price between a bid at `ticks` and an ask one tick above."""
+    return (ticks << FINE) + (1 << FINE - 1)

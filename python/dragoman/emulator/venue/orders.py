@@ -174,7 +174,7 @@ class Desk:
 
     def _apply_change(self, order: LiveOrder, ticket: Ticket, ts: int) -> None:
         state = order.state
-        if state.status.terminal or order.change is not ticket:
+        if state.status.terminal:
             return
         order.change = None
         if state.pending is Pending.MODIFY:
@@ -266,7 +266,6 @@ class Desk:
     def _finish(self, order: LiveOrder) -> None:
         """Free what a finished order held."""
         self._withdraw(order)
-        order.change = None
         order.state.pending = Pending.NONE
         held = order.account.held(order.market, order.state.order.product)
         held.orders.pop(order.state.order_id, None)
