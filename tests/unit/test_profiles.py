@@ -192,6 +192,33 @@ def test_an_empty_or_unsafe_place_is_a_usage_error_with_its_remedy(kind, target,
     assert "api_key" in str(raised.value)
 
 
+def test_the_keyring_is_asked_by_service_and_user():
+    import keyring.backend
+    import keyring.errors
+
+    class Ring(keyring.backend.KeyringBackend):
+        priority = 1
+
+        def get_password(self, service, username):
+            if service == "locked":
+                raise keyring.errors.KeyringLocked("canary")
+            return {"toy/prod": {"me": "canary-ring"}}.get(service, {}).get(username)
+
+        def set_password(self, service, username, password):
+            raise AssertionError("a profile never writes")
+
+    before = keyring.get_keyring()
+    keyring.set_keyring(Ring())
+    try:
+        assert resolve(Reference("keyring", "toy/prod/me", "x"), VirtualRuntime()).reveal() == "canary-ring"
+        for target, remedy in (("toy/prod/you", "keyring set toy/prod you"), ("locked/me", "unlock")):
+            with pytest.raises(UsageError, match=remedy) as raised:
+                resolve(Reference("keyring", target, "x"), VirtualRuntime())
+            assert "canary" not in str(raised.value)
+    finally:
+        keyring.set_keyring(before)
+
+
 def test_loading_the_module_does_not_load_pydantic():
     program = "import sys, dragoman.session.profiles; print('pydantic' in sys.modules)"
     assert (

@@ -289,6 +289,21 @@ def test_a_mute_connection_is_given_up_after_the_brokers_heartbeat():
     play(scenario)
 
 
+def test_a_short_stall_of_our_own_loop_is_not_held_against_the_broker_and_a_long_one_ends_the_connection():
+    async def scenario(world):
+        await world.stream.start()
+        await world.runtime.sleep(10.2)
+        world.runtime.loop.now_ns += 3_000_000_000  # a handler that blocks
+        await world.runtime.sleep(10.2)
+        assert world.states == ["connecting", "ready"]
+        world.runtime.loop.now_ns += 20_000_000_000
+        await world.until(lambda: "stale" in world.states)
+        assert "loop stood still" in world.seen(Gap)[0].reason
+        await world.until(lambda: world.states[-1] == "ready")
+
+    play(scenario)
+
+
 class DataJudged(ToyFeed):
     stall = StallRule(any_frame_s=5.0, data_s=8.0)
 

@@ -211,6 +211,7 @@ class Sender:
         prepared.generation = self._ctx.generation
         if not request.auth:
             return request
+        self._hooks.alive()  # once more: the session may have ended while this waited for its turn
         try:
             return self._adapter.authorize(request, body, self._ctx)
         except DragomanError:

@@ -8,6 +8,7 @@ query gives the bytes that leave. JSON is compact.
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -90,7 +91,7 @@ def target_of(root: str, request: Request) -> str:
         parts = urlsplit(request.url)
         path, query = parts.path or "/", parts.query
     else:
-        path, query = urlsplit(root).path.rstrip("/") + "/" + request.path.lstrip("/"), ""
+        path, query = _base(root) + request.path.lstrip("/"), ""
     if request.query:
         added = urlencode(request.query, quote_via=quote, safe="")
         query = f"{query}&{added}" if query else added
@@ -98,16 +99,21 @@ def target_of(root: str, request: Request) -> str:
     return f"{path}?{query}" if query else path
 
 
+@lru_cache(maxsize=256)
+def _base(root: str) -> str:
+    return urlsplit(root).path.rstrip("/") + "/"
+
+
 def wire_request(
     root: str, request: Request, body: bytes, content_type: str | None, headers: tuple[tuple[str, str], ...]
 ) -> WireRequest:
-    """Assemble an authorized request: the adapter's own headers first, the request's after them."""
+    """Assemble an authorized request: the adapter's own headers first, the request's after them.
+
+    Whether each may be sent as it stands is the transport's to check.
+    """
     names = {name.lower() for name, _ in request.headers}
     merged = [(name, value) for name, value in headers if name.lower() not in names]
     if content_type is not None and "content-type" not in names:
         merged.append(("Content-Type", content_type))
     merged.extend(request.headers)
-    for name, value in merged:
-        if not name or any(mark in text for text in (name, value) for mark in "\r\n\0"):
-            raise UsageError(f"{request.method} {request.path}: header {name!r} cannot stand on one line")
     return WireRequest(request.method, target_of(root, request), tuple(merged), body)
