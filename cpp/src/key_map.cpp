@@ -4,9 +4,12 @@
 
 namespace dragoman {
 
-KeyMap::KeyMap() : entries_(16), mask_(15) {
+KeyMap::KeyMap() : entries_(16), mask_(15), shift_(60) {
   // Where the system put this table is not known outside the process, and costs no clock and no generator.
-  salt_ = reinterpret_cast<std::uintptr_t>(entries_.data()) * 0xA24BAED4963EE407u;
+  std::uint64_t x = reinterpret_cast<std::uintptr_t>(entries_.data());
+  x = (x ^ (x >> 33)) * 0xFF51AFD7ED558CCDu;
+  x = (x ^ (x >> 33)) * 0xC4CEB9FE1A85EC53u;
+  multiplier_ = (x ^ (x >> 33)) | 1u;
 }
 
 void KeyMap::put(std::int64_t key, std::int32_t value) {
@@ -53,6 +56,7 @@ void KeyMap::grow() {
   std::vector<Entry> old(2 * entries_.size());
   old.swap(entries_);
   mask_ = entries_.size() - 1;
+  --shift_;
   for (const Entry& entry : old) {
     if (entry.used == 0) {
       continue;

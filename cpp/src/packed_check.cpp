@@ -56,10 +56,6 @@ void check_raw(std::int64_t value, Wire wire, std::string_view what, const Place
   }
 }
 
-bool is_float(Wire wire) noexcept {
-  return wire == Wire::f32 || wire == Wire::f64;
-}
-
 }  // namespace
 
 int presence_bit(std::string_view name) noexcept {
@@ -290,7 +286,7 @@ CompiledField compile_field(const FieldSpec& field, const PacketContext& context
   return compiled;
 }
 
-void compile_scale(const ScaleSpec& scale, bool topic_record, std::uint64_t size, Packet& packet,
+void compile_scale(const ScaleSpec& scale, bool topic_record, std::uint64_t size, bool big, Packet& packet,
                    const Place& stream) {
   const Place place = stream.in("scale");
   if (scale.how == "fixed") {
@@ -309,6 +305,9 @@ void compile_scale(const ScaleSpec& scale, bool topic_record, std::uint64_t size
     }
     packet.scale_how = ScaleHow::by_part;
     packet.scale_part = compile_part(*scale.part, size, false, place);
+    const Load& part = packet.scale_part;
+    packet.quick_scale = part.shift == 0 && (part.mask & 0xFF) == 0xFF;
+    packet.scale_byte = part.offset + (big ? part.width - 1u : 0u);
     packet.scale_table.assign(256, compile_divisor(scale.divisor, place));
     for (const auto& [value, divisor] : scale.table) {
       if (value < 0 || value > 255) {

@@ -66,7 +66,7 @@ CompiledField compile_field(const FieldSpec& field, const PacketContext& context
 Depth compile_depth(const std::vector<LevelsSpec>& levels, Kind kind, const PacketContext& context,
                     std::uint32_t seen, const Place& place);
 
-void compile_scale(const ScaleSpec& scale, bool topic_record, std::uint64_t size, Packet& packet,
+void compile_scale(const ScaleSpec& scale, bool topic_record, std::uint64_t size, bool big, Packet& packet,
                    const Place& place);
 
 /// Presence bit of a slot or integer member, -1 for an unknown name.

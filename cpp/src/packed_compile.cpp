@@ -25,9 +25,12 @@ void compile_groups(const std::vector<FieldSpec>& fields, const PacketContext& c
                    [&](const CompiledField& a, const CompiledField& b) { return order(a) < order(b); });
   std::size_t narrow = 0;
   std::size_t wide = 0;
+  packet.sure_fields = true;
   for (std::size_t i = 0; i < compiled.size(); ++i) {
     const CompiledField& field = compiled[i];
     const auto form = static_cast<Form>(field.form);
+    const bool may_overflow = (form == Form::time || form == Form::integer) && wire_width(field.wire) == 8;
+    packet.sure_fields &= !field.checked && !is_float(field.wire) && !may_overflow;
     const bool is_wide = reads_wide(form, field.checked);
     if (i == 0 || order(compiled[i - 1]) != order(field)) {
       Group& group = packet.groups[packet.group_count++];
@@ -334,7 +337,7 @@ class Compiler {
       }
       return;
     }
-    compile_scale(spec.scale, topic, packet.size, packet, place);
+    compile_scale(spec.scale, topic, packet.size, layout_->big, packet, place);
     if (topic) {
       compile_topic(spec, packet, place);
     } else {
@@ -366,6 +369,28 @@ class Compiler {
     packet.mask = seen | packet.depth.fill;
     packet.prototype.present = packet.prototype.changed = packet.mask;
     note_bounds(packet.size, packet.depth);
+    mark_simple(packet);
+  }
+
+  static void mark_simple(Packet& packet) {
+    const bool scale_is_sure = packet.scale_how == ScaleHow::fixed || packet.quick_scale;
+    const bool key_is_sure =
+        packet.has_key && std::none_of(packet.key_parts.begin(), packet.key_parts.end(),
+                                       [](const Load& part) { return part.wire == Wire::digits; });
+    while (packet.empty_from < kSlots && (packet.mask >> packet.empty_from & 1u) != 0) {
+      ++packet.empty_from;
+    }
+    packet.simple = packet.shape == Shape::plain && !packet.merge && scale_is_sure && key_is_sure &&
+                    packet.depth.fixed && !packet.depth.clears;
+    const auto is_unsigned = [](Wire wire) {
+      return wire == Wire::u8 || wire == Wire::u16 || wire == Wire::u32;
+    };
+    packet.sure =
+        packet.simple && packet.sure_fields &&
+        std::all_of(packet.depth.tables.begin(), packet.depth.tables.end(), [&](const LevelTable& table) {
+          return !table.has_flag && !is_float(table.price.wire) && !is_float(table.quantity.wire) &&
+                 (!table.has_orders || is_unsigned(table.orders.wire));
+        });
   }
 
   void compile_size(const PacketSpec& spec, Packet& packet, bool by_vector, const Place& place) {
@@ -512,6 +537,10 @@ class Compiler {
       link(candidates);
       if (value < out.select.direct.size()) {
         out.select.direct[value] = candidates.front();
+        const Packet& first = out.packets[static_cast<std::size_t>(candidates.front())];
+        if (first.simple && !first.has_when) {
+          out.select.quick[value] = &first;
+        }
       } else {
         out.select.others.emplace_back(value, candidates.front());
       }

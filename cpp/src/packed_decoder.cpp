@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 
 #include "packed_check.hpp"
 #include "packed_levels.hpp"
@@ -46,6 +47,64 @@ bool read_key(const Packet& layout, const std::uint8_t* packet, std::int64_t& ke
   }
   key = static_cast<std::int64_t>(bits);
   return true;
+}
+
+/// Write what is known of a record before its values are read; slots that nothing will set become NaN.
+[[gnu::always_inline]] inline void start_record(Record& record, const Record& prototype,
+                                                std::size_t empty_from) noexcept {
+  typedef double Pair __attribute__((vector_size(16), may_alias));
+  typedef long long Piece __attribute__((vector_size(16), may_alias));
+  const auto* const from = reinterpret_cast<const Piece*>(&prototype);
+  auto* const to = reinterpret_cast<Piece*>(&record);
+  to[0] = from[0];
+  to[1] = from[1];
+  to[2] = from[2];
+  to[3] = from[3];
+  to[4] = from[4];
+  auto* const pairs = reinterpret_cast<Pair*>(record.values);
+  constexpr Pair kEmpty{kNan, kNan};
+  static_assert(kSlots == 24);
+  switch (empty_from /
+          2) {  // a jump into a row of stores: most layouts leave only some of the last slots empty
+    case 0:
+      pairs[0] = kEmpty;
+      [[fallthrough]];
+    case 1:
+      pairs[1] = kEmpty;
+      [[fallthrough]];
+    case 2:
+      pairs[2] = kEmpty;
+      [[fallthrough]];
+    case 3:
+      pairs[3] = kEmpty;
+      [[fallthrough]];
+    case 4:
+      pairs[4] = kEmpty;
+      [[fallthrough]];
+    case 5:
+      pairs[5] = kEmpty;
+      [[fallthrough]];
+    case 6:
+      pairs[6] = kEmpty;
+      [[fallthrough]];
+    case 7:
+      pairs[7] = kEmpty;
+      [[fallthrough]];
+    case 8:
+      pairs[8] = kEmpty;
+      [[fallthrough]];
+    case 9:
+      pairs[9] = kEmpty;
+      [[fallthrough]];
+    case 10:
+      pairs[10] = kEmpty;
+      [[fallthrough]];
+    case 11:
+      pairs[11] = kEmpty;
+      [[fallthrough]];
+    default:
+      break;
+  }
 }
 
 Level clear_of(Side side) noexcept {
@@ -97,12 +156,14 @@ void Decoder::decode_frame(const std::uint8_t* frame, std::size_t size, Block& o
   if (layout.counts_messages) {
     message_number_ = static_cast<std::int64_t>(load_part<Big>(layout.message_number, frame));
   }
-  reserve(frame, size, out);
+  if (size > out.frame_size) [[unlikely]] {
+    reserve(size, out);
+  }
   sink.record = out.records();
   sink.levels = sink.level = out.levels();
   switch (layout.framing.how) {
     case FramingHow::single:
-      decode_packet<Big>(frame, size, true, sink, out);
+      decode_exact<Big>(frame, size, sink, out);
       break;
     case FramingHow::counted:
       decode_counted<Big>(frame, size, sink, out);
@@ -123,29 +184,25 @@ void Decoder::decode_frame(const std::uint8_t* frame, std::size_t size, Block& o
   }
 }
 
-/// Reserve the worst case of this frame: what its length allows, and no more than its count promises.
-void Decoder::reserve(const std::uint8_t* frame, std::size_t size, Block& out) const {
+/// Reserve the worst case of frames of this size: what the bytes allow, whatever a count promises.
+void Decoder::reserve(std::size_t size, Block& out) const {
   const Layout& layout = *layout_;
-  const Framing& framing = layout.framing;
-  std::size_t records = 1;
-  if (framing.how != FramingHow::single) {
-    records = (size - framing.header) / layout.min_packet;
-    if (framing.how == FramingHow::counted) {
-      records = std::min<std::size_t>(records, load_part(framing.count, frame, layout.big));
-    }
-  }
+  size = std::max({size, 2 * out.frame_size, std::size_t{1024}});
+  const bool single = layout.framing.how == FramingHow::single;
+  const std::size_t records = single ? 1 : size / layout.min_packet + 1;
   std::size_t levels = static_cast<std::size_t>(static_cast<double>(size) * layout.levels_per_byte) + 1 +
                        records * layout.max_tables;
-  if (layout.max_levels <= levels / std::max<std::size_t>(records, 1)) {
-    levels = std::min(levels, records * layout.max_levels);
+  if (single) {
+    levels = std::min(levels, layout.max_levels);
   }
   out.reserve(records, levels);
+  out.frame_size = size;
 }
 
 template <bool Big>
 void Decoder::decode_counted(const std::uint8_t* frame, std::size_t size, Sink& sink, Block& out) {
   const Framing& framing = layout_->framing;
-  const std::uint64_t count = load_part<Big>(framing.count, frame);
+  const std::uint64_t count = load_short<Big>(framing.count, frame);
   const std::size_t prefix = framing.length.width;
   std::size_t at = framing.header;
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -163,13 +220,29 @@ void Decoder::decode_counted(const std::uint8_t* frame, std::size_t size, Sink& 
     if (size - at < prefix) {
       return truncated(sink);
     }
-    const std::uint64_t length = load_part<Big>(framing.length, frame + at);
+    const std::uint64_t length = load_short<Big>(framing.length, frame + at);
     at += prefix;
     if (length > size - at) {
       return truncated(sink);
     }
-    decode_packet<Big>(frame + at, length, true, sink, out);
+    const Packet* const layout = layout_->select.by_length ? simple_layout(length, length) : nullptr;
+    if (layout == nullptr) {
+      decode_exact<Big>(frame + at, length, sink, out);
+      at += length;
+      continue;
+    }
+    // Packets of one length that follow are of the same layout: decode them together.
+    const std::uint8_t* const first = frame + at;
+    const std::size_t stride = prefix + length;
+    std::uint32_t run = 1;
     at += length;
+    while (run < kMaxRun && i + 1 < count && size - at >= stride &&
+           load_short<Big>(framing.length, frame + at) == length) {
+      ++run;
+      ++i;
+      at += stride;
+    }
+    decode_run<Big>(*layout, first, stride, run, sink);
   }
   if (at != size) {
     malformed(sink);  // bytes that the count does not account for
@@ -192,7 +265,7 @@ void Decoder::decode_back_to_back(const std::uint8_t* frame, std::size_t size, S
     if (size - at < framing.length_at.end()) {
       return truncated(sink);
     }
-    const std::uint64_t length = load_part<Big>(framing.length_at, frame + at);
+    const std::uint64_t length = load_short<Big>(framing.length_at, frame + at);
     if (length < framing.length_at.end()) {
       return malformed(
           sink);  // a length that does not even cover itself: where the next packet starts is unknown
@@ -200,9 +273,127 @@ void Decoder::decode_back_to_back(const std::uint8_t* frame, std::size_t size, S
     if (length > size - at) {
       return truncated(sink);
     }
-    decode_packet<Big>(frame + at, length, true, sink, out);
+    decode_exact<Big>(frame + at, length, sink, out);
     at += length;
   }
+}
+
+/// The layout of a packet that `decode_run` may take, null where the general way must look at it.
+inline const Packet* Decoder::simple_layout(std::uint64_t selector, std::size_t length) const noexcept {
+  const auto& quick = layout_->select.quick;
+  if (selector >= quick.size()) {
+    return nullptr;
+  }
+  const Packet* const layout = quick[selector];
+  if (layout == nullptr || length < layout->size || (length > layout->size && !layout->grows)) {
+    return nullptr;
+  }
+  return layout;
+}
+
+/// Decode a packet whose length is known.
+template <bool Big>
+void Decoder::decode_exact(const std::uint8_t* packet, std::size_t length, Sink& sink, Block& out) {
+  const Selector& selector = layout_->select;
+  std::uint64_t value = length;
+  if (!selector.by_length) {
+    value = length >= selector.code.end() ? load_short<Big>(selector.code, packet) : selector.quick.size();
+  }
+  if (const Packet* const layout = simple_layout(value, length)) [[likely]] {
+    decode_run<Big>(*layout, packet, 0, 1, sink);
+  } else {
+    decode_packet<Big>(packet, length, true, sink, out);
+  }
+}
+
+/// The levels of a run of packets whose tables have fixed rows, and the tops of their books.
+void Decoder::decode_depth(const Packet& layout, const Run& run, Sink& sink) {
+  const Depth& depth = layout.depth;
+  const LevelTable* const tables = depth.tables.data();
+  const LevelTable* const asks = tables + depth.bid_tables;
+  const LevelTable* const end = tables + depth.tables.size();
+  Level* const frame_levels = sink.levels;
+  Level* level = sink.level;
+  const std::uint8_t* packet = run.packet;
+  Outcome unused;
+  for (std::uint32_t j = 0; j < run.count; ++j, packet += run.stride) {
+    Outcome& outcome = layout.sure ? unused : run.outcomes[j];
+    Record& record = run.records[j];
+    const Divisor& scale = run.scales[j];
+    Level* const first = level;
+    for (const LevelTable* table = tables; table != asks; ++table) {
+      level = table->run(packet, *table, table->rows, scale, level, outcome);
+    }
+    Level* const ask = level;
+    for (const LevelTable* table = asks; table != end; ++table) {
+      level = table->run(packet, *table, table->rows, scale, level, outcome);
+    }
+    record.level_begin = static_cast<std::uint32_t>(first - frame_levels);
+    record.level_count = static_cast<std::uint32_t>(level - first);
+    if (depth.fill != 0) {
+      const std::uint32_t gone = fill_top(depth.fill, first, ask, level, record);
+      record.present = record.changed = record.present & ~gone;
+    }
+  }
+  sink.level = level;
+}
+
+/// `fill_record` for packets that can go wrong in no way: no merging, no counted rows, no scale to be
+/// refused.
+template <bool Big>
+void Decoder::decode_run(const Packet& layout, const std::uint8_t* packet, std::size_t stride,
+                         std::uint32_t count, Sink& sink) {
+  // Raw storage: constructing all sixteen would cost more than decoding one packet.
+  alignas(Divisor) std::byte scale_storage[kMaxRun * sizeof(Divisor)];
+  alignas(Outcome) std::byte outcome_storage[kMaxRun * sizeof(Outcome)];
+  auto* const scales = reinterpret_cast<Divisor*>(scale_storage);
+  auto* const outcomes = reinterpret_cast<Outcome*>(outcome_storage);
+  Record* const records = sink.record;
+  std::uint32_t unbound = 0;
+  for (std::uint32_t j = 0; j < count; ++j) {
+    const std::uint8_t* const at = packet + j * stride;
+    Record& record = records[j];
+    start_record(record, layout.prototype, layout.empty_from);
+    std::int64_t key;
+    if (layout.one_u32_key) [[likely]] {
+      key = load<std::uint32_t, Big>(at + layout.key.offset);
+    } else {
+      (void)read_key<Big>(layout, at, key);
+    }
+    const std::int32_t instrument = instrument_of(key);
+    unbound += instrument == kUnbound;
+    record.ts_recv = sink.ts_recv;
+    record.key = key;
+    record.instrument = instrument;
+    record.source = static_cast<std::uint32_t>(at - sink.frame);
+    new (scales + j) Divisor(layout.quick_scale ? layout.scale_table[at[layout.scale_byte]] : layout.scale);
+    if (!layout.sure) {
+      new (outcomes + j) Outcome;
+    }
+  }
+  const Run run{packet, stride, count, scales, records, outcomes};
+  for (std::uint32_t i = 0; i < layout.group_count; ++i) {
+    const Group& group = layout.groups[i];
+    group.run(run, group.ops, group.count);
+  }
+  if (!layout.depth.tables.empty()) {
+    if (layout.depth.run != nullptr) {
+      sink.level = layout.depth.run(layout.depth, run, sink.levels, sink.level);
+    } else {
+      decode_depth(layout, run, sink);
+    }
+  }
+  if (!layout.sure) {
+    for (std::uint32_t j = 0; j < count; ++j) {
+      if ((outcomes[j].gone | outcomes[j].rejected) != 0) [[unlikely]] {
+        records[j].present = records[j].changed = records[j].present & ~outcomes[j].gone;
+        counters_.rejected_values += outcomes[j].rejected;
+      }
+    }
+  }
+  counters_.packets += count;
+  counters_.unbound += unbound;
+  sink.record += count;
 }
 
 template <bool Big>
@@ -328,8 +519,9 @@ void Decoder::decode_plain(const Packet& layout, const std::uint8_t* packet, std
 /// merged
 /// @param seen  `last` holds something already
 template <bool Big>
-void Decoder::fill_record(const Packet& layout, const std::uint8_t* packet, std::size_t length, Divisor scale,
-                          std::int64_t key, std::int32_t instrument, Record* last, bool seen, Sink& sink) {
+void Decoder::fill_record(const Packet& layout, const std::uint8_t* packet, std::size_t length,
+                          const Divisor& scale, std::int64_t key, std::int32_t instrument, Record* last,
+                          bool seen, Sink& sink) {
   Record& record = *sink.record;
   Outcome outcome;
   const bool over = last != nullptr && seen;
@@ -338,9 +530,10 @@ void Decoder::fill_record(const Packet& layout, const std::uint8_t* packet, std:
   } else {
     copy_pieces(record, layout.prototype);
   }
+  const Run run{packet, 0, 1, &scale, &record, &outcome};
   for (std::uint32_t i = 0; i < layout.group_count; ++i) {
     const Group& group = layout.groups[i];
-    group.run(packet, group.ops, group.count, scale, record, outcome);
+    group.run(run, group.ops, group.count);
   }
   Level* level = sink.level;
   const Depth& depth = layout.depth;
@@ -366,7 +559,7 @@ void Decoder::fill_record(const Packet& layout, const std::uint8_t* packet, std:
       ask = level;
     }
     if (depth.fill != 0) {
-      fill_top(depth, bid, ask, level, record, outcome);
+      outcome.gone |= fill_top(depth.fill, bid, ask, level, record);
     }
   }
   record.ts_recv = sink.ts_recv;
@@ -396,27 +589,6 @@ void Decoder::fill_record(const Packet& layout, const std::uint8_t* packet, std:
   }
   sink.level = level;
   ++sink.record;
-}
-
-/// Take the top of book from the first levels, for the slots that the layout does not set itself.
-void Decoder::fill_top(const Depth& depth, const Level* bid, const Level* ask, const Level* end,
-                       Record& record, Outcome& outcome) const noexcept {
-  const auto fill = [&](Slot price, Slot quantity, const Level* first, bool there) {
-    for (const Slot slot : {price, quantity}) {
-      const auto index = static_cast<std::size_t>(slot);
-      if ((depth.fill >> index & 1u) == 0) {
-        continue;
-      }
-      if (there) {
-        record.values[index] = slot == price ? first->price : first->quantity;
-      } else {
-        record.values[index] = kNan;
-        outcome.gone |= 1u << index;
-      }
-    }
-  };
-  fill(Slot::bid_price, Slot::bid_quantity, bid, bid != ask);
-  fill(Slot::ask_price, Slot::ask_quantity, ask, ask != end);
 }
 
 Record* Decoder::merged_record(std::int64_t key, bool& seen) {

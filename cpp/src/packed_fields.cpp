@@ -41,63 +41,129 @@ bool to_integer(T raw, const WideOp& op, std::int64_t& value) noexcept {
   return value != kAbsentInt;
 }
 
+/// One value of one packet, in every form.
+template <class T, bool Big, Form F, bool Checked, class OpType>
+[[gnu::always_inline]] inline void run_one(const std::uint8_t* packet, const OpType& op, const Divisor& scale,
+                                           Record& record, Outcome& outcome) {
+  const T raw = load<T, Big>(packet + op.offset);
+  bool absent = false;
+  if constexpr (Checked) {
+    if (op.has_unchanged && raw == static_cast<T>(op.unchanged)) {
+      outcome.kept |= 1u << op.slot;
+      return;
+    }
+    absent = op.has_absent && raw == static_cast<T>(op.absent);
+    outcome.gone |= static_cast<std::uint32_t>(absent) << op.slot;
+  }
+  if constexpr (F == Form::time || F == Form::integer) {
+    std::int64_t value = kAbsentInt;
+    if (!absent && !to_integer<F>(raw, op, value)) [[unlikely]] {
+      reject(outcome, op.slot);
+      value = kAbsentInt;
+    }
+    store_integer(record, static_cast<std::uint8_t>(op.slot), value);
+  } else {
+    double value;
+    if constexpr (std::floating_point<T>) {
+      value = static_cast<double>(raw);
+      if (!is_finite(value)) [[unlikely]] {
+        if (!absent) {
+          reject(outcome, op.slot);
+        }
+        record.values[op.slot] = kNan;
+        return;
+      }
+      if constexpr (F == Form::rounded) {
+        value = round_to(value, op.divisor.value, op.digits);
+      } else if constexpr (F == Form::own) {
+        value = value / op.divisor.value + 0.0;
+      } else if constexpr (F == Form::row) {
+        value = value / scale.value + 0.0;
+      } else {
+        value += 0.0;  // -0.0 becomes 0.0, so that equal values have equal bytes
+      }
+    } else if constexpr (F == Form::row) {
+      value = divide(raw, scale);
+    } else if constexpr (F == Form::own) {
+      value = divide(raw, op.divisor);
+    } else {
+      value = static_cast<double>(raw);
+    }
+    if constexpr (Checked) {
+      value = absent ? kNan : value;
+    }
+    record.values[op.slot] = value;
+  }
+}
+
 template <class T, bool Big, Form F, bool Checked>
-void run_group(const std::uint8_t* packet, const void* raw_ops, std::uint32_t count, Divisor scale,
-               Record& record, Outcome& outcome) {
+void run_group(const Run& run, const void* raw_ops, std::uint32_t count) {
   using OpType = std::conditional_t<reads_wide(F, Checked), WideOp, Op>;
   const auto* const ops = static_cast<const OpType*>(raw_ops);
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const OpType& op = ops[i];
-    const T raw = load<T, Big>(packet + op.offset);
-    if constexpr (Checked) {
-      if (op.has_unchanged && raw == static_cast<T>(op.unchanged)) {
-        outcome.kept |= 1u << op.slot;
-        continue;
+  // Members are read one by one: a copy of the struct would be made of wider loads than the stores that just
+  // made it, which the processor cannot forward.
+  const std::uint8_t* packet = run.packet;
+  const std::size_t stride = run.stride;
+  const Divisor* const scales = run.scales;
+  Record* const records = run.records;
+  Outcome* const outcomes = run.outcomes;
+  const std::uint32_t packets = run.count;
+  if constexpr (F == Form::row && !Checked && std::integral<T> && sizeof(T) <= 4) {
+    // Division is what such a group waits for, and two quotients cost no more than one: take the fields in
+    // pairs, or the packets where there is one field.
+    typedef double Pair __attribute__((vector_size(16)));
+    if (count == 1) {
+      const Op op = ops[0];
+      std::uint32_t j = 0;
+      for (; j + 2 <= packets; j += 2, packet += 2 * stride) {
+        const Pair values = Pair{static_cast<double>(load<T, Big>(packet + op.offset)),
+                                 static_cast<double>(load<T, Big>(packet + stride + op.offset))} /
+                            Pair{scales[j].value, scales[j + 1].value};
+        records[j].values[op.slot] = values[0];
+        records[j + 1].values[op.slot] = values[1];
+      }
+      if (j < packets) {
+        records[j].values[op.slot] = static_cast<double>(load<T, Big>(packet + op.offset)) / scales[j].value;
+      }
+      return;
+    }
+    for (std::uint32_t j = 0; j < packets; ++j, packet += stride) {
+      double* const slots = records[j].values;
+      const double divisor = scales[j].value;
+      const Op* op = ops;
+      for (const Op* const pairs = ops + (count & ~1u); op != pairs; op += 2) {
+        const Pair values = Pair{static_cast<double>(load<T, Big>(packet + op[0].offset)),
+                                 static_cast<double>(load<T, Big>(packet + op[1].offset))} /
+                            Pair{divisor, divisor};
+        slots[op[0].slot] = values[0];
+        slots[op[1].slot] = values[1];
+      }
+      if ((count & 1u) != 0) {
+        slots[op->slot] = static_cast<double>(load<T, Big>(packet + op->offset)) / divisor;
       }
     }
-    bool absent = false;
-    if constexpr (Checked) {
-      absent = op.has_absent && raw == static_cast<T>(op.absent);
-      outcome.gone |= static_cast<std::uint32_t>(absent) << op.slot;
+    return;
+  }
+  if constexpr (F == Form::plain && !Checked && std::integral<T>) {
+    for (std::uint32_t j = 0; j < packets; ++j, packet += stride) {
+      double* const slots = records[j].values;
+      const Op* op = ops;
+      for (const Op* const pairs = ops + (count & ~1u); op != pairs; op += 2) {
+        const auto one = static_cast<double>(load<T, Big>(packet + op[0].offset));
+        const auto two = static_cast<double>(load<T, Big>(packet + op[1].offset));
+        slots[op[0].slot] = one;
+        slots[op[1].slot] = two;
+      }
+      if ((count & 1u) != 0) {
+        slots[op->slot] = static_cast<double>(load<T, Big>(packet + op->offset));
+      }
     }
-    if constexpr (F == Form::time || F == Form::integer) {
-      std::int64_t value = kAbsentInt;
-      if (!absent && !to_integer<F>(raw, op, value)) [[unlikely]] {
-        reject(outcome, op.slot);
-        value = kAbsentInt;
-      }
-      store_integer(record, op.slot, value);
-    } else {
-      double value;
-      if constexpr (std::floating_point<T>) {
-        value = static_cast<double>(raw);
-        if (!is_finite(value)) [[unlikely]] {
-          if (!absent) {
-            reject(outcome, op.slot);
-          }
-          record.values[op.slot] = kNan;
-          continue;
-        }
-        if constexpr (F == Form::rounded) {
-          value = round_to(value, op.divisor.value, op.digits);
-        } else if constexpr (F == Form::own) {
-          value = value / op.divisor.value + 0.0;
-        } else if constexpr (F == Form::row) {
-          value = value / scale.value + 0.0;
-        } else {
-          value += 0.0;  // -0.0 becomes 0.0, so that equal values have equal bytes
-        }
-      } else if constexpr (F == Form::row) {
-        value = divide(raw, scale);
-      } else if constexpr (F == Form::own) {
-        value = divide(raw, op.divisor);
-      } else {
-        value = static_cast<double>(raw);
-      }
-      if constexpr (Checked) {
-        value = absent ? kNan : value;
-      }
-      record.values[op.slot] = value;
+    return;
+  }
+  for (std::uint32_t j = 0; j < packets; ++j, packet += stride) {
+    const Divisor scale = {scales[j].value, scales[j].exact};
+    for (std::uint32_t i = 0; i < count; ++i) {
+      run_one<T, Big, F, Checked>(packet, ops[i], scale, records[j], outcomes[j]);
     }
   }
 }

@@ -1,6 +1,7 @@
 #include "packed_levels.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <type_traits>
 
 #include "packed_read.hpp"
@@ -12,7 +13,7 @@ constexpr std::uint8_t kDecimalsUnknown = 255;
 
 /// Price of one row; NaN where the wire holds none.
 template <bool Big>
-double read_price(const LevelTable& table, const std::uint8_t* at, Divisor by) noexcept {
+double read_price(const LevelTable& table, const std::uint8_t* at, const Divisor& by) noexcept {
   double value;
   switch (table.price.wire) {
     case Wire::f32:
@@ -73,8 +74,8 @@ Level* put(const LevelTable& table, double price, double quantity, std::uint32_t
 }
 
 template <bool Big>
-Level* general_rows(const std::uint8_t* packet, const LevelTable& table, std::uint32_t rows, Divisor scale,
-                    Level* out, Outcome& outcome) {
+Level* general_rows(const std::uint8_t* packet, const LevelTable& table, std::uint32_t rows,
+                    const Divisor& scale, Level* out, Outcome& outcome) {
   const Divisor by = table.scaled ? scale : table.divisor;
   for (std::uint32_t i = 0; i < rows; ++i) {
     if (table.has_flag) {
@@ -103,46 +104,107 @@ Level* general_rows(const std::uint8_t* packet, const LevelTable& table, std::ui
 struct NoOrders {};
 struct Rounded {};  // f32 with digits
 
-/// The tight loop for the shapes brokers use: 4- or 8-byte mantissas or floats, snapshot levels, no side
-/// flag.
+/// Orders, side, action (add) and both decimals are the last eight bytes of a level: one store instead of
+/// five.
+constexpr std::uint64_t tail_of(Side side) noexcept {
+  return static_cast<std::uint64_t>(side) << 32 | std::uint64_t{kDecimalsUnknown} << 48 |
+         std::uint64_t{kDecimalsUnknown} << 56;
+}
+
+/// The tight loop for the shapes brokers use: rows of one stride, mantissas or floats of 4 or 8 bytes,
+/// snapshot levels, no side flag, padding dropped. `row` is the first row's price, from which the other
+/// columns are counted.
 template <class Price, class Quantity, class Orders, bool Big>
-Level* tight_rows(const std::uint8_t* packet, const LevelTable& table, std::uint32_t rows, Divisor scale,
-                  Level* out, Outcome& outcome) {
-  const Divisor by = table.scaled ? scale : table.divisor;
-  const std::uint8_t* price_at = packet + table.price.offset;
-  const std::uint8_t* quantity_at = packet + table.quantity.offset;
-  const std::uint8_t* orders_at = packet + table.orders.offset;
-  const std::size_t price_stride = table.price.stride;
-  const std::size_t quantity_stride = table.quantity.stride;
-  const std::size_t orders_stride = table.orders.stride;
-  const std::uint64_t tail = static_cast<std::uint64_t>(table.side) << 32 |
-                             std::uint64_t{kDecimalsUnknown} << 48 | std::uint64_t{kDecimalsUnknown} << 56;
-  const std::size_t keep_zero = !table.drop_zero;
-  for (std::uint32_t i = 0; i < rows;
-       ++i, price_at += price_stride, quantity_at += quantity_stride, orders_at += orders_stride) {
+[[gnu::always_inline]] inline Level* tight_side(const std::uint8_t* row, std::uint32_t rows,
+                                                std::size_t stride, std::ptrdiff_t quantity_at,
+                                                std::ptrdiff_t orders_at, std::uint64_t tail, double divisor,
+                                                std::uint64_t exact, int digits, Level* out,
+                                                Outcome& outcome) {
+  for (; rows != 0; --rows, row += stride) {
     double price;
     if constexpr (std::integral<Price>) {
-      price = divide(load<Price, Big>(price_at), by);
+      // Padding stands at the end of a side, so this branch is predicted; without it the next level's place
+      // would have to wait for this one's values. Zero is zero in either byte order.
+      if (load<Price, false>(row) == 0 && load<Quantity, false>(row + quantity_at) == 0) [[unlikely]] {
+        continue;
+      }
+      price = divide(load<Price, Big>(row), Divisor{divisor, exact});
     } else {
       using Float = std::conditional_t<std::is_same_v<Price, Rounded>, float, Price>;
-      price = static_cast<double>(load<Float, Big>(price_at));
+      price = static_cast<double>(load<Float, Big>(row));
       if (!is_finite(price)) [[unlikely]] {
         ++outcome.rejected;
         continue;
       }
-      price =
-          std::is_same_v<Price, Rounded> ? round_to(price, by.value, table.digits) : price / by.value + 0.0;
+      price = std::is_same_v<Price, Rounded> ? round_to(price, divisor, digits) : price / divisor + 0.0;
+      if (price == 0.0 && load<Quantity, false>(row + quantity_at) == 0) [[unlikely]] {
+        continue;
+      }
     }
-    const double quantity = static_cast<double>(load<Quantity, Big>(quantity_at));
-    // Orders, side, action (add) and both decimals are the last eight bytes: one store instead of five.
     std::uint64_t rest = tail;
     if constexpr (!std::is_same_v<Orders, NoOrders>) {
-      rest |= load<Orders, Big>(orders_at);
+      rest |= load<Orders, Big>(row + orders_at);
     }
     out->price = price;
-    out->quantity = quantity;
+    out->quantity = static_cast<double>(load<Quantity, Big>(row + quantity_at));
     std::memcpy(reinterpret_cast<char*>(out) + 16, &rest, sizeof rest);
-    out += keep_zero | (price != 0.0) | (quantity != 0.0);
+    ++out;
+  }
+  return out;
+}
+
+template <class Price, class Quantity, class Orders, bool Big>
+Level* tight_rows(const std::uint8_t* packet, const LevelTable& table, std::uint32_t rows,
+                  const Divisor& scale, Level* out, Outcome& outcome) {
+  const Divisor& by = table.scaled ? scale : table.divisor;
+  const auto price_at = static_cast<std::ptrdiff_t>(table.price.offset);
+  return tight_side<Price, Quantity, Orders, Big>(
+      packet + price_at, rows, table.price.stride,
+      static_cast<std::ptrdiff_t>(table.quantity.offset) - price_at,
+      static_cast<std::ptrdiff_t>(table.orders.offset) - price_at, tail_of(table.side), by.value, by.exact,
+      table.digits, out, outcome);
+}
+
+/// A bid and an ask table of one shape, for a whole run of packets: what the layout fixes is set up once.
+template <class Price, class Quantity, class Orders, bool Big>
+Level* tight_depth(const Depth& depth, const Run& run, const Level* frame, Level* out) {
+  const LevelTable& bids = depth.tables[0];
+  const LevelTable& asks = depth.tables[1];
+  const auto price_at = static_cast<std::ptrdiff_t>(bids.price.offset);
+  const std::ptrdiff_t quantity_at = static_cast<std::ptrdiff_t>(bids.quantity.offset) - price_at;
+  const std::ptrdiff_t orders_at = static_cast<std::ptrdiff_t>(bids.orders.offset) - price_at;
+  const std::ptrdiff_t asks_at = static_cast<std::ptrdiff_t>(asks.price.offset) - price_at;
+  const std::size_t stride = bids.price.stride;
+  const std::uint32_t rows = bids.rows;
+  const bool scaled = bids.scaled;
+  const int digits = bids.digits;
+  const std::uint8_t* packet = run.packet + price_at;
+  const std::size_t packet_stride = run.stride;
+  Record* record = run.records;
+  Outcome* outcome = run.outcomes;
+  const Divisor* scale = scaled ? run.scales : &bids.divisor;
+  for (std::uint32_t left = run.count; left != 0;
+       --left, ++record, packet += packet_stride, scale += scaled) {
+    const double divisor = scale->value;
+    const std::uint64_t exact = scale->exact;
+    Level* const first = out;
+    Level* const ask =
+        tight_side<Price, Quantity, Orders, Big>(packet, rows, stride, quantity_at, orders_at,
+                                                 tail_of(Side::bid), divisor, exact, digits, first, *outcome);
+    out = tight_side<Price, Quantity, Orders, Big>(packet + asks_at, rows, stride, quantity_at, orders_at,
+                                                   tail_of(Side::ask), divisor, exact, digits, ask, *outcome);
+    record->level_begin = static_cast<std::uint32_t>(first - frame);
+    record->level_count = static_cast<std::uint32_t>(out - first);
+    if (first != ask && ask != out) [[likely]] {
+      record->values[static_cast<std::size_t>(Slot::bid_price)] = first->price;
+      record->values[static_cast<std::size_t>(Slot::bid_quantity)] = first->quantity;
+      record->values[static_cast<std::size_t>(Slot::ask_price)] = ask->price;
+      record->values[static_cast<std::size_t>(Slot::ask_quantity)] = ask->quantity;
+    } else {
+      const std::uint32_t gone = fill_top(kTopOfBook, first, ask, out, *record);
+      record->present = record->changed = record->present & ~gone;
+    }
+    outcome += !std::integral<Price>;
   }
   return out;
 }
@@ -150,23 +212,33 @@ static_assert(offsetof(Level, orders) == 16 && offsetof(Level, side) == 20 &&
               offsetof(Level, price_decimals) == 22);
 static_assert(static_cast<int>(Action::add) == 0);
 
+struct Tight {
+  LevelFn rows = nullptr;
+  DepthFn depth = nullptr;
+};
+
+template <class Price, class Quantity, class Orders, bool Big>
+Tight tight() noexcept {
+  return {&tight_rows<Price, Quantity, Orders, Big>, &tight_depth<Price, Quantity, Orders, Big>};
+}
+
 template <class Price, class Quantity, bool Big>
-LevelFn pick_orders(const LevelTable& table) noexcept {
+Tight pick_orders(const LevelTable& table) noexcept {
   if (!table.has_orders) {
-    return &tight_rows<Price, Quantity, NoOrders, Big>;
+    return tight<Price, Quantity, NoOrders, Big>();
   }
   switch (table.orders.wire) {
     case Wire::u16:
-      return &tight_rows<Price, Quantity, std::uint16_t, Big>;
+      return tight<Price, Quantity, std::uint16_t, Big>();
     case Wire::u32:
-      return &tight_rows<Price, Quantity, std::uint32_t, Big>;
+      return tight<Price, Quantity, std::uint32_t, Big>();
     default:
-      return nullptr;
+      return {};
   }
 }
 
 template <class Price, bool Big>
-LevelFn pick_quantity(const LevelTable& table) noexcept {
+Tight pick_quantity(const LevelTable& table) noexcept {
   switch (table.quantity.wire) {
     case Wire::i32:
       return pick_orders<Price, std::int32_t, Big>(table);
@@ -175,14 +247,16 @@ LevelFn pick_quantity(const LevelTable& table) noexcept {
     case Wire::i64:
       return pick_orders<Price, std::int64_t, Big>(table);
     default:
-      return nullptr;
+      return {};
   }
 }
 
 template <bool Big>
-LevelFn pick(const LevelTable& table) noexcept {
-  LevelFn found = nullptr;
-  if (table.action == Action::add && !table.has_flag) {
+Tight pick(const LevelTable& table) noexcept {
+  Tight found;
+  const std::uint32_t stride = table.price.stride;
+  const bool even = table.quantity.stride == stride && (!table.has_orders || table.orders.stride == stride);
+  if (table.action == Action::add && table.drop_zero && !table.has_flag && even) {
     switch (table.price.wire) {
       case Wire::i32:
         found = pick_quantity<std::int32_t, Big>(table);
@@ -194,16 +268,16 @@ LevelFn pick(const LevelTable& table) noexcept {
         found = pick_quantity<std::int64_t, Big>(table);
         break;
       case Wire::f32:
-        found = table.rounded ? pick_quantity<Rounded, Big>(table) : nullptr;
+        found = table.rounded ? pick_quantity<Rounded, Big>(table) : Tight{};
         break;
       case Wire::f64:
-        found = table.rounded ? nullptr : pick_quantity<double, Big>(table);
+        found = table.rounded ? Tight{} : pick_quantity<double, Big>(table);
         break;
       default:
         break;
     }
   }
-  return found != nullptr ? found : &general_rows<Big>;
+  return found;
 }
 
 std::size_t rows_that_fit(const ColumnOp& column, std::size_t length) noexcept {
@@ -213,7 +287,7 @@ std::size_t rows_that_fit(const ColumnOp& column, std::size_t length) noexcept {
 
 template <bool Big>
 Level* known_rows(const LevelTable& table, const std::uint8_t* values, const std::uint8_t* known,
-                  std::uint32_t width, Divisor scale, Level* out, Outcome& outcome) noexcept {
+                  std::uint32_t width, const Divisor& scale, Level* out, Outcome& outcome) noexcept {
   const Divisor by = table.scaled ? scale : table.divisor;
   for (std::uint32_t i = 0; i < table.rows; ++i) {
     const std::uint32_t price_at = table.price.offset + i * table.price.stride;
@@ -234,8 +308,50 @@ Level* known_rows(const LevelTable& table, const std::uint8_t* values, const std
 
 }  // namespace
 
+std::uint32_t fill_top(std::uint32_t fill, const Level* bid, const Level* ask, const Level* end,
+                       Record& record) noexcept {
+  const struct {
+    Slot slot;
+    const Level* level;
+    double Level::* value;
+  } sources[] = {{Slot::bid_price, bid != ask ? bid : nullptr, &Level::price},
+                 {Slot::bid_quantity, bid != ask ? bid : nullptr, &Level::quantity},
+                 {Slot::ask_price, ask != end ? ask : nullptr, &Level::price},
+                 {Slot::ask_quantity, ask != end ? ask : nullptr, &Level::quantity}};
+  std::uint32_t gone = 0;
+  for (const auto& source : sources) {
+    const auto index = static_cast<std::size_t>(source.slot);
+    if ((fill >> index & 1u) == 0) {
+      continue;
+    }
+    record.values[index] = source.level != nullptr ? source.level->*source.value : kNan;
+    gone |= static_cast<std::uint32_t>(source.level == nullptr) << index;
+  }
+  return gone;
+}
+
 LevelFn level_function(const LevelTable& table, bool big) noexcept {
-  return big ? pick<true>(table) : pick<false>(table);
+  const Tight found = big ? pick<true>(table) : pick<false>(table);
+  return found.rows != nullptr ? found.rows : big ? &general_rows<true> : &general_rows<false>;
+}
+
+DepthFn depth_function(const Depth& depth, bool big) noexcept {
+  if (depth.tables.size() != 2 || depth.bid_tables != 1 || !depth.fixed || depth.fill != kTopOfBook) {
+    return nullptr;
+  }
+  const LevelTable& bids = depth.tables[0];
+  const LevelTable& asks = depth.tables[1];
+  const auto shape = [](const LevelTable& table) {
+    const auto from_price = [&table](const ColumnOp& column) { return column.offset - table.price.offset; };
+    return std::tuple(table.rows, table.price.wire, table.price.stride, table.quantity.wire,
+                      table.quantity.stride, from_price(table.quantity), table.has_orders, table.orders.wire,
+                      table.orders.stride, table.has_orders ? from_price(table.orders) : 0, table.scaled,
+                      table.rounded, table.digits, table.divisor.exact, table.drop_zero);
+  };
+  if (shape(bids) != shape(asks)) {
+    return nullptr;
+  }
+  return (big ? pick<true>(bids) : pick<false>(bids)).depth;
 }
 
 bool count_rows(const LevelTable& table, const std::uint8_t* packet, std::size_t length, bool big,
@@ -264,7 +380,8 @@ bool count_rows(const LevelTable& table, const std::uint8_t* packet, std::size_t
 }
 
 Level* known_levels(const LevelTable& table, const std::uint8_t* values, const std::uint8_t* known,
-                    std::uint32_t width, Divisor scale, bool big, Level* out, Outcome& outcome) noexcept {
+                    std::uint32_t width, const Divisor& scale, bool big, Level* out,
+                    Outcome& outcome) noexcept {
   return big ? known_rows<true>(table, values, known, width, scale, out, outcome)
              : known_rows<false>(table, values, known, width, scale, out, outcome);
 }

@@ -11,6 +11,16 @@
 /// in the merged record.
 namespace dragoman::packed {
 
+namespace {
+
+std::array<double, 4> top_of(const Record& record) noexcept {
+  static_assert(static_cast<int>(Slot::ask_quantity) == static_cast<int>(Slot::bid_price) + 3);
+  const double* const first = record.values + static_cast<std::size_t>(Slot::bid_price);
+  return {first[0], first[1], first[2], first[3]};
+}
+
+}  // namespace
+
 void Decoder::bind_text(std::string_view text, std::int32_t instrument) {
   names_.insert_or_assign(std::string(text), instrument);
   for (Topic& topic : topics_) {
@@ -149,10 +159,11 @@ void Decoder::apply_vector(const Packet& layout, Topic& topic, std::int64_t id, 
   const std::uint32_t before = record.present;
   Outcome outcome;
   std::uint32_t told = 0;
+  const Run run{values, 0, 1, &topic.scale, &record, &outcome};
   for (const Schema::Value& value : schema.values) {
     if (now[value.position] != 0) {
       told |= 1u << value.op.slot;
-      value.run(values, &value.op, 1, topic.scale, record, outcome);
+      value.run(run, &value.op, 1);
     }
   }
   Level* level = sink.level;
@@ -175,15 +186,12 @@ void Decoder::apply_vector(const Packet& layout, Topic& topic, std::int64_t id, 
     if (depth.bid_tables == depth.tables.size()) {
       ask = level;
     }
-    if (depth.fill != 0) {
-      std::array<double, kSlots> former;
-      std::copy_n(record.values, kSlots, former.begin());
-      fill_top(depth, bid, ask, level, record, outcome);
-      for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
-        const bool fills = (depth.fill >> slot & 1u) != 0;
-        const bool same = (before >> slot & 1u) != 0 && former[slot] == record.values[slot];
-        told |= fills && !same ? 1u << slot : 0u;
-      }
+    const std::array<double, 4> former = top_of(record);
+    outcome.gone |= fill_top(depth.fill, bid, ask, level, record);
+    const std::array<double, 4> latter = top_of(record);
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      const std::uint32_t bit = 1u << (static_cast<std::uint32_t>(Slot::bid_price) + i);
+      told |= (before & bit) == 0 || former[i] != latter[i] ? depth.fill & bit : 0u;
     }
   }
   record.ts_recv = sink.ts_recv;

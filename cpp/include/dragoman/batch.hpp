@@ -46,6 +46,7 @@ class Block {
 
   BatchView view;
   std::vector<ByteRange> control;
+  std::size_t frame_size = 0;  ///< frames up to this many bytes are reserved for, by the decoder that owns it
 
  private:
   void grow_records(std::size_t wanted);

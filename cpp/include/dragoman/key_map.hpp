@@ -9,7 +9,7 @@ namespace dragoman {
 /// An int64 -> int32 table with open addressing, for wire keys: one probe in the common case, 16 bytes an
 /// entry.
 ///
-/// The keys may come from a sender, so the hash is mixed with a salt that a sender cannot know: chosen keys
+/// The keys may come from a sender, so the hash multiplies by an odd number that a sender cannot know: chosen keys
 /// cannot pile up in one place. `find` allocates nothing; `put` does when the table grows. Unsynchronised.
 class KeyMap {
  public:
@@ -19,11 +19,11 @@ class KeyMap {
   [[nodiscard]] const std::int32_t* find(std::int64_t key) const noexcept {
     for (std::size_t i = home(key);; i = (i + 1) & mask_) {
       const Entry& entry = entries_[i];
+      if (entry.key == key && entry.used != 0) [[likely]] {
+        return &entry.value;
+      }
       if (entry.used == 0) {
         return nullptr;
-      }
-      if (entry.key == key) {
-        return &entry.value;
       }
     }
   }
@@ -40,15 +40,14 @@ class KeyMap {
   };
 
   [[nodiscard]] std::size_t home(std::int64_t key) const noexcept {
-    std::uint64_t x = (static_cast<std::uint64_t>(key) ^ salt_) * 0x9E3779B97F4A7C15u;
-    x = (x ^ (x >> 32)) * 0xD6E8FEB86659FD93u;
-    return static_cast<std::size_t>(x >> 32) & mask_;
+    return static_cast<std::size_t>((static_cast<std::uint64_t>(key) * multiplier_) >> shift_);
   }
   void grow();
 
   std::vector<Entry> entries_;
   std::size_t mask_;
-  std::uint64_t salt_;
+  std::uint64_t multiplier_;
+  unsigned shift_;  ///< leaves as many high bits as the table has
   std::size_t size_ = 0;
 };
 

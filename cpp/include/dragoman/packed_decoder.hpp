@@ -88,6 +88,13 @@ class Decoder {
   template <bool Big>
   void decode_back_to_back(const std::uint8_t* frame, std::size_t size, Sink& sink, Block& out);
   template <bool Big>
+  void decode_exact(const std::uint8_t* packet, std::size_t length, Sink& sink, Block& out);
+  [[nodiscard]] const Packet* simple_layout(std::uint64_t selector, std::size_t length) const noexcept;
+  template <bool Big>
+  void decode_run(const Packet& layout, const std::uint8_t* packet, std::size_t stride, std::uint32_t count,
+                  Sink& sink);
+  void decode_depth(const Packet& layout, const Run& run, Sink& sink);
+  template <bool Big>
   std::size_t decode_packet(const std::uint8_t* packet, std::size_t length, bool exact, Sink& sink,
                             Block& out);
   template <bool Big>
@@ -95,12 +102,10 @@ class Decoder {
   template <bool Big>
   void decode_plain(const Packet& layout, const std::uint8_t* packet, std::size_t length, Sink& sink);
   template <bool Big>
-  void fill_record(const Packet& layout, const std::uint8_t* packet, std::size_t length, Divisor scale,
+  void fill_record(const Packet& layout, const std::uint8_t* packet, std::size_t length, const Divisor& scale,
                    std::int64_t key, std::int32_t instrument, Record* last, bool seen, Sink& sink);
 
-  void reserve(const std::uint8_t* frame, std::size_t size, Block& out) const;
-  void fill_top(const Depth& depth, const Level* bid, const Level* ask, const Level* end, Record& record,
-                Outcome& outcome) const noexcept;
+  void reserve(std::size_t size, Block& out) const;
   std::size_t measure(const Packet& layout, const std::uint8_t* packet, std::size_t available,
                       std::size_t& values, std::size_t& value_count, std::size_t& name_length) const noexcept;
   void decode_define(const Packet& layout, const std::uint8_t* packet, std::size_t size, std::size_t values,

@@ -68,8 +68,21 @@ struct WideOp {
   std::int64_t unchanged = 0;
 };
 
-using GroupFn = void (*)(const std::uint8_t* packet, const void* ops, std::uint32_t count, Divisor scale,
-                         Record& record, Outcome& outcome);
+/// Packets of one layout that follow one another at equal distances: a group treats them all before the next
+/// group does, so that what is fixed by the layout is set up once for many packets.
+struct Run {
+  const std::uint8_t* packet;  ///< the first
+  std::size_t stride;          ///< bytes from one to the next
+  std::uint32_t count;
+  const Divisor* scales;  ///< one a packet, as the next two
+  Record* records;
+  Outcome* outcomes;
+};
+
+/// Packets a run has at most: their bytes, records and levels stay in the first-level cache.
+inline constexpr std::uint32_t kMaxRun = 16;
+
+using GroupFn = void (*)(const Run& run, const void* ops, std::uint32_t count);
 
 struct Group {
   GroupFn run;
@@ -85,7 +98,10 @@ struct ColumnOp {
 
 struct LevelTable;
 using LevelFn = Level* (*)(const std::uint8_t* packet, const LevelTable& table, std::uint32_t rows,
-                           Divisor scale, Level* out, Outcome& outcome);
+                           const Divisor& scale, Level* out, Outcome& outcome);
+
+struct Depth;
+using DepthFn = Level* (*)(const Depth& depth, const Run& run, const Level* frame, Level* out);
 
 /// One side of one depth table; a table whose rows carry a side flag becomes two of these.
 struct LevelTable {
@@ -114,6 +130,7 @@ struct LevelTable {
 
 /// The level tables of a packet or schema: bids first, then asks.
 struct Depth {
+  DepthFn run = nullptr;  ///< the whole depth of a run of packets at once, where there is such a loop
   std::vector<LevelTable> tables;
   std::size_t bid_tables = 0;
   bool fixed = true;    ///< every table has a fixed number of rows
@@ -159,11 +176,18 @@ struct alignas(64) Packet {
   bool merge = false;
   bool control = false;
   bool one_u32_key = false;
+  /// Once the length is right nothing can be wrong with the packet, and nothing of it is remembered.
+  bool simple = false;
+  bool sure_fields = false;     ///< no field can be absent or rejected
+  bool sure = false;            ///< simple, and nothing can be absent but an empty side of the depth
+  std::uint8_t empty_from = 0;  ///< value slots from here on are not all set: they start out as NaN
+  bool quick_scale = false;     ///< by_part, and the choosing byte stands at `scale_byte`
   Shape shape = Shape::plain;
   ScaleHow scale_how = ScaleHow::fixed;
   bool has_key = false;
   std::int16_t next = -1;  ///< next candidate with the same selector
   bool has_when = false;
+  std::uint32_t scale_byte = 0;
   Divisor scale;
   Load key;  ///< the first part, or the topic
   Load scale_part;
@@ -224,6 +248,7 @@ struct Selector {
   bool by_length = true;
   Load code;
   std::array<std::int16_t, 256> direct{};
+  std::array<const Packet*, 256> quick{};  ///< simple packets that are alone under their selector
   std::vector<std::pair<std::uint64_t, std::int16_t>> others;  ///< sorted
   std::vector<std::pair<std::uint64_t, std::int16_t>>
       growing;  ///< by length: (least size, layout), largest first
