@@ -103,7 +103,8 @@ class EmulatorHost:
         self._tls = tls
         self._listener: Listener | None = None
         self._beat: asyncio.Task[None] | None = None
-        self._connections: set[HttpConnection] = set()
+        # In order of arrival: a set would close them in another order at every run.
+        self._connections: dict[HttpConnection, None] = {}
         self._sockets: dict[int, ServerSocket] = {}
         self._numbers = 0
         self._started_ns = 0
@@ -199,11 +200,11 @@ class EmulatorHost:
     # -- what connections ask for
 
     def connected(self, connection: HttpConnection) -> None:
-        self._connections.add(connection)
+        self._connections[connection] = None
         self.counters.connections += 1
 
     def disconnected(self, connection: HttpConnection) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self._gone.set()
 
     def plan(self, call: HttpCall, *, upgrade: bool) -> Plan:
