@@ -69,6 +69,8 @@ class Terms:
         Money for each lot short, whatever its price.
     paid : bool
         Whether a long is paid in full, so that its loss is already covered.
+    delivery : bool
+        Whether a short is a sale out of holdings.
     """
 
     unit: Fraction
@@ -97,12 +99,6 @@ class Terms:
             return cost * self.unit * self.long
         return -cost * self.unit * self.short - lots * self.short_lot
 
-    def opening(self, sign: int, lots: int, ticks: int) -> Fraction:
-        """Return what an order ties up that opens `lots` more on the side of `sign`."""
-        if sign > 0:
-            return lots * ticks * self.unit * self.long
-        return lots * (ticks * self.unit * self.short + self.short_lot)
-
     def require(
         self, lots: int, cost: Fraction, buys: Iterable[tuple[int, int]], sells: Iterable[tuple[int, int]]
     ) -> Requirement:
@@ -126,10 +122,11 @@ class Terms:
         )
 
     def _opened(self, sign: int, closing: int, orders: Iterable[tuple[int, int]]) -> Fraction:
-        total = NOTHING
+        """Return what the orders of one side tie up beyond the first `closing` lots."""
+        opened = value = 0
         for lots, ticks in orders:
             closed = min(closing, lots)
             closing -= closed
-            if lots > closed:
-                total += self.opening(sign, lots - closed, ticks)
-        return total
+            opened += lots - closed
+            value += (lots - closed) * ticks
+        return self.held(sign * opened, Fraction(sign * value)) if opened else NOTHING
