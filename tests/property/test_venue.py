@@ -245,7 +245,7 @@ def check_orders(venue: Venue, account: str) -> None:
         assert sum(fill.quantity for fill in mine) == state.filled_quantity
         assert 0 <= state.filled_quantity <= state.order.quantity
         assert state.remaining >= 0
-        assert (state.remaining == 0) == state.status.terminal
+        assert (state.remaining == 0) == (state.status.terminal and state.status is not OrderStatus.REJECTED)
         if mine:
             value = sum(Fraction(fill.quantity) * Fraction(fill.price) for fill in mine)
             assert state.average_price == to_decimal(value / Fraction(state.filled_quantity))

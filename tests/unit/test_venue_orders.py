@@ -338,6 +338,7 @@ def test_halted_instrument_rejects_after_the_queue():
     state = venue.order("A", order_id)
     assert statuses(venue, order_id) == [ACCEPTED, REJECTED]
     assert (state.reject_kind, state.exchange_order_id) == (ErrorKind.MARKET_CLOSED, None)
+    assert (state.filled_quantity, state.canceled_quantity) == (0, 0)
     assert "halted" in state.reject_text
 
 

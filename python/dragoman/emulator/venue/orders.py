@@ -273,7 +273,8 @@ class Desk:
     def _close(self, order: LiveOrder, status: OrderStatus, ts: int, text: str | None) -> None:
         state = order.state
         state.status = status
-        state.canceled_quantity = order.market.quantity(order.left)
+        if status is not OrderStatus.REJECTED:  # nothing of a rejected order was there to cancel
+            state.canceled_quantity = order.market.quantity(order.left)
         state.reject_text = text
         self._finish(order)
         self._settle(order)
