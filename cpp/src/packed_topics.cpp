@@ -134,7 +134,8 @@ void Decoder::apply_vector(const Packet& layout, Topic& topic, std::int64_t id, 
   const bool big = layout_->big;
   const bool over = layout.merge && !define && topic.seen;
   const bool keeps = layout.merge || define;
-  std::array<std::uint8_t, kMaxPositions> now{};
+  std::array<std::uint8_t, kMaxPositions> now;  // only the schema's positions are read
+  std::fill_n(now.begin(), schema.positions, std::uint8_t{0});
   count = std::min<std::size_t>(count, schema.positions);
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint8_t* const at = values + i * vector.width;
