@@ -58,7 +58,8 @@ class Secret:
 
     def __del__(self) -> None:
         global _stale
-        if _live.pop(id(self), None) is not None:
+        # At interpreter exit the module's names are None before the last secrets go.
+        if _live is not None and _live.pop(id(self), None) is not None:
             if self._revealed and self._value not in _faded:
                 _faded.append(self._value)
             _stale = True
