@@ -540,6 +540,8 @@ class Compiler {
         const Packet& first = out.packets[static_cast<std::size_t>(candidates.front())];
         if (first.simple && !first.has_when) {
           out.select.quick[value] = &first;
+        } else {
+          out.select.forks[value] = fork_of(candidates);
         }
       } else {
         out.select.others.emplace_back(value, candidates.front());
@@ -556,6 +558,39 @@ class Compiler {
       }
       out.select.growing.emplace_back(size, candidates.front());
     }
+  }
+
+  /// Return the table of candidates that one byte tells apart, null where it takes more than that.
+  [[nodiscard]] std::unique_ptr<const Fork> fork_of(const std::vector<std::int16_t>& candidates) const {
+    auto fork = std::make_unique<Fork>();
+    bool placed = false;
+    for (const std::int16_t index : candidates) {
+      const Packet& packet = layout_->packets[static_cast<std::size_t>(index)];
+      if (!packet.simple) {
+        return nullptr;
+      }
+      if (!packet.has_when) {
+        continue;
+      }
+      const Load& part = packet.when;
+      const bool whole_byte = part.wire == Wire::u8 && part.shift == 0 && (part.mask & 0xFF) == 0xFF;
+      if (!whole_byte || (placed && part.offset != fork->offset)) {
+        return nullptr;
+      }
+      fork->offset = part.offset;
+      placed = true;
+    }
+    for (std::size_t byte = 0; byte < fork->by_byte.size(); ++byte) {
+      for (const std::int16_t index : candidates) {
+        const Packet& packet = layout_->packets[static_cast<std::size_t>(index)];
+        const auto& values = packet.when_values;
+        if (!packet.has_when || std::find(values.begin(), values.end(), byte) != values.end()) {
+          fork->by_byte[byte] = &packet;
+          break;
+        }
+      }
+    }
+    return fork;
   }
 
   /// Chain the layouts of one selector value, those with a condition first, and refuse what could match

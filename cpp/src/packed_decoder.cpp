@@ -225,23 +225,44 @@ void Decoder::decode_counted(const std::uint8_t* frame, std::size_t size, Sink& 
     if (length > size - at) {
       return truncated(sink);
     }
-    const Packet* const layout = layout_->select.by_length ? simple_layout(length, length) : nullptr;
+    const Packet* const layout =
+        layout_->select.by_length ? simple_layout(length, frame + at, length) : nullptr;
     if (layout == nullptr) {
       decode_exact<Big>(frame + at, length, sink, out);
       at += length;
       continue;
     }
-    // Packets of one length that follow are of the same layout: decode them together.
+    // Packets of one length that follow are mostly of the same layout: decode them together.
+    const Fork* const fork = layout_->select.forks[length].get();
     const std::uint8_t* const first = frame + at;
     const std::size_t stride = prefix + length;
-    std::uint32_t run = 1;
     at += length;
-    while (run < kMaxRun && i + 1 < count && size - at >= stride &&
-           load_short<Big>(framing.length, frame + at) == length) {
-      ++run;
-      ++i;
-      at += stride;
+    const std::size_t most = std::min<std::size_t>({kMaxRun, count - i, (size - at) / stride + 1});
+    const std::uint8_t* next = frame + at;
+    std::uint32_t run = 1;
+    if (framing.length.wire == Wire::u16) {
+      const auto like = load<std::uint16_t, false>(first - prefix);
+      if (fork == nullptr) {
+        for (; run < most && load<std::uint16_t, false>(next) == like; next += stride) {
+          ++run;
+        }
+      } else {
+        const Packet* const* const by_byte = fork->by_byte.data();
+        const std::size_t told_by = prefix + fork->offset;
+        for (; run < most && load<std::uint16_t, false>(next) == like && by_byte[next[told_by]] == layout;
+             next += stride) {
+          ++run;
+        }
+      }
+    } else {
+      for (; run < most && load_short<Big>(framing.length, next) == length &&
+             (fork == nullptr || fork->by_byte[next[prefix + fork->offset]] == layout);
+           next += stride) {
+        ++run;
+      }
     }
+    i += run - 1;
+    at += (run - 1) * stride;
     decode_run<Big>(*layout, first, stride, run, sink);
   }
   if (at != size) {
@@ -279,12 +300,21 @@ void Decoder::decode_back_to_back(const std::uint8_t* frame, std::size_t size, S
 }
 
 /// The layout of a packet that `decode_run` may take, null where the general way must look at it.
-inline const Packet* Decoder::simple_layout(std::uint64_t selector, std::size_t length) const noexcept {
-  const auto& quick = layout_->select.quick;
-  if (selector >= quick.size()) {
+[[gnu::always_inline]] inline const Packet* Decoder::simple_layout(std::uint64_t selector,
+                                                                   const std::uint8_t* packet,
+                                                                   std::size_t length) const noexcept {
+  const Selector& select = layout_->select;
+  if (selector >= select.quick.size()) {
     return nullptr;
   }
-  const Packet* const layout = quick[selector];
+  const Packet* layout = select.quick[selector];
+  if (layout == nullptr) {
+    const Fork* const fork = select.forks[selector].get();
+    if (fork == nullptr || length <= fork->offset) {
+      return nullptr;
+    }
+    layout = fork->by_byte[packet[fork->offset]];
+  }
   if (layout == nullptr || length < layout->size || (length > layout->size && !layout->grows)) {
     return nullptr;
   }
@@ -299,7 +329,7 @@ void Decoder::decode_exact(const std::uint8_t* packet, std::size_t length, Sink&
   if (!selector.by_length) {
     value = length >= selector.code.end() ? load_short<Big>(selector.code, packet) : selector.quick.size();
   }
-  if (const Packet* const layout = simple_layout(value, length)) [[likely]] {
+  if (const Packet* const layout = simple_layout(value, packet, length)) [[likely]] {
     decode_run<Big>(*layout, packet, 0, 1, sink);
   } else {
     decode_packet<Big>(packet, length, true, sink, out);
@@ -350,24 +380,36 @@ void Decoder::decode_run(const Packet& layout, const std::uint8_t* packet, std::
   auto* const outcomes = reinterpret_cast<Outcome*>(outcome_storage);
   Record* const records = sink.record;
   std::uint32_t unbound = 0;
-  for (std::uint32_t j = 0; j < count; ++j) {
-    const std::uint8_t* const at = packet + j * stride;
+  // Copies: the compiler must assume that the stores below change what the layout and the sink say.
+  const bool one_u32_key = layout.one_u32_key;
+  const bool quick_scale = layout.quick_scale;
+  const bool sure = layout.sure;
+  const std::size_t key_offset = layout.key.offset;
+  const std::size_t scale_byte = layout.scale_byte;
+  const std::size_t empty_from = layout.empty_from;
+  const Divisor* const table = layout.scale_table.data();
+  const std::uint8_t* const frame = sink.frame;
+  const std::int64_t ts_recv = sink.ts_recv;
+  const KeyMap::View bindings = bindings_.view();
+  const std::uint8_t* at = packet;
+  for (std::uint32_t j = 0; j < count; ++j, at += stride) {
     Record& record = records[j];
-    start_record(record, layout.prototype, layout.empty_from);
+    start_record(record, layout.prototype, empty_from);
     std::int64_t key;
-    if (layout.one_u32_key) [[likely]] {
-      key = load<std::uint32_t, Big>(at + layout.key.offset);
+    if (one_u32_key) [[likely]] {
+      key = load<std::uint32_t, Big>(at + key_offset);
     } else {
       (void)read_key<Big>(layout, at, key);
     }
-    const std::int32_t instrument = instrument_of(key);
-    unbound += instrument == kUnbound;
-    record.ts_recv = sink.ts_recv;
+    const std::int32_t* const bound = bindings.find(key);
+    const std::int32_t instrument = bound != nullptr ? *bound : kUnbound;
+    unbound += bound == nullptr;
+    record.ts_recv = ts_recv;
     record.key = key;
     record.instrument = instrument;
-    record.source = static_cast<std::uint32_t>(at - sink.frame);
-    new (scales + j) Divisor(layout.quick_scale ? layout.scale_table[at[layout.scale_byte]] : layout.scale);
-    if (!layout.sure) {
+    record.source = static_cast<std::uint32_t>(at - frame);
+    new (scales + j) Divisor(quick_scale ? table[at[scale_byte]] : layout.scale);
+    if (!sure) {
       new (outcomes + j) Outcome;
     }
   }
@@ -383,7 +425,7 @@ void Decoder::decode_run(const Packet& layout, const std::uint8_t* packet, std::
       decode_depth(layout, run, sink);
     }
   }
-  if (!layout.sure) {
+  if (!sure) {
     for (std::uint32_t j = 0; j < count; ++j) {
       if ((outcomes[j].gone | outcomes[j].rejected) != 0) [[unlikely]] {
         records[j].present = records[j].changed = records[j].present & ~outcomes[j].gone;

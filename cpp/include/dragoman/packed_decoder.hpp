@@ -89,7 +89,8 @@ class Decoder {
   void decode_back_to_back(const std::uint8_t* frame, std::size_t size, Sink& sink, Block& out);
   template <bool Big>
   void decode_exact(const std::uint8_t* packet, std::size_t length, Sink& sink, Block& out);
-  [[nodiscard]] const Packet* simple_layout(std::uint64_t selector, std::size_t length) const noexcept;
+  [[nodiscard]] const Packet* simple_layout(std::uint64_t selector, const std::uint8_t* packet,
+                                            std::size_t length) const noexcept;
   template <bool Big>
   void decode_run(const Packet& layout, const std::uint8_t* packet, std::size_t stride, std::uint32_t count,
                   Sink& sink);

@@ -243,12 +243,19 @@ struct Framing {
   Load length_at;
 };
 
+/// Simple packets of one selector value, told apart by one byte.
+struct Fork {
+  std::uint32_t offset = 0;
+  std::array<const Packet*, 256> by_byte{};  ///< null where the general way must look
+};
+
 /// Selector value (code or length) to the first candidate layout, -1 for none.
 struct Selector {
   bool by_length = true;
   Load code;
   std::array<std::int16_t, 256> direct{};
-  std::array<const Packet*, 256> quick{};  ///< simple packets that are alone under their selector
+  std::array<const Packet*, 256> quick{};              ///< simple packets that are alone under their selector
+  std::array<std::unique_ptr<const Fork>, 256> forks;  ///< where several simple packets share one
   std::vector<std::pair<std::uint64_t, std::int16_t>> others;  ///< sorted
   std::vector<std::pair<std::uint64_t, std::int16_t>>
       growing;  ///< by length: (least size, layout), largest first
