@@ -96,6 +96,7 @@ CAPABILITIES: Final = Capabilities(
     market_orders="protected",
     max_instruments_per_socket=3000,
     max_sockets=3,
+    order_fields=frozenset(("algo_id",)),
     reasons={
         "MARKET_IF_TOUCHED": "the broker has no such order type",
         "LIMIT_IF_TOUCHED": "the broker has no such order type",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import fields as dataclass_fields
-from decimal import Decimal, InvalidOperation
 from types import TracebackType
 from typing import Any
 
 from dragoman._core import Batch, Book, Tick
-from dragoman.checks import WireUnits
-from dragoman.errors import DragomanError, UsageError
+from dragoman.checks import Number, WireUnits, order_change, order_request
+from dragoman.errors import DragomanError, ErrorKind, Rejected
 from dragoman.market import InstrumentMaster, MarketData
 from dragoman.model import (
     Fill,
@@ -20,8 +18,6 @@ from dragoman.model import (
     Mode,
     Notice,
     Order,
-    OrderChange,
-    OrderRequest,
     OrderType,
     OrderUpdate,
     Position,
@@ -34,16 +30,13 @@ from dragoman.model import (
     Variety,
 )
 from dragoman.orders import OrderService
-from dragoman.plugin import Fatal, FillSeen, OrderSeen, Raw, Want
+from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, Raw, Want
 from dragoman.portfolio import Discrepancy, Portfolio
 from dragoman.session.fanout import Fanout
 from dragoman.session.session import AccountSession
 from dragoman.session.streams import Stream
 
-Number = Decimal | int | str | float
 Event = StreamState | Gap | Notice | Raw | DragomanError
-
-_REQUEST_FIELDS = frozenset(item.name for item in dataclass_fields(OrderRequest))
 
 
 class Client:
@@ -58,18 +51,26 @@ class Client:
     All methods belong to the loop that entered the context.
     """
 
-    def __init__(self, session: AccountSession, *, load_instruments: bool = True, streams: bool = True) -> None:
+    def __init__(
+        self,
+        session: AccountSession,
+        *,
+        load_instruments: bool = True,
+        streams: bool = True,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
         self.session = session
         self.instruments = InstrumentMaster()
         self._load_instruments = load_instruments
-        self._streams_wanted = streams
+        self._kinds = _stream_kinds(session.adapter) if streams else ()
+        self._release = release
         self._streams: dict[str, Stream] = {}
         self._started = False
         self.events: Fanout[Event] = Fanout("client")
         units = WireUnits(session.adapter, session.profile.settings)
         session.ctx.instruments = self.instruments
         self.market = MarketData(session, self.instruments)
-        self.orders_service = OrderService(session, self.instruments, units)
+        self.orders_service = OrderService(session, self.instruments, units, self._following)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
 
     def __repr__(self) -> str:
@@ -93,42 +94,40 @@ class Client:
             await self.session.start()
             if self._load_instruments:
                 await self.load_instruments()
-            if self._streams_wanted:
-                await self._open_streams()
+            for kind in self._kinds:
+                stream = self._streams[kind] = self.session.stream(kind, self.market.on_batch, self._on_event)
+                await stream.start()
+            if "market" in self._streams:
+                self.market.apply = self._apply_wants
             await self.orders_service.refresh()
             self._started = True
+            self._catch_up()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        """Close streams and connections; bounded, also with a dead peer. Working orders stay working."""
-        for stream in self._streams.values():
-            await stream.close()
-        self._streams.clear()
+        """Close streams and connections; bounded, also with a dead peer. Working orders stay working.
+
+        What was sent and is not answered yet is waited for, a few seconds; then it is UNKNOWN. All iterators end.
+        """
         self.market.close()
-        self.orders_service.updates.close()
-        self.events.close()
-        await self.session.close()
+        try:
+            await self.session.close()
+            await self.orders_service.close()
+        finally:
+            self.events.close()
+            self._release()
 
     async def load_instruments(self, *, timeout_s: float = 120.0) -> int:
-        """Download the broker's instrument master and return how many instruments it has."""
-        session = self.session
-        await session.run(session.adapter.instruments(session.ctx), timeout_s=timeout_s, on_rows=self.instruments.add)
-        return len(self.instruments)
+        """Download the broker's instrument master and return how many instruments it has.
 
-    async def _open_streams(self) -> None:
-        adapter = self.session.adapter
-        kinds = ["market"]
-        if adapter.capabilities.features["order_stream"] and not any(
-            feed.kind == "market" and feed.carries_orders for feed in adapter.feeds
-        ):
-            kinds.append("orders")
-        for kind in kinds:
-            stream = self.session.stream(kind, on_batch=self._on_batch, on_event=self._on_event)
-            self._streams[kind] = stream
-            await stream.start()
-        self.market.apply = self._apply_wants
+        The instruments known so far stay in force until the new master is complete.
+        """
+        session, fresh = self.session, InstrumentMaster()
+        await session.run(session.adapter.instruments(session.ctx), timeout_s=timeout_s, on_rows=fresh.add)
+        self.instruments.become(fresh)
+        return len(self.instruments)
 
     # -- from the streams --------------------------------------------------------------------------------------------
 
@@ -137,37 +136,37 @@ class Client:
         stream.subscribe(add)
         stream.unsubscribe(drop)
 
-    def _on_batch(self, batch: Batch) -> None:
-        self.market.on_batch(batch)
+    @property
+    def _order_stream(self) -> str | None:
+        """The stream that carries order updates; None where orders are only ever read."""
+        return self._kinds[-1] if self._kinds and _streams_orders(self.session.adapter) else None
 
-    def _carries_orders(self, stream: str) -> bool:
-        return stream == "orders" or "orders" not in self._streams
+    def _following(self) -> bool:
+        name = self._order_stream
+        stream = self._streams.get(name) if name else None
+        return name is None or (stream is not None and stream.ready)
 
     def _on_event(self, event: Any) -> None:
         match event:
             case OrderSeen() | FillSeen():
                 self.orders_service.on_stream(event)
+                return
             case Fatal(error):
-                self.events.publish(error)
+                event = error
             case Gap(stream=name, reason=reason):
                 if name == "market":
                     self.market.on_gap()
-                if self._carries_orders(name):
-                    self.orders_service.mark_stale(reason)
-                self.events.publish(event)
-            case StreamState(stream=name, state="ready", attempt=attempt) if self._carries_orders(name):
-                self.events.publish(event)
-                if self._started and (attempt or self.orders_service.stale):
-                    self.session.runtime.spawn(self._reread(), name="orders after gap")
-            case _:
-                self.events.publish(event)
+                if name == self._order_stream:
+                    self.orders_service.mark_stale(reason or "the order stream was interrupted")
+            case StreamState(stream=name, state="ready") if name == self._order_stream:
+                # Whatever was read before updates flow again may have missed some.
+                self.orders_service.mark_stale("the order stream has just connected")
+                self._catch_up()
+        self.events.publish(event)
 
-    async def _reread(self) -> None:
-        """Read orders after an interruption; a failure leaves them stale, and is reported."""
-        try:
-            await self.orders_service.refresh()
-        except DragomanError as error:
-            self.events.publish(error)
+    def _catch_up(self) -> None:
+        if self._started and self.orders_service.stale and self._following():
+            self.orders_service.reread(self.events.publish)
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Call back for stream states, gaps, notices and errors; returns what ends it."""
@@ -194,8 +193,11 @@ class Client:
         instrument = self.instruments.resolve(name)
         found = await self.market.quotes(instrument, Mode.FULL, timeout_s=timeout_s)
         if instrument.instrument_id not in found:
-            raise UsageError(
-                f"the broker has no quote of {instrument.instrument_id}", remedy="it may have expired or never traded"
+            raise Rejected(
+                f"the broker has no quote of {instrument.instrument_id}",
+                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
+                broker=self.session.adapter.name,
+                remedy="it may have expired or never traded",
             )
         return found[instrument.instrument_id]
 
@@ -276,51 +278,51 @@ class Client:
         OutcomeUnknown
             It may be live; look before acting, never place it again.
         """
-        unknown = set(more) - _REQUEST_FIELDS
-        if unknown:
-            raise UsageError(f"place takes no {', '.join(sorted(unknown))}")
         found = self.instruments.resolve(instrument)
-        if (quantity is None) == (lots is None):
-            raise UsageError("give quantity or lots, one of them")
-        units = found.lot_size * lots if lots is not None else _decimal("quantity", quantity)
-        request = OrderRequest(
-            instrument_id=found.instrument_id,
-            side=_choice(Side, "side", side),
-            quantity=units,
-            order_type=_choice(OrderType, "order_type", order_type),
-            price=_maybe("price", price),
-            trigger_price=_maybe("trigger_price", trigger_price),
-            time_in_force=_choice(TimeInForce, "time_in_force", time_in_force),
-            product=_choice(Product, "product", product),
-            variety=_choice(Variety, "variety", variety),
-            market_protection=_maybe("market_protection", market_protection),
-            display_quantity=_maybe("display_quantity", display_quantity),
-            tag=tag,
-            client_order_id=client_order_id,
-            **more,
-        )
+        terms = more | {
+            "order_type": order_type,
+            "price": price,
+            "trigger_price": trigger_price,
+            "time_in_force": time_in_force,
+            "product": product,
+            "variety": variety,
+            "market_protection": market_protection,
+            "display_quantity": display_quantity,
+            "tag": tag,
+            "client_order_id": client_order_id,
+        }
+        request = order_request(found, side, quantity, lots, terms)
         return await self.orders_service.place(request, timeout_s=timeout_s, allow_stale=allow_stale)
 
     async def modify(
         self,
         order: Order | str,
         *,
-        quantity: Number | None = None,
-        price: Number | None = None,
-        trigger_price: Number | None = None,
-        order_type: OrderType | str | None = None,
-        time_in_force: TimeInForce | str | None = None,
+        lots: int | None = None,
         timeout_s: float = 10.0,
+        allow_stale: bool = False,
+        **changes: Any,
     ) -> Order:
-        """Change a working order; `quantity` is the new total. Errors as `place`."""
-        change = OrderChange(
-            quantity=_maybe("quantity", quantity),
-            price=_maybe("price", price),
-            trigger_price=_maybe("trigger_price", trigger_price),
-            order_type=_choice(OrderType, "order_type", order_type) if order_type else None,
-            time_in_force=_choice(TimeInForce, "time_in_force", time_in_force) if time_in_force else None,
-        )
-        return await self.orders_service.modify(order, change, timeout_s=timeout_s)
+        """Change a working order: errors as `place`.
+
+        Parameters
+        ----------
+        order : Order or str
+        lots : int, optional
+            The new total in lots, instead of `quantity`.
+        **changes
+            Fields of `OrderChange`: `quantity` (the new total), `price`, `trigger_price`, `order_type`,
+            `time_in_force`, `display_quantity`, `market_protection`.
+
+        Returns
+        -------
+        Order
+            With `pending` MODIFY until the broker has confirmed it.
+        """
+        known = self.orders_service.store.get(order) if isinstance(order, str) else order
+        instrument = None if known is None else self.instruments.get(known.instrument_id)
+        change = order_change(instrument, lots, changes)
+        return await self.orders_service.modify(order, change, timeout_s=timeout_s, allow_stale=allow_stale)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Cancel a working order. Errors as `place`."""
@@ -392,27 +394,15 @@ class Client:
             + self.market.batches.handler_errors
             + self.orders_service.updates.handler_errors,
             "limits": self.session.limiter.state(),
-            "master_conflicts": len(self.instruments.conflicts),
+            "master_conflicts": self.instruments.conflict_count,
         }
 
 
-def _decimal(name: str, value: Number | None) -> Decimal:
-    try:
-        number = Decimal(repr(value) if isinstance(value, float) else str(value).strip())
-    except InvalidOperation:
-        raise UsageError(f"{name} {value!r} is not a number") from None
-    if isinstance(value, bool) or not number.is_finite():
-        raise UsageError(f"{name} {value!r} is not a number")
-    return number
+def _streams_orders(adapter: Adapter) -> bool:
+    return bool(adapter.capabilities.features["order_stream"])
 
 
-def _maybe(name: str, value: Number | None) -> Decimal | None:
-    return None if value is None else _decimal(name, value)
-
-
-def _choice(kind: Any, name: str, value: object) -> Any:
-    try:
-        return kind(value.upper() if isinstance(value, str) else value)
-    except ValueError:
-        offered = ", ".join(item.value for item in kind)
-        raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {offered}") from None
+def _stream_kinds(adapter: Adapter) -> tuple[str, ...]:
+    """Return the streams to open; the last one carries the orders, where the broker streams them."""
+    on_market = any(feed.kind == "market" and feed.carries_orders for feed in adapter.feeds)
+    return ("market", "orders") if _streams_orders(adapter) and not on_market else ("market",)

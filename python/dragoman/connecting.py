@@ -97,19 +97,30 @@ def connect(
         from dragoman.session.profiles import load_profile
         from dragoman.session.session import AccountSession
 
-        at = runtime if runtime is not None else RealRuntime()
-        adapter = load_adapter(broker) if isinstance(broker, str) else broker
-        chosen = await load_profile(at, adapter, profile, environment=environment, overrides=overrides)
-        session = AccountSession(
-            at,
-            adapter,
-            chosen,
-            read_only=read_only,
-            access_token=access_token,
-            state_dir=state_dir,
-            open_url=open_url,
-            prompt=prompt,
-        )
-        return Client(session, load_instruments=load_instruments, streams=streams)
+        at, release = runtime, _nothing
+        if at is None:
+            at = real = RealRuntime()
+            release = real.close
+        try:
+            adapter = load_adapter(broker) if isinstance(broker, str) else broker
+            chosen = await load_profile(at, adapter, profile, environment=environment, overrides=overrides)
+            session = AccountSession(
+                at,
+                adapter,
+                chosen,
+                read_only=read_only,
+                access_token=access_token,
+                state_dir=state_dir,
+                open_url=open_url,
+                prompt=prompt,
+            )
+            return Client(session, load_instruments=load_instruments, streams=streams, release=release)
+        except BaseException:
+            release()
+            raise
 
     return Connecting(make)
+
+
+def _nothing() -> None:
+    """Release nothing: the caller's runtime is the caller's to close."""

@@ -1,7 +1,18 @@
 """Checks before the wire: pure functions that refuse an order while zero bytes have been sent."""
 
 from dragoman.checks.grid import check_price, check_quantity
+from dragoman.checks.inputs import Number, exact, order_change, order_request
 from dragoman.checks.request import check_change, check_request
 from dragoman.checks.units import WireUnits
 
-__all__ = ["WireUnits", "check_change", "check_price", "check_quantity", "check_request"]
+__all__ = [
+    "Number",
+    "WireUnits",
+    "check_change",
+    "check_price",
+    "check_quantity",
+    "check_request",
+    "exact",
+    "order_change",
+    "order_request",
+]

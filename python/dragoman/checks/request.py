@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import NoReturn
+
 from dragoman.checks.grid import check_price, check_quantity
 from dragoman.errors import ErrorKind, UsageError
-from dragoman.model import Instrument, Order, OrderChange, OrderRequest
+from dragoman.model import Instrument, InstrumentType, Order, OrderChange, OrderRequest, OrderType, Side
 from dragoman.plugin import Adapter
+
+_PLAIN = OrderRequest(instrument_id="", side=Side.BUY, quantity=Decimal(1))
+_FURTHER = (
+    "notional",
+    "trailing_offset",
+    "trailing_offset_type",
+    "expire_time_ns",
+    "position_side",
+    "post_only",
+    "reduce_only",
+    "extended_hours",
+    "leverage",
+    "self_trade_prevention",
+    "algo_id",
+    "on_late",
+)
+"""Fields that change what an order is. Most brokers lack most: `Capabilities.order_fields` names those they take."""
+_REASONS = {"on_late": "cancelling an order that turns up late is not built yet"}
 
 
 def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Adapter] | Adapter) -> None:
@@ -20,7 +41,7 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
     can.require("place", broker)
     if not instrument.tradable:
         raise UsageError(
-            f"{instrument.instrument_id} cannot be traded: it is an index",
+            f"{instrument.instrument_id} cannot be traded: {_why_not(instrument)}",
             kind=ErrorKind.INSTRUMENT_NOT_TRADABLE,
             broker=broker,
             remedy="trade its futures, options or a fund that follows it",
@@ -30,8 +51,16 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
     can.require_value("time in force", order.time_in_force, frozenset(can.time_in_force), broker)
     can.require_value("variety", order.variety, frozenset(can.varieties), broker)
     can.require_value("segment", instrument.exchange, frozenset(can.segments), broker)
-    if order.notional is not None:
-        raise UsageError(f"{broker}: orders by notional are not offered", kind=ErrorKind.NOT_SUPPORTED, broker=broker)
+    for name in _FURTHER:
+        if getattr(order, name) != getattr(_PLAIN, name) and name not in can.order_fields:
+            # Dropping it silently would change what the order means.
+            reason = can.reasons.get(name) or _REASONS.get(name, "the adapter does not know it")
+            raise UsageError(
+                f"{broker}: orders take no {name}: {reason}",
+                kind=ErrorKind.NOT_SUPPORTED,
+                broker=broker,
+                remedy=f"leave {name} out",
+            )
     check_quantity("quantity", order.quantity, instrument)
     _needed("price", order.price is not None, order.order_type.has_price, order)
     _needed("trigger_price", order.trigger_price is not None, order.order_type.has_trigger, order)
@@ -70,17 +99,43 @@ def check_change(order: Order, change: OrderChange, instrument: Instrument, adap
                 kind=ErrorKind.INVALID_QUANTITY,
                 remedy="cancel the order to stop what is left of it",
             )
-    for name, price in (("price", change.price), ("trigger price", change.trigger_price)):
+    can, broker = adapter.capabilities, adapter.name
+    if change.order_type is not None:
+        can.require_value("order type", change.order_type, frozenset(can.order_types), broker)
+    if change.time_in_force is not None:
+        can.require_value("time in force", change.time_in_force, frozenset(can.time_in_force), broker)
+    order_type = change.order_type or order.order_type
+    for name, price, known, takes in (
+        ("price", change.price, order.price, order_type.has_price),
+        ("trigger_price", change.trigger_price, order.trigger_price, order_type.has_trigger),
+    ):
         if price is not None:
-            check_price(name, price, instrument)
+            if not takes:
+                _wrong(name, True, order_type)
+            check_price(name.replace("_", " "), price, instrument)
+        elif takes and change.order_type is not None and known is None:
+            _wrong(name, False, order_type)
+    quantity = change.quantity or order.quantity
+    if change.display_quantity is not None and not 0 < change.display_quantity <= quantity:
+        raise UsageError(
+            f"display_quantity {change.display_quantity} is not within 0 to {quantity}", kind=ErrorKind.INVALID_QUANTITY
+        )
 
 
 def _needed(name: str, given: bool, wanted: bool, order: OrderRequest) -> None:
-    if given == wanted:
-        return
-    verb = "needs a" if wanted else "takes no"
+    if given != wanted:
+        _wrong(name, given, order.order_type)
+
+
+def _wrong(name: str, given: bool, order_type: OrderType) -> NoReturn:
     raise UsageError(
-        f"a {order.order_type} order {verb} {name}",
+        f"a {order_type} order {'takes no' if given else 'needs a'} {name}",
         kind=ErrorKind.BAD_REQUEST,
-        remedy=f"{'give' if wanted else 'leave out'} {name}",
+        remedy=f"{'leave out' if given else 'give'} {name}",
     )
+
+
+def _why_not(instrument: Instrument) -> str:
+    if instrument.instrument_type is InstrumentType.INDEX:
+        return "it is an index"
+    return "the broker lists it, and takes no orders in it"

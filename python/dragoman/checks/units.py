@@ -54,7 +54,13 @@ class WireUnits:
     def __init__(self, adapter: Adapter, settings: Mapping[str, Any]) -> None:
         self._broker = adapter.name
         self._units = dict(adapter.capabilities.quantity_unit)
-        for segment, word in dict(settings.get("quantity_unit", {})).items():
+        given = settings.get("quantity_unit", {})
+        if not isinstance(given, Mapping):
+            raise UsageError(
+                f"{self._broker}: settings.quantity_unit is {given!r}, expected a table of segments",
+                remedy='write quantity_unit = {SEGMENT = "LOTS"}',
+            )
+        for segment, word in given.items():
             if self._units.get(segment) is not QuantityUnit.UNVERIFIED:
                 raise UsageError(
                     f"{self._broker}: quantity_unit of {segment} is not open: it is {self._units.get(segment)}",
@@ -83,7 +89,7 @@ class WireUnits:
 
     def from_wire(self, value: R, instrument: Instrument | None) -> R:
         """Return what the broker reported, in units."""
-        if instrument is None or self.unit(instrument) is not QuantityUnit.LOTS:
+        if instrument is None or self.unit(instrument) is not QuantityUnit.LOTS or not instrument.lot_size:
             return value
         return _scaled(value, instrument.lot_size, divide=False)
 
@@ -91,8 +97,14 @@ class WireUnits:
         match self.unit(instrument):
             case QuantityUnit.UNITS:
                 return Decimal(1)
-            case QuantityUnit.LOTS:
+            case QuantityUnit.LOTS if instrument.lot_size > 0:
                 return instrument.lot_size
+            case QuantityUnit.LOTS:
+                raise UsageError(
+                    f"{self._broker}: {instrument.instrument_id} has no lot size, and its quantities count lots",
+                    kind=ErrorKind.NOT_SUPPORTED,
+                    broker=self._broker,
+                )
         segment = instrument.exchange
         raise UsageError(
             f"{self._broker}: it is not verified whether {segment} quantities count units or lots on the wire",

@@ -8,6 +8,7 @@ instrument when the consumer is slower than the stream. `book` is live depth, up
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -22,8 +23,8 @@ from dragoman.session.session import AccountSession
 Names = str | Instrument | Iterable[str | Instrument]
 
 
-class TickQueue:
-    """Ticks waiting for one consumer: the newest of each instrument, and how many it replaced."""
+class TickQueue(AsyncIterator[Tick]):
+    """Ticks for one consumer: the newest of each instrument, and how many it replaced; `MarketData.ticks` makes it."""
 
     def __init__(self) -> None:
         self._waiting: dict[int, Tick] = {}
@@ -31,30 +32,41 @@ class TickQueue:
         self._closed = False
         self.conflated = 0
 
-    def put(self, batch: Batch) -> None:
-        """Take a batch; an older tick still waiting gives way to the newer one."""
-        waiting = self._waiting
+    def put(self, batch: Batch) -> int:
+        """Take a batch; an older tick still waiting gives way to the newer one. Return how many did."""
+        waiting, before = self._waiting, self.conflated
         for tick in batch:
             key = tick.instrument if tick.instrument >= 0 else -1 - tick.key
             self.conflated += key in waiting
             waiting[key] = tick
         if waiting:
             self._ready.set()
+        return self.conflated - before
 
     def close(self) -> None:
+        """End once what waits has been read."""
         self._closed = True
         self._ready.set()
 
-    async def drain(self) -> AsyncIterator[Tick]:
-        """Yield ticks until closed."""
-        while True:
-            await self._ready.wait()
+    async def aclose(self) -> None:
+        """End at once."""
+        self._waiting.clear()
+        self.close()
+
+    def __aiter__(self) -> TickQueue:
+        return self
+
+    async def __anext__(self) -> Tick:
+        while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
             self._ready.clear()
-            waiting, self._waiting = self._waiting, {}
-            for tick in waiting.values():
-                yield tick
-            if self._closed and not self._waiting:
-                return
+            await self._ready.wait()
+        return self._waiting.pop(next(iter(self._waiting)))
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
 
 class MarketData:
@@ -64,10 +76,15 @@ class MarketData:
         self._session = session
         self._master = master
         self._wanted: dict[str, Want] = {}
-        self._tick_queues: list[TickQueue] = []
+        # Weak, so that an iterator nobody reads any more does not collect ticks for ever.
+        self._tick_queues: list[weakref.ref[TickQueue]] = []
+        # Handles whose depth was dropped: frames that were on their way already must not bring their books to life.
+        self._depthless: set[int] = set()
+        self._closed = False
         self.batches: Fanout[Batch] = Fanout("batch")
         self.books = Books()
         self.ticks_seen = 0
+        self.conflated = 0
         self.apply: Callable[[Sequence[Want], Sequence[Want]], None] | None = None
 
     # -- pulled ------------------------------------------------------------------------------------------------------
@@ -122,16 +139,26 @@ class MarketData:
             )
         self._apply(changed, ())
         for want in changed:
-            self._master.handle(want.instrument)
+            handle = self._master.handle(want.instrument)
+            had = self._wanted.get(want.instrument.instrument_id)
             self._wanted[want.instrument.instrument_id] = want
+            if mode is Mode.FULL:
+                self._depthless.discard(handle)
+            elif had is not None and had.mode is Mode.FULL:
+                self._no_depth(handle)
         return instruments
 
     def unsubscribe(self, names: Names) -> None:
         """Drop instruments from the stream; their books read stale from now on."""
-        dropped = [want for i in self.resolve(names) if (want := self._wanted.pop(i.instrument_id, None)) is not None]
+        dropped = [want for i in self.resolve(names) if (want := self._wanted.get(i.instrument_id)) is not None]
         self._apply((), dropped)
         for want in dropped:
-            self.books.mark_stale(self._master.handle(want.instrument))
+            if self._wanted.pop(want.instrument.instrument_id, None) is not None:
+                self._no_depth(self._master.handle(want.instrument))
+
+    def _no_depth(self, handle: int) -> None:
+        self._depthless.add(handle)
+        self.books.mark_stale(handle)
 
     @property
     def subscribed(self) -> dict[str, Mode]:
@@ -139,7 +166,8 @@ class MarketData:
 
     def _apply(self, add: Sequence[Want], drop: Sequence[Want]) -> None:
         if self.apply is None:
-            raise UsageError("the market stream is not open", remedy="connect with streams=True")
+            remedy = "connect again" if self._closed else "connect with streams=True"
+            raise UsageError("the market stream is not open", remedy=remedy)
         if add or drop:
             self.apply(add, drop)
 
@@ -147,36 +175,53 @@ class MarketData:
         """Return the live book of an instrument; it fills once the instrument is subscribed with depth."""
         return self.books.book(self._master.handle(self._master.resolve(name)))
 
-    async def ticks(self) -> AsyncIterator[Tick]:
-        """Yield ticks of everything subscribed, the newest per instrument where the consumer is slow."""
-        queue = TickQueue()
-        self._tick_queues.append(queue)
-        try:
-            async for tick in queue.drain():
-                yield tick
-        finally:
-            self._tick_queues.remove(queue)
+    def ticks(self) -> TickQueue:
+        """Return an iterator over ticks of everything subscribed, from this call on.
 
-    @property
-    def conflated(self) -> int:
-        """Ticks that gave way to a newer one before they were read."""
-        return sum(queue.conflated for queue in self._tick_queues)
+        Where its consumer is slow it yields the newest of each instrument; `conflated` counts those that gave way.
+        """
+        queue = TickQueue()
+        if self._closed:
+            queue.close()
+        else:
+            self._tick_queues.append(weakref.ref(queue))
+        return queue
 
     # -- from the stream ---------------------------------------------------------------------------------------------
 
     def on_batch(self, batch: Batch) -> None:
         """Take a decoded frame: books first, then inline handlers, then queues."""
+        if self._closed:
+            return
         self.ticks_seen += len(batch)
         self.books.apply(batch)
+        if self._depthless:
+            cursor = batch.cursor()
+            for row in cursor:
+                if row.instrument in self._depthless:
+                    self.books.mark_stale(row.instrument)
+            cursor.close()
         self.batches.publish(batch)
-        for queue in self._tick_queues:
-            queue.put(batch)
+        if self._tick_queues:
+            for queue in self._live_queues():
+                self.conflated += queue.put(batch)
+
+    def _live_queues(self) -> list[TickQueue]:
+        held = [(ref, queue) for ref in self._tick_queues if (queue := ref()) is not None and not queue.closed]
+        if len(held) != len(self._tick_queues):
+            self._tick_queues = [ref for ref, _ in held]
+        return [queue for _, queue in held]
 
     def on_gap(self) -> None:
         """The stream is gone: no book is to be believed until it has a new snapshot."""
         self.books.mark_stale()
+        self._depthless.clear()  # what was on its way then never arrives
 
     def close(self) -> None:
+        """End all iterators; every book reads stale."""
+        self._closed = True
+        self.apply = None
+        self.books.mark_stale()
         self.batches.close()
-        for queue in self._tick_queues:
+        for queue in self._live_queues():
             queue.close()

@@ -23,21 +23,30 @@ class MasterConflict:
     refused: Instrument
 
 
+_CONFLICTS_KEPT = 1000
+_LIKELY = 500
+
+
 class InstrumentMaster:
     """Instruments by canonical id, broker symbol, broker token, exchange token and native handle.
 
     Rows arrive in pieces while the master downloads (`add`). A row that would take a name another row has is refused
-    and listed in `conflicts`: an ambiguous name is an error, never a guess.
+    and listed in `conflicts`: an ambiguous name is an error, never a guess. Exchange tokens are the exception, because
+    exchanges number shares and indices apart: one that two rows have finds neither.
     """
 
     def __init__(self) -> None:
+        self._by_handle: dict[int, Instrument] = {}
+        self._clear()
+
+    def _clear(self) -> None:
         self._by_id: dict[str, Instrument] = {}
         self._by_symbol: dict[tuple[str, str], Instrument] = {}
         self._by_token: dict[str, Instrument] = {}
-        self._by_exchange_token: dict[tuple[str, str], Instrument] = {}
-        self._by_handle: dict[int, Instrument] = {}
+        self._by_exchange_token: dict[tuple[str, str], Instrument | None] = {}
         self._derivatives: dict[str, list[Instrument]] = {}
         self.conflicts: list[MasterConflict] = []
+        self.conflict_count = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -58,16 +67,32 @@ class InstrumentMaster:
                 ("broker symbol", f"{row.exchange}:{row.broker_symbol}", self._by_symbol.get(symbol_key)),
             ):
                 if holder is not None:
-                    self.conflicts.append(MasterConflict(what, name, holder, row))
+                    if holder != row:
+                        self._conflict(MasterConflict(what, name, holder, row))
                     break
             else:
                 self._by_id[row.instrument_id] = row
-                self._by_symbol[symbol_key] = row
-                self._by_token[row.broker_token] = row
+                if row.broker_symbol:
+                    self._by_symbol[symbol_key] = row
+                if row.broker_token:
+                    self._by_token[row.broker_token] = row
                 if row.exchange_token:
-                    self._by_exchange_token.setdefault(exchange_key, row)
+                    ambiguous = exchange_key in self._by_exchange_token
+                    self._by_exchange_token[exchange_key] = None if ambiguous else row
                 if row.underlying and row.expiry:
                     self._derivatives.setdefault(row.underlying, []).append(row)
+
+    def _conflict(self, conflict: MasterConflict) -> None:
+        self.conflict_count += 1
+        if len(self.conflicts) < _CONFLICTS_KEPT:
+            self.conflicts.append(conflict)
+
+    def become(self, other: InstrumentMaster) -> None:
+        """Take over the rows of a complete new master, all at once; instruments of the old one are unknown then."""
+        self._by_id, self._by_symbol, self._by_token = other._by_id, other._by_symbol, other._by_token
+        self._by_exchange_token, self._derivatives = other._by_exchange_token, other._derivatives
+        self.conflicts, self.conflict_count = other.conflicts, other.conflict_count
+        other._clear()
 
     def get(self, instrument_id: str) -> Instrument | None:
         return self._by_id.get(instrument_id)
@@ -79,6 +104,7 @@ class InstrumentMaster:
         return self._by_token.get(broker_token)
 
     def by_exchange_token(self, exchange: str, exchange_token: str) -> Instrument | None:
+        """Return the instrument with the exchange's own number; None where it is unknown or not unique."""
         return self._by_exchange_token.get((exchange, exchange_token))
 
     def by_handle(self, handle: int) -> Instrument | None:
@@ -100,6 +126,12 @@ class InstrumentMaster:
         """
         if isinstance(name, Instrument):
             name = name.instrument_id
+        if not isinstance(name, str):
+            raise UsageError(
+                f"an instrument is named by text, not by {type(name).__name__} {name!r}",
+                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
+                remedy="give its canonical id, or the Instrument itself",
+            )
         found = self._by_id.get(name)
         if found is None and ":" in name:
             exchange, _, symbol = name.partition(":")
@@ -115,35 +147,39 @@ class InstrumentMaster:
 
     def nearest(self, name: str, limit: int = 5) -> list[str]:
         """Return the ids most like `name`: same venue first, then any."""
-        wanted = name.upper()
-        venue, _, symbol = wanted.rpartition(":")
-        same_venue = [key for key in self._by_id if key.startswith(f"{venue}:")] if venue else []
-        for pool in (same_venue, list(self._by_id)):
-            # The sequence matcher costs far more than a slice: let it see only names that begin alike, if any do.
-            head = symbol[:2]
-            likely = [key for key in pool if key.partition(":")[2].startswith(head)] or pool[:20_000]
-            found = difflib.get_close_matches(wanted if venue else f"NSE:{symbol}", likely, limit, 0.5)
-            if found:
-                return found
+        venue, _, symbol = name.upper().rpartition(":")
+        everywhere = [(key.partition(":")[2], key) for key in self._by_id]
+        here = [pair for pair in everywhere if pair[1].startswith(f"{venue}:")] if venue else []
+        for pool in (here, everywhere):
+            # Comparing sequences costs a thousand times a look at the first letters, and the loop waits meanwhile.
+            for length in sorted({0, 1, 2, 4, len(symbol)}, reverse=True):
+                likely = [pair for pair in pool if pair[0].startswith(symbol[:length])]
+                likely.sort(key=lambda pair: (abs(len(pair[0]) - len(symbol)), pair))
+                by_symbol: dict[str, list[str]] = {}
+                for text, key in likely[:_LIKELY]:
+                    by_symbol.setdefault(text, []).append(key)
+                found = difflib.get_close_matches(symbol, by_symbol, limit, 0.5)
+                if found:
+                    return [key for text in found for key in by_symbol[text]][:limit]
         return []
 
     def option_chain(self, underlying: str, expiry: date | None = None) -> OptionChain:
         """Return calls and puts of one expiry (the nearest listed one by default) by strike.
 
+        Parameters
+        ----------
+        underlying : str
+            Its name, or ``VENUE:NAME`` where several venues list options on it.
+        expiry : date, optional
+
         Raises
         ------
         UsageError
-            Where there is no option of that underlying, or none of that expiry; names the expiries there are.
+            Where there is no option of that underlying, or none of that expiry; names the expiries there are. Where
+            several venues list them; names the venues.
         """
-        options = [i for i in self._derivatives.get(underlying, ()) if i.instrument_type is InstrumentType.OPTION]
+        options = self._listed(underlying, InstrumentType.OPTION, "options")
         expiries = sorted({i.expiry for i in options if i.expiry is not None})
-        if not expiries:
-            near = difflib.get_close_matches(underlying, self._derivatives, 5, 0.4)
-            raise UsageError(
-                f"no options on {underlying!r}",
-                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-                remedy=f"nearest underlyings: {', '.join(near)}" if near else "load the instruments first",
-            )
         chosen = expiry or expiries[0]
         if chosen not in expiries:
             raise UsageError(
@@ -154,6 +190,34 @@ class InstrumentMaster:
         return OptionChain.of(underlying, chosen, [i for i in options if i.expiry == chosen])
 
     def futures(self, underlying: str) -> list[Instrument]:
-        """Return the futures of an underlying, nearest expiry first."""
-        rows = [i for i in self._derivatives.get(underlying, ()) if i.instrument_type is InstrumentType.FUTURE]
-        return sorted(rows, key=lambda i: i.expiry or date.max)
+        """Return the futures of an underlying, nearest expiry first; parameter and errors as `option_chain`."""
+        return sorted(
+            self._listed(underlying, InstrumentType.FUTURE, "futures"),
+            key=lambda i: (i.expiry or date.max, i.instrument_id),
+        )
+
+    def _listed(self, underlying: str, kind: InstrumentType, what: str) -> list[Instrument]:
+        venue, _, name = underlying.rpartition(":")
+        rows = [i for i in self._derivatives.get(name, ()) if i.instrument_type is kind]
+        venues = sorted({_venue(i) for i in rows})
+        if venue:
+            rows = [i for i in rows if _venue(i) == venue]
+        elif len(venues) > 1:
+            raise UsageError(
+                f"{what} on {name!r} are listed on {' and '.join(venues)}",
+                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
+                remedy=f"name one: {', '.join(f'{one}:{name}' for one in venues)}",
+            )
+        if not rows:
+            near = difflib.get_close_matches(name, self._derivatives, 5, 0.4)
+            hint = f"listed on {', '.join(venues)}" if venues else f"nearest underlyings: {', '.join(near)}"
+            raise UsageError(
+                f"no {what} on {underlying!r}",
+                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
+                remedy=hint if venues or near else "load the instruments first",
+            )
+        return rows
+
+
+def _venue(instrument: Instrument) -> str:
+    return instrument.instrument_id.partition(":")[0]

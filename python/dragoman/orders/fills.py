@@ -96,6 +96,22 @@ class FillLedger:
         )
         return self._synthesise(entry, template)
 
+    def move(self, old: str, new: str) -> None:
+        """Give the fills counted under one name to another: they turned out to be of the same order."""
+        entry = self._orders.pop(old, None)
+        if entry is None:
+            return
+        into = self._orders.setdefault(new, _OrderFills())
+        for key, fill in entry.real.items():
+            into.real.setdefault(key, replace(fill, client_order_id=new))
+        if entry.reported > into.reported:
+            into.reported, into.reported_value = entry.reported, entry.reported_value
+        into.reported = max(into.reported, into.quantity)
+        synthetic = entry.synthetic or into.synthetic
+        if synthetic is not None:
+            into.synthetic = replace(synthetic, client_order_id=new)
+            self._synthesise(into, into.synthetic)
+
     def _synthesise(self, entry: _OrderFills, template: Fill) -> FillChange:
         """Make the one synthetic fill that carries what real ones do not explain, or void it."""
         old = entry.synthetic

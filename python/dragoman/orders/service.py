@@ -7,48 +7,25 @@ stream, a poll or the user can find again. Cancelling a caller detaches it: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from datetime import UTC, datetime
-from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
+from collections.abc import Callable
+from typing import Any
 
 from dragoman.checks import WireUnits, check_change, check_request
-from dragoman.errors import (
-    DragomanError,
-    Effect,
-    ErrorKind,
-    NotSent,
-    OutcomeUnknown,
-    Rejected,
-    StaleData,
-    Throttled,
-    UsageError,
-    error_for,
-)
+from dragoman.errors import DragomanError, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import (
-    Fill,
-    Instrument,
-    Order,
-    OrderChange,
-    OrderRequest,
-    OrderStatus,
-    OrderUpdate,
-    Origin,
-    Outcome,
-    Pending,
-    Reject,
-    Side,
-)
+from dragoman.model import Fill, Order, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Outcome, Pending
+from dragoman.orders.freshness import Freshness
 from dragoman.orders.identity import IdMint
-from dragoman.orders.store import OrderStore, Source
-from dragoman.plugin import Adapter, FillSeen, OrderSeen
-from dragoman.session.fanout import Fanout
+from dragoman.orders.reading import OrderReader
+from dragoman.orders.requests import check_name, named, order_of, refusal, reject_of, unknown, used_before
+from dragoman.orders.sending import Sending, detached
+from dragoman.orders.store import OrderStore
+from dragoman.orders.waiting import wait_until
+from dragoman.plugin import Adapter, FillSeen, Flow, OrderSeen
+from dragoman.session.fanout import Fanout, Subscription
 from dragoman.session.session import AccountSession
 
-T = TypeVar("T")
-
-FRESH_WAIT_S = 2.0
+_NS = 1_000_000_000
 
 
 class OrderService:
@@ -59,20 +36,28 @@ class OrderService:
     session : AccountSession
     master : InstrumentMaster
     units : WireUnits
+    following : callable, optional
+        Whether order updates reach us now; without it they are only ever read.
     """
 
-    def __init__(self, session: AccountSession, master: InstrumentMaster, units: WireUnits) -> None:
+    def __init__(
+        self,
+        session: AccountSession,
+        master: InstrumentMaster,
+        units: WireUnits,
+        following: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._session = session
         self._master = master
         self._units = units
         self._mint = IdMint(session.runtime.random_bytes(4))
-        self._zone = ZoneInfo(session.adapter.session.time_zone)
-        self.store = OrderStore(self._trading_day)
+        self._freshness = Freshness(session.adapter.name, following)
+        self._reader = OrderReader(session, master, units, self._freshness)
+        self.store: OrderStore = self._reader.store
         self.updates: Fanout[OrderUpdate] = Fanout("order")
         self.store.listen(self.updates.publish)
-        self._fresh = asyncio.Event()
-        self._stale_reason = "orders have not been read yet"
-        self._complete_as_of: int | None = None
+        self._reserved: set[str] = set()
+        self._acts: set[asyncio.Task[Any]] = set()
 
     @property
     def _adapter(self) -> Adapter:
@@ -83,45 +68,24 @@ class OrderService:
     @property
     def complete_as_of(self) -> int | None:
         """Broker time (ns UTC) up to which every order and fill is known; None before the first reading."""
-        return self._complete_as_of
+        return self._reader.complete_as_of
 
     @property
     def stale(self) -> bool:
-        """Whether the order stream was interrupted since the last full reading."""
-        return not self._fresh.is_set()
+        """Whether updates may have been missed since the last full reading."""
+        return self._freshness.stale
 
     def mark_stale(self, reason: str) -> None:
         """Say that updates may have been missed; new orders wait until `refresh` has run."""
-        self._stale_reason = reason
-        self._fresh.clear()
+        self._freshness.interrupted(reason)
 
     async def refresh(self, *, timeout_s: float = 15.0) -> None:
         """Read all of today's orders and trades and merge them; afterwards views are complete as of the reading."""
-        as_of = self._session.ctx.now_ns
-        reason = self._stale_reason
-        orders = await self._session.run(self._adapter.orders(self._session.ctx), timeout_s=timeout_s)
-        fills = await self._session.run(self._adapter.trades(self._session.ctx), timeout_s=timeout_s)
-        for order in orders:
-            self._see(order.but(complete_as_of=as_of), "poll")
-        for fill in fills:
-            self._see_fill(fill, "poll")
-        self._complete_as_of = as_of
-        if self._stale_reason == reason:
-            # Another interruption may have come while this was under way; then what was read is old already.
-            self._stale_reason = ""
-            self._fresh.set()
+        await self._reader.refresh(timeout_s)
 
-    async def _wait_fresh(self, timeout_s: float) -> None:
-        if self._fresh.is_set():
-            return
-        try:
-            async with asyncio.timeout(min(timeout_s, FRESH_WAIT_S)):
-                await self._fresh.wait()
-        except TimeoutError:
-            raise StaleData(
-                f"{self._adapter.name}: orders are stale: {self._stale_reason}",
-                remedy="wait for the order stream, call refresh_orders(), or pass allow_stale=True",
-            ) from None
+    def reread(self, on_error: Callable[[DragomanError], object]) -> None:
+        """Read everything in the background until nothing is missing; tries again for as long as that takes."""
+        self._reader.reread(on_error)
 
     # -- acts --------------------------------------------------------------------------------------------------------
 
@@ -137,119 +101,136 @@ class OrderService:
         NotSent, Throttled, StaleData
             It never left; the order is DENIED.
         OutcomeUnknown
-            It may be live. The order stays in the store as UNKNOWN until it is found; never place it again.
+            It may be live. The order stays in the store as UNKNOWN until it is found; never place it again. Where the
+            stream has told already what became of it, that is returned instead.
         """
         self._session.check_mutable()
+        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
         instrument = self._master.resolve(request.instrument_id)
         check_request(request, instrument, self._adapter)
         request = self._adapter.check_order(request, instrument)
+        check_name(request.client_order_id)
         wire_id = self._mint.wire_id()
-        client_order_id = request.client_order_id or wire_id
-        if self.store.get(client_order_id) is not None:
-            raise UsageError(
-                f"client_order_id {client_order_id!r} was used before",
-                kind=ErrorKind.DUPLICATE_ORDER,
-                remedy="choose another, or ask for that order",
-                client_order_id=client_order_id,
-            )
-        request = _named(request, instrument, client_order_id, wire_id, self._session.ctx.account)
+        name = request.client_order_id or wire_id
+        if name in self._reserved or self.store.get(name) is not None:
+            raise used_before(name)
+        request = named(request, instrument, name, wire_id, self._session.ctx.account)
         wire_request = self._units.to_wire(request, instrument)
-        await self._wait_fresh_or(allow_stale, timeout_s)
-        self.store.create(_order_of(request, self._adapter.name, self._session.runtime.clock.wall_ns()))
-        return await self._detached(
-            self._place(request, wire_request, instrument, timeout_s), f"place {client_order_id}"
-        )
+        if self.stale and not allow_stale:
+            self._reserved.add(name)
+            try:
+                await self._freshness.wait(timeout_s)
+            finally:
+                self._reserved.discard(name)
+        self.store.create(order_of(request, self._adapter.name, self._session.runtime.clock.wall_ns()))
+        flow = self._adapter.place(wire_request, instrument, self._session.ctx)
+        sending = Sending(self._session, ends_ns, drop_after_ns=request.deadline_ns)
+        return await self._detached(self._place(name, flow, sending), f"place {name}")
 
-    async def _place(
-        self, request: OrderRequest, wire_request: OrderRequest, instrument: Instrument, timeout_s: float
-    ) -> Order:
-        name = request.client_order_id
-        now = self._session.runtime.clock.wall_ns
+    async def _place(self, name: str, flow: Flow[Outcome | list[Outcome]], sending: Sending) -> Order:
         try:
-            outcome = await self._session.run(
-                self._adapter.place(wire_request, instrument, self._session.ctx), timeout_s=timeout_s
-            )
+            outcome = await sending.run(flow)
         except DragomanError as error:
-            self._record_failure(name, error)
             error.client_order_id = name
+            known = self._unplaced(name, error, sending)
+            if known.status is OrderStatus.REJECTED and error.effect is not error.effect.NONE:
+                raise refusal(known.reject, self._adapter.name, name) from error
+            if known.status in (OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.DENIED):
+                raise
+            return known  # the reply was lost, but the broker's own report has come meanwhile
+        except BaseException as error:
+            self._unplaced(name, sending.interrupted(error), sending)
             raise
         if isinstance(outcome, list):
             outcome = outcome[0] if len(outcome) == 1 else Outcome.parent(None, tuple(outcome))
-        order = self.store.settle(name, outcome, now())
-        self._enter_children(order, outcome, now())
-        if outcome.effect == "REJECTED":
-            raise _raised(outcome.reject, self._adapter.name, name)
-        if outcome.effect == "UNKNOWN":
-            raise OutcomeUnknown(
-                f"{self._adapter.name}: the outcome of {name} is not known",
-                remedy="look for it in orders(); never place it again",
-                client_order_id=name,
-            )
-        return self.store.get(name) or order
+        order = self.store.settle(name, outcome, self._session.runtime.clock.wall_ns())
+        if outcome.effect == "REJECTED" and order.status is OrderStatus.REJECTED:
+            raise refusal(outcome.reject or order.reject, self._adapter.name, name)
+        if order.status is OrderStatus.UNKNOWN:
+            raise unknown(self._adapter.name, f"order {name}", name)
+        return order
+
+    def _unplaced(self, name: str, error: DragomanError, sending: Sending) -> Order:
+        """Record why placing did not end with an outcome."""
+        now = self._session.runtime.clock.wall_ns()
+        reject = reject_of(error)
+        if not sending.left(error):
+            return self.store.deny(name, reject, now)
+        nothing = error.effect is error.effect.NONE
+        return self.store.settle(name, Outcome.rejected(reject) if nothing else Outcome.unknown(reject), now)
 
     async def modify(
         self, order: Order | str, change: OrderChange, *, timeout_s: float = 10.0, allow_stale: bool = False
     ) -> Order:
         """Ask for a change; returns when the broker has taken the request, with `pending` MODIFY until it is done."""
         self._session.check_mutable()
-        known = self._known(order)
+        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
+        known = self._addressable(order)
         instrument = self._master.resolve(known.instrument_id)
         check_change(known, change, instrument, self._adapter)
         change = self._units.change_to_wire(change, instrument)
-        await self._wait_fresh_or(allow_stale, timeout_s)
+        if not allow_stale:
+            await self._freshness.wait(timeout_s)
         flow = self._adapter.modify(known, change, instrument, self._session.ctx)
-        return await self._detached(self._amend(known, flow, Pending.MODIFY, timeout_s), f"modify {known.order_id}")
+        sending = Sending(self._session, ends_ns)
+        return await self._detached(self._amend(known, flow, Pending.MODIFY, sending), f"modify {known.order_id}")
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""
         self._session.check_mutable()
-        known = self._known(order)
         self._adapter.capabilities.require("cancel", self._adapter.name)
+        known = self._addressable(order)
         if known.status.terminal:
             raise UsageError(
                 f"order {known.order_id} is {known.status} already", kind=ErrorKind.TOO_LATE_TO_MODIFY_OR_CANCEL
             )
         flow = self._adapter.cancel(known, self._session.ctx)
-        return await self._detached(self._amend(known, flow, Pending.CANCEL, timeout_s), f"cancel {known.order_id}")
+        sending = Sending(self._session, self._session.runtime.clock.mono_ns() + int(timeout_s * _NS))
+        return await self._detached(self._amend(known, flow, Pending.CANCEL, sending), f"cancel {known.order_id}")
 
-    async def _amend(self, known: Order, flow: Any, pending: Pending, timeout_s: float) -> Order:
+    async def _amend(self, known: Order, flow: Flow[Outcome], pending: Pending, sending: Sending) -> Order:
         name = known.client_order_id
+        before = known.pending
         self.store.mark(name, pending)
         try:
-            outcome: Outcome = await self._session.run(flow, timeout_s=timeout_s)
+            outcome = await sending.run(flow)
         except DragomanError as error:
-            if error.effect is not Effect.UNKNOWN:
-                self.store.mark(name, Pending.NONE)
             error.client_order_id = name
+            self._unamended(name, pending, before, error.effect is error.effect.NONE)
+            raise
+        except BaseException as error:
+            self._unamended(name, pending, before, not sending.left(sending.interrupted(error)))
             raise
         if outcome.effect == "REJECTED":
-            self.store.mark(name, Pending.NONE)
-            raise _raised(outcome.reject, self._adapter.name, name)
+            self._unamended(name, pending, before, True)
+            raise refusal(outcome.reject, self._adapter.name, name)
+        if outcome.effect == "UNKNOWN":
+            self._unamended(name, pending, before, False)
+            raise unknown(self._adapter.name, f"the {pending.lower()} of order {known.order_id}", name)
         if outcome.order_id and outcome.order_id not in known.order_ids:
-            self.store.rename(name, outcome.order_id)
-        found = self.store.get(name)
-        return found if found is not None else known
+            return self.store.rename(name, outcome.order_id)
+        return self.store.get(name) or known
+
+    def _unamended(self, name: str, pending: Pending, before: Pending, nothing: bool) -> None:
+        """Return to what was in flight before; where the request may have arrived, leave it to what is read later."""
+        now = self.store.get(name)
+        if not nothing:
+            self._reader.doubt(name, pending)
+        elif now is not None and now.pending is pending:
+            self.store.mark(name, before)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
     async def history(self, order: Order | str, *, timeout_s: float = 10.0) -> list[Order]:
         """Return the states an order went through, oldest first, and merge the last one."""
-        known = self._known(order)
-        states = await self._session.run(self._adapter.order(known.order_id, self._session.ctx), timeout_s=timeout_s)
-        if states:
-            self._see(states[-1], "poll")
-        return [self._units.from_wire(state, self._master.get(state.instrument_id)) for state in states]
+        return await self._reader.history(self._identified(order), timeout_s)
 
     async def trades(self, order: Order | str | None = None, *, timeout_s: float = 10.0) -> list[Fill]:
         """Return today's fills, of one order or all, and count each once."""
-        order_id = self._known(order).order_id if order is not None else None
-        fills = await self._session.run(self._adapter.trades(self._session.ctx, order_id), timeout_s=timeout_s)
-        for fill in fills:
-            self._see_fill(fill, "poll")
-        return [self._units.from_wire(fill, self._master.get(fill.instrument_id)) for fill in fills]
+        return await self._reader.trades(None if order is None else self._identified(order), timeout_s)
 
     async def wait(self, order: Order | str, until: Callable[[Order], bool], *, timeout_s: float) -> Order:
-        """Return the order once `until` holds for it.
+        """Return the order once `until` holds for it; what `until` raises, this raises.
 
         Raises
         ------
@@ -257,50 +238,22 @@ class OrderService:
             If it does not within `timeout_s`; the message says what the order is.
         """
         name = self._known(order).client_order_id
-        done: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
+        return await wait_until(self.store, self.updates, name, until, timeout_s=timeout_s, broker=self._adapter.name)
 
-        def look(update: OrderUpdate) -> None:
-            if update.order.client_order_id == name and not done.done() and until(update.order):
-                done.set_result(update.order)
-
-        remove = self.updates.add(look)
-        try:
-            now = self._known(name)
-            if until(now):
-                return now
-            async with asyncio.timeout(timeout_s):
-                return await done
-        except TimeoutError:
-            now = self._known(name)
-            raise StaleData(
-                f"order {now.order_id or name} is {now.status} ({now.filled_quantity} of {now.quantity} filled) after"
-                f" {timeout_s} s of waiting",
-                remedy="wait longer, or refresh_orders() if the stream may be dead",
-                client_order_id=name,
-            ) from None
-        finally:
-            remove()
-
-    def follow(self) -> AsyncIterator[OrderUpdate]:
-        """Yield every order update from now on; none is dropped."""
+    def follow(self) -> Subscription[OrderUpdate]:
+        """Return an iterator over every order update from this call on; none is dropped."""
         return self.updates.iterate()
-
-    # -- reports -----------------------------------------------------------------------------------------------------
 
     def on_stream(self, event: OrderSeen | FillSeen) -> None:
         """Take what an order stream reported."""
-        if isinstance(event, OrderSeen):
-            self._see(event.order, "stream")
-            for fill in event.fills:
-                self._see_fill(fill, "stream")
-        else:
-            self._see_fill(event.fill, "stream")
+        self._reader.on_stream(event)
 
-    def _see(self, order: Order, source: Source) -> None:
-        self.store.see(self._units.from_wire(order, self._master.get(order.instrument_id)), source)
-
-    def _see_fill(self, fill: Fill, source: Source) -> None:
-        self.store.see_fill(self._units.from_wire(fill, self._master.get(fill.instrument_id)), source)
+    async def close(self) -> None:
+        """Wait for acts that are under way, whose flows the session has ended already, and end all iterators."""
+        await self._reader.close()
+        if self._acts:
+            await asyncio.wait(tuple(self._acts))
+        self.updates.close()
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 
@@ -311,102 +264,33 @@ class OrderService:
             raise UsageError(
                 f"unknown order {name!r}",
                 kind=ErrorKind.ORDER_NOT_FOUND,
-                remedy="refresh_orders() reads orders placed elsewhere",
+                remedy="orders() reads those placed elsewhere",
             )
         return found
 
-    async def _wait_fresh_or(self, allow_stale: bool, timeout_s: float) -> None:
-        if not allow_stale:
-            await self._wait_fresh(timeout_s)
-
-    async def _detached(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        return await asyncio.shield(self._session.runtime.spawn(work, name=name))
-
-    def _record_failure(self, name: str, error: DragomanError) -> None:
-        reject = Reject(
-            error.kind, error.text or str(error), error.code, error.effect, error.retry, remedy=error.remedy
-        )
-        now = self._session.runtime.clock.wall_ns()
-        if isinstance(error, (NotSent, Throttled, UsageError, StaleData)) and error.code is None:
-            self.store.deny(name, reject, now)
-        elif error.effect is Effect.UNKNOWN:
-            self.store.settle(name, Outcome.unknown(reject), now)
-        else:
-            self.store.settle(name, Outcome.rejected(reject), now)
-
-    def _enter_children(self, parent: Order, outcome: Outcome, ts: int) -> None:
-        for index, child in enumerate(outcome.children, 1):
-            name = f"{parent.client_order_id}/{index}"
-            order = parent.but(
-                client_order_id=name,
-                wire_id="",
-                order_id="",
-                order_ids=(),
-                parent_order_id=parent.order_id or None,
-                status=OrderStatus.SUBMITTED,
-                quantity=parent.quantity * 0,
-                remaining_quantity=parent.quantity * 0,
+    def _identified(self, order: Order | str) -> Order:
+        """Return an order the broker can be asked about: one with the broker's id."""
+        known = self._known(order)
+        if not known.order_id:
+            raise UsageError(
+                f"order {known.client_order_id} is {known.status} and has no broker id",
+                kind=ErrorKind.ORDER_NOT_FOUND,
+                remedy="it never left" if known.status.terminal else "orders() looks for it at the broker",
+                client_order_id=known.client_order_id,
             )
-            self.store.create(order)
-            self.store.settle(name, child, ts)
+        return known
 
-    def _trading_day(self, ts: int | None) -> str:
-        at = ts if ts is not None else self._session.ctx.now_ns
-        return datetime.fromtimestamp(at / 1e9, UTC).astimezone(self._zone).date().isoformat()
+    def _addressable(self, order: Order | str) -> Order:
+        """Return an order that can be changed by its id: not one that the broker split into others."""
+        known = self._identified(order)
+        children = self.store.children(known.client_order_id)
+        if children and not self.store.reported(known.client_order_id):
+            raise UsageError(
+                f"order {known.order_id} is split into {len(children)} orders at the broker",
+                remedy=f"act on those: {', '.join(children[:10])}",
+                client_order_id=known.client_order_id,
+            )
+        return known
 
-
-def _named(
-    request: OrderRequest, instrument: Instrument, client_order_id: str, wire_id: str, account: str
-) -> OrderRequest:
-    from dataclasses import replace
-
-    return replace(
-        request,
-        instrument_id=instrument.instrument_id,
-        client_order_id=client_order_id,
-        wire_id=wire_id,
-        account_id=account,
-        side=Side(request.side),
-    )
-
-
-def _order_of(request: OrderRequest, broker: str, ts: int) -> Order:
-    return Order(
-        instrument_id=request.instrument_id,
-        side=request.side,
-        quantity=request.quantity,
-        order_type=request.order_type,
-        status=OrderStatus.SUBMITTED,
-        client_order_id=request.client_order_id,
-        wire_id=request.wire_id,
-        broker=broker,
-        account_id=request.account_id,
-        price=request.price,
-        trigger_price=request.trigger_price,
-        time_in_force=request.time_in_force,
-        product=request.product,
-        variety=request.variety,
-        display_quantity=request.display_quantity,
-        market_protection=request.market_protection,
-        remaining_quantity=request.quantity,
-        tag=request.tag,
-        origin=Origin.US,
-        ts_created=ts,
-        ts_submitted=ts,
-    )
-
-
-def _raised(reject: Reject | None, broker: str, name: str) -> DragomanError:
-    if reject is None:
-        return Rejected(f"{broker}: refused without a reason", broker=broker, client_order_id=name)
-    return error_for(
-        reject.kind,
-        f"{broker}: {reject.text}",
-        code=reject.code,
-        text=reject.text,
-        effect=reject.effect,
-        retry=reject.retry,
-        remedy=reject.remedy,
-        broker=broker,
-        client_order_id=name,
-    )
+    async def _detached(self, work: Any, name: str) -> Order:
+        return await detached(self._session.runtime.spawn(work, name=name), self._acts)

@@ -8,10 +8,12 @@ broker (`Verdict.LATE`), which is reported as such.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from dragoman.model import Order, OrderStatus, Origin, Pending
+from dragoman.model import Fill, Order, OrderStatus, Origin, Pending, PriceBasis
 
 S = OrderStatus
 
@@ -56,6 +58,9 @@ _LATE: dict[OrderStatus, frozenset[OrderStatus]] = {
     S.EXPIRED: frozenset({S.OPEN, S.PARTIALLY_FILLED, S.FILLED}),
     S.REJECTED: frozenset({S.ACCEPTED, S.OPEN, S.TRIGGER_PENDING, S.PARTIALLY_FILLED, S.FILLED}),
 }
+
+_TERMS = ("price", "quantity", "trigger_price", "order_type", "time_in_force", "display_quantity")
+"""What a change can change: a report that shows another value of one of them is later than the change."""
 
 
 class Verdict(Enum):
@@ -129,6 +134,35 @@ def merge(known: Order, seen: Order) -> Merge:
     return Merge(merged, Verdict.APPLIED if verdict is Verdict.SAME else verdict)
 
 
+def with_fills(known: Order, last: Fill, fills: Sequence[Fill]) -> Order:
+    """Return the order as its itemised fills show it, where they come to more than its last report said.
+
+    A finished order that was not filled whole stays finished: a fill that was reported late happened before the end.
+    """
+    total = sum((fill.quantity for fill in fills), start=last.quantity * 0)
+    if total <= known.filled_quantity:
+        return known
+    changes: dict[str, Any] = {}
+    whole = 0 < known.quantity <= total  # a slice's quantity is 0 until it is first reported
+    status = S.FILLED if whole else S.PARTIALLY_FILLED
+    ended = whole or known.status.terminal
+    if (whole or not ended) and allowed(known.status, status) in (Verdict.APPLIED, Verdict.LATE):
+        changes["status"] = status
+    left = max(known.quantity - total, total * 0)
+    if whole:
+        changes.update(pending=Pending.NONE, ts_closed=known.ts_closed or last.ts_event or last.ts_recv)
+    return known.but(
+        filled_quantity=total,
+        remaining_quantity=total * 0 if ended else left,
+        canceled_quantity=min(known.canceled_quantity, left),
+        average_price=sum((fill.quantity * fill.price for fill in fills), start=total * 0) / total,
+        average_price_basis=PriceBasis.FILLS,
+        last_price=last.price,
+        last_quantity=last.quantity,
+        **changes,
+    )
+
+
 def _overlay(known: Order, seen: Order, status: OrderStatus) -> Order:
     """Lay the report over what is known; what is ours, and what never changes, stays."""
     pending = seen.pending
@@ -161,12 +195,7 @@ def _settles(known: Order, seen: Order) -> bool:
     A change is settled when the report shows other terms than before; a cancel only by a terminal status, or by a
     newer report that says the order works on.
     """
-    if known.pending is Pending.MODIFY and (
-        seen.price != known.price
-        or seen.quantity != known.quantity
-        or seen.trigger_price != known.trigger_price
-        or seen.order_type is not known.order_type
-    ):
+    if known.pending is Pending.MODIFY and any(getattr(seen, name) != getattr(known, name) for name in _TERMS):
         return True
     if known.raw_status != seen.raw_status and "PENDING" in known.raw_status and known.ts_event is not None:
         return seen.ts_event is not None and seen.ts_event >= known.ts_event

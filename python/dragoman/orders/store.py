@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from dragoman.model import Fill, Order, OrderStatus, OrderUpdate, Origin, Outcome, Pending, Reject
 from dragoman.orders.fills import FillLedger
 from dragoman.orders.identity import read_wire_id
-from dragoman.orders.state import Verdict, allowed, merge
+from dragoman.orders.slices import child_of, rolled_up
+from dragoman.orders.state import Verdict, merge, with_fills
 
 Source = Literal["stream", "poll", "reply", "local"]
+
+log = logging.getLogger("dragoman.orders")
+
+EXTERNAL_PREFIX = "EXT-"
+_WORDS_KEPT = 1000
 
 
 class OrderStore:
     """Merges reports into views and says what changed.
 
     An order is owned by its `client_order_id`; one first seen at the broker gets ``EXT-<order id>``. Reports find their
-    order by broker id, or by the wire id in its tag when the reply that would have told the id is still missing.
+    order by broker id, or by the wire id in its tag when the reply that would have told the id is still missing. Where
+    a report was faster than the reply and carried no tag, the reply's id joins the two.
 
     Parameters
     ----------
@@ -30,26 +38,33 @@ class OrderStore:
         self._orders: dict[str, Order] = {}
         self._by_order_id: dict[str, str] = {}
         self._by_wire_id: dict[str, str] = {}
+        self._renamed: dict[str, str] = {}  # names we gave to orders before we knew whose they are
+        self._provisional: set[str] = set()
+        self._children: dict[str, list[str]] = {}
+        self._reported: set[str] = set()  # parents that the broker itself reports
         self._orphans: dict[str, list[Fill]] = {}
         self._listeners: list[Callable[[OrderUpdate], None]] = []
         self.fills = FillLedger(trading_day)
         self.counters: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
-        self.counters.update(unknown_status=0, fill_conflicts=0, external=0, listener_errors=0)
+        self.counters.update(
+            unknown_status=0, fill_conflicts=0, external=0, joined=0, id_conflicts=0, listener_errors=0
+        )
         self.unknown_words: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._orders)
 
     def __iter__(self) -> Iterator[Order]:
-        return iter(self._orders.values())
+        return iter(tuple(self._orders.values()))
 
     def get(self, name: str) -> Order | None:
         """Return an order by client order id, any of its broker ids, or its wire id."""
-        owner = name if name in self._orders else self._by_order_id.get(name) or self._by_wire_id.get(name)
+        owner = name if name in self._orders else None
+        owner = owner or self._renamed.get(name) or self._by_order_id.get(name) or self._by_wire_id.get(name)
         return self._orders.get(owner) if owner else None
 
     def listen(self, listener: Callable[[OrderUpdate], None]) -> Callable[[], None]:
-        """Call `listener` after every change; returns what ends it."""
+        """Call `listener` after every change; returns what ends it. One that raises is counted, and hurts nobody."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
@@ -67,8 +82,7 @@ class OrderStore:
         """Apply the outcome of placing. A stream may have been faster: then only the id is new."""
         known = self._orders[client_order_id]
         if outcome.order_id:
-            self._bind(outcome.order_id, client_order_id)
-            known = known.but(order_id=outcome.order_id, order_ids=_with(known.order_ids, outcome.order_id))
+            known = self._bind_ours(known, outcome.order_id)
         match outcome.effect:
             case "ACCEPTED" | "PARTIAL":
                 status = OrderStatus.ACCEPTED
@@ -77,18 +91,29 @@ class OrderStore:
             case "UNKNOWN":
                 status = OrderStatus.UNKNOWN
         if known.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN) and known.status is not status:
-            stamp = {"ts_accepted": ts} if status is OrderStatus.ACCEPTED else {}
-            if status.terminal:
-                stamp["ts_closed"] = ts
-            known = known.but(status=status, reject=outcome.reject, ts_recv=ts, **stamp)
+            known = known.but(
+                status=status,
+                reject=outcome.reject,
+                ts_recv=ts,
+                ts_accepted=ts if status is OrderStatus.ACCEPTED else known.ts_accepted,
+                ts_closed=ts if status.terminal else known.ts_closed,
+                remaining_quantity=known.quantity * 0 if status.terminal else known.remaining_quantity,
+            )
         self._orders[client_order_id] = known
         self._tell(OrderUpdate(known, source="reply"))
+        for index, leg in enumerate(outcome.children, 1):
+            name = f"{client_order_id}/{index}"
+            self.create(child_of(known, name))
+            self._children.setdefault(client_order_id, []).append(name)
+            self.settle(name, leg, ts)
+        self._roll_up(client_order_id, "reply")
         self._adopt_orphans(client_order_id)
         return self._orders[client_order_id]
 
     def deny(self, client_order_id: str, reject: Reject, ts: int) -> Order:
         """Record that the order never left this machine."""
-        order = self._orders[client_order_id].but(status=OrderStatus.DENIED, reject=reject, ts_closed=ts)
+        known = self._orders[client_order_id]
+        order = known.but(status=OrderStatus.DENIED, reject=reject, ts_closed=ts, remaining_quantity=known.quantity * 0)
         self._orders[client_order_id] = order
         self._tell(OrderUpdate(order, source="local"))
         return order
@@ -104,11 +129,10 @@ class OrderStore:
 
     def rename(self, client_order_id: str, order_id: str) -> Order:
         """Record a new broker id of the same order (a replace chain)."""
-        order = self._orders[client_order_id]
-        self._bind(order_id, client_order_id)
-        order = order.but(order_id=order_id, order_ids=_with(order.order_ids, order_id))
-        self._orders[client_order_id] = order
-        return order
+        order = self._bind_ours(self._orders[client_order_id], order_id)
+        self._tell(OrderUpdate(order, source="reply"))
+        self._adopt_orphans(client_order_id)
+        return self._orders[client_order_id]
 
     # -- the broker's reports ----------------------------------------------------------------------------------------
 
@@ -119,20 +143,23 @@ class OrderStore:
         owner = self._owner(seen)
         known = self._orders.get(owner)
         if known is None:
-            verdict = Verdict.APPLIED
-            merged = seen.but(client_order_id=owner, order_ids=(seen.order_id,), origin=Origin.EXTERNAL)
-            self.counters["external"] += 1
+            verdict, merged = Verdict.APPLIED, self._first_seen(seen, owner)
         else:
             result = merge(known, seen)
             verdict, merged = result.verdict, result.order
-        self._bind(seen.order_id, owner)
+            if not merged.order_id:  # a status nobody has mapped, of an order whose reply is still missing
+                merged = merged.but(order_id=seen.order_id, order_ids=(seen.order_id,))
+        self._by_order_id[seen.order_id] = owner
         self._orders[owner] = merged
+        if owner in self._children:
+            self._reported.add(owner)
         self.counters[verdict.value] += 1
         change = self.fills.report(merged, owner)
         self.counters["fill_conflicts"] += change.refused is not None
         if merged is not known or change.added or change.replaced:
             self._tell(OrderUpdate(merged, change.added, change.replaced, source))
         self._adopt_orphans(owner)
+        self._roll_up_parent_of(owner, source)
         return verdict
 
     def see_fill(self, fill: Fill, source: Source) -> None:
@@ -141,26 +168,15 @@ class OrderStore:
         if owner is None:
             self._orphans.setdefault(fill.order_id, []).append(fill)
             return
-        order = self._orders[owner]
         fill = replace(fill, client_order_id=owner)
         change = self.fills.add(fill, owner)
-        if change.refused is not None:
-            self.counters["fill_conflicts"] += 1
+        self.counters["fill_conflicts"] += change.refused is not None
         if not change.added and not change.replaced:
             return
-        total = sum((f.quantity for f in self.fills.of(owner)), start=fill.quantity * 0)
-        if total > order.filled_quantity:
-            full = total >= order.quantity
-            status = OrderStatus.FILLED if full else OrderStatus.PARTIALLY_FILLED
-            changes: dict[str, Any] = {
-                "filled_quantity": total,
-                "remaining_quantity": max(order.quantity - total, total * 0),
-            }
-            if allowed(order.status, status) in (Verdict.APPLIED, Verdict.LATE):
-                changes["status"] = status
-            order = order.but(last_price=fill.price, last_quantity=fill.quantity, **changes)
-            self._orders[owner] = order
+        order = with_fills(self._orders[owner], fill, self.fills.of(owner))
+        self._orders[owner] = order
         self._tell(OrderUpdate(order, change.added, change.replaced, source))
+        self._roll_up_parent_of(owner, source)
 
     @property
     def orphan_fills(self) -> tuple[Fill, ...]:
@@ -176,16 +192,90 @@ class OrderStore:
         """Orders that may be live and whose outcome nobody has proven yet."""
         return tuple(order for order in self if order.status is OrderStatus.UNKNOWN)
 
-    def _owner(self, seen: Order) -> str:
-        owner = self._by_order_id.get(seen.order_id)
-        if owner is None:
-            wire_id = read_wire_id(seen.tag) or next(filter(None, map(read_wire_id, seen.tags)), None)
-            owner = self._by_wire_id.get(wire_id) if wire_id else None
-        return owner or f"EXT-{seen.order_id}"
+    def children(self, client_order_id: str) -> tuple[str, ...]:
+        """Return the names of the orders the broker split this one into."""
+        return tuple(self._children.get(client_order_id, ()))
 
-    def _bind(self, order_id: str, owner: str) -> None:
-        if order_id:
-            self._by_order_id[order_id] = owner
+    def reported(self, client_order_id: str) -> bool:
+        """Whether the broker itself reports an order that it split."""
+        return client_order_id in self._reported
+
+    # -- whose report it is ------------------------------------------------------------------------------------------
+
+    def _owner(self, seen: Order) -> str:
+        """Return the name of the order a report is about, an order nobody knows yet included."""
+        owner = self._by_order_id.get(seen.order_id)
+        if owner is not None:
+            return owner
+        wire_id = read_wire_id(seen.tag) or next(filter(None, map(read_wire_id, seen.tags)), None)
+        ours = self._by_wire_id.get(wire_id) if wire_id else None
+        external = f"{EXTERNAL_PREFIX}{seen.order_id}"
+        if ours is None:
+            return external
+        if seen.parent_order_id and seen.parent_order_id != seen.order_id:
+            return f"{ours}/{seen.order_id}"  # a slice of ours, reported before the reply that would have told its id
+        known = self._orders[ours]
+        if not known.order_id or known.pending is Pending.MODIFY:
+            return ours
+        # Two orders at the broker for one intent of ours, or somebody repeated our order with its tag.
+        self.counters["id_conflicts"] += 1
+        log.warning("order %s carries the tag of %s, which is order %s", seen.order_id, ours, known.order_id)
+        return external
+
+    def _first_seen(self, seen: Order, owner: str) -> Order:
+        self._provisional.add(owner)
+        parent = None if owner.startswith(EXTERNAL_PREFIX) else self._orders.get(owner.rpartition("/")[0])
+        if parent is None:
+            self.counters["external"] += 1
+            return seen.but(client_order_id=owner, order_ids=(seen.order_id,), origin=Origin.EXTERNAL)
+        if not parent.order_id and seen.parent_order_id:
+            self._bind_ours(parent, seen.parent_order_id)
+        self._children.setdefault(parent.client_order_id, []).append(owner)
+        return seen.but(client_order_id=owner, order_ids=(seen.order_id,), origin=Origin.US, tag=parent.tag)
+
+    def _bind_ours(self, known: Order, order_id: str) -> Order:
+        """Give an order of ours its broker id, and take over what was reported under that id before."""
+        name = known.client_order_id
+        holder = self._by_order_id.get(order_id)
+        if holder is not None and holder != name and holder not in self._provisional:
+            self.counters["id_conflicts"] += 1
+            log.warning("the broker gave id %s of order %s to %s as well", order_id, holder, name)
+            return known
+        ids = known.order_ids if order_id in known.order_ids else (*known.order_ids, order_id)
+        known = known.but(order_id=order_id, order_ids=ids)
+        self._by_order_id[order_id] = name
+        self._orders[name] = known
+        if holder is None or holder == name:
+            return known
+        seen = self._orders.pop(holder)
+        self._provisional.discard(holder)
+        self._renamed[holder] = name
+        for siblings in self._children.values():
+            if holder in siblings:
+                siblings.remove(holder)
+        self.fills.move(holder, name)
+        self.counters["joined"] += 1
+        self.counters["external"] -= seen.origin is Origin.EXTERNAL
+        for other in seen.order_ids:
+            self._by_order_id[other] = name
+        self._orders[name] = known = merge(known, seen).order
+        return known
+
+    def _roll_up_parent_of(self, owner: str, source: Source) -> None:
+        parent, slash, _ = owner.rpartition("/")
+        if slash and owner in self._children.get(parent, ()):
+            self._roll_up(parent, source)
+
+    def _roll_up(self, parent: str, source: Source) -> None:
+        """Show a parent that has no record of its own at the broker as what its children come to."""
+        names = self._children.get(parent)
+        if not names or parent in self._reported:
+            return
+        known = self._orders[parent]
+        order = rolled_up(known, [self._orders[name] for name in names])
+        if order != known:
+            self._orders[parent] = order
+            self._tell(OrderUpdate(order, source=source))
 
     def _adopt_orphans(self, owner: str) -> None:
         for order_id in self._orders[owner].order_ids:
@@ -194,13 +284,13 @@ class OrderStore:
 
     def _count_unknown(self, word: str) -> None:
         self.counters["unknown_status"] += 1
-        if word in self.unknown_words or len(self.unknown_words) < 1000:
+        if word in self.unknown_words or len(self.unknown_words) < _WORDS_KEPT:
             self.unknown_words[word] = self.unknown_words.get(word, 0) + 1
 
     def _tell(self, update: OrderUpdate) -> None:
         for listener in tuple(self._listeners):
-            listener(update)
-
-
-def _with(ids: tuple[str, ...], order_id: str) -> tuple[str, ...]:
-    return ids if order_id in ids else (*ids, order_id)
+            try:
+                listener(update)
+            except Exception:
+                self.counters["listener_errors"] += 1
+                log.exception("an order listener raised")

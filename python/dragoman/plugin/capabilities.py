@@ -48,6 +48,9 @@ class Capabilities:
     quantity_unit : mapping of exchange segment to QuantityUnit
     wire_id_carrier : str
         The field that carries our wire id, `wire_id_length` its room.
+    order_fields : frozenset of str
+        Fields of `OrderRequest` beyond the common ones that `place` puts on the wire (``"post_only"``, ``"algo_id"``);
+        the rest are refused where they are given, for the reason in `reasons`.
     market_orders : {"native", "protected", "refused"}
         What becomes of MARKET orders; `protected` ones carry the broker's price protection.
     """
@@ -67,6 +70,7 @@ class Capabilities:
     market_orders: Literal["native", "protected", "refused"]
     max_instruments_per_socket: int
     max_sockets: int
+    order_fields: frozenset[str] = frozenset()
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
@@ -12,17 +14,67 @@ T = TypeVar("T")
 log = logging.getLogger("dragoman.events")
 
 
+class Subscription(AsyncIterator[T]):
+    """Events from the moment it was made, for one consumer; `Fanout.iterate` makes it.
+
+    It lives as long as its consumer holds it: one that was dropped or closed keeps nothing.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[T] = deque()
+        self._ready = asyncio.Event()
+        self._ended = False
+
+    def put(self, event: T) -> None:
+        """Append an event; after the end it is not taken."""
+        if not self._ended:
+            self._waiting.append(event)
+            self._ready.set()
+
+    def end(self) -> None:
+        """Stop once what waits has been read."""
+        self._ended = True
+        self._ready.set()
+
+    async def aclose(self) -> None:
+        """Stop at once; what waits is given up."""
+        self._waiting.clear()
+        self.end()
+
+    def __aiter__(self) -> Subscription[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._waiting:
+            if self._ended:
+                raise StopAsyncIteration
+            self._ready.clear()
+            await self._ready.wait()
+        return self._waiting.popleft()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
+    def waiting(self) -> int:
+        """Events that wait to be read."""
+        return len(self._waiting)
+
+
 class Fanout(Generic[T]):
     """Listeners of one kind of event.
 
-    A callback runs inline and must return at once. One that raises is counted and logged with its name; the others
-    and whoever published are not touched.
+    A callback runs inline and must return at once. One that raises is counted and, at the 1st, 10th, 100th, ... time,
+    logged with its name; the others and whoever published are not touched.
     """
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._callbacks: list[Callable[[T], object]] = []
-        self._queues: list[asyncio.Queue[T | None]] = []
+        # Weak, so that an iterator nobody reads any more does not collect events for ever.
+        self._subscriptions: list[weakref.ref[Subscription[T]]] = []
+        self._closed = False
         self.published = 0
         self.handler_errors = 0
 
@@ -38,27 +90,45 @@ class Fanout(Generic[T]):
 
     def publish(self, event: T) -> None:
         self.published += 1
-        for queue in self._queues:
-            queue.put_nowait(event)
+        for subscription in self._live():
+            subscription.put(event)
         for callback in tuple(self._callbacks):
             try:
                 callback(event)
-            except Exception:
-                self.handler_errors += 1
-                name = getattr(callback, "__qualname__", type(callback).__name__)
-                log.exception("%s handler %s raised", self._what, name)
+            except Exception:  # noqa: BLE001 - the user's code; _failed logs it
+                self._failed(callback)
 
-    async def iterate(self) -> AsyncIterator[T]:
-        """Yield every event published from now on, until `close`."""
-        queue: asyncio.Queue[T | None] = asyncio.Queue()
-        self._queues.append(queue)
-        try:
-            while (event := await queue.get()) is not None:
-                yield event
-        finally:
-            self._queues.remove(queue)
+    def iterate(self) -> Subscription[T]:
+        """Return an iterator over every event published from this call on, until `close`."""
+        subscription: Subscription[T] = Subscription()
+        if self._closed:
+            subscription.end()
+        else:
+            self._subscriptions.append(weakref.ref(subscription))
+        return subscription
 
     def close(self) -> None:
         """End all iterators once they have drained."""
-        for queue in self._queues:
-            queue.put_nowait(None)
+        self._closed = True
+        for subscription in self._live():
+            subscription.end()
+        self._subscriptions.clear()
+
+    @property
+    def subscriptions(self) -> int:
+        """Iterators that are still held and not ended."""
+        return len(self._live())
+
+    def _live(self) -> list[Subscription[T]]:
+        if not self._subscriptions:
+            return []
+        held = [(ref, found) for ref in self._subscriptions if (found := ref()) is not None and not found.ended]
+        if len(held) != len(self._subscriptions):
+            self._subscriptions = [ref for ref, _ in held]
+        return [found for _, found in held]
+
+    def _failed(self, callback: Callable[[T], object]) -> None:
+        self.handler_errors += 1
+        if str(self.handler_errors).rstrip("0") == "1":
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            log.exception("%s handler %s raised (%d so far)", self._what, name, self.handler_errors)

@@ -1,0 +1,120 @@
+"""What users write, read exactly: numbers, choices and the further fields of an order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any, TypeAlias, TypeVar
+
+from dragoman.errors import ErrorKind, UsageError
+from dragoman.model import Instrument, OrderChange, OrderRequest, OrderType, Product, Side, TimeInForce, Variety
+
+Number: TypeAlias = Decimal | int | str | float
+E = TypeVar("E", bound=StrEnum)
+
+_OURS = frozenset(("instrument_id", "side", "quantity", "account_id", "wire_id"))
+_FURTHER = frozenset(item.name for item in fields(OrderRequest)) - _OURS
+_CHOICES: Mapping[str, type[StrEnum]] = {
+    "order_type": OrderType,
+    "time_in_force": TimeInForce,
+    "product": Product,
+    "variety": Variety,
+}
+_NUMBERS = frozenset(
+    "price trigger_price market_protection display_quantity notional trailing_offset leverage quantity".split()
+)
+
+
+def exact(name: str, value: Number) -> Decimal:
+    """Return a number exactly; a float counts as the shortest decimal that prints it.
+
+    Raises
+    ------
+    UsageError
+        It is none, or not finite.
+    """
+    try:
+        # float() first: subclasses (NumPy's) print themselves with their name.
+        number = Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
+    except InvalidOperation:
+        raise UsageError(f"{name} {value!r} is not a number") from None
+    if isinstance(value, bool) or not number.is_finite():
+        raise UsageError(f"{name} {value!r} is not a number")
+    return number
+
+
+def choice(kind: type[E], name: str, value: object) -> E:
+    """Return the member of an enum that `value` names, in either case.
+
+    Raises
+    ------
+    UsageError
+        Naming what there is.
+    """
+    try:
+        return kind(str(value).upper())
+    except ValueError:
+        offered = ", ".join(item.value for item in kind if item.value != "UNKNOWN")
+        raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {offered}") from None
+
+
+def order_request(
+    instrument: Instrument,
+    side: Side | str,
+    quantity: Number | None,
+    lots: int | None,
+    terms: Mapping[str, Any],
+) -> OrderRequest:
+    """Make a request of what a user wrote.
+
+    Raises
+    ------
+    UsageError
+    """
+    if (quantity is None) == (lots is None):
+        raise UsageError("give quantity or lots, one of them")
+    return OrderRequest(
+        instrument_id=instrument.instrument_id,
+        side=choice(Side, "side", side),
+        quantity=_units(instrument, quantity, lots),
+        **_read("an order", terms, _FURTHER),
+    )
+
+
+def order_change(instrument: Instrument | None, lots: int | None, terms: Mapping[str, Any]) -> OrderChange:
+    """Make a change of what a user wrote; None leaves a field as it is. Raises UsageError."""
+    read = _read("a change", terms, frozenset(item.name for item in fields(OrderChange)))
+    if lots is not None:
+        if "quantity" in read:
+            raise UsageError("give quantity or lots, not both")
+        if instrument is None:
+            raise UsageError("lots of an instrument that is not in the master", kind=ErrorKind.INSTRUMENT_NOT_FOUND)
+        read["quantity"] = _units(instrument, None, lots)
+    return OrderChange(**read)
+
+
+def _units(instrument: Instrument, quantity: Number | None, lots: int | None) -> Decimal:
+    if quantity is not None:
+        return exact("quantity", quantity)
+    number = exact("lots", lots or 0)
+    if number != number.to_integral_value() or number <= 0:
+        raise UsageError(f"lots {lots!r} is not a whole number above 0", kind=ErrorKind.INVALID_QUANTITY)
+    return instrument.lot_size * number
+
+
+def _read(what: str, terms: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    unknown = terms.keys() - known
+    if unknown:
+        raise UsageError(f"{what} takes no {', '.join(sorted(unknown))}")
+    read: dict[str, Any] = {}
+    for name, value in terms.items():
+        if value is None:
+            continue
+        if name in _CHOICES:
+            value = choice(_CHOICES[name], name, value)
+        elif name in _NUMBERS:
+            value = exact(name, value)
+        read[name] = value
+    return read

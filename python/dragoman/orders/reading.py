@@ -1,0 +1,146 @@
+"""What the broker says of the orders, by stream and by request, and merging it into the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from dragoman.checks import WireUnits
+from dragoman.errors import DragomanError
+from dragoman.market import InstrumentMaster
+from dragoman.model import Fill, Order, Pending
+from dragoman.orders.freshness import Freshness
+from dragoman.orders.store import OrderStore, Source
+from dragoman.plugin import FillSeen, OrderSeen
+from dragoman.session.backoff import Backoff
+from dragoman.session.session import AccountSession
+
+_NS = 1_000_000_000
+
+
+class OrderReader:
+    """Reads orders and fills of one account.
+
+    Parameters
+    ----------
+    session : AccountSession
+    master : InstrumentMaster
+    units : WireUnits
+    freshness : Freshness
+        Told of every full reading.
+    """
+
+    def __init__(
+        self, session: AccountSession, master: InstrumentMaster, units: WireUnits, freshness: Freshness
+    ) -> None:
+        self._session = session
+        self._master = master
+        self._units = units
+        self._freshness = freshness
+        self._zone = ZoneInfo(session.adapter.session.time_zone)
+        self._doubts: dict[str, tuple[Pending, int]] = {}
+        self._rereading: asyncio.Task[None] | None = None
+        self.store = OrderStore(self._trading_day)
+        self.complete_as_of: int | None = None
+
+    # -- readings ----------------------------------------------------------------------------------------------------
+
+    async def refresh(self, timeout_s: float) -> None:
+        """Read all of today's orders and trades and merge them."""
+        session, adapter = self._session, self._session.adapter
+        begun = self._freshness.begin()
+        as_of = session.ctx.now_ns
+        orders = await session.run(adapter.orders(session.ctx), timeout_s=timeout_s)
+        fills = await session.run(adapter.trades(session.ctx), timeout_s=timeout_s)
+        for order in orders:
+            self._see(order.but(complete_as_of=as_of), "poll")
+        for fill in fills:
+            self._see_fill(fill, "poll")
+        self._settle_doubts(as_of, {order.order_id for order in orders if order.pending is Pending.NONE})
+        self.complete_as_of = max(as_of, self.complete_as_of or as_of)
+        self._freshness.read(begun)
+
+    def reread(self, on_error: Callable[[DragomanError], object]) -> None:
+        """Read everything in the background until that makes it fresh; one such task at a time."""
+        if self._rereading is None or self._rereading.done():
+            self._rereading = self._session.runtime.spawn(
+                self._reread(on_error), name=f"{self._session.adapter.name} orders after a gap"
+            )
+
+    async def _reread(self, on_error: Callable[[DragomanError], object]) -> None:
+        backoff = Backoff(self._session.runtime.random.uniform)
+        while self._freshness.stale and self._freshness.following():
+            try:
+                await self.refresh(15.0)
+            except DragomanError as error:
+                on_error(error)
+                await self._session.runtime.sleep(max(backoff.next(), error.retry_after_s or 0.0))
+
+    async def history(self, known: Order, timeout_s: float) -> list[Order]:
+        """Return the states of an order, oldest first, and merge the last one."""
+        session = self._session
+        states = await session.run(session.adapter.order(known.order_id, session.ctx), timeout_s=timeout_s)
+        if states:
+            self._see(states[-1], "poll")
+        return [self._units.from_wire(state, self._master.get(state.instrument_id)) for state in states]
+
+    async def trades(self, known: Order | None, timeout_s: float) -> list[Fill]:
+        """Return today's fills, of one order or all, and count each once."""
+        session = self._session
+        order_id = None if known is None else known.order_id
+        fills = await session.run(session.adapter.trades(session.ctx, order_id), timeout_s=timeout_s)
+        for fill in fills:
+            self._see_fill(fill, "poll")
+        return [self._units.from_wire(fill, self._master.get(fill.instrument_id)) for fill in fills]
+
+    async def close(self) -> None:
+        """End the reading in the background."""
+        task, self._rereading = self._rereading, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+    # -- reports -----------------------------------------------------------------------------------------------------
+
+    def on_stream(self, event: OrderSeen | FillSeen) -> None:
+        """Take what an order stream reported."""
+        if isinstance(event, OrderSeen):
+            self._see(event.order, "stream")
+            for fill in event.fills:
+                self._see_fill(fill, "stream")
+        else:
+            self._see_fill(event.fill, "stream")
+
+    def _see(self, order: Order, source: Source) -> None:
+        if order.ts_recv is None:
+            order = order.but(ts_recv=self._session.runtime.clock.wall_ns())
+        self.store.see(self._units.from_wire(order, self._master.get(order.instrument_id)), source)
+
+    def _see_fill(self, fill: Fill, source: Source) -> None:
+        self.store.see_fill(self._units.from_wire(fill, self._master.get(fill.instrument_id)), source)
+
+    # -- requests whose outcome is not known ---------------------------------------------------------------------------
+
+    def doubt(self, name: str, pending: Pending) -> None:
+        """Note that a change or cancel of this order may have arrived, or not."""
+        self._doubts[name] = (pending, self._session.ctx.now_ns)
+
+    def _settle_doubts(self, as_of: int, quiet: set[str]) -> None:
+        """Take for lost what a reading does not show after the longest time the broker may sit on a request.
+
+        `quiet` are the ids of orders the reading shows with nothing in flight.
+        """
+        queue_ns = int(self._session.adapter.session.queue_time_s * _NS)
+        for name, (pending, since) in list(self._doubts.items()):
+            order = self.store.get(name)
+            if order is None or order.pending is not pending:
+                del self._doubts[name]
+            elif order.order_id in quiet and as_of - since >= queue_ns:
+                del self._doubts[name]
+                self.store.mark(name, Pending.NONE)
+
+    def _trading_day(self, ts: int | None) -> str:
+        at = ts if ts is not None else self._session.ctx.now_ns
+        return datetime.fromtimestamp(at // _NS, UTC).astimezone(self._zone).date().isoformat()

@@ -1,0 +1,108 @@
+"""From a request to the order it becomes, and from a refusal to its error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, UsageError
+from dragoman.model import Instrument, Order, OrderRequest, OrderStatus, Origin, Reject, Side
+from dragoman.orders.store import EXTERNAL_PREFIX
+
+
+def check_name(client_order_id: str) -> None:
+    """Refuse names that the store gives itself: ``EXT-...`` to orders of others, ``.../2`` to slices.
+
+    Raises
+    ------
+    UsageError
+    """
+    if client_order_id.startswith(EXTERNAL_PREFIX) or "/" in client_order_id:
+        raise UsageError(
+            f"client_order_id {client_order_id!r}: names with a slash or beginning with {EXTERNAL_PREFIX} are taken",
+            remedy="choose another",
+        )
+
+
+def used_before(client_order_id: str) -> UsageError:
+    return UsageError(
+        f"client_order_id {client_order_id!r} was used before",
+        kind=ErrorKind.DUPLICATE_ORDER,
+        remedy="choose another, or ask for that order",
+        client_order_id=client_order_id,
+    )
+
+
+def named(
+    request: OrderRequest, instrument: Instrument, client_order_id: str, wire_id: str, account: str
+) -> OrderRequest:
+    """Return the request under its names."""
+    return replace(
+        request,
+        instrument_id=instrument.instrument_id,
+        client_order_id=client_order_id,
+        wire_id=wire_id,
+        account_id=account,
+        side=Side(request.side),
+    )
+
+
+def order_of(request: OrderRequest, broker: str, ts: int) -> Order:
+    """Return the order a request is before anybody answered."""
+    return Order(
+        instrument_id=request.instrument_id,
+        side=request.side,
+        quantity=request.quantity,
+        order_type=request.order_type,
+        status=OrderStatus.SUBMITTED,
+        client_order_id=request.client_order_id,
+        wire_id=request.wire_id,
+        broker=broker,
+        account_id=request.account_id,
+        price=request.price,
+        trigger_price=request.trigger_price,
+        time_in_force=request.time_in_force,
+        product=request.product,
+        variety=request.variety,
+        display_quantity=request.display_quantity,
+        market_protection=request.market_protection,
+        remaining_quantity=request.quantity,
+        tag=request.tag,
+        origin=Origin.US,
+        ts_created=ts,
+        ts_submitted=ts,
+    )
+
+
+def reject_of(error: DragomanError) -> Reject:
+    """Return what an error says, to be kept with the order."""
+    return Reject(error.kind, error.text or str(error), error.code, error.effect, error.retry, remedy=error.remedy)
+
+
+def refusal(reject: Reject | None, broker: str, name: str) -> DragomanError:
+    """Return the error to raise for a refusal that came as an outcome."""
+    if reject is None:
+        return Rejected(f"{broker}: refused without a reason", broker=broker, client_order_id=name)
+    cls = KIND_CLASS[reject.kind]
+    if cls is OutcomeUnknown:
+        cls = Rejected  # the words are new to us, the refusal is not in doubt
+    return cls(
+        f"{broker}: {reject.text}",
+        kind=reject.kind,
+        code=reject.code,
+        text=reject.text,
+        effect=reject.effect,
+        retry=reject.retry,
+        remedy=reject.remedy,
+        broker=broker,
+        client_order_id=name,
+    )
+
+
+def unknown(broker: str, what: str, name: str) -> OutcomeUnknown:
+    """Return the error to raise for an outcome nobody knows."""
+    return OutcomeUnknown(
+        f"{broker}: it is not known what became of {what}",
+        broker=broker,
+        remedy="look at orders(); never send it again",
+        client_order_id=name,
+    )
