@@ -301,5 +301,24 @@ void test_what_cannot_be_is_refused_with_its_place() {
 }  // namespace
 
 int main() {
-  return check::run_tests();
+  return run_tests({
+      TEST_CASE(test_price_is_divided_by_the_divisor_of_its_segment),
+      TEST_CASE(test_a_promised_count_reserves_no_more_than_the_bytes_allow),
+      TEST_CASE(test_packets_before_a_truncated_one_are_kept),
+      TEST_CASE(test_packet_of_unknown_length_is_skipped_counted_and_handed_over),
+      TEST_CASE(test_padding_rows_make_no_levels_and_an_empty_side_no_top_of_book),
+      TEST_CASE(test_runs_of_like_packets_equal_packets_decoded_alone),
+      TEST_CASE(test_length_that_does_not_cover_itself_ends_the_frame),
+      TEST_CASE(test_partial_updates_are_laid_over_what_came_before),
+      TEST_CASE(test_mantissas_beyond_two_to_the_53_are_rounded_once),
+      TEST_CASE(test_times_and_numbers_beyond_int64_are_absent_and_counted),
+      TEST_CASE(test_one_sided_snapshot_clears_only_its_side),
+      TEST_CASE(test_flagged_rows_come_bids_first_and_too_many_rows_are_malformed),
+      TEST_CASE(test_control_packets_are_handed_over_with_their_bytes),
+      TEST_CASE(test_topic_updates_take_name_scale_and_schema_from_the_definition),
+      TEST_CASE(test_frames_of_another_type_are_control_whole),
+      TEST_CASE(test_merged_records_beyond_the_cap_are_counted_not_kept),
+      TEST_CASE(test_key_map_finds_what_was_put_and_forgets_what_was_erased),
+      TEST_CASE(test_what_cannot_be_is_refused_with_its_place),
+  });
 }
