@@ -397,6 +397,19 @@ class Client:
             "master_conflicts": self.instruments.conflict_count,
         }
 
+    # -- more market data --------------------------------------------------------------------------------------------
+
+    def on_tick(self, callback: Callable[[Tick], object]) -> Callable[[], None]:
+        """Call back inline with each tick as a value. It must return at once; returns what ends it."""
+
+        def each_of(batch: Batch) -> None:
+            for tick in batch:
+                callback(tick)
+
+        # So that a handler that raises is logged under its own name.
+        each_of.__qualname__ = getattr(callback, "__qualname__", type(callback).__name__)
+        return self.market.batches.add(each_of)
+
 
 def _streams_orders(adapter: Adapter) -> bool:
     return bool(adapter.capabilities.features["order_stream"])

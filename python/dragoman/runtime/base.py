@@ -16,6 +16,8 @@ import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+from dragoman.runtime.watchdog import Stall
+
 T = TypeVar("T")
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
@@ -145,6 +147,13 @@ class Runtime(Protocol):
 
     def in_worker(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Run blocking work on a worker thread (inline on the virtual loop)."""
+        ...
+
+    def watch_loop(self, on_lag: Callable[[int], object], on_stall: Callable[[Stall], object]) -> Callable[[], None]:
+        """Measure how late the running loop is: `on_lag` gets each lag in ns, `on_stall` what blocked it too long.
+
+        Both are called on the loop; what this returns ends it. A virtual loop is never late, and calls neither.
+        """
         ...
 
     def environ(self, name: str) -> str | None:

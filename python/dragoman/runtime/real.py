@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from dragoman.runtime.base import Disk, Net
 from dragoman.runtime.real_disk import RealDisk
 from dragoman.runtime.real_net import RealNet
+from dragoman.runtime.watchdog import Stall, watch_loop
 
 T = TypeVar("T")
 
@@ -67,6 +68,10 @@ class RealRuntime:
         if self._workers is None:
             self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="dragoman-worker")
         return asyncio.get_running_loop().run_in_executor(self._workers, partial(fn, *args))
+
+    def watch_loop(self, on_lag: Callable[[int], object], on_stall: Callable[[Stall], object]) -> Callable[[], None]:
+        """Watch the running loop from a thread; see `Runtime.watch_loop`."""
+        return watch_loop(on_lag, on_stall)
 
     def environ(self, name: str) -> str | None:
         """Return an environment variable of this process."""

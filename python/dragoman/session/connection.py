@@ -304,6 +304,11 @@ class FeedConnection:
                 ticked = now
                 self._ask("tick", lambda: self.feed.tick(self._ctx.now_ns, self._ctx))
 
+    def loop_stalled(self, seconds: float, reason: str) -> None:
+        """End the connection if the loop stood still for longer than the broker's heartbeat."""
+        if 0 < self.feed.stall.any_frame_s < seconds:
+            self.end(f"{reason}, longer than the broker's heartbeat")
+
     def end(self, reason: str) -> None:
         """The connection is over; only the first reason counts."""
         if not self.ended.done():

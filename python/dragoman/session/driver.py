@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -91,6 +92,7 @@ class FlowDriver:
         self._max_concurrency = max_concurrency
         self._running: dict[asyncio.Task[Any], _Run] = {}
         self._closing = False
+        self._pid = os.getpid()
         self.detached = 0
         self.retries = 0
 
@@ -169,6 +171,13 @@ class FlowDriver:
         if self._closing:
             flow.close()
             raise self._closed()
+        if os.getpid() != self._pid:
+            flow.close()
+            raise UsageError(
+                f"{self._broker}: this session belongs to process {self._pid}, and this is process {os.getpid()}",
+                broker=self._broker,
+                remedy="connect again after the fork; a socket must not be shared by two processes",
+            )
         deadline_ns = self._runtime.clock.mono_ns() + int(timeout_s * _NS)
         run = _Run(deadline_ns, on_rows, on_progress, prompt, redirect, before_send, allow_mutates)
         name = getattr(flow, "__qualname__", "flow")

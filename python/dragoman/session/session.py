@@ -12,6 +12,7 @@ from dragoman.errors import AuthRequired, DragomanError, ErrorKind, UsageError
 from dragoman.model import Notice
 from dragoman.plugin import Adapter, Endpoint, Flow, Session
 from dragoman.runtime.base import Runtime
+from dragoman.runtime.watchdog import Stall
 from dragoman.session.brokertime import BrokerClock, expiry_ns
 from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
@@ -66,6 +67,10 @@ class AccountSession:
         Says whether ticks are to be expected now; False until somebody who knows the calendar sets it.
     expires_ns : int or None
         When the session ends, by the broker's clock.
+    stalls : int
+        Times a handler blocked the I/O loop long enough to be named.
+    loop_lag_ns : int
+        How late the loop was when last measured.
     """
 
     def __init__(
@@ -120,6 +125,9 @@ class AccountSession:
         self._over: AuthRequired | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._unwatch: Callable[[], None] = lambda: None
+        self.stalls = 0
+        self.loop_lag_ns = 0
 
     def __repr__(self) -> str:
         access = "read-only" if self.read_only else "trading"
@@ -157,6 +165,7 @@ class AccountSession:
             session = await self._kept() or await self._log_in()
         await self._adopt(session)
         self._keeper = self.runtime.spawn(self._keep(), name=f"{self.adapter.name} session keeper")
+        self._unwatch = self.runtime.watch_loop(self._on_lag, self._on_stall)
 
     async def login(self) -> None:
         """Log in anew, also over a session that stands; streams that had ended for want of it begin again."""
@@ -178,6 +187,7 @@ class AccountSession:
 
     async def close(self) -> None:
         """Close streams and connections within five seconds, also with a dead peer. The token stays valid and kept."""
+        self._unwatch()
         try:
             async with asyncio.timeout(_CLOSE_S):
                 tasks = [task for task in (self._keeper, self._renewal) if task is not None and not task.done()]
@@ -240,6 +250,19 @@ class AccountSession:
     def latencies(self) -> dict[str, dict[str, float]]:
         """Return round trips by meter: count, p50_us, p99_us, max_us."""
         return self.sender.latencies.summary()
+
+    # -- the loop it runs on -----------------------------------------------------------------------------------------
+
+    def _on_lag(self, lag_ns: int) -> None:
+        self.loop_lag_ns = lag_ns
+
+    def _on_stall(self, stall: Stall) -> None:
+        """A handler blocked the loop: say which, and believe no stream that may have lost frames meanwhile."""
+        self.stalls += 1
+        text = f"the I/O loop stood still for {stall.seconds:.2f} s in {stall.handler}"
+        self._events.publish(Notice("warning", text, code="LOOP_STALLED"))
+        for stream in self._streams:
+            stream.loop_stalled(stall.seconds, text)
 
     # -- lent to streams and sender ----------------------------------------------------------------------------------
 

@@ -130,6 +130,14 @@ class Stream:
         if self.state not in ("closed", "fatal"):
             self._enter("closed", "closed by us")
 
+    def loop_stalled(self, seconds: float, reason: str) -> None:
+        """Give the connection up where our own loop stood still for longer than the broker's heartbeat.
+
+        The broker may have dropped what we did not read, so the stream counts as gapped; a new connection heals it.
+        """
+        if self._live and self._connection is not None:
+            self._connection.loop_stalled(seconds, reason)
+
     # -- what is wanted ----------------------------------------------------------------------------------------------
 
     def subscribe(self, wants: Iterable[Want]) -> None:

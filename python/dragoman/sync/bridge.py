@@ -1,0 +1,146 @@
+"""Make a blocking class of an asynchronous one: one mechanism for every method, from its signature.
+
+| in the asynchronous class | in the blocking one |
+|---|---|
+| ``async def`` | runs on the I/O thread; the caller waits |
+| ``def ... -> AsyncIterator[T]`` | ``Iterator[T]`` |
+| ``def on_...(callback)`` | the callback is queued, or inline where asked |
+| any other ``def``, property | runs on the I/O thread at once |
+
+`dragoman.sync.stubs` writes the same table as types, for checkers and editors.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final, Literal, TypeVar
+
+from dragoman.sync.engine import Engine
+
+C = TypeVar("C", bound=type)
+
+Shape = Literal["call", "iterator", "handler", "plain", "property"]
+
+OWN: Final = frozenset({"start", "close"})
+"""Methods whose blocking twin is written by hand: a client's life is not one call."""
+_GRACE_S: Final = 5.0
+"""How long after its own deadline a call may keep its caller waiting before the I/O thread counts as blocked."""
+
+
+def members(source: type) -> dict[str, Shape]:
+    """Return the public members of an asynchronous class, and how each becomes a blocking one."""
+    found: dict[str, Shape] = {}
+    for name, member in vars(source).items():
+        if name.startswith("_") or name in OWN:
+            continue
+        if isinstance(member, property):
+            found[name] = "property"
+        elif inspect.iscoroutinefunction(member):
+            found[name] = "call"
+        elif inspect.isfunction(member):
+            returns = str(member.__annotations__.get("return", ""))
+            if returns.startswith(("AsyncIterator", "AsyncGenerator")):
+                found[name] = "iterator"
+            elif name.startswith("on_") and returns.startswith("Callable"):
+                found[name] = "handler"
+            else:
+                found[name] = "plain"
+    return found
+
+
+def mirror(source: type) -> Callable[[C], C]:
+    """Give a class the blocking twin of every public member of `source` that it does not define itself.
+
+    The class has an attribute ``_engine``, the `Engine` that holds the instance of `source`.
+    """
+
+    def decorate(cls: C) -> C:
+        for name, shape in members(source).items():
+            if name not in vars(cls):
+                setattr(cls, name, _TWINS[shape](name, vars(source)[name]))
+        return cls
+
+    return decorate
+
+
+def _call(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    parameters = inspect.signature(method).parameters
+    default = parameters["timeout_s"].default if "timeout_s" in parameters else None
+
+    @functools.wraps(method)
+    def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
+        engine: Engine = self._engine
+        timeout_s = kwargs.get("timeout_s", default)
+        patience_s = None if timeout_s is None else timeout_s + _GRACE_S
+        return engine.call(lambda: method(engine.client, *args, **kwargs), name, patience_s)
+
+    return _signed(twin, method)
+
+
+def _plain(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
+        engine: Engine = self._engine
+        return engine.run(lambda: method(engine.client, *args, **kwargs), name)
+
+    return _signed(twin, method)
+
+
+def _property(name: str, member: property) -> property:
+    read = member.fget
+    if read is None:
+        raise TypeError(f"property {name} cannot be read")
+
+    def twin(self: Any) -> Any:
+        engine: Engine = self._engine
+        return engine.run(lambda: read(engine.client), name)
+
+    return property(twin, doc=member.__doc__)
+
+
+def _iterator(name: str, method: Callable[..., AsyncIterator[Any]]) -> Callable[..., Iterator[Any]]:
+    @functools.wraps(method)
+    def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
+        engine: Engine = self._engine
+        source = engine.run(lambda: method(engine.client, *args, **kwargs), name)
+        return engine.iterate(source, name)
+
+    return _signed(twin, method, returns=lambda text: text.removeprefix("Async"))
+
+
+def _handler(name: str, method: Callable[..., Callable[[], None]]) -> Callable[..., Callable[[], None]]:
+    @functools.wraps(method)
+    def twin(self: Any, callback: Callable[[Any], object], *, inline: bool = False) -> Callable[[], None]:
+        engine: Engine = self._engine
+        return engine.register(lambda call: method(engine.client, call), callback, name, inline=inline)
+
+    inline = inspect.Parameter("inline", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool")
+    return _signed(twin, method, extra=inline)
+
+
+def _signed(
+    twin: Callable[..., Any],
+    method: Callable[..., Any],
+    *,
+    returns: Callable[[str], str] = lambda text: text,
+    extra: inspect.Parameter | None = None,
+) -> Callable[..., Any]:
+    """Give a twin the signature it stands for; `functools.wraps` alone would show an awaitable as what it returns."""
+    signature = inspect.signature(method)
+    parameters = [*signature.parameters.values(), *([extra] if extra else [])]
+    returned = returns(str(signature.return_annotation))
+    twin.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)  # type: ignore[attr-defined]
+    twin.__annotations__ = {p.name: p.annotation for p in parameters if p.name != "self"} | {"return": returned}
+    del twin.__wrapped__  # type: ignore[attr-defined]
+    return twin
+
+
+_TWINS: Final[dict[Shape, Callable[[str, Any], Any]]] = {
+    "call": _call,
+    "iterator": _iterator,
+    "handler": _handler,
+    "plain": _plain,
+    "property": _property,
+}

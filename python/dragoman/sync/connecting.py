@@ -1,0 +1,92 @@
+"""`connect` for code without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import dragoman.connecting
+from dragoman.client import Client as AsyncClient
+from dragoman.plugin import Adapter
+from dragoman.runtime.io_thread import Ask, shared_io_thread
+from dragoman.sync.client import Client
+from dragoman.sync.engine import Engine
+
+
+def connect(
+    broker: str | Adapter,
+    profile: str = "main",
+    *,
+    environment: str | None = None,
+    read_only: bool = False,
+    access_token: str | None = None,
+    load_instruments: bool = True,
+    streams: bool = True,
+    overrides: Mapping[str, Any] | None = None,
+    state_dir: str | None = None,
+    open_url: Callable[[str], object] | None = None,
+    prompt: Callable[[str, str, bool], str] | None = None,
+) -> Client:
+    """Connect to an account at a broker and wait until it is ready.
+
+    Parameters
+    ----------
+    broker, profile, environment, read_only, access_token, load_instruments, streams, overrides, state_dir
+        As `dragoman.connect` has them.
+    open_url, prompt : callable, optional
+        How a login asks the human: open a page; type something, given what kind it is, a text to show and whether it
+        is secret. They run on the calling thread, while it waits, and may block.
+
+    Returns
+    -------
+    Client
+        Connected; use it as a context manager, or `close` it. What is open when the process ends is closed then.
+
+    Raises
+    ------
+    UsageError
+        Unknown broker or profile, a missing credential, an environment nobody named; a call on the I/O thread.
+    AuthRequired
+        A human must log in and nobody was there to ask.
+    """
+    io = shared_io_thread()
+    made: list[AsyncClient] = []
+
+    async def start(ask: Ask) -> AsyncClient:
+        client = await dragoman.connecting.connect(
+            broker,
+            profile,
+            environment=environment,
+            read_only=read_only,
+            access_token=access_token,
+            load_instruments=load_instruments,
+            streams=streams,
+            overrides=overrides,
+            state_dir=state_dir,
+            open_url=None if open_url is None else _visitor(ask, open_url),
+            prompt=None if prompt is None else _asker(ask, prompt),
+        )
+        made.append(client)
+        return client
+
+    try:
+        client = io.attend(start, f"connect to {broker if isinstance(broker, str) else broker.name}")
+    except BaseException:
+        for unused in made:  # interrupted when it had just been made
+            io.call(unused.close, "close")
+        raise
+    return Client(Engine(io, client))
+
+
+def _visitor(ask: Ask, open_url: Callable[[str], object]) -> Callable[[str], Awaitable[None]]:
+    async def visit(url: str) -> None:
+        await ask(lambda: open_url(url))
+
+    return visit
+
+
+def _asker(ask: Ask, prompt: Callable[[str, str, bool], str]) -> Callable[[str, str, bool], Awaitable[str]]:
+    async def asked(kind: str, text: str, secret: bool) -> str:
+        return str(await ask(lambda: prompt(kind, text, secret)))
+
+    return asked

@@ -1,0 +1,93 @@
+"""Write the types of the blocking client: ``python -m dragoman.sync.stubs > python/dragoman/sync/client.pyi``.
+
+Made from the sources of both classes by the table in `dragoman.sync.bridge`, so that a checker sees real signatures
+where the program has made methods. A test holds the file and this together.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from typing import Final
+
+import dragoman.client
+import dragoman.sync.client
+from dragoman.sync.bridge import Shape, members
+
+_HEAD: Final = '"""Types of the blocking client. Made by `dragoman.sync.stubs`; not edited by hand."""\n\n'
+_UNUSED_HERE: Final = frozenset({"AsyncClient", "mirror"})
+
+
+def stub() -> str:
+    """Return the text of ``client.pyi``; formatting it is left to the formatter."""
+    source = ast.parse(inspect.getsource(dragoman.client))
+    ours = ast.parse(inspect.getsource(dragoman.sync.client))
+    own = _class(ours)
+    names = {node.name for node in own.body if isinstance(node, ast.FunctionDef)}
+    shapes = members(dragoman.client.Client)
+    body: list[ast.stmt] = [_bare(node) for node in own.body if isinstance(node, ast.FunctionDef)]
+    body += [
+        _twin(node, shapes[node.name])
+        for node in _class(source).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in shapes and node.name not in names
+    ]
+    made = ast.ClassDef("Client", [], [], body, [])
+    aliases = [node for node in source.body if isinstance(node, ast.Assign) and _mentions([made], _target(node))]
+    used = _names([made, *aliases])
+    imports = _imports(ours, used - _UNUSED_HERE) | _imports(source, used)
+    lines = [f"from {module} import {name}" for module, name in sorted(imports)]
+    if "Iterator" in used:
+        lines.append("from collections.abc import Iterator")
+    text = "\n".join(["from __future__ import annotations", *sorted(set(lines))])
+    return _HEAD + text + "\n\n" + "\n".join(ast.unparse(ast.fix_missing_locations(n)) for n in [*aliases, made]) + "\n"
+
+
+def _class(tree: ast.Module) -> ast.ClassDef:
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Client")
+
+
+def _target(node: ast.Assign) -> str:
+    target = node.targets[0]
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def _bare(node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.FunctionDef:
+    """Return a function's signature, as a plain function without a body."""
+    return ast.FunctionDef(node.name, node.args, [ast.Expr(ast.Constant(...))], node.decorator_list, node.returns, None)
+
+
+def _twin(node: ast.FunctionDef | ast.AsyncFunctionDef, shape: Shape) -> ast.FunctionDef:
+    twin = _bare(node)
+    if shape == "iterator" and isinstance(node.returns, ast.Subscript):
+        twin.returns = ast.Subscript(ast.Name("Iterator"), node.returns.slice)
+    if shape == "handler":
+        inline = ast.arg("inline", ast.Name("bool"))
+        args = node.args
+        twin.args = ast.arguments(
+            args.posonlyargs, args.args, args.vararg, [*args.kwonlyargs, inline],
+            [*args.kw_defaults, ast.Constant(False)], args.kwarg, args.defaults,
+        )  # fmt: skip
+    return twin
+
+
+def _names(nodes: list[ast.stmt]) -> set[str]:
+    return {found.id for node in nodes for found in ast.walk(node) if isinstance(found, ast.Name)}
+
+
+def _mentions(nodes: list[ast.stmt], name: str) -> bool:
+    return name in _names(nodes)
+
+
+def _imports(tree: ast.Module, used: set[str]) -> set[tuple[str, str]]:
+    return {
+        (node.module or "", alias.name)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        for alias in node.names
+        if (alias.asname or alias.name) in used
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(stub())

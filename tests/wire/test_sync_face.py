@@ -1,0 +1,429 @@
+"""The blocking face against an emulated broker on loopback, with the emulator on a thread of its own."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import pathlib
+import signal
+import threading
+import urllib.request
+from decimal import Decimal
+
+import pytest
+
+import dragoman.sync
+from dragoman.client import Client as AsyncClient
+from dragoman.connecting import connect as async_connect
+from dragoman.emulator.host import EmulatorHost
+from dragoman.errors import NotSent, OutcomeUnknown, UsageError
+from dragoman.model import Gap, OrderStatus, Product, StreamState
+from dragoman.plugin.registry import emulator_factory, load_adapter
+from dragoman.runtime.io_thread import IoThread, shared_io_thread
+from dragoman.runtime.real import RealRuntime
+from dragoman.runtime.watchdog import Stall
+from dragoman.sync.bridge import members
+from dragoman.sync.stubs import stub
+
+PATIENCE_S = 20.0
+
+
+class Broker:
+    """An emulated broker on loopback."""
+
+    def __init__(self) -> None:
+        self.thread = IoThread("emulator")
+        self.runtime = RealRuntime()
+        self.adapter = load_adapter("zerodha")
+        self.redirect_port = self.thread.call(self._free_port, "port")
+        make = emulator_factory(self.adapter)
+        self.emulator = make(7, self.runtime.clock.wall_ns(), redirect_port=self.redirect_port)
+        self.host = EmulatorHost(self.emulator, self.runtime)
+        self.roots = self.thread.call(self.host.start, "host")
+
+    async def _free_port(self) -> int:
+        import asyncio
+
+        listener = await self.runtime.net.listen(asyncio.Protocol, "127.0.0.1", 0)
+        port = listener.port
+        await listener.close()
+        return port
+
+    def connect(self, state_dir: pathlib.Path, **more):
+        wanted = {credential.name for credential in self.adapter.credentials}
+        more.setdefault("open_url", visit)
+        return dragoman.sync.connect(
+            self.adapter,
+            "test",
+            environment="emulator",
+            overrides={
+                "hosts": {"rest": self.roots.rest, "ws": self.roots.ws, "login": self.roots.login},
+                "credentials": {k: v for k, v in self.emulator.credentials.items() if k in wanted},
+                "redirect_port": self.redirect_port,
+            },
+            state_dir=str(state_dir),
+            **more,
+        )
+
+    def close(self) -> None:
+        self.thread.call(self.host.close, "host")
+        self.thread.stop()
+        self.runtime.close()
+
+
+def visit(url: str) -> None:
+    """Do what a browser does at the login page."""
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as page:
+        page.read()
+
+
+@pytest.fixture
+def broker():
+    found = Broker()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def client(broker, tmp_path):
+    with broker.connect(tmp_path) as found:
+        yield found
+
+
+def tradable(client):
+    return next(i for i in client.instruments if i.tradable and i.instrument_id.startswith("NSE:"))
+
+
+def resting(client):
+    """Place a limit order far below the market: it stays open."""
+    name = tradable(client)
+    quote = client.quote(name)
+    tick = name.tick_size
+    price = (Decimal(str(quote.bids[0].price if quote.bids else quote.last_price)) * Decimal("0.95") // tick) * tick
+    return client.place(name, "BUY", name.lot_size, order_type="LIMIT", price=price, product=Product.INTRADAY)
+
+
+# -- one face, two ways ---------------------------------------------------------------------------------------------
+
+
+def test_every_public_name_of_the_async_client_is_there_and_no_other():
+    asynchronous = set(members(AsyncClient)) | {"close"}
+    blocking = {name for name in vars(dragoman.sync.Client) if not name.startswith("_")}
+    assert asynchronous <= blocking
+    # `start` is part of connecting; `closed` and `instruments` are an attribute's and a property's twins.
+    assert blocking - asynchronous == {"closed", "instruments"}
+
+
+@pytest.mark.parametrize("name", sorted(name for name, shape in members(AsyncClient).items() if shape != "property"))
+def test_parameters_are_those_of_the_async_method(name):
+    ours = inspect.signature(getattr(dragoman.sync.Client, name)).parameters
+    theirs = inspect.signature(getattr(AsyncClient, name)).parameters
+    extra = [p for p in ours if p not in theirs]
+    assert extra == (["inline"] if name.startswith("on_") and name != "on_batch" else [])
+    for parameter, found in theirs.items():
+        mine = ours[parameter]
+        assert (mine.kind, mine.default, str(mine.annotation)) == (found.kind, found.default, str(found.annotation))
+    assert bool(inspect.getdoc(getattr(dragoman.sync.Client, name))) == bool(getattr(AsyncClient, name).__doc__)
+    assert not inspect.iscoroutinefunction(getattr(dragoman.sync.Client, name))
+
+
+def test_connect_takes_what_the_async_one_takes_but_the_runtime():
+    ours = inspect.signature(dragoman.sync.connect).parameters
+    theirs = inspect.signature(async_connect).parameters
+    assert list(ours) == [name for name in theirs if name != "runtime"]
+    assert all(ours[name].default == theirs[name].default for name in ours)
+
+
+def test_the_checked_in_types_are_what_the_sources_say():
+    kept = pathlib.Path(inspect.getfile(dragoman.sync)).with_name("client.pyi").read_text("utf-8")
+    made, found = (ast.dump(_sorted_imports(ast.parse(text))) for text in (stub(), kept))
+    assert found == made, "run: python -m dragoman.sync.stubs > python/dragoman/sync/client.pyi, and format it"
+
+
+def _sorted_imports(tree: ast.Module) -> ast.Module:
+    """Bring imports, which a formatter may group, into one form."""
+    pairs = {
+        (node.module, alias.name) for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    rest = [node for node in tree.body if not isinstance(node, ast.ImportFrom)]
+    return ast.Module([*(ast.ImportFrom(m, [ast.alias(n)], 0) for m, n in sorted(pairs)), *rest], [])
+
+
+# -- a session --------------------------------------------------------------------------------------------------------
+
+
+def test_a_session_streams_and_trades(client):
+    name = tradable(client)
+    updates = client.order_updates()
+    client.subscribe(name, "full")
+    tick = next(client.ticks())
+    assert tick.instrument_id == name.instrument_id
+    order = client.place(name, "BUY", name.lot_size, product=Product.INTRADAY)
+    done = client.wait_order(order)
+    assert done.status is OrderStatus.FILLED
+    assert next(u for u in updates if u.order.status.terminal).order.client_order_id == order.client_order_id
+    assert sum(fill.quantity for fill in client.trades(order)) == name.lot_size
+    assert any(p.instrument_id == name.instrument_id for p in client.positions())
+    assert client.order(order.client_order_id).status is OrderStatus.FILLED
+    assert client.margins()
+    assert client.streams["market"].ready
+    assert client.book(name).bid_price is not None
+    assert "blocking" in repr(client)
+
+
+def test_errors_are_raised_in_the_caller_as_they_are(client):
+    with pytest.raises(UsageError, match="NOSUCHNAME"):
+        client.quote("NSE:NOSUCHNAME")
+    with pytest.raises(UsageError, match="NOSUCHNAME"):
+        client.instrument("NSE:NOSUCHNAME")
+
+
+def test_a_login_asks_on_the_calling_thread_and_its_failure_is_the_callers(broker, tmp_path):
+    seen = []
+
+    def refuse(url: str) -> None:
+        seen.append(threading.current_thread())
+        raise RuntimeError("no browser here")
+
+    with pytest.raises(RuntimeError, match="no browser"):
+        broker.connect(tmp_path, open_url=refuse)
+    assert seen == [threading.current_thread()]
+
+
+# -- handlers ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_queued_handler_may_call_the_client(client):
+    found, asked, done = [], [], threading.Event()
+
+    def look(update) -> None:
+        found.append(client.order(update.order.client_order_id))
+        if update.order.status is OrderStatus.OPEN and not asked:
+            asked.append(client.cancel(update.order))
+        if update.order.status is OrderStatus.CANCELED:
+            done.set()
+
+    client.on_order(look)
+    resting(client)
+    assert done.wait(PATIENCE_S)
+    assert all(order is not None for order in found)
+    assert client.counters()["handler_errors"] == 0
+
+
+def test_a_blocked_handler_loses_no_order_event_and_holds_up_no_call(client):
+    entered, release = threading.Event(), threading.Event()
+    complete, queued = client.order_updates(), []
+
+    def block(update) -> None:
+        entered.set()
+        assert release.wait(PATIENCE_S)
+        queued.append(update)
+
+    client.on_order(block)
+    for _ in range(3):
+        order = resting(client)
+        client.cancel(order)
+        assert client.wait_order(order).status is OrderStatus.CANCELED
+    assert entered.wait(PATIENCE_S)
+    assert client.counters()["queued"]["waiting"] > 0
+    release.set()
+    client.close()
+    assert queued == list(complete)
+    assert len(queued) >= 9
+
+
+def test_ticks_conflate_for_a_blocked_handler_and_are_counted(client):
+    name = tradable(client)
+    entered, release, seen = threading.Event(), threading.Event(), []
+
+    def block(tick) -> None:
+        entered.set()
+        assert release.wait(PATIENCE_S)
+        seen.append(tick)
+
+    client.on_tick(block)
+    every = threading.Semaphore(0)
+    newest = []
+    client.on_batch(lambda batch: newest.extend(batch))
+    client.on_batch(lambda batch: every.release())
+    client.subscribe(name, "ltp")
+    for _ in range(4):
+        assert every.acquire(timeout=PATIENCE_S)
+    assert entered.is_set()
+    assert client.counters()["queued"]["conflated"] >= 2
+    client.unsubscribe(name)
+    release.set()
+    client.close()
+    assert len(seen) < len(newest)
+    assert seen[-1] == newest[-1]
+
+
+def test_a_method_called_on_the_io_thread_is_refused_before_doing_anything(client):
+    caught, done = [], threading.Event()
+    name = tradable(client)
+
+    def inline(update) -> None:
+        try:
+            client.place(name, "BUY", name.lot_size)
+        except UsageError as error:
+            caught.append(error)
+        done.set()
+
+    end = client.on_order(inline, inline=True)
+    resting(client)
+    assert done.wait(PATIENCE_S)
+    end()
+    assert "I/O thread" in str(caught[0])
+    assert len(client.orders()) == len({o.order_id for o in client.orders()})
+    assert not [o for o in client.orders(refresh=False) if o.status is OrderStatus.DENIED]
+
+
+def test_a_stall_longer_than_the_heartbeat_gaps_every_stream_and_names_the_handler(client):
+    gaps, ready = [], threading.Event()
+
+    def note(event) -> None:
+        if isinstance(event, Gap):
+            gaps.append(event)
+        if isinstance(event, StreamState) and event.state == "ready" and gaps:
+            ready.set()
+
+    client.on_event(note)
+    session = client._engine.client.session
+    client._engine.run(lambda: session._on_stall(Stall(0.5, "strategy.short")), "stall")
+    assert client.streams["market"].ready
+    client._engine.run(lambda: session._on_stall(Stall(3600.0, "strategy.slow")), "stall")
+    assert ready.wait(PATIENCE_S)
+    assert "strategy.slow" in gaps[0].reason
+    assert "heartbeat" in gaps[0].reason
+    assert session.stalls == 2
+
+
+# -- interruption, forks, the end -------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_caller_leaves_the_order_on_its_way(client):
+    name = tradable(client)
+
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        order = resting(client)
+        timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.wait_order(order, timeout_s=PATIENCE_S)
+        timer.join()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert client.counters()["queued"]["detached"] >= 1
+    assert client.cancel(order).client_order_id == order.client_order_id
+    assert client.wait_order(order).status is OrderStatus.CANCELED
+    assert client.ltp(name)
+
+
+def test_after_a_fork_the_handle_refuses_and_the_parent_lives_on(client):
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            client.orders()
+            answer = "no error"
+        except UsageError as error:
+            answer = str(error)
+        except BaseException as error:  # noqa: BLE001 - a child must end here, whatever happens
+            answer = repr(error)
+        os.write(write, answer.encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    assert "fork" in answer
+    assert client.margins()
+
+
+def test_a_closed_client_refuses_and_its_iterators_end(broker, tmp_path):
+    client = broker.connect(tmp_path)
+    ticks = client.ticks()
+    client.close()
+    client.close()
+    assert list(ticks) == []
+    with pytest.raises(UsageError, match="closed"):
+        client.orders()
+
+
+def test_a_program_that_never_closes_ends_cleanly(broker, tmp_path):
+    import subprocess
+    import sys
+
+    wanted = {credential.name for credential in broker.adapter.credentials}
+    program = f"""
+import urllib.request, dragoman.sync
+client = dragoman.sync.connect("zerodha", "test", environment="emulator", state_dir={str(tmp_path)!r},
+    overrides={{"hosts": {{"rest": {broker.roots.rest!r}, "ws": {broker.roots.ws!r}, "login": {broker.roots.login!r}}},
+    "credentials": { {k: v for k, v in broker.emulator.credentials.items() if k in wanted}!r},
+    "redirect_port": {broker.redirect_port}}}, open_url=lambda url: urllib.request.urlopen(url).close())
+client.on_order(print)
+client.subscribe(next(i for i in client.instruments if i.tradable), "full")
+print("ticking", next(client.ticks()).instrument >= 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ticking True\n", "")
+
+
+# -- the thread itself ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def io():
+    thread = IoThread("test-io")
+    yield thread
+    thread.stop()
+
+
+def test_work_that_was_never_begun_is_not_sent_and_never_runs(io):
+    release, ran = threading.Event(), []
+    io.post(lambda: release.wait(PATIENCE_S))
+
+    async def work() -> None:
+        ran.append(1)
+
+    with pytest.raises(NotSent, match="nothing was begun"):
+        io.call(work, "work", patience_s=0.05)
+    release.set()
+    io.run(lambda: None, "flush")
+    assert not ran
+
+
+def test_work_under_way_goes_on_without_its_caller(io):
+    import asyncio
+
+    gate, done = asyncio.Event(), threading.Event()
+
+    async def work() -> None:
+        await gate.wait()
+        done.set()
+
+    with pytest.raises(OutcomeUnknown, match="goes on"):
+        io.call(work, "work", patience_s=0.05)
+    assert io.detached == 1
+    io.post(gate.set)
+    assert done.wait(PATIENCE_S)
+
+
+def test_a_call_from_the_thread_itself_is_refused(io):
+    def inside() -> str:
+        with pytest.raises(UsageError, match="I/O thread") as caught:
+            io.run(lambda: None, "inner")
+        return str(caught.value)
+
+    assert "inner" in io.run(inside, "outer")
+
+
+def test_there_is_one_io_thread_a_process():
+    assert shared_io_thread() is shared_io_thread()
