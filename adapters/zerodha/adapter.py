@@ -9,16 +9,16 @@ JavaScript SDKs and kiteconnect-mocks; sources of single facts are in README.md 
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from dragoman.plugin import (
     YES,
-    Adapter,
     All,
     Capabilities,
     Context,
@@ -44,23 +44,29 @@ from dragoman.plugin import (
 )
 
 from . import words
+from .candles import CandleFlows
 from .feed import Ticker
+from .forms import data, pairs, plain, refused, rows, whole
+from .gtt import TriggerFlows
 from .master import InstrumentParser
+from .money import MoneyFlows
 from .words import CODES, IST, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, loads, reading
 
 TAG_LENGTH: Final = 20
-SECOND_SHARE: Final = 8
+SECOND_SHARE: Final = 9
 """Orders a second outside the reserve. An autosliced order becomes several, each counted, so it spends them all."""
 QUOTE_PATHS: Final = {
     model.Mode.LTP: ("/quote/ltp", 1000),
     model.Mode.QUOTE: ("/quote/ohlc", 1000),
     model.Mode.FULL: ("/quote", 500),
 }
-EXTRAS: Final = frozenset(("autoslice",))
+EXTRAS: Final = frozenset(("autoslice", "auction_number", "cover_trigger"))
+"""Keys of ``extras["zerodha"]``: ask the broker to slice; the auction to sell in; the second leg's trigger."""
+ICEBERG_LEGS: Final = (2, 50)
+_SHARES: Final = ("NSE", "BSE")
 _KINDS: Final = (("POST", "/session/", "session"), ("PUT", "/orders/", "change"), ("DELETE", "/orders/", "change"))
 """Requests whose errors mean something of their own: the code table has them as ``session/...`` and ``change/...``."""
 _MARKET: Final = (model.OrderType.MARKET, model.OrderType.STOP_MARKET)
-_LATER: Final = "not built yet in this version of the adapter: it arrives in 0.2"
 _UNIT_OPEN: Final = (
     "the documents leave open whether quantities here count units or lots: confirm it with the broker and set"
     " quantity_unit in the profile; lots are then converted by the instrument's lot_size"
@@ -72,7 +78,15 @@ CAPABILITIES: Final = Capabilities(
     ),
     products=frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.CARRY, model.Product.MTF)),
     time_in_force=frozenset((model.TimeInForce.DAY, model.TimeInForce.IOC)),
-    varieties=frozenset((model.Variety.REGULAR, model.Variety.AMO)),
+    varieties=frozenset(
+        (
+            model.Variety.REGULAR,
+            model.Variety.AMO,
+            model.Variety.ICEBERG,
+            model.Variety.COVER,
+            model.Variety.AUCTION,
+        )
+    ),
     segments=frozenset(("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX")),
     modes=frozenset(model.Mode),
     depth_levels=(5,),
@@ -84,11 +98,11 @@ CAPABILITIES: Final = Capabilities(
         **dict.fromkeys(
             ("place", "modify", "cancel", "order_history", "trades", "order_stream", "positions", "margins"), YES
         ),
-        **dict.fromkeys(("quotes", "depth"), YES),
-        **dict.fromkeys(("holdings", "convert", "order_margin", "candles", "gtt"), no(_LATER)),
+        **dict.fromkeys(("quotes", "depth", "holdings", "convert", "order_margin", "candles", "gtt", "slice"), YES),
+        **dict.fromkeys(("profile", "basket_margin", "charges", "trigger_range", "auctions"), YES),
+        **dict.fromkeys(("alerts", "authorise_holdings", "postback"), YES),
         "bracket": no("withdrawn by the broker"),
         "basket": no("the broker's basket is a page for a human; orders go one by one"),
-        "slice": no(f"{_LATER}; extras={{'zerodha': {{'autoslice': True}}}} lets the broker slice"),
     },
     modify_keeps_id=True,
     wire_id_carrier="tag",
@@ -108,11 +122,8 @@ CAPABILITIES: Final = Capabilities(
         "AT_THE_OPEN": "the broker has DAY, IOC and TTL only",
         "AT_THE_CLOSE": "the broker has DAY, IOC and TTL only",
         "MARGIN": "the broker's products are CNC, MIS, NRML and MTF",
-        "COVER": "cover orders are not built yet in this version of the adapter",
         "BRACKET": "withdrawn by the broker",
         "CASH": "the broker calls it delivery: use DELIVERY",
-        "ICEBERG": "not built yet in this version of the adapter",
-        "AUCTION": "not built yet in this version of the adapter",
         "NCO": "listed in the dump, but the broker documents no orders for it",
         "CDS": _UNIT_OPEN,
         "BCD": _UNIT_OPEN,
@@ -135,7 +146,7 @@ LIMITS: Final = (
 )
 
 
-class ZerodhaAdapter(Adapter):
+class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     """Orders, portfolio and market data of one Zerodha account."""
 
     contract = 1
@@ -219,23 +230,22 @@ class ZerodhaAdapter(Adapter):
         protection = order.market_protection
         if protection is not None:
             if order.order_type not in _MARKET:
-                raise self._refused(f"a {order.order_type} order takes no market_protection", "leave it out")
+                raise refused(f"a {order.order_type} order takes no market_protection", "leave it out")
             if not 0 < protection <= 100:
-                raise self._refused(
+                raise refused(
                     f"market_protection {protection} is not within 0 to 100 percent; 0 is refused by the broker",
                     "leave it out for automatic protection",
                 )
-        if order.display_quantity is not None and instrument.exchange not in ("NSE", "BSE"):
-            raise self._refused(f"display_quantity is for shares only, not {instrument.exchange}", "leave it out")
+        iceberg = order.variety is model.Variety.ICEBERG
+        if order.display_quantity is not None and not iceberg and instrument.exchange not in _SHARES:
+            raise refused(f"display_quantity is for shares only, not {instrument.exchange}", "leave it out")
         if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
-            raise self._refused("MCX takes no IOC orders from algos", "use DAY")
+            raise refused("MCX takes no IOC orders from algos", "use DAY")
         unknown = set(order.extras.get(self.name, ())) - EXTRAS
         if unknown:
-            raise self._refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(EXTRAS))}")
+            raise refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(EXTRAS))}")
+        _check_variety(order, order.extras.get(self.name, {}))
         return order
-
-    def _refused(self, what: str, remedy: str) -> UsageError:
-        return UsageError(f"zerodha: {what}", kind=ErrorKind.BAD_REQUEST, broker=self.name, remedy=remedy)
 
     # -- session -----------------------------------------------------------------------------------------------------
 
@@ -292,7 +302,7 @@ class ZerodhaAdapter(Adapter):
         reply = yield Request(
             method="POST",
             path=f"/orders/{VARIETY.write(order.variety)}",
-            form=_place_form(order, instrument, slices),
+            form=_place_form(order, instrument, order.extras.get(self.name, {})),
             mutates=True,
             meter="orders",
             cost=SECOND_SHARE if slices else 1,
@@ -331,15 +341,21 @@ class ZerodhaAdapter(Adapter):
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome]:
         order_type = change.order_type or order.order_type
-        form = _pairs(
+        form = pairs(
             order_type=ORDER_TYPE.write(change.order_type) if change.order_type else None,
-            quantity=_whole(change.quantity),
-            price=_plain(change.price),
-            trigger_price=_plain(change.trigger_price),
+            quantity=whole(change.quantity),
+            price=plain(change.price),
+            trigger_price=plain(change.trigger_price),
             validity=VALIDITY.write(change.time_in_force) if change.time_in_force else None,
-            disclosed_quantity=_whole(change.display_quantity),
+            disclosed_quantity=whole(change.display_quantity),
             market_protection=_protection(change.market_protection) if order_type in _MARKET else None,
         )
+        if order.variety is model.Variety.COVER:
+            # Cover orders take prices only; the second leg names its parent.
+            prices = tuple(pair for pair in form if pair[0] in ("price", "trigger_price"))
+            if not prices:
+                raise refused("of a cover order only the prices can be changed", "give price or trigger_price")
+            form = prices + pairs(parent_order_id=order.parent_order_id)
         reply = yield Request(
             method="PUT",
             path=_order_path(order),
@@ -356,7 +372,7 @@ class ZerodhaAdapter(Adapter):
         reply = yield Request(
             method="DELETE",
             path=_order_path(order),
-            query=_pairs(parent_order_id=parent),
+            query=pairs(parent_order_id=parent),
             mutates=True,
             meter="orders",
             lane=Lane.RISK,
@@ -365,30 +381,48 @@ class ZerodhaAdapter(Adapter):
             return model.Outcome.accepted(str(reply.json["data"]["order_id"]), raw=reply.json["data"])
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
-        rows = yield from _rows(f"/orders/{quote(order_id, safe='')}")
-        return [words.read_order(row, ctx) for row in rows]
+        found = yield from rows(f"/orders/{quote(order_id, safe='')}")
+        return [words.read_order(row, ctx) for row in found]
 
     def orders(self, ctx: Context) -> Flow[list[model.Order]]:
-        rows = yield from _rows("/orders")
-        return [words.read_order(row, ctx) for row in rows]
+        found = yield from rows("/orders")
+        return [words.read_order(row, ctx) for row in found]
 
     def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
-        rows = yield from _rows(f"/orders/{quote(order_id, safe='')}/trades" if order_id else "/trades")
-        return [words.read_fill(row, ctx) for row in rows]
+        found = yield from rows(f"/orders/{quote(order_id, safe='')}/trades" if order_id else "/trades")
+        return [words.read_fill(row, ctx) for row in found]
 
-    # -- portfolio and quotes ----------------------------------------------------------------------------------------
+    def postback(self, body: bytes, ctx: Context) -> model.Order:
+        row = loads(body)
+        with reading("postback"):
+            told = f"{row['order_id']}{row['order_timestamp']}{ctx.credentials['api_secret'].reveal()}"
+            found = str(row["checksum"])
+        if not hmac.compare_digest(hashlib.sha256(told.encode()).hexdigest().encode(), found.encode()):
+            raise errors.DecodeError(
+                f"zerodha: the checksum of the postback of order {row['order_id']} is wrong",
+                broker=self.name,
+                remedy="drop it: it was not written for this app's api_secret",
+            )
+        return words.read_order(row, ctx)
 
-    def positions(self, ctx: Context) -> Flow[list[model.Position]]:
-        data = yield from _data("/portfolio/positions")
-        with reading("positions"):
-            return [words.read_position(row, ctx) for row in data["net"] or ()]
+    def trigger_ranges(
+        self, instruments: Sequence[model.Instrument], side: model.Side, ctx: Context
+    ) -> Flow[list[model.TriggerRange]]:
+        asked = {f"{item.exchange}:{item.broker_symbol}": item for item in instruments}
+        path = f"/instruments/trigger_range/{SIDE.write(side).lower()}"
+        found = yield from data(path, tuple(("i", key) for key in asked))
+        with reading("trigger range"):
+            return [
+                model.TriggerRange(
+                    instrument_id=item.instrument_id,
+                    lower=words.number(found[key]["lower"]),
+                    upper=words.number(found[key]["upper"]),
+                )
+                for key, item in asked.items()
+                if found.get(key)
+            ]
 
-    def margins(self, ctx: Context) -> Flow[list[model.Margin]]:
-        data = yield from _data("/user/margins")
-        with reading("margins"):
-            # A segment that is new to us would need a name in the model: until then the known ones are still right.
-            known = [(words.SEGMENT[name], row) for name, row in data.items() if name in words.SEGMENT]
-            return [words.read_margin(segment, row, ctx) for segment, row in known]
+    # -- quotes ------------------------------------------------------------------------------------------------------
 
     def quotes(
         self, instruments: Sequence[model.Instrument], mode: model.Mode, ctx: Context
@@ -418,24 +452,11 @@ class ZerodhaAdapter(Adapter):
         return quotes[0]
 
 
-def _data(path: str) -> Flow[Any]:
-    reply = yield Request(path=path)
-    with reading(path):
-        return loads(reply.body)["data"]
-
-
-def _rows(path: str) -> Flow[list[Any]]:
-    data = yield from _data(path)
-    if not isinstance(data, list):
-        raise errors.DecodeError(f"zerodha: {path}: data is {type(data).__name__}, expected a list", broker="zerodha")
-    return data
-
-
-def _session(data: Mapping[str, Any], token: str, ctx: Context) -> Session:
+def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
     secrets = frozenset(("access_token", "public_token", "enctoken", "refresh_token"))
-    values = {key: value for key, value in data.items() if value not in (None, "")}
+    values = {key: value for key, value in found.items() if value not in (None, "")}
     values["access_token"] = token
-    user = str(data["user_id"])
+    user = str(found["user_id"])
     return Session(token, user, values, expires_ns=_next_expiry_ns(ctx.now_ns), secrets=secrets & set(values))
 
 
@@ -458,20 +479,72 @@ def _order_path(order: model.Order) -> str:
     return f"/orders/{VARIETY.write(order.variety)}/{quote(order.order_id, safe='')}"
 
 
-def _place_form(order: model.OrderRequest, instrument: model.Instrument, slices: bool) -> tuple[tuple[str, str], ...]:
-    return _pairs(
+def _check_variety(order: model.OrderRequest, extras: Mapping[str, Any]) -> None:
+    """Refuse a variety without what belongs to it, and what belongs to another variety."""
+    for name, variety in (("auction_number", model.Variety.AUCTION), ("cover_trigger", model.Variety.COVER)):
+        if (name in extras) != (order.variety is variety):
+            verb = "needs" if order.variety is variety else "takes no"
+            raise refused(
+                f"a {order.variety} order {verb} extras {name}",
+                f"{'give' if verb == 'needs' else 'leave out'} extras={{'zerodha': {{'{name}': ...}}}}",
+            )
+    if order.variety is model.Variety.ICEBERG:
+        least, most = ICEBERG_LEGS
+        legs = _legs(order)
+        if not least <= legs <= most:
+            raise refused(
+                f"an iceberg of {order.quantity} showing {order.display_quantity} has {legs} legs",
+                f"choose display_quantity so that it has {least} to {most}",
+                kind=ErrorKind.INVALID_QUANTITY,
+            )
+    if order.variety is model.Variety.COVER:
+        if order.order_type not in (model.OrderType.MARKET, model.OrderType.LIMIT):
+            raise refused(f"a cover order cannot be {order.order_type}", "use MARKET or LIMIT")
+        if order.product is not model.Product.INTRADAY:
+            raise refused(f"a cover order cannot be {order.product}", "use INTRADAY")
+        if not _decimal(extras["cover_trigger"]) > 0:
+            raise refused(
+                f"cover_trigger {extras['cover_trigger']}", "give the price at which the second leg sells out"
+            )
+
+
+def _legs(order: model.OrderRequest) -> int:
+    """Return how many orders an iceberg becomes: the last one takes the rest."""
+    shown = order.display_quantity
+    return int((order.quantity / shown).to_integral_value(ROUND_CEILING)) if shown else 0
+
+
+def _decimal(value: Any) -> Decimal:
+    try:
+        found = Decimal(str(value))
+    except ArithmeticError as error:
+        raise refused(f"{value!r} is not a price", "give a number") from error
+    return found if found.is_finite() else Decimal(0)
+
+
+def _place_form(
+    order: model.OrderRequest, instrument: model.Instrument, extras: Mapping[str, Any]
+) -> tuple[tuple[str, str], ...]:
+    iceberg, shown = order.variety is model.Variety.ICEBERG, order.display_quantity
+    legs = Decimal(_legs(order)) if iceberg else None
+    cover = extras.get("cover_trigger")
+    auction = extras.get("auction_number")
+    return pairs(
         exchange=instrument.exchange,
         tradingsymbol=instrument.broker_symbol,
         transaction_type=SIDE.write(order.side),
-        quantity=_whole(order.quantity),
+        quantity=whole(order.quantity),
         product=PRODUCT.write(order.product),
         order_type=ORDER_TYPE.write(order.order_type),
-        price=_plain(order.price),
-        trigger_price=_plain(order.trigger_price),
+        price=plain(order.price),
+        trigger_price=plain(order.trigger_price if cover is None else _decimal(cover)),
         validity=VALIDITY.write(order.time_in_force),
-        disclosed_quantity=_whole(order.display_quantity),
+        disclosed_quantity=None if iceberg else whole(shown),
         market_protection=_protection(order.market_protection) if order.order_type in _MARKET else None,
-        autoslice="true" if slices else None,
+        iceberg_legs=whole(legs),
+        iceberg_quantity=whole(shown) if iceberg else None,
+        auction_number=None if auction is None else str(auction),
+        autoslice="true" if extras.get("autoslice") else None,
         tag=wire_tag(order),
         algo_id=order.algo_id,
     )
@@ -486,22 +559,4 @@ def wire_tag(order: model.OrderRequest) -> str | None:
 
 def _protection(percent: Decimal | None) -> str:
     """Return the wire's market_protection: -1 leaves the percent to the broker, leaving it out means a refusal."""
-    return "-1" if percent is None else _plain(percent) or "-1"
-
-
-def _plain(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")
-
-
-def _whole(value: Decimal | None) -> str | None:
-    if value is None:
-        return None
-    if value != value.to_integral_value():
-        raise UsageError(
-            f"zerodha: quantity {value} is not a whole number", kind=ErrorKind.INVALID_QUANTITY, broker="zerodha"
-        )
-    return format(value.to_integral_value(), "f")
-
-
-def _pairs(**fields: str | None) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in fields.items() if value is not None)
+    return "-1" if percent is None else plain(percent) or "-1"

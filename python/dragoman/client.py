@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -11,17 +12,26 @@ from dragoman.checks import Number, WireUnits, order_change, order_request
 from dragoman.errors import DragomanError, ErrorKind, Rejected
 from dragoman.market import InstrumentMaster, MarketData
 from dragoman.model import (
+    BasketMargin,
+    Candle,
+    Charges,
     Fill,
     Gap,
+    Gtt,
+    GttRequest,
+    Holding,
     Instrument,
     Margin,
     Mode,
     Notice,
     Order,
+    OrderMargin,
+    OrderRequest,
     OrderType,
     OrderUpdate,
     Position,
     Product,
+    Profile,
     Quote,
     Segment,
     Side,
@@ -31,7 +41,7 @@ from dragoman.model import (
 )
 from dragoman.orders import OrderService
 from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, Raw, Want
-from dragoman.portfolio import Discrepancy, Portfolio
+from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.session.fanout import Fanout
 from dragoman.session.session import AccountSession
 from dragoman.session.streams import Stream
@@ -72,6 +82,7 @@ class Client:
         self.market = MarketData(session, self.instruments)
         self.orders_service = OrderService(session, self.instruments, units, self._following)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
+        self.account = AccountServices(session, self.instruments, units)
 
     def __repr__(self) -> str:
         return f"<dragoman.Client {self.session!r}>"
@@ -396,6 +407,54 @@ class Client:
             "limits": self.session.limiter.state(),
             "master_conflicts": self.instruments.conflict_count,
         }
+
+    # -- the rest of the account; `account` has all of it, with deadlines ----------------------------------------------
+
+    async def profile(self) -> Profile:
+        """Return who the account belongs to and what it is enabled for."""
+        return await self.account.profile()
+
+    async def holdings(self) -> list[Holding]:
+        """Return securities held."""
+        return await self.account.holdings()
+
+    async def convert(self, position: Position, product: Product | str, quantity: Number | None = None) -> None:
+        """Convert a position, or part of it, to another product; see `AccountServices.convert`."""
+        await self.account.convert(position, product, quantity)
+
+    async def candles(
+        self, name: str | Instrument, interval: str, start: datetime, end: datetime, **more: Any
+    ) -> list[Candle]:
+        """Return candles, oldest first; see `AccountServices.candles`."""
+        return await self.account.candles(name, interval, start, end, **more)
+
+    async def order_margin(self, orders: Iterable[OrderRequest]) -> list[OrderMargin]:
+        """Return what each order would need."""
+        return await self.account.order_margin(orders)
+
+    async def basket_margin(self, orders: Iterable[OrderRequest], *, consider_positions: bool = True) -> BasketMargin:
+        """Return what the orders would need together."""
+        return await self.account.basket_margin(orders, consider_positions=consider_positions)
+
+    async def charges(self, fills: Iterable[Fill]) -> list[Charges]:
+        """Return taxes and fees of fills."""
+        return await self.account.charges(fills)
+
+    async def gtts(self) -> list[Gtt]:
+        """Return the account's good-till-triggered instructions."""
+        return await self.account.gtts()
+
+    async def place_gtt(self, request: GttRequest) -> str:
+        """Place a trigger; return its id. Errors as `place`."""
+        return await self.account.place_gtt(request)
+
+    async def modify_gtt(self, gtt_id: str, request: GttRequest) -> str:
+        """Replace all terms of a trigger."""
+        return await self.account.modify_gtt(gtt_id, request)
+
+    async def delete_gtt(self, gtt_id: str) -> str:
+        """Delete a trigger."""
+        return await self.account.delete_gtt(gtt_id)
 
     # -- more market data --------------------------------------------------------------------------------------------
 

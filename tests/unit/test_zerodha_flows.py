@@ -402,7 +402,7 @@ def test_everything_the_capabilities_offer_can_be_written():
     assert {ORDER_TYPE.write(value) for value in can.order_types} == {"MARKET", "LIMIT", "SL", "SL-M"}
     assert {PRODUCT.write(value) for value in can.products} == {"CNC", "MIS", "NRML", "MTF"}
     assert {VALIDITY.write(value) for value in can.time_in_force} == {"DAY", "IOC"}
-    assert {VARIETY.write(value) for value in can.varieties} == {"regular", "amo"}
+    assert {VARIETY.write(value) for value in can.varieties} == {"regular", "amo", "iceberg", "co", "auction"}
     assert {SIDE.write(value) for value in Side} == {"BUY", "SELL"}
 
 
@@ -429,15 +429,9 @@ def test_quantity_units_are_open_exactly_where_the_documents_leave_them_open():
     assert unverified == {"CDS", "BCD", "MCX"} <= set(ADAPTER.capabilities.reasons)
 
 
-def test_what_is_not_built_yet_says_so():
-    for call in (
-        lambda: ADAPTER.holdings(CTX),
-        lambda: ADAPTER.candles(INFY, "day", None, None, CTX),
-        lambda: ADAPTER.order_margin([], CTX),
-        lambda: ADAPTER.refresh(CTX),
-    ):
-        with pytest.raises(UsageError, match="does not offer"):
-            call()
+def test_what_the_broker_lacks_says_so():
+    with pytest.raises(UsageError, match="does not offer"):
+        ADAPTER.refresh(CTX)
 
 
 def test_every_limit_names_its_source_and_the_order_meters_keep_a_reserve():

@@ -52,8 +52,23 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MtfHolding:
+    """The part of a holding that the broker lent the money for."""
+
+    quantity: Decimal
+    used_quantity: Decimal = ZERO
+    average_price: Decimal | None = None
+    value: Decimal | None = None
+    initial_margin: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """Securities held in the demat or custody account."""
+    """Securities held in the demat or custody account.
+
+    `quantity`, `t1_quantity` (bought, not delivered yet) and `pledged_quantity` are parts beside each other, as the
+    broker reports them; `used_quantity` is what was sold out of `quantity` today.
+    """
 
     instrument_id: str
     quantity: Decimal
@@ -71,7 +86,14 @@ class Holding:
     close_price: Decimal | None = None
     pnl: Decimal | None = None
     day_change: Decimal | None = None
-    mtf: Any = None
+    mtf: MtfHolding | None = None
+    settled_quantity: Decimal | None = None
+    opening_quantity: Decimal | None = None
+    short_quantity: Decimal = ZERO
+    day_change_percent: Decimal | None = None
+    discrepancy: bool = False
+    auction_number: str | None = None
+    ts_authorised: int | None = None
     raw: Any = field(default=None, compare=False, repr=False)
 
 
@@ -132,8 +154,25 @@ class Margin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Charges:
+    """Taxes and fees of one order or basket, in `currency`. `gst` is the tax on the broker's and exchange's fees."""
+
+    total: Decimal
+    transaction_tax: Decimal | None = None
+    transaction_tax_type: str = ""
+    exchange_fee: Decimal | None = None
+    regulator_fee: Decimal | None = None
+    brokerage: Decimal | None = None
+    stamp_duty: Decimal | None = None
+    gst: Decimal | None = None
+    instrument_id: str = ""
+    currency: str = "INR"
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderMargin:
-    """What an order would need, before it is placed."""
+    """What an order would need, before it is placed. `detail` itemises `charges`."""
 
     total: Decimal
     span: Decimal | None = None
@@ -142,7 +181,41 @@ class OrderMargin:
     additional: Decimal | None = None
     charges: Decimal | None = None
     leverage: Decimal | None = None
+    var: Decimal | None = None
+    cash: Decimal | None = None
+    realised_pnl: Decimal | None = None
+    unrealised_pnl: Decimal | None = None
+    instrument_id: str = ""
+    detail: Charges | None = None
     raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasketMargin:
+    """What several orders would need together: `initial` added up, `final` once hedges count."""
+
+    initial: OrderMargin
+    final: OrderMargin
+    orders: tuple[OrderMargin, ...] = ()
+    charges: Charges | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingsAuthorisation:
+    """Where the account holder allows the depository to hand over securities that are to be sold."""
+
+    request_id: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerRange:
+    """Between which prices the trigger of a cover order may lie now."""
+
+    instrument_id: str
+    lower: Decimal
+    upper: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,7 @@ from dragoman.plugin.layout import (
 )
 from dragoman.plugin.layout import Part as WirePart
 from dragoman.plugin.limits import RateLimit, Scope, Window
+from dragoman.plugin.spans import spans
 
 __all__ = [
     "CONTRACT",
@@ -130,5 +131,6 @@ __all__ = [
     "errors",
     "model",
     "no",
+    "spans",
     "unverified",
 ]

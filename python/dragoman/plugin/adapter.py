@@ -13,8 +13,17 @@ from typing import Any, ClassVar, Literal, NoReturn
 
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import (
+    Alert,
+    AlertEvent,
+    AlertRequest,
+    BasketMargin,
     Candle,
+    Charges,
+    Fill,
+    Gtt,
+    GttRequest,
     Holding,
+    HoldingsAuthorisation,
     Instrument,
     Margin,
     Mode,
@@ -25,9 +34,11 @@ from dragoman.model import (
     Outcome,
     Position,
     Product,
+    Profile,
     Quote,
+    Side,
+    TriggerRange,
 )
-from dragoman.model.order import Fill
 from dragoman.plugin.capabilities import Capabilities
 from dragoman.plugin.codes import CodeTable, Failure
 from dragoman.plugin.context import Context
@@ -198,6 +209,61 @@ class Adapter:
     def order_margin(self, orders: Sequence[OrderRequest], ctx: Context) -> Flow[list[OrderMargin]]:
         self._no("order_margin")
 
+    def basket_margin(
+        self, orders: Sequence[OrderRequest], ctx: Context, *, consider_positions: bool = True
+    ) -> Flow[BasketMargin]:
+        self._no("basket_margin")
+
+    def charges(self, fills: Sequence[Fill], ctx: Context) -> Flow[list[Charges]]:
+        """Taxes and fees of executions, in their order."""
+        self._no("charges")
+
+    def profile(self, ctx: Context) -> Flow[Profile]:
+        self._no("profile")
+
+    def auctions(self, ctx: Context) -> Flow[list[Holding]]:
+        """Holdings that may be offered in today's auction, each with its `auction_number`."""
+        self._no("auctions")
+
+    def authorise_holdings(self, holdings: Sequence[Holding], ctx: Context) -> Flow[HoldingsAuthorisation]:
+        """Start the depository's authorisation of a sale; the human ends it at the URL. Empty: all holdings."""
+        self._no("authorise_holdings")
+
+    def gtts(self, ctx: Context) -> Flow[list[Gtt]]:
+        self._no("gtt")
+
+    def gtt(self, gtt_id: str, ctx: Context) -> Flow[Gtt]:
+        self._no("gtt")
+
+    def gtt_place(self, request: GttRequest, instrument: Instrument, ctx: Context) -> Flow[str]:
+        """Returns the id of the trigger."""
+        self._no("gtt")
+
+    def gtt_modify(self, gtt_id: str, request: GttRequest, instrument: Instrument, ctx: Context) -> Flow[str]:
+        self._no("gtt")
+
+    def gtt_delete(self, gtt_id: str, ctx: Context) -> Flow[str]:
+        self._no("gtt")
+
+    def alerts(self, ctx: Context, alert_id: str | None = None) -> Flow[list[Alert]]:
+        self._no("alerts")
+
+    def alert_create(self, request: AlertRequest, ctx: Context) -> Flow[Alert]:
+        self._no("alerts")
+
+    def alert_modify(self, alert_id: str, request: AlertRequest, ctx: Context) -> Flow[Alert]:
+        self._no("alerts")
+
+    def alert_delete(self, alert_ids: Sequence[str], ctx: Context) -> Flow[None]:
+        self._no("alerts")
+
+    def alert_history(self, alert_id: str, ctx: Context) -> Flow[list[AlertEvent]]:
+        self._no("alerts")
+
+    def trigger_ranges(self, instruments: Sequence[Instrument], side: Side, ctx: Context) -> Flow[list[TriggerRange]]:
+        """Between which prices the trigger of a cover order may lie; instruments the broker left out are missing."""
+        self._no("trigger_range")
+
     def quotes(self, instruments: Sequence[Instrument], mode: Mode, ctx: Context) -> Flow[list[Quote]]:
         """Quotes in the broker's batches. Instruments the broker left out are missing from the result."""
         self._no("quotes")
@@ -206,9 +272,32 @@ class Adapter:
         self._no("depth")
 
     def candles(
-        self, instrument: Instrument, interval: str, start: datetime, end: datetime, ctx: Context
+        self,
+        instrument: Instrument,
+        interval: str,
+        start: datetime,
+        end: datetime,
+        ctx: Context,
+        *,
+        continuous: bool = False,
     ) -> Flow[list[Candle]]:
+        """Candles of ``[start, end]``, oldest first, however many requests that takes; parts leave as they come.
+
+        `interval` is a number and one of ``s m h d w`` (``"1m"``, ``"15m"``, ``"1d"``); `continuous` joins the series
+        of a future's expired contracts. `start` and `end` carry a time zone.
+        """
         self._no("candles")
+
+    def postback(self, body: bytes, ctx: Context) -> Order:
+        """Read an order update the broker posted to the user's own URL, after proof that the broker wrote it.
+
+        Raises
+        ------
+        AuthRequired
+            Where the proof is wrong or missing: drop it.
+        DecodeError
+        """
+        self._no("postback")
 
     def feed(self, kind: str) -> Feed:
         """Make the per-connection object of the first feed that serves `kind` (market, depth, orders)."""

@@ -42,7 +42,8 @@ class Capabilities:
     ----------
     features : mapping of str to Support
         ``place modify cancel order_history trades order_stream positions holdings convert margins order_margin quotes
-        depth candles gtt bracket basket slice``: every name must be there.
+        depth candles gtt bracket basket slice``: every name must be there. Those of `MORE_FEATURES` may be left out: a
+        broker without them has nothing to say about them.
     reasons : mapping of str to str
         For a value missing above (``"STOP_MARKET"``, ``"FOK"``), why.
     quantity_unit : mapping of exchange segment to QuantityUnit
@@ -75,7 +76,7 @@ class Capabilities:
 
     def __post_init__(self) -> None:
         missing = FEATURES - set(self.features)
-        unknown = set(self.features) - FEATURES
+        unknown = set(self.features) - FEATURES - MORE_FEATURES
         if missing or unknown:
             raise ValueError(f"capabilities: missing features {sorted(missing)}, unknown features {sorted(unknown)}")
         for name, support in self.features.items():
@@ -84,7 +85,7 @@ class Capabilities:
 
     def require(self, feature: str, broker: str) -> None:
         """Raise UsageError with the adapter's reason unless `feature` is supported."""
-        support = self.features[feature]
+        support = self.features.get(feature) or no("the adapter does not define it")
         if not support:
             raise UsageError(
                 f"{broker} does not offer {feature}: {support.reason}", kind=ErrorKind.NOT_SUPPORTED, broker=broker
@@ -106,4 +107,7 @@ class Capabilities:
 FEATURES = frozenset(
     "place modify cancel order_history trades order_stream positions holdings convert margins order_margin quotes"
     " depth candles gtt bracket basket slice".split()
+)
+MORE_FEATURES = frozenset(
+    "profile basket_margin charges trigger_range alerts auctions authorise_holdings postback".split()
 )

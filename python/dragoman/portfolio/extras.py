@@ -1,0 +1,264 @@
+"""What an account may ask its broker beside orders: holdings, conversion, margins before the fact, triggers, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+from dragoman.checks import Number, WireUnits
+from dragoman.checks.inputs import exact
+from dragoman.errors import ErrorKind, UsageError
+from dragoman.market import InstrumentMaster
+from dragoman.model import (
+    Alert,
+    AlertEvent,
+    AlertRequest,
+    BasketMargin,
+    Candle,
+    Charges,
+    Fill,
+    Gtt,
+    GttRequest,
+    Holding,
+    HoldingsAuthorisation,
+    Instrument,
+    OrderMargin,
+    OrderRequest,
+    Position,
+    Product,
+    Profile,
+    Side,
+    TriggerRange,
+)
+from dragoman.plugin import Adapter, Flow
+from dragoman.session.session import AccountSession
+
+T = TypeVar("T")
+Named = str | Instrument
+Progress = Callable[[int | None, int | None], object]
+Rows = Callable[[Sequence[Candle]], object]
+
+
+class AccountServices:
+    """Runs the adapter's flows that are not orders, in units and by canonical names.
+
+    Every method raises UsageError with the adapter's reason where the broker does not offer it.
+    """
+
+    def __init__(self, session: AccountSession, master: InstrumentMaster, units: WireUnits) -> None:
+        self._session = session
+        self._master = master
+        self._units = units
+
+    @property
+    def _adapter(self) -> Adapter:
+        return self._session.adapter
+
+    async def _ask(self, feature: str, flow: Flow[T], timeout_s: float, *, mutates: bool = False) -> T:
+        self._adapter.capabilities.require(feature, self._adapter.name)
+        if mutates:
+            self._session.check_mutable()
+        return await self._session.run(flow, timeout_s=timeout_s)
+
+    async def profile(self, *, timeout_s: float = 10.0) -> Profile:
+        """Return who the account belongs to and what it is enabled for."""
+        return await self._ask("profile", self._adapter.profile(self._session.ctx), timeout_s)
+
+    # -- holdings and positions --------------------------------------------------------------------------------------
+
+    async def holdings(self, *, timeout_s: float = 10.0) -> list[Holding]:
+        """Return securities held; see `Holding` for what each quantity counts."""
+        return await self._ask("holdings", self._adapter.holdings(self._session.ctx), timeout_s)
+
+    async def auctions(self, *, timeout_s: float = 10.0) -> list[Holding]:
+        """Return holdings that may be offered in today's auction."""
+        return await self._ask("auctions", self._adapter.auctions(self._session.ctx), timeout_s)
+
+    async def authorise_holdings(
+        self, holdings: Iterable[Holding] = (), *, timeout_s: float = 10.0
+    ) -> HoldingsAuthorisation:
+        """Start the depository's authorisation of a sale; the account holder ends it at the URL returned."""
+        wanted = list(holdings)
+        return await self._ask(
+            "authorise_holdings",
+            self._adapter.authorise_holdings(wanted, self._session.ctx),
+            timeout_s,
+            mutates=True,
+        )
+
+    async def convert(
+        self,
+        position: Position,
+        product: Product | str,
+        quantity: Number | None = None,
+        *,
+        timeout_s: float = 10.0,
+    ) -> None:
+        """Convert a position, or `quantity` units of it, to another product.
+
+        The positions are read first: the broker converts today's part and the one carried over apart, and a position
+        that has changed since is refused.
+
+        Raises
+        ------
+        UsageError
+            No such position now, or more than it holds.
+        OutcomeUnknown
+            It may have been converted: read positions() before acting.
+        """
+        self._adapter.capabilities.require("convert", self._adapter.name)
+        self._session.check_mutable()
+        instrument = self._master.resolve(position.instrument_id)
+        units = abs(position.quantity) if quantity is None else exact("quantity", quantity)
+        wire = self._wire(OrderRequest(instrument_id=instrument.instrument_id, side=Side.BUY, quantity=units)).quantity
+        held = await self._session.run(self._adapter.positions(self._session.ctx), timeout_s=timeout_s)
+        same = [row for row in held if (row.instrument_id, row.product) == (position.instrument_id, position.product)]
+        if not same or same[0].quantity * position.quantity <= 0:
+            raise UsageError(
+                f"there is no {position.product} position of {position.quantity} in {position.instrument_id} now",
+                kind=ErrorKind.BAD_REQUEST,
+                broker=self._adapter.name,
+                remedy="read positions() again",
+            )
+        flow = self._adapter.convert(same[0], wire, Product(product), instrument, self._session.ctx)
+        await self._session.run(flow, timeout_s=timeout_s)
+
+    # -- before the fact ---------------------------------------------------------------------------------------------
+
+    async def order_margin(self, orders: Iterable[OrderRequest], *, timeout_s: float = 10.0) -> list[OrderMargin]:
+        """Return what each order would need, beside what the account holds now."""
+        wanted = [self._wire(order) for order in orders]
+        return await self._ask("order_margin", self._adapter.order_margin(wanted, self._session.ctx), timeout_s)
+
+    async def basket_margin(
+        self, orders: Iterable[OrderRequest], *, consider_positions: bool = True, timeout_s: float = 10.0
+    ) -> BasketMargin:
+        """Return what the orders would need together, hedges counted."""
+        wanted = [self._wire(order) for order in orders]
+        return await self._ask(
+            "basket_margin",
+            self._adapter.basket_margin(wanted, self._session.ctx, consider_positions=consider_positions),
+            timeout_s,
+        )
+
+    async def charges(self, fills: Iterable[Fill], *, timeout_s: float = 10.0) -> list[Charges]:
+        """Return taxes and fees of fills, in their order."""
+        wanted = []
+        for fill in fills:
+            asked = OrderRequest(instrument_id=fill.instrument_id, side=fill.side, quantity=fill.quantity)
+            wanted.append(replace(fill, quantity=self._wire(asked).quantity))
+        return await self._ask("charges", self._adapter.charges(wanted, self._session.ctx), timeout_s)
+
+    async def trigger_ranges(
+        self, names: Iterable[Named], side: Side | str, *, timeout_s: float = 10.0
+    ) -> dict[str, TriggerRange]:
+        """Return by canonical id between which prices the trigger of a cover order may lie."""
+        found = await self._ask(
+            "trigger_range",
+            self._adapter.trigger_ranges([self._master.resolve(name) for name in names], Side(side), self._session.ctx),
+            timeout_s,
+        )
+        return {one.instrument_id: one for one in found}
+
+    def _wire(self, order: OrderRequest) -> OrderRequest:
+        instrument = self._master.resolve(order.instrument_id)
+        return self._units.to_wire(replace(order, instrument_id=instrument.instrument_id), instrument)
+
+    # -- history -----------------------------------------------------------------------------------------------------
+
+    async def candles(
+        self,
+        name: Named,
+        interval: str,
+        start: datetime,
+        end: datetime,
+        *,
+        continuous: bool = False,
+        on_rows: Rows | None = None,
+        on_progress: Progress | None = None,
+        timeout_s: float = 600.0,
+    ) -> list[Candle]:
+        """Return candles from `start` to `end`, oldest first, in as many requests as it takes.
+
+        Parameters
+        ----------
+        interval : str
+            A number and a unit: ``"1m"``, ``"15m"``, ``"1h"``, ``"1d"``.
+        start, end : datetime
+            With a time zone.
+        continuous : bool
+            Join the expired contracts of a future.
+        on_rows, on_progress : callable, optional
+            Take candles as they come, and (requests done, requests in all).
+        """
+        session = self._session
+        self._adapter.capabilities.require("candles", self._adapter.name)
+        instrument = self._master.resolve(name)
+        flow = self._adapter.candles(instrument, interval, start, end, session.ctx, continuous=continuous)
+        return await session.run(flow, timeout_s=timeout_s, on_rows=on_rows, on_progress=on_progress)
+
+    # -- triggers and alerts -----------------------------------------------------------------------------------------
+
+    async def gtts(self, *, timeout_s: float = 10.0) -> list[Gtt]:
+        """Return the account's good-till-triggered instructions, finished ones for as long as the broker keeps them."""
+        return await self._ask("gtt", self._adapter.gtts(self._session.ctx), timeout_s)
+
+    async def gtt(self, gtt_id: str, *, timeout_s: float = 10.0) -> Gtt:
+        """Return one of them."""
+        return await self._ask("gtt", self._adapter.gtt(gtt_id, self._session.ctx), timeout_s)
+
+    async def place_gtt(self, request: GttRequest, *, timeout_s: float = 10.0) -> str:
+        """Place a trigger; return its id. After OutcomeUnknown look at gtts() before placing it again."""
+        found, request = self._triggered(request)
+        return await self._ask(
+            "gtt", self._adapter.gtt_place(request, found, self._session.ctx), timeout_s, mutates=True
+        )
+
+    async def modify_gtt(self, gtt_id: str, request: GttRequest, *, timeout_s: float = 10.0) -> str:
+        """Replace all terms of a trigger."""
+        found, request = self._triggered(request)
+        flow = self._adapter.gtt_modify(gtt_id, request, found, self._session.ctx)
+        return await self._ask("gtt", flow, timeout_s, mutates=True)
+
+    async def delete_gtt(self, gtt_id: str, *, timeout_s: float = 10.0) -> str:
+        """Delete a trigger."""
+        flow = self._adapter.gtt_delete(gtt_id, self._session.ctx)
+        return await self._ask("gtt", flow, timeout_s, mutates=True)
+
+    def _triggered(self, request: GttRequest) -> tuple[Instrument, GttRequest]:
+        """Return the instrument and the request with quantities as the broker counts them."""
+        found = self._master.resolve(request.instrument_id)
+        legs = []
+        for leg in request.legs:
+            asked = OrderRequest(instrument_id=found.instrument_id, side=leg.side, quantity=leg.quantity)
+            legs.append(replace(leg, quantity=self._units.to_wire(asked, found).quantity))
+        return found, replace(request, instrument_id=found.instrument_id, legs=tuple(legs))
+
+    async def alerts(self, *, timeout_s: float = 10.0) -> list[Alert]:
+        """Return the account's alerts."""
+        return await self._ask("alerts", self._adapter.alerts(self._session.ctx), timeout_s)
+
+    async def create_alert(self, request: AlertRequest, *, timeout_s: float = 10.0) -> Alert:
+        """Create an alert and return it as the broker holds it."""
+        wanted = replace(request, orders=tuple(self._wire(order) for order in request.orders))
+        flow = self._adapter.alert_create(wanted, self._session.ctx)
+        return await self._ask("alerts", flow, timeout_s, mutates=True)
+
+    async def modify_alert(self, alert_id: str, request: AlertRequest, *, timeout_s: float = 10.0) -> Alert:
+        """Replace all terms of an alert."""
+        wanted = replace(request, orders=tuple(self._wire(order) for order in request.orders))
+        flow = self._adapter.alert_modify(alert_id, wanted, self._session.ctx)
+        return await self._ask("alerts", flow, timeout_s, mutates=True)
+
+    async def delete_alerts(self, alert_ids: Iterable[str], *, timeout_s: float = 10.0) -> None:
+        """Delete alerts by id."""
+        names = list(alert_ids)
+        flow = self._adapter.alert_delete(names, self._session.ctx)
+        await self._ask("alerts", flow, timeout_s, mutates=True)
+
+    async def alert_history(self, alert_id: str, *, timeout_s: float = 10.0) -> list[AlertEvent]:
+        """Return when an alert fired."""
+        flow = self._adapter.alert_history(alert_id, self._session.ctx)
+        return await self._ask("alerts", flow, timeout_s)
