@@ -125,24 +125,26 @@ std::int64_t Budget::used(std::int64_t mono_ns, std::int64_t wall_ns) const noex
 
 void Budget::take(std::int64_t mono_ns, std::int64_t wall_ns, std::int64_t cost) noexcept {
   if (rule_.window == Window::bucket) {
-    state_.arrival_ns = std::max(state_.arrival_ns, mono_ns) + cost * rule_.interval_ns;
+    put(undo_, state_.arrival_ns, std::max(state_.arrival_ns, mono_ns) + cost * rule_.interval_ns);
     return;
   }
   if (rule_.window == Window::calendar) {
     const std::int64_t window = place(wall_ns).window;
-    if (window > state_.window || !remembers(mono_ns)) {
-      state_.window = window;
-      state_.window_used = 0;
-      state_.window_first_ns = mono_ns;
+    const bool afresh = window > state_.window || !remembers(mono_ns);
+    if (afresh) {
+      put(undo_, state_.window, window);
+      put(undo_, state_.window_first_ns, mono_ns);
     }
-    state_.window_used += cost;
-    if (window == state_.window) state_.window_last_ns = mono_ns;
+    put(undo_, state_.window_used, (afresh ? 0 : state_.window_used) + cost);
+    if (window == state_.window) put(undo_, state_.window_last_ns, mono_ns);
   }
+  std::int64_t newest = state_.newest;
   for (std::int64_t i = 0; i < cost; ++i) {
-    state_.newest = state_.newest + 1 == rule_.limit ? 0 : state_.newest + 1;
-    ring_[state_.newest] = mono_ns;
+    newest = newest + 1 == rule_.limit ? 0 : newest + 1;
+    put(undo_, ring_[newest], mono_ns);
   }
-  state_.size = std::min(state_.size + cost, rule_.limit);
+  put(undo_, state_.newest, newest);
+  put(undo_, state_.size, std::min(state_.size + cost, rule_.limit));
 }
 
 void Budget::refund(std::int64_t granted_ns, std::int64_t now_ns, std::int64_t cost) noexcept {
@@ -150,16 +152,59 @@ void Budget::refund(std::int64_t granted_ns, std::int64_t now_ns, std::int64_t c
     // The backlog would be less by the whole cost only if the bucket never ran dry since; by what has not
     // yet drained away, it would in any case.
     const std::int64_t drained = std::max<std::int64_t>(now_ns - granted_ns, 0);
-    state_.arrival_ns -= std::max<std::int64_t>(cost * rule_.interval_ns - drained, 0);
+    const std::int64_t weighs = std::max<std::int64_t>(cost * rule_.interval_ns - drained, 0);
+    put(undo_, state_.arrival_ns, state_.arrival_ns - weighs);
     return;
   }
   const std::int64_t after = later_than(granted_ns);
   const std::int64_t removed = std::min(later_than(granted_ns - 1) - after, cost);
   if (removed == 0) return;
-  for (std::int64_t back = after + removed; back > removed; --back) slot(back) = slot(back - removed);
-  state_.newest = (state_.newest - removed + rule_.limit) % rule_.limit;
-  state_.size -= removed;
-  if (rule_.window == Window::calendar && granted_ns >= state_.window_first_ns) state_.window_used -= removed;
+  for (std::int64_t back = after + removed; back > removed; --back) {
+    put(undo_, slot(back), slot(back - removed));
+  }
+  put(undo_, state_.newest, (state_.newest - removed + rule_.limit) % rule_.limit);
+  put(undo_, state_.size, state_.size - removed);
+  if (rule_.window == Window::calendar && granted_ns >= state_.window_first_ns) {
+    put(undo_, state_.window_used, state_.window_used - removed);
+  }
+}
+
+bool Budget::plausible() const noexcept {
+  const auto in_range = [](std::int64_t time) { return time >= kLongAgo && time <= -2 * kLongAgo; };
+  if (rule_.window == Window::bucket) return in_range(state_.arrival_ns);
+  if (state_.newest < 0 || state_.newest >= rule_.limit || state_.size < 0 || state_.size > rule_.limit) {
+    return false;
+  }
+  if (!in_range(state_.window_first_ns) || !in_range(state_.window_last_ns) || state_.window_used < 0) {
+    return false;
+  }
+  for (std::int64_t back = 1; back <= state_.size; ++back) {
+    if (!in_range(slot(back)) || (back > 1 && slot(back) > slot(back - 1))) return false;
+  }
+  return true;
+}
+
+void Budget::fill(std::int64_t at_ns) noexcept {
+  state_ = unused_budget();
+  if (rule_.window == Window::bucket) {
+    state_.arrival_ns = at_ns + rule_.limit * rule_.interval_ns;
+    return;
+  }
+  std::fill_n(ring_, rule_.limit, at_ns);
+  state_.size = rule_.limit;
+}
+
+void Budget::rebase(std::int64_t shift_ns, std::int64_t latest_ns) noexcept {
+  const auto move = [&](std::int64_t& time, std::int64_t latest) {
+    if (time > kLongAgo) time = std::max(std::min(time - shift_ns, latest), kLongAgo);
+  };
+  if (rule_.window == Window::bucket) {
+    move(state_.arrival_ns, latest_ns + rule_.limit * rule_.interval_ns);
+    return;
+  }
+  move(state_.window_first_ns, latest_ns);
+  move(state_.window_last_ns, latest_ns);
+  for (std::int64_t back = 1; back <= state_.size; ++back) move(slot(back), latest_ns);
 }
 
 }  // namespace dragoman

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "dragoman/rate_limit.hpp"
+#include "rate_undo.hpp"
 
 namespace dragoman {
 
@@ -25,8 +26,9 @@ BudgetState unused_budget() noexcept;
 /// One count over one window: the logic over a rule, a state and a ring it does not own.
 class Budget {
  public:
-  Budget(const BudgetRule& rule, BudgetState& state, std::int64_t* ring) noexcept
-      : rule_(rule), state_(state), ring_(ring) {}
+  /// @param undo  records every change; null for a state nobody shares
+  Budget(const BudgetRule& rule, BudgetState& state, std::int64_t* ring, Undo* undo) noexcept
+      : rule_(rule), state_(state), ring_(ring), undo_(undo) {}
 
   [[nodiscard]] bool admits(std::int64_t mono_ns, std::int64_t wall_ns, std::int64_t cost) const noexcept;
   /// The least time after which `admits`, if nothing is taken meanwhile and both clocks run evenly.
@@ -36,6 +38,13 @@ class Budget {
   [[nodiscard]] std::int64_t used(std::int64_t mono_ns, std::int64_t wall_ns) const noexcept;
   void take(std::int64_t mono_ns, std::int64_t wall_ns, std::int64_t cost) noexcept;
   void refund(std::int64_t granted_ns, std::int64_t now_ns, std::int64_t cost) noexcept;
+
+  /// Whether the state is one that grants and refunds can have made. O(limit).
+  [[nodiscard]] bool plausible() const noexcept;
+  /// Count as if the whole limit had been taken at `at_ns`.
+  void fill(std::int64_t at_ns) noexcept;
+  /// Move every grant `shift_ns` into the past, and at least to `latest_ns`: onto another monotonic clock.
+  void rebase(std::int64_t shift_ns, std::int64_t latest_ns) noexcept;
 
  private:
   /// Where the wall clock stands.
@@ -62,6 +71,7 @@ class Budget {
   const BudgetRule& rule_;
   BudgetState& state_;
   std::int64_t* ring_;
+  Undo* undo_;
 };
 
 }  // namespace dragoman

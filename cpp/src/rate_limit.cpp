@@ -18,11 +18,11 @@ struct RateLimiter::Rules {
   bool split;  // a reserve exists, so lane 0 has a budget of its own
   std::size_t ring;
 
-  [[nodiscard]] Budget total_of(MeterState* states, std::int64_t* rings, std::size_t meter) const noexcept {
-    return {total, states[meter].total, rings + ring};
+  [[nodiscard]] Budget total_of(const RateLimiter& of, std::size_t meter) const noexcept {
+    return {total, of.states_[meter].total, of.rings_ + ring, of.undo_};
   }
-  [[nodiscard]] Budget normal_of(MeterState* states, std::int64_t* rings, std::size_t meter) const noexcept {
-    return {normal, states[meter].normal, rings + ring + total.ring_size()};
+  [[nodiscard]] Budget normal_of(const RateLimiter& of, std::size_t meter) const noexcept {
+    return {normal, of.states_[meter].normal, of.rings_ + ring + total.ring_size(), of.undo_};
   }
 };
 
@@ -61,34 +61,46 @@ BudgetRule rule_for(const Meter& meter, std::int64_t limit, std::int64_t offset_
 }  // namespace
 
 RateLimiter::RateLimiter(std::vector<Meter> meters, std::int64_t calendar_offset_ns)
-    : meters_(std::move(meters)) {
+    : RateLimiter(std::move(meters), calendar_offset_ns, nullptr, nullptr) {}
+
+RateLimiter::RateLimiter(std::vector<Meter> meters, std::int64_t calendar_offset_ns, std::int64_t* state,
+                         Undo* undo)
+    : meters_(std::move(meters)), undo_(undo) {
   if (calendar_offset_ns < -kMaxPeriod || calendar_offset_ns > kMaxPeriod) {
     throw std::invalid_argument("rate limit: calendar_offset_ns is " + std::to_string(calendar_offset_ns) +
                                 ", expected at most " + std::to_string(kMaxPeriod) + " either way");
   }
+  const std::size_t words = state_words(meters_);
   std::size_t slots = 0;
   for (const Meter& meter : meters_) {
-    check(meter);
-    const auto same = [&meter](const Meter& other) { return other.name == meter.name; };
-    if (std::count_if(meters_.begin(), meters_.end(), same) > 1) {
-      throw std::invalid_argument("rate limit: meter '" + meter.name +
-                                  "' is given twice, expected distinct names");
-    }
     Rules rules{rule_for(meter, meter.count, calendar_offset_ns),
                 rule_for(meter, meter.count - meter.reserve, calendar_offset_ns), meter.reserve > 0, slots};
     slots += rules.total.ring_size() + (rules.split ? rules.normal.ring_size() : 0);
     rules_.push_back(rules);
   }
 
-  static_assert(sizeof(Header) % alignof(MeterState) == 0 && sizeof(MeterState) % alignof(std::int64_t) == 0);
-  const std::size_t states_at = sizeof(Header);
-  const std::size_t rings_at = states_at + meters_.size() * sizeof(MeterState);
-  block_ = std::make_unique<std::byte[]>(rings_at + slots * sizeof(std::int64_t));
-  header_ = new (block_.get()) Header{0};
-  states_ = reinterpret_cast<MeterState*>(block_.get() + states_at);
-  rings_ = reinterpret_cast<std::int64_t*>(block_.get() + rings_at);
-  std::uninitialized_fill_n(states_, meters_.size(), MeterState{0, unused_budget(), unused_budget()});
-  std::uninitialized_fill_n(rings_, slots, std::int64_t{0});
+  static_assert(alignof(Header) == alignof(std::int64_t) && alignof(MeterState) == alignof(std::int64_t));
+  if (state == nullptr) own_ = std::make_unique<std::int64_t[]>(words);
+  header_ = reinterpret_cast<Header*>(state == nullptr ? own_.get() : state);
+  states_ = reinterpret_cast<MeterState*>(header_ + 1);
+  rings_ = reinterpret_cast<std::int64_t*>(states_ + meters_.size());
+  if (state == nullptr) reset();
+}
+
+std::size_t RateLimiter::state_words(const std::vector<Meter>& meters) {
+  std::size_t bytes = sizeof(Header);
+  for (const Meter& meter : meters) {
+    check(meter);
+    const auto same = [&meter](const Meter& other) { return other.name == meter.name; };
+    if (std::count_if(meters.begin(), meters.end(), same) > 1) {
+      throw std::invalid_argument("rate limit: meter '" + meter.name +
+                                  "' is given twice, expected distinct names");
+    }
+    const std::int64_t slots = meter.count + (meter.reserve > 0 ? meter.count - meter.reserve : 0);
+    bytes += sizeof(MeterState);
+    if (meter.window != Window::bucket) bytes += static_cast<std::size_t>(slots) * sizeof(std::int64_t);
+  }
+  return bytes / sizeof(std::int64_t);
 }
 
 RateLimiter::~RateLimiter() = default;
@@ -126,7 +138,9 @@ std::size_t RateLimiter::plan(const std::vector<Cost>& costs) {
   if (known == plans_.end()) {
     const auto beyond = [this](const Share& share) { return share.cost > rules_[share.meter].normal.limit; };
     const bool beyond_lane_0 = std::any_of(shares.begin(), shares.end(), beyond);
-    plans_.push_back({std::move(shares), beyond_lane_0});
+    std::uint64_t mask = 0;
+    for (const Share& share : shares) mask |= std::uint64_t{1} << (share.meter % 64);
+    plans_.push_back({std::move(shares), mask, beyond_lane_0});
   }
   return id;
 }
@@ -138,22 +152,21 @@ std::string_view RateLimiter::beyond_lane_0(std::size_t plan) const noexcept {
   return {};
 }
 
-std::int64_t RateLimiter::wait(const Share& share, std::int64_t mono_ns, std::int64_t wall_ns,
-                               Lane lane) const noexcept {
+std::int64_t RateLimiter::share_wait(const Share& share, std::int64_t mono_ns, std::int64_t wall_ns,
+                                     Lane lane) const noexcept {
   const Rules& rules = rules_[share.meter];
   const std::int64_t penalty = states_[share.meter].penalised_until_ns - mono_ns;
-  const std::int64_t total = rules.total_of(states_, rings_, share.meter).wait(mono_ns, wall_ns, share.cost);
+  const std::int64_t total = rules.total_of(*this, share.meter).wait(mono_ns, wall_ns, share.cost);
   std::int64_t longest = std::max(std::max<std::int64_t>(penalty, 0), total);
   if (lane == Lane::normal && rules.split) {
-    longest =
-        std::max(longest, rules.normal_of(states_, rings_, share.meter).wait(mono_ns, wall_ns, share.cost));
+    longest = std::max(longest, rules.normal_of(*this, share.meter).wait(mono_ns, wall_ns, share.cost));
   }
   return longest;
 }
 
-std::int64_t RateLimiter::try_acquire(std::int64_t mono_ns, std::int64_t wall_ns, std::size_t plan,
-                                      Lane lane) noexcept {
-  const auto& [shares, beyond_lane_0] = plans_[plan];
+std::int64_t RateLimiter::wait(std::int64_t mono_ns, std::int64_t wall_ns, std::size_t plan,
+                               Lane lane) const noexcept {
+  const auto& [shares, mask, beyond_lane_0] = plans_[plan];
   if (lane == Lane::normal && beyond_lane_0) return kNever;
   const std::int64_t now = std::max(mono_ns, header_->last_mono_ns);
 
@@ -164,18 +177,24 @@ std::int64_t RateLimiter::try_acquire(std::int64_t mono_ns, std::int64_t wall_ns
   for (std::int64_t longest = 1; longest != 0; delay += longest) {
     longest = 0;
     for (const Share& share : shares)
-      longest = std::max(longest, wait(share, now + delay, wall_ns + delay, lane));
+      longest = std::max(longest, share_wait(share, now + delay, wall_ns + delay, lane));
   }
-  if (delay != 0) return delay + (now - mono_ns);
+  return delay == 0 ? 0 : delay + (now - mono_ns);
+}
 
-  for (const Share& share : shares) {
+std::int64_t RateLimiter::try_acquire(std::int64_t mono_ns, std::int64_t wall_ns, std::size_t plan,
+                                      Lane lane) noexcept {
+  if (const std::int64_t delay = wait(mono_ns, wall_ns, plan, lane); delay != 0) return delay;
+  const std::int64_t now = std::max(mono_ns, header_->last_mono_ns);
+  for (const Share& share : plans_[plan].shares) {
     const Rules& rules = rules_[share.meter];
-    rules.total_of(states_, rings_, share.meter).take(now, wall_ns, share.cost);
+    rules.total_of(*this, share.meter).take(now, wall_ns, share.cost);
     if (lane == Lane::normal && rules.split) {
-      rules.normal_of(states_, rings_, share.meter).take(now, wall_ns, share.cost);
+      rules.normal_of(*this, share.meter).take(now, wall_ns, share.cost);
     }
   }
-  header_->last_mono_ns = now;
+  put(undo_, header_->last_mono_ns, now);
+  put(undo_, header_->last_wall_ns, wall_ns);
   return 0;
 }
 
@@ -184,22 +203,64 @@ void RateLimiter::refund(std::size_t plan, std::int64_t granted_mono_ns, Lane la
   if (granted_mono_ns > now) return;  // nothing was granted then
   for (const Share& share : plans_[plan].shares) {
     const Rules& rules = rules_[share.meter];
-    rules.total_of(states_, rings_, share.meter).refund(granted_mono_ns, now, share.cost);
+    rules.total_of(*this, share.meter).refund(granted_mono_ns, now, share.cost);
     if (lane == Lane::normal && rules.split) {
-      rules.normal_of(states_, rings_, share.meter).refund(granted_mono_ns, now, share.cost);
+      rules.normal_of(*this, share.meter).refund(granted_mono_ns, now, share.cost);
     }
   }
 }
 
 void RateLimiter::penalise(std::string_view meter, std::int64_t until_mono_ns) {
   std::int64_t& until = states_[meter_index(meter)].penalised_until_ns;
-  until = std::max(until, until_mono_ns);
+  put(undo_, until, std::max(until, until_mono_ns));
+}
+
+void RateLimiter::reset() noexcept {
+  new (header_) Header{0, 0};
+  std::uninitialized_fill_n(states_, meters_.size(), MeterState{0, unused_budget(), unused_budget()});
+  for (const Rules& rules : rules_) {
+    std::fill_n(rings_ + rules.ring, rules.total.ring_size() + (rules.split ? rules.normal.ring_size() : 0),
+                0);
+  }
+}
+
+bool RateLimiter::plausible() const noexcept {
+  if (header_->last_mono_ns < 0 || header_->last_mono_ns > kMaxMono) return false;
+  if (header_->last_wall_ns < -kMaxWall || header_->last_wall_ns > kMaxWall) return false;
+  for (std::size_t meter = 0; meter < meters_.size(); ++meter) {
+    const Rules& rules = rules_[meter];
+    const std::int64_t penalty = states_[meter].penalised_until_ns;
+    if (penalty < 0 || penalty > kMaxMono || !rules.total_of(*this, meter).plausible()) return false;
+    if (rules.split && !rules.normal_of(*this, meter).plausible()) return false;
+  }
+  return true;
+}
+
+void RateLimiter::reboot(std::int64_t mono_ns, std::int64_t wall_ns) noexcept {
+  // A wall clock that went back has nothing to say: no time passed, so every grant is as late as it can be.
+  const std::int64_t before = std::max(header_->last_wall_ns, wall_ns - 2 * kMaxPeriod);
+  const std::int64_t passed = std::max<std::int64_t>(wall_ns - before, 0);
+  const std::int64_t shift = header_->last_mono_ns + passed - mono_ns;
+  for (std::size_t meter = 0; meter < meters_.size(); ++meter) {
+    const Rules& rules = rules_[meter];
+    for (Budget budget : {rules.total_of(*this, meter), rules.normal_of(*this, meter)}) {
+      if (meters_[meter].period_ns <= kShort) {
+        budget.fill(0);
+      } else {
+        budget.rebase(shift, 0);
+      }
+      if (!rules.split) break;  // then there is only the first
+    }
+    std::int64_t& until = states_[meter].penalised_until_ns;
+    until = std::clamp<std::int64_t>(until - shift, 0, kMaxMono);
+  }
+  *header_ = {0, wall_ns};
 }
 
 MeterUse RateLimiter::use(std::size_t meter, std::int64_t mono_ns, std::int64_t wall_ns) const noexcept {
   const Rules& rules = rules_[meter];
   const std::int64_t now = std::max(mono_ns, header_->last_mono_ns);
-  const Budget total = rules.total_of(states_, rings_, meter);
+  const Budget total = rules.total_of(*this, meter);
   MeterUse use{};
   use.count = rules.total.limit;
   use.used = total.used(now, wall_ns);
@@ -209,7 +270,7 @@ MeterUse RateLimiter::use(std::size_t meter, std::int64_t mono_ns, std::int64_t 
     const std::int64_t room = use.count - use.used;
     use.left = room;
     if (rules.split) {
-      const std::int64_t normal = rules.normal_of(states_, rings_, meter).used(now, wall_ns);
+      const std::int64_t normal = rules.normal_of(*this, meter).used(now, wall_ns);
       use.left = std::min(room, rules.normal.limit - normal);
     }
     use.reserve_left = room - use.left;

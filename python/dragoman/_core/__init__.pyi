@@ -429,3 +429,113 @@ class RateLimiter:
         `left` is what lane 0 could take now, `reserve_left` what lane 1 could take beyond that, `reset_ns` the time
         until the whole count can be taken at once, `penalty_ns` what is left of a penalty.
         """
+
+# --- metrics --------------------------------------------------------------------------------------------------------
+
+@final
+class SharedRateLimiter:
+    """A `RateLimiter` whose counts lie in a file that every process counts in. Linux only.
+
+    Parameters
+    ----------
+    path : str
+        Made with mode 0600 where it is absent, its missing folders with 0700.
+    meters, calendar_offset_ns
+        As for `RateLimiter`; every process gives the same meters.
+    mono_ns, wall_ns : int
+        Now.
+    boot_id : str, optional
+        Names this run of the machine; as the kernel says by default.
+
+    Raises
+    ------
+    OSError
+        The file system refuses.
+    RuntimeError
+        The file is of another version, counts other meters, is damaged or open to others. It is left as it is, because
+        emptying it would hand out again what was spent; an empty file is a new one.
+    ValueError
+        As for `RateLimiter`.
+
+    Notes
+    -----
+    After a restart of the machine, meters of up to a minute count as full at its start; longer ones keep their grants,
+    dated by the wall clock. Every method raises RuntimeError after a fork, and where a dead process left what cannot be
+    undone; TimeoutError where a stopped process holds the lock. Monotonic times are those of the machine's one clock.
+    """
+
+    def __new__(
+        cls,
+        path: str,
+        meters: Iterable[tuple[str, int, int, str, int]],
+        mono_ns: int,
+        wall_ns: int,
+        *,
+        calendar_offset_ns: int = 0,
+        boot_id: str = "",
+    ) -> SharedRateLimiter: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def recoveries(self) -> int:
+        """How often a dead holder's lock was taken over, and what it had half done undone, since the file was made."""
+    def plan(self, costs: Iterable[tuple[str, int]], /) -> int:
+        """As `RateLimiter.plan`; ids are this handle's own."""
+    def try_acquire(self, mono_ns: int, wall_ns: int, plan: int, lane: int = 0, arrival_ns: int = -1, /) -> int:
+        """As `RateLimiter.try_acquire`, in turn with all who wait.
+
+        Parameters
+        ----------
+        arrival_ns : int, optional
+            When the caller came. A refusal leaves a ticket, or renews it, behind which later arrivals of the same or a
+            lower lane wait, for any meter they share; a grant removes it. It lapses unless renewed within a second.
+            Without it the caller stands behind all who wait, and leaves no ticket.
+
+        Returns
+        -------
+        int
+            0 when taken, otherwise ns after which to ask again.
+        """
+    def leave(self, plan: int, lane: int = 0, /) -> None:
+        """Remove this handle's ticket for the meters of `plan`: nobody waits here any more."""
+    def penalise(self, meter: str, until_mono_ns: int) -> None:
+        """As `RateLimiter.penalise`, for all processes."""
+    def refund(self, plan: int, granted_mono_ns: int, lane: int = 0, /) -> None:
+        """As `RateLimiter.refund`."""
+    def state(self, mono_ns: int, wall_ns: int) -> dict[str, dict[str, int]]:
+        """As `RateLimiter.state`."""
+
+class Histogram:
+    """Counts of durations (int, usually ns) in fixed memory: about 37 KB, for one value or a billion.
+
+    Values from 0 to ``2**42 - 1`` are told apart within 1%; larger ones count as that. Negative ones, which a stepped
+    clock can make, are counted in `rejected` only.
+    """
+
+    def __new__(cls) -> Histogram: ...
+    def record(self, value: int, /) -> None:
+        """Count one value. Allocates nothing."""
+    def quantile(self, share: float, /) -> int | None:
+        """Return the value that the share (0 to 1) of all values does not exceed, within 1%; None where it is empty."""
+    def cumulative(self, bounds: Sequence[int], /) -> list[int]:
+        """Return how many values are at most each of the rising bounds; a bucket that a bound cuts counts as above."""
+    def merge(self, other: Histogram, /) -> None:
+        """Add the counts of another one."""
+    def reset(self) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def rejected(self) -> int: ...
+    @property
+    def total(self) -> int:
+        """Sum of all values."""
+    @property
+    def minimum(self) -> int:
+        """Exact; 0 where it is empty."""
+    @property
+    def maximum(self) -> int:
+        """Exact up to ``2**42 - 1``; 0 where it is empty."""
+    @property
+    def nbytes(self) -> int:
+        """Memory of this object."""

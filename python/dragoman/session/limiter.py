@@ -2,29 +2,46 @@
 
 Each meter has two lines, first in first out: RISK (cancels, risk-reducing exits) is served before NORMAL. Whoever
 cannot be served before its deadline is told at once, with the time it would have to wait; nothing of it was sent.
+
+Every process that spends an account's limits counts in one file (`Limiter.share`), and takes its turn among the
+others' by the time it came. On a virtual clock, and before the account is known, the counts are this process's own.
+What one order may use in its life is counted by each process alone: one process writes an account's orders.
+
+**Guard.** A broker that counts by the seconds or minutes of its own clock is not sent `count` requests in each of
+*our* seconds: its clock is not ours, and requests travel for different times. All that arrive in one of its seconds
+were sent within a second plus the spread of their delays. So a short calendar limit is spent as a rolling one of
+`period + GUARD_S`, which holds for any difference of the clocks and any spread up to `GUARD_S`, from grant to arrival.
+At 10 a second that sends 8. Days stay days of the broker's clock: there its midnight is when the count starts again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from zoneinfo import ZoneInfo
 
-from dragoman.errors import ErrorKind, Retry, Throttled, UsageError
-from dragoman.plugin import Failure, Lane, RateLimit, Reply, Request, Scope
+from dragoman.errors import DragomanError, ErrorKind, Retry, Throttled, UsageError
+from dragoman.plugin import Failure, Lane, RateLimit, Reply, Request, Scope, Window
 from dragoman.runtime.base import Runtime
 from dragoman.session.brokertime import http_date_ns
 
 if TYPE_CHECKING:
-    from dragoman._core import RateLimiter
+    from dragoman._core import RateLimiter, SharedRateLimiter
 
+GUARD_S: Final = 0.25
+"""By how much delays from grant to arrival may differ without overrunning a short calendar limit."""
 _NS: Final = 1_000_000_000
+_MINUTE_NS: Final = 60 * _NS
+_LOOK_AGAIN_S: Final = 0.5  # a ticket lapses if not renewed, and another process may give something back
+_log = logging.getLogger("dragoman.session")
 _ORDERS_KEPT: Final = 100_000
 _LONGEST_PENALTY_S: Final = 86_400.0
 _DEFAULT_METER: Final = "default"
@@ -37,16 +54,18 @@ class Grant:
     plan: int | None
     lane: Lane
     orders: tuple[str, ...] = ()
+    native: RateLimiter | SharedRateLimiter | None = None  # where it was taken
     mono_ns: int = 0  # when it was taken: the native refund finds it by that
     refunded: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    plan: int
     request: Request
+    grant: Grant
+    arrival_ns: int
     deadline_ns: int
-    served: asyncio.Future[int]  # with the monotonic time it was served at
+    served: asyncio.Future[None]  # once the grant is filled in
 
     @property
     def lane(self) -> Lane:
@@ -101,6 +120,7 @@ class Limiter:
     ) -> None:
         from dragoman._core import RateLimiter
 
+        self._runtime = runtime
         self._clock = runtime.clock
         self._spawn = runtime.spawn
         self._wall_ns = wall_ns or runtime.clock.wall_ns
@@ -112,9 +132,13 @@ class Limiter:
         self._lines: dict[str, _Line] = {}
         self.throttled = 0
         self.penalties = 0
-        meters = self._sort(limits)
-        offset = _utc_offset_ns(time_zone, self._wall_ns())
-        self._native: RateLimiter | None = RateLimiter(meters, calendar_offset_ns=offset) if meters else None
+        self.uncounted = 0  # risk-reducing requests sent although the shared counts could not be reached
+        self.path: str | None = None
+        self._meters = self._sort(limits)
+        self._offset_ns = _utc_offset_ns(time_zone, self._wall_ns())
+        self._native: RateLimiter | SharedRateLimiter | None = None
+        if self._meters:
+            self._native = RateLimiter(self._meters, calendar_offset_ns=self._offset_ns)
 
     def _sort(self, limits: Sequence[RateLimit]) -> list[tuple[str, int, int, str, int]]:
         meters: dict[str, tuple[str, int, int, str, int]] = {}
@@ -123,9 +147,58 @@ class Limiter:
                 self._per_order.setdefault(limit.meter, []).append(limit)
                 continue
             name = limit.name if limit.name not in meters else f"{limit.name}/{limit.scope}/{len(meters)}"
-            meters[name] = (name, limit.count, limit.period_ns, limit.window.value, limit.reserve)
+            window, period_ns = limit.window, limit.period_ns
+            if window is Window.CALENDAR and period_ns <= _MINUTE_NS:
+                window, period_ns = Window.ROLLING, period_ns + int(GUARD_S * _NS)
+            meters[name] = (name, limit.count, period_ns, window.value, limit.reserve)
             self._by_meter.setdefault(limit.meter, []).append((name, limit))
         return list(meters.values())
+
+    # -- sharing -----------------------------------------------------------------------------------------------------
+
+    async def share(self, path: str) -> None:
+        """Count in this file from now on, together with every other process that does.
+
+        What was taken here before is carried over. On a virtual clock nothing is shared: a simulation depends on no
+        file. Neither is it outside Linux, whose locks survive the death of their holder.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be made or read, is damaged or of another version, or counts other limits. It is left as
+            it is: emptying it would hand out again what was spent.
+        """
+        if not self._meters or self._runtime.virtual or path == self.path or sys.platform != "linux":
+            return
+        native = await self._runtime.in_worker(self._open, path)
+        before, now, wall = self._native, self._clock.mono_ns(), self._wall_ns()
+        if before is not None and self.path is None:
+            for name, use in before.state(now, wall).items():
+                if use["used"]:
+                    native.try_acquire(now, wall, native.plan([(name, use["used"])]), int(Lane.RISK))
+                if use["penalty_ns"]:
+                    native.penalise(name, now + use["penalty_ns"])
+        self._native, self.path = native, path
+        self._plans.clear()
+        for line in self._lines.values():
+            line.changed.set()
+
+    def _open(self, path: str) -> SharedRateLimiter:
+        from dragoman._core import SharedRateLimiter
+
+        try:
+            return SharedRateLimiter(
+                path, self._meters, self._clock.mono_ns(), self._wall_ns(), calendar_offset_ns=self._offset_ns
+            )
+        except OSError as error:
+            raise UsageError(
+                f"{self._broker}: the limits shared by all processes cannot be kept in {path}: {error.strerror}"
+                f" ({error.filename})",
+                broker=self._broker or None,
+                remedy="make the folder writable, or name another one in DRAGOMAN_STATE, the same for all processes",
+            ) from error
+        except RuntimeError as error:
+            raise UsageError(f"{self._broker}: {error}", broker=self._broker or None) from error
 
     # -- taking ------------------------------------------------------------------------------------------------------
 
@@ -140,38 +213,39 @@ class Limiter:
             The request names a meter without limits, or costs more than a limit could ever grant.
         """
         plan = self._plan(request)
-        orders = self._take_order(request)
-        grant = Grant(plan, request.lane, orders)
+        grant = Grant(plan, request.lane, self._take_order(request))
         if plan is None:
             return grant
+        arrival = self._clock.mono_ns()
         line = self._lines.get(request.meter)
         if line is None or not line.ahead_of(request.lane):
-            now, wait = self._try(plan, request.lane)
+            try:
+                wait = self._try(request, grant, None)
+                if wait and arrival + wait > deadline_mono_ns:
+                    raise self._too_late(request.meter, wait)
+            except DragomanError:
+                self._return_order(grant.orders)
+                raise
             if wait == 0:
-                grant.mono_ns = now
                 return grant
-            if now + wait > deadline_mono_ns:
-                self._return_order(orders)
-                raise self._too_late(request.meter, wait)
         if line is None:
             line = self._lines[request.meter] = _Line()
-        waiter = _Waiter(plan, request, deadline_mono_ns, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(request, grant, arrival, deadline_mono_ns, asyncio.get_running_loop().create_future())
         line.waiting[request.lane].append(waiter)
         line.changed.set()
         if line.pump is None:
             line.pump = self._spawn(self._serve(request.meter, line), name=f"limiter {request.meter}")
         try:
-            grant.mono_ns = await waiter.served
+            await waiter.served
         except asyncio.CancelledError:
             if waiter.served.done() and not waiter.served.cancelled() and waiter.served.exception() is None:
-                grant.mono_ns = waiter.served.result()
                 self.refund(grant)  # served in the same instant as it was cancelled
             else:
-                self._return_order(orders)
+                self._return_order(grant.orders)
             line.changed.set()
             raise
-        except Throttled:
-            self._return_order(orders)
+        except DragomanError:
+            self._return_order(grant.orders)
             raise
         return grant
 
@@ -180,18 +254,49 @@ class Limiter:
         if grant.refunded:
             return
         grant.refunded = True
-        if grant.plan is not None and self._native is not None:
-            self._native.refund(grant.plan, grant.mono_ns, int(grant.lane))
+        if grant.plan is not None and grant.native is not None:
+            try:
+                grant.native.refund(grant.plan, grant.mono_ns, int(grant.lane))
+            except (TimeoutError, RuntimeError) as error:
+                _log.warning("what an unsent request took stays counted: %s", error)
         self._return_order(grant.orders)
         for line in self._lines.values():
             line.changed.set()
 
-    def _try(self, plan: int, lane: Lane) -> tuple[int, int]:
-        """Return the monotonic time of the attempt and the wait, 0 when taken."""
-        now = self._clock.mono_ns()
-        if self._native is None:
-            return now, 0
-        return now, self._native.try_acquire(now, self._wall_ns(), plan, int(lane))
+    def _try(self, request: Request, grant: Grant, arrival_ns: int | None) -> int:
+        """Take what `request` costs and fill in `grant`; return 0, or the wait in ns.
+
+        Parameters
+        ----------
+        arrival_ns : int or None
+            When the request came: its place among those who wait in all processes. None for one that does not wait.
+        """
+        grant.native, grant.plan, grant.mono_ns = self._native, self._plan(request), self._clock.mono_ns()
+        if grant.native is None or grant.plan is None:
+            return 0
+        lane = int(request.lane)
+        if self.path is None:
+            return grant.native.try_acquire(grant.mono_ns, self._wall_ns(), grant.plan, lane)
+        shared = cast("SharedRateLimiter", grant.native)
+        try:
+            if arrival_ns is None:
+                return shared.try_acquire(grant.mono_ns, self._wall_ns(), grant.plan, lane)
+            return shared.try_acquire(grant.mono_ns, self._wall_ns(), grant.plan, lane, arrival_ns)
+        except (TimeoutError, RuntimeError) as error:
+            if request.lane is Lane.RISK:
+                # What reduces risk does not wait for our own bookkeeping.
+                _log.warning("%s: a risk-reducing request goes out uncounted: %s", self._broker, error)
+                self.uncounted += 1
+                grant.native = grant.plan = None
+                return 0
+            if isinstance(error, TimeoutError):
+                raise Throttled(
+                    f"{self._broker}: {error}",
+                    retry_after_s=0.1,
+                    broker=self._broker or None,
+                    remedy="look for a stopped process that uses this account, and send it again; nothing was sent",
+                ) from error
+            raise UsageError(f"{self._broker}: {error}", broker=self._broker or None) from error
 
     def _plan(self, request: Request) -> int | None:
         key = (request.meter, request.cost, request.lane)
@@ -218,27 +323,50 @@ class Limiter:
 
     async def _serve(self, meter: str, line: _Line) -> None:
         """Serve one line until it is empty."""
+        last: Request | None = None
         try:
             while (head := line.head()) is not None:
                 line.changed.clear()
-                now, wait = self._try(head.plan, head.lane)
+                last = head.request
+                try:
+                    wait = self._try(head.request, head.grant, head.arrival_ns)
+                except DragomanError as error:
+                    line.waiting[head.lane].popleft()
+                    head.served.set_exception(error)
+                    continue
                 if wait == 0:
                     line.waiting[head.lane].popleft()
-                    head.served.set_result(now)
+                    head.served.set_result(None)
                     continue
                 # Nobody behind the head comes before it does, so whoever must be gone by then hears it now.
+                ready = head.grant.mono_ns + wait
                 for waiter in (*line.waiting[Lane.RISK], *line.waiting[Lane.NORMAL]):
-                    if not waiter.served.done() and now + wait > waiter.deadline_ns:
+                    if not waiter.served.done() and ready > waiter.deadline_ns:
                         waiter.served.set_exception(self._too_late(meter, wait))
                 if line.head() is not head:
                     continue
+                pause = wait / _NS if self.path is None else min(wait / _NS, _LOOK_AGAIN_S)
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(wait / _NS):
+                    async with asyncio.timeout(pause):
                         await line.changed.wait()
         finally:
             line.pump = None
             for waiter in (*line.waiting[Lane.RISK], *line.waiting[Lane.NORMAL]):
                 waiter.served.cancel()  # the line is empty here unless it was stopped or broke
+            if last is not None:
+                self._leave(last)
+
+    def _leave(self, request: Request) -> None:
+        """Give up this process's place among the others' for the meter of `request`."""
+        plan = self._plan(request)
+        if self.path is None or plan is None:
+            return
+        shared = cast("SharedRateLimiter", self._native)
+        try:
+            for lane in Lane:
+                shared.leave(plan, int(lane))
+        except (TimeoutError, RuntimeError) as error:
+            _log.warning("others wait until our place in the line lapses: %s", error)
 
     # -- per order ---------------------------------------------------------------------------------------------------
 
@@ -291,8 +419,11 @@ class Limiter:
         asked = min(max(asked, 0.0), _LONGEST_PENALTY_S)
         if self._native is not None:
             until = self._clock.mono_ns() + int(asked * _NS)
-            for name, _ in limits:
-                self._native.penalise(name, until)
+            try:
+                for name, _ in limits:
+                    self._native.penalise(name, until)
+            except (TimeoutError, RuntimeError) as error:
+                _log.warning("%s: not all of the penalty of %r was noted: %s", self._broker, request.meter, error)
         self.penalties += 1
         return asked
 

@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import urlsplit
 
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, UsageError
 from dragoman.model import Notice
@@ -24,7 +25,7 @@ from dragoman.session.references import Reference
 from dragoman.session.secrets import Secret, as_secret, guard_logging, redact
 from dragoman.session.sender import BeforeSend, Sender, SenderHooks
 from dragoman.session.streams import Stream, StreamEvent
-from dragoman.session.tokens import TokenCache, default_state_dir
+from dragoman.session.tokens import TokenCache, default_state_dir, file_name
 from dragoman.transport.base import HttpOptions, HttpTransport, WebSocket, WsHandler, WsOptions
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class AccountSession:
         self._token = None if access_token is None else as_secret(access_token)
         self._tls = tls
         self._prompt = prompt
-        state_dir = state_dir or default_state_dir(runtime)
+        self._state_dir = state_dir = state_dir or default_state_dir(runtime)
         self.clock = BrokerClock(runtime.clock)
         self.ctx = SessionContext(runtime, profile, self.clock, state_dir)
         self.limiter = Limiter(
@@ -373,6 +374,7 @@ class AccountSession:
                 broker=self.adapter.name,
                 remedy="log in with the account of the profile, or use another profile",
             )
+        await self.limiter.share(self._limits_path(session.account))
         by_rules = expiry_ns(self.adapter.session, self.clock.now_ns)
         ends = session.expires_ns if session.expires_ns is not None else by_rules
         self.ctx.adopt(session)
@@ -383,6 +385,13 @@ class AccountSession:
             await self.runtime.in_worker(self._cache.save, kept)
         except OSError as error:
             _log.warning("%s: the session is not kept for the next run: %s", self.profile, error.strerror)
+
+    def _limits_path(self, account: str) -> str:
+        """Name the file in which all processes count what this account spends."""
+        parts = [self.adapter.name, self.environment, account]
+        if self.environment == "emulator":  # each emulator counts for itself
+            parts += sorted({str(urlsplit(root).port) for root in self.profile.hosts.values()})
+        return f"{self._state_dir}/limits/{file_name(*parts)}.rates"
 
     # -- keeping it --------------------------------------------------------------------------------------------------
 
