@@ -42,7 +42,8 @@ from dragoman.model import (
 from dragoman.orders import OrderService
 from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
-from dragoman.session.fanout import Fanout
+from dragoman.session.fanout import Fanout, Timing
+from dragoman.session.metrics import Metrics
 from dragoman.session.session import AccountSession
 from dragoman.session.streams import Stream
 
@@ -82,6 +83,7 @@ class Client:
         self.market = MarketData(session, self.instruments)
         self.orders_service = OrderService(session, self.instruments, units, self._following)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
+        self._measure()
         self.account = AccountServices(session, self.instruments, units)
 
     def __repr__(self) -> str:
@@ -468,6 +470,32 @@ class Client:
         # So that a handler that raises is logged under its own name.
         each_of.__qualname__ = getattr(callback, "__qualname__", type(callback).__name__)
         return self.market.batches.add(each_of)
+
+    # -- measuring ---------------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> Metrics:
+        """What is measured: latencies, counts, and both as Prometheus text."""
+        return self.session.metrics
+
+    def _measure(self) -> None:
+        metrics, clock = self.session.metrics, self.session.runtime.clock
+        metrics.read_from(self._counted)
+        self.market.batches.measure(
+            Timing(
+                clock.mono_ns, metrics.handler, metrics.frame_to_handler, lambda batch: clock.wall_ns() - batch.ts_recv
+            )
+        )
+        self.orders_service.updates.measure(Timing(clock.mono_ns, metrics.handler))
+        self.events.measure(Timing(clock.mono_ns, metrics.handler))
+
+    def _counted(self) -> dict[str, Any]:
+        limiter = self.session.limiter
+        return self.counters() | {
+            "throttled": limiter.throttled,
+            "penalties": limiter.penalties,
+            "loop_stalls": self.session.stalls,
+        }
 
 
 def _streams_orders(adapter: Adapter) -> bool:

@@ -227,10 +227,13 @@ def test_a_blocked_handler_loses_no_order_event_and_holds_up_no_call(client):
         assert client.wait_order(order).status is OrderStatus.CANCELED
     assert entered.wait(PATIENCE_S)
     assert client.counters()["queued"]["waiting"] > 0
+    metrics = client.metrics
     release.set()
     client.close()
     assert queued == list(complete)
     assert len(queued) >= 9
+    assert metrics.latencies()["queued_handler"]["count"] == len(queued)
+    assert "dragoman_queued_handler_seconds_count" in metrics.prometheus()
 
 
 def test_ticks_conflate_for_a_blocked_handler_and_are_counted(client):

@@ -35,6 +35,7 @@ class StreamCounters:
     control_errors: int = 0
     handler_errors: int = 0
     unknown_messages: int = 0
+    gaps: int = 0
 
 
 class FeedConnection:

@@ -7,7 +7,11 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from dragoman._core import Histogram
 
 T = TypeVar("T")
 
@@ -62,6 +66,16 @@ class Subscription(AsyncIterator[T]):
         return len(self._waiting)
 
 
+@dataclass(frozen=True, slots=True)
+class Timing(Generic[T]):
+    """Where a fanout's times go: `took` for each call; `age` for each event, as `age_ns` tells it."""
+
+    mono_ns: Callable[[], int]
+    took: Histogram
+    age: Histogram | None = None
+    age_ns: Callable[[T], int] = lambda event: 0
+
+
 class Fanout(Generic[T]):
     """Listeners of one kind of event.
 
@@ -75,6 +89,7 @@ class Fanout(Generic[T]):
         # Weak, so that an iterator nobody reads any more does not collect events for ever.
         self._subscriptions: list[weakref.ref[Subscription[T]]] = []
         self._closed = False
+        self._timing: Timing[T] | None = None
         self.published = 0
         self.handler_errors = 0
 
@@ -92,11 +107,24 @@ class Fanout(Generic[T]):
         self.published += 1
         for subscription in self._live():
             subscription.put(event)
-        for callback in tuple(self._callbacks):
+        callbacks = tuple(self._callbacks)
+        if not callbacks:
+            return
+        timing = self._timing
+        if timing is not None and timing.age is not None:
+            timing.age.record(timing.age_ns(event))
+        for callback in callbacks:
+            began = timing.mono_ns() if timing is not None else 0
             try:
                 callback(event)
             except Exception:  # noqa: BLE001 - the user's code; _failed logs it
                 self._failed(callback)
+            if timing is not None:
+                timing.took.record(timing.mono_ns() - began)
+
+    def measure(self, timing: Timing[T]) -> None:
+        """Measure from now on how long callbacks take, and how old an event is when the first one gets it."""
+        self._timing = timing
 
     def iterate(self) -> Subscription[T]:
         """Return an iterator over every event published from this call on, until `close`."""

@@ -24,8 +24,8 @@ from dragoman.plugin import Adapter, Failure, Reply, Request
 from dragoman.runtime.base import Runtime
 from dragoman.session.brokertime import BrokerClock
 from dragoman.session.context import SessionContext
-from dragoman.session.latency import Latencies
 from dragoman.session.limiter import Grant, Limiter, retry_after_s
+from dragoman.session.metrics import Metrics
 from dragoman.session.secrets import redact
 from dragoman.session.wire import body_of, check_root, origin_of, wire_request
 from dragoman.transport.base import HttpTransport, Origin, WireReply, WireRequest
@@ -69,6 +69,7 @@ class SenderHooks:
 class _Prepared:
     """What happened while a request was being prepared on its connection."""
 
+    granted_ns: int = 0
     generation: int = -1
     error: Exception | None = None
     done: bool = False
@@ -93,6 +94,7 @@ class Sender:
         limiter: Limiter,
         clock: BrokerClock,
         hooks: SenderHooks | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._runtime = runtime
         self._adapter = adapter
@@ -102,7 +104,7 @@ class Sender:
         self._clock = clock
         self._hooks = hooks or SenderHooks()
         self._origins: dict[str, Origin] = {}
-        self.latencies = Latencies()
+        self.metrics = metrics or Metrics(adapter.name, lambda: ctx.account)
         self.counters = SenderCounters()
 
     async def send(self, request: Request, deadline_ns: int, before_send: BeforeSend | None = None) -> Reply:
@@ -137,8 +139,11 @@ class Sender:
         body, content_type = body_of(request)
         if request.auth:
             self._hooks.alive()
+        mono_ns, phase = self._runtime.clock.mono_ns, self.metrics.phase
+        asked_ns = mono_ns()
         grant = await self._limiter.acquire(request, deadline_ns)
-        prepared = _Prepared()
+        prepared = _Prepared(granted_ns=mono_ns())
+        phase(request.meter, "limiter").record(prepared.granted_ns - asked_ns)
         try:
             if before_send is not None and request.mutates:
                 await before_send(request)
@@ -158,6 +163,7 @@ class Sender:
             if isinstance(error, DragomanError) and (final := self._translated(request, error)) is not error:
                 raise final from error
             raise
+        phase(request.meter, "whole").record(mono_ns() - asked_ns)
         return self._received(request, wire), prepared.generation
 
     def _where(self, request: Request) -> tuple[str, Origin]:
@@ -191,7 +197,10 @@ class Sender:
     def _preparation(
         self, request: Request, root: str, body: bytes, content_type: str | None, prepared: _Prepared
     ) -> Callable[[], WireRequest]:
+        connection = self.metrics.phase(request.meter, "connection")
+
         def prepare() -> WireRequest:
+            connection.record(self._runtime.clock.mono_ns() - prepared.granted_ns)
             try:
                 authorized = self._authorize(request, body, prepared)
                 content, kind = body, content_type
@@ -246,7 +255,10 @@ class Sender:
 
         started = self._runtime.clock.mono_ns()
         reply = await socket.exchange(request.correlation, make, timeout_s)
-        self.latencies.add(request.meter, self._runtime.clock.mono_ns() - started)
+        # A frame comes whole, so its first byte is there with its last.
+        now = self._runtime.clock.mono_ns()
+        self.metrics.phase(request.meter, "first_byte").record(now - started)
+        self.metrics.phase(request.meter, "whole").record(now - prepared.granted_ns)
         return reply
 
     def _give_back(self, grant: Grant, error: BaseException, prepared: _Prepared) -> None:
@@ -268,7 +280,9 @@ class Sender:
     def _received(self, request: Request, wire: WireReply) -> Reply:
         if wire.mono_sent_ns and wire.mono_recv_ns:
             took = wire.mono_recv_ns - wire.mono_sent_ns
-            self.latencies.add(request.meter, took)
+            self.metrics.phase(request.meter, "first_byte").record(
+                (wire.mono_first_ns or wire.mono_recv_ns) - wire.mono_sent_ns
+            )
             self._clock.observe(wire.headers.get("date"), wire.ts_recv - took, wire.ts_recv)
         return Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
 

@@ -20,6 +20,7 @@ from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
 from dragoman.session.fanout import Fanout
 from dragoman.session.limiter import Limiter
 from dragoman.session.login import LoginRedirect, OpenUrl
+from dragoman.session.metrics import Metrics
 from dragoman.session.profiles import Profile
 from dragoman.session.references import Reference
 from dragoman.session.secrets import Secret, as_secret, guard_logging, redact
@@ -70,8 +71,7 @@ class AccountSession:
         When the session ends, by the broker's clock.
     stalls : int
         Times a handler blocked the I/O loop long enough to be named.
-    loop_lag_ns : int
-        How late the loop was when last measured.
+    metrics : Metrics
     """
 
     def __init__(
@@ -109,7 +109,8 @@ class AccountSession:
         )
         self._http = http or self._own_http()
         hooks = SenderHooks(self._check_alive, self.auth_failed, self._socket)
-        self.sender = Sender(runtime, adapter, self.ctx, self._http, self.limiter, self.clock, hooks)
+        self.metrics = Metrics(adapter.name, lambda: self.ctx.account)
+        self.sender = Sender(runtime, adapter, self.ctx, self._http, self.limiter, self.clock, hooks, self.metrics)
         self.driver = FlowDriver(runtime, self.sender, self.clock, broker=adapter.name)
         self._cache = TokenCache(runtime, state_dir, adapter.name, profile.name, profile.environment)
         rules = adapter.session
@@ -128,7 +129,6 @@ class AccountSession:
         self._keeper: asyncio.Task[None] | None = None
         self._unwatch: Callable[[], None] = lambda: None
         self.stalls = 0
-        self.loop_lag_ns = 0
 
     def __repr__(self) -> str:
         access = "read-only" if self.read_only else "trading"
@@ -249,13 +249,13 @@ class AccountSession:
         return self._events.add(callback)
 
     def latencies(self) -> dict[str, dict[str, float]]:
-        """Return round trips by meter: count, p50_us, p99_us, max_us."""
-        return self.sender.latencies.summary()
+        """Return round trips by meter: count, mean_us, p50_us ... p99.99_us, max_us."""
+        return self.metrics.round_trips()
 
     # -- the loop it runs on -----------------------------------------------------------------------------------------
 
     def _on_lag(self, lag_ns: int) -> None:
-        self.loop_lag_ns = lag_ns
+        self.metrics.loop_lag.record(lag_ns)
 
     def _on_stall(self, stall: Stall) -> None:
         """A handler blocked the loop: say which, and believe no stream that may have lost frames meanwhile."""

@@ -347,6 +347,7 @@ class Stream:
         self._live = True
         if self._missing_since_ns is not None:
             self._counters.reconnects += 1
+            self._counters.gaps += 1
             start, self._missing_since_ns = self._missing_since_ns, None
             self._on_event(Gap(self.name, start, self._runtime.clock.wall_ns(), "reconnected"))
         self._enter("ready", "")
@@ -357,6 +358,7 @@ class Stream:
         now = self._runtime.clock.wall_ns()
         self._missing_since_ns = now
         self._enter("stale", reason)
+        self._counters.gaps += 1
         self._on_event(Gap(self.name, min(connection.last_frame_wall_ns, now), now, reason))
 
     def _fail(self, error: DragomanError) -> None:
@@ -411,4 +413,9 @@ class Stream:
         if self._connection is not None:
             for name, count in self._connection.decoder_counters.items():
                 decoded[name] = decoded.get(name, 0) + count
-        return {**asdict(self._counters), "instruments": len(self._wanted), "decoder": decoded}
+        return {
+            **asdict(self._counters),
+            "instruments": len(self._wanted),
+            "ready": int(self._live),
+            "decoder": decoded,
+        }

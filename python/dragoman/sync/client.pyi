@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -11,17 +12,26 @@ from dragoman.checks import Number
 from dragoman.errors import DragomanError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
+    BasketMargin,
+    Candle,
+    Charges,
     Fill,
     Gap,
+    Gtt,
+    GttRequest,
+    Holding,
     Instrument,
     Margin,
     Mode,
     Notice,
     Order,
+    OrderMargin,
+    OrderRequest,
     OrderType,
     OrderUpdate,
     Position,
     Product,
+    Profile,
     Quote,
     Segment,
     Side,
@@ -31,6 +41,7 @@ from dragoman.model import (
 )
 from dragoman.plugin import Raw
 from dragoman.portfolio import Discrepancy
+from dragoman.session.metrics import Metrics
 from dragoman.session.streams import Stream
 from dragoman.sync.engine import Engine
 from dragoman.sync.iterators import Following
@@ -117,3 +128,18 @@ class Client:
     def check_positions(self) -> list[Discrepancy]: ...
     @property
     def streams(self) -> dict[str, Stream]: ...
+    def profile(self) -> Profile: ...
+    def holdings(self) -> list[Holding]: ...
+    def convert(self, position: Position, product: Product | str, quantity: Number | None = None) -> None: ...
+    def candles(
+        self, name: str | Instrument, interval: str, start: datetime, end: datetime, **more: Any
+    ) -> list[Candle]: ...
+    def order_margin(self, orders: Iterable[OrderRequest]) -> list[OrderMargin]: ...
+    def basket_margin(self, orders: Iterable[OrderRequest], *, consider_positions: bool = True) -> BasketMargin: ...
+    def charges(self, fills: Iterable[Fill]) -> list[Charges]: ...
+    def gtts(self) -> list[Gtt]: ...
+    def place_gtt(self, request: GttRequest) -> str: ...
+    def modify_gtt(self, gtt_id: str, request: GttRequest) -> str: ...
+    def delete_gtt(self, gtt_id: str) -> str: ...
+    @property
+    def metrics(self) -> Metrics: ...

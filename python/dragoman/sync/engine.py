@@ -12,7 +12,7 @@ from dragoman.client import Client
 from dragoman.errors import UsageError
 from dragoman.runtime.dispatch import Dispatcher, Mailbox
 from dragoman.runtime.io_thread import IoThread, close_at_exit
-from dragoman.session.fanout import Fanout
+from dragoman.session.fanout import Fanout, Timing
 from dragoman.sync.iterators import Following, Pulling, key_of
 
 T = TypeVar("T")
@@ -104,12 +104,20 @@ class Engine:
         fanout = self._queued.get(what)
         if fanout is None:
             fanout = self._queued[what] = Fanout(f"queued {what}")
+            fanout.measure(self._timing(what))
             self.dispatcher.start()
             feed = make(fanout.publish)
             remove = fanout.add(callback)
             self.io.run(lambda: add(feed), name)
             return remove
         return fanout.add(callback)
+
+    def _timing(self, what: str) -> Timing[Any]:
+        clock, metrics = self.client.session.runtime.clock, self.client.session.metrics
+        if what != "on_tick":
+            return Timing(clock.mono_ns, metrics.queued_handler)
+        age = metrics.frame_to_queued
+        return Timing(clock.mono_ns, metrics.queued_handler, age, lambda tick: clock.wall_ns() - tick.ts_recv)
 
     def _anywhere(self, remove: Callable[[], None]) -> Callable[[], None]:
         """Return what ends an inline handler, at once on the I/O thread and soon from any other."""

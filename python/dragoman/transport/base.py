@@ -51,7 +51,10 @@ class WireRequest:
 
 @dataclass(slots=True)
 class WireReply:
-    """A whole reply. Header names are lower case; repeated ones are joined by ``, ``."""
+    """A whole reply. Header names are lower case; repeated ones are joined by ``, ``.
+
+    Monotonic times: when the request was written, when the reply's first and last byte came; 0 where nobody measured.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -59,6 +62,7 @@ class WireReply:
     ts_recv: int
     mono_sent_ns: int = 0
     mono_recv_ns: int = 0
+    mono_first_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_clock",
         "_deadline",
+        "_first_ns",
         "_gone",
         "_label",
         "_loop",
@@ -77,6 +78,7 @@ class HttpConnection(asyncio.Protocol):
         self._timer_at = 0.0
         self._label = ""
         self._sent_ns = 0
+        self._first_ns = 0
         self._timeout_s = 0.0
         self.idle_since = 0.0
         self.lost: asyncio.Future[None] = self._loop.create_future()
@@ -119,6 +121,7 @@ class HttpConnection(asyncio.Protocol):
         # while, not once each.
         if self._timer is None or self._timer_at > deadline:
             self._set_timer(deadline)
+        self._first_ns = 0
         self._sent_ns = self._clock.mono_ns()
         self.transport.write(data)
         return waiter
@@ -143,6 +146,8 @@ class HttpConnection(asyncio.Protocol):
         if self._waiter is None:
             self._drop()
             return
+        if not self._first_ns:
+            self._first_ns = self._clock.mono_ns()
         if self._silence_s is not None:
             self._deadline = self._loop.time() + self._silence_s
         try:
@@ -192,9 +197,8 @@ class HttpConnection(asyncio.Protocol):
     def _complete(self) -> None:
         parser = self._parser
         recv_ns = self._clock.mono_ns()
-        reply = WireReply(
-            parser.status, parser.headers, parser.take_body(), self._clock.wall_ns(), self._sent_ns, recv_ns
-        )
+        wall_ns, first_ns = self._clock.wall_ns(), self._first_ns or recv_ns
+        reply = WireReply(parser.status, parser.headers, parser.take_body(), wall_ns, self._sent_ns, recv_ns, first_ns)
         self._settle(reply)
         if parser.reusable and not self.gone:
             self._on_free(self)
