@@ -561,7 +561,7 @@ def test_latencies_are_kept_by_meter_in_bounded_memory():
         size = kept.nbytes
         for _ in range(5000):
             kept.record(1000)
-        assert metrics.round_trips()["default"]["p50_us"] == pytest.approx(1)
+        assert metrics.round_trips()["default"]["p50_us"] == pytest.approx(1, rel=0.01)
         assert kept.nbytes == size
 
 
