@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "py_arrow.hpp"
 #include "py_cursor.hpp"
 #include "py_record.hpp"
 #include "py_tick.hpp"
@@ -243,6 +244,11 @@ Block& batch_block(PyObject* batch) {
 bool add_batch_type(PyObject* module) {
   static PyMethodDef methods[] = {{"cursor", batch_cursor, METH_NOARGS, nullptr},
                                   {"levels", batch_levels, METH_O, nullptr},
+                                  {"__arrow_c_schema__", batch_arrow_schema, METH_NOARGS, nullptr},
+                                  {"__arrow_c_array__", record_attributes::as_method(batch_arrow_array),
+                                   METH_VARARGS | METH_KEYWORDS, nullptr},
+                                  {"__arrow_c_stream__", record_attributes::as_method(batch_arrow_stream),
+                                   METH_VARARGS | METH_KEYWORDS, nullptr},
                                   {nullptr, nullptr, 0, nullptr}};
   static PyGetSetDef getters[] = {{"records", get_records, nullptr, nullptr, nullptr},
                                   {"level_ops", get_level_ops, nullptr, nullptr, nullptr},

@@ -101,6 +101,15 @@ class Batch:
         """One row object that moves over the records; it and its values raise after `Cursor.close`."""
     def levels(self, index: int) -> tuple[tuple[tuple[float, float, int], ...], tuple[tuple[float, float, int], ...]]:
         """Return (bids, asks) of record `index`, each level (price, quantity, orders), best first."""
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
+        """Copy the batch into Arrow columns, for any library that reads the Arrow PyCapsule interface.
+
+        One native columnar copy, so not for every tick. Absent values are null; `levels` is a list of structs (side,
+        action, price, quantity, orders), null where the record carries no depth.
+        """
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The same as a stream of one record batch."""
     @property
     def records(self) -> npt.NDArray[np.void]:
         """(n,) structured array over the records, without a copy, read-only. Holds the block while alive."""
