@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bench_decode
+from benchmarks import bench_decode, bench_limiter
 from benchmarks.report import markdown, write
 
-ALL = {"decode": bench_decode}
+ALL = {"decode": bench_decode, "limiter": bench_limiter}
 
 
 def main(names: list[str]) -> int:

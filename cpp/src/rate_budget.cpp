@@ -42,13 +42,20 @@ std::int64_t Budget::later_than(std::int64_t time) const noexcept {
 
 Budget::Place Budget::place(std::int64_t wall_ns) const noexcept {
   const std::int64_t shifted = wall_ns + rule_.offset_ns;
-  std::int64_t window = shifted / rule_.period_ns;
-  std::int64_t phase = shifted % rule_.period_ns;
-  if (phase < 0) {
-    --window;
-    phase += rule_.period_ns;
+  auto& known = rule_.seen;
+  // Unsigned, because the two may be further apart than an int64 reaches.
+  std::uint64_t phase = static_cast<std::uint64_t>(shifted) - static_cast<std::uint64_t>(known.start_ns);
+  if (phase >= static_cast<std::uint64_t>(rule_.period_ns)) {
+    std::int64_t window = shifted / rule_.period_ns;
+    std::int64_t rest = shifted % rule_.period_ns;
+    if (rest < 0) {
+      --window;
+      rest += rule_.period_ns;
+    }
+    known = {window, shifted - rest};
+    phase = static_cast<std::uint64_t>(rest);
   }
-  return {window, phase};
+  return {known.window, static_cast<std::int64_t>(phase)};
 }
 
 std::int64_t Budget::horizon(std::int64_t mono_ns, std::int64_t wall_ns) const noexcept {

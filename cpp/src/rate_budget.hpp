@@ -15,6 +15,13 @@ struct BudgetRule {
   std::int64_t offset_ns;    ///< calendar: added to the wall clock
   Window window;
 
+  /// The calendar window last asked for: it seldom changes, and finding one is a division.
+  struct Seen {
+    std::int64_t window = 0;
+    std::int64_t start_ns = 0;
+  };
+  mutable Seen seen = {};
+
   [[nodiscard]] std::size_t ring_size() const noexcept {
     return window == Window::bucket ? 0 : static_cast<std::size_t>(limit);
   }

@@ -55,7 +55,7 @@ void check(const Meter& meter) {
 }
 
 BudgetRule rule_for(const Meter& meter, std::int64_t limit, std::int64_t offset_ns) {
-  return {limit, meter.period_ns, (meter.period_ns + limit - 1) / limit, offset_ns, meter.window};
+  return {limit, meter.period_ns, (meter.period_ns + limit - 1) / limit, offset_ns, meter.window, {}};
 }
 
 }  // namespace

@@ -81,3 +81,21 @@ class OracleLimiter:
         for budgets in self._budgets(lane):
             for name, cost in costs:
                 budgets[name].grants.append(Grant(mono, wall, cost))
+
+
+class CalendarServer:
+    """A broker that counts arrivals in the windows of its own clock, which is `skew` off, and never refuses."""
+
+    def __init__(self, period: int, skew: int) -> None:
+        self._period = period
+        self._skew = skew
+        self._counts: dict[int, int] = {}
+
+    def arrive(self, wall: int) -> None:
+        window = (wall + self._skew) // self._period
+        self._counts[window] = self._counts.get(window, 0) + 1
+
+    @property
+    def worst(self) -> int:
+        """Most that arrived in one window."""
+        return max(self._counts.values(), default=0)

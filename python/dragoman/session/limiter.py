@@ -107,6 +107,16 @@ class Limiter:
         Calendar windows of a day begin at midnight here.
     wall_ns : callable, optional
         The broker's clock as estimated; calendar windows are cut by it.
+
+    Attributes
+    ----------
+    meters : list
+        The limits as the native counters take them.
+    path : str or None
+        The file the counts are shared in.
+    throttled, penalties, uncounted : int
+        Requests refused here; 429s learnt from; risk-reducing requests sent although the shared counts could not be
+        reached.
     """
 
     def __init__(
@@ -132,13 +142,13 @@ class Limiter:
         self._lines: dict[str, _Line] = {}
         self.throttled = 0
         self.penalties = 0
-        self.uncounted = 0  # risk-reducing requests sent although the shared counts could not be reached
+        self.uncounted = 0
         self.path: str | None = None
-        self._meters = self._sort(limits)
+        self.meters = self._sort(limits)
         self._offset_ns = _utc_offset_ns(time_zone, self._wall_ns())
         self._native: RateLimiter | SharedRateLimiter | None = None
-        if self._meters:
-            self._native = RateLimiter(self._meters, calendar_offset_ns=self._offset_ns)
+        if self.meters:
+            self._native = RateLimiter(self.meters, calendar_offset_ns=self._offset_ns)
 
     def _sort(self, limits: Sequence[RateLimit]) -> list[tuple[str, int, int, str, int]]:
         meters: dict[str, tuple[str, int, int, str, int]] = {}
@@ -168,7 +178,7 @@ class Limiter:
             The file cannot be made or read, is damaged or of another version, or counts other limits. It is left as
             it is: emptying it would hand out again what was spent.
         """
-        if not self._meters or self._runtime.virtual or path == self.path or sys.platform != "linux":
+        if not self.meters or self._runtime.virtual or path == self.path or sys.platform != "linux":
             return
         native = await self._runtime.in_worker(self._open, path)
         before, now, wall = self._native, self._clock.mono_ns(), self._wall_ns()
@@ -188,7 +198,7 @@ class Limiter:
 
         try:
             return SharedRateLimiter(
-                path, self._meters, self._clock.mono_ns(), self._wall_ns(), calendar_offset_ns=self._offset_ns
+                path, self.meters, self._clock.mono_ns(), self._wall_ns(), calendar_offset_ns=self._offset_ns
             )
         except OSError as error:
             raise UsageError(
