@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
+from html import escape
 from types import TracebackType
 from typing import Any
 
@@ -477,6 +478,18 @@ class Client:
     def metrics(self) -> Metrics:
         """What is measured: latencies, counts, and both as Prometheus text."""
         return self.session.metrics
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the account, its streams, its orders."""
+        store = self.orders_service.store
+        rows = {
+            "session": repr(self.session),
+            "instruments": str(len(self.instruments)),
+            **{f"{name} stream": stream.state for name, stream in self._streams.items()},
+            "orders": f"{len(store)}, {len(store.open)} open, {len(store.unknown)} of unknown outcome",
+        }
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows.items())
+        return f"<table><caption>dragoman.Client</caption>{cells}</table>"
 
     def _measure(self) -> None:
         metrics, clock = self.session.metrics, self.session.runtime.clock

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from html import escape
 
 from dragoman._core import intern_instrument
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market.chain import OptionChain
+from dragoman.market.search import SearchIndex
 from dragoman.model import Instrument, InstrumentType
 
 
@@ -37,6 +40,7 @@ class InstrumentMaster:
 
     def __init__(self) -> None:
         self._by_handle: dict[int, Instrument] = {}
+        self._index: tuple[dict[str, Instrument], SearchIndex] | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -217,6 +221,50 @@ class InstrumentMaster:
                 remedy=hint if venues or near else "load the instruments first",
             )
         return rows
+
+    # -- for humans --------------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        exchange: str | None = None,
+        instrument_type: InstrumentType | str | None = None,
+    ) -> list[Instrument]:
+        """Return the instruments that a human's words mean, best match first.
+
+        Parameters
+        ----------
+        query : str
+            Words in any order, or parts of them: symbol, name, underlying, strike, expiry, ``call`` or ``fut``. A word
+            that no instrument has is taken for those most like it. ``"nifty 24800 ce dec"``, ``"relaince"``.
+        limit : int
+        exchange : str, optional
+            Of this exchange segment only.
+        instrument_type : InstrumentType or str, optional
+            Of this kind only.
+        """
+        kind = None if instrument_type is None else InstrumentType(instrument_type)
+        index = self._index
+        if index is None or index[0] is not self._by_id or len(index[1]) != len(self):
+            index = self._index = (self._by_id, SearchIndex(self))
+        return index[1].find(
+            query,
+            limit,
+            lambda i: (exchange is None or i.exchange == exchange) and (kind is None or i.instrument_type is kind),
+        )
+
+    def __repr__(self) -> str:
+        return f"<InstrumentMaster {len(self)} instruments, {self.conflict_count} conflicts>"
+
+    def _repr_html_(self) -> str:
+        counts = Counter((i.exchange, i.instrument_type.value) for i in self)
+        rows = "".join(
+            f"<tr><td>{escape(e)}</td><td>{escape(t)}</td><td>{n}</td></tr>" for (e, t), n in sorted(counts.items())
+        )
+        head = "<tr><th>exchange</th><th>kind</th><th>instruments</th></tr>"
+        return f"<table><caption>{escape(repr(self))}</caption>{head}{rows}</table>"
 
 
 def _venue(instrument: Instrument) -> str:

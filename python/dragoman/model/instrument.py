@@ -7,10 +7,11 @@ from datetime import date
 from decimal import Decimal
 
 from dragoman.model.enums import AssetClass, InstrumentType, OptionType
+from dragoman.model.shown import Shown
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument:
+class Instrument(Shown):
     """One instrument as one broker offers it.
 
     Attributes

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from dragoman.model.enums import Mode
+from dragoman.model.shown import Shown
 
 
 class DepthLevel(NamedTuple):
@@ -19,7 +20,7 @@ class DepthLevel(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quote:
+class Quote(Shown):
     """One instrument's market as a request returned it. What the mode does not carry is None.
 
     Prices are the float64 nearest to the broker's decimal; bids and asks are best first and hold real levels only.
@@ -61,7 +62,7 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candle:
+class Candle(Shown):
     instrument_id: str
     interval: str
     ts_open: int

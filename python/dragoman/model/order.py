@@ -20,13 +20,14 @@ from dragoman.model.enums import (
     TimeInForce,
     Variety,
 )
+from dragoman.model.shown import Shown
 
 ZERO = Decimal(0)
 NO_EXTRAS: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRequest:
+class OrderRequest(Shown):
     """An order to place. Quantities are units of the thing priced, prices exact decimals.
 
     Attributes
@@ -135,7 +136,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class Order(Shown):
     """One order as it is known now: an immutable view, replaced when more is learnt.
 
     `order_id` is the broker's current id, `order_ids` every one it ever had. `status` is the last firm status,
@@ -199,7 +200,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fill:
+class Fill(Shown):
     """One execution. A synthetic one stands for quantity the broker counts but has not itemised yet."""
 
     trade_id: str

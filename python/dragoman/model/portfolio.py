@@ -7,12 +7,13 @@ from decimal import Decimal
 from typing import Any
 
 from dragoman.model.enums import PriceBasis, Product, Segment, Source
+from dragoman.model.shown import Shown
 
 ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Position(Shown):
     """Net position of one instrument in one product. `quantity` is signed, in units; money in `currency`."""
 
     instrument_id: str
@@ -63,7 +64,7 @@ class MtfHolding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
+class Holding(Shown):
     """Securities held in the demat or custody account.
 
     `quantity`, `t1_quantity` (bought, not delivered yet) and `pledged_quantity` are parts beside each other, as the
@@ -125,7 +126,7 @@ class MarginUsed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Margin:
+class Margin(Shown):
     """Margin of one account in one segment. A part the broker does not give is None, never 0."""
 
     segment: Segment
@@ -154,7 +155,7 @@ class Margin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Charges:
+class Charges(Shown):
     """Taxes and fees of one order or basket, in `currency`. `gst` is the tax on the broker's and exchange's fees."""
 
     total: Decimal
@@ -171,7 +172,7 @@ class Charges:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderMargin:
+class OrderMargin(Shown):
     """What an order would need, before it is placed. `detail` itemises `charges`."""
 
     total: Decimal
@@ -191,7 +192,7 @@ class OrderMargin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BasketMargin:
+class BasketMargin(Shown):
     """What several orders would need together: `initial` added up, `final` once hedges count."""
 
     initial: OrderMargin
@@ -219,7 +220,7 @@ class TriggerRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
+class Balance(Shown):
     """One asset of a cash or crypto account."""
 
     asset: str
@@ -235,7 +236,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountSummary:
+class AccountSummary(Shown):
     """Account totals, each absent where the broker has none."""
 
     currency: str

@@ -39,6 +39,10 @@ class Client:
         state = "closed" if self._engine.closed else "blocking"
         return f"<dragoman.sync.Client {self._engine.client.session!r} {state}>"
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the account, its streams, its orders."""
+        return repr(self) if self.closed else self._engine.run(self._engine.client._repr_html_, "show")
+
     def __enter__(self) -> Client:
         return self
 
