@@ -46,10 +46,10 @@ std::vector<std::int64_t> used(SharedRateLimiter& limiter, std::int64_t mono) {
   return {uses[0].used, uses[1].used, uses[2].used};
 }
 
-/// Let a child take, and give back, grants, and kill it after that many instructions.
-/// @return the instructions it took; -1 where it was killed first, -2 where tracing is not allowed
-std::int64_t killed_after(const std::string& path, std::int64_t instructions, bool refund) {
-  const pid_t child = ::fork();
+/// Let a child take a grant, or give one back, and stop it after that many instructions.
+/// @return the instructions it took; -1 where it was stopped first, -2 where tracing is not allowed
+std::int64_t stopped_after(const std::string& path, std::int64_t instructions, bool refund, pid_t& child) {
+  child = ::fork();
   if (child == 0) {
     SharedRateLimiter limiter = opened(path);
     const std::size_t plan = limiter.plan(kCosts);
@@ -73,8 +73,19 @@ std::int64_t killed_after(const std::string& path, std::int64_t instructions, bo
       break;
     }
   }
+  return done;
+}
+
+void kill_child(pid_t child) {
+  int status = 0;
   ::kill(child, SIGKILL);
   ::waitpid(child, &status, 0);
+}
+
+std::int64_t killed_after(const std::string& path, std::int64_t instructions, bool refund) {
+  pid_t child = 0;
+  const std::int64_t done = stopped_after(path, instructions, refund, child);
+  if (done != -2) kill_child(child);
   return done;
 }
 
@@ -125,6 +136,22 @@ void test_a_holder_killed_at_any_instruction_took_all_or_nothing() {
 }
 void test_a_holder_killed_at_any_instruction_gave_back_all_or_nothing() {
   kill_at_every_stage(true);
+}
+
+void test_a_holder_that_is_stopped_blocks_nobody_for_ever_and_its_death_frees_the_lock() {
+  const std::string path = file_path();
+  std::filesystem::remove(path);
+  const std::int64_t whole = killed_after(path, 1'000'000, false);
+  if (whole == -2) return;
+  SharedRateLimiter peer = opened(path);
+  const std::size_t plan = peer.plan(kCosts);
+  pid_t child = 0;
+  CHECK(stopped_after(path, whole / 2, false, child) == -1);
+  CHECK(peer.try_acquire(40, 40, plan, Lane::normal) == SharedRateLimiter::kBusy);
+  kill_child(child);
+  CHECK(peer.try_acquire(40, 40, plan, Lane::normal) == 0);
+  CHECK(peer.recoveries() == 1);
+  std::filesystem::remove(path);
 }
 
 template <class Body>
@@ -231,6 +258,7 @@ int main() {
   return run_tests({
       TEST_CASE(test_a_holder_killed_at_any_instruction_took_all_or_nothing),
       TEST_CASE(test_a_holder_killed_at_any_instruction_gave_back_all_or_nothing),
+      TEST_CASE(test_a_holder_that_is_stopped_blocks_nobody_for_ever_and_its_death_frees_the_lock),
       TEST_CASE(test_a_file_that_cannot_be_trusted_is_refused_and_left_as_it_is),
       TEST_CASE(test_a_restart_of_the_machine_keeps_the_day_and_fills_the_rest),
       TEST_CASE(test_a_forked_childs_handle_refuses_and_leaves_its_parents_tickets),
