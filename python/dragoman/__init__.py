@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dragoman import frames, sync
     from dragoman.client import Client
     from dragoman.connecting import connect
     from dragoman.errors import (
@@ -36,6 +37,8 @@ _WHERE = {
     ),
 }
 
+_MODULES = ("frames", "sync")
+
 __all__ = [
     "AccountBusy",
     "AuthRequired",
@@ -50,12 +53,16 @@ __all__ = [
     "UsageError",
     "__version__",
     "connect",
+    "frames",
+    "sync",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
+    if name in _MODULES:
+        return import_module(f"dragoman.{name}")
     raise AttributeError(f"module 'dragoman' has no attribute {name!r}")
 
 

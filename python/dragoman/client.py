@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from html import escape
 from types import TracebackType
@@ -494,13 +495,10 @@ class Client:
     def _measure(self) -> None:
         metrics, clock = self.session.metrics, self.session.runtime.clock
         metrics.read_from(self._counted)
-        self.market.batches.measure(
-            Timing(
-                clock.mono_ns, metrics.handler, metrics.frame_to_handler, lambda batch: clock.wall_ns() - batch.ts_recv
-            )
-        )
-        self.orders_service.updates.measure(Timing(clock.mono_ns, metrics.handler))
-        self.events.measure(Timing(clock.mono_ns, metrics.handler))
+        timing = Timing(clock.mono_ns, clock.wall_ns, metrics.handler)
+        self.market.batches.measure(replace(timing, age=metrics.frame_to_handler))
+        self.orders_service.updates.measure(timing)
+        self.events.measure(timing)
 
     def _counted(self) -> dict[str, Any]:
         limiter = self.session.limiter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -147,12 +148,12 @@ def test_a_summary_names_its_quantiles_in_microseconds():
 def test_a_fanout_measures_its_callbacks_one_that_raises_included(caplog):
     now = iter(range(0, 1000, 10))
     took, age = Histogram(), Histogram()
-    fanout: Fanout[int] = Fanout("test")
-    fanout.measure(Timing(lambda: next(now), took, age, lambda event: event))
-    fanout.publish(1)  # nobody listens: nothing is measured
+    fanout: Fanout[SimpleNamespace] = Fanout("test")
+    fanout.measure(Timing(lambda: next(now), lambda: 107, took, age))
+    fanout.publish(SimpleNamespace(ts_recv=1))  # nobody listens: nothing is measured
     fanout.add(lambda event: None)
     fanout.add(lambda event: 1 / 0)
-    fanout.publish(7)
+    fanout.publish(SimpleNamespace(ts_recv=100))
     assert (took.count, took.minimum, took.maximum) == (2, 10, 10)
     assert (age.count, age.maximum) == (1, 7)
     assert "raised" in caplog.text

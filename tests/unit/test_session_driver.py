@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pytest
@@ -579,3 +580,17 @@ def test_the_same_seed_retries_at_the_same_times():
 
     assert trace(1) == trace(1)
     assert len({trace(seed) for seed in range(8)}) > 4  # the jitter is real
+
+
+def test_after_a_fork_nothing_is_sent_over_the_parents_connections(monkeypatch):
+    with VirtualRuntime() as runtime:
+        rig = Rig(runtime, [OK])
+        owner = os.getpid()
+
+        async def main():
+            monkeypatch.setattr("dragoman.session.driver.os.getpid", lambda: owner + 1)
+            with pytest.raises(UsageError, match="after the fork"):
+                await rig.run(get())
+
+        runtime.run(main())
+        assert rig.sender.counters.requests == 0

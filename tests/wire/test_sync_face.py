@@ -327,6 +327,29 @@ def test_an_interrupted_caller_leaves_the_order_on_its_way(client):
     assert client.ltp(name)
 
 
+def test_an_interrupted_place_still_places_its_order_once(client):
+    name, release, updates = tradable(client), threading.Event(), client.order_updates()
+    known = {order.order_id for order in client.orders()}
+
+    def interrupt(signum, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        # While the I/O thread is kept busy the order cannot come back before the interrupt comes.
+        client._engine.io.post(lambda: release.wait(PATIENCE_S))
+        timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.place(name, "BUY", name.lot_size, product=Product.INTRADAY)
+        timer.join()
+    finally:
+        release.set()
+        signal.signal(signal.SIGUSR1, before)
+    filled = next(update.order for update in updates if update.order.status is OrderStatus.FILLED)
+    assert {order.order_id for order in client.orders()} - known == {filled.order_id}
+
+
 def test_after_a_fork_the_handle_refuses_and_the_parent_lives_on(client):
     read, write = os.pipe()
     child = os.fork()

@@ -21,6 +21,7 @@ _BEAT_S: Final = 0.25
 _LATE_S: Final = 0.25
 _NS: Final = 1_000_000_000
 _MACHINERY: Final = ("dragoman", "asyncio", "uvloop", "concurrent", "threading", "selectors", "picows", "aiofastnet")
+_UNSEEN: Final = "a handler that returned before it could be named"
 _log = logging.getLogger("dragoman.watchdog")
 
 
@@ -93,7 +94,9 @@ class LoopWatchdog:
         """Run on the loop: the time since it was asked is the lag."""
         lag_ns = time.monotonic_ns() - asked_ns
         self._answered.set()
-        stall = Stall(lag_ns / _NS, named[0]) if named else None
+        # A handler that holds the interpreter lock keeps this thread from looking, and is late all the same.
+        late = bool(named) or lag_ns > self._late_s * _NS
+        stall = Stall(lag_ns / _NS, named[0] if named else _UNSEEN) if late else None
         for listener in tuple(self._listeners):
             listener.on_lag(lag_ns)
             if stall is not None:

@@ -67,13 +67,23 @@ class Subscription(AsyncIterator[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Timing(Generic[T]):
-    """Where a fanout's times go: `took` for each call; `age` for each event, as `age_ns` tells it."""
+class Timing:
+    """Where a fanout's times go.
+
+    Attributes
+    ----------
+    mono_ns, wall_ns : callable
+        The runtime's clocks.
+    took : Histogram
+        ns of each call of a callback.
+    age : Histogram or None
+        ns since an event's `ts_recv`, when its first callback is about to get it; for events that have one.
+    """
 
     mono_ns: Callable[[], int]
+    wall_ns: Callable[[], int]
     took: Histogram
     age: Histogram | None = None
-    age_ns: Callable[[T], int] = lambda event: 0
 
 
 class Fanout(Generic[T]):
@@ -89,7 +99,7 @@ class Fanout(Generic[T]):
         # Weak, so that an iterator nobody reads any more does not collect events for ever.
         self._subscriptions: list[weakref.ref[Subscription[T]]] = []
         self._closed = False
-        self._timing: Timing[T] | None = None
+        self._timing: Timing | None = None
         self.published = 0
         self.handler_errors = 0
 
@@ -111,18 +121,29 @@ class Fanout(Generic[T]):
         if not callbacks:
             return
         timing = self._timing
-        if timing is not None and timing.age is not None:
-            timing.age.record(timing.age_ns(event))
+        if timing is None:
+            for callback in callbacks:
+                self._call(callback, event)
+            return
+        # In one piece, because it stands on the path of every frame.
+        if timing.age is not None:
+            timing.age.record(timing.wall_ns() - event.ts_recv)  # type: ignore[attr-defined]
+        mono_ns, record = timing.mono_ns, timing.took.record
         for callback in callbacks:
-            began = timing.mono_ns() if timing is not None else 0
+            began = mono_ns()
             try:
                 callback(event)
             except Exception:  # noqa: BLE001 - the user's code; _failed logs it
                 self._failed(callback)
-            if timing is not None:
-                timing.took.record(timing.mono_ns() - began)
+            record(mono_ns() - began)
 
-    def measure(self, timing: Timing[T]) -> None:
+    def _call(self, callback: Callable[[T], object], event: T) -> None:
+        try:
+            callback(event)
+        except Exception:  # noqa: BLE001 - the user's code; _failed logs it
+            self._failed(callback)
+
+    def measure(self, timing: Timing) -> None:
         """Measure from now on how long callbacks take, and how old an event is when the first one gets it."""
         self._timing = timing
 

@@ -112,12 +112,10 @@ class Engine:
             return remove
         return fanout.add(callback)
 
-    def _timing(self, what: str) -> Timing[Any]:
+    def _timing(self, what: str) -> Timing:
         clock, metrics = self.client.session.runtime.clock, self.client.session.metrics
-        if what != "on_tick":
-            return Timing(clock.mono_ns, metrics.queued_handler)
-        age = metrics.frame_to_queued
-        return Timing(clock.mono_ns, metrics.queued_handler, age, lambda tick: clock.wall_ns() - tick.ts_recv)
+        age = metrics.frame_to_queued if what == "on_tick" else None
+        return Timing(clock.mono_ns, clock.wall_ns, metrics.queued_handler, age)
 
     def _anywhere(self, remove: Callable[[], None]) -> Callable[[], None]:
         """Return what ends an inline handler, at once on the I/O thread and soon from any other."""
