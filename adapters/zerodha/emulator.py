@@ -1,10 +1,10 @@
 """The broker's side of Kite Connect 3 over a simulated exchange: what `dragoman emulate zerodha` serves.
 
 One app of one user. Read in this order: `emulator_session` (login, tokens, limits), `emulator_orders` (what is taken
-and refused), `emulator_words` (bodies), `emulator_ticks` (the socket), `emulator_names` (tokens, symbols, lots).
+and refused), `emulator_more` (the rest of the API), `emulator_words` (bodies), `emulator_ticks` (the socket),
+`emulator_names` (tokens, symbols, lots).
 
-What the venue does not have is answered as the real broker answers an app without the permission: candles, GTT, margin
-calculators, position conversion, auctions, trigger ranges, alerts, mutual funds.
+Alerts and mutual funds are answered as the real broker answers an app without the permission.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
-from dragoman.emulator.counting import DAY, MINUTE, CalendarCounter, Meter, MeterFullError
-from dragoman.emulator.routes import Handler, NoRouteError, Route, Router
+from dragoman.emulator.counting import DAY, MINUTE, CalendarCounter, Meter
+from dragoman.emulator.forms import FieldError, Form
+from dragoman.emulator.history import StretchError
+from dragoman.emulator.routes import Gate, Handler, Route
 from dragoman.emulator.venue import Venue, default_universe
 from dragoman.emulator.venue.types import VenueProtocol
 from dragoman.plugin import model
 
+from .emulator_more import MoreDesk
 from .emulator_names import SEGMENT_CODE, NameTable
 from .emulator_orders import OrderDesk
 from .emulator_session import IST_OFFSET, SessionDesk
@@ -28,7 +31,6 @@ from .emulator_ticks import Ticker
 from .emulator_words import (
     KiteError,
     funds_row,
-    holding_row,
     order_row,
     position_row,
     quote_row,
@@ -64,6 +66,8 @@ OPEN: Final = Rule(token=False)
 PAGE: Final = Rule((), token=False)
 QUOTES: Final = Rule((Meter("quote", 1),))
 CANDLES: Final = Rule((Meter("historical", 3),))
+GTTS: Final = Rule((Meter("others", 10), Meter("triggers", 10)))
+"""Reading and placing triggers; from the registered address only (unverified)."""
 ORDERS: Final = Rule((Meter("orders", 10), Meter("orders a minute", 400, MINUTE), DAILY_ORDERS))
 
 
@@ -120,10 +124,10 @@ class ZerodhaEmulator(Emulator):
         self.session = SessionDesk(
             seed=seed, api_key=api_key, api_secret=api_secret, user_id=user_id, redirect_url=redirect_url
         )
-        self._limits = CalendarCounter(IST_OFFSET)
         self.orders = OrderDesk(venue, self.names, user_id)
+        self.more = MoreDesk(venue, self.names, user_id, seed)
         self.ticker = Ticker(venue, self.names, self.session, user_id, tick_rate)
-        self._router = Router(self._table())
+        self._gate = Gate(self._table(), CalendarCounter(IST_OFFSET), _unserved)
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
         login = f"{base_http}/connect/login?v=3&api_key={self.session.api_key}"
@@ -134,9 +138,13 @@ class ZerodhaEmulator(Emulator):
     def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         self.venue.advance(now_ns)
         try:
+            self.orders.chains.poll(now_ns)
+            self.more.gtts.poll(now_ns)
             return self._answer(call, now_ns)
         except KiteError as error:
             return error.answer()
+        except (FieldError, StretchError) as error:
+            return KiteError("InputException", str(error)).answer()
 
     def error_answer(self, status: int, call: HttpCall) -> HttpAnswer:
         """Answer a failure of the broker's own: 502 and 504 are its order system's, the rest its API's."""
@@ -150,27 +158,19 @@ class ZerodhaEmulator(Emulator):
         return KiteError(kind, text, status).answer()
 
     def _answer(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        try:
-            route, groups = self._router.find(call)
-            self._limits.take(route.rule.meters, now_ns)
-        except NoRouteError as missing:
-            text = "Route not found" if missing.status == 404 else "Method not allowed"
-            raise KiteError("GeneralException", text, missing.status) from missing
-        except MeterFullError as full:
-            daily = full.meter is DAILY_ORDERS
-            text = "Maximum allowed orders per day exceeded." if daily else "Too many requests"
-            raise KiteError("NetworkException", text) from full
+        route, groups = self._gate.admit(call, now_ns)
         if route.rule.token:
             self.session.check_header(call, now_ns)
-        if route.rule is ORDERS and self._allowed_ips is not None and call.peer not in self._allowed_ips:
+        if route.rule in (ORDERS, GTTS) and self._allowed_ips is not None and call.peer not in self._allowed_ips:
             raise KiteError("PermissionException", f"IP {call.peer} is not whitelisted for orders.")
         return route.handler(call, now_ns, **groups)
 
     def _table(self) -> Sequence[Route[Rule]]:
         order, variety = r"(?P<order_id>[\w-]{1,40})", r"(?P<variety>[\w-]{1,20})"
+        more, trigger = self.more, r"/gtt/triggers/(?P<number>\d{1,12})"
         rows: tuple[tuple[str, str, Handler, Rule], ...] = (
             ("GET", "/connect/login", self.session.login_page, PAGE),
-            ("POST", "/session/token", lambda call, now: self.session.exchange(_form(call), now), OPEN),
+            ("POST", "/session/token", lambda call, now: self.session.exchange(Form.of(call), now), OPEN),
             ("DELETE", "/session/token", lambda call, now: self.session.logout(dict(call.query), now), OPEN),
             ("POST", "/session/refresh_token", self._no_refresh, OPEN),
             ("GET", "/user/profile", lambda call, now: self.session.profile(), ANY),
@@ -184,17 +184,24 @@ class ZerodhaEmulator(Emulator):
             ("DELETE", f"/orders/{variety}/{order}", self._cancel, ORDERS),
             ("GET", "/trades", self._trades, ANY),
             ("GET", "/portfolio/positions", self._positions, ANY),
-            ("PUT", "/portfolio/positions", _not_permitted, ANY),
-            ("GET", "/portfolio/holdings", self._holdings, ANY),
+            ("PUT", "/portfolio/positions", more.convert, ANY),
+            ("GET", "/portfolio/holdings", more.holdings, ANY),
+            ("GET", "/portfolio/holdings/compact", more.compact, ANY),
+            ("GET", "/portfolio/holdings/auctions", more.auctions, ANY),
+            ("POST", "/portfolio/holdings/authorise", more.authorise, ANY),
             ("GET", r"/instruments(?:/(?P<exchange>[A-Z]+))?", self._instruments, ANY),
-            ("GET", r"/instruments/historical/\d+/\w+", _not_permitted, CANDLES),
-            ("GET", r"/instruments/trigger_range/\w+", _not_permitted, ANY),
-            ("GET", "/portfolio/holdings/auctions", _not_permitted, ANY),
+            ("GET", r"/instruments/historical/(?P<token>\d{1,10})/(?P<interval>\w+)", more.candles, CANDLES),
+            ("GET", r"/instruments/trigger_range/(?P<side>buy|sell)", more.trigger_range, ANY),
+            ("POST", "/margins/orders", more.margins, ANY),
+            ("POST", "/margins/basket", more.basket, ANY),
+            ("POST", "/charges/orders", more.charges, ANY),
+            ("GET", "/gtt/triggers", more.gtt_list, ANY),
+            ("POST", "/gtt/triggers", more.gtt, GTTS),
+            ("GET", trigger, more.gtt, ANY),
+            ("PUT", trigger, more.gtt, GTTS),
+            ("DELETE", trigger, more.gtt, GTTS),
             ("GET", r"/quote(?:/(?P<mode>ohlc|ltp))?", self._quotes, QUOTES),
-            *(
-                (method, r"/(?:gtt|margins|charges|alerts|mf)(?:/.*)?", _not_permitted, ANY)
-                for method in ("GET", "POST", "PUT", "DELETE")
-            ),
+            *((method, r"/(?:alerts|mf)(?:/.*)?", _not_permitted, ANY) for method in ("GET", "POST", "PUT", "DELETE")),
         )
         return [Route(*row) for row in rows]
 
@@ -211,10 +218,10 @@ class ZerodhaEmulator(Emulator):
         return success(rows[segment])
 
     def _place(self, call: HttpCall, now_ns: int, variety: str) -> HttpAnswer:
-        return success({"order_id": self.orders.place(variety, _form(call), now_ns)})
+        return success(self.orders.place(variety, Form.of(call), now_ns))
 
     def _modify(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
-        return success({"order_id": self.orders.modify(variety, order_id, _form(call), now_ns)})
+        return success({"order_id": self.orders.modify(variety, order_id, Form.of(call), now_ns)})
 
     def _cancel(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
         return success({"order_id": self.orders.cancel(variety, order_id, now_ns)})
@@ -253,30 +260,17 @@ class ZerodhaEmulator(Emulator):
         )
 
     def _positions(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        lists: dict[str, list[dict[str, Any]]] = {"net": [], "day": []}
-        for position in self.venue.positions(self._account):
-            named = self.names.by_id[position.instrument_id]
-            market = self.venue.market(position.instrument_id)
-            lists["net"].append(position_row(position, market, named, net=True))
-            if position.day_buy_quantity or position.day_sell_quantity:
-                lists["day"].append(position_row(position, market, named, net=False))
-        return success(lists)
-
-    def _holdings(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        sold: dict[str, Decimal] = {}
-        for position in self.venue.positions(self._account):
-            if position.product is model.Product.DELIVERY:
-                sold[position.instrument_id] = max(Decimal(0), -position.quantity)
+        held = [
+            (one, self.venue.market(one.instrument_id), self.names.by_id[one.instrument_id])
+            for one in self.venue.positions(self._account)
+        ]
         return success(
-            [
-                holding_row(
-                    holding,
-                    self.venue.market(holding.instrument_id),
-                    self.names.by_id[holding.instrument_id],
-                    sold.get(holding.instrument_id, Decimal(0)),
-                )
-                for holding in self.venue.holdings(self._account)
-            ]
+            {
+                "net": [position_row(*one, net=True) for one in held],
+                "day": [
+                    position_row(*one, net=False) for one in held if one[0].day_buy_quantity or one[0].day_sell_quantity
+                ],
+            }
         )
 
     def _instruments(self, call: HttpCall, now_ns: int, exchange: str | None = None) -> HttpAnswer:
@@ -309,13 +303,15 @@ class ZerodhaEmulator(Emulator):
 
     def poll(self, now_ns: int) -> Sequence[Push]:
         self.venue.advance(now_ns)
+        self.orders.chains.poll(now_ns)
+        self.more.gtts.poll(now_ns)
         self.ticker.drop_dead(now_ns)
         return self.ticker.poll(now_ns)
 
     # --- for judges, demos and faults -------------------------------------------------------------------------------
 
     def expire_tokens(self) -> None:
-        self.session.expire()
+        self.session.tokens.end()
 
     def ledger(self) -> Mapping[str, Any]:
         return self.venue.ledger(self._account)
@@ -324,7 +320,7 @@ class ZerodhaEmulator(Emulator):
 def make(
     seed: int, now_ns: int, *, tick_rate: float = 5.0, redirect_port: int = 5010, **options: Any
 ) -> ZerodhaEmulator:
-    """Make the emulator on a fresh venue with the default universe and one funded account.
+    """Make the emulator on a fresh venue with the default universe and one funded account that holds some shares.
 
     Parameters
     ----------
@@ -343,12 +339,20 @@ def make(
     for listing in default_universe(now_ns, seed=seed):
         venue.list(listing)
     options.setdefault("redirect_url", f"http://127.0.0.1:{redirect_port}/")
-    options.setdefault("accounts", {options.get("user_id", USER_ID): FUNDS})
-    return ZerodhaEmulator(venue, seed=seed, tick_rate=tick_rate, **options)
+    accounts = options.pop("accounts", None)
+    funds = accounts or {options.get("user_id", USER_ID): FUNDS}
+    emulator = ZerodhaEmulator(venue, seed=seed, tick_rate=tick_rate, accounts=funds, **options)
+    if accounts is None:  # of 100 shares 10 are not delivered yet and 30 pledged
+        held = {"t1_quantity": Decimal(10), "pledged_quantity": Decimal(30)}
+        venue.set_holding(emulator.credentials["user_id"], "NSE:SBIN", Decimal(100), Decimal(800), **held)
+    return emulator
 
 
-def _form(call: HttpCall) -> dict[str, str]:
-    return dict(call.form)
+def _unserved(status: int, meter: Meter | None) -> KiteError:
+    if meter is None:
+        return KiteError("GeneralException", "Route not found" if status == 404 else "Method not allowed", status)
+    daily = meter is DAILY_ORDERS
+    return KiteError("NetworkException", "Maximum allowed orders per day exceeded." if daily else "Too many requests")
 
 
 def _not_permitted(call: HttpCall, now_ns: int) -> HttpAnswer:

@@ -8,15 +8,15 @@ Instrument dump of the official mock responses; trading symbols as its derivativ
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from typing import Final
 
+from dragoman.emulator.forms import FieldError, Form
+from dragoman.emulator.listed import Listed, Month, csv_bytes, last_expiries, month_of
 from dragoman.emulator.venue.types import Listing
 from dragoman.plugin import model
 
@@ -81,37 +81,29 @@ class Named:
         return wire * self.unit
 
 
-class NameTable:
-    """Everything on the venue that this broker offers, by token and by ``EXCHANGE:TRADINGSYMBOL``."""
+class NameTable(Listed[Named]):
+    """Everything on the venue that this broker offers, by token and by ``EXCHANGE:TRADINGSYMBOL``.
+
+    Quotes also take instrument tokens (unverified at the broker).
+    """
 
     def __init__(self, listings: Iterable[Listing]) -> None:
         offered = [listing for listing in listings if listing.instrument.exchange in SEGMENT_CODE]
-        last: dict[tuple[str, str, int, int], date] = {}
-        for listing in offered:
-            instrument = listing.instrument
-            if instrument.expiry is not None:
-                month = _month_key(instrument)
-                last[month] = max(last.get(month, instrument.expiry), instrument.expiry)
-        self.all: Sequence[Named] = tuple(
+        last = last_expiries(listing.instrument for listing in offered)
+        super().__init__(
             Named(listing, _token(listing.instrument), _symbol(listing.instrument, last)) for listing in offered
         )
-        self.by_token = {named.token: named for named in self.all}
-        self.by_key = {named.key: named for named in self.all}
-        self.by_id = {named.instrument_id: named for named in self.all}
-        if not len(self.by_token) == len(self.by_key) == len(self.all):
-            raise ValueError("zerodha: two listings of the venue share a token or a trading symbol")
 
-    def find(self, text: str) -> Named | None:
-        """Find by ``EXCHANGE:TRADINGSYMBOL``, or by instrument token (unverified at the broker)."""
-        return self.by_key.get(text) or (self.by_token.get(int(text)) if text.isdecimal() and len(text) < 12 else None)
+    def of(self, form: Form) -> Named:
+        """Return the instrument a form names. Raises FieldError."""
+        exchange, symbol = form.choice("exchange", SEGMENT_CODE), form.text("tradingsymbol")
+        if (found := self.by_key.get(f"{exchange}:{symbol}")) is None:
+            raise FieldError(f"The instrument `{symbol}` has either expired or does not exist.")
+        return found
 
     def csv(self, exchange: str | None = None) -> bytes:
         """Return the instrument dump, of one exchange or of all."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(_row(named) for named in self.all if exchange in (None, named.exchange))
-        return out.getvalue().encode()
+        return csv_bytes(COLUMNS, (_row(named) for named in self.all if exchange in (None, named.exchange)))
 
 
 def _row(named: Named) -> tuple[object, ...]:
@@ -146,23 +138,18 @@ def _token(instrument: model.Instrument) -> int:
     return int(instrument.exchange_token) << 8 | code
 
 
-def _symbol(instrument: model.Instrument, last: dict[tuple[str, str, int, int], date]) -> str:
+def _symbol(instrument: model.Instrument, last: Mapping[Month, date]) -> str:
     ident = model.CanonicalId.parse(instrument.instrument_id)
     expiry = instrument.expiry
     if expiry is None:
         return f"{ident.symbol}-{ident.series}" if ident.series else ident.symbol
-    if last[_month_key(instrument)] == expiry:
+    if last[month_of(instrument)] == expiry:
         when = f"{expiry:%y}{_MONTHS[expiry.month - 1]}"
     else:
         when = f"{expiry:%y}{_WEEKLY_MONTH[expiry.month - 1]}{expiry:%d}"
     if instrument.option_type is None or instrument.strike is None:
         return f"{_root(instrument)}{when}FUT"
     return f"{_root(instrument)}{when}{model.ids.strike_text(instrument.strike)}{_RIGHT[instrument.option_type]}"
-
-
-def _month_key(instrument: model.Instrument) -> tuple[str, str, int, int]:
-    assert instrument.expiry is not None
-    return instrument.exchange, _root(instrument), instrument.expiry.year, instrument.expiry.month
 
 
 def _root(instrument: model.Instrument) -> str:

@@ -9,7 +9,9 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import DAY, SECOND
+from dragoman.emulator.counting import SECOND
+from dragoman.emulator.forms import Form
+from dragoman.emulator.tokens import Tokens
 
 from .emulator_words import KiteError, ist, success
 
@@ -31,65 +33,47 @@ _PROFILE: Final = {
 }
 
 
-def token_expiry(issued_ns: int) -> int:
-    """Return the 06:00 in Indian time after `issued_ns`."""
-    shift = IST_OFFSET - _TOKENS_DIE_AT
-    return ((issued_ns + shift) // DAY + 1) * DAY - shift
-
-
 class SessionDesk:
-    """One app of one user: at most one live access token, as a new login ends the old one.
-
-    Tokens are a hash of the seed and a count, so that a run repeats.
-    """
+    """One app of one user: at most one live access token, as a new login ends the old one."""
 
     def __init__(self, *, seed: int, api_key: str, api_secret: str, user_id: str, redirect_url: str) -> None:
         self.api_key = api_key
         self.user_id = user_id
         self.redirect_url = redirect_url
         self._secret = api_secret
-        self._seed = seed
-        self._minted = 0
-        self._requests: dict[str, int] = {}  # request token -> ns at which it dies
-        self._access: tuple[str, int] | None = None
+        self.tokens = Tokens(seed, offset_ns=IST_OFFSET, dies_at_ns=_TOKENS_DIE_AT, request_life_ns=REQUEST_TOKEN_LIFE)
 
     def login_page(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Send the browser to the registered URL, as the page does once the user has logged in."""
         query = dict(call.query)
         if query.get("v") != "3" or query.get("api_key") != self.api_key:
             raise KiteError("InputException", "Invalid `api_key`.")
-        token = self._mint("request", now_ns)
-        self._requests[token] = now_ns + REQUEST_TOKEN_LIFE
+        token = self.tokens.request(now_ns)
         echoed = parse_qsl(query.get("redirect_params", ""), keep_blank_values=True)
         told = [("action", "login"), ("type", "login"), ("status", "success"), ("request_token", token), *echoed]
         parts = urlsplit(self.redirect_url)
         query_text = "&".join(filter(None, (parts.query, urlencode(told))))
         return HttpAnswer(302, (("Location", urlunsplit(parts._replace(query=query_text))),))
 
-    def exchange(self, form: Mapping[str, str], now_ns: int) -> HttpAnswer:
+    def exchange(self, form: Form, now_ns: int) -> HttpAnswer:
         """Give an access token for a request token; the one before it dies."""
-        for name in ("api_key", "request_token", "checksum"):
-            if not form.get(name):
-                raise KiteError("InputException", f"Missing or empty field `{name}`")
-        if form["api_key"] != self.api_key:
+        key, request_token, checksum = (form.text(name) for name in ("api_key", "request_token", "checksum"))
+        if key != self.api_key:
             raise KiteError("TokenException", "Invalid `api_key`.")
-        dies = self._requests.get(form["request_token"], 0)
-        if dies <= now_ns:
+        if not self.tokens.usable(request_token, now_ns):
             raise KiteError("TokenException", "Token is invalid or has expired.")
-        told = f"{self.api_key}{form['request_token']}{self._secret}".encode()
-        if not hmac.compare_digest(hashlib.sha256(told).hexdigest().encode(), form["checksum"].encode()):
+        told = f"{self.api_key}{request_token}{self._secret}".encode()
+        if not hmac.compare_digest(hashlib.sha256(told).hexdigest().encode(), checksum.encode()):
             raise KiteError("TokenException", "Invalid `checksum`.")
-        del self._requests[form["request_token"]]
-        token = self._mint("access", now_ns)
-        self._access = token, token_expiry(now_ns)
+        token = self.tokens.exchange(request_token, now_ns)
         return success(
             {
                 **_PROFILE,
                 "user_id": self.user_id,
                 "api_key": self.api_key,
                 "access_token": token,
-                "public_token": self._mint("public", now_ns),
-                "enctoken": self._mint("enc", now_ns),
+                "public_token": self.tokens.mint("public", now_ns),
+                "enctoken": self.tokens.mint("enc", now_ns),
                 "refresh_token": "",
                 "silo": "",
                 "login_time": ist(now_ns),
@@ -97,32 +81,17 @@ class SessionDesk:
         )
 
     def logout(self, query: Mapping[str, str], now_ns: int) -> HttpAnswer:
-        if query.get("api_key") != self.api_key or not self.valid(query.get("access_token", ""), now_ns):
+        if query.get("api_key") != self.api_key or not self.tokens.valid(query.get("access_token", ""), now_ns):
             raise KiteError("TokenException", "Invalid `api_key` or `access_token`.")
-        self._access = None
+        self.tokens.end()
         return success(True)
 
     def profile(self) -> HttpAnswer:
         return success({"user_id": self.user_id, **_PROFILE})
 
-    def valid(self, access_token: str, now_ns: int) -> bool:
-        if self._access is None or not access_token:
-            return False
-        token, dies = self._access
-        return now_ns < dies and hmac.compare_digest(token.encode(), access_token.encode())
-
     def check_header(self, call: HttpCall, now_ns: int) -> None:
         """Check ``Authorization: token api_key:access_token``."""
         scheme, _, pair = call.headers.get("authorization", "").partition(" ")
         api_key, _, token = pair.partition(":")
-        if scheme != "token" or api_key != self.api_key or not self.valid(token, now_ns):
+        if scheme != "token" or api_key != self.api_key or not self.tokens.valid(token, now_ns):
             raise KiteError("TokenException", "Incorrect `api_key` or `access_token`.")
-
-    def expire(self) -> None:
-        """End the session now, whatever the clock says."""
-        self._access = None
-
-    def _mint(self, kind: str, now_ns: int) -> str:
-        self._minted += 1
-        told = f"{self._seed}/{kind}/{self._minted}/{now_ns}".encode()
-        return "emu_" + hashlib.sha256(told).hexdigest()[:28]

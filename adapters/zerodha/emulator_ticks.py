@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import SECOND
 from dragoman.emulator.encode import StreamEncoder
@@ -32,17 +32,6 @@ _INDEX_CHANGE: Final = (24, struct.Struct(">i"))  # field no official parser rea
 _LARGEST: Final = 2**32 - 1
 
 
-@dataclass(slots=True)
-class Client:
-    """One connected ticker."""
-
-    token: str
-    modes: dict[int, str] = field(default_factory=dict)  # token -> mode
-    dirty: dict[int, None] = field(default_factory=dict)  # tokens that changed since their last packet, in order
-    next_ns: int = 0
-    last_frame_ns: int = 0
-
-
 class Ticker:
     """All sockets of the app."""
 
@@ -55,13 +44,20 @@ class Ticker:
         self._names = names
         self._session = session
         self._account = account
-        self._pace_ns = int(SECOND / tick_rate)
         self._encoder = StreamEncoder(STREAM)
-        self._clients: dict[int, Client] = {}
-        self._doomed: list[int] = []
+        self.sockets = ConflatedSockets(
+            int(SECOND / tick_rate),
+            lambda token, mode: self.packet(names.by_token[token], self._market(token), mode),
+            self._encoder.frame,
+            per_frame=PACKETS_PER_FRAME,
+            heartbeat=HEARTBEAT,
+        )
         self._cursor = 0
         self._events = 0
         self._states: dict[str, OrderState] = {}
+
+    def _market(self, token: int) -> MarketView:
+        return self._venue.market(self._names.by_token[token].instrument_id)
 
     # --- sockets ----------------------------------------------------------------------------------------------------
 
@@ -72,27 +68,24 @@ class Ticker:
             return KiteError("GeneralException", "Route not found", 404).answer()
         if not api_key or not token:
             return HttpAnswer(400)
-        if api_key != self._session.api_key or not self._session.valid(token, now_ns):
+        if api_key != self._session.api_key or not self._session.tokens.valid(token, now_ns):
             return HttpAnswer(403)
-        if len(self._clients) >= MOST_SOCKETS:
+        if len(self.sockets) >= MOST_SOCKETS:
             return KiteError("NetworkException", "Too many connections").answer()
-        self._clients[socket] = Client(token, next_ns=now_ns, last_frame_ns=now_ns)
+        self.sockets.open(socket, token, now_ns)
         return None
 
     def close(self, socket: int) -> None:
-        self._clients.pop(socket, None)
+        self.sockets.close(socket)
 
     def drop_dead(self, now_ns: int) -> None:
         """End the sockets whose token died (unverified: the broker may let them live)."""
-        dead = [socket for socket, client in self._clients.items() if not self._session.valid(client.token, now_ns)]
-        for socket in dead:
-            del self._clients[socket]
-        self._doomed += dead
+        self.sockets.drop(lambda token: not self._session.tokens.valid(token, now_ns))
 
     # --- what a client says -------------------------------------------------------------------------------------------
 
     def hear(self, socket: int, data: str | bytes) -> Sequence[Push]:
-        client = self._clients.get(socket)
+        client = self.sockets.get(socket)
         if client is None:
             return ()
         try:
@@ -109,70 +102,27 @@ class Ticker:
             return (_error(socket, "Invalid message"),)
         match action:
             case "subscribe":
-                return self._subscribe(socket, client, wanted)
+                known = [token for token in wanted if token in self._names.by_token]  # unknown ones are ignored
+                if not self.sockets.subscribe(client, dict.fromkeys(known), mode, MOST_INSTRUMENTS):
+                    return (_error(socket, f"Maximum number of instruments per connection is {MOST_INSTRUMENTS}"),)
             case "unsubscribe":
-                for token in wanted:
-                    client.modes.pop(token, None)
-                    client.dirty.pop(token, None)
+                self.sockets.unsubscribe(client, wanted)
             case "mode":
-                for token in wanted:
-                    if token in client.modes:
-                        client.modes[token] = mode
-                        client.dirty[token] = None
+                self.sockets.set_mode(client, wanted, mode)
             case _:
                 return (_error(socket, f"Invalid action {action!r}"),)
-        return ()
-
-    def _subscribe(self, socket: int, client: Client, tokens: Iterable[int]) -> Sequence[Push]:
-        known = [token for token in dict.fromkeys(tokens) if token in self._names.by_token]  # unknown ones are ignored
-        fresh = [token for token in known if token not in client.modes]
-        if len(client.modes) + len(fresh) > MOST_INSTRUMENTS:
-            return (_error(socket, f"Maximum number of instruments per connection is {MOST_INSTRUMENTS}"),)
-        for token in fresh:
-            client.modes[token] = "quote"
-            client.dirty[token] = None
         return ()
 
     # --- what clients hear --------------------------------------------------------------------------------------------
 
     def poll(self, now_ns: int) -> Sequence[Push]:
         """Return what became due. The venue has been advanced to `now_ns`."""
-        pushes = [Push(socket, close_code=1000) for socket in self._doomed]
-        self._doomed.clear()
-        for text in self._order_updates():
-            for socket, client in self._clients.items():
-                client.last_frame_ns = now_ns
-                pushes.append(Push(socket, text))
-        if self._clients:
-            self._mark_changes()
-        packets: dict[tuple[int, str], bytes] = {}
-        for socket, client in self._clients.items():
-            if client.dirty and now_ns >= client.next_ns:
-                client.next_ns = now_ns + self._pace_ns
-                client.last_frame_ns = now_ns
-                pushes += (Push(socket, frame) for frame in self._frames(client, packets))
-            elif now_ns - client.last_frame_ns >= SECOND:
-                client.last_frame_ns = now_ns
-                pushes.append(Push(socket, HEARTBEAT))
-        return pushes
+        return self.sockets.poll(now_ns, self._order_updates(), self._changes)
 
-    def _mark_changes(self) -> None:
+    def _changes(self) -> Iterator[int]:
         self._cursor, changed = self._venue.changed(self._cursor)
         by_id = self._names.by_id
-        tokens = [by_id[instrument_id].token for instrument_id in changed if instrument_id in by_id]
-        for client in self._clients.values():
-            client.dirty.update((token, None) for token in tokens if token in client.modes)
-
-    def _frames(self, client: Client, packets: dict[tuple[int, str], bytes]) -> Iterator[bytes]:
-        """Empty the client's list of changes into frames. Clients of one poll share what is packed."""
-        waiting = [(token, client.modes[token]) for token in client.dirty]
-        client.dirty.clear()
-        for key in waiting:
-            if key not in packets:
-                named = self._names.by_token[key[0]]
-                packets[key] = self.packet(named, self._venue.market(named.instrument_id), key[1])
-        for start in range(0, len(waiting), PACKETS_PER_FRAME):
-            yield self._encoder.frame([packets[key] for key in waiting[start : start + PACKETS_PER_FRAME]])
+        return (by_id[instrument_id].token for instrument_id in changed if instrument_id in by_id)
 
     def packet(self, named: Named, market: MarketView, mode: str) -> bytes:
         """Return the packet of an instrument in a mode."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.emulator.contract import HttpAnswer
+from dragoman.emulator.sums import position_sums
 from dragoman.emulator.venue.types import (
     MarketView,
     OrderState,
@@ -24,26 +25,14 @@ from dragoman.emulator.venue.types import (
 )
 from dragoman.plugin import ErrorKind, model
 
+from . import words
 from .emulator_names import Named
 from .words import IST
 
 S = model.OrderStatus
-ORDER_TYPE: Final = {
-    "MARKET": model.OrderType.MARKET,
-    "LIMIT": model.OrderType.LIMIT,
-    "SL": model.OrderType.STOP_LIMIT,
-    "SL-M": model.OrderType.STOP_MARKET,
-}
-PRODUCT: Final = {
-    "CNC": model.Product.DELIVERY,
-    "MIS": model.Product.INTRADAY,
-    "NRML": model.Product.CARRY,
-    "MTF": model.Product.MTF,
-}
-VALIDITY: Final = {"DAY": model.TimeInForce.DAY, "IOC": model.TimeInForce.IOC}
-_ORDER_TYPE_WORD: Final = {value: word for word, value in ORDER_TYPE.items()}
-_PRODUCT_WORD: Final = {value: word for word, value in PRODUCT.items()}
-_VALIDITY_WORD: Final = {value: word for word, value in VALIDITY.items()}
+ORDER_TYPE: Final = words.ORDER_TYPE.inward
+PRODUCT: Final = {word: words.PRODUCT.inward[word] for word in ("CNC", "NRML", "MIS", "MTF")}
+VALIDITY: Final = {word: words.VALIDITY.inward[word] for word in ("DAY", "IOC")}
 _STATUS_WORD: Final = {
     S.ACCEPTED: "VALIDATION PENDING",
     S.OPEN: "OPEN",
@@ -99,9 +88,22 @@ class KiteError(Exception):
         text = _TEXT.get(refused.kind) or refused.text.replace(named.instrument_id, named.tradingsymbol)
         return cls(_REJECT.get(refused.kind, "InputException"), text)
 
+    def child(self) -> dict[str, Any]:
+        """Return the error of one of several orders in a reply."""
+        return {"code": self.status, "error_type": self.error_type, "message": self.message, "data": None}
+
     def answer(self) -> HttpAnswer:
         body = {"status": "error", "message": self.message, "data": None, "error_type": self.error_type}
         return json_answer(body, self.status)
+
+
+@contextmanager
+def refusing(named: Named) -> Iterator[None]:
+    """Turn what the venue refuses into the broker's error."""
+    try:
+        yield
+    except VenueRejectError as refused:
+        raise KiteError.of(refused, named) from refused
 
 
 def success(data: Any) -> HttpAnswer:
@@ -150,6 +152,8 @@ def status_word(state: OrderState) -> str:
         return "MODIFY PENDING"
     if not state.status.terminal and state.pending is model.Pending.CANCEL:
         return "CANCEL PENDING"
+    if state.status is S.ACCEPTED and state.order.not_before:
+        return "AMO REQ RECEIVED"
     return _STATUS_WORD[state.status]
 
 
@@ -165,23 +169,23 @@ def order_row(state: OrderState, status: str, named: Named, user_id: str) -> dic
         "terminal_id": "",
         "order_id": state.order_id,
         "exchange_order_id": state.exchange_order_id,
-        "parent_order_id": None,
+        "parent_order_id": order.extra.get("parent"),
         "status": status,
         "status_message": text,
         "status_message_raw": f"RMS:{text}" if text and state.status is S.REJECTED else text,
         "order_timestamp": ist(state.ts_created),
         "exchange_update_timestamp": ist(state.ts_updated) if state.ts_exchange else None,
         "exchange_timestamp": ist(state.ts_exchange),
-        "variety": "regular",
+        "variety": order.extra.get("variety", "regular"),
         "modified": state.modified,
         "exchange": named.exchange,
         "tradingsymbol": named.tradingsymbol,
         "instrument_token": named.token,
-        "order_type": _ORDER_TYPE_WORD[order.order_type],
+        "order_type": words.ORDER_TYPE.write(order.order_type),
         "transaction_type": order.side.value,
-        "validity": _VALIDITY_WORD[order.time_in_force],
+        "validity": words.VALIDITY.write(order.time_in_force),
         "validity_ttl": 0,
-        "product": _PRODUCT_WORD[order.product],
+        "product": "CO" if order.extra.get("variety") == "co" else words.PRODUCT.write(order.product),
         "quantity": wire(order.quantity),
         "disclosed_quantity": wire(order.display_quantity or Decimal(0)),
         "price": num(order.price or Decimal(0)),
@@ -191,8 +195,8 @@ def order_row(state: OrderState, status: str, named: Named, user_id: str) -> dic
         "pending_quantity": wire(state.remaining) if not state.status.terminal else 0,
         "cancelled_quantity": wire(state.canceled_quantity),
         "market_protection": 0,  # the broker reports 0 even where protection was applied; the tags tell
-        "meta": {},
-        "auction_number": None,
+        "meta": order.extra.get("meta", {}),
+        "auction_number": order.extra.get("auction_number"),
         "tag": order.tag,
         **({"tags": tags} if tags else {}),
         "guid": None,
@@ -207,7 +211,7 @@ def trade_row(fill: VenueFill, named: Named, ordered_ns: int) -> dict[str, Any]:
         "exchange": named.exchange,
         "tradingsymbol": named.tradingsymbol,
         "instrument_token": named.token,
-        "product": _PRODUCT_WORD[fill.product],
+        "product": words.PRODUCT.write(fill.product),
         "average_price": num(fill.price),
         "quantity": named.wire_quantity(fill.quantity),
         "exchange_order_id": fill.exchange_order_id,
@@ -221,72 +225,52 @@ def trade_row(fill: VenueFill, named: Named, ordered_ns: int) -> dict[str, Any]:
 # --- portfolio -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Side:
-    """Bought or sold: wire units, what they cost, and what they cost with the overnight part at the previous close."""
-
-    quantity: int = 0
-    value: Decimal = Decimal(0)
-    m2m: Decimal = Decimal(0)
-
-    def price(self, multiplier: Decimal) -> Decimal:
-        return self.value / (self.quantity * multiplier) if self.quantity else Decimal(0)
-
-
 def position_row(position: VenuePosition, market: MarketView, named: Named, *, net: bool) -> dict[str, Any]:
     """Write a position: with what was carried over night in the net list, without it in the day list.
 
     The broker's own formula: ``pnl = sell_value - buy_value + quantity * last_price * multiplier``.
     """
-    multiplier, wire = named.multiplier, named.wire_quantity
-    overnight = wire(position.overnight_quantity) if net else 0
-    bought = _Side(wire(position.day_buy_quantity), position.day_buy_value, position.day_buy_value)
-    sold = _Side(wire(position.day_sell_quantity), position.day_sell_value, position.day_sell_value)
-    day = {"buy": bought.price(multiplier), "sell": sold.price(multiplier)}
-    if overnight:
-        carried = bought if overnight > 0 else sold
-        carried.quantity += abs(overnight)
-        carried.value += abs(overnight) * position.overnight_price * multiplier
-        carried.m2m += abs(overnight) * market.close * multiplier
-    quantity = bought.quantity - sold.quantity
-    worth = quantity * market.last_price * multiplier
-    pnl = sold.value - bought.value + worth
-    average = (bought if quantity > 0 else sold).price(multiplier) if quantity else Decimal(0)
+    wire, unit = named.wire_quantity, named.unit
+    # The venue's values hold the instrument's own multiplier; per wire unit the broker's holds the lot as well.
+    contract = named.listing.instrument.multiplier
+    both = position_sums(position, market, contract, net=net)
+    today = position_sums(position, market, contract, net=False)
+    sides = {
+        f"{span}{way}_{what}": value
+        for span, sums in (("", both), ("day_", today))
+        for way, side in (("buy", sums.bought), ("sell", sums.sold))
+        for what, value in (
+            ("quantity", wire(side.quantity)),
+            ("price", num(side.price / contract)),
+            ("value", num(side.value)),
+            ("m2m", num(side.m2m)),
+        )
+        if not (span and what == "m2m")
+    }
     return {
         "tradingsymbol": named.tradingsymbol,
         "exchange": named.exchange,
         "instrument_token": named.token,
-        "product": _PRODUCT_WORD[position.product],
-        "quantity": quantity,
-        "overnight_quantity": overnight,
-        "multiplier": num(multiplier),
-        "average_price": num(average),
+        "product": words.PRODUCT.write(position.product),
+        "quantity": wire(both.quantity),
+        "overnight_quantity": wire(position.overnight_quantity) if net else 0,
+        "multiplier": num(unit * contract),
+        "average_price": num(both.average / contract),
         "close_price": num(market.close),
         "last_price": num(market.last_price),
-        "value": num(sold.value - bought.value),
-        "pnl": num(pnl),
-        "m2m": num(sold.m2m - bought.m2m + worth),
-        "unrealised": num(pnl),  # the broker books no realised part here: 0, and all of it unrealised
+        "value": num(both.sold.value - both.bought.value),
+        "pnl": num(both.pnl),
+        "m2m": num(both.m2m),
+        "unrealised": num(both.pnl),  # the broker books no realised part here: 0, and all of it unrealised
         "realised": 0,
-        "buy_quantity": bought.quantity,
-        "buy_price": num(bought.price(multiplier)),
-        "buy_value": num(bought.value),
-        "buy_m2m": num(bought.m2m),
-        "sell_quantity": sold.quantity,
-        "sell_price": num(sold.price(multiplier)),
-        "sell_value": num(sold.value),
-        "sell_m2m": num(sold.m2m),
-        "day_buy_quantity": wire(position.day_buy_quantity),
-        "day_buy_price": num(day["buy"]),
-        "day_buy_value": num(position.day_buy_value),
-        "day_sell_quantity": wire(position.day_sell_quantity),
-        "day_sell_price": num(day["sell"]),
-        "day_sell_value": num(position.day_sell_value),
+        **sides,
     }
 
 
 def holding_row(holding: VenueHolding, market: MarketView, named: Named, sold_today: Decimal) -> dict[str, Any]:
-    quantity = named.wire_quantity(holding.quantity)
+    wire = named.wire_quantity
+    t1, pledged, used = wire(holding.t1_quantity), wire(holding.pledged_quantity), wire(sold_today)
+    settled = wire(holding.quantity) - t1
     change = market.last_price - market.close
     return {
         "tradingsymbol": named.tradingsymbol,
@@ -295,16 +279,16 @@ def holding_row(holding: VenueHolding, market: MarketView, named: Named, sold_to
         "isin": named.listing.instrument.isin or "",
         "product": "CNC",
         "price": 0,
-        "quantity": quantity - named.wire_quantity(sold_today),
-        "used_quantity": named.wire_quantity(sold_today),
-        "t1_quantity": 0,
-        "realised_quantity": quantity,
+        "quantity": settled - pledged - used,  # beside what is pledged or still on its way (unverified)
+        "used_quantity": used,
+        "t1_quantity": t1,
+        "realised_quantity": settled,
         "authorised_quantity": 0,
         "authorised_date": f"{(ist(market.ts) or '')[:10]} 00:00:00",
         "authorisation": {},
-        "opening_quantity": quantity,
+        "opening_quantity": settled,
         "short_quantity": 0,
-        "collateral_quantity": 0,
+        "collateral_quantity": pledged,
         "collateral_type": "",
         "discrepancy": False,
         "average_price": num(holding.average_price),

@@ -646,7 +646,8 @@ def bad_parameters_are_input_exceptions():
         ("does not exist", {"tradingsymbol": "NOSUCH", "price": price}),
         ("exchange", {"exchange": "LSE", "price": price}),
         ("tag", {"tag": "x" * 21, "price": price}),
-        ("variety", {"variety": "iceberg", "price": price}),
+        ("iceberg_legs", {"variety": "iceberg", "price": price}),
+        ("auction_number", {"variety": "auction", "price": price}),
         ("variety", {"variety": "bracket", "price": price}),
     ):
         refused(ex.InputException, 400, lambda changes=changes: place(**changes), text)
@@ -681,8 +682,102 @@ def bad_parameters_are_input_exceptions():
 
 
 @check
-def amo_order_is_an_order_exception_while_the_market_is_open():
-    refused(ex.OrderException, 400, lambda: place(variety="amo", price=price_near("NSE:INFY", 0.95)), "AMO")
+def amo_order_waits_is_changed_and_filled():
+    order_id = place(variety="amo", price=price_near("NSE:INFY", 0.95))
+    order = book(order_id)
+    assert (order["status"], order["variety"]) == ("AMO REQ RECEIVED", "amo"), order
+    kite.modify_order("amo", order_id, price=price_near("NSE:INFY", 1.01))
+    assert settled(order_id, "COMPLETE")["modified"] is True
+    other = place(variety="amo", price=price_near("NSE:INFY", 0.95))
+    assert kite.cancel_order("amo", other) == other
+    settled(other, "CANCELLED")
+
+
+@check
+def iceberg_order_shows_leg_after_leg():
+    first = place(
+        variety="iceberg",
+        quantity=25,
+        iceberg_legs=3,
+        iceberg_quantity=10,
+        price=price_near("NSE:INFY", 1.01),
+        algo_id="emu-algo",
+    )
+    legs = until(
+        lambda: (lambda rows: rows if [row["status"] for row in rows] == ["COMPLETE"] * 3 else None)(
+            [row for row in kite.orders() if row["variety"] == "iceberg"]
+        ),
+        "three legs",
+    )
+    assert legs[0]["order_id"] == first
+    assert [leg["quantity"] for leg in legs] == [10, 10, 5]
+    assert legs[0]["meta"]["iceberg"] == {
+        "leg": 1,
+        "legs": 3,
+        "leg_quantity": 10,
+        "total_quantity": 25,
+        "remaining_quantity": 15,
+    }, legs[0]["meta"]
+
+
+@check
+def cover_order_gets_a_second_leg_that_exits_it():
+    key = "NSE:INFY"
+    band = kite.trigger_range("BUY", key)[key]
+    assert band["instrument_token"] == instruments[key]["instrument_token"]
+    entry = place(
+        variety="co",
+        order_type="MARKET",
+        market_protection=2,
+        trigger_price=price_near(key, (band["lower"] + band["upper"]) / 2 / kite.ltp(key)[key]["last_price"]),
+    )
+    settled(entry, "COMPLETE")
+    second = until(
+        lambda: next((row for row in kite.orders() if row["parent_order_id"] == entry), None), "the second leg"
+    )
+    assert (second["transaction_type"], second["variety"], second["product"]) == ("SELL", "co", "CO"), second
+    settled(second["order_id"], "TRIGGER PENDING")
+    kite.modify_order("co", second["order_id"], parent_order_id=entry, trigger_price=price_near(key, 0.93))
+    until(lambda: book(second["order_id"])["modified"], "the new trigger")
+    kite.exit_order("co", second["order_id"], parent_order_id=entry)
+    settled(second["order_id"], "CANCELLED")
+
+
+@check
+def autosliced_order_answers_with_children():
+    row = contract("NFO", "CE", "NIFTY")
+    far = max(
+        (
+            item
+            for item in instruments.values()
+            if (item["exchange"], item["name"], item["expiry"], item["instrument_type"])
+            == ("NFO", "NIFTY", row["expiry"], "CE")
+        ),
+        key=lambda item: item["strike"],
+    )
+    key = f"NFO:{far['tradingsymbol']}"
+    lots = 1800 // far["lot_size"] + 20
+    answer = kite.place_autoslice_order(
+        "regular",
+        "NFO",
+        far["tradingsymbol"],
+        "BUY",
+        lots * far["lot_size"],
+        "NRML",
+        "LIMIT",
+        price=price_near(key, 0.97),
+    )
+    children = answer["children"]
+    assert len(children) >= 2, answer
+    for child in children:
+        order = book(child["order_id"])
+        assert f"autoslice:{answer['order_id']}" in order["tags"], order
+        assert "autoslice" in order["tags"]
+    placed = [book(child["order_id"]) for child in children]
+    assert sum(order["quantity"] for order in placed) == lots * far["lot_size"]
+    for order in placed:
+        if order["status"] == "OPEN":
+            kite.cancel_order("regular", order["order_id"])
 
 
 @check
@@ -742,40 +837,186 @@ def twenty_sixth_modification_is_refused():
 
 
 @check
-def holdings_is_a_list():
-    assert kite.holdings() == []
+def holdings_have_every_documented_field():
+    holding = next(row for row in kite.holdings() if row["tradingsymbol"] == "SBIN")
+    assert (holding["quantity"], holding["t1_quantity"], holding["collateral_quantity"]) == (60, 10, 30), holding
+    assert holding["realised_quantity"] == holding["opening_quantity"] == 90
+    assert set(holding) == {
+        "tradingsymbol",
+        "exchange",
+        "instrument_token",
+        "isin",
+        "product",
+        "price",
+        "quantity",
+        "used_quantity",
+        "t1_quantity",
+        "realised_quantity",
+        "authorised_quantity",
+        "authorised_date",
+        "authorisation",
+        "opening_quantity",
+        "short_quantity",
+        "collateral_quantity",
+        "collateral_type",
+        "discrepancy",
+        "average_price",
+        "last_price",
+        "close_price",
+        "pnl",
+        "day_change",
+        "day_change_percentage",
+        "mtf",
+    }, set(holding)
+    offered = next(row for row in kite.get_auction_instruments() if row["tradingsymbol"] == "SBIN")
+    order_id = place(
+        variety="auction",
+        tradingsymbol="SBIN",
+        transaction_type="SELL",
+        product="CNC",
+        quantity=1,
+        price=price_near("NSE:SBIN", 1.05),
+        auction_number=offered["auction_number"],
+    )
+    assert settled(order_id, "OPEN")["auction_number"] == offered["auction_number"]
+    kite.cancel_order("auction", order_id)
+    settled(order_id, "CANCELLED")
 
 
 @check
-def what_the_emulated_app_lacks_is_a_permission_exception():
-    leg = {
+def position_is_converted():
+    settled(place(tradingsymbol="SBIN", quantity=3, order_type="MARKET", market_protection=2), "COMPLETE")
+    assert kite.convert_position("NSE", "SBIN", "BUY", "day", 2, "MIS", "CNC") is True
+    held = {row["product"]: row["quantity"] for row in kite.positions()["net"] if row["tradingsymbol"] == "SBIN"}
+    assert held == {"MIS": 1, "CNC": 2}, held
+    refused(
+        ex.InputException, 400, lambda: kite.convert_position("NSE", "SBIN", "BUY", "day", 2, "MIS", "CNC"), "converted"
+    )
+
+
+def leg(**changes):
+    return {
         "exchange": "NSE",
         "tradingsymbol": "INFY",
         "transaction_type": "BUY",
         "variety": "regular",
         "product": "CNC",
         "order_type": "LIMIT",
-        "quantity": 1,
-        "price": 1500,
+        "quantity": 10,
+        "price": price_near("NSE:INFY", 0.98),
+    } | changes
+
+
+@check
+def candles_of_minutes_and_days():
+    token = instruments["NSE:INFY"]["instrument_token"]
+    end = now().replace(hour=0, minute=0, second=0, microsecond=0)
+    days = kite.historical_data(token, end - timedelta(days=30), end - timedelta(days=1), "day", oi=True)
+    assert 15 <= len(days) <= 23, len(days)
+    assert set(days[0]) == {"date", "open", "high", "low", "close", "volume", "oi"}
+    one = days[-1]["date"].replace(tzinfo=None)
+    minutes = kite.historical_data(token, one, one + timedelta(hours=23), "minute")
+    assert len(minutes) == 375, len(minutes)
+    assert (minutes[0]["open"], minutes[-1]["close"]) == (days[-1]["open"], days[-1]["close"])
+    assert minutes[0]["date"].utcoffset() == timedelta(hours=5, minutes=30)
+    assert minutes[0]["date"].strftime("%H:%M") == "09:15"
+    refused(ex.InputException, 400, lambda: kite.historical_data(token, end - timedelta(days=61), end, "minute"), "max")
+    refused(ex.InputException, 400, lambda: kite.historical_data(token, end, end, "2minute"), "interval")
+    time.sleep(1)
+    refused(ex.InputException, 400, lambda: kite.historical_data(1, end, end, "day"), "token")
+
+
+@check
+def order_margins_are_what_the_order_blocks():
+    order = leg()
+    (row,) = kite.order_margins([order])
+    assert abs(row["total"] - order["price"] * 10) < 1e-6, row
+    charges = row["charges"]
+    parts = ("transaction_tax", "exchange_turnover_charge", "sebi_turnover_charge", "brokerage", "stamp_duty")
+    assert abs(sum(charges[name] for name in parts) + charges["gst"]["total"] - charges["total"]) < 1e-6, charges
+    refused(ex.InputException, 400, lambda: kite.order_margins([]))
+
+
+@check
+def basket_margins_net_what_offsets():
+    basket = kite.basket_order_margins(
+        [
+            leg(product="MIS", tradingsymbol="TCS", price=price_near("NSE:TCS", 1)),
+            leg(product="MIS", tradingsymbol="TCS", price=price_near("NSE:TCS", 1), transaction_type="SELL"),
+        ]
+    )
+    assert set(basket) == {"initial", "final", "orders", "charges"}
+    assert basket["initial"]["total"] > basket["final"]["total"] == 0, basket
+    assert set(kite.basket_order_margins([leg()], consider_positions=False, mode="compact")) == {"initial", "final"}
+
+
+@check
+def virtual_contract_note_itemises_charges():
+    (row,) = kite.get_virtual_contract_note([dict(leg(), order_id="1", average_price=1500)])
+    assert (row["price"], row["quantity"], row["product"]) == (1500, 10, "CNC"), row
+    assert row["charges"]["transaction_tax_type"] == "stt"
+    assert row["charges"]["total"] > 0
+
+
+@check
+def gtt_single_and_two_leg():
+    last = kite.ltp("NSE:INFY")["NSE:INFY"]["last_price"]
+    low, high = price_near("NSE:INFY", 0.95), price_near("NSE:INFY", 1.05)
+    single = kite.place_gtt("single", "INFY", "NSE", [low], last, [leg(price=low)])["trigger_id"]
+    both = kite.place_gtt(
+        "two-leg",
+        "INFY",
+        "NSE",
+        [low, high],
+        last,
+        [leg(price=low, transaction_type="SELL"), leg(price=high, transaction_type="SELL")],
+    )["trigger_id"]
+    row = kite.get_gtt(both)
+    assert set(row) == {
+        "id",
+        "user_id",
+        "parent_trigger",
+        "type",
+        "created_at",
+        "updated_at",
+        "expires_at",
+        "status",
+        "condition",
+        "orders",
+        "meta",
     }
-    moment = now()
-    for call in (
-        lambda: kite.historical_data(408065, moment, moment, "minute"),
-        lambda: kite.trigger_range("BUY", "NSE:INFY"),
-        lambda: kite.get_gtts(),
-        lambda: kite.get_gtt(1),
-        lambda: kite.place_gtt("single", "INFY", "NSE", [1400], 1500, [leg]),
-        lambda: kite.modify_gtt(1, "single", "INFY", "NSE", [1400], 1500, [leg]),
-        lambda: kite.delete_gtt(1),
-        lambda: kite.order_margins([leg]),
-        lambda: kite.basket_order_margins([leg]),
-        lambda: kite.get_virtual_contract_note([dict(leg, order_id="1", average_price=1500)]),
-        lambda: kite.convert_position("NSE", "INFY", "BUY", "day", 1, "MIS", "CNC"),
-        lambda: kite.get_auction_instruments(),
-        lambda: kite.mf_orders(),
-        lambda: kite.mf_sips(),
-        lambda: kite.mf_holdings(),
-    ):
+    assert (row["type"], row["status"], row["condition"]["trigger_values"]) == ("two-leg", "active", [low, high]), row
+    assert [order["result"] for order in row["orders"]] == [None, None]
+    nearer = price_near("NSE:INFY", 0.96)
+    assert kite.modify_gtt(single, "single", "INFY", "NSE", [nearer], last, [leg(price=nearer)])["trigger_id"] == single
+    assert kite.get_gtt(single)["condition"]["trigger_values"] == [nearer]
+    assert kite.delete_gtt(single)["trigger_id"] == single
+    assert {row["id"]: row["status"] for row in kite.get_gtts()} == {single: "deleted", both: "active"}
+    kite.delete_gtt(both)
+    refused(ex.InputException, 400, lambda: kite.delete_gtt(both), "deleted")
+    refused(ex.GeneralException, 404, lambda: kite.get_gtt(1))
+    refused(ex.InputException, 400, lambda: kite.place_gtt("single", "INFY", "NSE", [last], last, [leg()]))
+
+
+@check
+def gtt_that_fires_names_its_order():
+    last = kite.ltp("NSE:INFY")["NSE:INFY"]["last_price"]
+    tick = instruments["NSE:INFY"]["tick_size"]
+    # Placed "from" a price on the other side, so that the market stands beyond the trigger already.
+    trigger = round(last - 20 * tick, 4)
+    number = kite.place_gtt("single", "INFY", "NSE", [trigger], trigger - tick, [leg(price=round(last * 1.01, 1))])
+    row = until(
+        lambda: (lambda one: one if one["status"] == "triggered" else None)(kite.get_gtt(number["trigger_id"])),
+        "firing",
+    )
+    fate = row["orders"][0]["result"]["order_result"]
+    assert fate["status"] == "success", fate
+    assert settled(fate["order_id"], "COMPLETE")["quantity"] == 10
+
+
+@check
+def what_the_emulated_app_lacks_is_a_permission_exception():
+    for call in (kite.mf_orders, kite.mf_sips, kite.mf_holdings):
         refused(ex.PermissionException, 403, call)
 
 

@@ -13,7 +13,6 @@ SCRIPT = "kiteconnect_session.py"
 CHECKS = re.findall(r"^@check\ndef (\w+)\(", (HERE / SCRIPT).read_text(), re.MULTILINE)
 
 NOT_CALLED = {
-    "KiteConnect.place_autoslice_order": "order slicing is not part of this step",
     "KiteConnect.place_mf_order": "mutual funds are out of scope; their reads are shown to be refused",
     "KiteConnect.cancel_mf_order": "mutual funds",
     "KiteConnect.place_mf_sip": "mutual funds",

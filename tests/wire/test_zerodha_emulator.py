@@ -19,7 +19,6 @@ import pytest
 from dragoman.adapters.zerodha import emulator_ticks
 from dragoman.adapters.zerodha.emulator import API_KEY, API_SECRET, USER_ID, ZerodhaEmulator, make
 from dragoman.adapters.zerodha.emulator_names import Named
-from dragoman.adapters.zerodha.emulator_session import token_expiry
 from dragoman.adapters.zerodha.emulator_words import position_row
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -219,7 +218,7 @@ def test_price_below_zero_is_written_signed(caller: Caller) -> None:
 
 def test_checksum_is_the_documented_one() -> None:
     emulator = make(1, START, api_key="api_key", api_secret="api_secret")
-    emulator.session._requests["request_token"] = START + 1
+    emulator.session.tokens.remember("request_token", START + 1)
     checksum = "ff6a6d3d60c9d974df906ba6f787ac38300cfa68b41801b486ea1007e52e8942"
     form = urlencode({"api_key": "api_key", "request_token": "request_token", "checksum": checksum}).encode()
     assert emulator.handle(HttpCall("POST", "/session/token", (), {}, form), START).status == 200
@@ -233,12 +232,12 @@ def test_tokens_live_until_six_in_india(issued: str, dies: str) -> None:
     def ns(text: str) -> int:
         return int(datetime.fromisoformat(f"{text}+05:30").timestamp()) * SECOND
 
-    assert token_expiry(ns(issued)) == ns(dies)
+    assert make(7, START).session.tokens.expiry(ns(issued)) == ns(dies)
 
 
 def test_token_death_refuses_calls_and_ends_sockets(caller: Caller) -> None:
     assert caller.open(1) == 101
-    caller.now = token_expiry(START) - SECOND
+    caller.now = caller.emulator.session.tokens.expiry(START) - SECOND
     assert caller("GET", "/user/profile")[0] == 200
     caller.now += SECOND
     assert caller.refused("GET", "/user/profile") == (403, "TokenException")
@@ -293,7 +292,7 @@ def test_each_class_has_its_own_count(caller: Caller) -> None:
     assert caller("GET", "/quote", query=ask)[0] == 200
     assert caller.refused("GET", "/quote/ltp", query=ask) == (429, "NetworkException")
     for _ in range(3):
-        assert caller.refused("GET", "/instruments/historical/408065/minute") == (403, "PermissionException")
+        assert caller.refused("GET", "/instruments/historical/408065/minute") == (400, "InputException")
     assert caller.refused("GET", "/instruments/historical/408065/minute") == (429, "NetworkException")
     assert caller("GET", "/orders")[0] == 200
     for _ in range(10):
@@ -395,7 +394,7 @@ def test_any_call_gets_an_answer(method: str, path: str, fields: list[tuple[str,
     )
 )
 def test_any_message_is_taken_or_refused_with_a_text(message: str | bytes) -> None:
-    if 1 not in SHARED.emulator.ticker._clients:
+    if SHARED.emulator.ticker.sockets.get(1) is None:
         SHARED.login()
         assert SHARED.open(1) == 101
     for push in SHARED.emulator.on_message(1, message, SHARED.now):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from dragoman.emulator.contract import HttpAnswer, HttpCall
+from dragoman.emulator.counting import CalendarCounter, Meter, MeterFullError
 
 RuleT = TypeVar("RuleT")
 Handler = Callable[..., HttpAnswer]
@@ -64,3 +65,44 @@ class Router(Generic[RuleT]):
                 return route, match.groupdict()
             status = 405
         raise NoRouteError(status)
+
+
+class Metered(Protocol):
+    """A rule that names what a call is counted on."""
+
+    @property
+    def meters(self) -> tuple[Meter, ...]: ...
+
+
+MeteredT = TypeVar("MeteredT", bound=Metered)
+
+
+class Gate(Generic[MeteredT]):
+    """Finds the handler of a call and counts the call on its rule's meters.
+
+    Parameters
+    ----------
+    refuse : callable
+        Makes the broker's error of a status (404, 405 or 429) and, for 429, the full meter.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[Route[MeteredT]],
+        counter: CalendarCounter,
+        refuse: Callable[[int, Meter | None], Exception],
+    ) -> None:
+        self._router = Router(routes)
+        self._counter = counter
+        self._refuse = refuse
+
+    def admit(self, call: HttpCall, now_ns: int) -> tuple[Route[MeteredT], Mapping[str, str | None]]:
+        """Return the route and the groups of its path; raise what `refuse` makes where there is none."""
+        try:
+            route, groups = self._router.find(call)
+            self._counter.take(route.rule.meters, now_ns)
+        except NoRouteError as missing:
+            raise self._refuse(missing.status, None) from missing
+        except MeterFullError as full:
+            raise self._refuse(429, full.meter) from full
+        return route, groups

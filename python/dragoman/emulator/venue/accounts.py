@@ -6,7 +6,7 @@ are kept as they change and equal what a recount from the fills gives (`ledger` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dragoman.emulator.venue.live_order import LiveOrder
 
 Key = tuple[str, Product]
+_COUNTED = "lots cost realised overnight_lots overnight_cost buy_lots buy_value sell_lots sell_value".split()
 
 
 @dataclass(slots=True)
@@ -35,13 +36,13 @@ class Held:
     overnight_lots: int = 0
     overnight_cost: Fraction = NOTHING
     buy_lots: int = 0
-    buy_value: int = 0
+    buy_value: int | Fraction = 0
     sell_lots: int = 0
-    sell_value: int = 0
+    sell_value: int | Fraction = 0
     orders: dict[str, LiveOrder] = field(default_factory=dict)
     need: Requirement = field(default_factory=Requirement)
 
-    def apply(self, sign: int, lots: int, ticks: int) -> Fraction:
+    def apply(self, sign: int, lots: int, ticks: int | Fraction) -> Fraction:
         """Book a fill; return what it realised, in tick-lots."""
         if sign > 0:
             self.buy_lots += lots
@@ -60,6 +61,11 @@ class Held:
         self.lots += sign * (lots - closing)
         self.realised += realised
         return realised
+
+    def restore(self, before: Held) -> None:
+        """Become again what `before`, a copy, says of lots and costs."""
+        for name in _COUNTED:
+            setattr(self, name, getattr(before, name))
 
     @property
     def unrealised(self) -> Fraction:
@@ -152,11 +158,13 @@ class Pool:
 
 @dataclass(slots=True)
 class HeldHolding:
-    """Securities that settled: lots and their cost in tick-lots."""
+    """Securities held: lots and their cost in tick-lots; of the lots, those not delivered yet and those pledged."""
 
     market: Market
     lots: int = 0
     cost: Fraction = NOTHING
+    t1_lots: int = 0
+    pledged_lots: int = 0
 
     def view(self) -> VenueHolding:
         average = self.cost / self.lots * Fraction(self.market.tick) if self.lots else NOTHING
@@ -164,6 +172,8 @@ class HeldHolding:
             instrument_id=self.market.instrument_id,
             quantity=self.market.quantity(self.lots),
             average_price=to_decimal(average),
+            t1_quantity=self.market.quantity(self.t1_lots),
+            pledged_quantity=self.market.quantity(self.pledged_lots),
         )
 
 
@@ -178,6 +188,8 @@ class Account:
         self.orders: dict[str, LiveOrder] = {}
         self.fills: list[VenueFill] = []
         self.events: list[VenueEvent] = []
+        self.conversions: list[tuple[Market, Product, Product, int, Decimal]] = []
+        self.settled_conversions = 0
         self.settled_fills = 0
         """Fills before the last day roll: their deliveries are holdings now."""
 
@@ -217,11 +229,51 @@ class Account:
     def sellable(self, market: Market) -> int:
         """Return the lots a delivery order may still sell: holdings and today's buys, less sells that are open."""
         holding = self.holdings.get(market.instrument_id)
-        lots = holding.lots if holding else 0
+        lots = holding.lots - holding.pledged_lots if holding else 0
         held = self.positions.get((market.instrument_id, Product.DELIVERY))
         if held is not None:
             lots += held.lots - sum(order.reserved_lots for order in held.orders.values() if order.sign < 0)
         return lots
+
+    def convert(self, market: Market, old: Product, new: Product, lots: int, *, overnight: bool) -> bool:
+        """Move `lots` (signed) of a position to another product at its average cost; False where money is short.
+
+        What is moved was never a trade of the new product: `conversions` remembers it for the recount.
+        """
+        source, target = self.held(market, old), self.held(market, new)
+        pool = self.pool(market.listing.segment)
+        assert pool is not None
+        kept = replace(source), replace(target), pool.realised
+        net = pool.net
+        part = source.cost * lots / source.lots
+        source.lots -= lots
+        source.cost -= part
+        if overnight:
+            carried = source.overnight_cost * lots / source.overnight_lots
+            source.overnight_lots -= lots
+            source.overnight_cost -= carried
+            target.overnight_lots += lots
+            target.overnight_cost += carried
+            target.lots += lots
+            target.cost += part
+        else:
+            if lots > 0:
+                source.buy_lots -= lots
+                source.buy_value -= part
+            else:
+                source.sell_lots += lots
+                source.sell_value += part
+            pool.realised += target.apply(1 if lots > 0 else -1, abs(lots), part / lots) * target.terms.unit
+        pool.settle(source)
+        pool.settle(target)
+        if pool.net < min(net, NOTHING):
+            for held, before in zip((source, target), kept[:2], strict=True):
+                held.restore(before)
+                pool.settle(held)
+            pool.realised = kept[2]
+            return False
+        self.conversions.append((market, old, new, lots, to_decimal(part * source.terms.unit)))
+        return True
 
     def roll_day(self) -> None:
         """Settle the day.
@@ -229,6 +281,8 @@ class Account:
         Realised profit and pay-ins become opening cash. Delivery positions become holdings, paid for or credited. Every
         other net position is carried at its average cost, intraday ones too: the venue squares nothing off.
         """
+        for holding in self.holdings.values():
+            holding.t1_lots = 0
         for pool in self.pools.values():
             for key, held in list(pool.held.items()):
                 if held.terms.delivery:
@@ -243,6 +297,7 @@ class Account:
             pool.opening += pool.realised + pool.payin
             pool.realised = pool.payin = NOTHING
         self.settled_fills = len(self.fills)
+        self.settled_conversions = len(self.conversions)
 
     def _deliver(self, held: Held) -> None:
         market = held.market
@@ -252,6 +307,7 @@ class Account:
         elif holding.lots:
             holding.cost += holding.cost * held.lots / holding.lots
         holding.lots += held.lots
+        holding.t1_lots = max(0, held.lots)
         if not holding.lots:
             del self.holdings[market.instrument_id]
         held.lots, held.cost = 0, NOTHING

@@ -61,6 +61,17 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
                 "counterparty": other.get((fill.trade_id, fill.order_id)),
             }
         )
+    for number, (market, old, new, lots, value) in enumerate(account.conversions):
+        instrument_id, size = market.instrument_id, market.quantity(lots)
+        gone = number < account.settled_conversions
+        for product, moved, money in ((old, -size, -value), (new, size, value)):
+            if gone and product is Product.DELIVERY:
+                settled[instrument_id] = settled.get(instrument_id, ZERO) + moved
+                continue
+            entry = sums.setdefault((instrument_id, product), [ZERO, ZERO, ZERO, ZERO])
+            at = 0 if lots > 0 else 2
+            entry[at] += moved if lots > 0 else -moved
+            entry[at + 1] += money if lots > 0 else -money
     orders: list[dict[str, object]] = []
     for order in account.orders.values():
         state = order.state

@@ -65,7 +65,7 @@ class Desk:
         held.orders[order_id] = order
         account.settle(held)
         self._record(order, ts)
-        self._later(ts, partial(self._arrive, order))
+        self._later(max(ts, ticket.order.not_before), partial(self._arrive, order))
 
     def modify(self, order: LiveOrder, ticket: Ticket, ts: int) -> None:
         """Queue a checked change; its margin is blocked at once, beside the order's own."""
@@ -191,6 +191,9 @@ class Desk:
         if order.left == 0:
             self._withdraw(order)
             self._close(order, OrderStatus.FILLED, ts, None)
+        elif state.ts_exchange is None:  # still waits for the market to open
+            self._settle(order)
+            self._record(order, ts)
         elif shrinks:
             assert order.resting is not None
             order.market.book.reduce(order.resting, order.left)

@@ -66,6 +66,8 @@ class VenueOrder:
     display_quantity: Decimal | None = None
     protection: Decimal | None = None  # percent; a MARKET order becomes a LIMIT at best opposite price -+ this
     tag: str | None = None
+    not_before: int = 0
+    """ns UTC before which it does not leave for the exchange: an order given while markets are closed."""
     extra: dict[str, object] = field(default_factory=dict)
 
 
@@ -141,11 +143,30 @@ class VenuePosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueHolding:
-    """Securities that settled into the account. What was sold out of them today is still in `quantity`."""
+    """Securities of the account. What was sold out of them today is still in `quantity`.
+
+    Of `quantity`, `t1_quantity` was bought on the day before and is not delivered yet, and `pledged_quantity` secures
+    margin: the one may be sold, the other not.
+    """
 
     instrument_id: str
     quantity: Decimal
     average_price: Decimal
+    t1_quantity: Decimal = ZERO
+    pledged_quantity: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderNeed:
+    """What an order would tie up: `premium` is paid for options, `delivery` for securities, `pledge` only secured."""
+
+    premium: Decimal = ZERO
+    delivery: Decimal = ZERO
+    pledge: Decimal = ZERO
+
+    @property
+    def total(self) -> Decimal:
+        return self.premium + self.delivery + self.pledge
 
 
 @dataclass(slots=True, kw_only=True)
@@ -280,6 +301,18 @@ class VenueProtocol(Protocol):
     def positions(self, account: str) -> Sequence[VenuePosition]: ...
 
     def holdings(self, account: str) -> Sequence[VenueHolding]: ...
+
+    def convert(
+        self, account: str, instrument_id: str, old: Product, new: Product, quantity: Decimal, *, overnight: bool
+    ) -> None:
+        """Move part of a position to another product at its average cost: today's part, or what was carried over."""
+        ...
+
+    def needs(
+        self, account: str, orders: Sequence[VenueOrder], *, positions: bool = True
+    ) -> tuple[Sequence[OrderNeed], Decimal]:
+        """Return what each order would need alone, and all together beside what is held, if positions count."""
+        ...
 
     def funds(self, account: str) -> dict[Segment, VenueFunds]:
         """Per segment, marked at the last prices."""

@@ -19,10 +19,13 @@ from dragoman.emulator.venue.exchange import Exchange, Tape
 from dragoman.emulator.venue.ledger import recount
 from dragoman.emulator.venue.live_order import LiveOrder
 from dragoman.emulator.venue.market import Market
+from dragoman.emulator.venue.needs import needs
 from dragoman.emulator.venue.orders import Desk
 from dragoman.emulator.venue.types import (
+    ZERO,
     Listing,
     MarketView,
+    OrderNeed,
     OrderState,
     VenueEvent,
     VenueFill,
@@ -32,7 +35,7 @@ from dragoman.emulator.venue.types import (
     VenuePosition,
 )
 from dragoman.errors import ErrorKind
-from dragoman.model import OrderType, Pending, Segment, Side, TimeInForce
+from dragoman.model import OrderType, Pending, Product, Segment, Side, TimeInForce
 
 _MOST_STEPS = (
     200  # market steps of one `advance`; a longer gap is jumped over, so that a long sleep costs no hour of walking
@@ -158,16 +161,82 @@ class Venue:
         """Add money to a pool during the day. Raises KeyError where the account has no such pool."""
         self._account(account).pools[segment].payin += Fraction(amount)
 
-    def set_holding(self, account: str, instrument_id: str, quantity: Decimal, average_price: Decimal) -> None:
-        """Put settled securities into an account. Raises ValueError where `quantity` is not whole lots."""
+    def set_holding(
+        self,
+        account: str,
+        instrument_id: str,
+        quantity: Decimal,
+        average_price: Decimal,
+        *,
+        t1_quantity: Decimal = ZERO,
+        pledged_quantity: Decimal = ZERO,
+    ) -> None:
+        """Put securities into an account; some may still be on their way, some pledged.
+
+        Raises
+        ------
+        ValueError
+            Where a quantity is not whole lots, or the parts are more than the whole.
+        """
         market = self._market(instrument_id)
-        lots = market.to_lots(quantity)
-        if lots is None or lots < 0:
+        lots, t1_lots, pledged = (market.to_lots(one) for one in (quantity, t1_quantity, pledged_quantity))
+        if lots is None or t1_lots is None or pledged is None or min(lots, t1_lots, pledged) < 0:
             raise ValueError(f"{instrument_id}: {quantity} is not a multiple of the lot size {market.lot}")
+        if t1_lots + pledged > lots:
+            raise ValueError(f"{instrument_id}: {t1_quantity} and {pledged_quantity} are more than {quantity}")
         holdings = self._account(account).holdings
         holdings.pop(instrument_id, None)
         if lots:
-            holdings[instrument_id] = HeldHolding(market, lots, lots * Fraction(average_price) / Fraction(market.tick))
+            holdings[instrument_id] = HeldHolding(
+                market, lots, lots * Fraction(average_price) / Fraction(market.tick), t1_lots, pledged
+            )
+
+    def convert(
+        self, account: str, instrument_id: str, old: Product, new: Product, quantity: Decimal, *, overnight: bool
+    ) -> None:
+        """Move part of a position to another product at its average cost.
+
+        Raises
+        ------
+        VenueRejectError
+            No such product, more than that part of the position holds, or too little money for it.
+        """
+        owner, market = self._account(account), self._market(instrument_id)
+        risk.check_tradable(owner, market, new, self._now)
+        source = owner.positions.get((instrument_id, old))
+        lots = risk.whole_lots(market, quantity)
+        part = 0 if source is None else source.overnight_lots
+        free = part if overnight or source is None else source.lots - part
+        sign = 1 if free > 0 else -1
+        if old is new or source is None or lots > abs(free) or lots > abs(source.lots) or sign * source.lots <= 0:
+            when = "carried over" if overnight else "of today"
+            risk.refuse(ErrorKind.INVALID_QUANTITY, f"{quantity} of {instrument_id} {when} cannot be converted")
+        target = owner.positions.get((instrument_id, new))
+        if overnight and target is not None and sign * target.lots < 0:
+            risk.refuse(ErrorKind.BAD_REQUEST, f"{instrument_id} is held the other way round as {new}: close one first")
+        if new is Product.DELIVERY and sign < 0 and lots > owner.sellable(market):
+            risk.refuse(ErrorKind.INSUFFICIENT_HOLDINGS, f"Insufficient holdings of {instrument_id} to deliver")
+        if not owner.convert(market, old, new, sign * lots, overnight=overnight):
+            risk.refuse(ErrorKind.INSUFFICIENT_MARGIN, f"Insufficient funds to hold {instrument_id} as {new}")
+
+    def needs(
+        self, account: str, orders: Sequence[VenueOrder], *, positions: bool = True
+    ) -> tuple[Sequence[OrderNeed], Decimal]:
+        """Return what each order would need alone, and all together.
+
+        Together, orders of one instrument and product offset each other, and (`positions`) what is held already.
+
+        Raises
+        ------
+        VenueRejectError
+            Where an order is not well formed.
+        """
+        return needs(self._account(account), [self._wanted(order) for order in orders], positions=positions)
+
+    def _wanted(self, order: VenueOrder) -> tuple[Market, risk.Ticket]:
+        market = self._market(order.instrument_id)
+        self._exchange.refresh(market, self._now)
+        return market, risk.ticket(market, order)
 
     def positions(self, account: str) -> Sequence[VenuePosition]:
         """Return what is held, came overnight or traded today."""

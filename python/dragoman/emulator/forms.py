@@ -1,0 +1,106 @@
+"""Fields of a request as an API checks them: which are missing, which are no number, which are not on the list."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime, tzinfo
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from dragoman.emulator.contract import HttpCall
+
+_INTEGER = re.compile(r"\d{1,12}")
+_LARGEST = 10**9
+
+
+class FieldError(Exception):
+    """A field that is missing or wrong; the text names it between back-quotes."""
+
+
+class Form:
+    """The fields of one request, by name; each reading either returns a value or raises FieldError."""
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = {name: "" if value is None else str(value) for name, value in fields.items()}
+
+    @classmethod
+    def of(cls, call: HttpCall) -> Form:
+        """Read the form in a call's body."""
+        return cls(dict(call.form))
+
+    def get(self, name: str) -> str | None:
+        """Return a field's text, None where it is missing or empty."""
+        return self._fields.get(name) or None
+
+    def text(self, name: str) -> str:
+        """Return a field that must be there."""
+        found = self.get(name)
+        if found is None:
+            raise FieldError(f"Missing or empty field `{name}`")
+        return found
+
+    def choice(self, name: str, known: Collection[str], default: str | None = None) -> str:
+        """Return one of `known`."""
+        found = self.get(name) or default or self.text(name)
+        if found not in known:
+            raise FieldError(f"Invalid `{name}`. It should be one of {', '.join(known)}.")
+        return found
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """Return a whole number that is not negative."""
+        found = self.get(name)
+        if found is None and default is not None:
+            return default
+        if not _INTEGER.fullmatch(self.text(name)):
+            raise FieldError(f"Invalid `{name}`. It should be a whole number.")
+        return int(self.text(name))
+
+    def number(self, name: str, default: Decimal | None = None) -> Decimal:
+        """Return a finite decimal of a sane size."""
+        if self.get(name) is None and default is not None:
+            return default
+        try:
+            found = Decimal(self.text(name))
+        except InvalidOperation as error:
+            raise FieldError(f"Invalid `{name}`. It should be a number.") from error
+        if not found.is_finite() or abs(found) > _LARGEST:
+            raise FieldError(f"Invalid `{name}`. It should be a number.")
+        return found
+
+    def nonzero(self, name: str) -> Decimal | None:
+        """Return a number, None where it is missing or 0: clients send 0 for what they leave as it is."""
+        return (self.number(name) or None) if self.get(name) else None
+
+    def moment(self, name: str, zone: tzinfo) -> datetime:
+        """Return an ISO 8601 time in `zone`, which one without a zone is in already."""
+        try:
+            found = datetime.fromisoformat(self.text(name))
+        except ValueError as error:
+            raise FieldError(f"Invalid `{name}`. It should be a time.") from error
+        return found.replace(tzinfo=zone) if found.tzinfo is None else found.astimezone(zone)
+
+    def record(self, name: str, kind: type) -> Any:
+        """Return the JSON in a field, which must be of `kind` (dict or list)."""
+        try:
+            found = json.loads(self.text(name), parse_float=Decimal)
+        except (ValueError, RecursionError) as error:
+            raise FieldError(f"Invalid `{name}`. It should be JSON.") from error
+        if not isinstance(found, kind):
+            raise FieldError(f"Invalid `{name}`. It should be a JSON {kind.__name__}.")
+        return found
+
+
+def records(body: bytes) -> list[Form]:
+    """Return the objects of a JSON array as forms.
+
+    Raises
+    ------
+    FieldError
+        For a body that is none.
+    """
+    found = Form({"body": body.decode("utf-8", "replace")}).record("body", list)
+    if not found or not all(isinstance(item, dict) for item in found):
+        raise FieldError("Invalid `body`. It should be a JSON array of objects.")
+    return [Form(item) for item in found]

@@ -1,0 +1,117 @@
+"""Candles of days the venue never lived through: any stretch, any interval, the same each time they are asked for.
+
+A price path is a pure function of (seed, instrument, time): a sum of smooth noises of several periods around the
+reference price. A candle opens and closes on the path, so candles of different intervals agree wherever they meet,
+each opens where the one before it in its session closed, and no request depends on the one before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from dragoman.emulator.venue.rng import MASK, mix64, salt
+
+_PERIODS_S = ((86_400 * 40, 0.06), (86_400 * 5, 0.02), (14_400, 0.006), (1_800, 0.002), (240, 0.0007))
+_LOOKS = 4  # points of the path inside one candle that its high and low are taken from
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One candle; `start` is in the zone that was asked in, prices are on the tick."""
+
+    start: datetime
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: int
+    oi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """When an exchange trades: Monday to Friday, between two minutes of the day in the zone of the request."""
+
+    opens: int
+    closes: int
+
+
+class StretchError(Exception):
+    """A stretch of time that ends before it starts, or is longer than one request may ask for."""
+
+
+class History:
+    """The past of one instrument.
+
+    Parameters
+    ----------
+    seed : int
+    name : str
+        The instrument: with the seed, what the path is drawn from.
+    reference : Decimal
+        What the path swings around.
+    tick : Decimal
+    """
+
+    def __init__(self, seed: int, name: str, reference: Decimal, tick: Decimal, sessions: Sessions) -> None:
+        self._salt = salt(seed, name)
+        self._drawn: dict[tuple[int, int], float] = {}
+        self._reference = float(reference)
+        self._tick = tick
+        self._sessions = sessions
+
+    def price(self, moment: datetime) -> Decimal:
+        """Return the path at a moment, on the tick."""
+        at = moment.timestamp()
+        swing = sum(size * self._noise(number, at / period) for number, (period, size) in enumerate(_PERIODS_S))
+        ticks = round(self._reference * math.exp(swing) / float(self._tick))
+        return max(ticks, 1) * self._tick
+
+    @staticmethod
+    def check(first: datetime, last: datetime, longest: timedelta) -> None:
+        """Raise StretchError for a stretch that ends before it starts or is longer than `longest`."""
+        if not first <= last <= first + longest:
+            raise StretchError(f"interval exceeds max limit: {longest.days} days, or ends before it starts")
+
+    def bars(self, first: datetime, last: datetime, length: timedelta) -> Iterator[Bar]:
+        """Yield the candles that open in ``[first, last]``; a length of a day gives one candle a session."""
+        self._drawn.clear()
+        day = first.replace(hour=0, minute=0, second=0, microsecond=0)
+        whole = length >= timedelta(days=1)
+        while day <= last:
+            if day.weekday() < 5:
+                start = day + timedelta(minutes=self._sessions.opens)
+                closes = day + timedelta(minutes=self._sessions.closes)
+                while start < closes:
+                    stop = closes if whole else min(start + length, closes)
+                    stamp = day if whole else start
+                    if first <= stamp <= last:
+                        yield self._bar(stamp, start, stop)
+                    start = stop
+            day += timedelta(days=1)
+
+    def _bar(self, stamp: datetime, start: datetime, stop: datetime) -> Bar:
+        step = (stop - start) / _LOOKS
+        path = [self.price(start + step * look) for look in range(_LOOKS + 1)]
+        draw = mix64(self._salt ^ int(start.timestamp()))
+        minutes = max(1, int((stop - start).total_seconds()) // 60)
+        return Bar(stamp, path[0], max(path), min(path), path[-1], (100 + draw % 900) * minutes, 100_000 + draw % 5000)
+
+    def _noise(self, number: int, at: float) -> float:
+        """Return value noise in [-1, 1]: random at whole numbers, smooth between."""
+        whole = math.floor(at)
+        part = at - whole
+        smooth = part * part * (3 - 2 * part)
+        low, high = self._draw(number, whole), self._draw(number, whole + 1)
+        return low + (high - low) * smooth
+
+    def _draw(self, number: int, whole: int) -> float:
+        found = self._drawn.get((number, whole))
+        if found is None:
+            word = mix64(self._salt ^ mix64((whole * len(_PERIODS_S) + number) & MASK))
+            found = self._drawn[number, whole] = word / (1 << 63) - 1
+        return found

@@ -1,0 +1,76 @@
+"""What a broker offers of a venue's listings, found by its own names."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Generic, Protocol, TypeVar
+
+from dragoman.model import CanonicalId, Instrument
+
+
+class Named(Protocol):
+    """A listing under a broker's names."""
+
+    @property
+    def token(self) -> int: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def instrument_id(self) -> str: ...
+
+
+NamedT = TypeVar("NamedT", bound=Named)
+Month = tuple[str, str, int, int]
+
+
+class Listed(Generic[NamedT]):
+    """Everything offered, by token, by the key quotes ask for, and by canonical id.
+
+    Raises
+    ------
+    ValueError
+        Where two share a token or a key.
+    """
+
+    def __init__(self, items: Iterable[NamedT]) -> None:
+        self.all: Sequence[NamedT] = tuple(items)
+        self.by_token: Mapping[int, NamedT] = {named.token: named for named in self.all}
+        self.by_key: Mapping[str, NamedT] = {named.key: named for named in self.all}
+        self.by_id: Mapping[str, NamedT] = {named.instrument_id: named for named in self.all}
+        if not len(self.by_token) == len(self.by_key) == len(self.all):
+            raise ValueError("two listings of the venue share a token or a trading symbol")
+
+    def find(self, text: str) -> NamedT | None:
+        """Find by key, or by token in digits."""
+        return self.by_key.get(text) or (self.by_token.get(int(text)) if text.isdecimal() and len(text) < 12 else None)
+
+
+def month_of(instrument: Instrument) -> Month:
+    """Return what contracts of one root that expire in one month share."""
+    assert instrument.expiry is not None
+    root = CanonicalId.parse(instrument.instrument_id).symbol
+    return instrument.exchange, root, instrument.expiry.year, instrument.expiry.month
+
+
+def last_expiries(instruments: Iterable[Instrument]) -> dict[Month, date]:
+    """Return the last expiry of each root and month: brokers name it by the month, earlier ones by the day."""
+    found: dict[Month, date] = {}
+    for instrument in instruments:
+        if instrument.expiry is not None:
+            month = month_of(instrument)
+            found[month] = max(found.get(month, instrument.expiry), instrument.expiry)
+    return found
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    """Write a table as CSV with plain line ends."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return out.getvalue().encode()
