@@ -247,6 +247,7 @@ def test_a_file_others_could_read_is_not_trusted(cache):
 
 
 @pytest.mark.parametrize("values", [{"x": object()}, {"when": datetime(2026, 1, 1, tzinfo=UTC)}, {"t": (1, 2)}])
+@pytest.mark.logs  # what cannot be kept is said
 def test_values_that_would_not_come_back_are_not_kept(cache, values, caplog):
     tokens, disk = cache
     with caplog.at_level(logging.WARNING):

@@ -363,6 +363,7 @@ def test_a_client_that_does_not_read_is_closed_and_others_are_not_held_up(world)
 
 
 @both
+@pytest.mark.logs  # the trace is what it is about
 def test_a_bug_in_the_emulator_is_a_500_a_counter_and_one_trace_in_the_log(world, caplog):
     async def scenario(runtime):
         broker = EchoBroker()
