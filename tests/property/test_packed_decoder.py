@@ -442,7 +442,6 @@ def test_any_bytes_decode_as_the_reference_does(frame):
         check_equal(stream, [frame, frame])
 
 
-@pytest.mark.xfail(strict=True, reason="the core remembers the key of a packet whose level count is malformed")
 def test_a_malformed_packet_leaves_nothing_to_merge_with():
     levels = Levels("bid", WirePart("u8", 2), Column("u8", 8), Column("u8", 9), stride=2, max_rows=2)
     item = PackedLayout(
