@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 
-import pytest
 from dragoman.adapters.zerodha.feed import STREAM as TICKER
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
