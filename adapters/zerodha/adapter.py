@@ -60,6 +60,12 @@ EXTRAS: Final = frozenset(("autoslice",))
 _KINDS: Final = (("POST", "/session/", "session"), ("PUT", "/orders/", "change"), ("DELETE", "/orders/", "change"))
 """Requests whose errors mean something of their own: the code table has them as ``session/...`` and ``change/...``."""
 _MARKET: Final = (model.OrderType.MARKET, model.OrderType.STOP_MARKET)
+_SHARES: Final = frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.MTF))
+_CONTRACTS: Final = frozenset((model.Product.CARRY, model.Product.INTRADAY))
+_PRODUCTS: Final = {
+    **dict.fromkeys(("NSE", "BSE"), _SHARES),
+    **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "MCX"), _CONTRACTS),
+}
 _LATER: Final = "not built yet in this version of the adapter: it arrives in 0.2"
 _UNIT_OPEN: Final = (
     "the documents leave open whether quantities here count units or lots: confirm it with the broker and set"
@@ -203,6 +209,8 @@ class ZerodhaAdapter(Adapter):
         kind = next(
             (word for way, path, word in _KINDS if (request.method, request.path[: len(path)]) == (way, path)), ""
         )
+        if request.note == "upgrade":
+            kind = "upgrade"
         for prefix in (f"{kind}/", "") if kind else ("",):
             failure = self.codes.classify(
                 code=prefix + code,
@@ -229,7 +237,13 @@ class ZerodhaAdapter(Adapter):
             raise self._refused(f"display_quantity is for shares only, not {instrument.exchange}", "leave it out")
         if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
             raise self._refused("MCX takes no IOC orders from algos", "use DAY")
-        unknown = set(order.extras.get(self.name, ())) - EXTRAS
+        if order.product not in _PRODUCTS[instrument.exchange]:
+            offered = ", ".join(sorted(_PRODUCTS[instrument.exchange]))
+            raise self._refused(f"{instrument.exchange} takes no {order.product} orders", f"use one of {offered}")
+        extras = order.extras.get(self.name, {})
+        if not isinstance(extras, Mapping):
+            raise self._refused(f"extras['zerodha'] is a {type(extras).__name__}, expected a mapping", "give a dict")
+        unknown = set(extras) - EXTRAS
         if unknown:
             raise self._refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(EXTRAS))}")
         return order
@@ -299,14 +313,14 @@ class ZerodhaAdapter(Adapter):
         )
         with reading("order reply"):
             data = reply.json["data"]
-            order_id, children = str(data["order_id"]), data.get("children")
+            order_id, children = _order_id(data), data.get("children")
             if not children:
                 return model.Outcome.accepted(order_id, raw=data)
             return model.Outcome.parent(order_id, tuple(self._child(child) for child in children), raw=data)
 
     def _child(self, child: Mapping[str, Any]) -> model.Outcome:
         if "error" not in child:
-            return model.Outcome.accepted(str(child["order_id"]), raw=child)
+            return model.Outcome.accepted(_order_id(child), raw=child)
         error = child["error"]
         failure = self.codes.classify(
             code=str(error.get("error_type") or ""),
@@ -349,7 +363,7 @@ class ZerodhaAdapter(Adapter):
             limit_key=order.order_id,
         )
         with reading("modify reply"):
-            return model.Outcome.accepted(str(reply.json["data"]["order_id"]), raw=reply.json["data"])
+            return model.Outcome.accepted(_order_id(reply.json["data"]), raw=reply.json["data"])
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
         parent = order.parent_order_id if order.variety is model.Variety.COVER else None
@@ -362,7 +376,7 @@ class ZerodhaAdapter(Adapter):
             lane=Lane.RISK,
         )
         with reading("cancel reply"):
-            return model.Outcome.accepted(str(reply.json["data"]["order_id"]), raw=reply.json["data"])
+            return model.Outcome.accepted(_order_id(reply.json["data"]), raw=reply.json["data"])
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         rows = yield from _rows(f"/orders/{quote(order_id, safe='')}")
@@ -501,6 +515,16 @@ def _whole(value: Decimal | None) -> str | None:
             f"zerodha: quantity {value} is not a whole number", kind=ErrorKind.INVALID_QUANTITY, broker="zerodha"
         )
     return format(value.to_integral_value(), "f")
+
+
+def _order_id(data: Mapping[str, Any]) -> str:
+    """Return the order id of a reply. One without it says nothing that could be relied on: the outcome is open."""
+    value = data["order_id"]
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"order_id is {value!r}")
+    return value
 
 
 def _pairs(**fields: str | None) -> tuple[tuple[str, str], ...]:

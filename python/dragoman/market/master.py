@@ -11,6 +11,7 @@ from dragoman._core import intern_instrument
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market.chain import OptionChain
 from dragoman.model import Instrument, InstrumentType
+from dragoman.plugin import Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class InstrumentMaster:
         self._by_exchange_token: dict[tuple[str, str], Instrument | None] = {}
         self._derivatives: dict[str, list[Instrument]] = {}
         self.conflicts: list[MasterConflict] = []
+        self.skipped: list[Skipped] = []
         self.conflict_count = 0
 
     def __len__(self) -> int:
@@ -57,9 +59,12 @@ class InstrumentMaster:
     def __contains__(self, instrument_id: object) -> bool:
         return instrument_id in self._by_id
 
-    def add(self, rows: Iterable[Instrument]) -> None:
-        """Take rows of a master; a later row never replaces an earlier one."""
+    def add(self, rows: Iterable[Instrument | Skipped]) -> None:
+        """Take rows of a master; a later row never replaces an earlier one. Unreadable ones are kept in `skipped`."""
         for row in rows:
+            if isinstance(row, Skipped):
+                self.skipped.append(row)
+                continue
             symbol_key, exchange_key = (row.exchange, row.broker_symbol), (row.exchange, row.exchange_token)
             for what, name, holder in (
                 ("canonical id", row.instrument_id, self._by_id.get(row.instrument_id)),
