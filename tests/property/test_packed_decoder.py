@@ -251,7 +251,7 @@ def layout(draw, at, by_code, sized):
     scale = draw(
         st.sampled_from(
             [
-                Scale.fixed(1),
+                Scale.fixed(10),
                 Scale.fixed(100),
                 Scale.by_part(WirePart("u8", HEAD + 3), {0: 10, 255: 10_000_000}, default=100),
                 Scale.from_fields(precision=WirePart("u8", HEAD + 5, mask=31)),
