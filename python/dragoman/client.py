@@ -186,7 +186,7 @@ class Client:
         timeout_s: float = 10.0,
     ) -> dict[str, Quote]:
         """Return quotes by canonical id; see `MarketData.quotes`."""
-        return await self.market.quotes(names, Mode(mode), timeout_s=timeout_s)
+        return await self.market.quotes(names, mode, timeout_s=timeout_s)
 
     async def quote(self, name: str | Instrument, *, timeout_s: float = 10.0) -> Quote:
         """Return one full quote with depth."""
@@ -212,7 +212,7 @@ class Client:
         self, names: str | Instrument | Iterable[str | Instrument], mode: Mode | str = Mode.QUOTE
     ) -> list[Instrument]:
         """Stream instruments; see `MarketData.subscribe`."""
-        return self.market.subscribe(names, Mode(mode))
+        return self.market.subscribe(names, mode)
 
     def unsubscribe(self, names: str | Instrument | Iterable[str | Instrument]) -> None:
         self.market.unsubscribe(names)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 
 from dragoman._core import Batch, Book, Books, Tick
+from dragoman.checks import choice
 from dragoman.errors import UsageError
 from dragoman.market.master import InstrumentMaster
 from dragoman.model import Instrument, Mode, Quote
@@ -89,7 +90,7 @@ class MarketData:
 
     # -- pulled ------------------------------------------------------------------------------------------------------
 
-    async def quotes(self, names: Names, mode: Mode = Mode.FULL, *, timeout_s: float = 10.0) -> dict[str, Quote]:
+    async def quotes(self, names: Names, mode: Mode | str = Mode.FULL, *, timeout_s: float = 10.0) -> dict[str, Quote]:
         """Return quotes by canonical id. An instrument the broker left out (expired, dead) is missing.
 
         Raises
@@ -100,7 +101,8 @@ class MarketData:
         instruments = self.resolve(names)
         adapter, ctx = self._session.adapter, self._session.ctx
         adapter.capabilities.require("quotes", adapter.name)
-        rows = await self._session.run(adapter.quotes(instruments, Mode(mode), ctx), timeout_s=timeout_s)
+        mode = choice(Mode, "mode", mode)
+        rows = await self._session.run(adapter.quotes(instruments, mode, ctx), timeout_s=timeout_s)
         return {
             row.instrument_id: replace(row, instrument=self._master.handle(self._master.resolve(row.instrument_id)))
             for row in rows
@@ -108,13 +110,13 @@ class MarketData:
 
     def resolve(self, names: Names) -> list[Instrument]:
         """Return the instruments behind one name or several."""
-        if isinstance(names, (str, Instrument)):
-            names = (names,)
+        if isinstance(names, (str, Instrument)) or not isinstance(names, Iterable):
+            names = (names,)  # whatever it is, the master says what it wants instead
         return [self._master.resolve(name) for name in names]
 
     # -- streamed ----------------------------------------------------------------------------------------------------
 
-    def subscribe(self, names: Names, mode: Mode = Mode.QUOTE) -> list[Instrument]:
+    def subscribe(self, names: Names, mode: Mode | str = Mode.QUOTE) -> list[Instrument]:
         """Ask for instruments on the stream; asking again with another mode changes it.
 
         Raises
@@ -123,7 +125,7 @@ class MarketData:
             Unknown instrument, a mode the broker lacks, or more instruments than its sockets carry.
         """
         can, broker = self._session.adapter.capabilities, self._session.adapter.name
-        mode = Mode(mode)
+        mode = choice(Mode, "mode", mode)
         can.require_value("mode", mode, frozenset(can.modes), broker)
         instruments = self.resolve(names)
         changed = [
