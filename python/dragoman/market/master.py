@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import heapq
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -153,15 +155,18 @@ class InstrumentMaster:
     def nearest(self, name: str, limit: int = 5) -> list[str]:
         """Return the ids most like `name`: same venue first, then any."""
         venue, _, symbol = name.upper().rpartition(":")
-        everywhere = [(key.partition(":")[2], key) for key in self._by_id]
+        everywhere = sorted((key.partition(":")[2], key) for key in self._by_id)
         here = [pair for pair in everywhere if pair[1].startswith(f"{venue}:")] if venue else []
         for pool in (here, everywhere):
-            # Comparing sequences costs a thousand times a look at the first letters, and the loop waits meanwhile.
-            for length in sorted({0, 1, 2, 4, len(symbol)}, reverse=True):
-                likely = [pair for pair in pool if pair[0].startswith(symbol[:length])]
-                likely.sort(key=lambda pair: (abs(len(pair[0]) - len(symbol)), pair))
+            # Comparing sequences costs a thousand times a look at the letters, and the loop waits meanwhile: first
+            # those that begin most alike, its neighbours in the alphabet; then those as long.
+            at = bisect_left(pool, (symbol, ""))
+            for likely in (
+                pool[max(0, at - _LIKELY // 2) : at + _LIKELY // 2],
+                heapq.nsmallest(_LIKELY, pool, key=lambda pair: abs(len(pair[0]) - len(symbol))),
+            ):
                 by_symbol: dict[str, list[str]] = {}
-                for text, key in likely[:_LIKELY]:
+                for text, key in likely:
                     by_symbol.setdefault(text, []).append(key)
                 found = difflib.get_close_matches(symbol, by_symbol, limit, 0.5)
                 if found:
