@@ -47,18 +47,33 @@ bool read_key(const Packet& layout, const std::uint8_t* packet, std::int64_t& ke
   return true;
 }
 
+typedef long long Piece __attribute__((vector_size(16), may_alias));
+
+/// A record up to its values, as a loop keeps it in registers: stores into records cannot make it be read
+/// again.
+struct Head {
+  Piece pieces[5];
+
+  Head(const Record& prototype, std::int64_t ts_recv) noexcept {
+    static_assert(offsetof(Record, ts_recv) == 0 && offsetof(Record, values) == sizeof(pieces));
+    const auto* const from = reinterpret_cast<const Piece*>(&prototype);
+    for (int i = 0; i < 5; ++i) {
+      pieces[i] = from[i];
+    }
+    pieces[0][0] = ts_recv;
+  }
+};
+
 /// Write what is known of a record before its values are read; slots that nothing will set become NaN.
-[[gnu::always_inline]] inline void start_record(Record& record, const Record& prototype,
+[[gnu::always_inline]] inline void start_record(Record& record, const Head& head,
                                                 std::size_t empty_from) noexcept {
   typedef double Pair __attribute__((vector_size(16), may_alias));
-  typedef long long Piece __attribute__((vector_size(16), may_alias));
-  const auto* const from = reinterpret_cast<const Piece*>(&prototype);
   auto* const to = reinterpret_cast<Piece*>(&record);
-  to[0] = from[0];
-  to[1] = from[1];
-  to[2] = from[2];
-  to[3] = from[3];
-  to[4] = from[4];
+  to[0] = head.pieces[0];
+  to[1] = head.pieces[1];
+  to[2] = head.pieces[2];
+  to[3] = head.pieces[3];
+  to[4] = head.pieces[4];
   auto* const pairs = reinterpret_cast<Pair*>(record.values);
   constexpr Pair kEmpty{kNan, kNan};
   static_assert(kSlots == 24);
@@ -148,7 +163,7 @@ void Decoder::decode_depth(const Packet& layout, const Run& run, Sink& sink) {
 template <bool Big>
 void Decoder::decode_run(const Packet& layout, const std::uint8_t* packet, std::size_t stride,
                          std::uint32_t count, Sink& sink) {
-  // Raw storage: constructing all sixteen would cost more than decoding one packet.
+  // Raw storage: constructing them all would cost more than decoding one packet.
   alignas(Divisor) std::byte scale_storage[kMaxRun * sizeof(Divisor)];
   alignas(Outcome) std::byte outcome_storage[kMaxRun * sizeof(Outcome)];
   auto* const scales = reinterpret_cast<Divisor*>(scale_storage);
@@ -164,12 +179,12 @@ void Decoder::decode_run(const Packet& layout, const std::uint8_t* packet, std::
   const std::size_t empty_from = layout.empty_from;
   const Divisor* const table = layout.scale_table.data();
   const std::uint8_t* const frame = sink.frame;
-  const std::int64_t ts_recv = sink.ts_recv;
+  const Head head(layout.prototype, sink.ts_recv);
   const KeyMap::View bindings = bindings_.view();
   const std::uint8_t* at = packet;
   for (std::uint32_t j = 0; j < count; ++j, at += stride) {
     Record& record = records[j];
-    start_record(record, layout.prototype, empty_from);
+    start_record(record, head, empty_from);
     std::int64_t key;
     if (one_u32_key) [[likely]] {
       key = load<std::uint32_t, Big>(at + key_offset);
@@ -179,7 +194,6 @@ void Decoder::decode_run(const Packet& layout, const std::uint8_t* packet, std::
     const std::int32_t* const bound = bindings.find(key);
     const std::int32_t instrument = bound != nullptr ? *bound : kUnbound;
     unbound += bound == nullptr;
-    record.ts_recv = ts_recv;
     record.key = key;
     record.instrument = instrument;
     record.source = static_cast<std::uint32_t>(at - frame);
