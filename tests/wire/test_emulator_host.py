@@ -156,9 +156,10 @@ def test_connection_close_is_obeyed(world):
     [
         (b"\x16\x03\x01 this is TLS\r\n\r\n", 400),
         (b"GET /x HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
-        (b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n" + b"z" * 8_400_000, 413),
+        (b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n802c80\r\n" + b"z" * 8_400_000, 413),
+        (b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n", 413),
     ],
-    ids=["not-http", "long-headers", "long-body"],
+    ids=["not-http", "long-headers", "long-body", "announced-body"],
 )
 def test_what_is_not_a_fair_request_is_refused_and_the_connection_ends(world, sent, status):
     async def scenario(runtime):
