@@ -395,6 +395,7 @@ class Client:
             + self.orders_service.updates.handler_errors,
             "limits": self.session.limiter.state(),
             "master_conflicts": self.instruments.conflict_count,
+            "master_skipped": self.instruments.skipped_count,
         }
 
 

@@ -10,6 +10,7 @@ import pytest
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import AssetClass, Instrument, InstrumentType, OptionType
+from dragoman.plugin import Skipped
 
 NEAR, FAR = date(2026, 12, 24), date(2026, 12, 31)
 
@@ -49,7 +50,7 @@ def future(expiry: date, venue: str = "NFO", root: str = "NIFTY") -> Instrument:
     return share(name, f"{venue}{name}", venue, instrument_type=InstrumentType.FUTURE, underlying=root, expiry=expiry)
 
 
-def master(*rows: Instrument) -> InstrumentMaster:
+def master(*rows: Instrument | Skipped) -> InstrumentMaster:
     made = InstrumentMaster()
     made.add(rows)
     return made
@@ -112,6 +113,15 @@ def test_conflicts_of_a_broken_master_are_counted_and_some_are_kept():
     known = master(share(), *(share("INFY", str(token)) for token in range(2, 2002)))
     assert known.conflict_count == 2000
     assert len(known.conflicts) == 1000
+
+
+def test_rows_that_could_not_be_read_are_counted_and_some_are_kept():
+    known = InstrumentMaster()
+    fresh = master(share(), *(Skipped(f"row {n}", "lot size is 'x'") for n in range(1001)))
+    known.become(fresh)
+    assert (len(known), known.skipped_count, len(known.skipped)) == (1, 1001, 1000)
+    assert known.skipped[0] == Skipped("row 0", "lot size is 'x'")
+    assert fresh.skipped_count == 0
 
 
 def test_an_exchange_token_of_two_rows_finds_neither():

@@ -26,7 +26,7 @@ class MasterConflict:
     refused: Instrument
 
 
-_CONFLICTS_KEPT = 1000
+_KEPT = 1000
 _LIKELY = 500
 
 
@@ -49,8 +49,9 @@ class InstrumentMaster:
         self._by_exchange_token: dict[tuple[str, str], Instrument | None] = {}
         self._derivatives: dict[str, list[Instrument]] = {}
         self.conflicts: list[MasterConflict] = []
-        self.skipped: list[Skipped] = []
         self.conflict_count = 0
+        self.skipped: list[Skipped] = []
+        self.skipped_count = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -65,7 +66,9 @@ class InstrumentMaster:
         """Take rows of a master; a later row never replaces an earlier one. Unreadable ones are kept in `skipped`."""
         for row in rows:
             if isinstance(row, Skipped):
-                self.skipped.append(row)
+                self.skipped_count += 1
+                if len(self.skipped) < _KEPT:
+                    self.skipped.append(row)
                 continue
             symbol_key, exchange_key = (row.exchange, row.broker_symbol), (row.exchange, row.exchange_token)
             for what, name, holder in (
@@ -91,7 +94,7 @@ class InstrumentMaster:
 
     def _conflict(self, conflict: MasterConflict) -> None:
         self.conflict_count += 1
-        if len(self.conflicts) < _CONFLICTS_KEPT:
+        if len(self.conflicts) < _KEPT:
             self.conflicts.append(conflict)
 
     def become(self, other: InstrumentMaster) -> None:
@@ -99,6 +102,7 @@ class InstrumentMaster:
         self._by_id, self._by_symbol, self._by_token = other._by_id, other._by_symbol, other._by_token
         self._by_exchange_token, self._derivatives = other._by_exchange_token, other._derivatives
         self.conflicts, self.conflict_count = other.conflicts, other.conflict_count
+        self.skipped, self.skipped_count = other.skipped, other.skipped_count
         other._clear()
 
     def get(self, instrument_id: str) -> Instrument | None:
