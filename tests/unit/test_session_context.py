@@ -271,3 +271,11 @@ def test_state_lies_where_the_environment_says():
     assert default_state_dir(runtime) == "/x/dragoman"
     runtime.env["DRAGOMAN_STATE"] = "/d"
     assert default_state_dir(runtime) == "/d"
+
+
+def test_without_a_home_no_state_is_kept_where_the_process_happens_to_stand():
+    runtime = VirtualRuntime()
+    with pytest.raises(UsageError, match="HOME is not set"):
+        default_state_dir(runtime)
+    runtime.env["HOME"] = "/home/me"
+    assert default_state_dir(runtime) == "/home/me/.local/state/dragoman"
