@@ -32,7 +32,8 @@ MAY_IMPORT = {
 }
 FORBIDDEN_MODULES = {"time", "random", "threading", "socket", "select", "selectors", "concurrent", "secrets"}
 FORBIDDEN_MODULES |= {"os", "subprocess", "tempfile", "pathlib", "shutil", "signal", "multiprocessing"}
-A_COMMAND_MAY = {"os", "tempfile", "pathlib", "signal"}  # names its files and stops when it is told; the work is elsewhere
+# A command names its files and stops when it is told; the work is elsewhere.
+A_COMMAND_MAY = {"os", "tempfile", "pathlib", "signal"}
 BROKERS = re.compile(
     r"\b(zerodha|kite\w*|upstox|angelone|smartapi|dhan|dhanhq|fyers|shoonya|flattrade|noren|alpaca|binance|kraken|coinbase)\b",
     re.I,
