@@ -120,7 +120,7 @@ def test_a_new_id_of_an_order_of_ours_takes_over_what_was_reported_under_it(stor
     store.settle("mine", Outcome.accepted("7"), ts=1)
     store.see(report("8", filled=3), "stream")
     assert store.get("8").origin is Origin.EXTERNAL
-    store.rename("mine", "8")
+    store.rename("mine", "8", "7")
     assert store.get("8") == store.get("7") == store.get("mine") == heard[-1].order
     assert (store.get("mine").order_ids, store.get("mine").filled_quantity) == (("7", "8"), 3)
     assert {item.client_order_id for item in store.fills.all()} == {"mine"}

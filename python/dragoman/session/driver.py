@@ -52,7 +52,8 @@ class _Run:
     """One flow on its way.
 
     `committed`: from here on bytes of a `mutates` request may leave. `unsettled`: how many left and are not proven to
-    have changed nothing. `answered`: the flow's last effect was a `mutates` request, and its reply came.
+    have changed nothing. `answered`: the flow's last effect was a `mutates` request, and the broker
+    has said what it did.
     """
 
     deadline_ns: int
@@ -232,27 +233,39 @@ class FlowDriver:
                     raise  # nothing was read yet: a defect of the adapter, best seen as it is
                 raise self._escaped(self._misread(error), run) from error
             value, thrown, run.answered = None, None, False
+            mutates = isinstance(effect, Request) and effect.mutates
             try:
                 value = await self._perform(effect, run)
-                run.answered = isinstance(effect, Request) and effect.mutates
+                run.answered = mutates
             except DragomanError as error:
                 thrown = error
+                run.answered = mutates and error.effect is Effect.APPLIED
 
     def _escaped(self, error: DragomanError, run: _Run) -> DragomanError:
         """Return what the caller gets: nothing that hides a request whose outcome is open.
 
-        A refusal that the flow itself reads from the reply to its only such request is no such thing: it is believed.
+        What the flow itself reads from the reply to its only such request is believed, where it is a refusal.
         """
         if not run.unsettled or isinstance(error, OutcomeUnknown):
             return error
-        if run.answered and run.unsettled == 1 and isinstance(error, (Rejected, AuthRequired)):
+        if (
+            run.answered
+            and run.unsettled == 1
+            and isinstance(error, (Rejected, AuthRequired))
+            and error.effect is not Effect.UNKNOWN
+        ):
             return error
         return self._unknown(str(error), error)
 
     def _unknown(self, what: str, cause: DragomanError | None) -> OutcomeUnknown:
+        kind = ErrorKind.MAYBE_SENT
+        if cause is not None and (isinstance(cause, DecodeError) or cause.effect is not Effect.NONE):
+            kind = cause.kind
         return OutcomeUnknown(
             f"a request that changes something was sent, and then: {what}",
-            kind=ErrorKind.BAD_RESPONSE if isinstance(cause, DecodeError) else ErrorKind.MAYBE_SENT,
+            kind=kind,
+            effect=Effect.UNKNOWN,
+            retry=Retry.RESOLVE_FIRST,
             code=cause.code if cause else None,
             text=cause.text if cause else None,
             broker=self._broker,
