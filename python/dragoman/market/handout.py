@@ -23,6 +23,9 @@ from dragoman.session.session import AccountSession
 
 Names = str | Instrument | Iterable[str | Instrument]
 
+_ON_ITS_WAY_NS = 60_000_000_000
+"""How long after an unsubscription its frames may still arrive; far beyond what any stream lives through silently."""
+
 
 class TickQueue(AsyncIterator[Tick]):
     """Ticks for one consumer: the newest of each instrument, and how many it replaced; `MarketData.ticks` makes it."""
@@ -81,6 +84,7 @@ class MarketData:
         self._tick_queues: list[weakref.ref[TickQueue]] = []
         # Handles whose depth was dropped: frames that were on their way already must not bring their books to life.
         self._depthless: set[int] = set()
+        self._depthless_until_ns = 0
         self._closed = False
         self.batches: Fanout[Batch] = Fanout("batch")
         self.books = Books()
@@ -160,6 +164,7 @@ class MarketData:
 
     def _no_depth(self, handle: int) -> None:
         self._depthless.add(handle)
+        self._depthless_until_ns = self._session.runtime.clock.mono_ns() + _ON_ITS_WAY_NS
         self.books.mark_stale(handle)
 
     @property
@@ -198,15 +203,20 @@ class MarketData:
         self.ticks_seen += len(batch)
         self.books.apply(batch)
         if self._depthless:
-            cursor = batch.cursor()
-            for row in cursor:
-                if row.instrument in self._depthless:
-                    self.books.mark_stale(row.instrument)
-            cursor.close()
+            self._keep_stale(batch)
         self.batches.publish(batch)
         if self._tick_queues:
             for queue in self._live_queues():
                 self.conflated += queue.put(batch)
+
+    def _keep_stale(self, batch: Batch) -> None:
+        cursor = batch.cursor()
+        for row in cursor:
+            if row.instrument in self._depthless:
+                self.books.mark_stale(row.instrument)
+        cursor.close()
+        if self._session.runtime.clock.mono_ns() > self._depthless_until_ns:
+            self._depthless.clear()
 
     def _live_queues(self) -> list[TickQueue]:
         held = [(ref, queue) for ref in self._tick_queues if (queue := ref()) is not None and not queue.closed]

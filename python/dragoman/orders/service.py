@@ -27,6 +27,7 @@ from dragoman.session.fanout import Fanout, Subscription
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
+_CLOSE_S = 1.0
 
 
 class OrderService:
@@ -261,10 +262,13 @@ class OrderService:
         self._reader.on_stream(event)
 
     async def close(self) -> None:
-        """Wait for acts that are under way, whose flows the session has ended already, and end all iterators."""
+        """Record the outcome of acts under way, whose flows the session has ended already, and end all iterators."""
         await self._reader.close()
-        if self._acts:
-            await asyncio.wait(tuple(self._acts))
+        for _ in range(2):
+            if self._acts:
+                await asyncio.wait(tuple(self._acts), timeout=_CLOSE_S)
+            for act in tuple(self._acts):
+                act.cancel()  # its order is UNKNOWN then, or DENIED
         self.updates.close()
 
     # -- helpers -----------------------------------------------------------------------------------------------------
