@@ -75,7 +75,8 @@ def connect(
     state_dir : str, optional
         Where tokens are kept; by default ``$DRAGOMAN_STATE`` or ``~/.local/state/dragoman``.
     open_url, prompt : callables, optional
-        How a login asks the human: open a page, type a secret; either may be a coroutine function. Without them a login that needs one raises.
+        How a login asks the human: open a page, type a secret; either may be a coroutine function. Without them a login
+        that needs one raises.
     runtime : Runtime, optional
         The real one by default.
 
