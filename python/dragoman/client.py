@@ -274,7 +274,8 @@ class Client:
         UsageError
             Refused here with the nearest valid value; zero bytes were sent.
         Rejected, NotSent, Throttled, StaleData
-            Nothing is live.
+            Nothing is live. `error.retry` says whether and when to try again: a broker's 429 did leave, and a daily
+            limit ends the day.
         OutcomeUnknown
             It may be live; look before acting, never place it again.
         """

@@ -190,6 +190,26 @@ def test_options_out_of_range_are_refused_with_the_range(dragoman, options):
     assert options[0] in error
 
 
+@pytest.mark.parametrize("arguments", [
+    ("emulate", "zerodha", "--port", "99999"), ("emulate", "zerodha", "--port", "-1"),
+    ("emulate", "zerodha", "--tick-rate", "-5"), ("emulate", "zerodha", "--tick-rate", "nan"),
+    ("demo", "--seconds", "-1"), ("demo", "--seconds", "nan"), ("demo", "--seconds", "inf"),
+])  # fmt: skip
+def test_numbers_that_are_no_numbers_to_work_with_are_refused(dragoman, arguments):
+    status, out, error = dragoman(*arguments)
+    assert (status, out) == (2, "")
+    assert arguments[-2] in error
+
+
+@pytest.mark.parametrize("option", ["--raw", "--hex", "--base64"])
+def test_an_empty_capture_is_said_to_be_empty(dragoman, tmp_path, option):
+    path = tmp_path / "nothing"
+    path.write_bytes(b"")
+    status, out, error = dragoman("decode", "zerodha", option, path)
+    assert (status, out) == (2, "")
+    assert "is empty" in one_line(error)
+
+
 def test_a_port_that_is_taken_is_one_clear_line(dragoman):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         status, out, error = dragoman("emulate", "zerodha", "--port", taken.getsockname()[1])

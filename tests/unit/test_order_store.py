@@ -11,6 +11,7 @@ from dragoman.errors import ErrorKind
 from dragoman.model import Fill, Order, OrderStatus, Origin, Outcome, Pending, Reject, Side
 from dragoman.orders import IdMint, OrderStore
 from dragoman.orders.slices import rolled_up
+from dragoman.orders.state import Verdict
 
 S = OrderStatus
 WIRE = IdMint(b"test").wire_id()
@@ -204,3 +205,98 @@ def test_a_parent_is_what_its_slices_come_to(store, statuses, filled, expected):
     assert parent.status is expected
     assert parent.filled_quantity == sum(child.filled_quantity for child in children)
     assert (parent.remaining_quantity == 0) == expected.terminal
+
+
+def test_an_order_taken_for_refused_that_the_book_shows_is_live(store):
+    placed(store)
+    assert store.settle("mine", Outcome.rejected(NO), ts=1).status is S.REJECTED
+    assert store.see(report("7", tag=WIRE, ts_event=5), "poll") is Verdict.LATE
+    order = store.get("mine")
+    assert (order.status, order.order_id, order.reject, order.ts_closed, order.is_open) == (
+        S.OPEN,
+        "7",
+        None,
+        None,
+        True,
+    )
+
+
+@pytest.mark.parametrize("pending", [Pending.MODIFY, Pending.CANCEL])
+def test_a_full_reading_settles_what_was_asked_only_if_it_began_after_the_answer(store, pending):
+    store.see(report("7", ts_event=5), "stream")
+    store.ask("EXT-7", pending, {"price": Decimal(9)} if pending is Pending.MODIFY else None)
+    before = store.begin_reading()
+    store.answered("EXT-7")
+    for reading, expected in ((before, pending), (None, pending), (store.begin_reading(), Pending.NONE)):
+        store.see(report("7", ts_event=6), "poll", reading)
+        assert store.get("7").pending is expected
+
+
+def test_what_is_taken_back_restores_what_was_in_flight_before(store):
+    store.see(report("7", ts_event=5, price=Decimal(8)), "stream")
+    store.ask("EXT-7", Pending.MODIFY, {"price": Decimal(9)})
+    store.ask("EXT-7", Pending.CANCEL)()
+    assert store.get("7").pending is Pending.MODIFY
+    store.see(report("7", ts_event=5, price=Decimal(9)), "stream")
+    assert store.get("7").pending is Pending.NONE
+    store.see(report("7", ts_event=5, price=Decimal(8)), "stream")
+    assert store.get("7").price == 9
+
+
+def test_a_reading_that_tells_nothing_new_is_kept_and_not_told(store):
+    heard = []
+    store.listen(heard.append)
+    for as_of in (1, 2, 3):
+        store.see(report("7", ts_event=5, complete_as_of=as_of, ts_recv=as_of), "poll")
+    assert len(heard) == 1
+    assert (store.get("7").complete_as_of, store.counters["same"]) == (3, 2)
+
+
+@pytest.mark.logs  # the broker's mistake is said aloud
+@pytest.mark.parametrize("nothing", ["", "None", "null", " "])
+def test_an_id_that_is_none_names_no_order(store, nothing):
+    with pytest.raises(ValueError, match="order_id"):
+        Outcome.accepted(nothing)
+    placed(store)
+    store.settle("mine", Outcome("ACCEPTED", nothing), ts=1)
+    assert store.see(report(nothing), "stream") is Verdict.REFUSED
+    assert (store.get(nothing), store.get("mine").order_ids, len(store)) == (None, (), 1)
+    store.see(report(nothing, tag=WIRE), "stream")
+    assert store.get(nothing) is None
+    store.see(report("7", tag=WIRE), "stream")
+    assert store.get("7").client_order_id == "mine"
+
+
+def test_an_accepted_outcome_needs_its_id_as_text():
+    for nothing in (None, 7, b"7"):
+        with pytest.raises(ValueError, match="order_id"):
+            Outcome.accepted(nothing)
+
+
+def test_an_id_that_a_replace_left_behind_ends_without_the_order(store):
+    placed(store)
+    store.settle("mine", Outcome.accepted("7"), ts=1)
+    store.see(report("7", ts_event=5), "stream")
+    store.rename("mine", "8", "7")
+    store.see(report("7", S.CANCELED, 4, ts_event=6), "stream")
+    order = store.get("mine")
+    assert (order.order_id, order.status, order.filled_quantity) == ("8", S.PARTIALLY_FILLED, 4)
+    store.see(report("7", S.PARTIALLY_FILLED, 5, ts_event=7), "stream")
+    assert store.get("mine").order_id == "8"
+    store.see(report("8", S.CANCELED, 5, ts_event=8), "stream")
+    assert store.get("mine").status is S.CANCELED
+
+
+@pytest.mark.logs  # the mistake is said aloud
+def test_a_replace_of_another_order_renames_nothing(store):
+    placed(store)
+    store.settle("mine", Outcome.accepted("7"), ts=1)
+    assert store.rename("mine", "9", "8").order_ids == ("7",)
+    assert (store.get("9"), store.counters["id_conflicts"]) == (None, 1)
+
+
+def test_a_fill_whose_average_comes_second_is_told_then(store):
+    store.see(report("7", filled=4, ts_event=5).but(average_price=None), "stream")
+    assert total(store) == 0
+    store.see(report("7", filled=4, ts_event=5), "stream")
+    assert total(store) == 4

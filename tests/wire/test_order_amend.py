@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
 
 from dragoman.errors import Effect, ErrorKind, OutcomeUnknown, Rejected, Throttled, UsageError
 from dragoman.model import OrderStatus, Outcome, Pending, Reject
+from dragoman.plugin import Request
 from wire.trading import play
 
 S = OrderStatus
@@ -256,3 +258,60 @@ def test_a_replace_that_changes_the_id_keeps_the_order_whoever_tells_first():
         assert world.updates[-1].order.order_id == "R-1" or "R-1" in world.updates[-1].order.order_ids
 
     play(scenario, adapter=Replacing)
+
+
+@pytest.mark.parametrize("act", ["modify", "cancel"])
+def test_without_a_stream_the_reading_after_the_answer_settles_what_was_asked(act):
+    class Lazy(ZerodhaAdapter):
+        """A broker that takes the request and lets nothing come of it."""
+
+        def modify(self, order, change, instrument, ctx):
+            yield Request(path="/orders")
+            return Outcome.accepted(order.order_id)
+
+        def cancel(self, order, ctx):
+            yield Request(path="/orders")
+            return Outcome.accepted(order.order_id)
+
+    async def scenario(world):
+        order = await world.rest(client_order_id="mine", allow_stale=True)
+        await world.client.orders()
+        more = {"price": order.price} if act == "modify" else {}
+        asked = await getattr(world.client, act)("mine", **more)
+        assert asked.pending is Pending[act.upper()]
+        await world.client.orders()
+        done = world.client.order("mine")
+        assert (done.status, done.pending) == (S.OPEN, Pending.NONE)
+
+    play(scenario, adapter=Lazy, streams=False)
+
+
+def test_a_flow_that_says_usage_after_its_order_left_leaves_the_order_unknown():
+    class Wrong(ZerodhaAdapter):
+        def place(self, order, instrument, ctx):
+            yield from super().place(order, instrument, ctx)
+            raise UsageError("nothing was sent")
+
+    async def scenario(world):
+        world.fault("drop_frames")
+        with pytest.raises(OutcomeUnknown):
+            await world.rest(client_order_id="mine")
+        assert world.client.order("mine").status is S.UNKNOWN
+        await world.client.orders()
+        assert world.client.order("mine").order_id == world.live[0].order_id
+        assert world.client.order("mine").status in (S.ACCEPTED, S.OPEN)
+
+    play(scenario, adapter=Wrong)
+
+
+def test_positions_are_checked_against_the_fills_of_today_only():
+    async def scenario(world):
+        order = await resting(world)
+        world.sell_into(order.price, 10)
+        await world.client.wait_order(order)
+        (mine,) = world.store.fills.of("mine")
+        yesterday = replace(mine, trade_id="old", order_id="old", ts_event=mine.ts_event - 86_400_000_000_000)
+        world.store.fills.add(yesterday, "old")
+        assert await world.client.check_positions() == []
+
+    play(scenario)

@@ -61,7 +61,7 @@ def emulate(
 @app.command()
 def demo(
     broker: Annotated[str | None, typer.Option(help="Adapter to show; the first that ships an emulator.")] = None,
-    seconds: Annotated[float, typer.Option(min=0, help="How long to stream and trade.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0, max=86_400, help="How long to stream and trade.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
     as_json: AsJson = False,
 ) -> None:

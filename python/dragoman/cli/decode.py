@@ -94,6 +94,8 @@ def tick_objects(batch: Batch, packets: tuple[str, ...]) -> list[dict[str, Any]]
 
 def decode_file(broker: str, *, base64: Path | None, hex_: Path | None, raw: Path | None, feed: str) -> None:
     data = read_bytes(base64=base64, hex_=hex_, raw=raw)
+    if not data:
+        raise UsageError(f"{base64 or hex_ or raw} is empty", remedy="name a file with a captured frame")
     stream = load_adapter(broker).feed(feed).layouts
     if stream is None:
         raise UsageError(f"{broker}: the {feed} stream carries no binary data")

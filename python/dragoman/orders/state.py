@@ -281,7 +281,7 @@ def _overlay(known: Order, seen: Order, status: OrderStatus, asked: Asked, settl
     ids = known.order_ids if seen.order_id in known.order_ids else (*known.order_ids, seen.order_id)
     merged = seen.but(
         # A report under an id that a replace left behind does not bring that id back.
-        order_id=known.order_id if known.order_id and seen.order_id in known.order_ids else seen.order_id,
+        order_id=known.order_id if not seen.order_id or seen.order_id in known.order_ids else seen.order_id,
         status=status,
         status_is_firm=seen.status_is_firm or (known.status_is_firm and not unsure),
         pending=pending,

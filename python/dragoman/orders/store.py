@@ -190,6 +190,8 @@ class OrderStore:
         """Merge one report of an order; `reading` is the number of the full reading it is part of."""
         if seen.status is OrderStatus.UNKNOWN:
             self._count_unknown(seen.raw_status)
+        if not is_order_id(seen.order_id):
+            seen = seen.but(order_id="", order_ids=())
         owner = self._owner(seen)
         if owner is None:
             self.counters["no_id"] += 1
@@ -205,7 +207,7 @@ class OrderStore:
                 seen.order_id
             ):  # a status nobody has mapped, of an order whose reply is still missing
                 merged = merged.but(order_id=seen.order_id, order_ids=(seen.order_id,))
-        if is_order_id(seen.order_id):
+        if seen.order_id:
             self._by_order_id[seen.order_id] = owner
         self._orders[owner] = merged
         if owner in self._children:
@@ -288,7 +290,7 @@ class OrderStore:
         ours = self._by_wire_id.get(wire_id) if wire_id else None
         external = f"{EXTERNAL_PREFIX}{seen.order_id}"
         if ours is None:
-            return external if is_order_id(seen.order_id) else None
+            return external if seen.order_id else None
         if seen.parent_order_id and seen.parent_order_id != seen.order_id:
             return f"{ours}/{seen.order_id}"  # a slice of ours, reported before the reply that would have told its id
         known = self._orders[ours]
