@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -21,3 +23,30 @@ def real_data() -> pathlib.Path:
     if not DATA.is_dir():
         pytest.skip(f"no real data beside this clone ({DATA.name}/ is kept elsewhere); our own fixtures still run")
     return DATA
+
+
+WATCHED = ("dragoman", "picows", "asyncio")
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.levelname} {record.name}: {record.getMessage()}")
+
+
+@pytest.fixture(autouse=True)
+def no_stray_logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test during which something warned, unless it is marked ``logs``, with the reason beside the mark."""
+    collector = _Collector()
+    for name in WATCHED:
+        logging.getLogger(name).addHandler(collector)
+    try:
+        yield
+    finally:
+        for name in WATCHED:
+            logging.getLogger(name).removeHandler(collector)
+    if collector.lines and request.node.get_closest_marker("logs") is None:
+        pytest.fail("logged without the mark `logs`:\n" + "\n".join(collector.lines[:10]), pytrace=False)

@@ -67,6 +67,10 @@ _SHARES: Final = ("NSE", "BSE")
 _KINDS: Final = (("POST", "/session/", "session"), ("PUT", "/orders/", "change"), ("DELETE", "/orders/", "change"))
 """Requests whose errors mean something of their own: the code table has them as ``session/...`` and ``change/...``."""
 _MARKET: Final = (model.OrderType.MARKET, model.OrderType.STOP_MARKET)
+_PRODUCTS: Final = {
+    **dict.fromkeys(_SHARES, frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.MTF))),
+    **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "MCX"), frozenset((model.Product.CARRY, model.Product.INTRADAY))),
+}
 _UNIT_OPEN: Final = (
     "the documents leave open whether quantities here count units or lots: confirm it with the broker and set"
     " quantity_unit in the profile; lots are then converted by the instrument's lot_size"
@@ -214,6 +218,8 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         kind = next(
             (word for way, path, word in _KINDS if (request.method, request.path[: len(path)]) == (way, path)), ""
         )
+        if request.note == "upgrade":
+            kind = "upgrade"
         for prefix in (f"{kind}/", "") if kind else ("",):
             failure = self.codes.classify(
                 code=prefix + code,
@@ -241,10 +247,16 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             raise refused(f"display_quantity is for shares only, not {instrument.exchange}", "leave it out")
         if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
             raise refused("MCX takes no IOC orders from algos", "use DAY")
-        unknown = set(order.extras.get(self.name, ())) - EXTRAS
+        if order.product not in _PRODUCTS[instrument.exchange]:
+            offered = ", ".join(sorted(_PRODUCTS[instrument.exchange]))
+            raise refused(f"{instrument.exchange} takes no {order.product} orders", f"use one of {offered}")
+        extras = order.extras.get(self.name, {})
+        if not isinstance(extras, Mapping):
+            raise refused(f"extras['zerodha'] is a {type(extras).__name__}, expected a mapping", "give a dict")
+        unknown = set(extras) - EXTRAS
         if unknown:
             raise refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(EXTRAS))}")
-        _check_variety(order, order.extras.get(self.name, {}))
+        _check_variety(order, extras)
         return order
 
     # -- session -----------------------------------------------------------------------------------------------------
@@ -309,14 +321,14 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         )
         with reading("order reply"):
             data = reply.json["data"]
-            order_id, children = str(data["order_id"]), data.get("children")
+            order_id, children = _order_id(data), data.get("children")
             if not children:
                 return model.Outcome.accepted(order_id, raw=data)
             return model.Outcome.parent(order_id, tuple(self._child(child) for child in children), raw=data)
 
     def _child(self, child: Mapping[str, Any]) -> model.Outcome:
         if "error" not in child:
-            return model.Outcome.accepted(str(child["order_id"]), raw=child)
+            return model.Outcome.accepted(_order_id(child), raw=child)
         error = child["error"]
         failure = self.codes.classify(
             code=str(error.get("error_type") or ""),
@@ -365,7 +377,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             limit_key=order.order_id,
         )
         with reading("modify reply"):
-            return model.Outcome.accepted(str(reply.json["data"]["order_id"]), raw=reply.json["data"])
+            return model.Outcome.accepted(_order_id(reply.json["data"]), raw=reply.json["data"])
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
         parent = order.parent_order_id if order.variety is model.Variety.COVER else None
@@ -378,7 +390,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             lane=Lane.RISK,
         )
         with reading("cancel reply"):
-            return model.Outcome.accepted(str(reply.json["data"]["order_id"]), raw=reply.json["data"])
+            return model.Outcome.accepted(_order_id(reply.json["data"]), raw=reply.json["data"])
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         found = yield from rows(f"/orders/{quote(order_id, safe='')}")
@@ -560,3 +572,13 @@ def wire_tag(order: model.OrderRequest) -> str | None:
 def _protection(percent: Decimal | None) -> str:
     """Return the wire's market_protection: -1 leaves the percent to the broker, leaving it out means a refusal."""
     return "-1" if percent is None else plain(percent) or "-1"
+
+
+def _order_id(data: Mapping[str, Any]) -> str:
+    """Return the order id of a reply. One without it says nothing that could be relied on: the outcome is open."""
+    value = data["order_id"]
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"order_id is {value!r}")
+    return value

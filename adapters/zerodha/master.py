@@ -11,9 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from dragoman.plugin import errors, model
-
-from .words import reading
+from dragoman.plugin import Skipped, errors, model
 
 COLUMNS: Final = (
     "instrument_token",
@@ -30,6 +28,8 @@ COLUMNS: Final = (
     "exchange",
 )
 MAX_ROW: Final = 64 * 1024
+MAX_SKIPPED: Final = 20
+MAX_SKIPPED_SHARE: Final = 0.01
 
 _SERIES: Final = re.compile(
     # Two characters after a dash are a series only where NSE has one of that name: trade-to-trade and surveillance
@@ -60,8 +60,8 @@ class InstrumentParser:
     Raises
     ------
     DecodeError
-        From `feed` and `close`: not UTF-8, not CSV, a column missing, a value that cannot be read, the end inside a
-        quoted field; the message names the row.
+        From `feed` and `close`: not UTF-8, not CSV, a column missing, the end inside a quoted field, or more odd rows
+        than a dump ever had; the message names the row. A single row that cannot be read is left out as `Skipped`.
     """
 
     def __init__(self) -> None:
@@ -70,11 +70,12 @@ class InstrumentParser:
         self._columns: dict[str, int] | None = None
         self._width = 0
         self._row = 0
+        self._skipped = 0
 
-    def feed(self, data: bytes) -> Iterable[model.Instrument]:
+    def feed(self, data: bytes) -> Iterable[model.Instrument | Skipped]:
         return self._instruments(self._lines(self._decode(data, final=False)))
 
-    def close(self) -> Iterable[model.Instrument]:
+    def close(self) -> Iterable[model.Instrument | Skipped]:
         lines = self._lines(self._decode(b"", final=True))
         last, self._rest = self._rest, ""
         if last.count('"') % 2:
@@ -105,13 +106,13 @@ class InstrumentParser:
             raise self._error(f"a row is longer than {MAX_ROW} characters")
         return rows
 
-    def _instruments(self, lines: list[str]) -> list[model.Instrument]:
+    def _instruments(self, lines: list[str]) -> list[model.Instrument | Skipped]:
         try:
             return list(self._read(csv.reader(lines, strict=True)))
         except csv.Error as error:
             raise self._error(str(error)) from error
 
-    def _read(self, rows: Iterator[list[str]]) -> Iterator[model.Instrument]:
+    def _read(self, rows: Iterator[list[str]]) -> Iterator[model.Instrument | Skipped]:
         for row in rows:
             self._row += 1
             if not row:
@@ -120,9 +121,19 @@ class InstrumentParser:
                 self._columns = self._header(row)
                 continue
             if len(row) != self._width:
-                raise self._error(f"{len(row)} columns, expected {self._width}")
-            with reading(f"instrument dump, row {self._row}"):
+                yield self._skip(f"{len(row)} columns, expected {self._width}")
+                continue
+            try:
                 yield read_instrument({name: row[at] for name, at in self._columns.items()})
+            except (ValueError, ArithmeticError, KeyError) as error:
+                yield self._skip(f"{row[self._columns['tradingsymbol']]!r}: {error or type(error).__name__}")
+
+    def _skip(self, reason: str) -> Skipped:
+        """Leave out one odd row: a hundred thousand good ones must not be lost for it. Many are another format."""
+        self._skipped += 1
+        if self._skipped > max(MAX_SKIPPED, self._row * MAX_SKIPPED_SHARE):
+            raise self._error(f"{reason}; {self._skipped} of {self._row} rows cannot be read")
+        return Skipped(f"row {self._row}", reason)
 
     def _header(self, row: list[str]) -> dict[str, int]:
         names = [name.strip().removeprefix("\ufeff") for name in row]
@@ -154,7 +165,9 @@ def read_instrument(row: dict[str, str]) -> model.Instrument:
         raise ValueError("tradingsymbol or exchange is empty")
     ident, asset_class, instrument_type = _identity(row, exchange, symbol, kind)
     derivative = ident.expiry is not None
-    lot = decimal(row["lot_size"] or "0")
+    lot, tick = decimal(row["lot_size"] or "0"), decimal(row["tick_size"] or "0")
+    if not (lot >= 0 and tick >= 0):
+        raise ValueError(f"lot size {lot} or tick size {tick} is negative")
     return model.Instrument(
         instrument_id=str(ident),
         symbol=symbol if derivative else ident.symbol,
@@ -171,7 +184,7 @@ def read_instrument(row: dict[str, str]) -> model.Instrument:
         expiry=ident.expiry,
         strike=ident.strike,
         option_type=ident.option_type,
-        tick_size=decimal(row["tick_size"] or "0"),
+        tick_size=tick,
         lot_size=lot if lot else Decimal(1),
         tradable=instrument_type is not model.InstrumentType.INDEX,
     )

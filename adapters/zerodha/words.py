@@ -52,7 +52,7 @@ PENDING: Final = EnumMap[model.Pending](
 _NO_FIRM_STATUS: Final = frozenset(
     ("MODIFY VALIDATION PENDING", "MODIFY PENDING", "CANCEL PENDING", "MODIFIED", "UPDATE")
 )
-"""Words that say what is in flight, or only that something changed: the firm status is in the order's other fields."""
+"""Words that say what is in flight, or only that something changed: the status is a guess from the other fields."""
 
 SIDE: Final = EnumMap[model.Side | None]({"BUY": model.Side.BUY, "SELL": model.Side.SELL}, unknown=None)
 ORDER_TYPE: Final = EnumMap[model.OrderType](
@@ -204,7 +204,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
         word = str(row["status"])
         quantity, filled = number(row["quantity"]), number(row.get("filled_quantity"))
         order_type = ORDER_TYPE.read(row.get("order_type"))
-        status = _firm_status(row, word, order_type, quantity, filled)
+        status = _status(row, word, order_type, quantity, filled)
         canceled = number(row.get("cancelled_quantity"))
         if status is S.CANCELED:
             # Old records leave the canceled part in pending_quantity, with cancelled_quantity 0.
@@ -223,6 +223,8 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             quantity=quantity,
             order_type=order_type,
             status=status,
+            # Whatever the word, an order that is filled whole is filled.
+            status_is_firm=word not in _NO_FIRM_STATUS or status is S.FILLED,
             raw_status=word,
             pending=PENDING.read(word),
             order_id=str(row["order_id"]),
@@ -254,9 +256,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
         )
 
 
-def _firm_status(
-    row: Row, word: str, order_type: model.OrderType, quantity: Decimal, filled: Decimal
-) -> model.OrderStatus:
+def _status(row: Row, word: str, order_type: model.OrderType, quantity: Decimal, filled: Decimal) -> model.OrderStatus:
     status = STATUS.read(word)
     if word in _NO_FIRM_STATUS:
         if filled >= quantity > 0:

@@ -240,6 +240,9 @@ CompiledField compile_field(const FieldSpec& field, const PacketContext& context
   if (field.scaled && own) {
     place.fail("scaled and a divisor of its own", "one of the two");
   }
+  if (field.scaled && context.fixed && context.fixed->exact == 1) {
+    place.fail("scaled, and the layout has no scale", "a Scale with a divisor above 1, or scaled=False");
+  }
   const Divisor divisor = compile_divisor(field.divisor, place);
   if (field.digits) {
     if (!floating) {
@@ -279,7 +282,7 @@ CompiledField compile_field(const FieldSpec& field, const PacketContext& context
   } else if (own) {
     form = Form::own;
     op.divisor = divisor;
-  } else if (field.scaled && !(context.fixed && context.fixed->exact == 1)) {
+  } else if (field.scaled) {
     form = Form::row;
   }
   compiled.form = static_cast<std::uint8_t>(form);

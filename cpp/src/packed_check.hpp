@@ -40,6 +40,9 @@ struct PacketContext {
   std::optional<Divisor> fixed;  ///< the scale where it never varies
 };
 
+/// Fixed parts of frames and topic records lie in this many bytes.
+inline constexpr std::uint64_t kHeadBytes = 4096;
+
 struct CompiledField {
   WideOp op;
   Wire wire;
@@ -65,6 +68,16 @@ CompiledField compile_field(const FieldSpec& field, const PacketContext& context
 /// @param seen  presence bits that fields set: the others of the top of book are taken from the first levels
 Depth compile_depth(const std::vector<LevelsSpec>& levels, Kind kind, const PacketContext& context,
                     std::uint32_t seen, const Place& place);
+
+VectorOp compile_vector(const VectorSpec& spec, bool define, const Place& place);
+DefineOp compile_define(const DefineSpec& spec, const Load& topic, const Place& place);
+Schema compile_schema(const SchemaSpec& spec, std::uint32_t width, bool big, const Place& place);
+
+/// Build the selector of a layout whose packets are compiled, and refuse what could match twice.
+void compile_selector(const StreamSpec& spec, Layout& layout, const Place& stream);
+
+/// The record flags of a packet with these tables.
+std::uint16_t depth_flags(const Depth& depth, Kind kind);
 
 void compile_scale(const ScaleSpec& scale, bool topic_record, std::uint64_t size, bool big, Packet& packet,
                    const Place& place);

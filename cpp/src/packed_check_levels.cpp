@@ -89,6 +89,9 @@ LevelTable compile_table(const LevelsSpec& spec, Kind kind, const PacketContext&
   if (spec.scaled && (spec.divisor != 1 || spec.digits)) {
     place.fail("scaled and a divisor or digits of its own", "one of them");
   }
+  if (spec.scaled && context.fixed && context.fixed->exact == 1) {
+    place.fail("scaled, and the layout has no scale", "a Scale with a divisor above 1, or scaled=False");
+  }
   table.divisor = compile_divisor(spec.divisor, place);
   table.scaled = spec.scaled;
   if (spec.digits) {

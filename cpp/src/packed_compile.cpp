@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <limits>
-#include <map>
 #include <set>
 
 #include "packed_check.hpp"
@@ -11,7 +10,6 @@ namespace dragoman::packed {
 namespace {
 
 constexpr std::size_t kMostLayouts = 1024;
-constexpr std::uint64_t kHeadBytes = 4096;  ///< fixed parts of frames and topic records lie in here
 
 /// Sort fields into groups of one loop each, in the packet's own arrays.
 void compile_groups(const std::vector<FieldSpec>& fields, const PacketContext& context, Packet& packet,
@@ -47,43 +45,6 @@ void compile_groups(const std::vector<FieldSpec>& fields, const PacketContext& c
   }
 }
 
-VectorOp compile_vector(const VectorSpec& spec, bool define, const Place& place) {
-  VectorOp vector;
-  vector.count = compile_part(spec.count, kHeadBytes, false, place.in("count"));
-  vector.wire = compile_wire(spec.type, place);
-  if (vector.wire == Wire::f32 || vector.wire == Wire::f64) {
-    place.fail("type '" + spec.type + "'", "an integer type");
-  }
-  vector.width = wire_width(vector.wire);
-  vector.has_unchanged = spec.unchanged.has_value();
-  vector.unchanged = spec.unchanged.value_or(0);
-  vector.after_name = spec.after_name;
-  if (vector.after_name && !define) {
-    place.fail("after_name in a record without a name", "after_name only in define");
-  }
-  return vector;
-}
-
-DefineOp compile_define(const DefineSpec& spec, const Load& topic, const Place& place) {
-  DefineOp define;
-  define.name_length = compile_part(spec.name_length, kHeadBytes, false, place.in("name_length"));
-  define.name_offset = compile_offset(spec.name_offset, 0, kHeadBytes, place.in("name_offset"));
-  define.vector = compile_vector(spec.vector, true, place.in("vector"));
-  define.head = std::max({topic.end(), define.name_length.end(), define.name_offset});
-  if (!define.vector.after_name) {
-    define.head = std::max(define.head, define.vector.count.end());
-  }
-  define.tail_size = compile_offset(spec.tail_size, 0, kHeadBytes, place.in("tail_size"));
-  define.tail_texts = compile_offset(spec.tail_texts, 0, 64, place.in("tail_texts"));
-  if (spec.precision) {
-    define.precision = compile_part(*spec.precision, define.tail_size, false, place.in("precision"));
-  }
-  if (spec.multiplier) {
-    define.multiplier = compile_part(*spec.multiplier, define.tail_size, false, place.in("multiplier"));
-  }
-  return define;
-}
-
 /// Compiles one stream; its members are the steps, in order.
 class Compiler {
  public:
@@ -99,7 +60,7 @@ class Compiler {
       compile_packet(packet);
     }
     check_topics();
-    compile_selector();
+    compile_selector(spec_, *layout_, place_);
     return layout_;
   }
 
@@ -216,93 +177,10 @@ class Compiler {
       if (spec.prefix.empty() || !prefixes.insert(spec.prefix).second) {
         place.fail("prefix '" + spec.prefix + "'", "one that no other schema has");
       }
-      out.schemas.push_back(compile_schema(spec, place));
+      out.schemas.push_back(compile_schema(spec, out.value_width, out.big, place));
     }
     std::stable_sort(out.schemas.begin(), out.schemas.end(),
                      [](const Schema& a, const Schema& b) { return a.prefix.size() > b.prefix.size(); });
-  }
-
-  Schema compile_schema(const SchemaSpec& spec, const Place& place) {
-    const std::uint32_t width = layout_->value_width;
-    Schema schema;
-    schema.name = spec.name;
-    schema.prefix = spec.prefix;
-    schema.sentinels.resize(kMaxPositions);
-    schema.prototype = empty_record();
-    Record& prototype = schema.prototype;
-    prototype.kind = compile_kind(spec.kind, place);
-    prototype.mode = compile_mode(spec.mode, place);
-    prototype.flags = compile_flags(spec.flags, place);
-
-    PacketContext context;
-    context.big = layout_->big;
-    context.size = kMaxPositions * width;
-    context.vector = true;
-    context.may_keep = true;
-    std::uint32_t seen = 0;
-    for (const FieldSpec& field : spec.fields) {
-      const CompiledField compiled = compile_field(field, context, seen, place);
-      const Place here = place.in("field", field.to);
-      if (wire_width(compiled.wire) != width || compiled.op.offset % width != 0) {
-        here.fail("type '" + field.type + "' at offset " + std::to_string(field.offset),
-                  "a type of " + std::to_string(width) + " bytes at a multiple of them");
-      }
-      const std::uint32_t position = compiled.op.offset / width;
-      if (field.unchanged) {
-        schema.sentinels[position] = {true, *field.unchanged};
-      }
-      // The checked loops, one field at a time: an update may bring any subset of the positions.
-      const GroupFn run = group_function(compiled.wire, static_cast<Form>(compiled.form), true, layout_->big);
-      schema.values.push_back({run, compiled.op, position});
-      schema.positions = std::max(schema.positions, position + 1);
-    }
-    schema.depth = compile_depth(spec.levels, prototype.kind, context, seen, place);
-    for (const LevelTable& table : schema.depth.tables) {
-      for (const ColumnOp* column : {&table.price, &table.quantity, &table.orders}) {
-        if (column == &table.orders && !table.has_orders) {
-          continue;
-        }
-        if (wire_width(column->wire) != width) {
-          place.fail("a level column of another width",
-                     "types of " + std::to_string(width) + " bytes, as the values have");
-        }
-        schema.positions =
-            std::max(schema.positions, (column->offset + (table.rows - 1) * column->stride) / width + 1);
-      }
-    }
-    for (const LevelsSpec& levels : spec.levels) {
-      if (levels.unchanged) {
-        mark_sentinels(schema, levels, width);
-      }
-    }
-    if (schema.positions == 0) {
-      place.fail("no fields and no levels", "some");
-    }
-    if (!schema.depth.tables.empty()) {
-      prototype.flags |= depth_flags(schema.depth, prototype.kind);
-    }
-    return schema;
-  }
-
-  static void mark_sentinels(Schema& schema, const LevelsSpec& levels, std::uint32_t width) {
-    const std::int64_t rows = std::get<std::int64_t>(levels.rows);
-    const auto mark = [&](const ColumnSpec& column) {
-      const std::int64_t stride = column.stride != 0 ? column.stride : levels.stride;
-      for (std::int64_t i = 0; i < rows; ++i) {
-        schema.sentinels[static_cast<std::size_t>((column.offset + i * stride) / width)] = {
-            true, *levels.unchanged};
-      }
-    };
-    mark(levels.price);
-    mark(levels.quantity);
-    if (levels.orders) {
-      mark(*levels.orders);
-    }
-  }
-
-  static std::uint16_t depth_flags(const Depth& depth, Kind kind) {
-    const bool replaces = kind != Kind::depth_delta && !depth.clears;
-    return static_cast<std::uint16_t>(kFlagDepth | (replaces ? kFlagSnapshot : 0));
   }
 
   void compile_packet(const PacketSpec& spec) {
@@ -513,125 +391,6 @@ class Compiler {
     }
   }
 
-  void compile_selector() {
-    Layout& out = *layout_;
-    std::map<std::uint64_t, std::vector<std::int16_t>> exact;
-    std::map<std::uint64_t, std::vector<std::int16_t>, std::greater<>> growing;
-    for (std::size_t i = 0; i < out.packets.size(); ++i) {
-      const PacketSpec& spec = spec_.layouts[i];
-      const Place place = place_.in("layout", spec.name);
-      const auto index = static_cast<std::int16_t>(i);
-      if (out.select.by_length) {
-        if (spec.code) {
-          place.fail("code " + std::to_string(*spec.code), "none: the stream selects by length");
-        }
-        (spec.grows ? growing[out.packets[i].size] : exact[out.packets[i].size]).push_back(index);
-      } else {
-        if (!spec.code) {
-          place.fail("no code", "the value that selects it");
-        }
-        exact[compile_condition(*spec.code, out.select.code, place.in("code"))].push_back(index);
-      }
-    }
-    for (auto& [value, candidates] : exact) {
-      link(candidates);
-      if (value < out.select.direct.size()) {
-        out.select.direct[value] = candidates.front();
-        const Packet& first = out.packets[static_cast<std::size_t>(candidates.front())];
-        if (first.simple && !first.has_when) {
-          out.select.quick[value] = &first;
-        } else {
-          out.select.forks[value] = fork_of(candidates);
-        }
-      } else {
-        out.select.others.emplace_back(value, candidates.front());
-      }
-    }
-    for (auto& [size, candidates] : growing) {
-      link(candidates);
-      if (!out.select.growing.empty()) {
-        std::int16_t last = out.select.growing.back().second;
-        while (out.packets[static_cast<std::size_t>(last)].next >= 0) {
-          last = out.packets[static_cast<std::size_t>(last)].next;
-        }
-        out.packets[static_cast<std::size_t>(last)].next = candidates.front();
-      }
-      out.select.growing.emplace_back(size, candidates.front());
-    }
-  }
-
-  /// Return the table of candidates that one byte tells apart, null where it takes more than that.
-  [[nodiscard]] std::unique_ptr<const Fork> fork_of(const std::vector<std::int16_t>& candidates) const {
-    auto fork = std::make_unique<Fork>();
-    bool placed = false;
-    for (const std::int16_t index : candidates) {
-      const Packet& packet = layout_->packets[static_cast<std::size_t>(index)];
-      if (!packet.simple) {
-        return nullptr;
-      }
-      if (!packet.has_when) {
-        continue;
-      }
-      const Load& part = packet.when;
-      const bool whole_byte = part.wire == Wire::u8 && part.shift == 0 && (part.mask & 0xFF) == 0xFF;
-      if (!whole_byte || (placed && part.offset != fork->offset)) {
-        return nullptr;
-      }
-      fork->offset = part.offset;
-      placed = true;
-    }
-    for (std::size_t byte = 0; byte < fork->by_byte.size(); ++byte) {
-      for (const std::int16_t index : candidates) {
-        const Packet& packet = layout_->packets[static_cast<std::size_t>(index)];
-        const auto& values = packet.when_values;
-        if (!packet.has_when || std::find(values.begin(), values.end(), byte) != values.end()) {
-          fork->by_byte[byte] = &packet;
-          break;
-        }
-      }
-    }
-    return fork;
-  }
-
-  /// Chain the layouts of one selector value, those with a condition first, and refuse what could match
-  /// twice.
-  void link(std::vector<std::int16_t>& candidates) {
-    std::vector<Packet>& packets = layout_->packets;
-    const auto packet = [&](std::int16_t index) -> Packet& {
-      return packets[static_cast<std::size_t>(index)];
-    };
-    std::stable_sort(candidates.begin(), candidates.end(), [&](std::int16_t a, std::int16_t b) {
-      return packet(a).has_when && !packet(b).has_when;
-    });
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-      const Packet& one = packet(candidates[i]);
-      const Place place = place_.in("layout", one.name);
-      for (std::size_t j = 0; j < i; ++j) {
-        const Packet& other = packet(candidates[j]);
-        if (!one.has_when && !other.has_when) {
-          place.fail("the selector of layout '" + other.name + "'",
-                     "another, or a `when` that tells them apart");
-        }
-        const auto where = [](const Load& part) {
-          return std::tuple(part.offset, part.wire, part.shift, part.mask);
-        };
-        if (!one.has_when || !other.has_when || where(one.when) != where(other.when)) {
-          continue;
-        }
-        for (const std::uint64_t value : one.when_values) {
-          if (std::find(other.when_values.begin(), other.when_values.end(), value) !=
-              other.when_values.end()) {
-            place.fail("`when` value " + std::to_string(value) + " of layout '" + other.name + "' too",
-                       "values that only one of them has");
-          }
-        }
-      }
-      if (i > 0) {
-        packet(candidates[i - 1]).next = candidates[i];
-      }
-    }
-  }
-
   const StreamSpec& spec_;
   Place place_;
   std::shared_ptr<Layout> layout_;
@@ -641,27 +400,6 @@ class Compiler {
 };
 
 }  // namespace
-
-int Selector::find(std::uint64_t value) const noexcept {
-  if (value < direct.size()) {
-    if (direct[value] >= 0) {
-      return direct[value];
-    }
-  } else if (!others.empty()) {
-    const auto found =
-        std::lower_bound(others.begin(), others.end(), value,
-                         [](const auto& entry, std::uint64_t wanted) { return entry.first < wanted; });
-    if (found != others.end() && found->first == value) {
-      return found->second;
-    }
-  }
-  for (const auto& [size, index] : growing) {
-    if (size <= value) {
-      return index;
-    }
-  }
-  return -1;
-}
 
 std::shared_ptr<const Layout> compile(const StreamSpec& spec) {
   return Compiler(spec).run();

@@ -201,7 +201,7 @@ class Client:
         timeout_s: float = 10.0,
     ) -> dict[str, Quote]:
         """Return quotes by canonical id; see `MarketData.quotes`."""
-        return await self.market.quotes(names, Mode(mode), timeout_s=timeout_s)
+        return await self.market.quotes(names, mode, timeout_s=timeout_s)
 
     async def quote(self, name: str | Instrument, *, timeout_s: float = 10.0) -> Quote:
         """Return one full quote with depth."""
@@ -227,7 +227,7 @@ class Client:
         self, names: str | Instrument | Iterable[str | Instrument], mode: Mode | str = Mode.QUOTE
     ) -> list[Instrument]:
         """Stream instruments; see `MarketData.subscribe`."""
-        return self.market.subscribe(names, Mode(mode))
+        return self.market.subscribe(names, mode)
 
     def unsubscribe(self, names: str | Instrument | Iterable[str | Instrument]) -> None:
         self.market.unsubscribe(names)
@@ -289,7 +289,8 @@ class Client:
         UsageError
             Refused here with the nearest valid value; zero bytes were sent.
         Rejected, NotSent, Throttled, StaleData
-            Nothing is live.
+            Nothing is live. `error.retry` says whether and when to try again: a broker's 429 did leave, and a daily
+            limit ends the day.
         OutcomeUnknown
             It may be live; look before acting, never place it again.
         """
@@ -410,6 +411,7 @@ class Client:
             + self.orders_service.updates.handler_errors,
             "limits": self.session.limiter.state(),
             "master_conflicts": self.instruments.conflict_count,
+            "master_skipped": self.instruments.skipped_count,
         }
 
     # -- the rest of the account; `account` has all of it, with deadlines ----------------------------------------------

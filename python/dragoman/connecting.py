@@ -73,9 +73,10 @@ def connect(
         Laid over the profile: ``credentials``, ``hosts``, ``settings``, ``egress``, ``redirect_port``; with it no
         profile file is needed.
     state_dir : str, optional
-        Where the token cache lies; by default beside the profiles.
-    open_url, prompt : coroutine functions, optional
-        How a login asks the human: open a page, type a secret. Without them a login that needs one raises.
+        Where tokens are kept; by default ``$DRAGOMAN_STATE`` or ``~/.local/state/dragoman``.
+    open_url, prompt : callables, optional
+        How a login asks the human: open a page, type a secret; either may be a coroutine function. Without them a login
+        that needs one raises.
     runtime : Runtime, optional
         The real one by default.
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.model import Fill, Order, OrderStatus, Side
-from dragoman.orders.fills import FillLedger
+from dragoman.orders.fills import FillChange, FillLedger
 
 DAY = 86_400_000_000_000
 
@@ -27,7 +27,7 @@ def fill(number: int, quantity: int, price: str = "10.05", ts: int = 1) -> Fill:
     )
 
 
-def report(filled: int, average: Decimal) -> Order:
+def report(filled: int, average: Decimal | None) -> Order:
     return Order(
         instrument_id="NSE:INFY",
         side=Side.BUY,
@@ -105,3 +105,31 @@ def test_a_trade_that_changes_its_numbers_is_refused_and_named():
     assert not change.added
     assert "T1" in (change.refused or "")
     assert sum(f.quantity for f in book.all()) == 4
+
+
+def test_a_fill_whose_price_comes_second_counts_from_then_on():
+    book = ledger()
+    assert book.report(report(10, None), "me").added == ()
+    change = book.report(report(10, Decimal(100)), "me")
+    assert [(f.quantity, f.price) for f in change.added] == [(10, 100)]
+    assert book.all() == change.added
+    assert book.report(report(10, Decimal(100)), "me") == book.report(report(10, None), "me") == FillChange()
+
+
+def test_a_corrected_average_prices_the_synthetic_fill_anew():
+    book = ledger()
+    (first,) = book.report(report(10, Decimal(100)), "me").added
+    change = book.report(report(10, Decimal(101)), "me")
+    assert change.replaced == (first.trade_id,)
+    assert [(f.quantity, f.price) for f in book.of("me")] == [(10, 101)]
+    assert book.of("me")[0].trade_id != first.trade_id
+    book.add(fill(1, 10, "101"), "me")
+    assert book.report(report(10, Decimal(99)), "me") == FillChange()  # itemised fills say it better
+
+
+def test_the_fills_of_a_day_are_those_of_that_trading_day():
+    book = ledger()
+    book.add(fill(1, 4), "me")
+    book.add(fill(2, 6, ts=DAY + 1), "me")
+    assert [f.trade_id for f in book.of_day(DAY + 5)] == ["T2"]
+    assert [f.trade_id for f in book.of_day(5)] == ["T1"]

@@ -38,6 +38,8 @@ def listed(symbol="INFY", token="1", tick="0.05", lot="1", **more):
         ("0", ErrorKind.INVALID_PRICE_TICK, "positive"),
         ("-5", ErrorKind.INVALID_PRICE_TICK, "positive"),
         ("NaN", ErrorKind.INVALID_PRICE_TICK, "positive"),
+        ("1e30", ErrorKind.INVALID_PRICE_TICK, "positive"),
+        ("1E+999999", ErrorKind.INVALID_PRICE_TICK, "positive"),
         ("2000", ErrorKind.PRICE_OUT_OF_BAND, "1600"),
         ("1000", ErrorKind.PRICE_OUT_OF_BAND, "1400"),
     ],
@@ -58,6 +60,8 @@ def test_a_price_off_the_grid_is_refused_with_the_nearest(price, kind, hint):
         ("10", ErrorKind.INVALID_QUANTITY, "nearest valid: 75"),
         ("1.5", ErrorKind.INVALID_QUANTITY, "75"),
         ("1875", ErrorKind.FREEZE_QTY_EXCEEDED, "1800"),
+        ("1e30", ErrorKind.INVALID_QUANTITY, "75"),
+        ("1E+999999", ErrorKind.INVALID_QUANTITY, "75"),
     ],
 )
 def test_a_quantity_off_the_lot_is_refused_with_the_nearest(quantity, kind, hint):
@@ -65,6 +69,11 @@ def test_a_quantity_off_the_lot_is_refused_with_the_nearest(quantity, kind, hint
         check_quantity("quantity", Decimal(quantity), listed(lot="75", freeze_quantity=Decimal(1800)))
     assert caught.value.kind is kind
     assert hint in str(caught.value)
+
+
+def test_no_price_is_offered_that_would_be_refused():
+    with pytest.raises(UsageError, match=r"nearest valid: 0\.1\)"):
+        check_price("price", Decimal("0.05"), listed(tick="0.1"))
 
 
 def test_prices_and_quantities_on_the_grid_pass():

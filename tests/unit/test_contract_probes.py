@@ -31,13 +31,17 @@ from dragoman.model import (
     Order,
     OrderChange,
     OrderRequest,
+    OrderStatus,
     Outcome,
+    Pending,
     Position,
     Product,
     Quote,
     Reject,
     Side,
 )
+from dragoman.orders import OrderStore
+from dragoman.orders.requests import order_of
 from dragoman.plugin import (
     Adapter,
     Control,
@@ -97,8 +101,8 @@ class Questions(Mini):
             if "order_id" in first:
                 return Outcome.accepted(first["order_id"])
             if not self.accepted.issuperset(first["messageIds"]):
-                text = " ".join(first["message"])
-                return Outcome.rejected(Reject(ErrorKind.LOCAL_DENIED, text, retry=Retry.USER_ACTION))
+                reject = Reject(ErrorKind.LOCAL_DENIED, " ".join(first["message"]), retry=Retry.USER_ACTION)
+                return Outcome.rejected(reject)
             path = f"/iserver/reply/{first['id']}"
             answer = yield Request(method="POST", path=path, json={"confirmed": True}, mutates=True)
         raise OutcomeUnknown("mini: the questions do not end", broker=self.name)
@@ -114,8 +118,7 @@ def test_an_order_that_asks_a_question_back():
     assert run.result == Outcome.accepted("1234")
     assert [item.path.rsplit("/", 2)[1:] for item in run.requests[1:]] == [["reply", "a"], ["reply", "b"]]
     assert all(item.mutates for item in run.requests)
-    unasked = drive(Questions().place(ORDER, ITEM, CTX), [question("a", "o10331")]).result
-    assert (unasked.effect, unasked.reject.text) == ("REJECTED", "really?")
+    assert drive(Questions().place(ORDER, ITEM, CTX), [question("a", "o10331")]).result.reject.text == "really?"
     with pytest.raises(OutcomeUnknown):
         drive(Questions().place(ORDER, ITEM, CTX), [question("a", "o163")] * 21)
     with pytest.raises(Rejected, match="no money"):
@@ -129,6 +132,7 @@ SNAPSHOT = (
     "00000000001900000064000000c80001a2048000000000019f3c0001a4fa8000000080000000000173180001c1380001a3ec0001a89200000001"
     "02066e73655f636d0433303435045342494e"
 )
+ACKNOWLEDGE = bytes.fromhex("00090301010004")
 UPDATE = "005f06000000020001550005150001a16200bc6164" + "80000000" * 19
 TOPIC, VECTOR = WirePart("u16", 1), {"type": "i32", "unchanged": -(2**31)}
 DEFINE = Define(TOPIC, WirePart("u8", 3), 4, Vector(WirePart("u8", 0), **VECTOR, after_name=True),
@@ -140,8 +144,7 @@ class TopicFeed(Feed):
     authenticates_in_band = True
     layouts = PackedStream(
         "topics", "big", Framing.counted(count=WirePart("u16", 7), header=9, length=None),
-        Select.by_code(WirePart("u8", 0)),
-        layouts=(
+        Select.by_code(WirePart("u8", 0)), layouts=(
             PackedLayout("define", 0, code=0x53, merge=True, scale=Scale.topic(), define=DEFINE),
             PackedLayout("update", 0, code=0x55, merge=True, scale=Scale.topic(),
                          refer=Refer(TOPIC, Vector(WirePart("u8", 3), **VECTOR))),
@@ -156,23 +159,21 @@ class TopicFeed(Feed):
 
     def on_count(self, number, ctx):
         self.frames += 1
-        due = self.every and self.frames % self.every == 0
-        return (Send(bytes.fromhex("00090301010004") + number.to_bytes(4, "big")),) if due else ()
+        return (Send(ACKNOWLEDGE + number.to_bytes(4, "big")),) if self.every and self.frames % self.every == 0 else ()
 
 
 def test_a_topic_feed_with_later_precision_and_an_acknowledgement_every_n_frames():
     feed, decoder = TopicFeed(), Decoder(TopicFeed.layouts.compile())
     decoder.bind_text(b"sf|nse_cm|3045", intern_instrument("NSE:SBIN"))
     auth = bytes.fromhex("000d01020100014b02000400000002")  # accepted; acknowledge every 2 frames
-    ((start, end),) = decoder.decode(auth).control
-    assert feed.on_control(auth[start:end], CTX).events == (Ready(),)
+    assert feed.on_control(auth[slice(*decoder.decode(auth).control[0])], CTX).events == (Ready(),)
     (first,) = decoder.decode(bytes.fromhex(SNAPSHOT))
     assert (first.instrument_id, first.last_price, first.volume, first.open) == ("NSE:SBIN", 1068.45, 12345678, 1075)
     assert feed.on_count(decoder.count, CTX) == ()
     (second,) = decoder.decode(bytes.fromhex(UPDATE))
     assert (second.last_price, second.volume, second.open) == (1068.5, 12345700, 1075)
     assert second.changed == 1 << FIELDS.index("last_price") | 1 << FIELDS.index("volume")
-    assert feed.on_count(decoder.count, CTX) == (Send(bytes.fromhex("0009030101000400000002")),)
+    assert feed.on_count(decoder.count, CTX) == (Send(ACKNOWLEDGE + b"\0\0\0\2"),)
 
 
 # --- Noren: partial updates ------------------------------------------------------------------------------------------
@@ -443,12 +444,21 @@ class Replacing(Mini):
 
 
 def test_a_replace_that_changes_the_id():
-    order = Order(instrument_id="US:SPY", side=Side.BUY, quantity=D(1), order_id="old", order_ids=("old",))
+    store = OrderStore(str)
+    sent = Order(instrument_id="US:SPY", side=Side.BUY, quantity=D(1), client_order_id="mine", price=D(10),
+                 status=OrderStatus.SUBMITTED)  # fmt: skip
+    store.create(sent)
+    order = store.settle("mine", Outcome.accepted("old"), 1)
+    store.ask("mine", Pending.MODIFY, {"price": D("10.5")})
     flow = Replacing().modify(order, OrderChange(price=D("10.5")), ITEM, CTX)
     outcome = drive(flow, [{"id": "new", "replaces": "old", "status": "accepted"}]).result
-    assert (outcome.order_id, outcome.replaces) == ("new", order.order_id)
-    after = order.but(order_id=outcome.order_id, order_ids=(*order.order_ids, outcome.order_id))
-    assert after.order_ids == ("old", "new")
+    store.rename("mine", outcome.order_id, outcome.replaces)
+    done = replace(sent, client_order_id="", order_id="new", status=OrderStatus.OPEN, price=D("10.5"))
+    store.see(done, "stream")
+    store.see(replace(done, order_id="old", status=OrderStatus.CANCELED), "stream")
+    after = store.get("old")
+    assert (after.client_order_id, after.order_id, after.order_ids) == ("mine", "new", ("old", "new"))
+    assert (after.status, after.price, after.pending) == (OrderStatus.OPEN, D("10.5"), Pending.NONE)
 
 
 # --- Kite: a slice with one failed child -----------------------------------------------------------------------------
@@ -457,9 +467,13 @@ def test_a_replace_that_changes_the_id():
 def test_a_slice_with_one_failed_child():
     ctx = context()
     infy = ctx.instruments.get("NSE:INFY")
-    order = replace(ORDER, instrument_id="NSE:INFY", extras={"zerodha": {"autoslice": True}})
+    order = replace(ORDER, instrument_id="NSE:INFY", extras={"zerodha": {"autoslice": True}}, client_order_id="mine")
     run = drive(KITE.place(KITE.check_order(order, infy), infy, ctx), [body("autoslice")], adapter=KITE, ctx=ctx)
-    assert run.result.effect == "PARTIAL"
     assert [child.effect for child in run.result.children] == ["ACCEPTED", "REJECTED", "ACCEPTED"]
-    failed = run.result.children[1]
-    assert (failed.order_id, failed.reject.kind) == (None, ErrorKind.INSUFFICIENT_MARGIN)
+    store = OrderStore(str)
+    store.create(order_of(order, "zerodha", 1))
+    parent = store.settle("mine", run.result, 2)
+    assert parent.status is OrderStatus.ACCEPTED
+    assert [store.get(name).status for name in store.children("mine")] == ["ACCEPTED", "REJECTED", "ACCEPTED"]
+    failed = store.get("mine/2")
+    assert (failed.order_id, failed.reject.kind) == ("", ErrorKind.INSUFFICIENT_MARGIN)

@@ -72,6 +72,10 @@ CASES = {
     "divisor zero": (stream(layout(fields=(Field("oi", "u32", 4, divisor=0),))), "found divisor 0"),
     "divisor negative": (stream(layout(scale=Scale.fixed(-100))), "scale: found divisor -100"),
     "divisor inexact": (stream(layout(scale=Scale.fixed(2**53 + 1))), "found divisor 9007199254740993"),
+    "scaled by nothing": (
+        stream(layout(fields=(Field("oi", "u32", 4, scaled=True),), scale=Scale.fixed(1))),
+        "field 'oi': found scaled, and the layout has no scale",
+    ),
     "scaled twice": (stream(layout(fields=(Field("oi", "u32", 4, scaled=True, divisor=10),))), "one of the two"),
     "digits on an integer": (stream(layout(fields=(Field("oi", "u32", 4, digits=2),))), "found digits on type 'u32'"),
     "too many digits": (stream(layout(fields=(Field("oi", "f32", 4, digits=16),))), "found digits 16"),
@@ -151,6 +155,7 @@ CASES = {
     "levels of a trade": (deep(levels(), kind="trade"), "found levels in a trade or status"),
     "levels that keep rows": (deep(levels(unchanged=0)), "only the tables of a topic's schema"),
     "levels scaled twice": (deep(levels(scaled=True, divisor=10)), "expected one of them"),
+    "levels scaled by nothing": (deep(levels(scaled=True)), "levels[0]: found scaled, and the layout has no scale"),
     "refer without define": (
         topics(layout("update", 0, None, (), code=2, refer=Refer(Part("u16", 1), VECTOR))),
         "layout 'update': found refer in a stream that defines no topics",

@@ -247,6 +247,7 @@ def test_a_file_others_could_read_is_not_trusted(cache):
 
 
 @pytest.mark.parametrize("values", [{"x": object()}, {"when": datetime(2026, 1, 1, tzinfo=UTC)}, {"t": (1, 2)}])
+@pytest.mark.logs  # what cannot be kept is said
 def test_values_that_would_not_come_back_are_not_kept(cache, values, caplog):
     tokens, disk = cache
     with caplog.at_level(logging.WARNING):
@@ -270,3 +271,11 @@ def test_state_lies_where_the_environment_says():
     assert default_state_dir(runtime) == "/x/dragoman"
     runtime.env["DRAGOMAN_STATE"] = "/d"
     assert default_state_dir(runtime) == "/d"
+
+
+def test_without_a_home_no_state_is_kept_where_the_process_happens_to_stand():
+    runtime = VirtualRuntime()
+    with pytest.raises(UsageError, match="HOME is not set"):
+        default_state_dir(runtime)
+    runtime.env["HOME"] = "/home/me"
+    assert default_state_dir(runtime) == "/home/me/.local/state/dragoman"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from dragoman.errors import (
+    AccountBusy,
     AuthRequired,
     DecodeError,
     Effect,
@@ -263,6 +264,36 @@ def test_what_an_adapter_reads_from_the_reply_itself_is_believed():
 
     error, _ = play(flow(), [OK])
     assert type(error) is Rejected
+
+
+@pytest.mark.parametrize("raised", [UsageError, NotSent, Throttled, StaleData, AccountBusy])
+def test_no_error_of_a_flow_says_that_nothing_left_once_an_order_did(raised):
+    def flow():
+        yield Request(method="POST", path="/orders", mutates=True, meter="orders")
+        raise raised("nothing was sent")
+
+    error, _ = play(flow(), [OK])
+    assert type(error) is OutcomeUnknown
+    assert (error.effect, type(error.__cause__)) == (Effect.UNKNOWN, raised)
+
+
+@pytest.mark.parametrize("step", ["refused", (400, {"error": "margin"})])
+def test_a_second_order_that_is_refused_does_not_hide_the_first(step):
+    def flow():
+        yield from post()
+        yield from post()
+
+    error, _ = play(flow(), [OK, step])
+    assert type(error) is OutcomeUnknown
+
+
+def test_a_refusal_is_believed_only_from_the_reply_itself():
+    def flow():
+        yield from place_then_read()
+        raise Rejected("the book does not show it")
+
+    error, _ = play(flow(), [OK, OK])
+    assert type(error) is OutcomeUnknown
 
 
 def test_waiting_past_the_deadline_after_an_order_left_is_unknown_and_before_is_not():

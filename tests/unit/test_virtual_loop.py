@@ -223,6 +223,7 @@ def test_an_exception_in_a_callback_goes_to_the_handler_and_the_loop_runs_on():
     assert loop.unhandled[0]["exception"] is seen[0]
 
 
+@pytest.mark.logs  # the log line is what it is about
 def test_without_a_handler_an_exception_is_logged(caplog):
     loop = VirtualLoop()
     loop.call_soon(lambda: 1 / 0)

@@ -15,6 +15,7 @@ ORDER = Request(method="POST", path="/orders/regular", mutates=True)
 READ = Request(path="/orders")
 CHANGE = Request(method="PUT", path="/orders/regular/7", mutates=True)
 LOGIN = Request(method="POST", path="/session/token", mutates=True)
+UPGRADE = Request(host="ws", note="upgrade")
 CSV = Request(path="/instruments", note="csv")
 K = ErrorKind
 
@@ -49,8 +50,10 @@ CASES = [
     (error("TokenException", status=403), LOGIN, K.AUTH_INVALID),
     (error("InputException"), LOGIN, K.AUTH_INVALID),
     (error("TokenException", status=403), ORDER, K.AUTH_EXPIRED),
-    (error("UserException", status=403), READ, K.AUTH_INVALID),
-    (error("UserException", status=403), LOGIN, K.AUTH_INVALID),
+    (error("UserException", status=403), READ, K.PERMISSION_DENIED),
+    (error("UserException", status=403), LOGIN, K.PERMISSION_DENIED),
+    (error("OrderException", "Order request timed out"), ORDER, K.SERVER_5XX),
+    (error("OrderException", "Please check the order book for the status"), ORDER, K.SERVER_5XX),
     (error("TwoFAException", status=403), READ, K.AUTH_INVALID),
     (error("PermissionException", status=403), READ, K.PERMISSION_DENIED),
     (error("PermissionError", status=403), READ, K.PERMISSION_DENIED),
@@ -67,7 +70,8 @@ CASES = [
     (error("DataException", status=502), ORDER, K.BAD_RESPONSE),
     (error("GeneralException", status=500), ORDER, K.SERVER_5XX),
     (reply(status=429, body=b"slow down"), READ, K.RATE_LIMITED),
-    (reply(status=403), Request(path="/"), K.AUTH_EXPIRED),
+    (reply(status=403), UPGRADE, K.AUTH_EXPIRED),
+    (reply(status=403, body=b"<html>blocked</html>"), READ, K.BAD_RESPONSE),
     (reply(status=504, body=b"<html>"), ORDER, K.SERVER_5XX),
     (reply(status=200, body=b"<html>maintenance</html>"), ORDER, K.BAD_RESPONSE),
 ]
@@ -83,7 +87,7 @@ def test_each_row_of_the_table_is_reached_by_a_case():
     for answer, request_, kind in CASES:
         text, status = ADAPTER.classify(answer, request_).text or "", answer.status
         code = ADAPTER.classify(answer, request_).code
-        for prefix in {"POST/session": ("session/", ""), "PUT/orders": ("change/", "")}.get(
+        for prefix in {"POST/session": ("session/", ""), "PUT/orders": ("change/", ""), "GET/": ("upgrade/", "")}.get(
             f"{request_.method}/{request_.path.split('/')[1]}", ("",)
         ):
             row = ADAPTER.codes.find(code=prefix + code, text=text, status=status, mutates=request_.mutates)

@@ -246,10 +246,23 @@ def test_a_slice_that_failed_in_an_unknown_way_stays_unknown():
     assert outcome.children[0].effect == "UNKNOWN"
 
 
-def test_a_success_without_an_order_id_is_an_unknown_effect():
-    with pytest.raises(DecodeError) as caught:
-        run(ADAPTER.place(order(), INFY, CTX), [{"status": "success", "data": {}}])
-    assert caught.value.effect is Effect.UNKNOWN
+@pytest.mark.parametrize("data", [{}, {"order_id": None}, {"order_id": ""}, {"order_id": {"a": 1}}, {"order_id": True}])
+def test_a_success_without_an_order_id_is_an_unknown_effect(data):
+    answer = {"status": "success", "data": data}
+    change = OrderChange(price=D("1501"))
+    for flow in (
+        ADAPTER.place(order(), INFY, CTX),
+        ADAPTER.modify(working(), change, INFY, CTX),
+        ADAPTER.cancel(working(), CTX),
+    ):
+        with pytest.raises(DecodeError) as caught:
+            run(flow, [answer])
+        assert caught.value.effect is Effect.UNKNOWN
+
+
+def test_an_order_id_sent_as_a_number_is_the_same_id():
+    answer = {"status": "success", "data": {"order_id": 1914227164488687616}}
+    assert run(ADAPTER.place(order(), INFY, CTX), [answer]).result.order_id == "1914227164488687616"
 
 
 def test_modify_sends_only_what_changes_and_counts_against_the_order():
@@ -289,9 +302,16 @@ def test_an_order_of_unknown_variety_is_refused_before_the_wire():
         (order(market_protection=D(0)), INFY, "not within 0 to 100"),
         (order(market_protection=D(101)), INFY, "not within 0 to 100"),
         (order(order_type=OrderType.LIMIT, price=D(1), market_protection=D(1)), INFY, "takes no market_protection"),
-        (order(time_in_force=TimeInForce.IOC), CTX.instruments.by_broker_token("58424839"), "MCX takes no IOC"),
+        (
+            order(time_in_force=TimeInForce.IOC, product=Product.CARRY),
+            CTX.instruments.by_broker_token("58424839"),
+            "MCX takes no IOC",
+        ),
         (order(display_quantity=D(1)), CTX.instruments.by_broker_token("13238786"), "for shares only"),
         (order(extras={"zerodha": {"iceberg_legs": 5}}), INFY, "unknown extras"),
+        (order(extras={"zerodha": 5}), INFY, "expected a mapping"),
+        (order(product=Product.CARRY), INFY, "NSE takes no CARRY"),
+        (order(product=Product.DELIVERY), CTX.instruments.by_broker_token("13238786"), "takes no DELIVERY"),
     ],
 )
 def test_what_the_broker_would_refuse_is_refused_with_zero_bytes_sent(request_, instrument, named):

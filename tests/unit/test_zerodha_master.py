@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.errors import DecodeError
+from dragoman.market import InstrumentMaster
 from dragoman.model import AssetClass, CanonicalId, InstrumentType, OptionType
+from dragoman.plugin import Skipped
 from fixtures.zerodha.account import HERE, master
 
 CSV = (HERE / "instruments.csv").read_bytes()
@@ -119,11 +121,6 @@ def test_one_byte_at_a_time_equals_the_whole():
     [
         (b"", "no header line"),
         (b"a,b,c\n1,2,3\n", "no column instrument_token"),
-        (HEADER.encode() + b"\n1,2,3\n", "row 2: 3 columns, expected 12"),
-        (HEADER.encode() + b"\nx,1,A,,0,,0,0.05,1,EQ,NSE,NSE", "row 2 is not as documented"),
-        (HEADER.encode() + b"\n1,1,A,,0,,0,cheap,1,EQ,NSE,NSE", "row 2 is not as documented"),
-        (HEADER.encode() + b"\n1,1,A,,0,soon,0,0.05,1,FUT,NFO,NFO", "row 2 is not as documented"),
-        (HEADER.encode() + b"\n1,1,,,0,,0,0.05,1,EQ,NSE,NSE", "row 2 is not as documented"),
         (HEADER.encode() + b'\n1,1,A,"open', "ends inside a quoted field"),
         (HEADER.encode() + b'\n1,1,A,"open"wrong,0,,0,0.05,1,EQ,NSE,NSE\n', "row 1:"),
         (HEADER.encode() + b"\n\xff\n", "0xff is not UTF-8"),
@@ -135,13 +132,42 @@ def test_what_is_no_master_is_a_decode_error_that_names_the_row(text, found):
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"1,2,3", "3 columns, expected 12"),
+        (b"x,1,A,,0,,0,0.05,1,EQ,NSE,NSE", "invalid literal"),
+        (b"1,1,A,,0,,0,cheap,1,EQ,NSE,NSE", "ConversionSyntax"),
+        (b"1,1,A,,0,soon,0,0.05,1,FUT,NFO,NFO", "Invalid isoformat"),
+        (b"1,1,A,,0,,0,0.05,1,FUT,NFO,NFO", "Invalid isoformat"),
+        (b"1,1,,,0,,0,0.05,1,EQ,NSE,NSE", "empty"),
+        (b"1,1,A,,0,,0,0.05,-1,EQ,NSE,NSE", "negative"),
+        (b"1,1,A,,0,,0,-0.05,1,EQ,NSE,NSE", "negative"),
+        (b"1,1,A,,0,,0,NaN,1,EQ,NSE,NSE", "InvalidOperation"),
+    ],
+)
+def test_one_odd_row_is_left_out_and_named_and_the_others_stay(row, reason):
+    good = b"2,2,B,,0,,0,0.05,1,EQ,NSE,NSE"
+    skipped, kept = parse(HEADER.encode() + b"\n" + row + b"\n" + good)
+    assert (skipped.where, kept.broker_symbol) == ("row 2", "B")
+    assert reason in skipped.reason
+    master = InstrumentMaster()
+    master.add([skipped, kept])
+    assert (len(master), master.skipped) == (1, [skipped])
+
+
+def test_many_odd_rows_are_another_format():
+    with pytest.raises(DecodeError, match="21 of 22 rows"):
+        parse(HEADER.encode() + b"\n1,2,3" * 30)
+
+
 @given(data=st.lists(st.binary(max_size=60), max_size=5))
 def test_any_bytes_give_instruments_or_a_decode_error(data):
     try:
         found = parse(HEADER.encode() + b"\n", *data)
     except DecodeError:
         return
-    assert all(item.broker_symbol for item in found)
+    assert all(isinstance(item, Skipped) or item.broker_symbol for item in found)
 
 
 SYMBOLS = st.lists(

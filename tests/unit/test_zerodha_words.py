@@ -92,6 +92,8 @@ def test_an_order_keeps_every_field_of_the_unified_model():
 def test_every_status_word_has_its_firm_status_and_what_is_in_flight(word, changes, status, pending):
     order = read(status=word, **changes)
     assert (order.status, order.pending, order.raw_status) == (status, pending, word)
+    guessed = word in ("MODIFY VALIDATION PENDING", "MODIFY PENDING", "MODIFIED", "CANCEL PENDING", "UPDATE")
+    assert order.status_is_firm == (not guessed or status is OrderStatus.FILLED)
 
 
 def test_every_word_of_the_status_map_is_a_word_of_the_protocol_page():

@@ -156,9 +156,10 @@ def test_connection_close_is_obeyed(world):
     [
         (b"\x16\x03\x01 this is TLS\r\n\r\n", 400),
         (b"GET /x HTTP/1.1\r\nHost: h\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", 431),
-        (b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n" + b"z" * 8_400_000, 413),
+        (b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n802c80\r\n" + b"z" * 8_400_000, 413),
+        (b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n", 413),
     ],
-    ids=["not-http", "long-headers", "long-body"],
+    ids=["not-http", "long-headers", "long-body", "announced-body"],
 )
 def test_what_is_not_a_fair_request_is_refused_and_the_connection_ends(world, sent, status):
     async def scenario(runtime):
@@ -363,6 +364,7 @@ def test_a_client_that_does_not_read_is_closed_and_others_are_not_held_up(world)
 
 
 @both
+@pytest.mark.logs  # the trace is what it is about
 def test_a_bug_in_the_emulator_is_a_500_a_counter_and_one_trace_in_the_log(world, caplog):
     async def scenario(runtime):
         broker = EchoBroker()

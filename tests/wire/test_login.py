@@ -414,6 +414,7 @@ def test_the_same_seed_gives_the_same_run():
     assert trace() == trace()
 
 
+@pytest.mark.logs  # it logs the secrets itself, to see them redacted
 def test_no_secret_reaches_logs_errors_or_reprs_of_a_whole_session(caplog):
     canaries = {"api_key": "canary-key-1", "api_secret": "canary-secret-2"}
 

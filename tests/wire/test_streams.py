@@ -194,6 +194,7 @@ def test_any_bytes_are_counted_and_the_stream_lives_on():
     play(scenario)
 
 
+@pytest.mark.logs  # the handler that raises is logged
 def test_a_handler_that_raises_is_counted_and_reported_and_ends_nothing(caplog):
     async def scenario(world):
         def broken(batch):
@@ -211,6 +212,7 @@ def test_a_handler_that_raises_is_counted_and_reported_and_ends_nothing(caplog):
     assert caplog.text.count("broken raised") == 2
 
 
+@pytest.mark.logs  # the handler that raises is logged
 def test_an_event_handler_that_raises_ends_nothing(caplog):
     async def scenario(world):
         def broken(event):
@@ -456,6 +458,7 @@ def test_a_new_login_brings_back_a_stream_that_had_ended_for_want_of_it():
 
 
 @pytest.mark.parametrize("status", [500, 503, 404, 302, 200])
+@pytest.mark.logs  # a stream that is not ready in time says so
 def test_other_refusals_are_tried_again(status):
     async def scenario(world):
         world.broker.refuse = HttpAnswer(status, (("Location", "https://elsewhere.example"),), b"{}")
@@ -467,6 +470,7 @@ def test_other_refusals_are_tried_again(status):
     play(scenario)
 
 
+@pytest.mark.logs  # a stream that is not ready in time says so
 def test_retry_after_of_a_refusal_is_waited_for():
     async def scenario(world):
         world.broker.refuse = HttpAnswer(429, (("Retry-After", "90"),), b'{"error": "slow"}')
@@ -498,6 +502,7 @@ def test_a_feed_that_says_fatal_is_believed_whatever_the_reason():
         play(scenario, feed=Doomed)
 
 
+@pytest.mark.logs  # the defect is logged with its trace
 def test_a_feed_that_cannot_connect_for_a_defect_of_its_own_ends_with_a_typed_error(caplog):
     class Broken(ToyFeed):
         def connect(self, ctx):
@@ -564,6 +569,7 @@ def test_subscriptions_wait_until_the_broker_accepted_the_connection():
     play(scenario, feed=InBand)
 
 
+@pytest.mark.logs  # a stream that is not ready in time says so
 def test_a_connection_that_is_never_accepted_is_tried_again():
     async def scenario(world):
         await world.stream.start(timeout_s=60)

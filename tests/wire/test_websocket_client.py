@@ -163,6 +163,7 @@ def test_a_frame_that_only_announces_a_huge_length_is_refused_on_its_header(worl
 
 @both
 @pytest.mark.parametrize("where", ["binary", "text", "pong"])
+@pytest.mark.logs  # the log line is what it is about
 def test_a_failing_handler_is_counted_and_logged_once_without_its_text_and_the_connection_lives_on(
     world, where, caplog
 ):
@@ -215,6 +216,7 @@ def test_a_message_kept_beyond_the_call_cannot_be_read_any_more(world):
 
 
 @both
+@pytest.mark.logs  # the handler that keeps its view is logged
 def test_a_buffer_of_a_message_held_open_beyond_the_call_is_counted_as_an_error(world, caplog):
     async def scenario(runtime):
         async with opened(runtime, fail_on="buffer") as (link, ws, handler):

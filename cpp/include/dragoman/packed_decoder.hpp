@@ -114,7 +114,8 @@ class Decoder {
   void apply_vector(const Packet& layout, Topic& topic, std::int64_t id, const std::uint8_t* values,
                     std::size_t count, bool define, Sink& sink);
   Topic* find_topic(std::int64_t id) noexcept;
-  Record* merged_record(std::int64_t key, bool& seen);
+  Record* find_merged(std::int64_t key) noexcept;
+  void remember(const Record& record);
   [[nodiscard]] std::int32_t instrument_of(std::int64_t key) const noexcept {
     const std::int32_t* const found = bindings_.find(key);
     return found != nullptr ? *found : kUnbound;

@@ -80,7 +80,7 @@ struct Run {
 };
 
 /// Packets a run has at most: their bytes, records and levels stay in the first-level cache.
-inline constexpr std::uint32_t kMaxRun = 16;
+inline constexpr std::uint32_t kMaxRun = 32;
 
 using GroupFn = void (*)(const Run& run, const void* ops, std::uint32_t count);
 

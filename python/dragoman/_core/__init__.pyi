@@ -6,7 +6,7 @@ that runs the I/O loop; `Tick` and `BookSnapshot` are values and may go anywhere
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, final
+from typing import Any, Final, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -56,26 +56,54 @@ def compile_packed(spec: Mapping[str, Any]) -> Layout:
     """Compile what `dragoman.plugin.PackedStream.spec` returns.
 
     Everything is checked here, so that decoding needs no check of the layout: offsets inside sizes, known slots and
-    wire types, no slot set twice, scales positive powers-of-ten divisors or integers, selectors distinct.
+    wire types, no slot set twice, divisors positive and exact in float64, selectors distinct.
 
     Raises
     ------
     ValueError
-        Names the layout, the field, what was found and what was expected.
+        Names the stream, the layout, the field, what was found and what was expected.
+
+    Notes
+    -----
+    Where a quote or depth snapshot has levels and no field of its own for ``bid_price``, ``bid_quantity``,
+    ``ask_price`` or ``ask_quantity``, the first level of that side fills it; an empty side leaves it absent.
+
+    A ``depth_snapshot`` with tables of one side only replaces that side: its level operations begin with a ``clear``
+    and the record is not flagged as a snapshot. Rows of a ``depth_delta`` update, with quantity 0 they remove.
+    Levels keep the order of the wire, bids before asks.
     """
 
 # --- decode ---------------------------------------------------------------------------------------------------------
 
 @final
 class Decoder:
-    """The mutable half of a layout: one per connection, never shared, dropped with the connection."""
+    """The mutable half of a layout: one per connection, never shared, dropped with the connection.
 
-    def __init__(self, layout: Layout, *, max_blocks: int = 8) -> None: ...
+    Parameters
+    ----------
+    max_blocks : int
+        Blocks kept for use again, 1 to 1024; frames beyond them get fresh ones.
+
+    Notes
+    -----
+    What a sender can make it remember is bounded: 32768 topics (names of at most 1024 bytes) and 65536 merged records.
+    Beyond that updates are delivered unmerged, or skipped where their topic is not known, and counted in
+    ``table_full``. A merged record has the mode of the richest packet laid into it; its levels are the last packet's.
+    """
+
+    def __new__(cls, layout: Layout, *, max_blocks: int = 8) -> Self: ...
     def bind(self, key: int, instrument: int) -> None:
-        """Say which instrument handle a wire key means. Unbound keys decode with instrument -1 and are counted."""
+        """Say which instrument handle a wire key means. Unbound keys decode with instrument -1 and are counted.
+
+        Raises
+        ------
+        ValueError
+            If no instrument has this handle (`intern_instrument` makes them).
+        """
     def bind_text(self, text: bytes, instrument: int) -> None:
-        """The same for streams whose `define` records carry a text name."""
-    def unbind(self, key: int) -> None: ...
+        """The same for streams whose `define` records carry a text name; topics defined already are bound too."""
+    def unbind(self, key: int) -> None:
+        """Forget a key; one that was never bound is no error."""
     def decode(self, frame: bytes | bytearray | memoryview, ts_recv: int = 0, /) -> Batch:
         """Decode one frame. Never raises for any bytes: what cannot be read is counted in `counters`.
 
@@ -87,20 +115,32 @@ class Decoder:
         """Number of the last message, where the layout counts messages; otherwise the frames seen."""
     @property
     def counters(self) -> dict[str, int]:
-        """frames, packets, records, unknown_packets, truncated, malformed, unbound, undefined_topics, rejected_values,
-        control, blocks_held."""
+        """Counts since the decoder was made, and the blocks others hold now.
+
+        ``frames``, ``packets``, ``records``; ``unknown_packets`` (no layout matches), ``truncated``, ``malformed``
+        (lengths, counts, keys or scales that cannot be), ``unbound``, ``undefined_topics``, ``rejected_values`` (NaN,
+        infinite, a time or number beyond int64, a level row of no side), ``control``, ``table_full``, ``blocks_held``.
+        """
 
 @final
 class Batch:
     """The records of one frame and their levels. Iterating makes `Tick` values; `cursor` makes none."""
 
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Tick: ...
+    def __getitem__(self, index: int, /) -> Tick: ...
     def __iter__(self) -> Iterator[Tick]: ...
     def cursor(self) -> Cursor:
         """One row object that moves over the records; it and its values raise after `Cursor.close`."""
-    def levels(self, index: int) -> tuple[tuple[tuple[float, float, int], ...], tuple[tuple[float, float, int], ...]]:
-        """Return (bids, asks) of record `index`, each level (price, quantity, orders), best first."""
+    def levels(
+        self, index: int, /
+    ) -> tuple[tuple[tuple[float, float, int], ...], tuple[tuple[float, float, int], ...]]:
+        """Return (bids, asks) of record `index`, each level (price, quantity, orders), best first.
+
+        Raises
+        ------
+        IndexError
+            If there is no such record; negative indices count from the end.
+        """
     def __arrow_c_schema__(self) -> object: ...
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         """Copy the batch into Arrow columns, for any library that reads the Arrow PyCapsule interface.
@@ -127,11 +167,52 @@ class Batch:
 
 @final
 class Cursor:
-    """A moving row: attributes as `Tick`, valid until `close`. Iterate it: each step yields the cursor itself."""
+    """A moving row: attributes as `Tick`, valid until `close`. Iterate it: each step yields the cursor itself.
+
+    It keeps its batch from being filled again until it is closed. Used when closed, before the first step or after
+    the last, it raises `dragoman.errors.UsageError`.
+    """
 
     def __iter__(self) -> Cursor: ...
     def __next__(self) -> Cursor: ...
-    def __getattr__(self, name: str) -> Any: ...
+    instrument: int
+    instrument_id: str | None
+    key: int
+    kind: str
+    mode: str
+    ts_recv: int
+    ts_event: int | None
+    last_trade_time: int | None
+    sequence: int | None
+    prev_sequence: int | None
+    present: int
+    changed: int
+    flags: int
+    layout: int
+    last_price: float | None
+    last_quantity: float | None
+    average_price: float | None
+    volume: float | None
+    total_buy_quantity: float | None
+    total_sell_quantity: float | None
+    open: float | None
+    high: float | None
+    low: float | None
+    previous_close: float | None
+    oi: float | None
+    oi_high: float | None
+    oi_low: float | None
+    bid_price: float | None
+    bid_quantity: float | None
+    ask_price: float | None
+    ask_quantity: float | None
+    price_band_low: float | None
+    price_band_high: float | None
+    session_close: float | None
+    volume_24h: float | None
+    mark_price: float | None
+    index_price: float | None
+    turnover: float | None
     def close(self) -> None: ...
     def tick(self) -> Tick:
         """Copy the row into a value that may be kept."""
@@ -183,9 +264,10 @@ class Tick:
     turnover: float | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the present fields only, in storage order."""
+        """Return the present fields only, in storage order: the integers with a presence bit, then `FIELDS`."""
     def __hash__(self) -> int: ...
-    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by content and canonical id: another process finds the instrument under its own handle."""
 
 RECORD_DTYPE: Final[list[tuple[str, str]]]
 LEVEL_DTYPE: Final[list[tuple[str, str]]]

@@ -1,7 +1,7 @@
 """Checks before the wire: pure functions that refuse an order while zero bytes have been sent."""
 
 from dragoman.checks.grid import check_price, check_quantity
-from dragoman.checks.inputs import Number, exact, order_change, order_request
+from dragoman.checks.inputs import Number, choice, exact, order_change, order_request
 from dragoman.checks.request import check_change, check_request
 from dragoman.checks.units import WireUnits
 
@@ -12,6 +12,7 @@ __all__ = [
     "check_price",
     "check_quantity",
     "check_request",
+    "choice",
     "exact",
     "order_change",
     "order_request",

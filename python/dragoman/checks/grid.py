@@ -7,6 +7,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Instrument
 
+_MOST_DIGITS = 15
+
 
 def check_price(name: str, price: Decimal, instrument: Instrument) -> None:
     """Refuse a price that is not a positive multiple of the tick, or lies outside the instrument's band.
@@ -18,14 +20,15 @@ def check_price(name: str, price: Decimal, instrument: Instrument) -> None:
     """
     tick = instrument.tick_size
     where = f"{instrument.instrument_id}: {name} {price}"
-    if not price.is_finite() or (price <= 0 and instrument.asset_class != "COMMODITY"):
+    signed = instrument.asset_class == "COMMODITY"
+    if not _is_sane(price) or (price <= 0 and not signed):
         raise UsageError(f"{where} is not a price", kind=ErrorKind.INVALID_PRICE_TICK, remedy="give a positive price")
     if tick and price % tick:
         below, above = _around(price, tick)
         raise UsageError(
             f"{where} is off the tick of {tick}",
             kind=ErrorKind.INVALID_PRICE_TICK,
-            remedy=f"nearest valid: {below} or {above}",
+            remedy=f"nearest valid: {below} or {above}" if below > 0 or signed else f"nearest valid: {above}",
         )
     low, high = instrument.price_band_low, instrument.price_band_high
     if (low is not None and price < low) or (high is not None and price > high):
@@ -46,7 +49,7 @@ def check_quantity(name: str, quantity: Decimal, instrument: Instrument) -> None
     """
     lot = instrument.lot_size
     where = f"{instrument.instrument_id}: {name} {quantity}"
-    if not quantity.is_finite() or quantity <= 0:
+    if not _is_sane(quantity) or quantity <= 0:
         raise UsageError(
             f"{where} is not a quantity", kind=ErrorKind.INVALID_QUANTITY, remedy=f"give a multiple of {lot}"
         )
@@ -65,6 +68,11 @@ def check_quantity(name: str, quantity: Decimal, instrument: Instrument) -> None
             kind=ErrorKind.FREEZE_QTY_EXCEEDED,
             remedy=f"split it into orders of at most {freeze}",
         )
+
+
+def _is_sane(value: Decimal) -> bool:
+    """Whether a number is one that exact arithmetic on a grid can hold: no market counts beyond 10^15."""
+    return value.is_finite() and value.adjusted() <= _MOST_DIGITS
 
 
 def _around(value: Decimal, step: Decimal) -> tuple[Decimal, Decimal]:

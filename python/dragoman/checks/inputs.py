@@ -53,11 +53,12 @@ def choice(kind: type[E], name: str, value: object) -> E:
     UsageError
         Naming what there is.
     """
-    try:
-        return kind(str(value).upper())
-    except ValueError:
-        offered = ", ".join(item.value for item in kind if item.value != "UNKNOWN")
-        raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {offered}") from None
+    text = str(value).casefold()
+    for member in kind:
+        if member.value.casefold() == text:
+            return member
+    offered = ", ".join(item.value for item in kind if item.value != "UNKNOWN")
+    raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {offered}")
 
 
 def order_request(

@@ -44,11 +44,13 @@ def decode(
 @app.command()
 def emulate(
     broker: Broker,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 0,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 1,
-    tick_rate: Annotated[float, typer.Option(help="Ticks a second and instrument, at most.")] = 5.0,
+    tick_rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Ticks a second and instrument, at most.")] = 5.0,
     faults: Annotated[str, typer.Option(help="What goes wrong, see `dragoman.emulator.faults`.")] = "",
-    redirect_port: Annotated[int, typer.Option(help="Port of the redirect URL registered for the app.")] = 5010,
+    redirect_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the redirect URL registered for the app.")
+    ] = 5010,
 ) -> None:
     """Serve a broker's protocol on loopback until interrupted; prints one JSON line saying where and with what."""
     from dragoman.cli.emulate import serve
@@ -59,7 +61,7 @@ def emulate(
 @app.command()
 def demo(
     broker: Annotated[str | None, typer.Option(help="Adapter to show; the first that ships an emulator.")] = None,
-    seconds: Annotated[float, typer.Option(help="How long to stream and trade.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0, max=86_400, help="How long to stream and trade.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
     as_json: AsJson = False,
 ) -> None:

@@ -17,6 +17,9 @@ from dragoman.plugin import Framing, PackedStream
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.real import RealRuntime
 
+INDEX = 1 << 4
+"""The flag of a record whose value is an index, as ``record.hpp`` has it."""
+
 
 def read_bytes(*, base64: Path | None, hex_: Path | None, raw: Path | None) -> bytes:
     """Read the one file that was named.
@@ -52,8 +55,8 @@ def decode_bytes(stream: PackedStream, data: bytes) -> tuple[Batch, bool]:
         The bytes are neither.
     """
     batch = Decoder(stream.compile()).decode(data)
-    if len(batch) and not batch.errors:
-        return batch, False
+    if (len(batch) and not batch.errors) or len(data) < stream.framing.min_frame:
+        return batch, False  # a frame that short is a heartbeat
     bare = dataclasses.replace(stream, framing=Framing.single(), data_when=None, message_number=None)
     alone = Decoder(bare.compile()).decode(data)
     if len(alone) and not alone.errors:
@@ -65,10 +68,20 @@ def decode_bytes(stream: PackedStream, data: bytes) -> tuple[Batch, bool]:
 
 
 def tick_objects(batch: Batch, packets: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return the records of a batch as plain objects: present fields only, depth as lists of levels."""
+    """Return the records of a batch as plain objects: present fields only, depth as lists of levels.
+
+    `key` is the broker's own number of the instrument: without a master nothing else names it.
+    """
     rows = []
     for index, tick in enumerate(batch):
-        row = {"packet": packets[tick.layout], **tick.as_dict()}
+        row = {
+            "packet": packets[tick.layout],
+            "key": tick.key,
+            "kind": tick.kind,
+            "mode": tick.mode,
+            "tradable": not tick.flags & INDEX,
+            **tick.as_dict(),
+        }
         bids, asks = batch.levels(index)
         if bids or asks:
             row["depth"] = {
@@ -81,6 +94,8 @@ def tick_objects(batch: Batch, packets: tuple[str, ...]) -> list[dict[str, Any]]
 
 def decode_file(broker: str, *, base64: Path | None, hex_: Path | None, raw: Path | None, feed: str) -> None:
     data = read_bytes(base64=base64, hex_=hex_, raw=raw)
+    if not data:
+        raise UsageError(f"{base64 or hex_ or raw} is empty", remedy="name a file with a captured frame")
     stream = load_adapter(broker).feed(feed).layouts
     if stream is None:
         raise UsageError(f"{broker}: the {feed} stream carries no binary data")

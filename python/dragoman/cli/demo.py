@@ -102,7 +102,10 @@ def run_demo(broker: str | None, *, seconds: float, seed: int, as_json: bool) ->
     """Run, print, and return the exit status: 0 only where every book agrees."""
     runtime = RealRuntime()
     name = broker or first_with_emulator()
-    with tempfile.TemporaryDirectory(prefix="dragoman-demo-") as state_dir:
-        result = run(demo(runtime, name, seconds=seconds, seed=seed, state_dir=state_dir))
+    try:
+        with tempfile.TemporaryDirectory(prefix="dragoman-demo-") as state_dir:
+            result = run(demo(runtime, name, seconds=seconds, seed=seed, state_dir=state_dir))
+    finally:
+        runtime.close()
     show(result, as_json=as_json)
     return 0 if result["proof"]["agrees"] else 1

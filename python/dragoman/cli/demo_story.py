@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
@@ -20,21 +20,26 @@ S = OrderStatus
 
 
 class Latencies:
-    """Durations in ns; percentiles on request."""
+    """Durations in ns, the last hundred thousand of them; percentiles on request."""
 
     def __init__(self) -> None:
-        self.values: list[int] = []
+        self._kept: deque[int] = deque(maxlen=100_000)
+        self._count = 0
+
+    def add(self, ns: int) -> None:
+        self._kept.append(ns)
+        self._count += 1
 
     def summary(self) -> dict[str, float | int]:
-        """Return count and p50, p99, max in microseconds."""
-        if not self.values:
+        """Return the count of all, and p50, p99, max in microseconds of those kept."""
+        if not self._kept:
             return {"count": 0}
-        ordered = sorted(self.values)
+        ordered = sorted(self._kept)
 
         def at(share: float) -> float:
             return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1000, 1)
 
-        return {"count": len(ordered), "p50_us": at(0.5), "p99_us": at(0.99), "max_us": at(1.0)}
+        return {"count": self._count, "p50_us": at(0.5), "p99_us": at(0.99), "max_us": at(1.0)}
 
 
 class Story:
@@ -54,7 +59,7 @@ class Story:
     # -- the stream --------------------------------------------------------------------------------------------------
 
     def _on_batch(self, batch: Batch) -> None:
-        self.to_handler.values.append(self.runtime.clock.wall_ns() - batch.ts_recv)
+        self.to_handler.add(self.runtime.clock.wall_ns() - batch.ts_recv)
         self.frames += 1
         self.ticks += len(batch)
         cursor = batch.cursor()
@@ -86,9 +91,11 @@ class Story:
 
     async def _first_books(self, instruments: list[Instrument]) -> None:
         books = [self.client.book(i) for i in instruments if i.tradable]
-        async with asyncio.timeout(15):
-            while any(book.bid_price is None or book.ask_price is None for book in books):
-                await self.runtime.sleep(0.05)
+        ends = self.runtime.clock.mono_ns() + 15_000_000_000
+        while waiting := [book for book in books if book.bid_price is None or book.ask_price is None]:
+            if self.runtime.clock.mono_ns() > ends:
+                raise StaleData(f"{len(waiting)} of {len(books)} books are still empty after 15 s of streaming")
+            await self.runtime.sleep(0.05)
 
     # -- trading -----------------------------------------------------------------------------------------------------
 
@@ -128,7 +135,7 @@ class Story:
     async def _place(self, instrument: Instrument | str, side: str, quantity: Any, **terms: Any) -> Order:
         before = self.runtime.clock.mono_ns()
         order = await self.client.place(instrument, side, quantity, product=self.product, **terms)
-        self.round_trip.values.append(self.runtime.clock.mono_ns() - before)
+        self.round_trip.add(self.runtime.clock.mono_ns() - before)
         return order
 
     async def _finished(self, order: Order) -> Order:

@@ -148,6 +148,9 @@ class HttpConnection(asyncio.Protocol):
         self._count_head(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
+        announced = self._headers.get("content-length", "0")
+        if self._refusal is None and announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+            self._refuse(replies.plain(413, f"a body of more than {MAX_BODY_BYTES} bytes"))
         if self._refusal is None and self._headers.get("expect", "").lower() == "100-continue" and not self._queue:
             self._io.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 
 from dragoman._core import Batch, Book, Books, Tick
+from dragoman.checks import choice
 from dragoman.errors import UsageError
 from dragoman.market.master import InstrumentMaster
 from dragoman.model import Instrument, Mode, Quote
@@ -21,6 +22,9 @@ from dragoman.session.fanout import Fanout
 from dragoman.session.session import AccountSession
 
 Names = str | Instrument | Iterable[str | Instrument]
+
+_ON_ITS_WAY_NS = 60_000_000_000
+"""How long after an unsubscription its frames may still arrive; far beyond what any stream lives through silently."""
 
 
 class TickQueue(AsyncIterator[Tick]):
@@ -80,6 +84,7 @@ class MarketData:
         self._tick_queues: list[weakref.ref[TickQueue]] = []
         # Handles whose depth was dropped: frames that were on their way already must not bring their books to life.
         self._depthless: set[int] = set()
+        self._depthless_until_ns = 0
         self._closed = False
         self.batches: Fanout[Batch] = Fanout("batch")
         self.books = Books()
@@ -89,7 +94,7 @@ class MarketData:
 
     # -- pulled ------------------------------------------------------------------------------------------------------
 
-    async def quotes(self, names: Names, mode: Mode = Mode.FULL, *, timeout_s: float = 10.0) -> dict[str, Quote]:
+    async def quotes(self, names: Names, mode: Mode | str = Mode.FULL, *, timeout_s: float = 10.0) -> dict[str, Quote]:
         """Return quotes by canonical id. An instrument the broker left out (expired, dead) is missing.
 
         Raises
@@ -100,7 +105,8 @@ class MarketData:
         instruments = self.resolve(names)
         adapter, ctx = self._session.adapter, self._session.ctx
         adapter.capabilities.require("quotes", adapter.name)
-        rows = await self._session.run(adapter.quotes(instruments, Mode(mode), ctx), timeout_s=timeout_s)
+        mode = choice(Mode, "mode", mode)
+        rows = await self._session.run(adapter.quotes(instruments, mode, ctx), timeout_s=timeout_s)
         return {
             row.instrument_id: replace(row, instrument=self._master.handle(self._master.resolve(row.instrument_id)))
             for row in rows
@@ -108,13 +114,13 @@ class MarketData:
 
     def resolve(self, names: Names) -> list[Instrument]:
         """Return the instruments behind one name or several."""
-        if isinstance(names, (str, Instrument)):
-            names = (names,)
+        if isinstance(names, (str, Instrument)) or not isinstance(names, Iterable):
+            names = (names,)  # whatever it is, the master says what it wants instead
         return [self._master.resolve(name) for name in names]
 
     # -- streamed ----------------------------------------------------------------------------------------------------
 
-    def subscribe(self, names: Names, mode: Mode = Mode.QUOTE) -> list[Instrument]:
+    def subscribe(self, names: Names, mode: Mode | str = Mode.QUOTE) -> list[Instrument]:
         """Ask for instruments on the stream; asking again with another mode changes it.
 
         Raises
@@ -123,7 +129,7 @@ class MarketData:
             Unknown instrument, a mode the broker lacks, or more instruments than its sockets carry.
         """
         can, broker = self._session.adapter.capabilities, self._session.adapter.name
-        mode = Mode(mode)
+        mode = choice(Mode, "mode", mode)
         can.require_value("mode", mode, frozenset(can.modes), broker)
         instruments = self.resolve(names)
         changed = [
@@ -158,6 +164,7 @@ class MarketData:
 
     def _no_depth(self, handle: int) -> None:
         self._depthless.add(handle)
+        self._depthless_until_ns = self._session.runtime.clock.mono_ns() + _ON_ITS_WAY_NS
         self.books.mark_stale(handle)
 
     @property
@@ -196,15 +203,20 @@ class MarketData:
         self.ticks_seen += len(batch)
         self.books.apply(batch)
         if self._depthless:
-            cursor = batch.cursor()
-            for row in cursor:
-                if row.instrument in self._depthless:
-                    self.books.mark_stale(row.instrument)
-            cursor.close()
+            self._keep_stale(batch)
         self.batches.publish(batch)
         if self._tick_queues:
             for queue in self._live_queues():
                 self.conflated += queue.put(batch)
+
+    def _keep_stale(self, batch: Batch) -> None:
+        cursor = batch.cursor()
+        for row in cursor:
+            if row.instrument in self._depthless:
+                self.books.mark_stale(row.instrument)
+        cursor.close()
+        if self._session.runtime.clock.mono_ns() > self._depthless_until_ns:
+            self._depthless.clear()
 
     def _live_queues(self) -> list[TickQueue]:
         held = [(ref, queue) for ref in self._tick_queues if (queue := ref()) is not None and not queue.closed]

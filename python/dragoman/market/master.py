@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import heapq
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from dragoman.errors import ErrorKind, UsageError
 from dragoman.market.chain import OptionChain
 from dragoman.market.search import SearchIndex
 from dragoman.model import Instrument, InstrumentType
+from dragoman.plugin import Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class MasterConflict:
     refused: Instrument
 
 
-_CONFLICTS_KEPT = 1000
+_KEPT = 1000
 _LIKELY = 500
 
 
@@ -51,6 +54,8 @@ class InstrumentMaster:
         self._derivatives: dict[str, list[Instrument]] = {}
         self.conflicts: list[MasterConflict] = []
         self.conflict_count = 0
+        self.skipped: list[Skipped] = []
+        self.skipped_count = 0
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -61,9 +66,14 @@ class InstrumentMaster:
     def __contains__(self, instrument_id: object) -> bool:
         return instrument_id in self._by_id
 
-    def add(self, rows: Iterable[Instrument]) -> None:
-        """Take rows of a master; a later row never replaces an earlier one."""
+    def add(self, rows: Iterable[Instrument | Skipped]) -> None:
+        """Take rows of a master; a later row never replaces an earlier one. Unreadable ones are kept in `skipped`."""
         for row in rows:
+            if isinstance(row, Skipped):
+                self.skipped_count += 1
+                if len(self.skipped) < _KEPT:
+                    self.skipped.append(row)
+                continue
             symbol_key, exchange_key = (row.exchange, row.broker_symbol), (row.exchange, row.exchange_token)
             for what, name, holder in (
                 ("canonical id", row.instrument_id, self._by_id.get(row.instrument_id)),
@@ -88,7 +98,7 @@ class InstrumentMaster:
 
     def _conflict(self, conflict: MasterConflict) -> None:
         self.conflict_count += 1
-        if len(self.conflicts) < _CONFLICTS_KEPT:
+        if len(self.conflicts) < _KEPT:
             self.conflicts.append(conflict)
 
     def become(self, other: InstrumentMaster) -> None:
@@ -96,6 +106,7 @@ class InstrumentMaster:
         self._by_id, self._by_symbol, self._by_token = other._by_id, other._by_symbol, other._by_token
         self._by_exchange_token, self._derivatives = other._by_exchange_token, other._derivatives
         self.conflicts, self.conflict_count = other.conflicts, other.conflict_count
+        self.skipped, self.skipped_count = other.skipped, other.skipped_count
         other._clear()
 
     def get(self, instrument_id: str) -> Instrument | None:
@@ -152,15 +163,18 @@ class InstrumentMaster:
     def nearest(self, name: str, limit: int = 5) -> list[str]:
         """Return the ids most like `name`: same venue first, then any."""
         venue, _, symbol = name.upper().rpartition(":")
-        everywhere = [(key.partition(":")[2], key) for key in self._by_id]
+        everywhere = sorted((key.partition(":")[2], key) for key in self._by_id)
         here = [pair for pair in everywhere if pair[1].startswith(f"{venue}:")] if venue else []
         for pool in (here, everywhere):
-            # Comparing sequences costs a thousand times a look at the first letters, and the loop waits meanwhile.
-            for length in sorted({0, 1, 2, 4, len(symbol)}, reverse=True):
-                likely = [pair for pair in pool if pair[0].startswith(symbol[:length])]
-                likely.sort(key=lambda pair: (abs(len(pair[0]) - len(symbol)), pair))
+            # Comparing sequences costs a thousand times a look at the letters, and the loop waits meanwhile: first
+            # those that begin most alike, its neighbours in the alphabet; then those as long.
+            at = bisect_left(pool, (symbol, ""))
+            for likely in (
+                pool[max(0, at - _LIKELY // 2) : at + _LIKELY // 2],
+                heapq.nsmallest(_LIKELY, pool, key=lambda pair: abs(len(pair[0]) - len(symbol))),
+            ):
                 by_symbol: dict[str, list[str]] = {}
-                for text, key in likely[:_LIKELY]:
+                for text, key in likely:
                     by_symbol.setdefault(text, []).append(key)
                 found = difflib.get_close_matches(symbol, by_symbol, limit, 0.5)
                 if found:

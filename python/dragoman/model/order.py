@@ -99,6 +99,11 @@ class Reject:
     remedy: str = ""
 
 
+def is_order_id(value: object) -> bool:
+    """Whether `value` can be a broker's order id: text that names something, also not an absent value as text."""
+    return isinstance(value, str) and value.strip() not in ("", "None", "null")
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one leg of a mutating request came to.
@@ -116,7 +121,15 @@ class Outcome:
 
     @classmethod
     def accepted(cls, order_id: str, *, replaces: str | None = None, raw: Any = None) -> Outcome:
-        """The broker took it; `replaces` names the id a replace chain left behind."""
+        """The broker took it; `replaces` names the id a replace chain left behind.
+
+        Raises
+        ------
+        ValueError
+            `order_id` is no id. Raised in a flow it makes the outcome unknown: the broker may have taken the order.
+        """
+        if not is_order_id(order_id):
+            raise ValueError(f"order_id is {order_id!r}, expected the broker's id as text")
         return cls("ACCEPTED", order_id, replaces=replaces, raw=raw)
 
     @classmethod
@@ -141,6 +154,10 @@ class Order(Shown):
 
     `order_id` is the broker's current id, `order_ids` every one it ever had. `status` is the last firm status,
     `pending` what is in flight beside it. Times are ns UTC.
+
+    `status_is_firm` says whether a report of the broker named this status. An adapter sets it False where the broker's
+    word tells only what is in flight, or that something changed: `status` is then the adapter's guess, which counts
+    only until a report has named one. It is False as well for what was concluded from a reply alone.
     """
 
     instrument_id: str
@@ -148,6 +165,7 @@ class Order(Shown):
     quantity: Decimal
     order_type: OrderType = OrderType.UNKNOWN
     status: OrderStatus = OrderStatus.UNKNOWN
+    status_is_firm: bool = True
     raw_status: str = ""
     pending: Pending = Pending.NONE
     order_id: str = ""

@@ -73,12 +73,18 @@ class FillLedger:
         return FillChange((fill, *remainder.added), remainder.replaced)
 
     def report(self, order: Order, owner: str) -> FillChange:
-        """Take a cumulative quantity. What no fill explains becomes a synthetic one."""
+        """Take a cumulative quantity. What no fill explains becomes a synthetic one, priced once a price is known.
+
+        A corrected average prices it anew, under a new id.
+        """
         entry = self._orders.setdefault(owner, _OrderFills())
-        if order.filled_quantity <= entry.reported:
+        value = order.filled_quantity * order.average_price if order.average_price is not None else None
+        if order.filled_quantity < entry.reported:
+            return NO_CHANGE
+        if order.filled_quantity == entry.reported and (value is None or value == entry.reported_value):
             return NO_CHANGE
         entry.reported = order.filled_quantity
-        entry.reported_value = order.filled_quantity * order.average_price if order.average_price is not None else None
+        entry.reported_value = value
         template = Fill(
             trade_id="",
             order_id=order.order_id,
@@ -119,14 +125,14 @@ class FillLedger:
         if missing <= 0:
             entry.synthetic = None
             return FillChange((), (old.trade_id,) if old else ())
-        trade_id = f"SYN-{template.order_id}-{entry.quantity}-{entry.reported}"
-        if old is not None and old.trade_id == trade_id:
-            return NO_CHANGE
         price = old.price if old else (template.price or None)
         if entry.reported_value is not None:
             price = (entry.reported_value - entry.value) / missing
         if price is None:
             return FillChange(refused=f"{missing} of {template.order_id} is filled at a price nobody has said yet")
+        trade_id = f"SYN-{template.order_id}-{entry.quantity}-{entry.reported}-{price.normalize():f}"
+        if old is not None and old.trade_id == trade_id:
+            return NO_CHANGE
         entry.synthetic = replace(
             template, trade_id=trade_id, quantity=missing, price=price, is_synthetic=True, raw=None, correction_of=None
         )
@@ -138,6 +144,11 @@ class FillLedger:
         if entry is None:
             return ()
         return (*entry.real.values(), *((entry.synthetic,) if entry.synthetic else ()))
+
+    def of_day(self, ts: int | None) -> tuple[Fill, ...]:
+        """Return the fills that count and happened on the trading day of `ts` (ns UTC; None is now)."""
+        day = self._trading_day(ts)
+        return tuple(fill for fill in self.all() if self._trading_day(fill.ts_event) == day)
 
     def all(self) -> tuple[Fill, ...]:
         """Return every fill that counts, by order."""

@@ -50,12 +50,12 @@ class OrderReader:
     async def refresh(self, timeout_s: float) -> None:
         """Read all of today's orders and trades and merge them."""
         session, adapter = self._session, self._session.adapter
-        begun = self._freshness.begin()
+        begun, reading = self._freshness.begin(), self.store.begin_reading()
         as_of = session.ctx.now_ns
         orders = await session.run(adapter.orders(session.ctx), timeout_s=timeout_s)
         fills = await session.run(adapter.trades(session.ctx), timeout_s=timeout_s)
         for order in orders:
-            self._see(order.but(complete_as_of=as_of), "poll")
+            self._see(order.but(complete_as_of=as_of), "poll", reading)
         for fill in fills:
             self._see_fill(fill, "poll")
         self._settle_doubts(as_of, {order.order_id for order in orders if order.pending is Pending.NONE})
@@ -113,10 +113,10 @@ class OrderReader:
         else:
             self._see_fill(event.fill, "stream")
 
-    def _see(self, order: Order, source: Source) -> None:
+    def _see(self, order: Order, source: Source, reading: int | None = None) -> None:
         if order.ts_recv is None:
             order = order.but(ts_recv=self._session.runtime.clock.wall_ns())
-        self.store.see(self._units.from_wire(order, self._master.get(order.instrument_id)), source)
+        self.store.see(self._units.from_wire(order, self._master.get(order.instrument_id)), source, reading)
 
     def _see_fill(self, fill: Fill, source: Source) -> None:
         self.store.see_fill(self._units.from_wire(fill, self._master.get(fill.instrument_id)), source)

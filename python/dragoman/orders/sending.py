@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any, TypeVar
 
-from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown, UsageError
+from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown
 from dragoman.plugin import Flow, Request
 from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
@@ -51,7 +51,7 @@ class Sending:
 
     def left(self, error: DragomanError) -> bool:
         """Whether the broker may have seen the request, or answered it, given how the act ended."""
-        return self._reached_wire and not isinstance(error, (NotSent, UsageError))
+        return self._reached_wire and not isinstance(error, NotSent)
 
     def interrupted(self, error: BaseException) -> DragomanError:
         """Return the typed error of an act that a defect of an adapter, or the end of the loop, ended."""

@@ -7,11 +7,11 @@ stream, a poll or the user can find again. Cancelling a caller detaches it: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dragoman.checks import WireUnits, check_change, check_request
-from dragoman.errors import DragomanError, ErrorKind, UsageError
+from dragoman.errors import DragomanError, Effect, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Fill, Order, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Outcome, Pending
 from dragoman.orders.freshness import Freshness
@@ -19,6 +19,7 @@ from dragoman.orders.identity import IdMint
 from dragoman.orders.reading import OrderReader
 from dragoman.orders.requests import check_name, named, order_of, refusal, reject_of, unknown, used_before
 from dragoman.orders.sending import Sending, detached
+from dragoman.orders.state import TERMS
 from dragoman.orders.store import OrderStore
 from dragoman.orders.waiting import wait_until
 from dragoman.plugin import Adapter, FillSeen, Flow, OrderSeen
@@ -26,6 +27,7 @@ from dragoman.session.fanout import Fanout, Subscription
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
+_CLOSE_S = 1.0
 
 
 class OrderService:
@@ -98,8 +100,11 @@ class OrderService:
             Refused here; zero bytes were sent.
         Rejected
             The broker refused; nothing is live.
-        NotSent, Throttled, StaleData
-            It never left; the order is DENIED.
+        NotSent, StaleData
+            It never left; the order, where it was entered already, is DENIED.
+        Throttled
+            Nothing is live. Our own copy of a limit refused it before it left (DENIED), or the broker did (REJECTED).
+            `error.retry` says whether to try again: not on the same day after DAILY_LIMIT_REACHED.
         OutcomeUnknown
             It may be live. The order stays in the store as UNKNOWN until it is found; never place it again. Where the
             stream has told already what became of it, that is returned instead.
@@ -133,7 +138,7 @@ class OrderService:
         except DragomanError as error:
             error.client_order_id = name
             known = self._unplaced(name, error, sending)
-            if known.status is OrderStatus.REJECTED and error.effect is not error.effect.NONE:
+            if known.status is OrderStatus.REJECTED and error.effect is not Effect.NONE:
                 raise refusal(known.reject, self._adapter.name, name) from error
             if known.status in (OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.DENIED):
                 raise
@@ -156,7 +161,7 @@ class OrderService:
         reject = reject_of(error)
         if not sending.left(error):
             return self.store.deny(name, reject, now)
-        nothing = error.effect is error.effect.NONE
+        nothing = error.effect is Effect.NONE
         return self.store.settle(name, Outcome.rejected(reject) if nothing else Outcome.unknown(reject), now)
 
     async def modify(
@@ -168,12 +173,15 @@ class OrderService:
         known = self._addressable(order)
         instrument = self._master.resolve(known.instrument_id)
         check_change(known, change, instrument, self._adapter)
+        asked = {name: value for name in TERMS if (value := getattr(change, name)) is not None}
         change = self._units.change_to_wire(change, instrument)
         if not allow_stale:
             await self._freshness.wait(timeout_s)
         flow = self._adapter.modify(known, change, instrument, self._session.ctx)
         sending = Sending(self._session, ends_ns)
-        return await self._detached(self._amend(known, flow, Pending.MODIFY, sending), f"modify {known.order_id}")
+        return await self._detached(
+            self._amend(known, flow, Pending.MODIFY, sending, asked), f"modify {known.order_id}"
+        )
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""
@@ -188,36 +196,41 @@ class OrderService:
         sending = Sending(self._session, self._session.runtime.clock.mono_ns() + int(timeout_s * _NS))
         return await self._detached(self._amend(known, flow, Pending.CANCEL, sending), f"cancel {known.order_id}")
 
-    async def _amend(self, known: Order, flow: Flow[Outcome], pending: Pending, sending: Sending) -> Order:
+    async def _amend(
+        self,
+        known: Order,
+        flow: Flow[Outcome],
+        pending: Pending,
+        sending: Sending,
+        terms: Mapping[str, Any] | None = None,
+    ) -> Order:
         name = known.client_order_id
-        before = known.pending
-        self.store.mark(name, pending)
+        take_back = self.store.ask(name, pending, terms)
         try:
             outcome = await sending.run(flow)
         except DragomanError as error:
             error.client_order_id = name
-            self._unamended(name, pending, before, error.effect is error.effect.NONE)
+            if error.effect is Effect.NONE:
+                take_back()
+            else:
+                self._reader.doubt(name, pending)
             raise
         except BaseException as error:
-            self._unamended(name, pending, before, not sending.left(sending.interrupted(error)))
+            if sending.left(sending.interrupted(error)):
+                self._reader.doubt(name, pending)
+            else:
+                take_back()
             raise
         if outcome.effect == "REJECTED":
-            self._unamended(name, pending, before, True)
+            take_back()
             raise refusal(outcome.reject, self._adapter.name, name)
         if outcome.effect == "UNKNOWN":
-            self._unamended(name, pending, before, False)
-            raise unknown(self._adapter.name, f"the {pending.lower()} of order {known.order_id}", name)
-        if outcome.order_id and outcome.order_id not in known.order_ids:
-            return self.store.rename(name, outcome.order_id)
-        return self.store.get(name) or known
-
-    def _unamended(self, name: str, pending: Pending, before: Pending, nothing: bool) -> None:
-        """Return to what was in flight before; where the request may have arrived, leave it to what is read later."""
-        now = self.store.get(name)
-        if not nothing:
             self._reader.doubt(name, pending)
-        elif now is not None and now.pending is pending:
-            self.store.mark(name, before)
+            raise unknown(self._adapter.name, f"the {pending.lower()} of order {known.order_id}", name)
+        self.store.answered(name)
+        if outcome.order_id and outcome.replaces:
+            return self.store.rename(name, outcome.order_id, outcome.replaces)
+        return self.store.get(name) or known
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -249,10 +262,13 @@ class OrderService:
         self._reader.on_stream(event)
 
     async def close(self) -> None:
-        """Wait for acts that are under way, whose flows the session has ended already, and end all iterators."""
+        """Record the outcome of acts under way, whose flows the session has ended already, and end all iterators."""
         await self._reader.close()
-        if self._acts:
-            await asyncio.wait(tuple(self._acts))
+        for _ in range(2):
+            if self._acts:
+                await asyncio.wait(tuple(self._acts), timeout=_CLOSE_S)
+            for act in tuple(self._acts):
+                act.cancel()  # its order is UNKNOWN then, or DENIED
         self.updates.close()
 
     # -- helpers -----------------------------------------------------------------------------------------------------

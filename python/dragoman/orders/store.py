@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from dragoman.model import Fill, Order, OrderStatus, OrderUpdate, Origin, Outcome, Pending, Reject
+from dragoman.model.order import is_order_id
 from dragoman.orders.fills import FillLedger
 from dragoman.orders.identity import read_wire_id
 from dragoman.orders.slices import child_of, rolled_up
-from dragoman.orders.state import Verdict, merge, with_fills
+from dragoman.orders.state import Asked, Merge, Verdict, fills_of, merge, unchanged, with_fills
 
 Source = Literal["stream", "poll", "reply", "local"]
 
@@ -39,7 +40,10 @@ class OrderStore:
         self._by_order_id: dict[str, str] = {}
         self._by_wire_id: dict[str, str] = {}
         self._renamed: dict[str, str] = {}  # names we gave to orders before we knew whose they are
+        self._left_behind: set[str] = set()  # broker ids that a replace has ended
         self._provisional: set[str] = set()
+        self._asked: dict[str, Asked] = {}
+        self._readings = 0
         self._children: dict[str, list[str]] = {}
         self._reported: set[str] = set()  # parents that the broker itself reports
         self._orphans: dict[str, list[Fill]] = {}
@@ -47,7 +51,7 @@ class OrderStore:
         self.fills = FillLedger(trading_day)
         self.counters: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         self.counters.update(
-            unknown_status=0, fill_conflicts=0, external=0, joined=0, id_conflicts=0, listener_errors=0
+            unknown_status=0, fill_conflicts=0, external=0, joined=0, id_conflicts=0, no_id=0, listener_errors=0
         )
         self.unknown_words: dict[str, int] = {}
 
@@ -93,6 +97,7 @@ class OrderStore:
         if known.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN) and known.status is not status:
             known = known.but(
                 status=status,
+                status_is_firm=False,  # no report has named it: any that comes is believed
                 reject=outcome.reject,
                 ts_recv=ts,
                 ts_accepted=ts if status is OrderStatus.ACCEPTED else known.ts_accepted,
@@ -127,36 +132,90 @@ class OrderStore:
             self._tell(OrderUpdate(order, source="local"))
         return order
 
-    def rename(self, client_order_id: str, order_id: str) -> Order:
-        """Record a new broker id of the same order (a replace chain)."""
-        order = self._bind_ours(self._orders[client_order_id], order_id)
+    def ask(self, client_order_id: str, pending: Pending, terms: Mapping[str, Any] | None = None) -> Callable[[], None]:
+        """Note what is being asked of an order; returns what takes it back, for when nothing came of it.
+
+        Parameters
+        ----------
+        client_order_id : str
+        pending : Pending
+        terms : mapping, optional
+            What a change asks for, see `dragoman.orders.state.Asked`.
+        """
+        before, asked = self._orders[client_order_id].pending, self._asked.get(client_order_id)
+        # A cancel leaves the terms asked for before it: reports from before that change may still come.
+        ours = Asked(terms if terms is not None else asked.terms if asked else {})
+        self._asked[client_order_id] = ours
+        self.mark(client_order_id, pending)
+
+        def take_back() -> None:
+            known = self._orders[client_order_id]
+            if known.pending is not pending or self._asked.get(client_order_id, ours).terms is not ours.terms:
+                return
+            self._asked.pop(client_order_id, None)
+            if asked is not None and before is not Pending.NONE:
+                self._asked[client_order_id] = asked
+            self.mark(client_order_id, before)
+
+        return take_back
+
+    def answered(self, client_order_id: str) -> None:
+        """Note that the broker has taken what was asked: a reading that begins from here on shows what came of it."""
+        asked = self._asked.get(client_order_id)
+        if asked is not None:
+            self._asked[client_order_id] = replace(asked, answered_at=self._readings)
+
+    def begin_reading(self) -> int:
+        """Return the number of a full reading that begins now, for `see`."""
+        self._readings += 1
+        return self._readings
+
+    def rename(self, client_order_id: str, order_id: str, replaces: str) -> Order:
+        """Record that a replace gave an order of ours a new broker id and left `replaces` behind."""
+        order = self._orders[client_order_id]
+        if replaces not in order.order_ids:
+            self.counters["id_conflicts"] += 1
+            log.warning("%s replaces order %s, which is not %s", order_id, replaces, client_order_id)
+            return order
+        order = self._bind_ours(order, order_id)
+        if order_id in order.order_ids and order_id != replaces:
+            self._left_behind.add(replaces)
         self._tell(OrderUpdate(order, source="reply"))
         self._adopt_orphans(client_order_id)
         return self._orders[client_order_id]
 
     # -- the broker's reports ----------------------------------------------------------------------------------------
 
-    def see(self, seen: Order, source: Source) -> Verdict:
-        """Merge one report of an order."""
+    def see(self, seen: Order, source: Source, reading: int | None = None) -> Verdict:
+        """Merge one report of an order; `reading` is the number of the full reading it is part of."""
         if seen.status is OrderStatus.UNKNOWN:
             self._count_unknown(seen.raw_status)
+        if not is_order_id(seen.order_id):
+            seen = seen.but(order_id="", order_ids=())
         owner = self._owner(seen)
+        if owner is None:
+            self.counters["no_id"] += 1
+            log.warning("a report of %s has neither an order id nor our tag", seen.instrument_id)
+            return Verdict.REFUSED
         known = self._orders.get(owner)
         if known is None:
             verdict, merged = Verdict.APPLIED, self._first_seen(seen, owner)
         else:
-            result = merge(known, seen)
+            result = self._merge(known, seen, reading)
             verdict, merged = result.verdict, result.order
-            if not merged.order_id:  # a status nobody has mapped, of an order whose reply is still missing
+            if not merged.order_id and is_order_id(
+                seen.order_id
+            ):  # a status nobody has mapped, of an order whose reply is still missing
                 merged = merged.but(order_id=seen.order_id, order_ids=(seen.order_id,))
-        self._by_order_id[seen.order_id] = owner
+        if seen.order_id:
+            self._by_order_id[seen.order_id] = owner
         self._orders[owner] = merged
         if owner in self._children:
             self._reported.add(owner)
         self.counters[verdict.value] += 1
         change = self.fills.report(merged, owner)
         self.counters["fill_conflicts"] += change.refused is not None
-        if merged is not known or change.added or change.replaced:
+        if known is None or not unchanged(known, merged) or change.added or change.replaced:
             self._tell(OrderUpdate(merged, change.added, change.replaced, source))
         self._adopt_orphans(owner)
         self._roll_up_parent_of(owner, source)
@@ -202,8 +261,28 @@ class OrderStore:
 
     # -- whose report it is ------------------------------------------------------------------------------------------
 
-    def _owner(self, seen: Order) -> str:
-        """Return the name of the order a report is about, an order nobody knows yet included."""
+    def _merge(self, known: Order, seen: Order, reading: int | None) -> Merge:
+        name = known.client_order_id
+        if seen.order_id in self._left_behind and seen.status.terminal:
+            # What ended is the id, not the order.
+            told = fills_of(known, seen)
+            return Merge(told, Verdict.STALE if told is known else Verdict.APPLIED)
+        asked = self._asked.get(name)
+        taken_at = asked.answered_at if asked else None
+        after = reading is not None and taken_at is not None and reading > taken_at
+        result = merge(known, seen, asked, settles=after)
+        if asked is None or result.verdict is Verdict.STALE:
+            return result
+        if result.order.status.terminal or (
+            known.pending is Pending.NONE and (result.order.ts_event or 0) > (known.ts_event or 0)
+        ):
+            del self._asked[name]
+        elif known.pending is seen.pending is not Pending.NONE:
+            self._asked[name] = replace(asked, shown=True)
+        return result
+
+    def _owner(self, seen: Order) -> str | None:
+        """Return the name of the order a report is about, an order nobody knows yet included; None for no order."""
         owner = self._by_order_id.get(seen.order_id)
         if owner is not None:
             return owner
@@ -211,7 +290,7 @@ class OrderStore:
         ours = self._by_wire_id.get(wire_id) if wire_id else None
         external = f"{EXTERNAL_PREFIX}{seen.order_id}"
         if ours is None:
-            return external
+            return external if seen.order_id else None
         if seen.parent_order_id and seen.parent_order_id != seen.order_id:
             return f"{ours}/{seen.order_id}"  # a slice of ours, reported before the reply that would have told its id
         known = self._orders[ours]
@@ -236,6 +315,10 @@ class OrderStore:
     def _bind_ours(self, known: Order, order_id: str) -> Order:
         """Give an order of ours its broker id, and take over what was reported under that id before."""
         name = known.client_order_id
+        if not is_order_id(order_id):
+            self.counters["no_id"] += 1
+            log.warning("the broker gave %s the id %r, which is none", name, order_id)
+            return known
         holder = self._by_order_id.get(order_id)
         if holder is not None and holder != name and holder not in self._provisional:
             self.counters["id_conflicts"] += 1
@@ -258,7 +341,7 @@ class OrderStore:
         self.counters["external"] -= seen.origin is Origin.EXTERNAL
         for other in seen.order_ids:
             self._by_order_id[other] = name
-        self._orders[name] = known = merge(known, seen).order
+        self._orders[name] = known = self._merge(known, seen, None).order
         return known
 
     def _roll_up_parent_of(self, owner: str, source: Source) -> None:

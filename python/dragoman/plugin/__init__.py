@@ -23,6 +23,7 @@ from dragoman.plugin.effects import (
     Redirect,
     Reply,
     Request,
+    Skipped,
     Wait,
 )
 from dragoman.plugin.feed import (
@@ -119,6 +120,7 @@ __all__ = [
     "Session",
     "SessionRules",
     "SideFlag",
+    "Skipped",
     "StallRule",
     "Support",
     "UsageError",

@@ -308,7 +308,8 @@ class Adapter:
 
     def _no(self, what: str) -> NoReturn:
         support = self.capabilities.features.get(what)
-        reason = support.reason if support else "the adapter does not define it"
+        reason = support.reason if support is not None else ""
+        reason = reason or "the adapter does not define it"
         raise UsageError(f"{self.name} does not offer {what}: {reason}", kind=ErrorKind.NOT_SUPPORTED, broker=self.name)
 
 

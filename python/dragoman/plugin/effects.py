@@ -135,6 +135,14 @@ class Download(Generic[Row]):
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """Stands in a download for a row that could not be read: counted and shown, never dropped silently."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Downloaded:
     rows: int
     bytes: int

@@ -14,7 +14,7 @@ PositionKey = tuple[str, Product]
 
 @dataclass(slots=True)
 class NetPosition:
-    """Running sums of one instrument and product; money is price x quantity x multiplier."""
+    """Running sums of one instrument and product. Values are price x quantity: times the multiplier they are money."""
 
     instrument_id: str
     product: Product
@@ -30,7 +30,7 @@ class NetPosition:
 
     @property
     def day_cash(self) -> Decimal:
-        """What the day's trading took in (+) or paid out (-)."""
+        """What the day's trading took in (+) or paid out (-), as a value."""
         return self.sell_value - self.buy_value
 
 
@@ -82,6 +82,6 @@ def compare(positions: Iterable[Position], nets: Mapping[PositionKey, NetPositio
         )
         found += [Discrepancy(*key, name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
     for key, net in nets.items():
-        if key not in seen and (net.buy_quantity or net.sell_quantity):
+        if key not in seen and net.quantity:  # brokers may leave out what was closed within the day
             found.append(Discrepancy(*key, "quantity", net.quantity, ZERO))
     return found

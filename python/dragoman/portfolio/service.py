@@ -41,4 +41,5 @@ class Portfolio:
         """
         await self._orders.refresh(timeout_s=timeout_s)
         positions = await self.positions(timeout_s=timeout_s)
-        return compare(positions, net_positions(self._orders.store.fills.all()))
+        today = self._orders.store.fills.of_day(self._session.ctx.now_ns)
+        return compare(positions, net_positions(today))

@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from dragoman.errors import (
+    AuthRequired,
     DecodeError,
     DragomanError,
     Effect,
     ErrorKind,
     NotSent,
     OutcomeUnknown,
+    Rejected,
     Retry,
     UsageError,
     error_for,
@@ -50,8 +52,9 @@ _log = logging.getLogger("dragoman.session")
 class _Run:
     """One flow on its way.
 
-    `committed`: from here on bytes of a `mutates` request may leave. `unsettled`: one left and nothing since has
-    proven that it changed nothing. `foreign`: the error last thrown in that did not come from a `mutates` request.
+    `committed`: from here on bytes of a `mutates` request may leave. `unsettled`: how many left and are not proven to
+    have changed nothing. `answered`: the flow's last effect was a `mutates` request, and the broker
+    has said what it did.
     """
 
     deadline_ns: int
@@ -62,9 +65,9 @@ class _Run:
     before_send: BeforeSend | None
     allow_mutates: bool
     committed: bool = False
-    unsettled: bool = False
+    unsettled: int = 0
+    answered: bool = False
     replied: bool = False
-    foreign: DragomanError | None = None
     typed: list[Secret] = field(default_factory=list)
 
 
@@ -238,26 +241,40 @@ class FlowDriver:
                 if not run.replied:
                     raise  # nothing was read yet: a defect of the adapter, best seen as it is
                 raise self._escaped(self._misread(error), run) from error
-            value, thrown = None, None
+            value, thrown, run.answered = None, None, False
+            mutates = isinstance(effect, Request) and effect.mutates
             try:
                 value = await self._perform(effect, run)
+                run.answered = mutates
             except DragomanError as error:
                 thrown = error
-                mutates = isinstance(effect, Request) and effect.mutates
-                run.foreign = None if mutates else error
+                run.answered = mutates and error.effect is Effect.APPLIED
 
     def _escaped(self, error: DragomanError, run: _Run) -> DragomanError:
-        """Return what the caller gets: nothing that hides a request whose outcome is open."""
+        """Return what the caller gets: nothing that hides a request whose outcome is open.
+
+        What the flow itself reads from the reply to its only such request is believed, where it is a refusal.
+        """
         if not run.unsettled or isinstance(error, OutcomeUnknown):
             return error
-        if error is run.foreign or isinstance(error, DecodeError):
-            return self._unknown(str(error), error)
-        return error
+        if (
+            run.answered
+            and run.unsettled == 1
+            and isinstance(error, (Rejected, AuthRequired))
+            and error.effect is not Effect.UNKNOWN
+        ):
+            return error
+        return self._unknown(str(error), error)
 
     def _unknown(self, what: str, cause: DragomanError | None) -> OutcomeUnknown:
+        kind = ErrorKind.MAYBE_SENT
+        if cause is not None and (isinstance(cause, DecodeError) or cause.effect is not Effect.NONE):
+            kind = cause.kind
         return OutcomeUnknown(
             f"a request that changes something was sent, and then: {what}",
-            kind=ErrorKind.BAD_RESPONSE if isinstance(cause, DecodeError) else ErrorKind.MAYBE_SENT,
+            kind=kind,
+            effect=Effect.UNKNOWN,
+            retry=Retry.RESOLVE_FIRST,
             code=cause.code if cause else None,
             text=cause.text if cause else None,
             broker=self._broker,
@@ -308,14 +325,14 @@ class FlowDriver:
             run.committed = True
             if run.before_send is not None:
                 await run.before_send(final)
-            run.unsettled = True
+            run.unsettled = before + 1
 
-        settled = run.unsettled
+        before = run.unsettled
         try:
             reply = await self._sender.send(request, run.deadline_ns, commit)
         except DragomanError as error:
             if error.effect is Effect.NONE:
-                run.unsettled = settled
+                run.unsettled = before
             raise
         run.replied = True
         return reply
@@ -436,7 +453,7 @@ class FlowDriver:
         return error_for(
             ErrorKind.TIMEOUT,
             f"{self._broker}: the deadline does not allow {what}",
-            mutates=run.unsettled,
+            mutates=run.unsettled > 0,
             broker=self._broker,
             remedy="allow more time",
         )

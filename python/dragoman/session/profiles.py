@@ -7,7 +7,7 @@ One TOML file, ``$DRAGOMAN_CONFIG`` or ``~/.config/dragoman/profiles.toml``, rea
     credentials.api_key = { env = "EXAMPLE_KEY" }
     credentials.api_secret = { keyring = "example/me" }
     egress.source_address = "203.0.113.7"
-    settings.quantity_unit = "lots"
+    settings.quantity_unit = { MCX = "LOTS" }
 
 The file names secrets, it holds none: a credential is ``{env}``, ``{keyring}``, ``{file}`` or ``{command}``. Only an
 emulator's own ``emu_...`` values, and what an adapter declares as not secret, may stand there as they are.

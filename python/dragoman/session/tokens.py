@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from dragoman.errors import UsageError
 from dragoman.plugin import Session
 from dragoman.runtime.base import Runtime
 
@@ -17,11 +18,22 @@ _log = logging.getLogger("dragoman.session")
 
 
 def default_state_dir(runtime: Runtime) -> str:
-    """Return ``$DRAGOMAN_STATE``, else ``$XDG_STATE_HOME/dragoman``, else ``~/.local/state/dragoman``."""
+    """Return ``$DRAGOMAN_STATE``, else ``$XDG_STATE_HOME/dragoman``, else ``~/.local/state/dragoman``.
+
+    Raises
+    ------
+    UsageError
+        None of them is set: tokens are not put wherever the process happens to stand.
+    """
     if named := runtime.environ("DRAGOMAN_STATE"):
         return named
-    base = runtime.environ("XDG_STATE_HOME") or f"{runtime.environ('HOME') or '.'}/.local/state"
-    return f"{base}/dragoman"
+    if base := runtime.environ("XDG_STATE_HOME"):
+        return f"{base}/dragoman"
+    if home := runtime.environ("HOME"):
+        return f"{home}/.local/state/dragoman"
+    raise UsageError(
+        "HOME is not set, so there is no place for tokens", remedy="set HOME or DRAGOMAN_STATE, or pass state_dir"
+    )
 
 
 def file_name(*parts: str) -> str:
