@@ -93,7 +93,8 @@ def _kind(name: str, hint: Any) -> Kind | None:
 
 def _read(rows: Rows, of: type | None) -> tuple[tuple[_Column, ...], list[Any]]:
     values = list(rows.values() if isinstance(rows, Mapping) else rows)
-    model = of or (type(values[0]) if values else None)
+    # Any, because a checker that has seen `is_dataclass` no longer knows that classes are hashable.
+    model: Any = of or (type(values[0]) if values else None)
     if model is None:
         return (), []
     if not is_dataclass(model):
