@@ -93,8 +93,7 @@ def _kind(name: str, hint: Any) -> Kind | None:
 
 def _read(rows: Rows, of: type | None) -> tuple[tuple[_Column, ...], list[Any]]:
     values = list(rows.values() if isinstance(rows, Mapping) else rows)
-    # Any, because a checker that has seen `is_dataclass` no longer knows that classes are hashable.
-    model: Any = of or (type(values[0]) if values else None)
+    model = of or (type(values[0]) if values else None)
     if model is None:
         return (), []
     if not is_dataclass(model):
@@ -107,7 +106,8 @@ def _read(rows: Rows, of: type | None) -> tuple[tuple[_Column, ...], list[Any]]:
             raise UsageError(
                 f"rows of {model.__name__} and {type(value).__name__} in one table", remedy="make one table of each"
             )
-    return _columns(model), values
+    known: Any = model  # after `is_dataclass` a checker no longer knows that classes are hashable
+    return _columns(known), values
 
 
 def columns(rows: Rows, of: type | None = None) -> dict[str, list[Any]]:
