@@ -106,7 +106,8 @@ def _read(rows: Rows, of: type | None) -> tuple[tuple[_Column, ...], list[Any]]:
             raise UsageError(
                 f"rows of {model.__name__} and {type(value).__name__} in one table", remedy="make one table of each"
             )
-    return _columns(model), values
+    known: Any = model  # after `is_dataclass` a checker no longer knows that classes are hashable
+    return _columns(known), values
 
 
 def columns(rows: Rows, of: type | None = None) -> dict[str, list[Any]]:

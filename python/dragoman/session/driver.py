@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -30,6 +29,7 @@ from dragoman.errors import (
 )
 from dragoman.plugin import All, Download, Downloaded, Flow, Part, Prompt, Redirect, Reply, Request, Wait
 from dragoman.runtime.base import Runtime
+from dragoman.runtime.process import process_id
 from dragoman.session.brokertime import BrokerClock
 from dragoman.session.secrets import Secret, redact
 from dragoman.session.sender import BeforeSend, Sender
@@ -95,7 +95,7 @@ class FlowDriver:
         self._max_concurrency = max_concurrency
         self._running: dict[asyncio.Task[Any], _Run] = {}
         self._closing = False
-        self._pid = os.getpid()
+        self._pid = process_id()
         self.detached = 0
         self.retries = 0
 
@@ -174,10 +174,10 @@ class FlowDriver:
         if self._closing:
             flow.close()
             raise self._closed()
-        if os.getpid() != self._pid:
+        if process_id() != self._pid:
             flow.close()
             raise UsageError(
-                f"{self._broker}: this session belongs to process {self._pid}, and this is process {os.getpid()}",
+                f"{self._broker}: this session belongs to process {self._pid}, and this is process {process_id()}",
                 broker=self._broker,
                 remedy="connect again after the fork; a socket must not be shared by two processes",
             )

@@ -1,0 +1,141 @@
+"""The account's services through a whole session in memory: client, limiter, wire, emulator, on the virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from dragoman.cli.demo import browser, free_port
+from dragoman.client import Client
+from dragoman.connecting import connect
+from dragoman.emulator.host import EmulatorHost
+from dragoman.errors import UsageError
+from dragoman.model import GttLeg, GttRequest, GttStatus, OrderRequest, OrderType, Product, Side
+from dragoman.plugin.registry import load_adapter
+from dragoman.runtime.virtual import VirtualRuntime
+
+IST = timezone(timedelta(hours=5, minutes=30))
+D = Decimal
+
+
+def session(scenario: Callable[[Client], Awaitable[Any]], **options: Any) -> Any:
+    """Run `scenario` in a logged-in session against the emulator, in memory."""
+
+    async def play(runtime: VirtualRuntime) -> Any:
+        from dragoman.adapters.zerodha.emulator import make
+
+        port = await free_port(runtime)
+        emulator = make(7, runtime.clock.wall_ns(), redirect_port=port)
+        host = EmulatorHost(emulator, runtime)
+        roots = await host.start()
+        overrides = {
+            "hosts": {"rest": roots.rest, "ws": roots.ws, "login": roots.login},
+            "credentials": {name: emulator.credentials[name] for name in ("api_key", "api_secret")},
+            "redirect_port": port,
+        }
+        try:
+            async with connect(
+                load_adapter("zerodha"),
+                "test",
+                environment="emulator",
+                overrides=overrides,
+                state_dir="/state",
+                open_url=browser(runtime),
+                runtime=runtime,
+                **options,
+            ) as client:
+                return await scenario(client)
+        finally:
+            await host.close()
+
+    with VirtualRuntime(seed=7) as runtime:
+        return runtime.run(play(runtime))
+
+
+def test_holdings_profile_and_conversion() -> None:
+    async def scenario(client: Client) -> None:
+        (holding,) = await client.holdings()
+        assert (holding.instrument_id, holding.quantity, holding.t1_quantity) == ("NSE:SBIN", 60, 10)
+        assert (await client.profile()).account_id == holding.account_id
+        order = await client.place("NSE:INFY", "BUY", 5, product="INTRADAY")
+        await client.wait_order(order)
+        (position,) = await client.positions()
+        await client.convert(position, "DELIVERY", 2)
+        found = {one.product: one.quantity for one in await client.positions()}
+        assert found == {Product.INTRADAY: 3, Product.DELIVERY: 2}
+        await client.convert(position, Product.DELIVERY, 3)
+        with pytest.raises(UsageError, match="no INTRADAY position"):
+            await client.convert(position, Product.DELIVERY)
+        fills = await client.trades()
+        assert all(one.total > 0 for one in await client.charges(fills))
+
+    session(scenario)
+
+
+def test_candles_report_progress_and_come_merged() -> None:
+    async def scenario(client: Client) -> None:
+        progress: list[tuple[int | None, int | None]] = []
+        end = datetime.fromtimestamp(client.session.ctx.now_ns / 1e9, IST)
+        start = end - timedelta(days=1700)
+        found = await client.candles(
+            "NSE:INFY", "1h", start, end, on_progress=lambda done, total: progress.append((done, total))
+        )
+        assert progress == [(3, 5), (5, 5)]
+        stamps = [one.ts_open for one in found]
+        assert stamps == sorted(set(stamps))
+        assert len(found) > 7000
+
+    session(scenario)
+
+
+def test_margins_before_the_fact_and_triggers() -> None:
+    async def scenario(client: Client) -> None:
+        last = D(str((await client.ltp("NSE:INFY"))["NSE:INFY"]))
+        order = OrderRequest(
+            instrument_id="NSE:INFY", side=Side.BUY, quantity=D(10), order_type=OrderType.LIMIT, price=last
+        )
+        (alone,) = await client.order_margin([order])
+        assert alone.total == last * 10
+        assert (await client.basket_margin([order, order])).final.total == last * 20
+        leg = GttLeg(trigger_price=last - 50, side=Side.BUY, quantity=D(1), price=last - 49)
+        request = GttRequest(instrument_id="NSE:INFY", legs=(leg,), last_price=last)
+        name = await client.place_gtt(request)
+        assert await client.modify_gtt(name, request) == name
+        assert [one.status for one in await client.gtts()] == [GttStatus.ACTIVE]
+        assert await client.delete_gtt(name) == name
+        assert (await client.account.gtt(name)).status is GttStatus.DELETED
+        ranges = await client.account.trigger_ranges(["NSE:INFY"], "BUY")
+        assert ranges["NSE:INFY"].upper < last
+        assert len(await client.account.auctions()) == 1
+        authorised = await client.account.authorise_holdings(await client.holdings())
+        assert authorised.request_id in authorised.url
+
+    session(scenario)
+
+
+def test_a_read_only_session_sends_none_of_it() -> None:
+    async def scenario(client: Client) -> None:
+        leg = GttLeg(trigger_price=D(1), side=Side.BUY, quantity=D(1), price=D(1))
+        request = GttRequest(instrument_id="NSE:INFY", legs=(leg,), last_price=D(2))
+        with pytest.raises(UsageError, match="read-only"):
+            await client.place_gtt(request)
+        with pytest.raises(UsageError, match="read-only"):
+            await client.account.authorise_holdings()
+        assert await client.gtts() == []
+
+    session(scenario, read_only=True)
+
+
+def test_lots_that_are_not_verified_are_refused_before_the_wire() -> None:
+    async def scenario(client: Client) -> None:
+        future = next(one for one in client.instruments if one.exchange == "MCX" and one.expiry)
+        leg = GttLeg(trigger_price=D(1), side=Side.BUY, quantity=future.lot_size, price=D(1))
+        request = GttRequest(instrument_id=future.instrument_id, legs=(leg,), last_price=D(2))
+        with pytest.raises(UsageError, match="not verified"):
+            await client.place_gtt(request)
+
+    session(scenario)
