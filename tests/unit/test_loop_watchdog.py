@@ -36,6 +36,7 @@ def heard():
     logging.getLogger("dragoman.watchdog").removeHandler(handler)
 
 
+@pytest.mark.logs  # the warning that names the handler
 def test_a_handler_that_blocks_is_named_while_it_blocks(heard, caplog):
     async def scenario():
         stalls, lags, over = [], [], asyncio.Event()

@@ -173,6 +173,7 @@ class Unreachable:
     refund = penalise = leave = try_acquire
 
 
+@pytest.mark.logs  # a cancel that leaves uncounted is logged
 @pytest.mark.parametrize(
     ("error", "expected"), [(TimeoutError("held"), Throttled), (RuntimeError("damaged"), UsageError)]
 )

@@ -52,7 +52,9 @@ def test_an_iceberg_shows_one_leg_at_a_time():
 
 
 def test_an_iceberg_may_be_a_derivative():
-    form = form_of(order(variety=Variety.ICEBERG, quantity=D(100), display_quantity=D(50)), FUTURE)[1]
+    form = form_of(
+        order(variety=Variety.ICEBERG, product=Product.CARRY, quantity=D(100), display_quantity=D(50)), FUTURE
+    )[1]
     assert form["iceberg_legs"] == "2"
 
 

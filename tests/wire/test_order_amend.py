@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
+from dragoman.adapters.zerodha.adapter import SECOND_SHARE, ZerodhaAdapter
 
 from dragoman.errors import Effect, ErrorKind, OutcomeUnknown, Rejected, Throttled, UsageError
 from dragoman.model import OrderStatus, Outcome, Pending, Reject
@@ -89,7 +89,7 @@ def test_a_refused_act_returns_to_the_firm_status(act):
 def test_an_act_that_was_never_sent_leaves_no_trace():
     async def scenario(world):
         order = await resting(world)
-        for _ in range(7):
+        for _ in range(SECOND_SHARE - 1):
             await world.rest()
         with pytest.raises(Throttled):
             await world.client.modify(order, quantity=11, timeout_s=0.01)
@@ -210,7 +210,7 @@ def test_an_order_nobody_knows_is_refused_with_zero_bytes():
 def test_an_order_without_a_broker_id_is_asked_about_by_nobody(state):
     async def scenario(world):
         if state == "denied":
-            for _ in range(8):
+            for _ in range(SECOND_SHARE):
                 await world.rest()
         world.fault("drop_frames;reset_request@POST /orders*1")
         with pytest.raises((OutcomeUnknown, Throttled)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
+from dragoman.adapters.zerodha.adapter import SECOND_SHARE, ZerodhaAdapter
 
 from dragoman.errors import (
     AuthRequired,
@@ -200,7 +200,7 @@ def test_a_tag_that_does_not_fit_stays_ours_and_the_wire_id_still_finds_the_orde
 
 def test_a_limit_that_is_farther_than_the_deadline_is_throttled_and_nothing_is_sent():
     async def scenario(world):
-        for _ in range(8):
+        for _ in range(SECOND_SHARE):
             await world.rest()
         before = world.requests
         with pytest.raises(Throttled) as caught:
@@ -208,20 +208,20 @@ def test_a_limit_that_is_farther_than_the_deadline_is_throttled_and_nothing_is_s
         assert caught.value.retry_after_s > 0
         assert world.client.order("mine").status is S.DENIED
         assert world.requests == before
-        assert len(world.live) == 8
+        assert len(world.live) == SECOND_SHARE
 
     play(scenario)
 
 
 def test_an_order_whose_own_deadline_passed_in_the_line_is_dropped():
     async def scenario(world):
-        for _ in range(8):
+        for _ in range(SECOND_SHARE):
             await world.rest()
         deadline = world.runtime.clock.mono_ns() + 10_000_000
         with pytest.raises(NotSent):
             await world.rest(client_order_id="mine", deadline_ns=deadline)
         assert world.client.order("mine").status is S.DENIED
-        assert len(world.live) == 8
+        assert len(world.live) == SECOND_SHARE
 
     play(scenario)
 
