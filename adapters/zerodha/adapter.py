@@ -73,7 +73,7 @@ _PRODUCTS: Final = {
 }
 _UNIT_OPEN: Final = (
     "the documents leave open whether quantities here count units or lots: confirm it with the broker and set"
-    " quantity_unit in the profile; lots are then converted by the instrument's lot_size"
+    " settings.quantity_unit in the profile; lots are then converted by the instrument's lot_size"
 )
 
 CAPABILITIES: Final = Capabilities(

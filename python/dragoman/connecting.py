@@ -49,7 +49,7 @@ def connect(
     streams: bool = True,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
-    open_url: Callable[[str], Awaitable[None]] | None = None,
+    open_url: Callable[[str], object] | None = None,
     prompt: Callable[[str, str, bool], Awaitable[str]] | None = None,
     runtime: Runtime | None = None,
 ) -> Connecting:
@@ -89,8 +89,9 @@ def connect(
     ------
     UsageError
         On entering: unknown broker or profile, a missing credential, an environment nobody named.
+        Also where a human must log in and neither `open_url` nor `prompt` says how to ask one.
     AuthRequired
-        On entering: a human must log in and nobody was there to ask.
+        On entering: nobody finished the login, or the token given is not accepted.
     """
 
     async def make() -> Client:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from dragoman.errors import UsageError
+from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.session.profiles import Profile, load_profile
 from dragoman.session.references import Reference
@@ -224,3 +225,11 @@ def test_loading_the_module_does_not_load_pydantic():
     assert (
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
     )
+
+
+def test_each_root_that_is_missing_is_named():
+    runtime = VirtualRuntime()
+    adapter = load_adapter("zerodha")
+    overrides = {"hosts": {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1"}}
+    with pytest.raises(UsageError, match="no roots for environment emulator: login"):
+        runtime.run(load_profile(runtime, adapter, "x", environment="emulator", overrides=overrides))

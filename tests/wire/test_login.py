@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import urllib.request
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from dragoman.emulator.host import EmulatorHost
 from dragoman.errors import AuthRequired, ErrorKind, UsageError
 from dragoman.plugin import Redirect
+from dragoman.runtime.loops import run
+from dragoman.runtime.real import RealRuntime
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.session.login import LoginRedirect
 from dragoman.session.profiles import load_profile
@@ -66,7 +69,7 @@ def login_with(world, visits, *, effect=None, timeout_s=30.0):
         browser = Browser(runtime, port)
         played = []
 
-        def open_url(url):
+        async def open_url(url):
             played.append(runtime.spawn(visits(browser, url.rpartition("state=")[2]), name="browser"))
 
         redirect = LoginRedirect(
@@ -437,3 +440,19 @@ def test_no_secret_reaches_logs_errors_or_reprs_of_a_whole_session(caplog):
     assert "canary" not in caplog.text
     assert "canary" not in "\n".join(shown)
     assert "***" in caplog.text
+
+
+def test_a_plain_function_that_waits_for_the_page_does_not_block_the_listener():
+    """Text browsers do, and so does anybody who fetches the page with a blocking client."""
+
+    async def scenario(runtime):
+        def fetch(url):
+            with urllib.request.urlopen("http://127.0.0.1:5079/back?state=s&code=1", timeout=5) as page:
+                page.read()
+
+        redirect = LoginRedirect(
+            runtime, broker="toy", port=5079, path="/back", open_url=fetch, prompt=None, timeout_s=5
+        )
+        return await redirect(Redirect("http://127.0.0.1:1/login", expect=(("state", "s"),)))
+
+    assert run(scenario(RealRuntime()))["code"] == "1"

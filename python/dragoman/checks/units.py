@@ -110,7 +110,7 @@ class WireUnits:
             f"{self._broker}: it is not verified whether {segment} quantities count units or lots on the wire",
             kind=ErrorKind.NOT_SUPPORTED,
             broker=self._broker,
-            remedy=f'check with the broker, then set quantity_unit = {{{segment} = "UNITS" or "LOTS"}} in the profile',
+            remedy=f"ask the broker, then set settings.quantity_unit.{segment} to UNITS or LOTS in the profile",
         )
 
 

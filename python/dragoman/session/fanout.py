@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from dragoman.errors import UsageError
 
 if TYPE_CHECKING:
     from dragoman._core import Histogram
@@ -104,7 +107,19 @@ class Fanout(Generic[T]):
         self.handler_errors = 0
 
     def add(self, callback: Callable[[T], object]) -> Callable[[], None]:
-        """Register a callback; returns what removes it."""
+        """Register a callback; returns what removes it.
+
+        Raises
+        ------
+        UsageError
+            It is no plain callable: nobody would await a coroutine function here.
+        """
+        if not callable(callback) or inspect.iscoroutinefunction(callback):
+            found = "a coroutine function" if callable(callback) else f"a {type(callback).__name__}"
+            raise UsageError(
+                f"the {self._what} handler is {found}, expected a plain callable",
+                remedy="give a function that returns at once, or iterate with async for",
+            )
         self._callbacks.append(callback)
 
         def remove() -> None:

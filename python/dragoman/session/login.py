@@ -139,7 +139,9 @@ class LoginRedirect:
             ) from error
         try:
             async with asyncio.timeout(self._timeout_s):
-                opened = open_url(url)
+                # A plain function may wait for the page, and the page for this loop: it goes to a worker.
+                here = inspect.iscoroutinefunction(open_url)
+                opened = open_url(url) if here else await self._runtime.in_worker(open_url, url)
                 if inspect.isawaitable(opened):
                     await opened
                 return await found
@@ -153,7 +155,12 @@ class LoginRedirect:
         except DragomanError:
             raise
         except OSError as error:
-            raise NotSent(f"{self._broker}: the login page cannot be opened", broker=self._broker) from error
+            cause = error.strerror or type(error).__name__
+            raise NotSent(
+                f"{self._broker}: the login page cannot be opened: {cause}",
+                broker=self._broker,
+                remedy=f"check the api key and that http://{_HOST}:{self._port}{self._path} is the registered redirect",
+            ) from error
         finally:
             await listener.close()
             for browser in browsers:

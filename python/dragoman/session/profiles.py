@@ -268,8 +268,8 @@ def _hosts(adapter: Adapter, where: str, given: Mapping[str, str], environment: 
             remedy=f"{adapter.name} knows {', '.join(sorted(known))}",
         )
     hosts = {**adapter.hosts.get(environment, {}), **given}
-    if not hosts or not all(hosts.values()):
-        missing = sorted(name for name in known if not hosts.get(name)) or ["rest"]
+    missing = sorted(name for name in known or {"rest"} if not hosts.get(name))
+    if missing:
         raise UsageError(
             f"{where}: no roots for environment {environment}: {', '.join(missing)}",
             broker=adapter.name,
