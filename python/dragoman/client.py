@@ -350,9 +350,9 @@ class Client:
             await self.orders_service.refresh()
         return list(self.orders_service.store)
 
-    def order(self, name: str) -> Order | None:
-        """Return an order as it is known now, by client order id, broker id or wire id."""
-        return self.orders_service.store.get(name)
+    def order(self, name: Order | str) -> Order | None:
+        """Return an order as it is known now, by client order id, broker id or wire id, or by an earlier view of it."""
+        return self.orders_service.store.get(name if isinstance(name, str) else name.client_order_id)
 
     async def order_history(self, order: Order | str) -> list[Order]:
         """Return the states an order went through, oldest first."""

@@ -233,3 +233,10 @@ def test_each_root_that_is_missing_is_named():
     overrides = {"hosts": {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1"}}
     with pytest.raises(UsageError, match="no roots for environment emulator: login"):
         runtime.run(load_profile(runtime, adapter, "x", environment="emulator", overrides=overrides))
+
+
+def test_a_file_that_is_not_there_is_called_so():
+    runtime = VirtualRuntime()
+    runtime.env["HOME"] = "/home/me"
+    with pytest.raises(UsageError, match=r"there is no file /home/me/\.config/dragoman/profiles\.toml"):
+        runtime.run(load_profile(runtime, load_adapter("zerodha"), "main", environment="live"))

@@ -222,3 +222,14 @@ def test_our_tag_is_what_the_broker_carries():
         assert world.live[0].order.instrument_id == INFY
 
     play(scenario)
+
+
+def test_an_earlier_view_of_an_order_finds_the_latest_one():
+    async def scenario(world):
+        first = await world.rest(client_order_id="mine")
+        await world.client.cancel(first)
+        await world.until(lambda: world.client.order("mine").status is S.CANCELED)
+        assert world.client.order(first) is world.client.order("mine")
+        assert world.client.order(first).status is S.CANCELED
+
+    play(scenario)

@@ -105,8 +105,9 @@ async def load_profile(
     path = "" if homeless else config_path(runtime)
     table = await runtime.in_worker(_read_table, runtime, path, adapter.name, name) if path else None
     if table is None and not overrides:
+        what = f"{path} has no profile" if runtime.disk.exists(path) else f"there is no file {path} with a profile"
         raise UsageError(
-            f"{path} has no profile [{adapter.name}.{name}]",
+            f"{what} [{adapter.name}.{name}]",
             broker=adapter.name,
             remedy=f"add the table, or name another profile; credentials: {_wanted(adapter)}",
         )
