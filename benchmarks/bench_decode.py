@@ -58,7 +58,7 @@ def decoder() -> Decoder:
 
 
 def sdk_parser() -> Callable[[bytes], list[dict[str, Any]]]:
-    peers.add("kiteconnect")
+    peers.add("kiteconnect==5.2.2")
     from kiteconnect import KiteTicker  # type: ignore[import-not-found]
 
     parser: Callable[[bytes], list[dict[str, Any]]] = KiteTicker("key", "token")._parse_binary

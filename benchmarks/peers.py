@@ -1,4 +1,4 @@
-"""Peers come from the environments the judges made: pinned, unmodified, never installed beside us."""
+"""Peers come from the judges' environments: pinned, unmodified, never installed beside us."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-class PeerMissing(RuntimeError):
-    """The peer's environment has not been made yet."""
+def add(requirement: str) -> None:
+    """Make a package importable behind our own, from an environment of its own that is made at the first call.
 
-
-def add(name: str) -> None:
-    """Make the packages of a judge's environment importable, behind our own.
-
-    Raises
-    ------
-    PeerMissing
-        Says how to make it.
+    Parameters
+    ----------
+    requirement : str
+        Pinned, such as ``package==1.2.3``; the judge of the same pin shares the environment.
     """
-    found = sorted((ROOT / ".judges").glob(f"{name}-*/lib/python*/site-packages"))
-    if not found:
-        raise PeerMissing(f"{name} is not there yet: run `make judges` once")
-    if str(found[-1]) not in sys.path:
-        sys.path.append(str(found[-1]))
+    if str(ROOT / "tests") not in sys.path:
+        sys.path.append(str(ROOT / "tests"))
+    from judges.court import make_environment
+
+    python = make_environment(requirement.replace("==", "-"), requirement)
+    (packages,) = python.parent.parent.glob("lib/python*/site-packages")
+    if str(packages) not in sys.path:
+        sys.path.append(str(packages))
