@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+import pathlib
 import struct
 import subprocess
 import sys
@@ -127,11 +128,7 @@ def test_an_order_that_asks_a_question_back():
 
 # --- Fyers: topic ids, precision after the values, an acknowledgement every n frames ---------------------------------
 
-SNAPSHOT = (
-    "0084060000000100015300050e73667c6e73655f636d7c33303435150001a15d00bc614e697ac883697ac88500003a42000000000001a15d0000"
-    "00000000001900000064000000c80001a2048000000000019f3c0001a4fa8000000080000000000173180001c1380001a3ec0001a89200000001"
-    "02066e73655f636d0433303435045342494e"
-)
+SNAPSHOT = (pathlib.Path(__file__).parents[1] / "fixtures" / "topic_snapshot.hex").read_text()  # one frame, SBIN
 ACKNOWLEDGE = bytes.fromhex("00090301010004")
 UPDATE = "005f06000000020001550005150001a16200bc6164" + "80000000" * 19
 TOPIC, VECTOR = WirePart("u16", 1), {"type": "i32", "unchanged": -(2**31)}
