@@ -13,8 +13,8 @@ from dragoman.cli.demo import browser, free_port
 from dragoman.client import Client
 from dragoman.connecting import connect
 from dragoman.emulator.host import EmulatorHost
-from dragoman.errors import UsageError
-from dragoman.model import GttLeg, GttRequest, GttStatus, OrderRequest, OrderType, Product, Side
+from dragoman.errors import AuthRequired, ErrorKind, UsageError
+from dragoman.model import AlertRequest, GttLeg, GttRequest, GttStatus, OrderRequest, OrderType, Product, Side
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.virtual import VirtualRuntime
 
@@ -139,3 +139,31 @@ def test_lots_that_are_not_verified_are_refused_before_the_wire() -> None:
             await client.place_gtt(request)
 
     session(scenario)
+
+
+def changing_alerts(client: Client) -> list[Awaitable[Any]]:
+    wanted = AlertRequest(name="high", instrument_id="NSE:INFY", operator=">=", value=D(2000))
+    account = client.account
+    return [account.create_alert(wanted), account.modify_alert("a-1", wanted), account.delete_alerts(["a-1"])]
+
+
+def test_a_refused_alert_is_typed_and_the_session_stands():
+    """This emulator has no alerts: it answers as the broker does to an app that may not."""
+
+    async def scenario(client: Client) -> None:
+        for act in changing_alerts(client):
+            with pytest.raises(AuthRequired) as caught:
+                await act
+            assert caught.value.kind is ErrorKind.PERMISSION_DENIED
+        assert await client.positions() == []
+
+    session(scenario)
+
+
+def test_a_read_only_session_changes_no_alert():
+    async def scenario(client: Client) -> None:
+        for act in changing_alerts(client):
+            with pytest.raises(UsageError, match="read-only"):
+                await act
+
+    session(scenario, read_only=True)
