@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from dataclasses import replace
 
@@ -332,6 +333,26 @@ def test_a_cancelled_caller_detaches_from_an_order_that_left():
         runtime.run(main())
         assert seen == ["1"]
         assert rig.driver.detached == 1
+
+
+def test_a_cancelled_read_that_the_close_overtakes_is_not_reported_as_lost():
+    with VirtualRuntime() as runtime:
+        rig = Rig(runtime, [OK])
+
+        def flow():
+            yield Request(path="/read")
+
+        async def main():
+            task = runtime.spawn(rig.run(flow()), name="caller")
+            await runtime.sleep(0.005)
+            task.cancel()
+            await rig.driver.close()
+            del task
+            gc.collect()
+            await runtime.sleep(1)
+
+        runtime.run(main())
+        assert runtime.loop.unhandled == []
 
 
 def test_a_cancelled_caller_takes_a_read_and_a_waiting_order_with_it():

@@ -153,6 +153,7 @@ class FlowDriver:
                 task.add_done_callback(_report_detached)
             else:
                 task.cancel()
+                task.add_done_callback(_drop_cancelled)
             raise
         if task.cancelled():  # before its first step
             raise self._closed()
@@ -457,6 +458,12 @@ class FlowDriver:
             broker=self._broker,
             remedy="allow more time",
         )
+
+
+def _drop_cancelled(task: asyncio.Task[Any]) -> None:
+    """Take how a flow ended that nobody waits for and that changed nothing: the loop must not report it as lost."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.debug("%s: ended after its caller was gone: %s", task.get_name(), redact(str(error)))
 
 
 def _report_detached(task: asyncio.Task[Any]) -> None:
