@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "bindings.hpp"
+#include "dragoman/decoder.hpp"
 #include "dragoman/instruments.hpp"
-#include "dragoman/packed_decoder.hpp"
 #include "py_batch.hpp"
 #include "py_cursor.hpp"
 #include "py_layout.hpp"
@@ -18,11 +18,11 @@ namespace py = pybind11;
 
 namespace {
 
-using dragoman::packed::Decoder;
+using dragoman::FrameDecoder;
 
 struct State {
-  State(std::shared_ptr<const dragoman::packed::Layout> layout, std::size_t most)
-      : decoder(std::move(layout)), max_blocks(most), alive(std::make_shared<std::int64_t>(0)) {}
+  State(std::unique_ptr<FrameDecoder> made, std::size_t most)
+      : decoder(std::move(made)), max_blocks(most), alive(std::make_shared<std::int64_t>(0)) {}
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
@@ -31,7 +31,7 @@ struct State {
     }
   }
 
-  Decoder decoder;
+  std::unique_ptr<FrameDecoder> decoder;
   std::vector<PyObject*> pool;  // batches that are filled again when nobody else holds them
   std::size_t max_blocks;
   std::size_t current = 0;
@@ -68,8 +68,9 @@ PyObject* decoder_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     return nullptr;
   }
   try {
-    const auto& layout = py::handle(given).cast<const PyLayout&>().packed;
-    reinterpret_cast<PyDecoder*>(self)->state = new State(layout, static_cast<std::size_t>(max_blocks));
+    std::unique_ptr<FrameDecoder> made = py::handle(given).cast<const PyLayout&>().make_decoder();
+    reinterpret_cast<PyDecoder*>(self)->state =
+        new State(std::move(made), static_cast<std::size_t>(max_blocks));
   } catch (const std::bad_alloc&) {
     Py_DECREF(self);
     return PyErr_NoMemory();
@@ -144,16 +145,16 @@ PyObject* decoder_decode(PyObject* self, PyObject* const* args, Py_ssize_t count
   PyObject* const frame = args[0];
   try {
     if (PyBytes_CheckExact(frame)) [[likely]] {
-      state.decoder.decode(reinterpret_cast<const std::uint8_t*>(PyBytes_AS_STRING(frame)),
-                           static_cast<std::size_t>(PyBytes_GET_SIZE(frame)), ts_recv, batch_block(batch));
+      state.decoder->decode(reinterpret_cast<const std::uint8_t*>(PyBytes_AS_STRING(frame)),
+                            static_cast<std::size_t>(PyBytes_GET_SIZE(frame)), ts_recv, batch_block(batch));
     } else {
       Py_buffer buffer;
       if (PyObject_GetBuffer(frame, &buffer, PyBUF_SIMPLE) < 0) {
         return nullptr;
       }
       const std::unique_ptr<Py_buffer, decltype(&PyBuffer_Release)> release(&buffer, &PyBuffer_Release);
-      state.decoder.decode(static_cast<const std::uint8_t*>(buffer.buf), static_cast<std::size_t>(buffer.len),
-                           ts_recv, batch_block(batch));
+      state.decoder->decode(static_cast<const std::uint8_t*>(buffer.buf),
+                            static_cast<std::size_t>(buffer.len), ts_recv, batch_block(batch));
     }
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
@@ -187,7 +188,7 @@ PyObject* decoder_bind(PyObject* self, PyObject* args, PyObject* keywords) {
     return nullptr;
   }
   try {
-    state_of(self).decoder.bind(key, instrument);
+    state_of(self).decoder->bind(key, instrument);
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
   }
@@ -206,7 +207,7 @@ PyObject* decoder_bind_text(PyObject* self, PyObject* args, PyObject* keywords) 
     return nullptr;
   }
   try {
-    state_of(self).decoder.bind_text({text, static_cast<std::size_t>(size)}, instrument);
+    state_of(self).decoder->bind_text({text, static_cast<std::size_t>(size)}, instrument);
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
   }
@@ -221,17 +222,33 @@ PyObject* decoder_unbind(PyObject* self, PyObject* args, PyObject* keywords) {
       !read_int64(given, "key", key)) {
     return nullptr;
   }
-  state_of(self).decoder.unbind(key);
+  state_of(self).decoder->unbind(key);
+  Py_RETURN_NONE;
+}
+
+PyObject* decoder_unbind_text(PyObject* self, PyObject* args, PyObject* keywords) {
+  static const char* names[] = {"text", nullptr};
+  const char* text = nullptr;
+  Py_ssize_t size = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "y#:unbind_text", const_cast<char**>(names), &text,
+                                   &size)) {
+    return nullptr;
+  }
+  try {
+    state_of(self).decoder->unbind_text({text, static_cast<std::size_t>(size)});
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
   Py_RETURN_NONE;
 }
 
 PyObject* get_count(PyObject* self, void*) {
-  return PyLong_FromLongLong(state_of(self).decoder.count());
+  return PyLong_FromLongLong(state_of(self).decoder->count());
 }
 
 PyObject* get_counters(PyObject* self, void*) {
   const State& state = state_of(self);
-  const dragoman::packed::Counters& c = state.decoder.counters();
+  const dragoman::Counters& c = state.decoder->counters();
   std::int64_t held = *state.alive;
   for (PyObject* const batch : state.pool) {
     held -= Py_REFCNT(batch) == 1;
@@ -271,6 +288,7 @@ bool add_decoder_type(PyObject* module) {
       {"bind", as_method(decoder_bind), METH_VARARGS | METH_KEYWORDS, nullptr},
       {"bind_text", as_method(decoder_bind_text), METH_VARARGS | METH_KEYWORDS, nullptr},
       {"unbind", as_method(decoder_unbind), METH_VARARGS | METH_KEYWORDS, nullptr},
+      {"unbind_text", as_method(decoder_unbind_text), METH_VARARGS | METH_KEYWORDS, nullptr},
       {nullptr, nullptr, 0, nullptr}};
   static PyGetSetDef getters[] = {{"count", get_count, nullptr, nullptr, nullptr},
                                   {"counters", get_counters, nullptr, nullptr, nullptr},

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings.hpp"
+#include "dragoman/packed_decoder.hpp"
 #include "dragoman/packed_layout.hpp"
 #include "py_layout.hpp"
 
@@ -337,19 +338,21 @@ StreamSpec read_stream(py::handle spec) {
 
 void bind_layout(py::module_& m) {
   py::class_<PyLayout>(m, "Layout", py::is_final())
-      .def_property_readonly("name", [](const PyLayout& self) { return self.packed->name; })
+      .def_property_readonly("name", [](const PyLayout& self) { return self.layout().stream_name(); })
       .def_property_readonly("packets",
                              [](const PyLayout& self) {
-                               py::tuple names(self.packed->packets.size());
-                               for (std::size_t i = 0; i < self.packed->packets.size(); ++i) {
-                                 names[i] = self.packed->packets[i].name;
+                               const std::vector<std::string> names = self.layout().packet_names();
+                               py::tuple all(names.size());
+                               for (std::size_t i = 0; i < names.size(); ++i) {
+                                 all[i] = names[i];
                                }
-                               return names;
+                               return all;
                              })
       .def_property_readonly("counts_messages",
-                             [](const PyLayout& self) { return self.packed->counts_messages; });
+                             [](const PyLayout& self) { return self.layout().numbers_messages(); });
   // std::invalid_argument, which compile() throws, becomes ValueError.
   m.def(
-      "compile_packed", [](const py::handle& spec) { return PyLayout{compile(read_stream(spec))}; },
+      "compile_packed",
+      [](const py::handle& spec) { return PyLayout::of<Layout, Decoder>(compile(read_stream(spec))); },
       py::arg("spec"));
 }

@@ -401,6 +401,15 @@ class Compiler {
 
 }  // namespace
 
+std::vector<std::string> Layout::packet_names() const {
+  std::vector<std::string> names;
+  names.reserve(packets.size());
+  for (const Packet& packet : packets) {
+    names.push_back(packet.name);
+  }
+  return names;
+}
+
 std::shared_ptr<const Layout> compile(const StreamSpec& spec) {
   return Compiler(spec).run();
 }

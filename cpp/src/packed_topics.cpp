@@ -30,6 +30,15 @@ void Decoder::bind_text(std::string_view text, std::int32_t instrument) {
   }
 }
 
+void Decoder::unbind_text(std::string_view text) {
+  names_.erase(std::string(text));
+  for (Topic& topic : topics_) {
+    if (topic.name == text) {
+      topic.instrument = kUnbound;
+    }
+  }
+}
+
 Decoder::Topic* Decoder::find_topic(std::int64_t id) noexcept {
   const std::int32_t* const found = topic_index_.find(id);
   return found != nullptr ? &topics_[static_cast<std::size_t>(*found)] : nullptr;

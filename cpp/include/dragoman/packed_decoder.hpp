@@ -9,32 +9,19 @@
 #include <vector>
 
 #include "dragoman/batch.hpp"
+#include "dragoman/decoder.hpp"
 #include "dragoman/key_map.hpp"
 #include "dragoman/packed_layout.hpp"
 
 namespace dragoman::packed {
 
-/// What a decoder has seen since it was made. Nothing that cannot be read is dropped without a count here.
-struct Counters {
-  std::uint64_t frames = 0;
-  std::uint64_t packets = 0;
-  std::uint64_t records = 0;
-  std::uint64_t unknown_packets = 0;  ///< no layout matches; handed to control
-  std::uint64_t truncated = 0;        ///< the frame or packet ends too early
-  std::uint64_t malformed = 0;        ///< lengths, counts, keys or scales that cannot be
-  std::uint64_t unbound = 0;          ///< records whose key no instrument is bound to
-  std::uint64_t undefined_topics =
-      0;  ///< records of a topic that was never defined, or that no schema describes
-  std::uint64_t rejected_values = 0;  ///< NaN, infinities, times beyond int64: absent in the record
-  std::uint64_t control = 0;
-  std::uint64_t table_full = 0;  ///< topics or merged records beyond the caps below
-};
+using dragoman::Counters;
 
 /// The mutable half of a layout: bindings, topics and merged records of one connection.
 ///
 /// Threads: unsynchronised; one connection, one thread. `decode` allocates only when a block must grow, a
 /// topic is defined, or a merged instrument is seen for the first time.
-class Decoder {
+class Decoder final : public FrameDecoder {
  public:
   /// Caps on what a sender can make us remember.
   static constexpr std::size_t kMaxTopics = 32768;
@@ -44,19 +31,20 @@ class Decoder {
   explicit Decoder(std::shared_ptr<const Layout> layout);
 
   /// Say which instrument a wire key means; binding again replaces.
-  void bind(std::int64_t key, std::int32_t instrument) { bindings_.put(key, instrument); }
+  void bind(std::int64_t key, std::int32_t instrument) override { bindings_.put(key, instrument); }
   /// The same for the names of topics, defined already or not.
-  void bind_text(std::string_view text, std::int32_t instrument);
-  void unbind(std::int64_t key) { bindings_.erase(key); }
+  void bind_text(std::string_view text, std::int32_t instrument) override;
+  void unbind_text(std::string_view text) override;
+  void unbind(std::int64_t key) override { bindings_.erase(key); }
 
   /// Decode one frame into `out`, whose former content is gone. Any bytes are accepted. O(size).
-  void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out);
+  void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) override;
 
   /// Number of the last message where the layout counts them, otherwise frames seen.
-  [[nodiscard]] std::int64_t count() const noexcept {
+  [[nodiscard]] std::int64_t count() const noexcept override {
     return layout_->counts_messages ? message_number_ : static_cast<std::int64_t>(counters_.frames);
   }
-  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] const Counters& counters() const noexcept override { return counters_; }
   [[nodiscard]] const Layout& layout() const noexcept { return *layout_; }
 
  private:

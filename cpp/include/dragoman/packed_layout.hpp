@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "dragoman/decoder.hpp"
 #include "dragoman/packed_spec.hpp"
 #include "dragoman/record.hpp"
 
@@ -264,7 +265,11 @@ struct Selector {
 };
 
 /// Immutable; shared by all decoders made from it. Packets never move: groups point into them.
-struct Layout {
+struct Layout final : FrameLayout {
+  [[nodiscard]] const std::string& stream_name() const noexcept override { return name; }
+  [[nodiscard]] std::vector<std::string> packet_names() const override;
+  [[nodiscard]] bool numbers_messages() const noexcept override { return counts_messages; }
+
   std::string name;
   bool big = true;
   bool counts_messages = false;

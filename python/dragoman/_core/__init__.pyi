@@ -104,6 +104,7 @@ class Decoder:
         """The same for streams whose `define` records carry a text name; topics defined already are bound too."""
     def unbind(self, key: int) -> None:
         """Forget a key; one that was never bound is no error."""
+    def unbind_text(self, text: bytes) -> None: ...
     def decode(self, frame: bytes | bytearray | memoryview, ts_recv: int = 0, /) -> Batch:
         """Decode one frame. Never raises for any bytes: what cannot be read is counted in `counters`.
 

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dragoman {
+
+/// A text -> int32 table with open addressing, for instruments and topics that the wire names by text.
+///
+/// The texts stand one after another in one array, an entry holds the hash and where its text is; a lookup
+/// reads the entry and compares once. The hash is seeded like KeyMap's, so chosen texts cannot pile up.
+/// `find` allocates nothing. Unsynchronised.
+class TextMap {
+ public:
+  TextMap();
+
+  /// Return the value, or null. Valid until the next change.
+  [[nodiscard]] const std::int32_t* find(std::string_view text) const noexcept {
+    const std::uint64_t hash = hash_of(text);
+    for (std::size_t i = hash & mask_;; i = (i + 1) & mask_) {
+      const Entry& entry = entries_[i];
+      if (entry.used == 0) {
+        return nullptr;
+      }
+      if (entry.hash == hash && entry.size == text.size() &&
+          std::memcmp(texts_.data() + entry.begin, text.data(), text.size()) == 0) [[likely]] {
+        return &entry.value;
+      }
+    }
+  }
+
+  void put(std::string_view text, std::int32_t value);
+  bool erase(std::string_view text);
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  /// A stable, unseeded 63-bit number of a text: `Record::key` of records whose wire key is text.
+  [[nodiscard]] static std::int64_t number_of(std::string_view text) noexcept {
+    return static_cast<std::int64_t>(mix(text, 0x9E3779B97F4A7C15u) >> 1);
+  }
+
+ private:
+  struct Entry {
+    std::uint64_t hash;
+    std::uint32_t begin;
+    std::uint32_t size;
+    std::int32_t value;
+    std::int32_t used;
+  };
+
+  static std::uint64_t mix(std::string_view text, std::uint64_t seed) noexcept {
+    std::uint64_t hash = seed ^ (text.size() * 0xC2B2AE3D27D4EB4Fu);
+    const char* at = text.data();
+    std::size_t left = text.size();
+    for (; left >= 8; at += 8, left -= 8) {
+      std::uint64_t word;
+      std::memcpy(&word, at, 8);
+      hash = (hash ^ word) * 0xFF51AFD7ED558CCDu;
+      hash ^= hash >> 32;
+    }
+    std::uint64_t word = 0;
+    std::memcpy(&word, at, left);
+    hash = (hash ^ word) * 0xFF51AFD7ED558CCDu;
+    hash = (hash ^ (hash >> 33)) * 0xC4CEB9FE1A85EC53u;
+    return hash ^ (hash >> 33);
+  }
+  [[nodiscard]] std::uint64_t hash_of(std::string_view text) const noexcept { return mix(text, seed_); }
+  void rebuild(std::size_t slots);
+
+  std::vector<Entry> entries_;
+  std::string texts_;
+  std::size_t mask_;
+  std::uint64_t seed_;
+  std::size_t size_ = 0;
+  std::size_t dead_ = 0;  ///< bytes of texts whose entries are gone
+};
+
+}  // namespace dragoman
