@@ -59,7 +59,24 @@ from dragoman.plugin.layout import (
     Vector,
 )
 from dragoman.plugin.layout import Part as WirePart
+from dragoman.plugin.layout_protobuf import (
+    ProtoColumn,
+    ProtoColumns,
+    ProtoConstant,
+    ProtoControl,
+    ProtoKey,
+    ProtoLevels,
+    ProtoMember,
+    ProtoOnly,
+    ProtoRecords,
+    ProtoShape,
+    ProtoSide,
+    ProtoStream,
+    ProtoSub,
+    ProtoValue,
+)
 from dragoman.plugin.limits import RateLimit, Scope, Window
+from dragoman.plugin.protobuf import ProtoFields, proto_double, proto_int, read_protobuf
 from dragoman.plugin.spans import spans
 
 __all__ = [
@@ -100,6 +117,21 @@ __all__ = [
     "PackedStream",
     "Part",
     "Prompt",
+    "ProtoColumn",
+    "ProtoColumns",
+    "ProtoConstant",
+    "ProtoControl",
+    "ProtoFields",
+    "ProtoKey",
+    "ProtoLevels",
+    "ProtoMember",
+    "ProtoOnly",
+    "ProtoRecords",
+    "ProtoShape",
+    "ProtoSide",
+    "ProtoStream",
+    "ProtoSub",
+    "ProtoValue",
     "PushParser",
     "QuoteSeen",
     "RateLimit",
@@ -133,6 +165,9 @@ __all__ = [
     "errors",
     "model",
     "no",
+    "proto_double",
+    "proto_int",
+    "read_protobuf",
     "spans",
     "unverified",
 ]
