@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <new>
 #include <string_view>
+#include <vector>
 
 #include "bindings.hpp"
 #include "dragoman/books.hpp"
@@ -56,7 +58,7 @@ PyObject* books_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   }
   PyObject* self = type->tp_alloc(type, 0);
   if (self == nullptr) return nullptr;
-  auto* books = new (std::nothrow) Books(static_cast<std::size_t>(max_levels), rule);
+  auto* books = new (std::nothrow) Books(static_cast<std::size_t>(max_levels), {rule, false});
   reinterpret_cast<PyBooks*>(self)->books = books;
   if (books == nullptr) {
     Py_DECREF(self);
@@ -82,18 +84,26 @@ PyObject* books_apply(PyObject* self, PyObject* batch) {
   }
 }
 
-PyObject* books_book(PyObject* self, PyObject* instrument) {
-  const long long handle = PyLong_AsLongLong(instrument);
-  if (handle == -1 && PyErr_Occurred() != nullptr) return nullptr;
-  PyObject* name = instrument_id(handle);
-  if (name == nullptr) return nullptr;
+bool read_handle(PyObject* given, std::int32_t& handle) {
+  const long long read = PyLong_AsLongLong(given);
+  if (read == -1 && PyErr_Occurred() != nullptr) return false;
+  PyObject* name = instrument_id(read);
+  if (name == nullptr) return false;
   Py_DECREF(name);
-  if (handle >= Books::kMaxInstruments) {
-    return PyErr_Format(PyExc_IndexError, "books: instrument handle is %lld, expected less than %d", handle,
-                        static_cast<int>(Books::kMaxInstruments));
+  if (read >= Books::kMaxInstruments) {
+    PyErr_Format(PyExc_IndexError, "books: instrument handle is %lld, expected less than %d", read,
+                 static_cast<int>(Books::kMaxInstruments));
+    return false;
   }
+  handle = static_cast<std::int32_t>(read);
+  return true;
+}
+
+PyObject* books_book(PyObject* self, PyObject* instrument) {
+  std::int32_t handle = 0;
+  if (!read_handle(instrument, handle)) return nullptr;
   try {
-    return make_book(self, &books_of(self).at(static_cast<std::int32_t>(handle)));
+    return make_book(self, &books_of(self).at(handle));
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
   }
@@ -109,6 +119,117 @@ PyObject* books_mark_stale(PyObject* self, PyObject* const* args, Py_ssize_t cou
     if (auto* book = books.find(static_cast<std::int32_t>(instrument))) book->mark_stale();
   }
   Py_RETURN_NONE;
+}
+
+PyObject* books_follow(PyObject* self, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"instrument", "rule", "hold", nullptr};
+  PyObject* given = nullptr;
+  const char* rule_name = "none";
+  int hold = 0;
+  std::int32_t handle = 0;
+  SequenceRule rule{};
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$sp:follow", const_cast<char**>(names), &given,
+                                   &rule_name, &hold) ||
+      !read_rule(rule_name, rule) || !read_handle(given, handle)) {
+    return nullptr;
+  }
+  try {
+    books_of(self).follow(handle, {rule, hold != 0});
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
+  Py_RETURN_NONE;
+}
+
+/// Append one side's rows (price, quantity[, orders]) to `levels`.
+bool read_levels(PyObject* rows, dragoman::Side side, std::vector<dragoman::Level>& levels) {
+  const auto sequence =
+      py::reinterpret_steal<py::object>(PySequence_Fast(rows, "books: levels are no sequence"));
+  if (!sequence) return false;
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence.ptr());
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    const auto row = py::reinterpret_steal<py::object>(PySequence_Fast(
+        PySequence_Fast_GET_ITEM(sequence.ptr(), i), "books: a level is (price, quantity, orders)"));
+    if (!row) return false;
+    const Py_ssize_t size = PySequence_Fast_GET_SIZE(row.ptr());
+    if (size < 2) {
+      PyErr_Format(PyExc_ValueError, "books: level %zd has %zd values, expected (price, quantity, orders)", i,
+                   size);
+      return false;
+    }
+    dragoman::Level level{0.0, 0.0, 0, side, dragoman::Action::add, 255, 255};
+    level.price = PyFloat_AsDouble(PySequence_Fast_GET_ITEM(row.ptr(), 0));
+    level.quantity = PyFloat_AsDouble(PySequence_Fast_GET_ITEM(row.ptr(), 1));
+    if (PyErr_Occurred() != nullptr) return false;
+    if (size > 2) {
+      const unsigned long long orders = PyLong_AsUnsignedLongLong(PySequence_Fast_GET_ITEM(row.ptr(), 2));
+      if (PyErr_Occurred() != nullptr) return false;
+      level.orders = static_cast<std::uint32_t>(std::min<unsigned long long>(orders, 0xFFFFFFFFu));
+    }
+    levels.push_back(level);
+  }
+  return true;
+}
+
+bool read_optional(PyObject* given, std::int64_t& value) {
+  if (given == nullptr || given == Py_None) {
+    value = dragoman::kAbsentInt;
+    return true;
+  }
+  value = PyLong_AsLongLong(given);
+  return !(value == -1 && PyErr_Occurred() != nullptr);
+}
+
+PyObject* books_snapshot(PyObject* self, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"instrument", "bids", "asks", "sequence", "ts_event", "ts_recv", nullptr};
+  PyObject* given = nullptr;
+  PyObject* bids = nullptr;
+  PyObject* asks = nullptr;
+  PyObject* given_sequence = nullptr;
+  PyObject* given_event = nullptr;
+  long long ts_recv = 0;
+  std::int32_t handle = 0;
+  std::int64_t sequence = 0;
+  std::int64_t ts_event = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO|$OOL:snapshot", const_cast<char**>(names), &given,
+                                   &bids, &asks, &given_sequence, &given_event, &ts_recv) ||
+      !read_handle(given, handle) || !read_optional(given_sequence, sequence) ||
+      !read_optional(given_event, ts_event)) {
+    return nullptr;
+  }
+  try {
+    std::vector<dragoman::Level> levels;
+    if (!read_levels(bids, dragoman::Side::bid, levels) || !read_levels(asks, dragoman::Side::ask, levels)) {
+      return nullptr;
+    }
+    return PyBool_FromLong(books_of(self).snapshot(handle, levels, sequence, ts_event, ts_recv) ? 1 : 0);
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
+}
+
+PyObject* books_take_wanting(PyObject* self, PyObject*) {
+  Books& books = books_of(self);
+  if (!books.wanting()) return PyTuple_New(0);
+  try {
+    const std::vector<std::int32_t> wanting = books.take_wanting();
+    PyObject* const tuple = PyTuple_New(static_cast<Py_ssize_t>(wanting.size()));
+    for (std::size_t i = 0; tuple != nullptr && i < wanting.size(); ++i) {
+      PyObject* const handle = PyLong_FromLong(wanting[i]);
+      if (handle == nullptr) {
+        Py_DECREF(tuple);
+        return nullptr;
+      }
+      PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), handle);
+    }
+    return tuple;
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
+}
+
+PyObject* get_wanting(PyObject* self, void*) {
+  return PyBool_FromLong(books_of(self).wanting() ? 1 : 0);
 }
 
 Py_ssize_t books_length(PyObject* self) {
@@ -144,6 +265,10 @@ PyGetSetDef books_getset[] = {
     {"rejected_levels", get_counter<&BookCounters::rejected_levels>, nullptr, nullptr, nullptr},
     {"ignored", get_counter<&BookCounters::ignored>, nullptr, nullptr, nullptr},
     {"unbound", get_counter<&BookCounters::unbound>, nullptr, nullptr, nullptr},
+    {"held", get_counter<&BookCounters::held>, nullptr, nullptr, nullptr},
+    {"overflowed", get_counter<&BookCounters::overflowed>, nullptr, nullptr, nullptr},
+    {"healed", get_counter<&BookCounters::healed>, nullptr, nullptr, nullptr},
+    {"wanting", get_wanting, nullptr, nullptr, nullptr},
     {"gapped", get_gapped, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
@@ -152,6 +277,9 @@ PyMethodDef books_methods[] = {
     {"apply", books_apply, METH_O, nullptr},
     {"book", books_book, METH_O, nullptr},
     {"mark_stale", method(books_mark_stale), METH_FASTCALL | METH_KEYWORDS, nullptr},
+    {"follow", method(books_follow), METH_VARARGS | METH_KEYWORDS, nullptr},
+    {"snapshot", method(books_snapshot), METH_VARARGS | METH_KEYWORDS, nullptr},
+    {"take_wanting", books_take_wanting, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

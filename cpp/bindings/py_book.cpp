@@ -53,6 +53,9 @@ PyObject* get_int(PyObject* self, void*) {
 PyObject* get_updates(PyObject* self, void*) {
   return PyLong_FromUnsignedLongLong(book_of(self).updates());
 }
+PyObject* get_gaps(PyObject* self, void*) {
+  return PyLong_FromUnsignedLongLong(book_of(self).gaps());
+}
 PyObject* get_instrument(PyObject* self, void*) {
   return PyLong_FromLong(book_of(self).instrument());
 }
@@ -160,6 +163,9 @@ PyGetSetDef book_getset[] = {
     {"ts_event", get_int<&Book::ts_event>, nullptr, nullptr, nullptr},
     {"ts_recv", get_int<&Book::ts_recv>, nullptr, nullptr, nullptr},
     {"updates", get_updates, nullptr, nullptr, nullptr},
+    {"gaps", get_gaps, nullptr, nullptr, nullptr},
+    {"broken_since", get_int<&Book::broken_since>, nullptr, nullptr, nullptr},
+    {"broken_ns", get_int<&Book::broken_ns>, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

@@ -87,33 +87,80 @@ void BookSide::truncate(std::size_t max_levels) noexcept {
   }
 }
 
+// --- deltas that wait ------------------------------------------------------------------------------
+
+bool HeldDeltas::push(const Delta& delta, const Level* levels) {
+  if (deltas_.size() == kMaxDeltas || delta.level_count > kMaxLevels - levels_.size()) return false;
+  deltas_.push_back(delta);
+  deltas_.back().level_begin = levels_.size();
+  levels_.insert(levels_.end(), levels, levels + delta.level_count);
+  return true;
+}
+
+void HeldDeltas::drop(std::size_t count) {
+  if (count == deltas_.size()) {
+    clear();
+    return;
+  }
+  const std::size_t first = deltas_[count].level_begin;
+  deltas_.erase(deltas_.begin(), deltas_.begin() + static_cast<std::ptrdiff_t>(count));
+  levels_.erase(levels_.begin(), levels_.begin() + static_cast<std::ptrdiff_t>(first));
+  for (Delta& delta : deltas_) delta.level_begin -= first;
+}
+
+void HeldDeltas::clear() noexcept {
+  // Memory goes back too: a book holds for seconds and lives for the day.
+  deltas_ = {};
+  levels_ = {};
+}
+
 // --- both sides ------------------------------------------------------------------------------------
 
-Book::Outcome Book::apply(const Record& record, const Level* levels, SequenceRule rule,
-                          BookCounters& counters) {
-  const bool snapshot = (record.flags & kFlagSnapshot) != 0;
+void Book::follow(BookSync sync) noexcept {
+  if (sync.rule == sync_.rule && sync.hold == sync_.hold) return;
+  sync_ = sync;
+  if (state_ != State::empty) mark_stale();
+}
+
+Book::Outcome Book::apply(const Record& record, const Level* levels, BookCounters& counters) {
   const State before = state_;
-  const bool admitted =
-      snapshot ? admit_snapshot(record, rule, counters) : admit_delta(record, rule, counters);
-  if (!admitted) return state_ == before ? Outcome::untouched : Outcome::changed;
-  if (snapshot) {
-    replace(levels, record.level_count, counters);
-  } else {
+  if ((record.flags & kFlagSnapshot) == 0) {
+    const HeldDeltas::Delta delta{record.sequence,   record.prev_sequence, record.ts_event, record.ts_recv, 0,
+                                  record.level_count};
+    if (!admit_delta(delta, levels, counters)) {
+      return state_ == before ? Outcome::untouched : Outcome::changed;
+    }
     update(levels, record.level_count, counters);
+    note(record.sequence, record.ts_event, record.ts_recv);
+    return Outcome::changed;
   }
-  sequence_ = record.sequence;
-  ts_event_ = record.ts_event;
-  ts_recv_ = record.ts_recv;
-  ++updates_;
+  if (!admit_snapshot(record, counters)) return Outcome::untouched;
+  replace(levels, record.level_count, counters);
+  note(record.sequence, record.ts_event, record.ts_recv);
+  if (held_ != nullptr) apply_held(counters);
+  if (state_ == State::live && broken_since_ != kAbsentInt) {
+    broken_ns_ += std::max<std::int64_t>(record.ts_recv - broken_since_, 0);
+    broken_since_ = kAbsentInt;
+    ++counters.healed;
+  }
   return Outcome::changed;
+}
+
+void Book::note(std::int64_t sequence, std::int64_t ts_event, std::int64_t ts_recv) noexcept {
+  sequence_ = sequence;
+  ts_event_ = ts_event;
+  ts_recv_ = ts_recv;
+  ++updates_;
 }
 
 void Book::mark_stale() noexcept {
   if (state_ != State::gapped) state_ = State::stale;
+  if (held_ != nullptr) held_->clear();  // what comes on a new stream does not continue it
+  need_ = Need::none;                    // asked for again when the first delta shows the stream is back
 }
 
-bool Book::admit_snapshot(const Record& record, SequenceRule rule, BookCounters& counters) noexcept {
-  if (rule != SequenceRule::none) {
+bool Book::admit_snapshot(const Record& record, BookCounters& counters) noexcept {
+  if (sync_.rule != SequenceRule::none) {
     const bool numbered = record.sequence != kAbsentInt;
     if (numbered && state_ == State::live && record.sequence < guard_.last()) {
       ++counters.duplicates;
@@ -126,33 +173,90 @@ bool Book::admit_snapshot(const Record& record, SequenceRule rule, BookCounters&
     }
   }
   state_ = State::live;
+  need_ = Need::none;
   return true;
 }
 
-bool Book::admit_delta(const Record& record, SequenceRule rule, BookCounters& counters) noexcept {
-  if (state_ == State::stale || state_ == State::gapped) {
-    ++counters.ignored;
+/// Whether the message follows; what cannot be shown to follow does not.
+SequenceGuard::Verdict Book::judge(std::int64_t sequence, std::int64_t prev_sequence) noexcept {
+  const SequenceRule rule = sync_.rule;
+  if (rule == SequenceRule::none) return SequenceGuard::Verdict::kFollows;
+  const bool names_previous = rule != SequenceRule::plain && prev_sequence != kAbsentInt;
+  const bool numbered = sequence != kAbsentInt && (names_previous || rule != SequenceRule::linked);
+  if (!numbered) return SequenceGuard::Verdict::kGap;
+  return guard_.check(names_previous ? prev_sequence : sequence - 1, sequence);
+}
+
+bool Book::admit_delta(const HeldDeltas::Delta& delta, const Level* levels, BookCounters& counters) {
+  const bool based = state_ == State::live || (state_ == State::empty && !sync_.hold);
+  if (!based) {
+    if (sync_.hold) {
+      hold(delta, levels, counters);
+    } else {
+      ++counters.ignored;
+    }
     return false;
   }
-  if (rule != SequenceRule::none) {
-    const bool names_previous = rule != SequenceRule::plain && record.prev_sequence != kAbsentInt;
-    const bool numbered = record.sequence != kAbsentInt && (names_previous || rule != SequenceRule::linked);
-    auto verdict = SequenceGuard::Verdict::kGap;  // what cannot be shown to follow does not
-    if (numbered) {
-      verdict = guard_.check(names_previous ? record.prev_sequence : record.sequence - 1, record.sequence);
-    }
-    if (verdict == SequenceGuard::Verdict::kDuplicate) {
+  switch (judge(delta.sequence, delta.prev_sequence)) {
+    case SequenceGuard::Verdict::kFollows:
+      state_ = State::live;
+      return true;
+    case SequenceGuard::Verdict::kDuplicate:
       ++counters.duplicates;
       return false;
-    }
-    if (verdict == SequenceGuard::Verdict::kGap) {
-      ++counters.gaps;
-      state_ = State::gapped;
-      return false;
+    case SequenceGuard::Verdict::kGap:
+      break;
+  }
+  ++counters.gaps;
+  ++gaps_;
+  state_ = State::gapped;
+  break_at(delta.ts_recv);
+  if (sync_.hold) hold(delta, levels, counters);  // a snapshot may lie right before it
+  return false;
+}
+
+void Book::break_at(std::int64_t ts_recv) noexcept {
+  if (broken_since_ == kAbsentInt) broken_since_ = ts_recv;
+}
+
+void Book::hold(const HeldDeltas::Delta& delta, const Level* levels, BookCounters& counters) {
+  if (held_ == nullptr) held_ = std::make_unique<HeldDeltas>();
+  if (state_ != State::empty) break_at(delta.ts_recv);
+  if (need_ == Need::none) need_ = Need::wanted;
+  if (!held_->push(delta, levels)) {
+    counters.overflowed += held_->deltas().size();
+    held_->clear();  // the next snapshot is later than all of them, or is asked for again
+    if (!held_->push(delta, levels)) {
+      ++counters.overflowed;
+      return;
     }
   }
-  state_ = State::live;
-  return true;
+  ++counters.held;
+}
+
+void Book::apply_held(BookCounters& counters) {
+  const auto& deltas = held_->deltas();
+  std::size_t done = 0;
+  for (; done < deltas.size(); ++done) {
+    const HeldDeltas::Delta& delta = deltas[done];
+    const auto verdict = judge(delta.sequence, delta.prev_sequence);
+    if (verdict == SequenceGuard::Verdict::kGap) break;
+    if (verdict == SequenceGuard::Verdict::kDuplicate) {
+      ++counters.duplicates;
+      continue;
+    }
+    update(held_->levels() + delta.level_begin, delta.level_count, counters);
+    note(delta.sequence, delta.ts_event, delta.ts_recv);
+  }
+  if (done < deltas.size()) {
+    // The snapshot is older than what came after the gap: keep that, and ask again.
+    ++counters.gaps;
+    ++gaps_;
+    state_ = State::gapped;
+    break_at(deltas[done].ts_recv);
+    need_ = Need::wanted;
+  }
+  held_->drop(done);
 }
 
 void Book::replace(const Level* levels, std::size_t count, BookCounters& counters) {

@@ -22,7 +22,11 @@ std::size_t Books::apply_records(const BatchView& batch) {
     }
     Book& book = at(record->instrument);
     const Level* levels = batch.levels + record->level_begin;
-    if (book.apply(*record, levels, rule_, counters_) == Book::Outcome::untouched) continue;
+    const Book::Outcome outcome = book.apply(*record, levels, counters_);
+    if (book.need_ == Book::Need::wanted) [[unlikely]] {
+      list_if_wanting(book);
+    }
+    if (outcome == Book::Outcome::untouched) continue;
     if (book.batch_ != batches_) {
       book.batch_ = batches_;
       changed_.push_back(&book);
@@ -34,6 +38,45 @@ std::size_t Books::apply_records(const BatchView& batch) {
   return changed_.size();
 }
 
+void Books::list_if_wanting(Book& book) {
+  if (book.need_ == Book::Need::wanted && !book.listed_) {
+    wanting_.push_back(&book);
+    book.listed_ = true;
+  }
+}
+
+std::vector<std::int32_t> Books::take_wanting() {
+  std::vector<std::int32_t> taken;
+  taken.reserve(wanting_.size());
+  for (Book* const book : wanting_) {
+    if (book->need_ == Book::Need::wanted) {
+      taken.push_back(book->instrument());
+      book->need_ = Book::Need::asked;
+    }
+    book->listed_ = false;
+  }
+  wanting_.clear();
+  return taken;
+}
+
+bool Books::snapshot(std::int32_t instrument, const std::vector<Level>& levels, std::int64_t sequence,
+                     std::int64_t ts_event, std::int64_t ts_recv) {
+  Record record{};
+  record.ts_recv = ts_recv;
+  record.ts_event = ts_event;
+  record.sequence = sequence;
+  record.prev_sequence = kAbsentInt;
+  record.instrument = instrument;
+  record.kind = Kind::depth_snapshot;
+  record.flags = kFlagDepth | kFlagSnapshot;
+  record.level_count = static_cast<std::uint32_t>(levels.size());
+  Book& book = at(instrument);
+  book.apply(record, levels.data(), counters_);
+  if (max_levels_ != 0) book.truncate(max_levels_);
+  list_if_wanting(book);
+  return !book.stale();
+}
+
 Book* Books::find(std::int32_t instrument) const noexcept {
   const auto index = static_cast<std::size_t>(instrument);
   return instrument >= 0 && index < by_instrument_.size() ? by_instrument_[index] : nullptr;
@@ -43,7 +86,7 @@ Book& Books::at(std::int32_t instrument) {
   if (Book* book = find(instrument)) return *book;
   const auto index = static_cast<std::size_t>(instrument);
   if (index >= by_instrument_.size()) by_instrument_.resize(index + 1, nullptr);
-  books_.emplace_back(instrument);
+  books_.emplace_back(instrument, sync_);
   by_instrument_[index] = &books_.back();
   return books_.back();
 }

@@ -59,7 +59,7 @@ bool same(const BookSide& side, const Sides& wanted, bool falling) {
 void test_random_operations_agree_with_a_map() {
   std::mt19937 random(20260714);
   for (int round = 0; round < 300; ++round) {
-    Books books(0, SequenceRule::none);
+    Books books(0, BookSync{});
     Sides bids;
     Sides asks;
     for (int batch = 0; batch < 20; ++batch) {
@@ -98,7 +98,7 @@ void test_random_operations_agree_with_a_map() {
 }
 
 void test_numbers_no_book_may_hold_are_rejected_and_counted() {
-  Books books(0, SequenceRule::none);
+  Books books(0, BookSync{});
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double inf = std::numeric_limits<double>::infinity();
   const std::vector<Level> bad = {
@@ -115,7 +115,7 @@ void test_numbers_no_book_may_hold_are_rejected_and_counted() {
 }
 
 void test_a_removal_needs_no_quantity() {
-  Books books(0, SequenceRule::none);
+  Books books(0, BookSync{});
   const double nan = std::numeric_limits<double>::quiet_NaN();
   apply(books, true, {level(Side::bid, Action::add, 5, 1), level(Side::bid, Action::add, 4, 1)});
   apply(books, false, {level(Side::bid, Action::remove, 5, nan), level(Side::bid, Action::remove, 3, nan)});
@@ -125,14 +125,14 @@ void test_a_removal_needs_no_quantity() {
 }
 
 void test_decimals_and_orders_are_kept() {
-  Books books(0, SequenceRule::none);
+  Books books(0, BookSync{});
   apply(books, true, {{1.5, 2.0, 7, Side::ask, Action::add, 3, 4}});
   const BookLevel& best = books.at(0).side(Side::ask).level(0);
   CHECK(best.orders == 7 && best.price_decimals == 3 && best.quantity_decimals == 4);
 }
 
 void test_handles_out_of_range_cost_no_memory() {
-  Books books(0, SequenceRule::none);
+  Books books(0, BookSync{});
   const std::vector<Level> levels = {level(Side::bid, Action::add, 5, 1)};
   CHECK(apply(books, true, levels, -1) == 0);
   CHECK(apply(books, true, levels, Books::kMaxInstruments) == 0);
@@ -143,7 +143,7 @@ void test_handles_out_of_range_cost_no_memory() {
 }
 
 void test_records_without_depth_are_not_looked_at() {
-  Books books(0, SequenceRule::none);
+  Books books(0, BookSync{});
   Frame frame;
   frame.add(0, false, {});
   frame.records[0].flags = kFlagLast;
@@ -152,14 +152,14 @@ void test_records_without_depth_are_not_looked_at() {
 }
 
 void test_books_stay_where_they_are() {
-  Books books(0, SequenceRule::none);
+  Books books(0, BookSync{});
   const Book* first = &books.at(0);
   for (std::int32_t i = 1; i < 5000; ++i) books.at(i);
   CHECK(first == &books.at(0));
 }
 
 void test_one_batch_counts_each_book_once() {
-  Books books(1, SequenceRule::none);
+  Books books(1, BookSync{});
   Frame frame;
   for (int i = 0; i < 6; ++i) {
     frame.add(i % 2, false, {level(Side::bid, Action::add, 5 + i, 1)});

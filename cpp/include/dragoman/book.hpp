@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -12,6 +13,13 @@ namespace dragoman {
 
 /// How a venue numbers depth messages; see SequenceGuard.
 enum class SequenceRule : std::uint8_t { none, plain, ranged, linked };
+
+/// How a book proves that it is whole: how its messages are numbered, and where a snapshot comes from.
+struct BookSync {
+  SequenceRule rule = SequenceRule::none;
+  /// The snapshot is fetched, not streamed: deltas are held until it comes and applied behind it.
+  bool hold = false;
+};
 
 /// What a book stores for one price. Decimals are kept for venues that checksum the text.
 struct BookLevel {
@@ -30,6 +38,9 @@ struct BookCounters {
       0;  ///< records dropped as already applied, snapshots older than the book included
   std::uint64_t rejected_levels = 0;  ///< price not finite and positive, or quantity not finite and >= 0
   std::uint64_t ignored = 0;          ///< deltas without a base to apply them to: the book is stale
+  std::uint64_t held = 0;             ///< deltas kept until a snapshot came
+  std::uint64_t overflowed = 0;       ///< held deltas let go because too many had gathered
+  std::uint64_t healed = 0;           ///< books that a snapshot made live again
   std::uint64_t unbound = 0;          ///< depth records of no known instrument
 };
 
@@ -67,11 +78,41 @@ class BookSide {
   std::vector<BookLevel> levels_;
 };
 
+/// Deltas that wait for a snapshot, in order of arrival. Bounded: a sender must not fill the memory.
+class HeldDeltas {
+ public:
+  struct Delta {
+    std::int64_t sequence;
+    std::int64_t prev_sequence;
+    std::int64_t ts_event;
+    std::int64_t ts_recv;
+    std::size_t level_begin;
+    std::size_t level_count;
+  };
+
+  static constexpr std::size_t kMaxDeltas = 8192;
+  static constexpr std::size_t kMaxLevels = 1u << 18;
+
+  /// Keep a copy; false where there is no room.
+  bool push(const Delta& delta, const Level* levels);
+  [[nodiscard]] const std::vector<Delta>& deltas() const noexcept { return deltas_; }
+  [[nodiscard]] const Level* levels() const noexcept { return levels_.data(); }
+  /// Let the first `count` go.
+  void drop(std::size_t count);
+  void clear() noexcept;
+
+ private:
+  std::vector<Delta> deltas_;
+  std::vector<Level> levels_;
+};
+
 /// Live depth of one instrument, consistent between batches.
 ///
 /// A book is `empty` until its first record, `live` while it is what the venue says, `stale` when its
 /// stream is gone, `gapped` when a message is missing. Levels of a stale or gapped book are kept and
-/// only a snapshot makes it live again; until then deltas are ignored and counted.
+/// only a snapshot makes it live again; until then deltas are ignored and counted, or, where its BookSync
+/// says so, held and applied behind the snapshot, which must meet them: one that is too old leaves the book
+/// gapped.
 ///
 /// Threads: unsynchronised; belongs to the I/O thread. Allocates only where a side outgrows its array.
 class Book {
@@ -79,11 +120,16 @@ class Book {
   enum class State : std::uint8_t { empty, live, stale, gapped };
   enum class Outcome : std::uint8_t { untouched, changed };
 
-  explicit Book(std::int32_t instrument) noexcept : instrument_(instrument) {}
+  explicit Book(std::int32_t instrument, BookSync sync = {}) noexcept
+      : sync_(sync), instrument_(instrument) {}
+
+  /// Change how the book is kept whole; what it knew is no longer proven.
+  void follow(BookSync sync) noexcept;
+  [[nodiscard]] const BookSync& sync() const noexcept { return sync_; }
 
   /// Apply the depth of one record.
   /// @param levels  the record's own levels, record.level_count of them
-  Outcome apply(const Record& record, const Level* levels, SequenceRule rule, BookCounters& counters);
+  Outcome apply(const Record& record, const Level* levels, BookCounters& counters);
   void mark_stale() noexcept;
   void truncate(std::size_t max_levels) noexcept {
     bids_.truncate(max_levels);
@@ -112,14 +158,28 @@ class Book {
   [[nodiscard]] std::int64_t ts_event() const noexcept { return ts_event_; }  ///< ns UTC or kAbsentInt
   [[nodiscard]] std::int64_t ts_recv() const noexcept { return ts_recv_; }    ///< ns UTC, 0 before any record
   [[nodiscard]] std::uint64_t updates() const noexcept { return updates_; }
+  [[nodiscard]] std::uint64_t gaps() const noexcept { return gaps_; }  ///< breaks in its numbering so far
+  /// ts_recv since which it has not been whole, kAbsentInt while it is.
+  [[nodiscard]] std::int64_t broken_since() const noexcept { return broken_since_; }
+  [[nodiscard]] std::int64_t broken_ns() const noexcept {
+    return broken_ns_;
+  }  ///< time not whole, ended spans only
 
  private:
   friend class Books;
 
+  /// Whether a snapshot must be fetched: `wanted` until somebody is told, `asked` until it comes.
+  enum class Need : std::uint8_t { none, wanted, asked };
+
   [[nodiscard]] double bid() const noexcept { return bids_.level(0).price; }
   [[nodiscard]] double ask() const noexcept { return asks_.level(0).price; }
-  [[nodiscard]] bool admit_snapshot(const Record& record, SequenceRule rule, BookCounters& counters) noexcept;
-  [[nodiscard]] bool admit_delta(const Record& record, SequenceRule rule, BookCounters& counters) noexcept;
+  [[nodiscard]] bool admit_snapshot(const Record& record, BookCounters& counters) noexcept;
+  [[nodiscard]] SequenceGuard::Verdict judge(std::int64_t sequence, std::int64_t prev_sequence) noexcept;
+  [[nodiscard]] bool admit_delta(const HeldDeltas::Delta& delta, const Level* levels, BookCounters& counters);
+  void hold(const HeldDeltas::Delta& delta, const Level* levels, BookCounters& counters);
+  void break_at(std::int64_t ts_recv) noexcept;
+  void apply_held(BookCounters& counters);
+  void note(std::int64_t sequence, std::int64_t ts_event, std::int64_t ts_recv) noexcept;
   void replace(const Level* levels, std::size_t count, BookCounters& counters);
   void update(const Level* levels, std::size_t count, BookCounters& counters);
 
@@ -131,8 +191,15 @@ class Book {
   std::uint64_t updates_ = 0;
   std::uint64_t batch_ = 0;  // number of the batch that last changed it; Books counts with it
   SequenceGuard guard_;
+  std::uint64_t gaps_ = 0;
+  std::int64_t broken_since_ = kAbsentInt;
+  std::int64_t broken_ns_ = 0;
+  std::unique_ptr<HeldDeltas> held_;  // made on first need: few books ever hold
+  BookSync sync_;
   std::int32_t instrument_;
   State state_ = State::empty;
+  Need need_ = Need::none;
+  bool listed_ = false;  // on the list of Books
 };
 
 }  // namespace dragoman

@@ -24,11 +24,24 @@ class Books {
   static constexpr std::int32_t kMaxInstruments = 1 << 22;
 
   /// @param max_levels  levels kept a side, further ones are cut off the worst end after each batch; 0: all
-  Books(std::size_t max_levels, SequenceRule rule) noexcept : max_levels_(max_levels), rule_(rule) {}
+  /// @param sync        for books that `follow` does not name
+  Books(std::size_t max_levels, BookSync sync) noexcept : max_levels_(max_levels), sync_(sync) {}
 
   /// Apply every depth record of a batch; return how many books changed, those that became gapped
   /// included. If memory runs out half way, all books are marked stale before bad_alloc goes on.
   std::size_t apply(const BatchView& batch);
+
+  /// Say how one instrument's book is kept whole. @param instrument  in [0, kMaxInstruments)
+  void follow(std::int32_t instrument, BookSync sync) { at(instrument).follow(sync); }
+
+  /// Apply a snapshot that was fetched, then the deltas held for it; return whether the book is live now.
+  /// @param sequence  number of the last message it contains, kAbsentInt where unknown
+  bool snapshot(std::int32_t instrument, const std::vector<Level>& levels, std::int64_t sequence,
+                std::int64_t ts_event, std::int64_t ts_recv);
+
+  /// Return the instruments whose snapshot must be fetched, each once for each need.
+  std::vector<std::int32_t> take_wanting();
+  [[nodiscard]] bool wanting() const noexcept { return !wanting_.empty(); }
 
   /// The book of an instrument, made if there is none.
   /// @param instrument  in [0, kMaxInstruments)
@@ -41,13 +54,15 @@ class Books {
 
  private:
   std::size_t apply_records(const BatchView& batch);
+  void list_if_wanting(Book& book);
 
   std::size_t max_levels_;
-  SequenceRule rule_;
+  BookSync sync_;
   std::uint64_t batches_ = 0;
   std::deque<Book> books_;
   std::vector<Book*> by_instrument_;
   std::vector<Book*> changed_;
+  std::vector<Book*> wanting_;
   BookCounters counters_;
 };
 

@@ -349,6 +349,15 @@ class Book:
     @property
     def updates(self) -> int:
         """Records applied so far."""
+    @property
+    def gaps(self) -> int:
+        """Breaks found in this book's numbering."""
+    @property
+    def broken_since(self) -> int | None:
+        """``ts_recv`` of the record that showed the book is not whole; None while it is."""
+    @property
+    def broken_ns(self) -> int:
+        """Time it was not whole, in ns, of the spans that a snapshot has ended."""
     def depth(self, side: str, /) -> int:
         """Return the number of levels on ``"bid"`` or ``"ask"``."""
     def level(self, side: str, index: int, /) -> tuple[float, float, int] | None:
@@ -430,6 +439,51 @@ class Books:
         IndexError
             If no instrument has this handle.
         """
+    def follow(self, instrument: int, *, rule: str = "none", hold: bool = False) -> None:
+        """Say how one instrument's book is kept whole, where that differs from the `rule` of all.
+
+        Parameters
+        ----------
+        hold : bool
+            The snapshot is fetched and not streamed: deltas without a base are held (8192 at most), the instrument is
+            listed by `take_wanting`, and `snapshot` applies those that follow it.
+        """
+    def snapshot(
+        self,
+        instrument: int,
+        bids: Iterable[Sequence[float]],
+        asks: Iterable[Sequence[float]],
+        *,
+        sequence: int | None = None,
+        ts_event: int | None = None,
+        ts_recv: int = 0,
+    ) -> bool:
+        """Apply a fetched snapshot, then the held deltas that follow it; return whether the book is live now.
+
+        Levels are (price, quantity, orders), best first. `sequence` is the last message the snapshot contains. One
+        that the held deltas do not follow leaves the book gapped, and wanting another.
+
+        Raises
+        ------
+        IndexError
+            If no instrument has this handle.
+        ValueError
+            A level has fewer than two values.
+        """
+    def take_wanting(self) -> tuple[int, ...]:
+        """Return the instruments whose snapshot must be fetched: each once, until its snapshot comes or fails to meet."""
+    @property
+    def wanting(self) -> bool:
+        """Whether `take_wanting` has any."""
+    @property
+    def held(self) -> int:
+        """Deltas kept until a snapshot came."""
+    @property
+    def overflowed(self) -> int:
+        """Held deltas let go because too many had gathered."""
+    @property
+    def healed(self) -> int:
+        """Times a snapshot made a broken book live again."""
     def mark_stale(self, instrument: int = -1) -> None:
         """Mark one book, or all of them (-1), stale: the stream is gone or broken. A snapshot ends it."""
     @property

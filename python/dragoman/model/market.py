@@ -48,6 +48,8 @@ class Quote(Shown):
     bids: tuple[DepthLevel, ...] = ()
     asks: tuple[DepthLevel, ...] = ()
     last_trade_time: int | None = None
+    sequence: int | None = None
+    """Number of the last depth message this quote contains, where the venue numbers them."""
     ts_event: int | None = None
     ts_recv: int | None = None
     raw: Any = field(default=None, compare=False, repr=False)

@@ -78,12 +78,14 @@ from dragoman.plugin.layout_protobuf import (
 from dragoman.plugin.limits import RateLimit, Scope, Window
 from dragoman.plugin.protobuf import ProtoFields, proto_double, proto_int, read_protobuf
 from dragoman.plugin.spans import spans
+from dragoman.plugin.sync import BookSync
 
 __all__ = [
     "CONTRACT",
     "YES",
     "Adapter",
     "All",
+    "BookSync",
     "Capabilities",
     "Code",
     "CodeTable",

@@ -15,6 +15,7 @@ from dragoman.errors import DragomanError
 from dragoman.model import Fill, Instrument, Mode, Notice, Order, Quote
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Pairs, Reply
+from dragoman.plugin.sync import BookSync
 
 if TYPE_CHECKING:
     from dragoman.plugin.layout import PackedStream
@@ -134,6 +135,8 @@ class Feed:
         The session waits for `Ready` before it subscribes.
     carries_orders : bool
         Order updates arrive on this connection.
+    sync : BookSync
+        How the depth of this stream proves that it is whole.
     """
 
     kind: ClassVar[Literal["market", "depth", "orders"]] = "market"
@@ -143,6 +146,12 @@ class Feed:
     stall: ClassVar[StallRule] = StallRule()
     authenticates_in_band: ClassVar[bool] = False
     carries_orders: ClassVar[bool] = False
+    sync: ClassVar[BookSync] = BookSync()
+
+    @classmethod
+    def serves(cls, instrument: Instrument) -> bool:
+        """Whether this stream carries `instrument`; where a broker has several of one kind, the first that does."""
+        return True
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         """Find out where to connect; may fetch a single-use URL or a socket token first."""
