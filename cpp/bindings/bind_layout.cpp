@@ -196,7 +196,8 @@ void bind_layout(py::module_& m) {
                                return all;
                              })
       .def_property_readonly("counts_messages",
-                             [](const PyLayout& self) { return self.layout().numbers_messages(); });
+                             [](const PyLayout& self) { return self.layout().numbers_messages(); })
+      .def_property_readonly("reads_text", [](const PyLayout& self) { return self.layout().reads_text(); });
   // std::invalid_argument, which compile() throws, becomes ValueError.
   m.def(
       "compile_packed",

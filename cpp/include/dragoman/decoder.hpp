@@ -59,6 +59,8 @@ class FrameLayout {
   /// Names of the packet or message layouts; `Record::layout` indexes this.
   [[nodiscard]] virtual std::vector<std::string> packet_names() const = 0;
   [[nodiscard]] virtual bool numbers_messages() const noexcept { return false; }
+  /// Whether text frames are messages of this layout, as their UTF-8 bytes.
+  [[nodiscard]] virtual bool reads_text() const noexcept { return false; }
 };
 
 }  // namespace dragoman

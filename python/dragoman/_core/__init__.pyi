@@ -51,6 +51,9 @@ class Layout:
     @property
     def counts_messages(self) -> bool:
         """Whether the stream numbers its messages for acknowledgement (`Decoder.count`)."""
+    @property
+    def reads_text(self) -> bool:
+        """Whether text frames are messages of this layout, decoded as their UTF-8 bytes."""
 
 def compile_packed(spec: Mapping[str, Any]) -> Layout:
     """Compile what `dragoman.plugin.PackedStream.spec` returns.
@@ -71,6 +74,20 @@ def compile_packed(spec: Mapping[str, Any]) -> Layout:
     A ``depth_snapshot`` with tables of one side only replaces that side: its level operations begin with a ``clear``
     and the record is not flagged as a snapshot. Rows of a ``depth_delta`` update, with quantity 0 they remove.
     Levels keep the order of the wire, bids before asks.
+    """
+
+def compile_json(spec: Mapping[str, Any]) -> Layout:
+    """Compile what `dragoman.plugin.JsonStream.spec` returns.
+
+    Raises
+    ------
+    ValueError
+        Names the stream, the layout, the field, what was found and what was expected.
+
+    Notes
+    -----
+    Levels keep the order of the message; those of a snapshot are delivered bids before asks. Tops of book are filled
+    from a snapshot's first levels as `compile_packed` fills them.
     """
 
 # --- decode ---------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import orjson
 from dragoman._core import Batch, Decoder
 from dragoman.errors import DecodeError, UsageError
 from dragoman.plugin import Framing, PackedStream
+from dragoman.plugin.feed import StreamLayouts
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.real import RealRuntime
 
@@ -46,7 +47,7 @@ def read_bytes(*, base64: Path | None, hex_: Path | None, raw: Path | None) -> b
     return data
 
 
-def decode_bytes(stream: PackedStream, data: bytes) -> tuple[Batch, bool]:
+def decode_bytes(stream: StreamLayouts, data: bytes) -> tuple[Batch, bool]:
     """Decode a frame or, where it is none, one bare packet; return the batch and whether it was bare.
 
     Raises
@@ -55,6 +56,8 @@ def decode_bytes(stream: PackedStream, data: bytes) -> tuple[Batch, bool]:
         The bytes are neither.
     """
     batch = Decoder(stream.compile()).decode(data)
+    if not isinstance(stream, PackedStream):
+        return batch, False
     if (len(batch) and not batch.errors) or len(data) < stream.framing.min_frame:
         return batch, False  # a frame that short is a heartbeat
     bare = dataclasses.replace(stream, framing=Framing.single(), data_when=None, message_number=None)

@@ -59,6 +59,17 @@ from dragoman.plugin.layout import (
     Vector,
 )
 from dragoman.plugin.layout import Part as WirePart
+from dragoman.plugin.layout_json import (
+    JsonAggressor,
+    JsonField,
+    JsonKey,
+    JsonLayout,
+    JsonLevels,
+    JsonRow,
+    JsonSide,
+    JsonStream,
+    JsonWhen,
+)
 from dragoman.plugin.layout_protobuf import (
     ProtoColumn,
     ProtoColumns,
@@ -111,6 +122,15 @@ __all__ = [
     "Flow",
     "Framing",
     "InstrumentLookup",
+    "JsonAggressor",
+    "JsonField",
+    "JsonKey",
+    "JsonLayout",
+    "JsonLevels",
+    "JsonRow",
+    "JsonSide",
+    "JsonStream",
+    "JsonWhen",
     "Key",
     "Lane",
     "Levels",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from dragoman.errors import DragomanError
 from dragoman.model import Fill, Instrument, Mode, Notice, Order, Quote
@@ -18,7 +18,14 @@ from dragoman.plugin.effects import Flow, Pairs, Reply
 from dragoman.plugin.sync import BookSync
 
 if TYPE_CHECKING:
-    from dragoman.plugin.layout import PackedStream
+    from dragoman._core import Layout
+
+
+class StreamLayouts(Protocol):
+    """The described messages of a stream, of whatever engine: `PackedStream`, `JsonStream` and their kind."""
+
+    def compile(self) -> Layout:
+        """Return the compiled layout, the same object at every call."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -129,8 +136,9 @@ class Feed:
     kind : "market", "depth" or "orders"
     channel : "websocket", "http-stream" or "tcp"
         On ``http-stream`` each line of a chunked reply is one text frame.
-    layouts : PackedStream or None
-        The stream's binary messages; None where all messages are control.
+    layouts : PackedStream, JsonStream or another described stream, or None
+        The stream's messages; None where all are control. Text frames go to layouts that read text, and are control
+        otherwise.
     authenticates_in_band : bool
         The session waits for `Ready` before it subscribes.
     carries_orders : bool
@@ -142,7 +150,7 @@ class Feed:
     kind: ClassVar[Literal["market", "depth", "orders"]] = "market"
     channel: ClassVar[Literal["websocket", "http-stream", "tcp"]] = "websocket"
     envelope: ClassVar[tuple[str, ...]] = ()
-    layouts: ClassVar[PackedStream | None] = None
+    layouts: ClassVar[StreamLayouts | None] = None
     stall: ClassVar[StallRule] = StallRule()
     authenticates_in_band: ClassVar[bool] = False
     carries_orders: ClassVar[bool] = False

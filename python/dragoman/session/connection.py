@@ -81,12 +81,14 @@ class FeedConnection:
         self._mono_ns = runtime.clock.mono_ns
         self._decoder: Decoder | None = None
         self._counts = False
+        self._reads_text = False
         if feed.layouts is not None:
             from dragoman._core import Decoder
 
             layout = feed.layouts.compile()
             self._decoder = Decoder(layout)
             self._counts = layout.counts_messages
+            self._reads_text = layout.reads_text
         self._ws: WebSocket | None = None
         self._outgoing: deque[Send] = deque()
         self._sender: asyncio.Task[None] | None = None
@@ -193,12 +195,7 @@ class FeedConnection:
         if decoder is None:
             self._control(bytes(data), ts_recv)
             return
-        batch = decoder.decode(data, ts_recv)
-        if records := len(batch):
-            self._last_data_ns = self.last_frame_ns
-            self._counters.messages += records
-            self._on_batch(batch)
-        for start, end in batch.control:
+        for start, end in self._decode(decoder, data, ts_recv):
             self._control(bytes(data[start:end]), ts_recv)
         if self._counts:
             self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
@@ -207,7 +204,24 @@ class FeedConnection:
         if self.ended.done():
             return
         self._arrived(len(data), ts_recv)
-        self._control(data, ts_recv)
+        decoder = self._decoder
+        if decoder is None or not self._reads_text:
+            self._control(data, ts_recv)
+            return
+        encoded = data.encode()
+        for start, end in self._decode(decoder, encoded, ts_recv):
+            self._control(encoded[start:end].decode(), ts_recv)
+        if self._counts:
+            self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
+
+    def _decode(self, decoder: Decoder, data: bytes | memoryview, ts_recv: int) -> Sequence[tuple[int, int]]:
+        """Hand the frame's records on and return where it holds control messages."""
+        batch = decoder.decode(data, ts_recv)
+        if records := len(batch):
+            self._last_data_ns = self.last_frame_ns
+            self._counters.messages += records
+            self._on_batch(batch)
+        return batch.control
 
     def on_pong(self, ts_recv: int) -> None:
         self.last_frame_ns, self.last_frame_wall_ns = self._mono_ns(), ts_recv
