@@ -90,6 +90,25 @@ def compile_json(spec: Mapping[str, Any]) -> Layout:
     from a snapshot's first levels as `compile_packed` fills them.
     """
 
+def compile_protobuf(spec: Mapping[str, Any]) -> Layout:
+    """Compile what `dragoman.plugin.ProtoStream.spec` returns.
+
+    Raises
+    ------
+    ValueError
+        Names the stream, the message, the field, what was found and what was expected.
+
+    Notes
+    -----
+    A message is delivered whole or not at all: where one byte of a frame cannot be read, the frame gives no record, is
+    counted in ``truncated`` or ``malformed`` and changes nothing that is remembered. Groups, varints beyond 64 bits,
+    keys of type ``string`` that are not UTF-8 and two variants of a oneof in one record are malformed; unknown fields
+    and known numbers with another wire type are skipped.
+
+    Levels fill the top of the book as in `compile_packed`. A message that tells one side only replaces that side: its
+    level operations begin with a ``clear``, and the record is not flagged as a snapshot.
+    """
+
 # --- decode ---------------------------------------------------------------------------------------------------------
 
 @final

@@ -1,0 +1,349 @@
+#include "dragoman/protobuf_decoder.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "packed_read.hpp"
+#include "protobuf_convert.hpp"
+
+/// From a frame to its messages: which record a field belongs to and what is done with it.
+namespace dragoman::protobuf {
+
+Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layout)) {
+  packed::copy_pieces(shared_, layout_->blank);
+}
+
+void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
+  out.view = {};
+  out.view.ts_recv = ts_recv;
+  out.control.clear();
+  ++counters_.frames;
+  if (size > std::numeric_limits<std::uint32_t>::max()) [[unlikely]] {
+    ++counters_.malformed;
+    out.view.errors = 1;
+    return;
+  }
+  const Layout& layout = *layout_;
+  const Node& root = layout.nodes[0];
+  const std::uint8_t* const end = frame + size;
+  frame_ = frame;
+  block_ = &out;
+  ts_recv_ = ts_recv;
+  bool right = true;
+  if (root.condition.present) {
+    bool met = false;
+    right = meets(root.condition, frame, end, met);
+    if (right && met) {
+      ++counters_.control;
+      out.control.push_back({0, static_cast<std::uint32_t>(size)});
+      return;
+    }
+  }
+  for (bool again = right; again;) {
+    out.control.clear();
+    records_ = out.records();
+    record_count_ = level_count_ = 0;
+    packets_ = unknown_ = rejected_ = 0;
+    pending_.clear();
+    composed_.clear();
+    in_record_ = false;
+    current_ = {};
+    if (layout.root_is_record) {
+      right = record(root, layout.root_shape, frame, end);
+    } else {
+      packed::copy_pieces(shared_, layout.blank);
+      right = message(root, frame, end, shared_);
+    }
+    again = !right && why_ == Why::no_room;
+    if (again) {
+      const bool records = record_count_ == out.record_capacity();
+      out.reserve(records ? std::max<std::size_t>(2 * record_count_, 16) : 0,
+                  records ? 0 : std::max<std::size_t>(2 * level_count_, 64));
+    }
+  }
+  if (!right) {
+    ++(why_ == Why::truncated ? counters_.truncated : counters_.malformed);
+    out.control.clear();
+    out.view.errors = 1;
+    return;
+  }
+  commit();
+}
+
+bool Decoder::length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept {
+  const Read read = read_varint(at, end, size);
+  if (read != Read::ok) [[unlikely]] {
+    return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+  }
+  return within(size, at, end);
+}
+
+bool Decoder::message(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Record& to) {
+  const auto stop = [this](Read read) {
+    return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+  };
+  while (at != end) {
+    std::uint32_t tag = *at;
+    const Entry* entry;
+    if (tag < 0x80) [[likely]] {
+      ++at;
+      entry = &node.entries[node.direct[tag]];
+    } else {
+      if (const Read read = read_tag(at, end, tag); read != Read::ok) {
+        return stop(read);
+      }
+      entry = &entry_of(node, tag);
+    }
+    switch (entry->act) {
+      case Do::f64: {
+        if (end - at < 8) [[unlikely]] {
+          return fail(Why::truncated);
+        }
+        const auto found = load_bits<double>(at);
+        at += 8;
+        if (!packed::is_finite(found)) [[unlikely]] {
+          reject(entry->slot, to, true);
+          break;
+        }
+        to.values[entry->slot] = found + 0.0;
+        to.present |= 1u << entry->slot;
+        break;
+      }
+      case Do::i64: {
+        std::uint64_t raw;
+        if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
+          return stop(read);
+        }
+        to.values[entry->slot] = static_cast<double>(static_cast<std::int64_t>(raw));
+        to.present |= 1u << entry->slot;
+        break;
+      }
+      case Do::time: {
+        std::uint64_t raw;
+        if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
+          return stop(read);
+        }
+        std::int64_t time;
+        if (!scale_time(static_cast<std::int64_t>(raw), entry->multiplier, entry->shift_ns, time))
+            [[unlikely]] {
+          reject(entry->slot, to, true);
+          break;
+        }
+        integer_of(to, entry->slot) = time;
+        to.present |= 1u << entry->slot;
+        break;
+      }
+      case Do::value:
+        if (!value(*entry, at, end, to)) {
+          return false;
+        }
+        break;
+      case Do::sub:
+        if (!nested(*entry, at, end, to)) {
+          return false;
+        }
+        break;
+      case Do::rows:
+      case Do::list:
+      case Do::records: {
+        std::uint64_t size;
+        if (!length(at, end, size)) {
+          return false;
+        }
+        const std::uint8_t* const last = at + size;
+        const bool right = entry->act == Do::rows ? row(*entry, at, last)
+                           : entry->act == Do::list
+                               ? list(*entry, at, last)
+                               : record(layout_->nodes[entry->child], entry->shape, at, last);
+        if (!right) {
+          return false;
+        }
+        at = last;
+        break;
+      }
+      case Do::list_item:
+        if (!list_item(*entry, at, end)) {
+          return false;
+        }
+        break;
+      case Do::key_text:
+      case Do::key_integer:
+        if (!key_part(*entry, at, end)) {
+          return false;
+        }
+        break;
+      case Do::control:
+        if (!control(tag, at, end)) {
+          return false;
+        }
+        break;
+      default:
+        if (tag < 8) [[unlikely]] {
+          return fail(Why::malformed);  // field number 0
+        }
+        if (const Read read = skip_field(tag, at, end); read != Read::ok) [[unlikely]] {
+          return stop(read);
+        }
+        break;
+    }
+  }
+  if (const std::uint32_t missing = node.preset_mask & ~(to.present | current_.gone); missing != 0) {
+    for (const Preset& preset : node.presets) {
+      if ((missing >> preset.slot & 1u) != 0) {
+        to.values[preset.slot] = preset.value;
+      }
+    }
+    to.present |= missing;
+  }
+  return true;
+}
+
+/// A message whose values belong to the same record.
+bool Decoder::nested(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Record& to) {
+  std::uint64_t size;
+  if (!length(at, end, size)) {
+    return false;
+  }
+  const std::uint8_t* const last = at + size;
+  const Node& node = layout_->nodes[entry.child];
+  if (node.condition.present) {
+    bool met = false;
+    if (!meets(node.condition, at, last, met)) {
+      return false;
+    }
+    if (!met) {
+      at = last;
+      return true;
+    }
+  }
+  if (entry.shape >= 0) {
+    if (current_.variant >= 0 && current_.variant != entry.shape) [[unlikely]] {
+      return fail(Why::malformed);  // two variants of a oneof
+    }
+    current_.variant = entry.shape;
+  }
+  current_.sides |= node.sides;
+  if (!message(node, at, last, to)) {
+    return false;
+  }
+  at = last;
+  return true;
+}
+
+/// Whether a message's own field says that it counts: the last one does, as everywhere in protobuf.
+bool Decoder::meets(const Condition& condition, const std::uint8_t* at, const std::uint8_t* end,
+                    bool& met) noexcept {
+  met = condition.by_default;
+  while (at != end) {
+    std::uint32_t tag;
+    Read read = read_tag(at, end, tag);
+    if (read == Read::ok && tag != condition.tag) {
+      read = skip_field(tag, at, end);
+    } else if (read == Read::ok && (tag & 7) == 2) {
+      std::uint64_t size;
+      if (!length(at, end, size)) {
+        return false;
+      }
+      const std::string_view text(reinterpret_cast<const char*>(at), static_cast<std::size_t>(size));
+      met = std::find(condition.texts.begin(), condition.texts.end(), text) != condition.texts.end();
+      at += size;
+    } else if (read == Read::ok) {
+      Number number;
+      read = read_number(condition.type, at, end, number);
+      met = number.kind == Number::Kind::integer &&
+            std::find(condition.integers.begin(), condition.integers.end(), number.integer) !=
+                condition.integers.end();
+    }
+    if (read != Read::ok) {
+      return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+    }
+  }
+  return true;
+}
+
+/// A value in any treatment but the plainest.
+bool Decoder::value(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end,
+                    Record& to) noexcept {
+  Number number;
+  const std::uint8_t* const before = at;
+  if (const Read read = read_number(entry.type, at, end, number); read != Read::ok) {
+    return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+  }
+  const bool empty = entry.type == Type::decimal && *before == 0;
+  if (empty || (entry.has_absent && is_absent(number, entry.absent))) {
+    reject(entry.slot, to, false);
+    return true;
+  }
+  if (entry.form == Form::time || entry.form == Form::integer) {
+    std::int64_t found;
+    if (!integer_from(number, entry, found)) {
+      reject(entry.slot, to, true);
+      return true;
+    }
+    integer_of(to, entry.slot) = found;
+  } else {
+    const double found = double_from(number, entry);
+    if (!packed::is_finite(found)) {
+      reject(entry.slot, to, true);
+      return true;
+    }
+    to.values[entry.slot] = found;
+  }
+  to.present |= 1u << entry.slot;
+  return true;
+}
+
+/// What came is not there after all: because the wire says so, or because no record can hold it.
+void Decoder::reject(std::uint8_t slot, Record& to, bool counted) noexcept {
+  const std::uint32_t bit = 1u << slot;
+  to.present &= ~bit;
+  current_.gone |= bit;
+  rejected_ += counted;
+  if (slot < kSlots) {
+    to.values[slot] = packed::kNan;
+  } else {
+    integer_of(to, slot) = kAbsentInt;
+  }
+}
+
+bool Decoder::key_part(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept {
+  if (entry.act == Do::key_text) {
+    std::uint64_t size;
+    if (!length(at, end, size)) {
+      return false;
+    }
+    key_texts_[entry.slot] = {reinterpret_cast<const char*>(at), static_cast<std::size_t>(size)};
+    at += size;
+    return true;
+  }
+  Number number;
+  if (const Read read = read_number(entry.type, at, end, number); read != Read::ok) {
+    return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+  }
+  const KeyPart& part = layout_->keys[entry.slot];
+  key_bits_[entry.slot] = (static_cast<std::uint64_t>(number.integer) & part.mask) << part.shift;
+  return true;
+}
+
+bool Decoder::control(std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end) {
+  const std::uint8_t* first = at;
+  if ((tag & 7) == 2) {
+    std::uint64_t size;
+    if (!length(at, end, size)) {
+      return false;
+    }
+    first = at;
+    at += size;
+  } else if (const Read read = skip_field(tag, at, end); read != Read::ok) {
+    return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+  }
+  if (in_record_) {
+    current_.control = true;
+  } else {
+    block_->control.push_back(
+        {static_cast<std::uint32_t>(first - frame_), static_cast<std::uint32_t>(at - frame_)});
+  }
+  return true;
+}
+
+}  // namespace dragoman::protobuf

@@ -1,0 +1,269 @@
+#include <algorithm>
+#include <limits>
+
+#include "dragoman/protobuf_decoder.hpp"
+#include "packed_read.hpp"
+#include "protobuf_convert.hpp"
+
+/// Depth: rows as messages, rows as parallel lists, and how both become the levels of a record.
+namespace dragoman::protobuf {
+namespace {
+
+constexpr std::uint8_t kDecimalsUnknown = 255;
+
+/// Best first; among equal prices some order that does not depend on the wire's.
+bool better(const Level& one, const Level& other, bool bids) noexcept {
+  if (one.price != other.price) {
+    return bids ? one.price > other.price : one.price < other.price;
+  }
+  return one.quantity != other.quantity ? one.quantity > other.quantity : one.orders > other.orders;
+}
+
+bool orders_from(double cell, std::uint32_t& orders) noexcept {
+  const bool fits = cell >= 0.0 && cell <= static_cast<double>(std::numeric_limits<std::uint32_t>::max());
+  orders = fits ? static_cast<std::uint32_t>(cell) : 0;
+  return fits;
+}
+
+}  // namespace
+
+/// One row: a bid, an ask, or both.
+bool Decoder::row(const Entry& entry, const std::uint8_t* at, const std::uint8_t* end) {
+  Row read;
+  for (std::size_t i = 0; i < kCells; ++i) {
+    read.cells[i] = 0.0;
+    read.decimals[i] = kDecimalsUnknown;
+  }
+  if (!cells(layout_->nodes[entry.child], at, end, read)) {
+    return false;
+  }
+  for (std::size_t side = 0; side < 2; ++side) {
+    if ((entry.sides >> side & 1) == 0) {
+      continue;
+    }
+    const std::size_t first = 3 * side;
+    std::uint32_t orders = 0;
+    if (read.cells[first + 2] != 0.0 && !orders_from(read.cells[first + 2], orders)) [[unlikely]] {
+      ++rejected_;
+    }
+    const Level level{
+        read.cells[first],    read.cells[first + 1],   orders, side == 0 ? Side::bid : Side::ask, Action::add,
+        read.decimals[first], read.decimals[first + 1]};
+    if (!add_level(entry, side, level)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Decoder::cells(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Row& row) noexcept {
+  while (at != end) {
+    std::uint32_t tag = *at;
+    const Entry* entry;
+    if (tag < 0x80) [[likely]] {
+      ++at;
+      entry = &node.entries[node.direct[tag]];
+    } else {
+      if (const Read read = read_tag(at, end, tag); read != Read::ok) {
+        return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+      }
+      entry = &entry_of(node, tag);
+    }
+    switch (entry->act) {
+      case Do::cell_f64:
+        if (end - at < 8) [[unlikely]] {
+          return fail(Why::truncated);
+        }
+        row.cells[entry->slot] = load_bits<double>(at) + 0.0;
+        at += 8;
+        break;
+      case Do::cell_i64: {
+        std::uint64_t raw;
+        if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
+          return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+        }
+        row.cells[entry->slot] = static_cast<double>(static_cast<std::int64_t>(raw));
+        break;
+      }
+      case Do::cell:
+        if (!cell(*entry, at, end, row)) {
+          return false;
+        }
+        break;
+      case Do::cell_sub: {
+        std::uint64_t size;
+        if (!length(at, end, size) || !cells(layout_->nodes[entry->child], at, at + size, row)) {
+          return false;
+        }
+        at += size;
+        break;
+      }
+      default:
+        if (tag < 8) [[unlikely]] {
+          return fail(Why::malformed);
+        }
+        if (const Read read = skip_field(tag, at, end); read != Read::ok) [[unlikely]] {
+          return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+        }
+        break;
+    }
+  }
+  return true;
+}
+
+bool Decoder::cell(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Row& row) noexcept {
+  Number number;
+  const std::uint8_t* const before = at;
+  if (const Read read = read_number(entry.type, at, end, number); read != Read::ok) {
+    return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+  }
+  const bool empty = entry.type == Type::decimal && *before == 0;
+  row.cells[entry.slot] = empty ? 0.0 : double_from(number, entry);
+  row.decimals[entry.slot] = number.decimals;
+  return true;
+}
+
+/// Keep a level of the record. Rows that say nothing are padding, unreadable ones are counted and left out.
+bool Decoder::add_level(const Entry& entry, std::size_t side, const Level& level) {
+  if (!packed::is_finite(level.price) || !packed::is_finite(level.quantity)) [[unlikely]] {
+    ++rejected_;
+    return true;
+  }
+  if (entry.drop_zero && level.price == 0.0 && level.quantity == 0.0) {
+    return true;
+  }
+  std::uint32_t& count = current_.rows[side];
+  if (count >= entry.max_rows) [[unlikely]] {
+    return fail(Why::malformed);
+  }
+  std::vector<Level>& rows = sides_[side];
+  if (count == rows.size()) [[unlikely]] {
+    rows.resize(std::max<std::size_t>(2 * rows.size(), 32));
+  }
+  rows[count++] = level;
+  current_.sorted |= static_cast<std::uint8_t>(entry.sort << side);
+  return true;
+}
+
+/// Where the next number of a list goes; null beyond the rows a side may have.
+double* Decoder::cell_of_list(const Entry& entry) {
+  const std::size_t side = entry.slot / 3u;
+  if (current_.lists[side] == nullptr) {
+    current_.lists[side] = &entry;
+    for (std::size_t i = 0; i < 3; ++i) {
+      columns_[3 * side + i].clear();
+    }
+  }
+  std::vector<double>& column = columns_[entry.slot];
+  if (column.size() >= entry.max_rows) {
+    (void)fail(Why::malformed);
+    return nullptr;
+  }
+  return &column.emplace_back(0.0);
+}
+
+bool Decoder::list(const Entry& entry, const std::uint8_t* at, const std::uint8_t* end) {
+  while (at != end) {
+    if (!list_item(entry, at, end)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Decoder::list_item(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) {
+  double* const to = cell_of_list(entry);
+  if (to == nullptr) {
+    return false;
+  }
+  Row row;
+  if (entry.type == Type::decimal && at == end) {
+    return fail(Why::truncated);
+  }
+  if (!cell(entry, at, end, row)) {
+    return false;
+  }
+  *to = row.cells[entry.slot];
+  return true;
+}
+
+/// The lists of a side become its rows; lists of unequal length tell nothing.
+bool Decoder::finish_lists(std::size_t side) {
+  const Entry& entry = *current_.lists[side];
+  const std::vector<double>* const columns = &columns_[3 * side];
+  const std::size_t count = columns[0].size();
+  if (columns[1].size() != count || (!columns[2].empty() && columns[2].size() != count)) {
+    return fail(Why::malformed);
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint32_t orders = 0;
+    if (!columns[2].empty() && !orders_from(columns[2][i], orders)) {
+      ++rejected_;
+    }
+    const Level level{columns[0][i], columns[1][i],    orders,          side == 0 ? Side::bid : Side::ask,
+                      Action::add,   kDecimalsUnknown, kDecimalsUnknown};
+    if (!add_level(entry, side, level)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// The record's levels go to the block, bids first; its top of book is filled where no field told it.
+bool Decoder::finish_depth(Record& record, Kind kind) {
+  for (std::size_t side = 0; side < 2; ++side) {
+    if (current_.lists[side] != nullptr && !finish_lists(side)) {
+      return false;
+    }
+    if ((current_.sorted >> side & 1) != 0) {
+      const auto first = sides_[side].begin();
+      std::sort(first, first + current_.rows[side],
+                [side](const Level& one, const Level& other) { return better(one, other, side == 0); });
+    }
+  }
+  const bool delta = kind == Kind::depth_delta;
+  const bool one_sided = current_.sides != 3;
+  const bool clears = one_sided && !delta;
+  const std::size_t wanted = std::size_t{current_.rows[0]} + current_.rows[1] + clears;
+  if (level_count_ + wanted > block_->level_capacity()) [[unlikely]] {
+    level_count_ += wanted;
+    return fail(Why::no_room);
+  }
+  Level* out = block_->levels() + level_count_;
+  if (clears) {
+    *out++ = {0.0, 0.0, 0, current_.sides == 1 ? Side::bid : Side::ask, Action::clear, 255, 255};
+  }
+  for (std::size_t side = 0; side < 2; ++side) {
+    const Level* const rows = sides_[side].data();
+    for (std::uint32_t i = 0; i < current_.rows[side]; ++i) {
+      out[i] = rows[i];
+      if (delta) {
+        out[i].action = rows[i].quantity == 0.0 ? Action::remove : Action::update;
+      }
+    }
+    out += current_.rows[side];
+    if (!delta && (current_.sides >> side & 1) != 0) {
+      const Slot slots[] = {side == 0 ? Slot::bid_price : Slot::ask_price,
+                            side == 0 ? Slot::bid_quantity : Slot::ask_quantity};
+      const double first[] = {rows != nullptr ? rows->price : 0.0, rows != nullptr ? rows->quantity : 0.0};
+      for (std::size_t i = 0; i < 2; ++i) {
+        const std::uint32_t bit = 1u << static_cast<unsigned>(slots[i]);
+        if (((record.present | current_.gone) & bit) != 0) {
+          continue;
+        }
+        if (current_.rows[side] == 0) {
+          current_.gone |= bit;
+        } else {
+          record.values[static_cast<std::size_t>(slots[i])] = first[i];
+          record.present |= bit;
+        }
+      }
+    }
+  }
+  record.level_count = static_cast<std::uint32_t>(wanted);
+  level_count_ += wanted;
+  record.flags |= kFlagDepth | (delta || one_sided ? 0 : kFlagSnapshot);
+  return true;
+}
+
+}  // namespace dragoman::protobuf
