@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 from dragoman._core import Histogram
-from dragoman.cli.demo import browser
 from dragoman.connecting import connect
 from dragoman.emulator.host import EmulatorHost
 from dragoman.model import Product
@@ -17,6 +16,7 @@ from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.session.exposition import Exposition
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics, summary
+from dragoman.testing.emulated import browser
 
 SAMPLE = re.compile(r'^dragoman_[a-z_]+\{([a-z_]+="(?:[^"\\\n]|\\.)*",?)*\} -?(\d+(\.\d+)?(e[-+]\d+)?|\+Inf)$')
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from dragoman.cli.demo import browser, free_port
 from dragoman.client import Client
 from dragoman.connecting import connect
 from dragoman.emulator.host import EmulatorHost
@@ -17,6 +16,7 @@ from dragoman.errors import AuthRequired, ErrorKind, UsageError
 from dragoman.model import AlertRequest, GttLeg, GttRequest, GttStatus, OrderRequest, OrderType, Product, Side
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.virtual import VirtualRuntime
+from dragoman.testing.emulated import browser, free_port
 
 IST = timezone(timedelta(hours=5, minutes=30))
 D = Decimal
