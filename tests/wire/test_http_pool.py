@@ -146,6 +146,23 @@ def test_a_connect_that_fails_gives_its_slot_to_the_next_in_line():
     play(answer_all, client, options=HttpOptions(max_connections=1))
 
 
+def test_closing_idle_connections_does_not_spin_at_an_instant_that_rounds():
+    idle_s = 30.0
+
+    async def client(http: HttpClient, origin: Origin, peer: Peer) -> None:
+        loop = asyncio.get_running_loop()
+        rounded = 0
+        for _ in range(40):
+            await http.send(origin, get(), timeout_s=1)
+            now = loop.time()
+            rounded += (now + idle_s) - idle_s < now
+            await asyncio.sleep(idle_s + 0.0137)
+            assert all(connection.lost.is_set() for connection in peer.connections)
+        assert rounded > 0
+
+    play(answer_all, client, options=HttpOptions(idle_timeout_s=idle_s))
+
+
 def test_idle_connections_are_closed_and_not_reused():
     async def client(http: HttpClient, origin: Origin, peer: Peer) -> None:
         await http.send(origin, get(), timeout_s=1)
