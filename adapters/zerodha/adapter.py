@@ -172,7 +172,12 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     capabilities = CAPABILITIES
     limits = LIMITS
     session = SessionRules(
-        time_zone="Asia/Kolkata", expires_at=time(6), refresh="none", static_ip="orders", redirect_port=5010
+        time_zone="Asia/Kolkata",
+        expires_at=time(6),
+        refresh="none",
+        static_ip="orders",
+        redirect_port=5010,
+        instruments_at=time(8, 30),
     )
     codes = CODES
     feeds = (Ticker,)

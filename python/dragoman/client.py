@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 from dragoman._core import Batch, Book, Tick
 from dragoman.checks import Number, WireUnits, order_change, order_request
 from dragoman.errors import DragomanError, ErrorKind, Rejected
-from dragoman.market import InstrumentMaster, MarketData
+from dragoman.market import InstrumentMaster, MarketData, MasterCache
 from dragoman.model import (
     BasketMargin,
     Candle,
@@ -49,6 +50,8 @@ from dragoman.session.metrics import Metrics
 from dragoman.session.session import AccountSession
 from dragoman.session.streams import Stream
 
+_KEEP_S = 5.0
+
 Event = StreamState | Gap | Notice | Raw | DragomanError
 
 
@@ -70,11 +73,14 @@ class Client:
         *,
         load_instruments: bool = True,
         streams: bool = True,
+        cache: MasterCache | None = None,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
         self.instruments = InstrumentMaster()
         self._load_instruments = load_instruments
+        self._cache = cache
+        self._keeping: asyncio.Task[None] | None = None
         self._kinds = _stream_kinds(session.adapter) if streams else ()
         self._release = release
         self._streams: dict[str, Stream] = {}
@@ -108,7 +114,7 @@ class Client:
         try:
             await self.session.start()
             if self._load_instruments:
-                await self.load_instruments()
+                await self.load_instruments(cached=True)
             for kind in self._kinds:
                 stream = self._streams[kind] = self.session.stream(kind, self.market.on_batch, self._on_event)
                 await stream.start()
@@ -130,19 +136,45 @@ class Client:
         try:
             await self.session.close()
             await self.orders_service.close()
+            if self._keeping is not None:
+                await asyncio.wait((self._keeping,), timeout=_KEEP_S)
         finally:
             self.events.close()
             self._release()
 
-    async def load_instruments(self, *, timeout_s: float = 120.0) -> int:
+    async def load_instruments(self, *, cached: bool = False, timeout_s: float = 120.0) -> int:
         """Download the broker's instrument master and return how many instruments it has.
 
         The instruments known so far stay in force until the new master is complete.
+
+        Parameters
+        ----------
+        cached : bool
+            Take today's from this host's cache where it is there and whole.
+        timeout_s : float
         """
-        session, fresh = self.session, InstrumentMaster()
+        session, cache = self.session, self._cache
+        if cached and cache is not None:
+            found = await session.runtime.in_worker(cache.load, session.ctx.now_ns)
+            if found.master is not None:
+                self.instruments.become(found.master)
+                return len(self.instruments)
+            if found.problem:
+                self.events.publish(Notice("warning", found.problem, "MASTER_CACHE"))
+        fresh, as_of = InstrumentMaster(), session.ctx.now_ns
         await session.run(session.adapter.instruments(session.ctx), timeout_s=timeout_s, on_rows=fresh.add)
+        fresh.source = "download"
         self.instruments.become(fresh)
+        if cache is not None:
+            self._keeping = session.runtime.spawn(self._keep(cache, as_of), name="keep the instrument master")
         return len(self.instruments)
+
+    async def _keep(self, cache: MasterCache, as_of: int) -> None:
+        """Write the master for later runs; nothing waits for it, and nothing fails because of it."""
+        try:
+            await self.session.runtime.in_worker(cache.save, self.instruments, as_of)
+        except OSError as error:
+            self.events.publish(Notice("warning", f"the instrument master is not kept: {error}", "MASTER_CACHE"))
 
     # -- from the streams --------------------------------------------------------------------------------------------
 

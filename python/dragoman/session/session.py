@@ -97,7 +97,7 @@ class AccountSession:
         self._token = None if access_token is None else as_secret(access_token)
         self._tls = tls
         self._prompt = prompt
-        self._state_dir = state_dir = state_dir or default_state_dir(runtime)
+        self.state_dir = state_dir = state_dir or default_state_dir(runtime)
         self.clock = BrokerClock(runtime.clock)
         self.ctx = SessionContext(runtime, profile, self.clock, state_dir)
         self.limiter = Limiter(
@@ -391,7 +391,7 @@ class AccountSession:
         parts = [self.adapter.name, self.environment, account]
         if self.environment == "emulator":  # each emulator counts for itself
             parts += sorted({str(urlsplit(root).port) for root in self.profile.hosts.values()})
-        return f"{self._state_dir}/limits/{file_name(*parts)}.rates"
+        return f"{self.state_dir}/limits/{file_name(*parts)}.rates"
 
     # -- keeping it --------------------------------------------------------------------------------------------------
 
