@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import pathlib
 import sys
 import time
 
+from benchmarks.compare import compare
 from benchmarks.measure import Effort, Row, Section, Value
-from benchmarks.report import write
+from benchmarks.report import about, write
 
 ALL = tuple(sorted(path.stem.removeprefix("bench_") for path in pathlib.Path(__file__).parent.glob("bench_*.py")))
 
@@ -27,6 +29,12 @@ def section(name: str) -> Section:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["compare"]:
+        if len(arguments) != 3:
+            print("usage: python -m benchmarks compare OLD NEW", file=sys.stderr)
+            return 2
+        print(compare(*arguments[1:]))
+        return 0
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(ALL)}; all by default")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: about a minute, and noisier")
@@ -35,8 +43,9 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"unknown benchmarks {', '.join(unknown)}; there are {', '.join(ALL)}")
     Effort.quick = given.quick
+    started, load = time.monotonic(), os.getloadavg()[0]
     sections = [section(name) for name in ALL if not given.names or name in given.names]
-    write(sections)
+    write(sections, about(time.monotonic() - started, load))
     found = [one for part in sections for one in part.findings if isinstance(one, Row | Value)]
     missed = [one.question for one in found if one.met is False]
     if missed:

@@ -1,8 +1,8 @@
 """Those who listen to the player, each a process of its own: our client, the broker's SDK, and bare picows.
 
 Run as ``python -m benchmarks.consumers NAME PORT PATH[,PATH...] INSTRUMENTS``. A consumer prints ``ready`` once it is
-subscribed. On the player's word "begin" it forgets what it saw, on "report" it prints a line of JSON: how many frames
-and ticks it handled, the sum of all it read, and when each handler call ended.
+subscribed. On the player's word "begin" or "check" it forgets what it saw; on "report" it prints a line of JSON: how
+many frames and ticks it handled, the sum of what it read after "check", and when each call of its handler ended.
 
 All handlers read the same of each tick: five fields, and price and quantity of the best bid and ask.
 """
@@ -14,49 +14,82 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks import peers
 from benchmarks.frames import TOKENS
 
 clock = time.monotonic_ns
+FIELDS = ("last_price", "last_quantity", "average_price", "volume", "oi")
+BEST = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
 
 
 class Tally:
-    """What one consumer saw since the last "begin"."""
+    """What one consumer saw since it was last told to begin.
+
+    Attributes
+    ----------
+    adding : bool
+        Whether the handler shall add up what it reads.
+    """
 
     def __init__(self) -> None:
         self.ends: list[int] = []
         self.ticks = 0
         self.sum = 0.0
+        self.adding = False
 
     def told(self, word: str) -> None:
         """Obey the player."""
-        if word == "begin":
-            self.ends.clear()
-            self.ticks, self.sum = 0, 0.0
-        elif word == "report":
+        if word == "report":
             found = {"frames": len(self.ends), "ticks": self.ticks, "sum": self.sum, "ends": self.ends}
             print(json.dumps(found), flush=True)
+        else:
+            self.ends.clear()
+            self.ticks, self.sum, self.adding = 0, 0.0, word == "check"
 
 
-def rows(tally: Tally) -> Any:
-    """Read each row of a batch, in Python."""
+Handler = Callable[[Any], None]
+
+
+def by_row(tally: Tally) -> Handler:
+    """Read a batch as most people write it: a loop over its rows."""
 
     def on_batch(batch: Any) -> None:
-        total = 0.0
         for row in batch.cursor():
-            total += row.last_price + row.last_quantity + row.average_price + row.volume + row.oi
-            total += row.bid_price + row.bid_quantity + row.ask_price + row.ask_quantity
-        tally.sum += total
-        tally.ticks += len(batch)
+            read = (row.last_price, row.last_quantity, row.average_price, row.volume, row.oi)
+            best = (row.bid_price, row.bid_quantity, row.ask_price, row.ask_quantity)
+            if tally.adding:
+                tally.sum += sum(read) + sum(best)
+                tally.ticks += 1
         tally.ends.append(clock())
 
     return on_batch
 
 
-def dragoman(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
-    """Our client as a user has it: a session per path, inline handlers, books and measurements included."""
+def by_column(tally: Tally) -> Handler:
+    """Read a batch as one NumPy array, a row for each tick and a column for each thing wanted."""
+    import numpy as np
+
+    from dragoman._core import RECORD_DTYPE
+
+    layout = np.dtype(RECORD_DTYPE)
+    width = layout.itemsize // 8
+    columns = np.array([layout.fields[name][1] // 8 for name in FIELDS + BEST])  # type: ignore[index]
+
+    def on_batch(batch: Any) -> None:
+        table = np.frombuffer(batch.records, np.float64).reshape(-1, width).take(columns, 1)
+        if tally.adding:
+            tally.sum += float(table.sum())
+            tally.ticks += len(table)
+        tally.ends.append(clock())
+
+    return on_batch
+
+
+def dragoman(tally: Tally, port: int, paths: list[str], instruments: int, read: Callable[[Tally], Handler]) -> None:
+    """Run our client as a user has it: a session for each path, inline handlers, books and measurements included."""
     import dragoman as library
     from dragoman.model import Notice
     from dragoman.runtime.loops import run
@@ -66,26 +99,21 @@ def dragoman(tally: Tally, port: int, paths: list[str], instruments: int) -> Non
             tally.told(event.text)
 
     async def main() -> None:
+        root = f"http://127.0.0.1:{port}"
         with tempfile.TemporaryDirectory() as state_dir:
-            clients = []
+            clients = []  # kept, so that none is collected
             for at, path in enumerate(paths):
+                hosts = {"rest": root, "ws": f"ws://127.0.0.1:{port}/{path}", "login": f"{root}/connect/login"}
                 client = await library.connect(
                     "zerodha",
                     f"bench{at}",
                     environment="emulator",
-                    overrides={
-                        "hosts": {
-                            "rest": f"http://127.0.0.1:{port}",
-                            "ws": f"ws://127.0.0.1:{port}/{path}",
-                            "login": f"http://127.0.0.1:{port}/connect/login",
-                        },
-                        "credentials": {"api_key": "emu_bench", "api_secret": "emu_bench"},
-                    },
+                    overrides={"hosts": hosts, "credentials": {"api_key": "emu_bench", "api_secret": "emu_bench"}},
                     access_token="emu_bench",
                     state_dir=state_dir,
                 )
                 clients.append(client)
-                client.on_batch(rows(tally))
+                client.on_batch(read(tally))
                 client.on_event(on_event)
                 client.subscribe([f"NSE:T{token}" for token in TOKENS[:instruments]], "full")
             print("ready", flush=True)
@@ -95,24 +123,25 @@ def dragoman(tally: Tally, port: int, paths: list[str], instruments: int) -> Non
 
 
 def kiteconnect(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
-    """The SDK as its documentation uses it."""
+    """Run the SDK as its documentation uses it."""
     peers.add("kiteconnect==5.2.2")
     from kiteconnect import KiteTicker  # type: ignore[import-not-found]
 
     def on_ticks(ws: Any, ticks: list[dict[str, Any]]) -> None:
-        total = 0.0
         for row in ticks:
-            total += (
-                row["last_price"]
-                + row["last_traded_quantity"]
-                + row["average_traded_price"]
-                + row["volume_traded"]
-                + row["oi"]
+            read = (
+                row["last_price"],
+                row["last_traded_quantity"],
+                row["average_traded_price"],
+                row["volume_traded"],
+                row["oi"],
             )
-            bid, ask = row["depth"]["buy"][0], row["depth"]["sell"][0]
-            total += bid["price"] + bid["quantity"] + ask["price"] + ask["quantity"]
-        tally.sum += total
-        tally.ticks += len(ticks)
+            depth = row["depth"]
+            bid, ask = depth["buy"][0], depth["sell"][0]
+            best = (bid["price"], bid["quantity"], ask["price"], ask["quantity"])
+            if tally.adding:
+                tally.sum += sum(read) + sum(best)
+                tally.ticks += 1
         tally.ends.append(clock())
 
     def on_connect(ws: Any, response: Any) -> None:
@@ -128,7 +157,7 @@ def kiteconnect(tally: Tally, port: int, paths: list[str], instruments: int) -> 
 
 
 def picows(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
-    """Nothing but the time of each frame: what no client on this WebSocket library can beat."""
+    """Note the time of each frame and no more: what no client on this WebSocket library can beat."""
     from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
     from dragoman.runtime.loops import run
@@ -148,9 +177,19 @@ def picows(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
     run(main())
 
 
-CONSUMERS = {"dragoman": dragoman, "kiteconnect": kiteconnect, "picows": picows}
+def main(name: str, port: int, paths: list[str], instruments: int) -> None:
+    tally = Tally()
+    if name == "kiteconnect":
+        # What it logs at each of the player's words is not part of a message's cost, nor of anybody's interest here.
+        import logging
+
+        logging.getLogger("kiteconnect").setLevel(logging.CRITICAL)
+        kiteconnect(tally, port, paths, instruments)
+    elif name == "picows":
+        picows(tally, port, paths, instruments)
+    else:
+        dragoman(tally, port, paths, instruments, {"by-row": by_row, "by-column": by_column}[name])
 
 
 if __name__ == "__main__":
-    name, port, paths, instruments = sys.argv[1:]
-    CONSUMERS[name](Tally(), int(port), paths.split(","), int(instruments))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3].split(","), int(sys.argv[4]))

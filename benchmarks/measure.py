@@ -101,7 +101,7 @@ class Row:
         return self.ratio >= self.goal if self.ratio_is == "times faster" else self.ratio <= self.goal
 
     @property
-    def lost(self) -> bool:
+    def slower(self) -> bool:
         """Whether the peer is the faster one."""
         return self.ratio < 1 if self.ratio_is == "times faster" else self.ratio > 1
 

@@ -162,17 +162,23 @@ class Player:
                     self._peers.pop(name, None)
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Play: ``peers``, ``frames`` (file), ``count`` for each peer, ``gap_s`` between frames, 0 for none."""
+        """Play.
+
+        ``peers``; ``frames``, a file; ``count`` of frames for each peer; ``gap_s`` between them, 0 for none; ``word``
+        that the consumers are told first.
+        """
         peers = [self._peers[name] for name in order["peers"]]
         for peer in peers:
             peer.playing = True
-        frames, count = self._load(order["frames"]), order["count"]
+        frames, count, word = self._load(order["frames"]), order["count"], order["word"]
         if order["gap_s"] > 0:
-            stamps = self._paced(peers[0], frames, count, order["gap_s"])
+            stamps = self._paced(peers[0], frames, count, order["gap_s"], word)
         else:
             stamps = []
             chunks = [b"".join(frames[at : at + 16]) for at in range(0, len(frames), 16)]
-            threads = [threading.Thread(target=self._flat_out, args=(peer, chunks, frames, count)) for peer in peers]
+            threads = [
+                threading.Thread(target=self._flat_out, args=(peer, chunks, frames, count, word)) for peer in peers
+            ]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -181,9 +187,9 @@ class Player:
             peer.playing = False
         return {"stamps": stamps}
 
-    def _paced(self, peer: Peer, frames: list[bytes], count: int, gap_s: float) -> list[int]:
+    def _paced(self, peer: Peer, frames: list[bytes], count: int, gap_s: float, word: str) -> list[int]:
         stamps, clock, due = [], time.monotonic_ns, time.monotonic()
-        peer.send(mark("begin"))
+        peer.send(mark(word))
         for at in range(count):
             due += gap_s
             time.sleep(max(0.0, due - time.monotonic()))
@@ -194,9 +200,9 @@ class Player:
         peer.send(mark("report"))
         return stamps
 
-    def _flat_out(self, peer: Peer, chunks: list[bytes], frames: list[bytes], count: int) -> None:
+    def _flat_out(self, peer: Peer, chunks: list[bytes], frames: list[bytes], count: int, word: str) -> None:
         """Send in chunks of 16 frames, so that the sender is never what is waited for."""
-        peer.send(mark("begin"))
+        peer.send(mark(word))
         rounds, rest = divmod(count, len(frames))
         for _ in range(rounds):
             for chunk in chunks:

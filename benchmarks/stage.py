@@ -25,20 +25,20 @@ class Play:
     Attributes
     ----------
     frames, ticks : int
+    sum : float
+        Of everything the handler read, where it was asked to add it up: two that read the same bytes have the same.
     cpu_ns : int
         Processor time of the whole process, user and system, from before the first frame to after the last handler.
     wall_ns : int
-    sum : float
-        Of everything the handler read: two consumers that read the same bytes have the same.
     latencies : list of int
         ns from before a frame was written to the end of its handler; only of paced plays.
     """
 
     frames: int
     ticks: int
+    sum: float
     cpu_ns: int
     wall_ns: int
-    sum: float
     latencies: list[int]
 
 
@@ -116,11 +116,15 @@ class Stage:
         """End a consumer."""
         self._consumers.pop(name)[0].end()
 
-    def play(self, name: str, frames: str, count: int, gap_s: float = 0.0) -> Play:
-        """Send `count` frames to each socket of a consumer, `gap_s` apart or as fast as it reads them."""
+    def play(self, name: str, frames: str, count: int, gap_s: float = 0.0, *, check: bool = False) -> Play:
+        """Send `count` frames to each socket of a consumer, `gap_s` apart or as fast as it reads them.
+
+        With `check` its handler adds up what it reads; otherwise it only reads.
+        """
         child, paths = self._consumers[name]
+        word = "check" if check else "begin"
         cpu, wall = child.cpu_ns(), time.monotonic_ns()
-        self._player.tell({"peers": paths, "frames": frames, "count": count, "gap_s": gap_s})
+        self._player.tell({"peers": paths, "frames": frames, "count": count, "gap_s": gap_s, "word": word})
         reports = [json.loads(child.line()) for _ in paths]
         cpu, wall = child.cpu_ns() - cpu, time.monotonic_ns() - wall
         stamps = json.loads(self._player.line())["stamps"]
@@ -128,4 +132,4 @@ class Stage:
         expected = count * len(paths)
         assert last["frames"] == expected, f"{name} handled {last['frames']} of {expected} frames"
         latencies = [end - begin for begin, end in zip(stamps, last["ends"], strict=False)]
-        return Play(last["frames"], last["ticks"], cpu, wall, last["sum"], latencies)
+        return Play(last["frames"], last["ticks"], last["sum"], cpu, wall, latencies)
