@@ -43,12 +43,12 @@ from dragoman.model import (
     Variety,
 )
 from dragoman.orders import OrderService
-from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, Raw, Want
+from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
 from dragoman.session.session import AccountSession
-from dragoman.session.streams import Stream
+from dragoman.session.shards import ShardedStream
 
 _KEEP_S = 5.0
 
@@ -83,7 +83,7 @@ class Client:
         self._keeping: asyncio.Task[None] | None = None
         self._kinds = _stream_kinds(session.adapter) if streams else ()
         self._release = release
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[str, ShardedStream] = {}
         self._started = False
         self.events: Fanout[Event] = Fanout("client")
         units = WireUnits(session.adapter, session.profile.settings)
@@ -191,21 +191,25 @@ class Client:
     def _following(self) -> bool:
         name = self._order_stream
         stream = self._streams.get(name) if name else None
-        return name is None or (stream is not None and stream.ready)
+        return name is None or (stream is not None and stream.primary.ready)
 
     def _on_event(self, event: Any) -> None:
         match event:
             case OrderSeen() | FillSeen():
                 self.orders_service.on_stream(event)
                 return
+            case QuoteSeen(quote):
+                self.market.on_quote(quote)
+                return
             case Fatal(error):
                 event = error
-            case Gap(stream=name, reason=reason):
+            case Gap(stream=name, reason=reason, shard=shard):
                 if name == "market":
-                    self.market.on_gap()
-                if name == self._order_stream:
+                    self.market.on_gap(self._streams[name].wanted_on(shard))
+                if name == self._order_stream and shard == 1:
                     self.orders_service.mark_stale(reason or "the order stream was interrupted")
-            case StreamState(stream=name, state="ready") if name == self._order_stream:
+                    self._catch_up()  # at once where the connection stands: messages were left out of it
+            case StreamState(stream=name, state="ready", shard=1) if name == self._order_stream:
                 # Whatever was read before updates flow again may have missed some.
                 self.orders_service.mark_stale("the order stream has just connected")
                 self._catch_up()
@@ -269,7 +273,7 @@ class Client:
         return self.market.batches.add(callback)
 
     def ticks(self) -> AsyncIterator[Tick]:
-        """Yield ticks of everything subscribed, conflated per instrument where the consumer is slow."""
+        """Yield ticks of everything subscribed, conflated per instrument and kind where the consumer is slow."""
         return self.market.ticks()
 
     def book(self, name: str | Instrument) -> Book:
@@ -425,7 +429,8 @@ class Client:
     # -- looking -----------------------------------------------------------------------------------------------------
 
     @property
-    def streams(self) -> dict[str, Stream]:
+    def streams(self) -> dict[str, ShardedStream]:
+        """The open streams by kind; `ShardedStream.shards` has the sockets of one."""
         return dict(self._streams)
 
     def counters(self) -> dict[str, Any]:
@@ -539,6 +544,7 @@ class Client:
         return self.counters() | {
             "throttled": limiter.throttled,
             "penalties": limiter.penalties,
+            "uncounted": limiter.uncounted,
             "loop_stalls": self.session.stalls,
         }
 

@@ -43,11 +43,11 @@ async def move(world, name=INFY, ticks=3):
 
 
 def small(most: int):
-    """Return the adapter with sockets that carry `most` instruments."""
+    """Return the adapter with one socket that carries `most` instruments."""
     from dataclasses import replace
 
     class Small(ZerodhaAdapter):
-        capabilities = replace(ZerodhaAdapter.capabilities, max_instruments_per_socket=most)
+        capabilities = replace(ZerodhaAdapter.capabilities, max_instruments_per_socket=most, max_sockets=1)
 
     return Small
 

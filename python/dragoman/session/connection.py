@@ -36,6 +36,9 @@ class StreamCounters:
     handler_errors: int = 0
     unknown_messages: int = 0
     gaps: int = 0
+    last_frame_ns: int = 0
+    """Monotonic; 0 before the first one."""
+    last_data_ns: int = 0
 
 
 class FeedConnection:
@@ -59,6 +62,8 @@ class FeedConnection:
         Why reconnecting would not help.
     generation : int
         The login it was opened under.
+    last_frame_wall_ns, frame_before_wall_ns : int
+        When the last two frames came.
     """
 
     def __init__(
@@ -96,7 +101,7 @@ class FeedConnection:
         self.fatal: DragomanError | None = None
         self.generation = -1
         self.last_frame_ns = self._mono_ns()
-        self.last_frame_wall_ns = runtime.clock.wall_ns()
+        self.last_frame_wall_ns = self.frame_before_wall_ns = runtime.clock.wall_ns()
         self._last_data_ns = self.last_frame_ns
 
     # -- out ---------------------------------------------------------------------------------------------------------
@@ -195,7 +200,7 @@ class FeedConnection:
             return
         batch = decoder.decode(data, ts_recv)
         if records := len(batch):
-            self._last_data_ns = self.last_frame_ns
+            self._last_data_ns = self._counters.last_data_ns = self.last_frame_ns
             self._counters.messages += records
             self._on_batch(batch)
         for start, end in batch.control:
@@ -216,7 +221,9 @@ class FeedConnection:
         self.end(f"closed with {code}{f': {reason}' if reason else ''}")
 
     def _arrived(self, size: int, ts_recv: int) -> None:
+        self.frame_before_wall_ns = self.last_frame_wall_ns
         self.last_frame_ns, self.last_frame_wall_ns = self._mono_ns(), ts_recv
+        self._counters.last_frame_ns = self.last_frame_ns
         self._counters.frames += 1
         self._counters.bytes += size
 
@@ -242,7 +249,7 @@ class FeedConnection:
             case Ready():
                 self.ready.set()
             case QuoteSeen():
-                self._last_data_ns = self.last_frame_ns
+                self._last_data_ns = self._counters.last_data_ns = self.last_frame_ns
                 self._on_event(event)
             case Fatal(error):
                 self.fatal = error

@@ -31,6 +31,7 @@ _COUNTERS: Final = {
     "control_errors": "Control messages that could not be read.",
     "unknown_messages": "Control messages nobody knows.",
 }
+_AGES: Final = {"frame": "Time since the last frame of any kind.", "data": "Time since the last market data."}
 _UNREADABLE: Final = ("truncated", "malformed", "unknown_packets", "undefined_topics", "rejected_values")
 
 
@@ -131,7 +132,14 @@ class Metrics:
             page.histogram("request_seconds", text, histogram, meter=meter, phase=phase)
         counted = self._read()
         for stream, found in counted.get("streams", {}).items():
-            self._stream(page, stream, found)
+            for shard, own in found["shards"].items():
+                self._stream(page, own, stream=stream, shard=str(shard))
+            page.counter(
+                "stream_repeated_orders_total",
+                "Order updates that came over a further socket, too.",
+                found["repeated_orders"],
+                stream=stream,
+            )
         for state, number in counted.get("orders", {}).items():
             page.gauge("orders", "Orders and reports of orders, by what became of them.", number, what=state)
         books = counted.get("books", {})
@@ -143,6 +151,7 @@ class Metrics:
             ("conflated", "Ticks that gave way to newer ones of their instrument."),
             ("handler_errors", "Handlers that raised."),
             ("throttled", "Requests the limiter refused."),
+            ("uncounted", "Risk-reducing requests sent although the shared counts were out of reach."),
             ("penalties", "Times the broker said to slow down."),
             ("loop_stalls", "Times a handler blocked the I/O loop."),
         ):
@@ -153,22 +162,23 @@ class Metrics:
             page.gauge("limit_waiting", "Requests that wait for a limit.", use["waiting"], limit=limit)
         return page.text()
 
-    def _stream(self, page: Exposition, stream: str, found: dict[str, Any]) -> None:
+    def _stream(self, page: Exposition, found: dict[str, Any], **labels: str) -> None:
+        """Add what one socket of a stream counted."""
         for name, help_text in _COUNTERS.items():
-            if name in found:
-                page.counter(f"stream_{name}_total", help_text, found[name], stream=stream)
-        if "ready" in found:
-            page.gauge("stream_ready", "1 while the stream is connected and subscribed.", found["ready"], stream=stream)
-        page.gauge("stream_instruments", "Instruments asked for.", found.get("instruments", 0), stream=stream)
-        decoder = found.get("decoder", {})
+            page.counter(f"stream_{name}_total", help_text, found[name], **labels)
+        page.gauge("stream_ready", "1 while the socket is connected and subscribed.", found["ready"], **labels)
+        page.gauge("stream_instruments", "Instruments asked for.", found["instruments"], **labels)
+        for what, help_text in _AGES.items():
+            if found[f"{what}_age_s"] is not None:
+                page.gauge(f"stream_{what}_age_seconds", help_text, found[f"{what}_age_s"], **labels)
         for reason in _UNREADABLE:
-            if reason in decoder:
+            if reason in found["decoder"]:
                 page.counter(
                     "decode_errors_total",
                     "What the decoder could not read.",
-                    decoder[reason],
-                    stream=stream,
+                    found["decoder"][reason],
                     reason=reason,
+                    **labels,
                 )
 
 

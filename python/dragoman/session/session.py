@@ -18,6 +18,7 @@ from dragoman.session.brokertime import BrokerClock, expiry_ns
 from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
 from dragoman.session.fanout import Fanout
+from dragoman.session.leases import SocketLeases
 from dragoman.session.limiter import Limiter
 from dragoman.session.login import LoginRedirect, OpenUrl
 from dragoman.session.metrics import Metrics
@@ -25,6 +26,7 @@ from dragoman.session.profiles import Profile
 from dragoman.session.references import Reference
 from dragoman.session.secrets import Secret, as_secret, guard_logging, redact
 from dragoman.session.sender import BeforeSend, Sender, SenderHooks
+from dragoman.session.shards import ShardedStream
 from dragoman.session.streams import Stream, StreamEvent
 from dragoman.session.tokens import TokenCache, default_state_dir, file_name
 from dragoman.transport.base import HttpOptions, HttpTransport, WebSocket, WsHandler, WsOptions
@@ -64,7 +66,7 @@ class AccountSession:
 
     Attributes
     ----------
-    runtime, adapter, profile, ctx, limiter, driver, sender, clock
+    runtime, adapter, profile, ctx, limiter, sockets, driver, sender, clock
     market_open : callable
         Says whether ticks are to be expected now; False until somebody who knows the calendar sets it.
     expires_ns : int or None
@@ -107,6 +109,7 @@ class AccountSession:
             time_zone=adapter.session.time_zone,
             wall_ns=lambda: self.clock.now_ns,
         )
+        self.sockets = SocketLeases(adapter.name, lambda: self.limiter.shared)
         self._http = http or self._own_http()
         hooks = SenderHooks(self._check_alive, self.auth_failed, self._socket)
         self.metrics = Metrics(adapter.name, lambda: self.ctx.account)
@@ -123,7 +126,7 @@ class AccountSession:
             prompt=prompt,
         )
         self._events: Fanout[StreamEvent | DragomanError] = Fanout("session")
-        self._streams: list[Stream] = []
+        self._streams: list[ShardedStream] = []
         self._over: AuthRequired | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -238,9 +241,9 @@ class AccountSession:
 
     def stream(
         self, kind: str, on_batch: Callable[[Batch], object], on_event: Callable[[StreamEvent], object]
-    ) -> Stream:
-        """Make a supervised stream; `Stream.start` begins it, closing the session closes it."""
-        stream = Stream(self, kind, on_batch, on_event)
+    ) -> ShardedStream:
+        """Make a supervised stream; `ShardedStream.start` begins it, closing the session closes it."""
+        stream = ShardedStream(self, kind, on_batch, on_event)
         self._streams.append(stream)
         return stream
 
@@ -323,7 +326,8 @@ class AccountSession:
             )
 
     def _socket(self, name: str) -> Stream | None:
-        return next((stream for stream in self._streams if stream.ready and name in ("", stream.name)), None)
+        found = (stream.primary for stream in self._streams if name in ("", stream.name))
+        return next((stream for stream in found if stream.ready), None)
 
     # -- logging in --------------------------------------------------------------------------------------------------
 
