@@ -227,11 +227,6 @@ class Limiter:
         """The file all processes count in, where they do."""
         return None if self.path is None else cast("SharedRateLimiter", self._native)
 
-    @property
-    def shared(self) -> SharedRateLimiter | None:
-        """The file all processes count in, where they do."""
-        return None if self.path is None else cast("SharedRateLimiter", self._native)
-
     # -- taking ------------------------------------------------------------------------------------------------------
 
     async def acquire(self, request: Request, deadline_mono_ns: int) -> Grant:
