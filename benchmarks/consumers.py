@@ -1,8 +1,9 @@
 """Those who listen to the player, each a process of its own: our client, the broker's SDK, and bare picows.
 
 Run as ``python -m benchmarks.consumers NAME PORT PATH[,PATH...] INSTRUMENTS``. A consumer prints ``ready`` once it is
-subscribed. On the player's word "begin" or "check" it forgets what it saw; on "report" it prints a line of JSON: how
-many frames and ticks it handled, the sum of what it read after "check", and when each call of its handler ended.
+subscribed. On the player's words "begin", "check" and "pace" it forgets what it saw; on "report" it prints a line of
+JSON: how many frames it handled, after "check" also the ticks and the sum of what it read, and after "pace" when each
+call of its handler ended.
 
 All handlers read the same of each tick: five fields, and price and quantity of the best bid and ask.
 """
@@ -38,16 +39,17 @@ class Tally:
         self.ends: list[int] = []
         self.ticks = 0
         self.sum = 0.0
-        self.adding = False
+        self.adding = self._timed = False
 
     def told(self, word: str) -> None:
         """Obey the player."""
         if word == "report":
-            found = {"frames": len(self.ends), "ticks": self.ticks, "sum": self.sum, "ends": self.ends}
-            print(json.dumps(found), flush=True)
+            found = {"frames": len(self.ends), "ticks": self.ticks, "sum": self.sum}
+            print(json.dumps({**found, "ends": self.ends if self._timed else []}), flush=True)
         else:
             self.ends.clear()
-            self.ticks, self.sum, self.adding = 0, 0.0, word == "check"
+            self.ticks, self.sum = 0, 0.0
+            self.adding, self._timed = word == "check", word == "pace"
 
 
 Handler = Callable[[Any], None]
@@ -108,9 +110,9 @@ def dragoman(tally: Tally, port: int, paths: list[str], instruments: int, read: 
                     "zerodha",
                     f"bench{at}",
                     environment="emulator",
-                    overrides={"hosts": hosts, "credentials": {"api_key": "emu_bench", "api_secret": "emu_bench"}},
-                    access_token="emu_bench",
-                    state_dir=state_dir,
+                    overrides={"hosts": hosts, "credentials": {"api_key": f"emu_{path}", "api_secret": "emu_bench"}},
+                    access_token=f"emu_{path}",
+                    state_dir=f"{state_dir}/{path}",  # other accounts: a broker allows one few sockets
                 )
                 clients.append(client)
                 client.on_batch(read(tally))

@@ -23,6 +23,8 @@ from typing import Any
 
 from benchmarks.frames import TOKENS, master
 
+_PAUSE_S = 0.02  # between the word to a consumer and the first frame, on whichever of its sockets that comes
+_CHUNK = 16
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 REPLIES: dict[str, Any] = {
     "/user/profile": {"user_id": "BENCH1", "user_name": "Bench", "email": "bench@example.com", "broker": "ZERODHA"},
@@ -162,52 +164,30 @@ class Player:
                     self._peers.pop(name, None)
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Play.
+        """Play: ``frames``, a file, ``count`` of them to each of ``peers``, ``gap_s`` apart, 0 for no gap.
 
-        ``peers``; ``frames``, a file; ``count`` of frames for each peer; ``gap_s`` between them, 0 for none; ``word``
-        that the consumers are told first.
+        The first peer is told ``word`` before, each of them "report" after. Answers when the first frame left, and for
+        paced frames when each did, in ns of the monotonic clock.
         """
         peers = [self._peers[name] for name in order["peers"]]
+        frames, count = self._load(order["frames"]), order["count"]
         for peer in peers:
             peer.playing = True
-        frames, count, word = self._load(order["frames"]), order["count"], order["word"]
+        peers[0].send(mark(order["word"]))
+        time.sleep(_PAUSE_S)
+        began, stamps = time.monotonic_ns(), []
         if order["gap_s"] > 0:
-            stamps = self._paced(peers[0], frames, count, order["gap_s"], word)
+            stamps = _paced(peers[0], frames, count, order["gap_s"])
         else:
-            stamps = []
-            chunks = [b"".join(frames[at : at + 16]) for at in range(0, len(frames), 16)]
-            threads = [
-                threading.Thread(target=self._flat_out, args=(peer, chunks, frames, count, word)) for peer in peers
-            ]
+            chunks = [b"".join(frames[at : at + _CHUNK]) for at in range(0, len(frames), _CHUNK)]
+            threads = [threading.Thread(target=_flat_out, args=(peer, chunks, frames, count)) for peer in peers]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
         for peer in peers:
             peer.playing = False
-        return {"stamps": stamps}
-
-    def _paced(self, peer: Peer, frames: list[bytes], count: int, gap_s: float, word: str) -> list[int]:
-        stamps, clock, due = [], time.monotonic_ns, time.monotonic()
-        peer.send(mark(word))
-        for at in range(count):
-            due += gap_s
-            time.sleep(max(0.0, due - time.monotonic()))
-            data = frames[at % len(frames)]
-            stamps.append(clock())
-            peer.send(data)
-        time.sleep(gap_s)
-        peer.send(mark("report"))
-        return stamps
-
-    def _flat_out(self, peer: Peer, chunks: list[bytes], frames: list[bytes], count: int, word: str) -> None:
-        """Send in chunks of 16 frames, so that the sender is never what is waited for."""
-        peer.send(mark(word))
-        rounds, rest = divmod(count, len(frames))
-        for _ in range(rounds):
-            for chunk in chunks:
-                peer.send(chunk)
-        peer.send(b"".join(frames[:rest]) + mark("report"))
+        return {"began": began, "stamps": stamps}
 
     def _load(self, name: str) -> list[bytes]:
         if name not in self._frames:
@@ -218,6 +198,28 @@ class Player:
                 at += 4 + size
             self._frames[name] = found
         return self._frames[name]
+
+
+def _paced(peer: Peer, frames: list[bytes], count: int, gap_s: float) -> list[int]:
+    stamps, clock, due = [], time.monotonic_ns, time.monotonic()
+    for at in range(count):
+        due += gap_s
+        time.sleep(max(0.0, due - time.monotonic()))
+        data = frames[at % len(frames)]
+        stamps.append(clock())
+        peer.send(data)
+    time.sleep(gap_s)
+    peer.send(mark("report"))
+    return stamps
+
+
+def _flat_out(peer: Peer, chunks: list[bytes], frames: list[bytes], count: int) -> None:
+    """Send as fast as the peer reads: many frames a call, so that the sender is never what is waited for."""
+    rounds, rest = divmod(count, len(frames))
+    for _ in range(rounds):
+        for chunk in chunks:
+            peer.send(chunk)
+    peer.send(b"".join(frames[:rest]) + mark("report"))
 
 
 def main(folder: str) -> None:

@@ -30,6 +30,7 @@ class Play:
     cpu_ns : int
         Processor time of the whole process, user and system, from before the first frame to after the last handler.
     wall_ns : int
+        From the first frame to the report after the last.
     latencies : list of int
         ns from before a frame was written to the end of its handler; only of paced plays.
     """
@@ -122,14 +123,13 @@ class Stage:
         With `check` its handler adds up what it reads; otherwise it only reads.
         """
         child, paths = self._consumers[name]
-        word = "check" if check else "begin"
-        cpu, wall = child.cpu_ns(), time.monotonic_ns()
+        word = "check" if check else "pace" if gap_s > 0 else "begin"
+        cpu = child.cpu_ns()
         self._player.tell({"peers": paths, "frames": frames, "count": count, "gap_s": gap_s, "word": word})
-        reports = [json.loads(child.line()) for _ in paths]
-        cpu, wall = child.cpu_ns() - cpu, time.monotonic_ns() - wall
-        stamps = json.loads(self._player.line())["stamps"]
-        last = reports[-1]
+        last = [json.loads(child.line()) for _ in paths][-1]
+        cpu, ended = child.cpu_ns() - cpu, time.monotonic_ns()
+        played = json.loads(self._player.line())
         expected = count * len(paths)
         assert last["frames"] == expected, f"{name} handled {last['frames']} of {expected} frames"
-        latencies = [end - begin for begin, end in zip(stamps, last["ends"], strict=False)]
-        return Play(last["frames"], last["ticks"], last["sum"], cpu, wall, latencies)
+        latencies = [end - begin for begin, end in zip(played["stamps"], last["ends"], strict=True)]
+        return Play(last["frames"], last["ticks"], last["sum"], cpu, ended - played["began"], latencies)
