@@ -15,8 +15,9 @@ _ORDERS = (
     text("instrument", 2),
     number("filled", 1),
     money("average", 1),
-    text("life", 3),
+    text("why", 3),
 )
+_LIVES = (text("act"), text("life, in the broker's words", key="life"))
 _POSITIONS = (
     text("instrument"),
     text("product", 2),
@@ -69,6 +70,8 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
         console.print(fitted(console, title, columns, rows))
 
     table("Orders", _ORDERS, map(_order_row, result["orders"]))
+    lives = ({"act": row["act"], "life": " > ".join(_shortened(row["life"]))} for row in result["orders"])
+    table("Their lives", _LIVES, (row for row in lives if row["life"]))
     table("Positions", _POSITIONS, result["positions"])
     table("Margins", _MARGINS, ({"segment": name, **row} for name, row in result["margins"].items()))
     limits = result["counters"]["limits"]
@@ -92,7 +95,7 @@ def _order_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "instrument": row.get("instrument", ""),
         "filled": f"{row['filled']} of {row['quantity']}" if "filled" in row else "",
         "average": row.get("average_price"),
-        "life": " > ".join(_shortened(row["life"])) or row.get("text", ""),
+        "why": row.get("text", ""),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragoman.checks import WireUnits
 from dragoman.cli.account import Account
-from dragoman.cli.findings import Finding, fail, ok, warn
+from dragoman.cli.findings import Finding, fail, ok, said, warn
 from dragoman.cli.output import moment
 from dragoman.errors import AuthRequired, DragomanError
 from dragoman.model import QuantityUnit
@@ -34,7 +34,7 @@ async def credential_findings(adapter: Adapter, profile: Profile, runtime: Runti
                 await given.resolve(runtime)
             good.append(declared.name)
         except DragomanError as error:
-            found.append(fail("credentials", "CREDENTIAL_UNREACHABLE", str(error), error.remedy))
+            found.append(fail("credentials", "CREDENTIAL_UNREACHABLE", said(error), error.remedy))
     if good:
         found.insert(0, ok("credentials", "CREDENTIALS_FOUND", f"found: {', '.join(good)}", names=good))
     return found
@@ -57,11 +57,10 @@ async def account_findings(at: Account, profile: Profile, runtime: Runtime) -> l
         found.append(_limits_finding(session))
         return found
     except AuthRequired as error:
-        return [
-            fail("token", "TOKEN_REFUSED", f"{kept.account}: the broker has ended the session", login, why=error.text)
-        ]
+        told = f"{kept.account}: the broker has ended the session"
+        return [fail("token", "TOKEN_REFUSED", told, login, why=error.text)]
     except DragomanError as error:
-        return [fail("account", "ACCOUNT_UNREADABLE", str(error), error.remedy or "try again")]
+        return [fail("account", "ACCOUNT_UNREADABLE", said(error), error.remedy or "try again")]
     finally:
         await session.close()
 
@@ -122,7 +121,7 @@ def adapter_findings(adapter: Adapter, profile: Profile) -> list[Finding]:
     try:
         WireUnits(adapter, profile.settings)
     except DragomanError as error:
-        return [*found, fail("quantity_unit", "SETTING_WRONG", str(error), error.remedy)]
+        return [*found, fail("quantity_unit", "SETTING_WRONG", said(error), error.remedy)]
     settled = profile.settings.get("quantity_unit", {})
     opened = [
         segment

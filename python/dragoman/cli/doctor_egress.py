@@ -6,7 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from dragoman.cli.doctor_network import Line
-from dragoman.cli.findings import Finding, fail, ok, warn
+from dragoman.cli.findings import Finding, fail, ok, said, warn
 from dragoman.errors import DragomanError, UsageError
 from dragoman.plugin import Adapter
 from dragoman.session.wire import origin_of
@@ -31,7 +31,7 @@ async def egress_finding(line: Line, adapter: Adapter, ip_echo: str | None, time
         registered = _address("egress.registered_ip", egress.registered_ip) or _public(egress.source_address)
         actual = await _echoed(line, ip_echo, timeout_s) if ip_echo else None
     except DragomanError as error:
-        return warn("egress", "EGRESS_UNKNOWN", str(error), error.remedy or "look at the service by hand")
+        return warn("egress", "EGRESS_UNKNOWN", said(error), error.remedy or "look at the service by hand")
     if actual is None and egress.proxy is None:
         actual = _public(line.local)
     values = {"registered": str(registered or "") or None, "actual": str(actual or "") or None}

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from dragoman.cli.findings import Finding, fail, ok, warn
+from dragoman.cli.findings import Finding, fail, ok, said, warn
 from dragoman.cli.output import iso
 from dragoman.errors import DragomanError
 from dragoman.runtime.base import Runtime
@@ -123,7 +123,7 @@ class Line:
                 trips.statuses.append(reply.status)
                 broker.observe(reply.headers.get("date"), begun_wall, clock.wall_ns())
         except DragomanError as error:
-            trips.error = str(error)
+            trips.error = said(error)
         trips.offset_ns = broker.measured_ns
         return trips
 
@@ -145,10 +145,10 @@ async def _tls_finding(line: Line, origin: Origin, name: str) -> Finding:
     except DragomanError as error:
         failed = isinstance(error.__cause__, ssl.SSLError)
         code = "TLS_REFUSED" if failed else "UNREACHABLE"
-        return fail("tls", code, f"{name} {origin}: {error}", error.remedy or "check network, proxy and hosts")
+        return fail("tls", code, f"{name} {origin}: {said(error)}", error.remedy or "check network, proxy and hosts")
     try:
         if not origin.tls:
-            return ok("tls", "LOOPBACK", f"{name} {origin}: not encrypted, which is for loopback only")
+            return ok("tls", "LOOPBACK", f"{name} {origin}: TLS does not apply on loopback")
         return _certificate_finding(line, origin, name, transport)
     finally:
         transport.abort()
@@ -190,7 +190,8 @@ def latency_finding(line: Line, trips: Trips) -> Finding:
 def clock_finding(trips: Trips) -> Finding:
     """Say how far this machine's clock is from the broker's."""
     if trips.offset_ns is None:
-        return warn("clock", "CLOCK_UNKNOWN", "the broker's replies carry no date", "keep this machine's clock by NTP")
+        told = "there was no reply to read it from" if trips.error else "the broker's replies carry no date"
+        return warn("clock", "CLOCK_UNKNOWN", told, "keep this machine's clock by NTP")
     # Replies are dated in whole seconds.
     seconds = trips.offset_ns / 1e9
     told = f"the broker's is {abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}, to within about a second"

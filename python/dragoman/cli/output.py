@@ -120,12 +120,12 @@ def money(name: str, rank: int = 0, key: str = "") -> Column:
 
 
 def amount(value: object) -> str:
-    """Return the text of a price or a sum: two digits after the point, more where it has more."""
+    """Return the text of a price or a sum: two digits after the point, up to four where it has more."""
     if isinstance(value, float):
         value = Decimal(repr(value))
     if not isinstance(value, Decimal) or not value.is_finite():
         return cell(value)
-    return f"{value:.2f}" if value == round(value, 2) else f"{value.normalize():f}"
+    return f"{value:.2f}" if value == round(value, 2) else f"{round(value, 4).normalize():f}"
 
 
 def cell(value: object) -> str:
