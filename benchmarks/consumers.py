@@ -59,11 +59,18 @@ def by_row(tally: Tally) -> Handler:
     """Read a batch as most people write it: a loop over its rows."""
 
     def on_batch(batch: Any) -> None:
+        adding = tally.adding
         for row in batch.cursor():
-            read = (row.last_price, row.last_quantity, row.average_price, row.volume, row.oi)
-            best = (row.bid_price, row.bid_quantity, row.ask_price, row.ask_quantity)
-            if tally.adding:
-                tally.sum += sum(read) + sum(best)
+            price, quantity, average, volume, oi = (
+                row.last_price,
+                row.last_quantity,
+                row.average_price,
+                row.volume,
+                row.oi,
+            )
+            bid, bid_quantity, ask, ask_quantity = row.bid_price, row.bid_quantity, row.ask_price, row.ask_quantity
+            if adding:
+                tally.sum += price + quantity + average + volume + oi + bid + bid_quantity + ask + ask_quantity
                 tally.ticks += 1
         tally.ends.append(clock())
 
@@ -130,8 +137,9 @@ def kiteconnect(tally: Tally, port: int, paths: list[str], instruments: int) -> 
     from kiteconnect import KiteTicker  # type: ignore[import-not-found]
 
     def on_ticks(ws: Any, ticks: list[dict[str, Any]]) -> None:
+        adding = tally.adding
         for row in ticks:
-            read = (
+            price, quantity, average, volume, oi = (
                 row["last_price"],
                 row["last_traded_quantity"],
                 row["average_traded_price"],
@@ -139,10 +147,10 @@ def kiteconnect(tally: Tally, port: int, paths: list[str], instruments: int) -> 
                 row["oi"],
             )
             depth = row["depth"]
-            bid, ask = depth["buy"][0], depth["sell"][0]
-            best = (bid["price"], bid["quantity"], ask["price"], ask["quantity"])
-            if tally.adding:
-                tally.sum += sum(read) + sum(best)
+            buy, sell = depth["buy"][0], depth["sell"][0]
+            bid, bid_quantity, ask, ask_quantity = buy["price"], buy["quantity"], sell["price"], sell["quantity"]
+            if adding:
+                tally.sum += price + quantity + average + volume + oi + bid + bid_quantity + ask + ask_quantity
                 tally.ticks += 1
         tally.ends.append(clock())
 

@@ -27,12 +27,11 @@ def filled(count: int, make: Callable[[int], Any]) -> float:
     """Return by how many bytes the process grows for each thing it keeps."""
     for at in range(1000):  # what is loaded and pooled at the first calls is not theirs
         make(at)
-    kept: list[Any] = list(range(1000, 1000 + count))
+    kept: list[Any] = [None] * count
     before = resident()
-    small = sum(map(sys.getsizeof, kept))  # the numbers that hold the places go as the things come
     for at in range(count):
         kept[at] = make(at)
-    return (resident() - before + small) / count
+    return (resident() - before) / count
 
 
 def ticks(count: int) -> float:

@@ -193,18 +193,25 @@ class FeedConnection:
     def on_binary(self, data: bytes | memoryview, ts_recv: int) -> None:
         if self.ended.done():
             return  # given up already: another connection tells the truth now
-        self._arrived(len(data), ts_recv)
+        # In one piece, because every frame comes this way; `_arrived` says the same of the others.
+        counters = self._counters
+        self.frame_before_wall_ns = self.last_frame_wall_ns
+        self.last_frame_wall_ns = ts_recv
+        self.last_frame_ns = counters.last_frame_ns = now = self._mono_ns()
+        counters.frames += 1
+        counters.bytes += len(data)
         decoder = self._decoder
         if decoder is None:
             self._control(bytes(data), ts_recv)
             return
         batch = decoder.decode(data, ts_recv)
         if records := len(batch):
-            self._last_data_ns = self._counters.last_data_ns = self.last_frame_ns
-            self._counters.messages += records
+            self._last_data_ns = counters.last_data_ns = now
+            counters.messages += records
             self._on_batch(batch)
-        for start, end in batch.control:
-            self._control(bytes(data[start:end]), ts_recv)
+        if control := batch.control:
+            for start, end in control:
+                self._control(bytes(data[start:end]), ts_recv)
         if self._counts:
             self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
 
