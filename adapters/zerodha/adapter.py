@@ -104,7 +104,7 @@ CAPABILITIES: Final = Capabilities(
         ),
         **dict.fromkeys(("quotes", "depth", "holdings", "convert", "order_margin", "candles", "gtt", "slice"), YES),
         **dict.fromkeys(("profile", "basket_margin", "charges", "trigger_range", "auctions"), YES),
-        **dict.fromkeys(("alerts", "authorise_holdings", "postback"), YES),
+        **dict.fromkeys(("alerts", "authorise_holdings", "holdings_summary", "postback"), YES),
         "bracket": no("withdrawn by the broker"),
         "basket": no("the broker's basket is a page for a human; orders go one by one"),
     },

@@ -9,14 +9,11 @@ Instrument dump of the official mock responses; trading symbols as its derivativ
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
-from functools import cached_property
 from typing import Final
 
 from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.listed import Listed, Month, csv_bytes, last_expiries, month_of
+from dragoman.emulator.listed import Listed, ListingName, Month, csv_bytes, last_expiries, month_of
 from dragoman.emulator.venue.types import Listing
 from dragoman.plugin import model
 
@@ -32,53 +29,13 @@ _WEEKLY_MONTH: Final = "123456789OND"
 _RIGHT: Final = {model.OptionType.CALL: "CE", model.OptionType.PUT: "PE"}
 
 
-@dataclass(frozen=True)
-class Named:
-    """A listing under the broker's names."""
-
-    listing: Listing
-    token: int
-    tradingsymbol: str
-
-    @property
-    def instrument_id(self) -> str:
-        return self.listing.instrument.instrument_id
-
-    @property
-    def exchange(self) -> str:
-        return self.listing.instrument.exchange
-
-    @property
-    def key(self) -> str:
-        """``EXCHANGE:TRADINGSYMBOL``, as quotes ask for it."""
-        return f"{self.exchange}:{self.tradingsymbol}"
-
-    @property
-    def is_index(self) -> bool:
-        return self.listing.instrument.instrument_type is model.InstrumentType.INDEX
+class Named(ListingName):
+    """A listing under the broker's names; `symbol` is its trading symbol."""
 
     @property
     def decimals(self) -> int:
         """Digits of an average price."""
         return 4 if self.exchange in ("CDS", "BCD") else 2
-
-    @cached_property
-    def unit(self) -> Decimal:
-        """Units of the thing priced in one of what the wire counts."""
-        return self.listing.instrument.lot_size if self.exchange in COUNTED_IN_LOTS else Decimal(1)
-
-    @cached_property
-    def multiplier(self) -> Decimal:
-        """What positions report beside a quantity in wire units: money = price x quantity x this."""
-        return self.unit * self.listing.instrument.multiplier
-
-    def wire_quantity(self, units: Decimal) -> int:
-        """Return a venue quantity as the wire counts it."""
-        return int(units / self.unit)
-
-    def units(self, wire: int) -> Decimal:
-        """Return a wire quantity as the venue counts it."""
-        return wire * self.unit
 
 
 class NameTable(Listed[Named]):
@@ -91,7 +48,13 @@ class NameTable(Listed[Named]):
         offered = [listing for listing in listings if listing.instrument.exchange in SEGMENT_CODE]
         last = last_expiries(listing.instrument for listing in offered)
         super().__init__(
-            Named(listing, _token(listing.instrument), _symbol(listing.instrument, last)) for listing in offered
+            Named(
+                listing,
+                _token(listing.instrument),
+                _symbol(listing.instrument, last),
+                listing.instrument.exchange in COUNTED_IN_LOTS,
+            )
+            for listing in offered
         )
 
     def of(self, form: Form) -> Named:
@@ -107,7 +70,7 @@ class NameTable(Listed[Named]):
 
 
 def _row(named: Named) -> tuple[object, ...]:
-    instrument, listing = named.listing.instrument, named.listing
+    instrument, listing = named.instrument, named.listing
     derivative = instrument.expiry is not None
     kind = "EQ"
     if derivative:
@@ -120,8 +83,8 @@ def _row(named: Named) -> tuple[object, ...]:
     return (
         named.token,
         named.token >> 8,
-        named.tradingsymbol,
-        _root(instrument) if derivative else instrument.name,
+        named.symbol,
+        named.root if derivative else instrument.name,
         float(listing.reference) if derivative else 0.0,  # not live, and absent for cash
         instrument.expiry.isoformat() if instrument.expiry else "",
         float(instrument.strike or 0),
@@ -148,9 +111,5 @@ def _symbol(instrument: model.Instrument, last: Mapping[Month, date]) -> str:
     else:
         when = f"{expiry:%y}{_WEEKLY_MONTH[expiry.month - 1]}{expiry:%d}"
     if instrument.option_type is None or instrument.strike is None:
-        return f"{_root(instrument)}{when}FUT"
-    return f"{_root(instrument)}{when}{model.ids.strike_text(instrument.strike)}{_RIGHT[instrument.option_type]}"
-
-
-def _root(instrument: model.Instrument) -> str:
-    return model.CanonicalId.parse(instrument.instrument_id).symbol
+        return f"{ident.symbol}{when}FUT"
+    return f"{ident.symbol}{when}{model.ids.strike_text(instrument.strike)}{_RIGHT[instrument.option_type]}"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
+from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
-from dragoman.model import CanonicalId, Instrument
+from dragoman.emulator.venue.types import Listing
+from dragoman.model import CanonicalId, Instrument, InstrumentType
 
 
 class Named(Protocol):
@@ -22,6 +26,60 @@ class Named(Protocol):
 
     @property
     def instrument_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class ListingName:
+    """A listing under the names most brokers have: a number, and ``EXCHANGE:SYMBOL``.
+
+    Attributes
+    ----------
+    lots : bool
+        Whether the broker's wire counts its quantities in lots; the venue counts units of the thing priced.
+    """
+
+    listing: Listing
+    token: int
+    symbol: str
+    lots: bool = False
+
+    @property
+    def instrument(self) -> Instrument:
+        return self.listing.instrument
+
+    @property
+    def instrument_id(self) -> str:
+        return self.instrument.instrument_id
+
+    @property
+    def exchange(self) -> str:
+        return self.instrument.exchange
+
+    @property
+    def root(self) -> str:
+        """The symbol of the thing itself, of a contract that of its underlying."""
+        return CanonicalId.parse(self.instrument_id).symbol
+
+    @property
+    def key(self) -> str:
+        return f"{self.exchange}:{self.symbol}"
+
+    @property
+    def is_index(self) -> bool:
+        return self.instrument.instrument_type is InstrumentType.INDEX
+
+    @cached_property
+    def unit(self) -> Decimal:
+        """Units of the thing priced in one of what the wire counts."""
+        return self.instrument.lot_size if self.lots else Decimal(1)
+
+    def wire_quantity(self, units: Decimal) -> int:
+        """Return a venue quantity as the wire counts it."""
+        return int(units / self.unit)
+
+    def units(self, wire: int) -> Decimal:
+        """Return a wire quantity as the venue counts it."""
+        return wire * self.unit
 
 
 NamedT = TypeVar("NamedT", bound=Named)

@@ -24,6 +24,7 @@ from dragoman.model import (
     GttRequest,
     Holding,
     HoldingsAuthorisation,
+    HoldingsSummary,
     Instrument,
     Margin,
     Mode,
@@ -201,6 +202,10 @@ class Adapter:
 
     def holdings(self, ctx: Context) -> Flow[list[Holding]]:
         self._no("holdings")
+
+    def holdings_summary(self, ctx: Context) -> Flow[HoldingsSummary]:
+        """All holdings together, in the broker's own sums."""
+        self._no("holdings_summary")
 
     def convert(
         self, position: Position, quantity: Decimal, product: Product, instrument: Instrument, ctx: Context
