@@ -107,7 +107,7 @@ class SocketLeases:
             f"{held} by {'this process' if pid == here else 'process'} {pid}" for pid, held in sorted(holders.items())
         )
         return UsageError(
-            f"{self._broker}: all {most} sockets the broker allows are held: {who or 'by nobody'}",
+            f"{self._broker}: all sockets the broker allows ({most}) are held: {who or 'by nobody'}",
             broker=self._broker,
             remedy="close a client there, subscribe less here, or connect with streams=False; no socket was opened",
         )
