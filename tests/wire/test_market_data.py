@@ -147,6 +147,28 @@ def test_books_are_live_go_stale_with_a_cut_and_come_back():
     play(scenario)
 
 
+def test_blocks_that_views_hold_are_those_of_the_open_connection():
+    async def scenario(world):
+        def held():
+            return world.client.counters()["streams"]["market"]["decoder"]["blocks_held"]
+
+        views = []
+        stop = world.client.on_batch(lambda batch: views.append(batch.records))
+        world.client.subscribe([INFY, SBIN], "full")
+        await settled(world)
+        await move(world)
+        assert held() == len(views) > 0
+        stop()
+        await world.cut()
+        world.heal()
+        await world.until(lambda: world.client.streams["market"].ready)
+        assert held() == 0
+        views.clear()
+        assert held() == 0
+
+    play(scenario)
+
+
 def test_closing_leaves_no_book_that_looks_live_and_says_so_to_who_subscribes():
     async def scenario(world):
         world.client.subscribe(INFY, "full")

@@ -282,7 +282,8 @@ class Stream:
             if began is not None and self._runtime.clock.mono_ns() - began >= int(_HEALTHY_S * _NS):
                 self._backoff.reset()
             for name, count in connection.decoder_counters.items():
-                self._decoded[name] = self._decoded.get(name, 0) + count
+                if name != "blocks_held":  # what a decoder holds now, not what it counted
+                    self._decoded[name] = self._decoded.get(name, 0) + count
             self._connection = None
             await connection.close()
 
