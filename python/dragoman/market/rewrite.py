@@ -17,9 +17,8 @@ from dragoman.plugin import Column, Field, Framing, Key, Levels, PackedLayout, P
 if TYPE_CHECKING:
     from dragoman._core import Batch
 
-_SLOTS: Final = tuple(
-    name for name in FIELDS if name in Quote.__dataclass_fields__ or name in ("bid_price", "ask_price")
-)
+_BEST: Final = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
+_SLOTS: Final = (*_BEST, *(name for name in FIELDS if name in Quote.__dataclass_fields__))
 _HEAD: Final = struct.Struct("<BxxxI")  # code, instrument handle
 _VALUES: Final = struct.Struct(f"<{len(_SLOTS)}dqq")  # the slots, ts_event, last_trade_time
 _LEVEL: Final = struct.Struct("<BxxxIdd")  # side, orders, price, quantity
@@ -82,10 +81,11 @@ class QuoteWriter:
             self._decoder.bind(handle, handle)
             self._bound.add(handle)
         with_book = depth and quote.mode is Mode.FULL
-        values = (nan if (value := getattr(quote, name)) is None else value for name in _SLOTS)
+        best = (value for side in (quote.bids, quote.asks) for value in (side[0][:2] if side else (nan, nan)))
+        more = (nan if (value := getattr(quote, name)) is None else value for name in _SLOTS[len(_BEST) :])
         parts = [
             _HEAD.pack(_DEPTH_CODE if with_book else _CODES[quote.mode], handle),
-            _VALUES.pack(*values, quote.ts_event or 0, quote.last_trade_time or 0),
+            _VALUES.pack(*best, *more, quote.ts_event or 0, quote.last_trade_time or 0),
         ]
         if with_book:
             parts += (_level(_BID, level) for level in quote.bids)
