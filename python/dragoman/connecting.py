@@ -11,6 +11,7 @@ from dragoman.market import MasterCache
 from dragoman.plugin import Adapter
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.base import Runtime
+from dragoman.session.secrets import as_secret
 
 if TYPE_CHECKING:
     from dragoman.session.session import AccountSession
@@ -102,6 +103,8 @@ def connect(
         On entering: nobody finished the login, or the token given is not accepted.
     """
 
+    token = None if access_token is None else as_secret(access_token)
+
     async def make() -> Client:
         from dragoman.runtime.real import RealRuntime
         from dragoman.session.profiles import load_profile
@@ -119,7 +122,7 @@ def connect(
                 adapter,
                 chosen,
                 read_only=read_only,
-                access_token=access_token,
+                access_token=token,
                 state_dir=state_dir,
                 open_url=open_url,
                 prompt=prompt,

@@ -164,7 +164,7 @@ class AccountSession:
         guard_logging()
         await self._resolve("always")
         if self._token is not None:
-            session = await self._import(self._token.reveal())
+            session = await self._import(self._token)
         else:
             session = await self._kept() or await self._log_in()
         await self._adopt(session)
@@ -340,16 +340,18 @@ class AccountSession:
             secret = await given.resolve(self.runtime) if isinstance(given, Reference) else given
             self.ctx.credentials.add(credential.name, secret)
 
-    async def _import(self, token: str) -> Session:
-        return await self.driver.run(self.adapter.import_token(token, self.ctx), timeout_s=_PROBE_S)
+    async def _import(self, token: Secret) -> Session:
+        return await self.driver.run(self.adapter.import_token(token.reveal(), self.ctx), timeout_s=_PROBE_S)
 
     async def _kept(self) -> Session | None:
         """Return the session of the last run, if the broker still takes its token."""
         session = await self.runtime.in_worker(self._load)
         if session is None:
             return None
+        # From the first request on, or many short-lived processes would overrun the limits together.
+        await self.limiter.share(self._limits_path(session.account))
         try:
-            found = await self._import(session.access_token)
+            found = await self._import(Secret(session.access_token))
         except AuthRequired:
             await self.runtime.in_worker(self._cache.delete)
             return None

@@ -19,6 +19,7 @@ from dragoman.model import Gap, Notice, StreamState
 from dragoman.plugin import Endpoint, Failure, Fatal, FeedEvent, Missed, Reply, Request, Send, Want
 from dragoman.session.backoff import Backoff
 from dragoman.session.connection import FeedConnection, StreamCounters
+from dragoman.session.secrets import forget_locals
 from dragoman.session.wire import check_root
 from dragoman.transport.base import HandshakeRefusedError, WireReply, WsOptions
 
@@ -402,6 +403,7 @@ class Stream:
         self._gap(min(seen, now), now, event.reason)
 
     def _fail(self, error: DragomanError) -> None:
+        forget_locals(error)  # an address may carry the token
         self.error = error
         self._on_event(Fatal(error))
         self._enter("fatal", str(error))
