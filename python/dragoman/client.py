@@ -440,6 +440,7 @@ class Client:
             "streams": {name: stream.counters for name, stream in self._streams.items()},
             "orders": dict(store.counters) | {"open": len(store.open), "unknown": len(store.unknown)},
             "unknown_words": dict(store.unknown_words),
+            "unconverted": self.account.unconverted,
             "books": {"count": len(self.market.books), "gaps": self.market.books.gaps},
             "ticks": self.market.ticks_seen,
             "conflated": self.market.conflated,
@@ -545,6 +546,9 @@ class Client:
             "throttled": limiter.throttled,
             "penalties": limiter.penalties,
             "uncounted": limiter.uncounted,
+            "requests": self.session.sender.counters.requests,
+            "request_failures": dict(self.session.sender.counters.failures),
+            "sockets_held": self.session.sockets.own,
             "loop_stalls": self.session.stalls,
         }
 
