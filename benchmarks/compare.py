@@ -47,17 +47,15 @@ def _line(key: Key, old: Row | Value | None, new: Row | Value | None) -> str:
         only = new if old is None else old
         said = "new" if old is None else "gone" if new is None else "measured in another way"
         return f"{where} | {_ours(only)} | {_ratio(only)} | {said} | {'' if only is None else verdict(only)} |"
-    return f"{where} | {_ours(old)} -> {_ours(new)} | {_ratio(old)} -> {_ratio(new)} | {change(old, new)} | {verdict(new)} |"
+    ratio = f"{_ratio(old)} -> {_ratio(new)}" if isinstance(new, Row) else ""
+    return f"{where} | {_ours(old)} -> {_ours(new)} | {ratio} | {change(old, new)} | {verdict(new)} |"
 
 
 def change(old: Row | Value, new: Row | Value) -> str:
     """Say in which direction a figure moved; nothing where the spreads of the two runs overlap."""
     if isinstance(old, Row) and isinstance(new, Row):
         (a, b), (c, d) = old.spread, new.spread
-        if old.ratio_is == "of the peer's time":
-            better = (1 / new.ratio) / (1 / old.ratio)
-        else:
-            better = new.ratio / old.ratio
+        better = new.ratio / old.ratio if new.ratio_is == "times faster" else old.ratio / new.ratio
         if c <= b and a <= d:
             return f"{better:.2f}x, within the noise"
     else:

@@ -1,8 +1,8 @@
-"""The report as one HTML page: nothing is loaded from anywhere, plots are inline SVG, light or dark as the reader is."""
+"""The report as one HTML page: nothing is loaded from anywhere, plots are inline SVG, light or dark as one's system."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 
 from benchmarks.measure import Curve, Row, Section, Value
@@ -24,7 +24,8 @@ th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px soli
 th { color: var(--soft); font-weight: 600; } td.n, th.n { text-align: right; white-space: nowrap; }
 b.met { color: var(--met); } b.missed { color: var(--missed); } .soft { color: var(--soft); }
 figure { margin: 1.5rem 0; padding: 1rem; background: var(--card); border-radius: 8px; overflow-x: auto; }
-figcaption { color: var(--soft); font-size: .9rem; } svg { width: 100%; min-width: 34rem; height: auto; display: block; }
+figcaption { color: var(--soft); font-size: .9rem; } 
+svg { width: 100%; min-width: 34rem; height: auto; display: block; }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg .tick, svg .note { fill: var(--soft); }
 svg .grid { stroke: var(--rule); } svg .one { stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 4 3; }
 svg .spread { stroke-width: 3; opacity: .45; } svg .goal { stroke: var(--ink); stroke-width: 2; }
@@ -70,12 +71,12 @@ def _summary(sections: Sequence[Section]) -> str:
 def _against_goal(one: Row | Value) -> Dot:
     assert one.goal is not None
     if isinstance(one, Value):
-        found = [one.goal / v for v in (one.value, one.high or one.value, one.low or one.value)]
+        value, low, high = (one.goal / v for v in (one.value, one.high or one.value, one.low or one.value))
     elif one.ratio_is == "times faster":
-        found = [v / one.goal for v in (one.ratio, *one.spread)]
+        value, low, high = (v / one.goal for v in (one.ratio, *one.spread))
     else:
-        found = [one.goal / v for v in (one.ratio, *reversed(one.spread))]
-    return Dot(one.question, *found, None, one.met)
+        value, high, low = (one.goal / v for v in (one.ratio, *one.spread))
+    return Dot(one.question, value, low, high, None, one.met)
 
 
 def _tables(section: Section) -> Iterator[str]:
@@ -85,8 +86,8 @@ def _tables(section: Section) -> Iterator[str]:
         yield _table(head, (_row(row) for row in rows), numbers=(1, 3, 4, 5, 6))
     values = [one for one in section.findings if isinstance(one, Value)]
     if values:
-        cells = ((escape(v.question), bytes_or(v), escape(v.note), _goal(v)) for v in values)
-        yield _table(("question", "found", "how", "goal"), cells, numbers=(1,))
+        found = ((escape(v.question), bytes_or(v), escape(v.note), _goal(v)) for v in values)
+        yield _table(("question", "found", "how", "goal"), found, numbers=(1,))
     slow = [row for row in rows if row.ours.quantiles and row.theirs.quantiles]
     if slow:
         cells = (tuple(escape(cell) for cell in line) for row in slow for line in peer_quantiles(row))
@@ -109,7 +110,7 @@ def _goal(one: Row | Value) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]], numbers: Sequence[int]) -> str:
+def _table(head: Sequence[str], rows: Iterable[tuple[str, ...]], numbers: Sequence[int]) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
         kinds = (' class="n"' if at in numbers else "" for at in range(len(row)))
         return "".join(f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
