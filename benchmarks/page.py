@@ -24,7 +24,7 @@ th, td { text-align: left; padding: .4rem .8rem .4rem 0; border-bottom: 1px soli
 th { color: var(--soft); font-weight: 600; } td.n, th.n { text-align: right; white-space: nowrap; }
 b.met { color: var(--met); } b.missed { color: var(--missed); } .soft { color: var(--soft); }
 figure { margin: 1.5rem 0; padding: 1rem; background: var(--card); border-radius: 8px; overflow-x: auto; }
-figcaption { color: var(--soft); font-size: .9rem; } 
+figcaption { color: var(--soft); font-size: .9rem; }
 svg { width: 100%; min-width: 34rem; height: auto; display: block; }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg .tick, svg .note { fill: var(--soft); }
 svg .grid { stroke: var(--rule); } svg .one { stroke: var(--soft); stroke-width: 1.5; stroke-dasharray: 4 3; }
