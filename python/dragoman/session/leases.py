@@ -24,8 +24,8 @@ _log = logging.getLogger("dragoman.session")
 class SocketLease:
     """The right to keep one socket open; `SocketLeases.take` gives it."""
 
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self._give_back: Callable[[], None] | None = give_back
+    def __init__(self, give_back: Callable[[SocketLease], None]) -> None:
+        self._give_back: Callable[[SocketLease], None] | None = give_back
 
     @property
     def held(self) -> bool:
@@ -35,7 +35,7 @@ class SocketLease:
         """Give it back; a second time changes nothing."""
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
-            give_back()
+            give_back(self)
 
 
 class SocketLeases:
@@ -52,7 +52,7 @@ class SocketLeases:
     def __init__(self, broker: str, shared: Callable[[], SharedRateLimiter | None]) -> None:
         self._broker = broker
         self._shared = shared
-        self._own = 0
+        self._own: set[SocketLease] = set()
 
     def take(self, most: int) -> SocketLease:
         """Lease one of `most` sockets.
@@ -66,10 +66,9 @@ class SocketLeases:
         """
         shared = self._shared()
         if shared is None:
-            if self._own >= most:
-                raise self._refused(most, {process_id(): self._own})
-            self._own += 1
-            return SocketLease(self._give_back)
+            if self.own >= most:
+                raise self._refused(most, self.holders())
+            return self._given(SocketLease(self._own.remove))
         try:
             number = shared.lease(min(most, _MOST))
             if number is None:
@@ -83,19 +82,26 @@ class SocketLeases:
             ) from error
         except RuntimeError as error:
             raise UsageError(f"{self._broker}: {error}", broker=self._broker) from error
-        return SocketLease(lambda: self._release(shared, number))
+        return self._given(SocketLease(lambda lease: self._release(lease, shared, number)))
+
+    @property
+    def own(self) -> int:
+        """Sockets this session holds."""
+        return len(self._own)
 
     def holders(self) -> dict[int, int]:
         """Return how many sockets each living process holds, by process id."""
         shared = self._shared()
         if shared is not None:
             return shared.lease_holders()
-        return {process_id(): self._own} if self._own else {}
+        return {process_id(): self.own} if self._own else {}
 
-    def _give_back(self) -> None:
-        self._own -= 1
+    def _given(self, lease: SocketLease) -> SocketLease:
+        self._own.add(lease)
+        return lease
 
-    def _release(self, shared: SharedRateLimiter, number: int) -> None:
+    def _release(self, lease: SocketLease, shared: SharedRateLimiter, number: int) -> None:
+        self._own.remove(lease)
         try:
             shared.release(number)
         except (TimeoutError, RuntimeError) as error:

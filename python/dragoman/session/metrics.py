@@ -146,9 +146,17 @@ class Metrics:
         if books:
             page.gauge("books", "Live books.", books["count"])
             page.counter("book_gaps_total", "Breaks in the numbering of depth messages.", books["gaps"])
+        for kind, number in sorted(counted.get("request_failures", {}).items()):
+            page.counter("request_failures_total", "Requests that failed, by what went wrong.", number, kind=str(kind))
+        if "unknown_words" in counted:
+            words = sum(counted["unknown_words"].values())
+            page.counter("unknown_words_total", "Words of the broker that nobody has mapped.", words)
+        if "sockets_held" in counted:
+            page.gauge("sockets_held", "Sockets leased by this session.", counted["sockets_held"])
         for name, help_text in (
+            ("requests", "Requests written."),
             ("ticks", "Ticks received."),
-            ("conflated", "Ticks that gave way to newer ones of their instrument."),
+            ("conflated", "Ticks that gave way to newer ones of their instrument and kind."),
             ("handler_errors", "Handlers that raised."),
             ("throttled", "Requests the limiter refused."),
             ("uncounted", "Risk-reducing requests sent although the shared counts were out of reach."),
