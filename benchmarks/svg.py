@@ -13,7 +13,7 @@ from html import escape
 
 Scale = Callable[[float], float]
 Ticks = Sequence[tuple[float, str]]
-_WIDTH = 760
+_WIDTH = 860
 _PERCENTILES = ((0.0, "0"), (0.5, "50"), (0.9, "90"), (0.99, "99"), (0.999, "99.9"), (0.9999, "99.99"))
 
 
@@ -31,7 +31,7 @@ class Dot:
 
 def ratios(dots: Sequence[Dot], caption: str, *, better: str = "better", worse: str = "worse") -> str:
     """Draw one dot a row on a log axis, with 1 as the line between worse and better."""
-    left, top, step = 330, 34, 26
+    left, top, step = 410, 34, 26
     height = top + step * len(dots) + 34
     values = [1.0, *(x for dot in dots for x in (dot.value, dot.low, dot.high, dot.goal) if x is not None and x > 0)]
     low, high = min(values) / 1.25, max(values) * 1.25
@@ -189,4 +189,4 @@ def _linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= 52 else f"{label[:50]}..."
+    return label if len(label) <= 66 else f"{label[:64]}..."
