@@ -84,7 +84,6 @@ class ZerodhaEmulator(RestEmulator):
         *,
         seed: int = 1,
         tick_rate: float = 5.0,
-        start_ns: int | None = None,
         api_key: str = API_KEY,
         api_secret: str = API_SECRET,
         user_id: str = USER_ID,
@@ -106,8 +105,6 @@ class ZerodhaEmulator(RestEmulator):
         )
         for account, funds in (accounts or {}).items():
             venue.open_account(account, dict(funds))
-        if start_ns is not None:
-            venue.advance(start_ns)
         self.credentials = {
             "api_key": api_key,
             "api_secret": api_secret,
@@ -236,12 +233,7 @@ class ZerodhaEmulator(RestEmulator):
 
     def _quotes(self, call: HttpCall, now_ns: int, mode: str | None = None) -> HttpAnswer:
         mode = mode or "quote"
-        keys = [value for name, value in call.query if name == "i"]
-        if not keys:
-            raise KiteError("InputException", "Missing or empty field `i`")
-        if len(keys) > QUOTE_CAPS[mode]:
-            raise KiteError("InputException", f"Only {QUOTE_CAPS[mode]} instruments can be asked for at once.")
-        found = {key: named for key in keys if (named := self.names.find(key))}
+        found = self.names.asked(call, "i", QUOTE_CAPS[mode])
         return success(
             {key: quote_row(self.venue.market(named.instrument_id), named, mode) for key, named in found.items()}
         )

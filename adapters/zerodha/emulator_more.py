@@ -101,9 +101,9 @@ class MoreDesk:
     def trigger_range(self, call: HttpCall, now_ns: int, side: str) -> HttpAnswer:
         """Give a band of 2 to 10 percent on the losing side of the market (the broker's varies by instrument)."""
         near, far = (0.98, 0.9) if side == "buy" else (1.02, 1.1)
-        found = [(key, self._names.by_key.get(key)) for name, key in call.query if name == "i"]
         known = [
-            (key, named, float(self._venue.market(named.instrument_id).last_price)) for key, named in found if named
+            (key, named, float(self._venue.market(named.instrument_id).last_price))
+            for key, named in self._names.asked(call, "i", 500).items()
         ]
         bands = [
             (key, named.token, sorted((round(last * near, 4), round(last * far, 4)))) for key, named, last in known

@@ -8,12 +8,11 @@ Instrument dump of the official mock responses; trading symbols as its derivativ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import date
+from collections.abc import Iterable
 from typing import Final
 
 from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.listed import Listed, ListingName, Month, csv_bytes, last_expiries, month_of
+from dragoman.emulator.listed import Listed, ListingName, csv_bytes, exchange_symbol, kind_word, last_expiries
 from dragoman.emulator.venue.types import Listing
 from dragoman.plugin import model
 
@@ -23,10 +22,6 @@ SEGMENT_CODE: Final = {"NSE": 1, "NFO": 2, "CDS": 3, "BSE": 4, "BFO": 5, "BCD": 
 INDEX_CODE: Final = 9
 COUNTED_IN_LOTS: Final = frozenset(("CDS", "BCD", "MCX"))
 """Exchanges whose quantities are lots on this broker's wire (unverified), in orders, trades, positions and ticks."""
-
-_MONTHS: Final = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
-_WEEKLY_MONTH: Final = "123456789OND"
-_RIGHT: Final = {model.OptionType.CALL: "CE", model.OptionType.PUT: "PE"}
 
 
 class Named(ListingName):
@@ -51,7 +46,7 @@ class NameTable(Listed[Named]):
             Named(
                 listing,
                 _token(listing.instrument),
-                _symbol(listing.instrument, last),
+                exchange_symbol(listing.instrument, last),
                 listing.instrument.exchange in COUNTED_IN_LOTS,
             )
             for listing in offered
@@ -71,14 +66,9 @@ class NameTable(Listed[Named]):
 
 def _row(named: Named) -> tuple[object, ...]:
     instrument, listing = named.instrument, named.listing
-    derivative = instrument.expiry is not None
-    kind = "EQ"
+    derivative, kind = instrument.expiry is not None, kind_word(instrument)
+    segment = "INDICES" if named.is_index else named.exchange
     if derivative:
-        kind = _RIGHT[instrument.option_type] if instrument.option_type else "FUT"
-    segment = named.exchange
-    if named.is_index:
-        segment = "INDICES"
-    elif derivative:
         segment = f"{named.exchange}-{'FUT' if kind == 'FUT' else 'OPT'}"
     return (
         named.token,
@@ -99,17 +89,3 @@ def _row(named: Named) -> tuple[object, ...]:
 def _token(instrument: model.Instrument) -> int:
     code = INDEX_CODE if instrument.instrument_type is model.InstrumentType.INDEX else SEGMENT_CODE[instrument.exchange]
     return int(instrument.exchange_token) << 8 | code
-
-
-def _symbol(instrument: model.Instrument, last: Mapping[Month, date]) -> str:
-    ident = model.CanonicalId.parse(instrument.instrument_id)
-    expiry = instrument.expiry
-    if expiry is None:
-        return f"{ident.symbol}-{ident.series}" if ident.series else ident.symbol
-    if last[month_of(instrument)] == expiry:
-        when = f"{expiry:%y}{_MONTHS[expiry.month - 1]}"
-    else:
-        when = f"{expiry:%y}{_WEEKLY_MONTH[expiry.month - 1]}{expiry:%d}"
-    if instrument.option_type is None or instrument.strike is None:
-        return f"{ident.symbol}{when}FUT"
-    return f"{ident.symbol}{when}{model.ids.strike_text(instrument.strike)}{_RIGHT[instrument.option_type]}"

@@ -11,12 +11,14 @@ from dragoman.emulator.chains import Chains, Follow, cover, iceberg, slices
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import SECOND
 from dragoman.emulator.forms import Form
+from dragoman.emulator.protection import asked_protection
 from dragoman.emulator.stops import passed
 from dragoman.emulator.venue.types import VenueOrder, VenueProtocol
 from dragoman.plugin import model
 
+from .emulator_more import read_order
 from .emulator_names import Named, NameTable
-from .emulator_words import ORDER_TYPE, PRODUCT, VALIDITY, KiteError, refusing, success
+from .emulator_words import ORDER_TYPE, VALIDITY, KiteError, refusing, success
 
 MOST_MODIFICATIONS: Final = 25
 LONGEST_TAG: Final = 20
@@ -26,8 +28,13 @@ AMO_WAIT: Final = 3 * SECOND
 
 # Percent of automatic protection by price, as the broker publishes it for shares and futures and for options
 # (support article on market price protection; unverified): the first row whose price is above the order's.
-_AUTOMATIC: Final = ((100, Decimal(2)), (500, Decimal(1)), (None, Decimal("0.5")))
-_AUTOMATIC_OPTION: Final = ((10, Decimal(5)), (100, Decimal(3)), (500, Decimal(2)), (None, Decimal(1)))
+_AUTOMATIC: Final = ((Decimal(100), Decimal(2)), (Decimal(500), Decimal(1)), (None, Decimal("0.5")))
+_AUTOMATIC_OPTION: Final = (
+    (Decimal(10), Decimal(5)),
+    (Decimal(100), Decimal(3)),
+    (Decimal(500), Decimal(2)),
+    (None, Decimal(1)),
+)
 
 
 class OrderDesk:
@@ -58,7 +65,7 @@ class OrderDesk:
             follow = _cover(order, form)
         elif variety == "auction":
             order = replace(order, extra=order.extra | {"auction_number": form.text("auction_number")})
-        freeze = named.listing.instrument.freeze_quantity
+        freeze = named.instrument.freeze_quantity
         with refusing(named):
             if form.get("autoslice") == "true" and variety == "regular" and freeze and order.quantity > freeze:
                 return success(self._slices(named, order, freeze, now_ns))
@@ -70,7 +77,7 @@ class OrderDesk:
         named = self._names.of(form)
         if named.is_index:
             raise KiteError("InputException", "An index cannot be traded: the instrument does not exist.")
-        kind = ORDER_TYPE[form.choice("order_type", ORDER_TYPE)]
+        order = read_order(named, form)
         validity = VALIDITY[form.choice("validity", VALIDITY, default="DAY")]
         if named.exchange == "MCX" and validity is model.TimeInForce.IOC:
             raise KiteError("InputException", "IOC orders are not allowed on MCX.")
@@ -78,19 +85,11 @@ class OrderDesk:
         if tag is not None and len(tag) > LONGEST_TAG:
             raise KiteError("InputException", f"Invalid `tag`. It should be at most {LONGEST_TAG} characters.")
         disclosed = form.integer("disclosed_quantity", default=0)
-        protection = self._protection(form, kind, named)
-        side = model.Side(form.choice("transaction_type", ("BUY", "SELL")))
-        trigger = form.number("trigger_price") if kind.has_trigger else None
-        self._check_trigger(named, side, trigger)
+        protection = self._protection(form, order.order_type, named)
+        self._check_trigger(named, order.side, order.trigger_price)
         tags = [] if protection is None else ["mktp", f"mktp:{protection:.2f}"]
-        return named, VenueOrder(
-            instrument_id=named.instrument_id,
-            side=side,
-            quantity=named.units(form.integer("quantity")),
-            order_type=kind,
-            product=PRODUCT[form.choice("product", PRODUCT)],
-            price=form.number("price") if kind.has_price else None,
-            trigger_price=trigger,
+        return named, replace(
+            order,
             time_in_force=validity,
             display_quantity=named.units(disclosed) if disclosed else None,
             protection=protection,
@@ -102,7 +101,7 @@ class OrderDesk:
 
     def _slices(self, named: Named, order: VenueOrder, freeze: Decimal, now_ns: int) -> dict[str, Any]:
         """Place parts below the freeze quantity; each has a fate of its own."""
-        parent, lot = str(now_ns), named.listing.instrument.lot_size
+        parent, lot = str(now_ns), named.instrument.lot_size
         tags = [*_tags(order), "autoslice", f"autoslice:{parent}"]
         order = replace(order, extra=order.extra | {"tags": tags})
         children = [
@@ -174,17 +173,9 @@ class OrderDesk:
         """Return the percent a market order may move; such orders are refused without one since 1 April 2026."""
         if kind not in (model.OrderType.MARKET, model.OrderType.STOP_MARKET):
             return None
-        given = form.number("market_protection") if form.get("market_protection") else Decimal(0)
-        if given == 0:
-            raise KiteError("InputException", "MARKET and SL-M orders without `market_protection` are not allowed.")
-        if given == -1:
-            price = self._venue.market(named.instrument_id).last_price
-            option = named.listing.instrument.option_type is not None
-            rows = _AUTOMATIC_OPTION if option else _AUTOMATIC
-            return next(percent for below, percent in rows if below is None or price < below)
-        if not 0 < given <= 100:
-            raise KiteError("InputException", "Invalid `market_protection`. It should be -1, or above 0 up to 100.")
-        return given
+        bands = _AUTOMATIC_OPTION if named.instrument.option_type else _AUTOMATIC
+        price = self._venue.market(named.instrument_id).last_price
+        return asked_protection(form, "market_protection", price, bands)
 
 
 def _tags(order: VenueOrder) -> list[str]:

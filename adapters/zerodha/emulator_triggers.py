@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing
+from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
 from dragoman.emulator.bodies import num
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import DAY
@@ -42,7 +43,7 @@ class GttDesk:
 
     def one(self, call: HttpCall, now_ns: int, number: str | None = None) -> HttpAnswer:
         """Place, read, change or delete a trigger."""
-        try:
+        with refusing_changes("Trigger"):
             if number is None:
                 rest = self.book.place(*self._terms(call), now_ns)
             elif call.method == "GET":
@@ -53,10 +54,6 @@ class GttDesk:
                     self.book.change(rest, *self._terms(call), now_ns)
                 else:
                     self.book.delete(rest, now_ns)
-        except LookupError as missing:
-            raise KiteError("GeneralException", "Trigger not found.", 404) from missing
-        except ValueError as wrong:
-            raise FieldError(f"Trigger was invalid: {wrong}.") from wrong
         return success({"trigger_id": rest.number})
 
     def _terms(self, call: HttpCall) -> tuple[list[Leg], Decimal]:
@@ -134,40 +131,27 @@ class AlertDesk:
 
     def one(self, call: HttpCall, now_ns: int, uuid: str | None = None) -> HttpAnswer:
         """Create, read or change an alert."""
-        if uuid is None:
-            name, condition, orders, echoed = self._terms(Form.of(call))
-            try:
-                alert = self.book.add(name, condition, now_ns, orders=orders, terms=echoed)
-            except ValueError as full:
-                raise FieldError(f"Invalid alert: {full}.") from full
-            return success(self._row(alert))
-        alert = self._find(uuid)
-        if call.method == "PUT":
-            name, condition, orders, echoed = self._terms(Form.of(call))
-            self.book.change(alert, name, condition, now_ns, orders=orders, terms=echoed)
-        return success(self._row(alert))
+        with refusing_changes("Alert"):
+            if call.method == "GET":
+                return success(self._row(self.book.get(uuid or "")))
+            return success(self._row(self.book.save(uuid, self._terms(Form.of(call)), now_ns)))
 
     def delete(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Delete all that are named, or none where one is unknown."""
-        found = [self._find(value) for name, value in call.query if name == "uuid"]
-        if not found:
-            raise FieldError("Missing or empty field `uuid`")
+        with refusing_changes("Alert"):
+            found = [self.book.get(value) for name, value in call.query if name == "uuid"]
+            if not found:
+                raise FieldError("Missing or empty field `uuid`")
         for alert in found:
             self.book.delete(alert, now_ns)
         return success(None)
 
     def history(self, call: HttpCall, now_ns: int, uuid: str) -> HttpAnswer:
-        alert = self._find(uuid)
+        with refusing_changes("Alert"):
+            alert = self.book.get(uuid)
         return success([self._event(alert, firing) for firing in reversed(alert.firings)])
 
-    def _find(self, uuid: str) -> Alert:
-        try:
-            return self.book.get(uuid)
-        except LookupError as missing:
-            raise KiteError("GeneralException", "Alert not found.", 404) from missing
-
-    def _terms(self, form: Form) -> tuple[str, Condition, tuple[VenueOrder, ...], dict[str, Any]]:
-        """Read name, condition, orders and what is echoed as it came."""
+    def _terms(self, form: Form) -> Terms:
         kind = form.choice("type", ("simple", "ato"))
         left, named = self._figure(form, "lhs")
         echoed: dict[str, Any] = {name: form.get(name) or "" for name in _ECHOED} | {"type": kind}
@@ -185,7 +169,8 @@ class AlertDesk:
             if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
                 raise FieldError("Invalid `basket`. It should have items.")
             orders = tuple(read_order(self._names.of(Form(item)), Form(item.get("params") or {})) for item in items)
-        return form.text("name"), Condition(left, form.choice("operator", OPERATORS), right), orders, echoed
+        condition = Condition(left, form.choice("operator", OPERATORS), right)
+        return Terms(form.text("name"), condition, orders, echoed)
 
     def _figure(self, form: Form, side: str) -> tuple[Figure, Named]:
         exchange, symbol = form.text(f"{side}_exchange"), form.text(f"{side}_tradingsymbol")
@@ -196,10 +181,10 @@ class AlertDesk:
         return Figure(named.instrument_id, FIGURE[form.choice(f"{side}_attribute", FIGURE)]), named
 
     def _row(self, alert: Alert) -> dict[str, Any]:
-        return dict(alert.terms) | {
+        return dict(alert.terms.echoed) | {
             "user_id": self._account,
             "uuid": alert.key,
-            "name": alert.name,
+            "name": alert.terms.name,
             "status": alert.status,
             "disabled_reason": alert.reason,
             "alert_count": len(alert.firings),
@@ -215,29 +200,35 @@ class AlertDesk:
         ]
         return {
             "uuid": alert.key,
-            "type": "ato" if alert.orders else "simple",
+            "type": "ato" if alert.terms.orders else "simple",
             "meta": [
-                quote_row(market, named, "quote")
-                | {"tradingsymbol": named.symbol, "exchange": INDEX_EXCHANGE if named.is_index else named.exchange}
+                quote_row(market, named, "quote") | {"tradingsymbol": named.symbol, "exchange": _place(named)}
                 for named, market in seen
             ],
-            "condition": self._text(firing.condition),
+            "condition": firing.condition.text(num, self._figure_text),
             "created_at": ist(firing.ts),
             "order_meta": placed or None,
         }
 
-    def _text(self, condition: Condition) -> str:
-        """Write a condition as the history has it: ``LastTradedPrice("NSE:INFY") >= 1500``."""
-        words = {field: word for word, field in FIGURE.items()}
-        sides = []
-        for side in (condition.left, condition.right):
-            if isinstance(side, Decimal):
-                sides.append(str(num(side)))
-            else:
-                named = self._names.by_id[side.instrument_id]
-                place = INDEX_EXCHANGE if named.is_index else named.exchange
-                sides.append(f'{words[side.attribute]}("{place}:{named.symbol}")')
-        return f"{sides[0]} {condition.comparison} {sides[1]}"
+    def _figure_text(self, figure: Figure) -> str:
+        """Write a figure as the history has it: ``LastTradedPrice("NSE:INFY")``."""
+        named, words = self._names.by_id[figure.instrument_id], {field: word for word, field in FIGURE.items()}
+        return f'{words[figure.attribute]}("{_place(named)}:{named.symbol}")'
+
+
+def _place(named: Named) -> str:
+    return INDEX_EXCHANGE if named.is_index else named.exchange
+
+
+@contextmanager
+def refusing_changes(what: str) -> Iterator[None]:
+    """Word what a book refuses: what is not there, and terms that cannot be."""
+    try:
+        yield
+    except LookupError as missing:
+        raise KiteError("GeneralException", f"{what} not found.", 404) from missing
+    except ValueError as wrong:
+        raise FieldError(f"{what} was invalid: {wrong}.") from wrong
 
 
 _ECHOED: Final = (

@@ -54,6 +54,11 @@ class Condition:
         other = (self.right.instrument_id,) if isinstance(self.right, Figure) else ()
         return tuple(dict.fromkeys((self.left.instrument_id, *other)))
 
+    def text(self, number: Callable[[Decimal], object], figure: Callable[[Figure], str]) -> str:
+        """Write it out, in a broker's words for numbers and figures."""
+        right = figure(self.right) if isinstance(self.right, Figure) else number(self.right)
+        return f"{figure(self.left)} {self.comparison} {right}"
+
     def holds(self, venue: VenueProtocol) -> bool:
         right = self.right.read(venue) if isinstance(self.right, Figure) else self.right
         return COMPARISONS[self.comparison](self.left.read(venue), right)
@@ -69,17 +74,24 @@ class Firing:
     placed: tuple[str | VenueRejectError, ...] = ()
 
 
-@dataclass(slots=True)
-class Alert:
-    """One alert. `status` is enabled, disabled or deleted; `terms` is whatever the broker echoes beside the rest."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a client asks of an alert; `echoed` is whatever the broker shows of it as it came."""
 
-    key: str
     name: str
     condition: Condition
+    orders: tuple[VenueOrder, ...] = ()
+    echoed: Any = None
+
+
+@dataclass(slots=True)
+class Alert:
+    """One alert. `status` is enabled, disabled or deleted."""
+
+    key: str
+    terms: Terms
     created_ns: int
     updated_ns: int
-    orders: tuple[VenueOrder, ...] = ()
-    terms: Any = None
     status: str = "enabled"
     reason: str = ""
     was_true: bool = False
@@ -118,30 +130,26 @@ class AlertBook:
             raise KeyError(key)
         return alert
 
-    def add(
-        self, name: str, condition: Condition, now_ns: int, *, orders: Sequence[VenueOrder] = (), terms: Any = None
-    ) -> Alert:
-        """Add an alert. Raises ValueError where the account has too many."""
+    def save(self, key: str | None, terms: Terms, now_ns: int) -> Alert:
+        """Add an alert, or replace the terms of one and enable it again; it then looks at the market anew.
+
+        Raises
+        ------
+        LookupError
+            Where there is none of this key.
+        ValueError
+            Where the account has too many.
+        """
+        if key is not None:
+            alert = self.get(key)
+            alert.terms, alert.updated_ns = terms, now_ns
+            alert.status, alert.reason, alert.was_true = "enabled", "", False
+            return alert
         if len(self.kept()) >= self._most:
             raise ValueError(f"an account has at most {self._most} alerts")
         key = self._key(len(self._all) + 1)
-        alert = self._all[key] = Alert(key, name, condition, now_ns, now_ns, tuple(orders), terms)
-        return alert
-
-    def change(
-        self,
-        alert: Alert,
-        name: str,
-        condition: Condition,
-        now_ns: int,
-        *,
-        orders: Sequence[VenueOrder] = (),
-        terms: Any = None,
-    ) -> None:
-        """Replace all terms and enable it again; it looks at the market anew."""
-        alert.name, alert.condition, alert.updated_ns = name, condition, now_ns
-        alert.orders, alert.terms = tuple(orders), terms
-        alert.status, alert.reason, alert.was_true = "enabled", "", False
+        self._all[key] = Alert(key, terms, now_ns, now_ns)
+        return self._all[key]
 
     def delete(self, alert: Alert, now_ns: int) -> None:
         alert.status, alert.updated_ns = "deleted", now_ns
@@ -151,17 +159,17 @@ class AlertBook:
         for alert in self._all.values():
             if alert.status != "enabled":
                 continue
-            holds = alert.condition.holds(self._venue)
+            holds = alert.terms.condition.holds(self._venue)
             if holds and not alert.was_true:
                 self._fire(alert, now_ns)
             alert.was_true = holds
 
     def _fire(self, alert: Alert, now_ns: int) -> None:
-        markets = tuple(self._venue.market(name) for name in alert.condition.instruments)
-        placed = tuple(self._place(order, now_ns) for order in alert.orders)
-        alert.firings.append(Firing(now_ns, alert.condition, markets, placed))
+        markets = tuple(self._venue.market(name) for name in alert.terms.condition.instruments)
+        placed = tuple(self._place(order, now_ns) for order in alert.terms.orders)
+        alert.firings.append(Firing(now_ns, alert.terms.condition, markets, placed))
         alert.updated_ns = now_ns
-        if alert.orders:
+        if alert.terms.orders:
             alert.status, alert.reason = "disabled", "the orders were placed"
 
     def _place(self, order: VenueOrder, now_ns: int) -> str | VenueRejectError:
