@@ -64,13 +64,14 @@ class SocketLeases:
         Throttled
             A stopped process holds the file's lock.
         """
+        most = min(most, _MOST)
         shared = self._shared()
         if shared is None:
             if self.own >= most:
                 raise self._refused(most, self.holders())
             return self._given(SocketLease(self._own.remove))
         try:
-            number = shared.lease(min(most, _MOST))
+            number = shared.lease(most)
             if number is None:
                 raise self._refused(most, shared.lease_holders())
         except TimeoutError as error:
