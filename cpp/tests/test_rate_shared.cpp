@@ -352,7 +352,7 @@ void test_a_process_killed_while_it_leases_leaves_all_places_to_others() {
   if (whole == -2) return;
   CHECK(whole > 100);
   SharedRateLimiter peer = opened(path);
-  for (std::int64_t at = 0; at <= whole; at += std::max<std::int64_t>(1, whole / 60)) {
+  for (std::int64_t at = 0; at <= whole; at += std::max<std::int64_t>(1, whole / 30)) {
     CHECK(killed_after(path, at, Act::lease) == -1 || at == whole);
     for (std::int64_t number = 0; number < 3; ++number) CHECK(peer.lease(3) == number);
     CHECK(peer.lease(3) == SharedRateLimiter::kNoLease);
