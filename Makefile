@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORE := CMakeLists.txt $(shell find cpp -name '*.hpp' -o -name '*.cpp')
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test unit judges lint format bench core-test sanitize fuzz setup clean
+.PHONY: help demo test unit simulate soak judges lint format bench core-test sanitize fuzz setup clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -23,10 +23,16 @@ $(VENV)/.built: $(VENV)/.ready $(CORE)
 demo: setup ## log in to an emulated broker, stream, trade, and prove the books agree
 	$(BIN)/dragoman demo $(DEMO)
 
-test: setup unit judges ## the whole suite, official-SDK judges included
+test: setup unit simulate judges ## the whole suite, official-SDK judges included
 
 unit: setup ## our own suite
-	$(PYTEST) -m "not judge"
+	$(PYTEST) -m "not judge" --ignore=tests/simulation
+
+simulate: setup ## trading days on the virtual clock: nothing grows but the orders
+	$(PYTEST) tests/simulation
+
+soak: setup ## a day of 24 hours with many more ticks, under tracemalloc; SOAK="--hours 72" for longer
+	PYTHONPATH=tests $(BIN)/python -m simulation.trading_day $(SOAK)
 
 judges: setup ## official broker SDKs, each in an environment of its own, against our emulators
 	$(PYTEST) -m judge tests/judges

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks.build import handwritten
+from benchmarks.frames import TOKENS, frame
 from benchmarks.measure import Row, alternate, faster, share
 from dragoman._core import Decoder, intern_instrument
 from dragoman.plugin.registry import load_adapter
@@ -22,37 +22,17 @@ METHOD = (
     " decoder (benchmarks/handwritten, same compiler flags) makes the same records; it is compared on frames of 400"
     " packets, where the call from Python costs nothing."
 )
-SIZES = {"ltp": 8, "quote": 44, "full": 184}
 SDK_GOALS = {("full", 50): 400.0, ("full", 1): 60.0}
 HAND_GOALS = {"full": 1.4, "ltp": 1.3, "quote": 1.8}
-TOKENS = [index * 256 + 1 for index in range(1, 401)]
 
 
-def packet(kind: str, token: int, random_: random.Random) -> bytes:
-    """Make one packet with plausible numbers."""
-    price = random_.randint(50_000, 500_000)
-    words = [price, random_.randint(1, 500), price - 50, random_.randint(1, 10**7), 10**6, 2 * 10**6]
-    words += [price - 100, price + 400, price - 300, price - 20]
-    body = struct.pack(">I", token) + struct.pack(f">{len(words)}i", *words)
-    if kind != "full":
-        return body[: SIZES[kind]]
-    body += struct.pack(">5i", 1_767_600_000, 1000, 2000, 500, 1_767_600_001)
-    for side in (-5, 5):
-        for level in range(1, 6):
-            body += struct.pack(">iiHxx", random_.randint(1, 900), price + side * level, random_.randint(1, 40))
-    return body
-
-
-def frame(kind: str, count: int, seed: int = 1) -> bytes:
-    """Make a frame of `count` packets."""
-    random_ = random.Random(seed)
-    packets = [packet(kind, token, random_) for token in TOKENS[:count]]
-    return struct.pack(">H", count) + b"".join(struct.pack(">H", len(p)) + p for p in packets)
+def made_frame(kind: str, count: int) -> bytes:
+    return frame(kind, TOKENS[:count], random.Random(1))
 
 
 def decoder() -> Decoder:
     made = Decoder(load_adapter("zerodha").feed("market").layouts.compile())  # type: ignore[union-attr]
-    for token in TOKENS:
+    for token in TOKENS[:400]:
         made.bind(token, intern_instrument(f"NSE:T{token}"))
     return made
 
@@ -101,7 +81,7 @@ def check_against_hand(data: bytes, hand: Any) -> None:
     """Fail unless both make the same records and levels, bit for bit but for the layout's index and NaN payloads."""
     made = decoder()
     batch = made.decode(data, 5)
-    for token in TOKENS:
+    for token in TOKENS[:400]:
         hand.bind(token, intern_instrument(f"NSE:T{token}"))
     records, levels = hand.arrays(*hand.decode(data, 5))
     theirs = np.frombuffer(records, dtype=batch.records.dtype)
@@ -118,13 +98,13 @@ def run() -> list[Row]:
     rows = []
     for kind in ("full", "quote", "ltp"):
         for count in (50, 1):
-            data = frame(kind, count)
+            data = made_frame(kind, count)
             check_against_sdk(data, parse)
             ours, theirs = alternate(lambda d=data: made.decode(d), lambda d=data: parse(d))  # type: ignore[misc]
             goal = SDK_GOALS.get((kind, count))
             rows.append(faster(f"frame of {count} {kind}", ours, "official SDK parser", theirs, goal))
     for kind in ("full", "quote", "ltp"):
-        data = frame(kind, 400)
+        data = made_frame(kind, 400)
         check_against_hand(data, hand)
         ours, theirs = alternate(
             lambda d=data: made.decode(d, 5),  # type: ignore[misc]

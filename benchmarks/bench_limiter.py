@@ -20,6 +20,9 @@ METHOD = (
     " clock; they are compared with a bare C call given the time it reads. The shared form locks a mutex in a mapped"
     " file that a second handle has open. Before anything is timed, both forms answer ten thousand calls alike."
 )
+Native = RateLimiter | SharedRateLimiter
+Meters = list[tuple[str, int, int, str, int]]
+
 S = 10**9
 BUCKET = [("requests", S, S, "bucket", 0)]  # a thousand million a second: never full
 ORDER = [
@@ -27,12 +30,12 @@ ORDER = [
     ("orders/1m", 1000, 10**5, "rolling", 50),
     ("orders/1d", 1000, 10**5, "calendar", 20),
 ]
-GOALS = {RateLimiter: 2.0, SharedRateLimiter: 4.0}
-ORDER_GOALS = {RateLimiter: None, SharedRateLimiter: 4.0}  # alone, three limits of two lanes cost what they cost
+GOALS: dict[type[Native], float | None] = {RateLimiter: 2.0, SharedRateLimiter: 4.0}
+ORDER_GOALS: dict[type[Native], float | None] = {
+    RateLimiter: None,
+    SharedRateLimiter: 4.0,
+}  # alone, three limits of two lanes cost what they cost
 NAMES = {RateLimiter: "in the process", SharedRateLimiter: "shared file"}
-
-Native = RateLimiter | SharedRateLimiter
-Meters = list[tuple[str, int, int, str, int]]
 
 
 def make(form: type[Native], meters: Meters, folder: str) -> Native:

@@ -104,7 +104,7 @@ CAPABILITIES: Final = Capabilities(
         ),
         **dict.fromkeys(("quotes", "depth", "holdings", "convert", "order_margin", "candles", "gtt", "slice"), YES),
         **dict.fromkeys(("profile", "basket_margin", "charges", "trigger_range", "auctions"), YES),
-        **dict.fromkeys(("alerts", "authorise_holdings", "postback"), YES),
+        **dict.fromkeys(("alerts", "authorise_holdings", "holdings_summary", "postback"), YES),
         "bracket": no("withdrawn by the broker"),
         "basket": no("the broker's basket is a page for a human; orders go one by one"),
     },
@@ -172,7 +172,12 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     capabilities = CAPABILITIES
     limits = LIMITS
     session = SessionRules(
-        time_zone="Asia/Kolkata", expires_at=time(6), refresh="none", static_ip="orders", redirect_port=5010
+        time_zone="Asia/Kolkata",
+        expires_at=time(6),
+        refresh="none",
+        static_ip="orders",
+        redirect_port=5010,
+        instruments_at=time(8, 30),
     )
     codes = CODES
     feeds = (Ticker,)

@@ -8,13 +8,17 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.emulator.chains import Chains, Follow, cover, iceberg, slices
+from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import SECOND
 from dragoman.emulator.forms import Form
+from dragoman.emulator.protection import asked_protection
+from dragoman.emulator.stops import passed
 from dragoman.emulator.venue.types import VenueOrder, VenueProtocol
 from dragoman.plugin import model
 
+from .emulator_more import read_order
 from .emulator_names import Named, NameTable
-from .emulator_words import ORDER_TYPE, PRODUCT, VALIDITY, KiteError, refusing
+from .emulator_words import ORDER_TYPE, VALIDITY, KiteError, refusing, success
 
 MOST_MODIFICATIONS: Final = 25
 LONGEST_TAG: Final = 20
@@ -24,8 +28,13 @@ AMO_WAIT: Final = 3 * SECOND
 
 # Percent of automatic protection by price, as the broker publishes it for shares and futures and for options
 # (support article on market price protection; unverified): the first row whose price is above the order's.
-_AUTOMATIC: Final = ((100, Decimal(2)), (500, Decimal(1)), (None, Decimal("0.5")))
-_AUTOMATIC_OPTION: Final = ((10, Decimal(5)), (100, Decimal(3)), (500, Decimal(2)), (None, Decimal(1)))
+_AUTOMATIC: Final = ((Decimal(100), Decimal(2)), (Decimal(500), Decimal(1)), (None, Decimal("0.5")))
+_AUTOMATIC_OPTION: Final = (
+    (Decimal(10), Decimal(5)),
+    (Decimal(100), Decimal(3)),
+    (Decimal(500), Decimal(2)),
+    (None, Decimal(1)),
+)
 
 
 class OrderDesk:
@@ -38,14 +47,15 @@ class OrderDesk:
         self._modifications: dict[str, int] = {}
         self.chains = Chains(venue, account)
 
-    def place(self, variety: str, form: Form, now_ns: int) -> dict[str, Any]:
-        """Queue an order; return what the reply says.
+    def place(self, call: HttpCall, now_ns: int, variety: str) -> HttpAnswer:
+        """Queue an order.
 
         Raises
         ------
         KiteError, FieldError
             For everything that is refused before it becomes an order: such an order is in no book.
         """
+        form = Form.of(call)
         Form({"variety": variety}).choice("variety", OFFERED)
         named, order = self._read(variety, form, now_ns)
         follow: Follow | None = None
@@ -55,19 +65,19 @@ class OrderDesk:
             follow = _cover(order, form)
         elif variety == "auction":
             order = replace(order, extra=order.extra | {"auction_number": form.text("auction_number")})
-        freeze = named.listing.instrument.freeze_quantity
+        freeze = named.instrument.freeze_quantity
         with refusing(named):
             if form.get("autoslice") == "true" and variety == "regular" and freeze and order.quantity > freeze:
-                return self._slices(named, order, freeze, now_ns)
+                return success(self._slices(named, order, freeze, now_ns))
             if follow is not None:
-                return {"order_id": self.chains.start(order, follow, now_ns)}
-            return {"order_id": self._venue.submit(self._account, order, now_ns)}
+                return success({"order_id": self.chains.start(order, follow, now_ns)})
+            return success({"order_id": self._venue.submit(self._account, order, now_ns)})
 
     def _read(self, variety: str, form: Form, now_ns: int) -> tuple[Named, VenueOrder]:
         named = self._names.of(form)
         if named.is_index:
             raise KiteError("InputException", "An index cannot be traded: the instrument does not exist.")
-        kind = ORDER_TYPE[form.choice("order_type", ORDER_TYPE)]
+        order = read_order(named, form)
         validity = VALIDITY[form.choice("validity", VALIDITY, default="DAY")]
         if named.exchange == "MCX" and validity is model.TimeInForce.IOC:
             raise KiteError("InputException", "IOC orders are not allowed on MCX.")
@@ -75,16 +85,11 @@ class OrderDesk:
         if tag is not None and len(tag) > LONGEST_TAG:
             raise KiteError("InputException", f"Invalid `tag`. It should be at most {LONGEST_TAG} characters.")
         disclosed = form.integer("disclosed_quantity", default=0)
-        protection = self._protection(form, kind, named)
+        protection = self._protection(form, order.order_type, named)
+        self._check_trigger(named, order.side, order.trigger_price)
         tags = [] if protection is None else ["mktp", f"mktp:{protection:.2f}"]
-        return named, VenueOrder(
-            instrument_id=named.instrument_id,
-            side=model.Side(form.choice("transaction_type", ("BUY", "SELL"))),
-            quantity=named.units(form.integer("quantity")),
-            order_type=kind,
-            product=PRODUCT[form.choice("product", PRODUCT)],
-            price=form.number("price") if kind.has_price else None,
-            trigger_price=form.number("trigger_price") if kind.has_trigger else None,
+        return named, replace(
+            order,
             time_in_force=validity,
             display_quantity=named.units(disclosed) if disclosed else None,
             protection=protection,
@@ -96,7 +101,7 @@ class OrderDesk:
 
     def _slices(self, named: Named, order: VenueOrder, freeze: Decimal, now_ns: int) -> dict[str, Any]:
         """Place parts below the freeze quantity; each has a fate of its own."""
-        parent, lot = str(now_ns), named.listing.instrument.lot_size
+        parent, lot = str(now_ns), named.instrument.lot_size
         tags = [*_tags(order), "autoslice", f"autoslice:{parent}"]
         order = replace(order, extra=order.extra | {"tags": tags})
         children = [
@@ -105,9 +110,10 @@ class OrderDesk:
         ]
         return {"order_id": parent, "children": children}
 
-    def modify(self, variety: str, order_id: str, form: Form, now_ns: int) -> str:
+    def modify(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
         """Queue a change of what the form gives; ``quantity`` is the new total."""
-        named, kind = self._open_order(variety, order_id)
+        form, (named, order) = Form.of(call), self._open_order(variety, order_id)
+        kind = order.order_type
         done = self._modifications.get(order_id, 0)
         if done >= MOST_MODIFICATIONS:
             raise KiteError("OrderException", "Maximum allowed order modifications exceeded.")
@@ -115,7 +121,9 @@ class OrderDesk:
         protection = self._protection(form, new_kind, named) if new_kind is not None and new_kind is not kind else None
         disclosed = form.get("disclosed_quantity")
         priced = (new_kind or kind).has_price
-        stopped = (new_kind or kind).has_trigger
+        trigger = form.nonzero("trigger_price") if (new_kind or kind).has_trigger else None
+        if trigger != order.trigger_price:
+            self._check_trigger(named, order.side, trigger)
         with refusing(named):
             self._venue.modify(
                 self._account,
@@ -123,43 +131,51 @@ class OrderDesk:
                 now_ns,
                 quantity=named.units(form.integer("quantity")) if form.get("quantity") else None,
                 price=form.nonzero("price") if priced else None,
-                trigger_price=form.nonzero("trigger_price") if stopped else None,
+                trigger_price=trigger,
                 order_type=new_kind,
                 time_in_force=VALIDITY[form.choice("validity", VALIDITY)] if form.get("validity") else None,
                 display_quantity=named.units(form.integer("disclosed_quantity")) if disclosed else None,
                 protection=protection,
             )
         self._modifications[order_id] = done + 1
-        return order_id
+        return success({"order_id": order_id})
 
-    def cancel(self, variety: str, order_id: str, now_ns: int) -> str:
+    def cancel(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
         named, _ = self._open_order(variety, order_id)
         with refusing(named):
             self._venue.cancel(self._account, order_id, now_ns)
-        return order_id
+        return success({"order_id": order_id})
 
-    def _open_order(self, variety: str, order_id: str) -> tuple[Named, model.OrderType]:
-        Form({"variety": variety}).choice("variety", OFFERED)
+    def known(self, order_id: str, variety: str | None = None) -> VenueOrder:
+        """Return an order of the book. Raises KiteError where there is none, or it is of another variety."""
         state = self._venue.order(self._account, order_id)
-        if state is None or variety != state.order.extra.get("variety", "regular"):
+        if state is None or variety not in (None, state.order.extra.get("variety", "regular")):
             raise KiteError("InputException", "Couldn't find that `order_id`.")
-        return self._names.by_id[state.order.instrument_id], state.order.order_type
+        return state.order
+
+    def _open_order(self, variety: str, order_id: str) -> tuple[Named, VenueOrder]:
+        Form({"variety": variety}).choice("variety", OFFERED)
+        order = self.known(order_id, variety)
+        return self._names.by_id[order.instrument_id], order
+
+    def _check_trigger(self, named: Named, side: model.Side, trigger: Decimal | None) -> None:
+        """Refuse a stop on the wrong side of the market (the broker's text is unverified)."""
+        market = self._venue.market(named.instrument_id)
+        if trigger is not None and passed(side, trigger, market):
+            low = "lower" if side is model.Side.BUY else "higher"
+            raise KiteError(
+                "InputException",
+                f"Trigger price for stoploss {side.lower()} orders cannot be {low} than or at the last traded price"
+                f" ({market.last_price}).",
+            )
 
     def _protection(self, form: Form, kind: model.OrderType, named: Named) -> Decimal | None:
         """Return the percent a market order may move; such orders are refused without one since 1 April 2026."""
         if kind not in (model.OrderType.MARKET, model.OrderType.STOP_MARKET):
             return None
-        given = form.number("market_protection") if form.get("market_protection") else Decimal(0)
-        if given == 0:
-            raise KiteError("InputException", "MARKET and SL-M orders without `market_protection` are not allowed.")
-        if given == -1:
-            price = self._venue.market(named.instrument_id).last_price
-            option = named.listing.instrument.option_type is not None
-            rows = _AUTOMATIC_OPTION if option else _AUTOMATIC
-            return next(percent for below, percent in rows if below is None or price < below)
-        if not 0 < given <= 100:
-            raise KiteError("InputException", "Invalid `market_protection`. It should be -1, or above 0 up to 100.")
-        return given
+        bands = _AUTOMATIC_OPTION if named.instrument.option_type else _AUTOMATIC
+        price = self._venue.market(named.instrument_id).last_price
+        return asked_protection(form, "market_protection", price, bands)
 
 
 def _tags(order: VenueOrder) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl
 
+from dragoman.emulator.bodies import redirect
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import SECOND
 from dragoman.emulator.forms import Form
@@ -26,10 +26,21 @@ _PROFILE: Final = {
     "user_shortname": "Emulated",
     "broker": "ZERODHA",
     "exchanges": ["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX"],
-    "products": ["CNC", "NRML", "MIS"],
+    "products": ["CNC", "NRML", "MIS", "MTF"],
     "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
     "avatar_url": None,
     "meta": {"demat_consent": "consent"},
+}
+_FULL: Final = {
+    "twofa_type": "totp",
+    "phone": "*0000",
+    "bank_accounts": [{"name": "EMULATED BANK", "branch": "", "account": "*0000"}],
+    "dp_ids": ["0000000000000000"],
+    "pan": "*XXXX",
+    "tags": [],
+    "password_timestamp": "1970-01-01 00:00:00",
+    "twofa_timestamp": "1970-01-01 00:00:00",
+    "meta": {"poa": "", "silo": "", "account_blocks": []},
 }
 
 
@@ -51,12 +62,11 @@ class SessionDesk:
         token = self.tokens.request(now_ns)
         echoed = parse_qsl(query.get("redirect_params", ""), keep_blank_values=True)
         told = [("action", "login"), ("type", "login"), ("status", "success"), ("request_token", token), *echoed]
-        parts = urlsplit(self.redirect_url)
-        query_text = "&".join(filter(None, (parts.query, urlencode(told))))
-        return HttpAnswer(302, (("Location", urlunsplit(parts._replace(query=query_text))),))
+        return redirect(self.redirect_url, told)
 
-    def exchange(self, form: Form, now_ns: int) -> HttpAnswer:
+    def exchange(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Give an access token for a request token; the one before it dies."""
+        form = Form.of(call)
         key, request_token, checksum = (form.text(name) for name in ("api_key", "request_token", "checksum"))
         if key != self.api_key:
             raise KiteError("TokenException", "Invalid `api_key`.")
@@ -80,14 +90,18 @@ class SessionDesk:
             }
         )
 
-    def logout(self, query: Mapping[str, str], now_ns: int) -> HttpAnswer:
+    def no_refresh(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        raise KiteError("TokenException", "Invalid `refresh_token`. Refresh tokens are not issued to this app.")
+
+    def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        query = dict(call.query)
         if query.get("api_key") != self.api_key or not self.tokens.valid(query.get("access_token", ""), now_ns):
             raise KiteError("TokenException", "Invalid `api_key` or `access_token`.")
         self.tokens.end()
         return success(True)
 
-    def profile(self) -> HttpAnswer:
-        return success({"user_id": self.user_id, **_PROFILE})
+    def profile(self, call: HttpCall, now_ns: int, full: str | None = None) -> HttpAnswer:
+        return success({"user_id": self.user_id, **_PROFILE, **(_FULL if full else {})})
 
     def check_header(self, call: HttpCall, now_ns: int) -> None:
         """Check ``Authorization: token api_key:access_token``."""

@@ -9,18 +9,18 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import SECOND
-from dragoman.emulator.encode import StreamEncoder
-from dragoman.emulator.venue.types import MarketView, OrderState, VenueProtocol
-from dragoman.plugin import model
+from dragoman.emulator.encode import StreamEncoder, market_values
+from dragoman.emulator.updates import OrderChanges
+from dragoman.emulator.venue.types import MarketView, VenueProtocol
 
 from .emulator_names import Named, NameTable
 from .emulator_session import SessionDesk
-from .emulator_words import KiteError, order_row, spell
+from .emulator_words import STATUS, KiteError, order_row, update_word
 from .feed import STREAM
 
 MOST_SOCKETS: Final = 3  # per api_key
@@ -29,7 +29,6 @@ PACKETS_PER_FRAME: Final = 250
 HEARTBEAT: Final = b"\x00"
 MODES: Final = ("ltp", "quote", "full")
 _INDEX_CHANGE: Final = (24, struct.Struct(">i"))  # field no official parser reads, so that no layout has it
-_LARGEST: Final = 2**32 - 1
 
 
 class Ticker:
@@ -53,8 +52,7 @@ class Ticker:
             heartbeat=HEARTBEAT,
         )
         self._cursor = 0
-        self._events = 0
-        self._states: dict[str, OrderState] = {}
+        self._orders = OrderChanges(venue, account)
 
     def _market(self, token: int) -> MarketView:
         return self._venue.market(self._names.by_token[token].instrument_id)
@@ -74,13 +72,6 @@ class Ticker:
             return KiteError("NetworkException", "Too many connections").answer()
         self.sockets.open(socket, token, now_ns)
         return None
-
-    def close(self, socket: int) -> None:
-        self.sockets.close(socket)
-
-    def drop_dead(self, now_ns: int) -> None:
-        """End the sockets whose token died (unverified: the broker may let them live)."""
-        self.sockets.drop(lambda token: not self._session.tokens.valid(token, now_ns))
 
     # --- what a client says -------------------------------------------------------------------------------------------
 
@@ -116,7 +107,8 @@ class Ticker:
     # --- what clients hear --------------------------------------------------------------------------------------------
 
     def poll(self, now_ns: int) -> Sequence[Push]:
-        """Return what became due. The venue has been advanced to `now_ns`."""
+        """Return what became due; sockets whose token died end (unverified: the broker may let them live)."""
+        self.sockets.drop(lambda token: not self._session.tokens.valid(token, now_ns))
         return self.sockets.poll(now_ns, self._order_updates(), self._changes)
 
     def _changes(self) -> Iterator[int]:
@@ -126,58 +118,22 @@ class Ticker:
 
     def packet(self, named: Named, market: MarketView, mode: str) -> bytes:
         """Return the packet of an instrument in a mode."""
-        values: dict[str, Any] = {
-            "key": named.token,
-            "last_price": market.last_price,
-            "open": market.open,
-            "high": market.high,
-            "low": market.low,
-            "previous_close": market.close,
-            "ts_event": market.ts,
-        }
-        if named.is_index:
-            if mode == "ltp":
-                return self._encoder.packet("ltp_index", values)
-            packet = bytearray(self._encoder.packet(f"index_{mode}", values))
-            offset, change = _INDEX_CHANGE
-            change.pack_into(packet, offset, round((market.last_price - market.close) * 100))
-            return bytes(packet)
-        if mode != "ltp":
-            unit = named.unit
-            values |= {
-                "average_price": market.average_price,
-                "last_quantity": market.last_quantity / unit,
-                "volume": min(market.volume / unit, _LARGEST),
-                "total_buy_quantity": market.total_buy_quantity / unit,
-                "total_sell_quantity": market.total_sell_quantity / unit,
-            }
-        if mode == "full":
-            values |= {
-                "last_trade_time": market.last_trade_ts,
-                "oi": int(market.oi / unit),
-                "oi_high": int(market.oi_high / unit),
-                "oi_low": int(market.oi_low / unit),
-                "bids": [(price, quantity / unit, orders) for price, quantity, orders in market.bids],
-                "asks": [(price, quantity / unit, orders) for price, quantity, orders in market.asks],
-            }
-        return self._encoder.packet(mode, values)
+        values = market_values(market, named.unit) | {"key": named.token}
+        if not named.is_index:
+            return self._encoder.packet(mode, values)
+        if mode == "ltp":
+            return self._encoder.packet("ltp_index", values)
+        packet = bytearray(self._encoder.packet(f"index_{mode}", values))
+        offset, change = _INDEX_CHANGE
+        change.pack_into(packet, offset, round((market.last_price - market.close) * 100))
+        return bytes(packet)
 
     def _order_updates(self) -> Iterator[str]:
-        """Write the account's new order events as text frames: every state, of every order, to every socket.
-
-        A partial fill and a modification of an open order are both called UPDATE here, unlike in the book.
-        """
-        for event in self._venue.events(self._account, self._events):
-            self._events = event.sequence
-            state = event.order
-            before = self._states.get(state.order_id)
-            self._states[state.order_id] = state
-            named = self._names.by_id[state.order.instrument_id]
-            for status in spell(before, state):
-                word = status
-                if status == "MODIFIED" or (status == "OPEN" and state.status is model.OrderStatus.PARTIALLY_FILLED):
-                    word = "UPDATE"
-                row = order_row(state, word, named, self._account)
+        """Write the account's new order events as text frames: every state, of every order, to every socket."""
+        for before, after in self._orders.fresh():
+            named = self._names.by_id[after.order.instrument_id]
+            for status in STATUS.between(before, after):
+                row = order_row(after, update_word(status, after), named, self._account)
                 yield json.dumps({"type": "order", "id": "", "data": row})
 
 

@@ -5,21 +5,20 @@ Every body has the fields of the official mock response of the same name, in rup
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from dragoman.emulator.bodies import json_answer, ladder, num, stamp
 from dragoman.emulator.contract import HttpAnswer
-from dragoman.emulator.sums import position_sums
+from dragoman.emulator.statuses import StatusWords
+from dragoman.emulator.sums import Security, Worth, position_sums
 from dragoman.emulator.venue.types import (
     MarketView,
     OrderState,
     VenueFill,
     VenueFunds,
-    VenueHolding,
     VenuePosition,
     VenueRejectError,
 )
@@ -33,17 +32,26 @@ S = model.OrderStatus
 ORDER_TYPE: Final = words.ORDER_TYPE.inward
 PRODUCT: Final = {word: words.PRODUCT.inward[word] for word in ("CNC", "NRML", "MIS", "MTF")}
 VALIDITY: Final = {word: words.VALIDITY.inward[word] for word in ("DAY", "IOC")}
-_STATUS_WORD: Final = {
-    S.ACCEPTED: "VALIDATION PENDING",
-    S.OPEN: "OPEN",
-    S.PARTIALLY_FILLED: "OPEN",
-    S.TRIGGER_PENDING: "TRIGGER PENDING",
-    S.TRIGGERED: "OPEN PENDING",
-    S.FILLED: "COMPLETE",
-    S.CANCELED: "CANCELLED",
-    S.REJECTED: "REJECTED",
-    S.EXPIRED: "CANCELLED",
-}
+STATUS: Final = StatusWords(
+    firm={
+        S.ACCEPTED: "VALIDATION PENDING",
+        S.OPEN: "OPEN",
+        S.PARTIALLY_FILLED: "OPEN",
+        S.TRIGGER_PENDING: "TRIGGER PENDING",
+        S.TRIGGERED: "OPEN PENDING",
+        S.FILLED: "COMPLETE",
+        S.CANCELED: "CANCELLED",
+        S.REJECTED: "REJECTED",
+        S.EXPIRED: "CANCELLED",
+    },
+    received="PUT ORDER REQ RECEIVED",
+    leaving="OPEN PENDING",
+    waiting="AMO REQ RECEIVED",
+    modify_received="MODIFY VALIDATION PENDING",
+    modifying="MODIFY PENDING",
+    modified="MODIFIED",
+    canceling="CANCEL PENDING",
+)
 
 HTTP_STATUS: Final = {
     "InputException": 400,
@@ -85,7 +93,7 @@ class KiteError(Exception):
     @classmethod
     def of(cls, refused: VenueRejectError, named: Named) -> KiteError:
         """Say what the venue refused, about the instrument as the broker names it."""
-        text = _TEXT.get(refused.kind) or refused.text.replace(named.instrument_id, named.tradingsymbol)
+        text = _TEXT.get(refused.kind) or refused.text.replace(named.instrument_id, named.symbol)
         return cls(_REJECT.get(refused.kind, "InputException"), text)
 
     def child(self) -> dict[str, Any]:
@@ -110,51 +118,18 @@ def success(data: Any) -> HttpAnswer:
     return json_answer({"status": "success", "data": data})
 
 
-def json_answer(body: Any, status: int = 200) -> HttpAnswer:
-    return HttpAnswer(status, (("Content-Type", "application/json"),), json.dumps(body).encode())
-
-
-def num(value: Decimal) -> int | float:
-    """Return a decimal as the JSON number the broker writes: whole ones without a point."""
-    whole = int(value)
-    return whole if whole == value else float(value)
-
-
 def ist(ns: int | None) -> str | None:
     """Return ``yyyy-mm-dd hh:mm:ss`` in Indian time, without a zone."""
-    return None if ns is None else f"{datetime.fromtimestamp(ns // 1_000_000_000, IST):%Y-%m-%d %H:%M:%S}"
+    return stamp(ns, IST)
 
 
 # --- orders ----------------------------------------------------------------------------------------------------------
 
 
-def spell(before: OrderState | None, after: OrderState) -> Iterator[str]:
-    """Name the statuses the broker shows between two states of the venue, oldest first.
-
-    The venue has one state where the broker has several (ACCEPTED is received, then validated); the broker repeats the
-    firm status after a modification.
-    """
-    if before is None:
-        yield "PUT ORDER REQ RECEIVED"
-    elif before.status is S.ACCEPTED and after.status not in (S.ACCEPTED, S.REJECTED) and after.exchange_order_id:
-        yield "OPEN PENDING"
-    if before is not None and before.pending is model.Pending.MODIFY and after.pending is not model.Pending.MODIFY:
-        if not after.status.terminal and after.order != before.order:
-            yield "MODIFIED"
-    elif after.pending is model.Pending.MODIFY and (before is None or before.pending is not model.Pending.MODIFY):
-        yield "MODIFY VALIDATION PENDING"
-    yield status_word(after)
-
-
-def status_word(state: OrderState) -> str:
-    """Return the status of an order in the book."""
-    if not state.status.terminal and state.pending is model.Pending.MODIFY:
-        return "MODIFY PENDING"
-    if not state.status.terminal and state.pending is model.Pending.CANCEL:
-        return "CANCEL PENDING"
-    if state.status is S.ACCEPTED and state.order.not_before:
-        return "AMO REQ RECEIVED"
-    return _STATUS_WORD[state.status]
+def update_word(status: str, state: OrderState) -> str:
+    """Return a status as streams and postbacks say it: a partial fill and a modification are called UPDATE there."""
+    partial = status == "OPEN" and state.status is S.PARTIALLY_FILLED
+    return "UPDATE" if partial or status == "MODIFIED" else status
 
 
 def order_row(state: OrderState, status: str, named: Named, user_id: str) -> dict[str, Any]:
@@ -179,7 +154,7 @@ def order_row(state: OrderState, status: str, named: Named, user_id: str) -> dic
         "variety": order.extra.get("variety", "regular"),
         "modified": state.modified,
         "exchange": named.exchange,
-        "tradingsymbol": named.tradingsymbol,
+        "tradingsymbol": named.symbol,
         "instrument_token": named.token,
         "order_type": words.ORDER_TYPE.write(order.order_type),
         "transaction_type": order.side.value,
@@ -209,7 +184,7 @@ def trade_row(fill: VenueFill, named: Named, ordered_ns: int) -> dict[str, Any]:
         "trade_id": fill.trade_id,
         "order_id": fill.order_id,
         "exchange": named.exchange,
-        "tradingsymbol": named.tradingsymbol,
+        "tradingsymbol": named.symbol,
         "instrument_token": named.token,
         "product": words.PRODUCT.write(fill.product),
         "average_price": num(fill.price),
@@ -248,7 +223,7 @@ def position_row(position: VenuePosition, market: MarketView, named: Named, *, n
         if not (span and what == "m2m")
     }
     return {
-        "tradingsymbol": named.tradingsymbol,
+        "tradingsymbol": named.symbol,
         "exchange": named.exchange,
         "instrument_token": named.token,
         "product": words.PRODUCT.write(position.product),
@@ -267,13 +242,13 @@ def position_row(position: VenuePosition, market: MarketView, named: Named, *, n
     }
 
 
-def holding_row(holding: VenueHolding, market: MarketView, named: Named, sold_today: Decimal) -> dict[str, Any]:
-    wire = named.wire_quantity
-    t1, pledged, used = wire(holding.t1_quantity), wire(holding.pledged_quantity), wire(sold_today)
+def holding_row(owned: Security, named: Named) -> dict[str, Any]:
+    holding, market, wire = owned.holding, owned.market, named.wire_quantity
+    t1, pledged, used = wire(holding.t1_quantity), wire(holding.pledged_quantity), wire(owned.sold_today)
     settled = wire(holding.quantity) - t1
     change = market.last_price - market.close
     return {
-        "tradingsymbol": named.tradingsymbol,
+        "tradingsymbol": named.symbol,
         "exchange": named.exchange,
         "instrument_token": named.token,
         "isin": named.listing.instrument.isin or "",
@@ -297,7 +272,33 @@ def holding_row(holding: VenueHolding, market: MarketView, named: Named, sold_to
         "pnl": num((market.last_price - holding.average_price) * holding.quantity),
         "day_change": num(change),
         "day_change_percentage": float(change / market.close * 100) if market.close else 0,
-        "mtf": {"quantity": 0, "used_quantity": 0, "average_price": 0, "value": 0, "initial_margin": 0},
+        "mtf": _mtf(owned, named),
+    }
+
+
+def _mtf(owned: Security, named: Named) -> dict[str, Any]:
+    """Write what was bought on the broker's money; `initial_margin` is the account's own part of it."""
+    price = owned.funded.overnight_price if owned.funded else Decimal(0)
+    value = owned.funded_quantity * price
+    sold = owned.funded.day_sell_quantity if owned.funded else Decimal(0)
+    return {
+        "quantity": named.wire_quantity(owned.funded_quantity),
+        "used_quantity": named.wire_quantity(min(sold, owned.funded_quantity)),
+        "average_price": num(price),
+        "value": num(value),
+        "initial_margin": num(value * named.listing.margin_rate.get(model.Product.MTF, Decimal(1))),
+    }
+
+
+def summary_row(total: Worth) -> dict[str, Any]:
+    """Write all holdings together; percents are of what was paid, and of yesterday's worth."""
+    return {
+        "total_pnl": num(total.profit),
+        "total_pnl_percent": float(total.percent(total.profit, total.invested)),
+        "today_pnl": num(total.profit_today),
+        "today_pnl_percent": float(total.percent(total.profit_today, total.previous)),
+        "invested_amount": num(total.invested),
+        "current_value": num(total.current),
     }
 
 
@@ -363,15 +364,13 @@ def quote_row(market: MarketView, named: Named, mode: str) -> dict[str, Any]:
         "oi_day_low": wire(Decimal(market.oi_low)),
         "lower_circuit_limit": num(market.band_low),
         "upper_circuit_limit": num(market.band_high),
-        "depth": {"buy": _depth(market.bids, named), "sell": _depth(market.asks, named)},
+        "depth": {
+            side: ladder(levels, DEPTH_ROWS, lambda *level: _level(named, *level))
+            for side, levels in (("buy", market.bids), ("sell", market.asks))
+        },
     }
     return row
 
 
-def _depth(levels: Sequence[tuple[Decimal, Decimal, int]], named: Named) -> list[dict[str, Any]]:
-    """Return five rows: the broker fills missing levels with zeros."""
-    rows = [
-        {"price": num(price), "quantity": named.wire_quantity(quantity), "orders": orders}
-        for price, quantity, orders in levels[:DEPTH_ROWS]
-    ]
-    return rows + [{"price": 0, "quantity": 0, "orders": 0}] * (DEPTH_ROWS - len(rows))
+def _level(named: Named, price: Decimal, quantity: Decimal, orders: int) -> dict[str, Any]:
+    return {"price": num(price), "quantity": named.wire_quantity(quantity), "orders": orders}

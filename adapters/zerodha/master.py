@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 from dragoman.plugin import Skipped, errors, model
@@ -46,10 +48,16 @@ _ASSET_CLASS: Final = {
     "MCX": model.AssetClass.COMMODITY,
     "NCO": model.AssetClass.COMMODITY,
 }
+_CONTRACTS: Final = frozenset(("FUT", "CE", "PE"))
+_FUTURE: Final = model.InstrumentType.FUTURE
+_OPTION: Final = model.InstrumentType.OPTION
+_ONE: Final = Decimal(1)
 _RIGHTS: Final = {"CE": model.OptionType.CALL, "PE": model.OptionType.PUT}
 
+_SYMBOL: Final = COLUMNS.index("tradingsymbol")
+
 decimal = lru_cache(maxsize=4096)(Decimal)
-"""Ticks, lots and strikes repeat: a few thousand values over a hundred thousand rows."""
+"""Ticks, lots and strikes repeat: a few thousand values over a hundred thousand rows. So do expiries."""
 
 
 class InstrumentParser:
@@ -67,7 +75,7 @@ class InstrumentParser:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._rest = ""
-        self._columns: dict[str, int] | None = None
+        self._columns: Callable[[list[str]], tuple[str, ...]] | None = None
         self._width = 0
         self._row = 0
         self._skipped = 0
@@ -123,10 +131,11 @@ class InstrumentParser:
             if len(row) != self._width:
                 yield self._skip(f"{len(row)} columns, expected {self._width}")
                 continue
+            values = self._columns(row)
             try:
-                yield read_instrument({name: row[at] for name, at in self._columns.items()})
+                yield read_instrument(*values)
             except (ValueError, ArithmeticError, KeyError) as error:
-                yield self._skip(f"{row[self._columns['tradingsymbol']]!r}: {error or type(error).__name__}")
+                yield self._skip(f"{values[_SYMBOL]!r}: {error or type(error).__name__}")
 
     def _skip(self, reason: str) -> Skipped:
         """Leave out one odd row: a hundred thousand good ones must not be lost for it. Many are another format."""
@@ -135,13 +144,14 @@ class InstrumentParser:
             raise self._error(f"{reason}; {self._skipped} of {self._row} rows cannot be read")
         return Skipped(f"row {self._row}", reason)
 
-    def _header(self, row: list[str]) -> dict[str, int]:
+    def _header(self, row: list[str]) -> Callable[[list[str]], tuple[str, ...]]:
+        """Return what picks the columns of a row, in the order of `COLUMNS`."""
         names = [name.strip().removeprefix("\ufeff") for name in row]
         missing = [name for name in COLUMNS if name not in names]
         if missing:
             raise self._error(f"no column {', '.join(missing)}; found {', '.join(names)[:200]}")
         self._width = len(row)
-        return {name: names.index(name) for name in COLUMNS}
+        return itemgetter(*(names.index(name) for name in COLUMNS))
 
     def _error(self, what: str) -> errors.DecodeError:
         return errors.DecodeError(
@@ -151,69 +161,113 @@ class InstrumentParser:
         )
 
 
-def read_instrument(row: dict[str, str]) -> model.Instrument:
-    """Turn one row of the dump into an instrument under its canonical id.
+def read_instrument(
+    instrument_token: str,
+    exchange_token: str,
+    symbol: str,
+    name: str,
+    last_price: str,
+    expiry: str,
+    strike: str,
+    tick_size: str,
+    lot_size: str,
+    kind: str,
+    segment: str,
+    exchange: str,
+) -> model.Instrument:
+    """Turn one row of the dump, its values in the order of `COLUMNS`, into an instrument under its canonical id.
 
     Raises
     ------
     ValueError, ArithmeticError, KeyError
         Where a value is not what its column holds.
     """
-    exchange, symbol, kind = row["exchange"], row["tradingsymbol"], row["instrument_type"]
-    token = str(int(row["instrument_token"]))
+    token = str(int(instrument_token))
     if not symbol or not exchange:
         raise ValueError("tradingsymbol or exchange is empty")
-    ident, asset_class, instrument_type = _identity(row, exchange, symbol, kind)
-    derivative = ident.expiry is not None
-    lot, tick = decimal(row["lot_size"] or "0"), decimal(row["tick_size"] or "0")
+    lot, tick = decimal(lot_size or "0"), decimal(tick_size or "0")
     if not (lot >= 0 and tick >= 0):
         raise ValueError(f"lot size {lot} or tick size {tick} is negative")
+    if kind in _CONTRACTS and segment != "INDICES":
+        contract = _future(exchange, name.strip() or _root(symbol), expiry)
+        future, price, right = kind == "FUT", None, None
+        ident = contract.ident
+        if not future:
+            price, tail = _strike(strike, kind)
+            ident, right = f"{ident}-{tail}", _RIGHTS[kind]
+        return model.Instrument(
+            ident,
+            symbol,
+            exchange,
+            contract.asset_class,
+            _FUTURE if future else _OPTION,
+            symbol,
+            token,
+            exchange_token,
+            name,
+            segment,
+            None,
+            None,
+            contract.root,
+            contract.expiry,
+            price,
+            right,
+            tick,
+            lot or _ONE,
+        )
+    cash, asset_class, instrument_type = _cash(exchange, symbol, kind, segment)
     return model.Instrument(
-        instrument_id=str(ident),
-        symbol=symbol if derivative else ident.symbol,
+        instrument_id=str(cash),
+        symbol=cash.symbol,
         exchange=exchange,
         asset_class=asset_class,
         instrument_type=instrument_type,
         broker_symbol=symbol,
         broker_token=token,
-        exchange_token=row["exchange_token"],
-        name=row["name"],
-        segment=row["segment"],
-        series=ident.series,
-        underlying=ident.symbol if derivative else None,
-        expiry=ident.expiry,
-        strike=ident.strike,
-        option_type=ident.option_type,
+        exchange_token=exchange_token,
+        name=name,
+        segment=segment,
+        series=cash.series,
         tick_size=tick,
-        lot_size=lot if lot else Decimal(1),
+        lot_size=lot or _ONE,
         tradable=instrument_type is not model.InstrumentType.INDEX,
     )
 
 
-def _identity(
-    row: dict[str, str], exchange: str, symbol: str, kind: str
+@dataclass(frozen=True, slots=True)
+class _Contract:
+    """What all contracts of one underlying and expiry share."""
+
+    ident: str
+    root: str
+    expiry: date
+    asset_class: model.AssetClass
+
+
+@lru_cache(maxsize=16_384)
+def _future(exchange: str, root: str, expiry: str) -> _Contract:
+    asset_class = _ASSET_CLASS.get(exchange, model.AssetClass.EQUITY)
+    if asset_class is model.AssetClass.EQUITY and root in _INDEX_ROOTS:
+        asset_class = model.AssetClass.INDEX
+    ident = model.CanonicalId(exchange, root, model.IdKind.FUTURE, expiry=date.fromisoformat(expiry))
+    assert ident.expiry is not None
+    return _Contract(str(ident), ident.symbol, ident.expiry, asset_class)
+
+
+@lru_cache(maxsize=16_384)
+def _strike(strike: str, kind: str) -> tuple[Decimal, str]:
+    """Return the strike, and how a canonical id ends with it."""
+    price = decimal(strike)
+    whole = model.CanonicalId("X", "X", model.IdKind.OPTION, expiry=date.min, strike=price, option_type=_RIGHTS[kind])
+    return price, str(whole).partition("-")[2]
+
+
+def _cash(
+    exchange: str, symbol: str, kind: str, segment: str
 ) -> tuple[model.CanonicalId, model.AssetClass, model.InstrumentType]:
-    if row["segment"] == "INDICES":
+    if segment == "INDICES":
         ident = model.CanonicalId(exchange, symbol, model.IdKind.INDEX)
         return ident, model.AssetClass.INDEX, model.InstrumentType.INDEX
-    if kind in ("FUT", "CE", "PE"):
-        expiry = date.fromisoformat(row["expiry"])
-        root = row["name"].strip() or _root(symbol)
-        asset_class = _ASSET_CLASS.get(exchange, model.AssetClass.EQUITY)
-        if asset_class is model.AssetClass.EQUITY and root in _INDEX_ROOTS:
-            asset_class = model.AssetClass.INDEX
-        if kind == "FUT":
-            ident = model.CanonicalId(exchange, root, model.IdKind.FUTURE, expiry=expiry)
-            return ident, asset_class, model.InstrumentType.FUTURE
-        ident = model.CanonicalId(
-            exchange,
-            root,
-            model.IdKind.OPTION,
-            expiry=expiry,
-            strike=decimal(row["strike"]),
-            option_type=_RIGHTS[kind],
-        )
-        return ident, asset_class, model.InstrumentType.OPTION
     if kind != "EQ":
         # A kind that was not there when this was written: listed under its own symbol, never taken for a share.
         return model.CanonicalId(exchange, symbol), model.AssetClass.UNKNOWN, model.InstrumentType.UNKNOWN

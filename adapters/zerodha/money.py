@@ -39,6 +39,21 @@ class MoneyFlows(Adapter):
     def holdings(self, ctx: Context) -> Flow[list[model.Holding]]:
         return [read_holding(row, ctx) for row in (yield from rows("/portfolio/holdings"))]
 
+    def holdings_summary(self, ctx: Context) -> Flow[model.HoldingsSummary]:
+        found = yield from data("/portfolio/holdings/summary")
+        with reading("holdings summary"):
+            return model.HoldingsSummary(
+                broker="zerodha",
+                account_id=ctx.account,
+                invested=number(found["invested_amount"]),
+                current_value=number(found["current_value"]),
+                pnl=number(found["total_pnl"]),
+                pnl_percent=given(found, "total_pnl_percent"),
+                day_change=given(found, "today_pnl"),
+                day_change_percent=given(found, "today_pnl_percent"),
+                raw=found,
+            )
+
     def auctions(self, ctx: Context) -> Flow[list[model.Holding]]:
         return [read_holding(row, ctx) for row in (yield from rows("/portfolio/holdings/auctions"))]
 

@@ -393,6 +393,36 @@ PyObject* shared_leave(PyObject* self, PyObject* const* args, Py_ssize_t count) 
   return none_or_refused(limiter, limiter.leave(plan, lane));
 }
 
+PyObject* shared_lease(PyObject* self, PyObject* most) {
+  auto& limiter = limiter_of<SharedRateLimiter>(self);
+  std::int64_t count = 0;
+  if (!read_int(most, "most", 0, SharedRateLimiter::kMaxLeases, count)) return nullptr;
+  const std::int64_t number = limiter.lease(count);
+  if (number >= 0) return PyLong_FromLongLong(number);
+  return none_or_refused(limiter, number == SharedRateLimiter::kNoLease ? 0 : number);
+}
+
+PyObject* shared_release(PyObject* self, PyObject* number) {
+  auto& limiter = limiter_of<SharedRateLimiter>(self);
+  std::int64_t value = 0;
+  if (!read_int(number, "number", 0, SharedRateLimiter::kMaxLeases - 1, value)) return nullptr;
+  return none_or_refused(limiter, limiter.release(value));
+}
+
+PyObject* shared_holders(PyObject* self, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    auto& limiter = limiter_of<SharedRateLimiter>(self);
+    std::vector<dragoman::LeaseHolder> holders;
+    if (const std::int64_t status = limiter.lease_holders(holders); status != 0) {
+      refuse(limiter, status);
+      return nullptr;
+    }
+    py::dict found;
+    for (const auto& holder : holders) found[py::int_(holder.pid)] = holder.held;
+    return found.release().ptr();
+  });
+}
+
 PyObject* shared_path(PyObject* self, void*) {
   return PyUnicode_DecodeFSDefault(limiter_of<SharedRateLimiter>(self).path().c_str());
 }
@@ -408,6 +438,9 @@ PyMethodDef shared_methods[] = {
     {"refund", method(limiter_refund<SharedRateLimiter>), METH_FASTCALL, nullptr},
     {"penalise", method(limiter_penalise<SharedRateLimiter>), METH_VARARGS | METH_KEYWORDS, nullptr},
     {"state", method(limiter_state<SharedRateLimiter>), METH_VARARGS | METH_KEYWORDS, nullptr},
+    {"lease", shared_lease, METH_O, nullptr},
+    {"release", shared_release, METH_O, nullptr},
+    {"lease_holders", shared_holders, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 

@@ -59,6 +59,23 @@ void BookSide::remove(double price) noexcept {
   }
 }
 
+bool BookSide::take_sorted(const Level* begin, const Level* end, Side side) {
+  double previous = std::numeric_limits<double>::infinity();
+  bool good = true;  // without branches: a level that is out of order is the exception
+  for (const Level* level = begin; level != end; ++level) {
+    const double now = sign_ * level->price;
+    good &= (now < previous) & valid_price(level->price) & (level->quantity > 0.0);
+    good &= (level->quantity <= kMaxDouble) & (level->side == side) & (level->action <= Action::update);
+    previous = now;
+  }
+  if (!good) return false;
+  const auto count = static_cast<std::size_t>(end - begin);
+  levels_.resize(count);
+  BookLevel* to = levels_.data() + count;
+  for (const Level* level = begin; level != end; ++level) *--to = stored(*level, level->quantity);
+  return true;
+}
+
 void BookSide::finish() {
   const auto worse = [this](const BookLevel& a, const BookLevel& b) { return key(a) < key(b); };
   const auto not_worse = [this](const BookLevel& a, const BookLevel& b) { return key(a) >= key(b); };
@@ -260,6 +277,10 @@ void Book::apply_held(BookCounters& counters) {
 }
 
 void Book::replace(const Level* levels, std::size_t count, BookCounters& counters) {
+  const Level* const end = levels + count;
+  const auto of_asks = [](const Level& level) { return level.side == Side::ask; };
+  const Level* const asks = std::find_if(levels, end, of_asks);
+  if (bids_.take_sorted(levels, asks, Side::bid) && asks_.take_sorted(asks, end, Side::ask)) return;
   bids_.clear();
   asks_.clear();
   for (const Level* level = levels; level != levels + count; ++level) {

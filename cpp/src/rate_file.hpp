@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "rate_lease.hpp"
+
 namespace dragoman {
 
 /// One waiter of one process; `owner` 0 is a free place.
@@ -35,6 +37,7 @@ struct FileHeader {
   std::int64_t undo_count;
   std::int64_t ticket_count;
   std::array<Ticket, 64> tickets;
+  LeaseTable leases;
 };
 
 /// A file open and locked, and its mapping.

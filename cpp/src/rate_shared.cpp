@@ -25,6 +25,8 @@ constexpr int kOpenTries = 200;
 
 static_assert(std::is_standard_layout_v<FileHeader>);
 static_assert(sizeof(FileHeader) % 64 == 0, "the state's words follow aligned");
+static_assert(LeaseTable::kPlaces == SharedRateLimiter::kMaxLeases);
+static_assert(LeaseTable::kNone == SharedRateLimiter::kNoLease);
 
 std::atomic<std::int64_t> g_forks{0};
 
@@ -71,6 +73,26 @@ void write_text(std::array<char, N>& into, const std::string& text) {
 template <std::size_t N>
 std::string read_text(const std::array<char, N>& from) {
   return {from.begin(), std::find(from.begin(), from.end(), '\0')};
+}
+
+[[noreturn]] void refuse_file(const std::string& path, const std::string& found) {
+  throw SharedStateError("rate limit: " + path + " " + found +
+                         "; stop the processes that use it and remove it: what was counted for longer than a "
+                         "minute then begins at zero");
+}
+
+/// Refuse a file of another version by what its first bytes say: its head may be shorter than ours.
+void check_version(const std::string& path, const std::string& head) {
+  std::uint32_t version = 0;
+  if (head.size() < kMagic.size() + sizeof version ||
+      !std::equal(kMagic.begin(), kMagic.end(), head.begin())) {
+    return;
+  }
+  std::memcpy(&version, head.data() + kMagic.size(), sizeof version);
+  if (version != SharedRateLimiter::kVersion) {
+    refuse_file(path, "has version " + std::to_string(version) + ", expected " +
+                          std::to_string(SharedRateLimiter::kVersion));
+  }
 }
 
 bool unfinished(const std::string& magic) {
@@ -179,16 +201,8 @@ void SharedRateLimiter::File::create(const std::string& boot_id, const std::stri
 
 void SharedRateLimiter::File::check(const std::string& path, const std::string& words,
                                     std::size_t state_words, std::size_t bytes) const {
-  const std::string remedy =
-      "; stop the processes that use it and remove it: what was counted for longer than a minute then begins "
-      "at zero";
-  const auto fail = [&](const std::string& found) {
-    throw SharedStateError("rate limit: " + path + " " + found + remedy);
-  };
+  const auto fail = [&](const std::string& found) { refuse_file(path, found); };
   if (header->magic != kMagic) fail("is no file of rate limits");
-  if (header->version != kVersion) {
-    fail("has version " + std::to_string(header->version) + ", expected " + std::to_string(kVersion));
-  }
   if (header->check != check_of(*header)) fail("is damaged: its head does not match its check");
   if (const std::string found = read_text(header->meters); found != words) {
     fail("counts '" + found + "', expected '" + words + "'");
@@ -223,7 +237,11 @@ SharedRateLimiter::SharedRateLimiter(std::string path, std::vector<Meter> meters
     ::usleep(1000);  // whoever makes it is not done, or died; once all have let go, one is alone and makes it
   }
   const bool fresh = unfinished(file.file.head(kMagic.size()));
-  if (fresh) file.file.allocate(bytes);
+  if (fresh) {
+    file.file.allocate(bytes);
+  } else {
+    check_version(path_, file.file.head(offsetof(FileHeader, version) + sizeof(FileHeader::version)));
+  }
   if (!fresh && file.file.bytes() < sizeof(FileHeader)) {
     throw SharedStateError("rate limit: " + path_ + " is cut short to " + std::to_string(file.file.bytes()) +
                            " bytes; stop the processes that use it and remove it");
@@ -253,6 +271,7 @@ SharedRateLimiter::SharedRateLimiter(std::string path, std::vector<Meter> meters
     }
     file.header->tickets = {};
     file.header->ticket_count = 0;
+    file.header->leases = {};  // whoever held one has let the file go, so it is dead or done
     file.make_mutex();
     if (read_text(file.header->boot_id) != boot_id) {
       file.header->carrying = 1;
@@ -269,13 +288,14 @@ SharedRateLimiter::SharedRateLimiter(std::string path, std::vector<Meter> meters
 }
 
 SharedRateLimiter::~SharedRateLimiter() {
-  // A forked child's copy must not touch tickets: they are its parent's.
+  // A forked child's copy must not touch tickets and leases: they are its parent's.
   File& file = *file_;
   File::Change change(file);
   if (change.status() != 0) return;
   for (Ticket& ticket : file.header->tickets) {
     if (ticket.owner == file.owner) file.free_ticket(ticket);
   }
+  file.header->leases.free_all_of(file.owner);
 }
 
 std::size_t SharedRateLimiter::plan(const std::vector<RateLimiter::Cost>& costs) {
@@ -380,6 +400,35 @@ std::int64_t SharedRateLimiter::use(std::int64_t mono_ns, std::int64_t wall_ns,
     for (std::size_t i = 0; i < uses.size(); ++i) uses[i] = file_->limiter->use(i, mono_ns, wall_ns);
   }
   return change.status();
+}
+
+std::int64_t SharedRateLimiter::lease(std::int64_t most) noexcept {
+  File::Change change(*file_);
+  return change.status() != 0 ? change.status() : file_->header->leases.take(file_->owner, most);
+}
+
+std::int64_t SharedRateLimiter::release(std::int64_t number) noexcept {
+  File::Change change(*file_);
+  if (change.status() == 0) file_->header->leases.free(file_->owner, number);
+  return change.status();
+}
+
+std::int64_t SharedRateLimiter::lease_holders(std::vector<LeaseHolder>& holders) {
+  File::Change change(*file_);
+  if (change.status() != 0) return change.status();
+  LeaseTable& leases = file_->header->leases;
+  leases.free_dead();
+  for (const Lease& lease : leases.places) {
+    if (lease.owner == 0) continue;
+    const auto known = std::find_if(holders.begin(), holders.end(),
+                                    [&](const LeaseHolder& holder) { return holder.pid == lease.pid; });
+    if (known != holders.end()) {
+      ++known->held;
+    } else {
+      holders.push_back({lease.pid, 1});
+    }
+  }
+  return 0;
 }
 
 const std::vector<Meter>& SharedRateLimiter::meters() const noexcept {

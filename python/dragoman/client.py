@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 from dragoman._core import Batch, Book, Tick
 from dragoman.checks import Number, WireUnits, order_change, order_request
 from dragoman.errors import DragomanError, ErrorKind, Rejected
-from dragoman.market import InstrumentMaster, MarketData
+from dragoman.market import InstrumentMaster, MarketData, MasterCache
 from dragoman.model import (
     BasketMargin,
     Candle,
@@ -42,12 +43,14 @@ from dragoman.model import (
     Variety,
 )
 from dragoman.orders import OrderService
-from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, Raw, Want
+from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
 from dragoman.session.session import AccountSession
-from dragoman.session.streams import Stream
+from dragoman.session.shards import ShardedStream
+
+_KEEP_S = 5.0
 
 Event = StreamState | Gap | Notice | Raw | DragomanError
 
@@ -70,14 +73,17 @@ class Client:
         *,
         load_instruments: bool = True,
         streams: bool = True,
+        cache: MasterCache | None = None,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
         self.instruments = InstrumentMaster()
         self._load_instruments = load_instruments
+        self._cache = cache
+        self._keeping: asyncio.Task[None] | None = None
         self._kinds = _stream_kinds(session.adapter) if streams else ()
         self._release = release
-        self._streams: dict[str, Stream] = {}
+        self._streams: dict[str, ShardedStream] = {}
         self._started = False
         self.events: Fanout[Event] = Fanout("client")
         units = WireUnits(session.adapter, session.profile.settings)
@@ -108,7 +114,7 @@ class Client:
         try:
             await self.session.start()
             if self._load_instruments:
-                await self.load_instruments()
+                await self.load_instruments(cached=True)
             for kind in self._kinds:
                 stream = self._streams[kind] = self.session.stream(kind, self.market.on_batch, self._on_event)
                 await stream.start()
@@ -130,19 +136,45 @@ class Client:
         try:
             await self.session.close()
             await self.orders_service.close()
+            if self._keeping is not None:
+                await asyncio.wait((self._keeping,), timeout=_KEEP_S)
         finally:
             self.events.close()
             self._release()
 
-    async def load_instruments(self, *, timeout_s: float = 120.0) -> int:
+    async def load_instruments(self, *, cached: bool = False, timeout_s: float = 120.0) -> int:
         """Download the broker's instrument master and return how many instruments it has.
 
         The instruments known so far stay in force until the new master is complete.
+
+        Parameters
+        ----------
+        cached : bool
+            Take today's from this host's cache where it is there and whole.
+        timeout_s : float
         """
-        session, fresh = self.session, InstrumentMaster()
+        session, cache = self.session, self._cache
+        if cached and cache is not None:
+            found = await session.runtime.in_worker(cache.load, session.ctx.now_ns)
+            if found.master is not None:
+                self.instruments.become(found.master)
+                return len(self.instruments)
+            if found.problem:
+                self.events.publish(Notice("warning", found.problem, "MASTER_CACHE"))
+        fresh, as_of = InstrumentMaster(), session.ctx.now_ns
         await session.run(session.adapter.instruments(session.ctx), timeout_s=timeout_s, on_rows=fresh.add)
+        fresh.source = "download"
         self.instruments.become(fresh)
+        if cache is not None:
+            self._keeping = session.runtime.spawn(self._keep(cache, as_of), name="keep the instrument master")
         return len(self.instruments)
+
+    async def _keep(self, cache: MasterCache, as_of: int) -> None:
+        """Write the master for later runs; nothing waits for it, and nothing fails because of it."""
+        try:
+            await self.session.runtime.in_worker(cache.save, self.instruments, as_of)
+        except OSError as error:
+            self.events.publish(Notice("warning", f"the instrument master is not kept: {error}", "MASTER_CACHE"))
 
     # -- from the streams --------------------------------------------------------------------------------------------
 
@@ -159,21 +191,25 @@ class Client:
     def _following(self) -> bool:
         name = self._order_stream
         stream = self._streams.get(name) if name else None
-        return name is None or (stream is not None and stream.ready)
+        return name is None or (stream is not None and stream.primary.ready)
 
     def _on_event(self, event: Any) -> None:
         match event:
             case OrderSeen() | FillSeen():
                 self.orders_service.on_stream(event)
                 return
+            case QuoteSeen(quote):
+                self.market.on_quote(quote)
+                return
             case Fatal(error):
                 event = error
-            case Gap(stream=name, reason=reason):
+            case Gap(stream=name, reason=reason, shard=shard):
                 if name == "market":
-                    self.market.on_gap()
-                if name == self._order_stream:
+                    self.market.on_gap(self._streams[name].wanted_on(shard))
+                if name == self._order_stream and shard == 1:
                     self.orders_service.mark_stale(reason or "the order stream was interrupted")
-            case StreamState(stream=name, state="ready") if name == self._order_stream:
+                    self._catch_up()  # at once where the connection stands: messages were left out of it
+            case StreamState(stream=name, state="ready", shard=1) if name == self._order_stream:
                 # Whatever was read before updates flow again may have missed some.
                 self.orders_service.mark_stale("the order stream has just connected")
                 self._catch_up()
@@ -237,7 +273,7 @@ class Client:
         return self.market.batches.add(callback)
 
     def ticks(self) -> AsyncIterator[Tick]:
-        """Yield ticks of everything subscribed, conflated per instrument where the consumer is slow."""
+        """Yield ticks of everything subscribed, conflated per instrument and kind where the consumer is slow."""
         return self.market.ticks()
 
     def book(self, name: str | Instrument) -> Book:
@@ -393,7 +429,8 @@ class Client:
     # -- looking -----------------------------------------------------------------------------------------------------
 
     @property
-    def streams(self) -> dict[str, Stream]:
+    def streams(self) -> dict[str, ShardedStream]:
+        """The open streams by kind; `ShardedStream.shards` has the sockets of one."""
         return dict(self._streams)
 
     def counters(self) -> dict[str, Any]:
@@ -403,6 +440,7 @@ class Client:
             "streams": {name: stream.counters for name, stream in self._streams.items()},
             "orders": dict(store.counters) | {"open": len(store.open), "unknown": len(store.unknown)},
             "unknown_words": dict(store.unknown_words),
+            "unconverted": self.account.unconverted,
             "books": {"count": len(self.market.books), "gaps": self.market.books.gaps},
             "ticks": self.market.ticks_seen,
             "conflated": self.market.conflated,
@@ -507,6 +545,10 @@ class Client:
         return self.counters() | {
             "throttled": limiter.throttled,
             "penalties": limiter.penalties,
+            "uncounted": limiter.uncounted,
+            "requests": self.session.sender.counters.requests,
+            "request_failures": dict(self.session.sender.counters.failures),
+            "sockets_held": self.session.sockets.own,
             "loop_stalls": self.session.stalls,
         }
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dragoman.client import Client
+from dragoman.market import MasterCache
 from dragoman.plugin import Adapter
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.base import Runtime
+from dragoman.session.secrets import as_secret
+
+if TYPE_CHECKING:
+    from dragoman.session.session import AccountSession
 
 
 class Connecting:
@@ -46,6 +51,7 @@ def connect(
     read_only: bool = False,
     access_token: str | None = None,
     load_instruments: bool = True,
+    cache_instruments: bool | None = None,
     streams: bool = True,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
@@ -69,6 +75,9 @@ def connect(
         A token your own login already made: no login runs.
     load_instruments, streams : bool
         Leave out the instrument master, or the streams, for a quick read.
+    cache_instruments : bool, optional
+        Whether the day's instrument master is kept below `state_dir` and taken from there; by default everywhere but in
+        environment "emulator", where every venue has instruments of its own.
     overrides : mapping, optional
         Laid over the profile: ``credentials``, ``hosts``, ``settings``, ``egress``, ``redirect_port``; with it no
         profile file is needed.
@@ -94,6 +103,8 @@ def connect(
         On entering: nobody finished the login, or the token given is not accepted.
     """
 
+    token = None if access_token is None else as_secret(access_token)
+
     async def make() -> Client:
         from dragoman.runtime.real import RealRuntime
         from dragoman.session.profiles import load_profile
@@ -111,17 +122,29 @@ def connect(
                 adapter,
                 chosen,
                 read_only=read_only,
-                access_token=access_token,
+                access_token=token,
                 state_dir=state_dir,
                 open_url=open_url,
                 prompt=prompt,
             )
-            return Client(session, load_instruments=load_instruments, streams=streams, release=release)
+            keeps = chosen.environment != "emulator" if cache_instruments is None else cache_instruments
+            return Client(
+                session,
+                load_instruments=load_instruments,
+                streams=streams,
+                cache=_master_cache(at, session) if keeps else None,
+                release=release,
+            )
         except BaseException:
             release()
             raise
 
     return Connecting(make)
+
+
+def _master_cache(runtime: Runtime, session: AccountSession) -> MasterCache:
+    folder, profile = f"{session.state_dir}/masters", session.profile
+    return MasterCache(runtime, folder, session.adapter, profile.environment, profile.hosts)
 
 
 def _nothing() -> None:

@@ -322,3 +322,33 @@ def test_a_link_is_not_followed(tmp_path):
     with pytest.raises(OSError, match="symbolic links"):
         SharedRateLimiter(str(tmp_path / "x"), SPEC, 0, 0)
     assert (tmp_path / "target").stat().st_size == 0
+
+
+@settings(max_examples=60)
+@given(
+    script=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(["take", "take", "give", "close"]), st.integers(0, 6)), max_size=60
+    )
+)
+def test_leases_over_three_handles_are_one_count(script):
+    with tempfile.TemporaryDirectory() as folder:
+        keeper, *shared = handles(folder, SPEC, count=4)
+        path = shared[0].path
+        held: list[set[int]] = [set(), set(), set()]
+        for who, what, number in script:
+            total = sum(map(len, held))
+            if what == "take":
+                got = shared[who].lease(number)
+                assert (got is not None) == (total < number)
+                if got is not None:
+                    assert not any(got in numbers for numbers in held)
+                    held[who].add(got)
+            elif what == "give":
+                shared[who].release(number)  # of another handle, or of none: nothing happens
+                held[who].discard(number)
+            else:
+                shared[who] = None
+                shared[who] = SharedRateLimiter(path, SPEC, 0, 0)
+                held[who].clear()
+            total = sum(map(len, held))
+            assert keeper.lease_holders() == ({os.getpid(): total} if total else {})

@@ -11,7 +11,18 @@ import pytest
 from dragoman.checks import WireUnits, check_price, check_quantity
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import AssetClass, Instrument, InstrumentType, OrderRequest, Position, Product, QuantityUnit, Side
+from dragoman.model import (
+    AssetClass,
+    Fill,
+    Instrument,
+    InstrumentType,
+    Order,
+    OrderRequest,
+    Position,
+    Product,
+    QuantityUnit,
+    Side,
+)
 from dragoman.plugin import Adapter
 
 
@@ -145,4 +156,42 @@ def test_money_of_a_position_is_the_same_in_units_as_in_lots():
     position = WireUnits(Toy(), {}).from_wire(wire, lotted("NFO"))
     assert (position.quantity, position.day_buy_quantity, position.multiplier) == (150, 150, 1)
     assert wire.quantity * wire.multiplier == position.quantity * position.multiplier
-    assert WireUnits(Toy(), {}).from_wire(wire, None) is wire
+
+
+@pytest.mark.parametrize(
+    ("instrument_id", "known", "unit"),
+    [
+        ("NFO:NIFTY26NOVFUT", False, QuantityUnit.LOTS),  # missing from the master: no lot size to convert by
+        ("MCX:GOLD26DECFUT", False, QuantityUnit.UNVERIFIED),
+        ("MCX:GOLD26DECFUT", True, QuantityUnit.UNVERIFIED),
+        ("LSE:X", False, QuantityUnit.UNVERIFIED),
+    ],
+)
+def test_reports_that_cannot_be_converted_are_marked_and_counted(instrument_id, known, unit):
+    units = WireUnits(Toy(), {})
+    segment = instrument_id.partition(":")[0]
+    instrument = lotted(segment) if known else None
+    reports = (
+        Position(instrument_id=instrument_id, product=Product.CARRY, quantity=Decimal(2)),
+        Order(instrument_id=instrument_id, side=Side.BUY, quantity=Decimal(2)),
+        Fill(
+            trade_id="1",
+            order_id="2",
+            instrument_id=instrument_id,
+            side=Side.BUY,
+            quantity=Decimal(2),
+            price=Decimal(1),
+        ),
+    )
+    for report in reports:
+        marked = units.from_wire(report, instrument)
+        assert (marked.quantity, marked.quantity_unit) == (2, unit)
+    assert units.unconverted == {segment: 3}
+
+
+def test_reports_in_units_are_not_marked():
+    units = WireUnits(Toy(), {})
+    for name, instrument in (("NSE:INFY", None), ("NSE:INFY", lotted("NSE")), ("NFO:X", lotted("NFO"))):
+        wire = Position(instrument_id=name, product=Product.CARRY, quantity=Decimal(2))
+        assert units.from_wire(wire, instrument).quantity_unit is QuantityUnit.UNITS
+    assert units.unconverted == {}

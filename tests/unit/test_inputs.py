@@ -11,7 +11,7 @@ from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
 
 from dragoman.checks import WireUnits, check_request, choice, exact, order_change, order_request
 from dragoman.errors import ErrorKind, UsageError
-from dragoman.model import AssetClass, Instrument, InstrumentType, Order, OrderChange, OrderType, Side
+from dragoman.model import AssetClass, Instrument, InstrumentType, Order, OrderChange, OrderType, QuantityUnit, Side
 
 SHARE = Instrument(
     instrument_id="NSE:INFY",
@@ -118,4 +118,4 @@ def test_lots_without_a_lot_size_are_refused_out_and_left_alone_in():
     with pytest.raises(UsageError, match="no lot size"):
         units.to_wire(order_request(broken, "BUY", 1, None, {}), broken)
     report = Order(instrument_id="MCX:X", side=Side.BUY, quantity=Decimal(3))
-    assert units.from_wire(report, broken) == report
+    assert units.from_wire(report, broken) == report.but(quantity_unit=QuantityUnit.LOTS)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 from types import SimpleNamespace
 
 import pytest
 
 from dragoman._core import Histogram
-from dragoman.cli.demo import browser
 from dragoman.connecting import connect
+from dragoman.emulator.contract import Push
 from dragoman.emulator.host import EmulatorHost
+from dragoman.errors import DragomanError
 from dragoman.model import Product
 from dragoman.plugin.registry import emulator_factory, load_adapter
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.session.exposition import Exposition
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics, summary
+from dragoman.testing.emulated import browser
 
 SAMPLE = re.compile(r'^dragoman_[a-z_]+\{([a-z_]+="(?:[^"\\\n]|\\.)*",?)*\} -?(\d+(\.\d+)?(e[-+]\d+)?|\+Inf)$')
 
@@ -71,6 +74,12 @@ def session():
             client.subscribe(name, "full")
             await runtime.sleep(5)
             await client.wait_order(await client.place(name, "BUY", name.lot_size, product=Product.INTRADAY))
+            with pytest.raises(DragomanError):
+                await client.session.run(adapter.order("1", client.session.ctx))
+            (number,) = emulator.ticker.sockets._clients
+            for frame in ("no JSON", '{"type":"news"}', bytes((0, 1, 0, 5)) + b"12345"):
+                host.deliver([Push(number, frame)])
+            await runtime.sleep(1)
             found = client.metrics.latencies(), client.metrics.counters(), client.metrics.prometheus()
             client.metrics.reset()
             assert client.metrics.latencies() == {}
@@ -111,6 +120,47 @@ def test_the_page_has_every_latency_and_count(session):
     assert value("throttled_total") == 0
     assert any("limit_left" in name for name in found)
     assert all('broker="zerodha"' in name for name in found)
+
+
+DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def test_every_metric_is_in_the_document_with_its_type_and_labels(session):
+    page = session[2]
+    documented = {}
+    for line in DOCUMENT.read_text().splitlines():
+        if line.startswith("| `dragoman_"):
+            name, kind, _, labels, _ = (cell.strip() for cell in line.strip("|").split("|"))
+            wanted = set(re.findall(r"`(\w+)`", labels)) | {"broker", "account"}
+            documented[name.strip("`").removeprefix("dragoman_")] = (kind, wanted)
+    kinds = {line.split()[2]: line.split()[3] for line in page.splitlines() if line.startswith("# TYPE ")}
+    used: dict[str, set[str]] = {}
+    for name in parse(page):
+        family = name.partition("{")[0]
+        if family not in kinds:
+            family = re.sub("_(bucket|sum|count)$", "", family)
+        used.setdefault(family, set()).update(set(re.findall(r'(\w+)="', name)) - {"le"})
+    found = {name.removeprefix("dragoman_"): (kind, used[name]) for name, kind in kinds.items()}
+    assert documented == found
+    units = {"histogram": "_seconds", "counter": "_total"}
+    assert all(name.endswith(units.get(kind, "")) for name, (kind, _) in found.items())
+
+
+def test_failures_waits_and_what_cannot_be_read_are_counted(session):
+    found = parse(session[2])
+
+    def total(name):
+        return sum(value for key, value in found.items() if key.startswith(f"dragoman_{name}{{"))
+
+    assert total("request_failures_total") == 1
+    assert any("request_failures_total{" in key and 'kind="' in key for key in found)
+    assert total("requests_total") > 5
+    assert total("stream_control_errors_total") == 1
+    assert total("decode_errors_total") == 1
+    assert total("stream_unknown_messages_total") >= 1
+    assert total("limit_left") > 0
+    assert total("sockets_held") == 1
+    assert 0 <= total("stream_data_age_seconds") < 60
 
 
 def test_buckets_rise_and_end_with_the_count(session):

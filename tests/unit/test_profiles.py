@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from dragoman.errors import UsageError
 from dragoman.plugin.registry import load_adapter
+from dragoman.runtime.real import RealRuntime
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.session.profiles import Profile, load_profile
 from dragoman.session.references import Reference
@@ -240,3 +242,15 @@ def test_a_file_that_is_not_there_is_called_so():
     runtime.env["HOME"] = "/home/me"
     with pytest.raises(UsageError, match=r"there is no file /home/me/\.config/dragoman/profiles\.toml"):
         runtime.run(load_profile(runtime, load_adapter("zerodha"), "main", environment="live"))
+
+
+def test_a_folder_in_place_of_the_file_is_said_to_be_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("DRAGOMAN_CONFIG", str(tmp_path))
+    runtime = RealRuntime()
+    try:
+        with pytest.raises(UsageError, match="is a folder") as raised:
+            asyncio.run(load_profile(runtime, ToyAdapter(), environment="emulator"))
+    finally:
+        runtime.close()
+    assert f"{tmp_path}/profiles.toml" in str(raised.value)
+    assert "chmod" not in str(raised.value)

@@ -10,6 +10,8 @@ import pytest
 from dragoman.cli.brokers import describe
 from dragoman.errors import UsageError
 from dragoman.plugin import Adapter
+from dragoman.plugin.capabilities import FEATURES, MORE_FEATURES
+from dragoman.plugin.cross_check import FLOWS
 from dragoman.plugin.registry import PluginError, emulator_factory, load_adapter, plugins
 
 GOOD = """
@@ -68,8 +70,120 @@ BAD = {
         "title is NoneType, expected str",
     ),
     "has a table of the wrong kind": (GOOD + "        capabilities = {{}}\n", "capabilities is dict, expected Capab"),
+    "has a feed that is none": (GOOD + "        feeds = (5,)\n", "feeds[0] is 5, expected a subclass of Feed"),
+    "has a limit that is none": (GOOD + "        limits = ('fast',)\n", "limits[0] is str, expected RateLimit"),
     "cannot be made": (GOOD + "        def __init__(self, needed): pass\n", "cannot be made: TypeError"),
 }
+
+
+TABLES = """
+    from dataclasses import replace
+    from dragoman.adapters.zerodha import ZerodhaAdapter
+    from dragoman.adapters.zerodha.feed import STREAM, Ticker
+    from dragoman.plugin import Adapter, Field, RateLimit, Scope, no
+
+    OURS = ZerodhaAdapter.capabilities
+    LAYOUTS = STREAM.layouts
+
+    class Made(ZerodhaAdapter):
+        contract = 1
+        name = "{name}"
+"""
+FEED = """
+    class Other(Ticker):
+        {{0}}
+
+    Made.feeds = (Other,)
+"""
+
+
+def feed(line: str) -> str:
+    return TABLES + FEED.replace("{{0}}", line)
+
+
+CONTRADICTIONS = {
+    "layout does not compile": (
+        feed("layouts = replace(STREAM, layouts=(replace(LAYOUTS[1], size=4),))"),
+        "feeds.Other.layouts: stream 'zerodha-ticker': layout 'ltp': field 'last_price': found offset 4",
+    ),
+    "layouts are something else": (feed("layouts = 5"), "feeds.Other.layouts is int, expected a PackedStream"),
+    "layouts carry a mode that is not offered": (
+        TABLES + "        capabilities = replace(OURS, modes=OURS.modes - {{'ltp'}})\n",
+        "feeds.Ticker.layouts carries mode ltp, expected those of capabilities.modes: full, quote",
+    ),
+    "layouts carry other depth": (
+        TABLES + "        capabilities = replace(OURS, depth_levels=(20,))\n",
+        "feeds.Ticker.layouts.full carries 5 levels, expected one of capabilities.depth_levels: 20",
+    ),
+    "modes without a feed": (
+        TABLES + "        feeds = ()\n",
+        "capabilities.modes is full, ltp, quote, expected a feed of kind 'market'",
+    ),
+    "order stream without a feed": (
+        feed("carries_orders = False"),
+        "capabilities.features['order_stream'] is offered, expected a feed that carries orders",
+    ),
+    "a feed of orders that nothing offers": (
+        TABLES
+        + "        capabilities = replace(OURS, features=dict(OURS.features) | {{'order_stream': no('none')}})\n",
+        "capabilities.features['order_stream'] is not offered, expected no such feed",
+    ),
+    "two feeds of a kind": (
+        TABLES + "\n    Made.feeds = (Ticker, Ticker)\n",
+        "feeds: 2 of kind 'market', expected one",
+    ),
+    "feature without its flow": (
+        TABLES + "        alert_history = Adapter.alert_history\n",
+        "capabilities.features['alerts'] is offered, expected the adapter to define alert_history",
+    ),
+    "orders without a book": (TABLES + "        orders = Adapter.orders\n", "orders is not defined"),
+    "refresh without its flow": (
+        TABLES + "        session = replace(ZerodhaAdapter.session, refresh='token')\n",
+        "session.refresh is 'token', expected the adapter to define refresh",
+    ),
+    "segment without a unit": (
+        TABLES + "        capabilities = replace(OURS, quantity_unit={{}})\n",
+        "capabilities.quantity_unit lacks BCD, BFO, BSE, CDS, MCX, NFO, NSE",
+    ),
+    "no default meter": (
+        TABLES + "        limits = (RateLimit('orders', 10, '1s'),)\n",
+        "limits name the meters orders, expected 'default' too",
+    ),
+    "a period nobody reads": (
+        TABLES + "        limits = (RateLimit('default', 10, 'second'),)\n",
+        "limits: default: period 'second': expected a whole number",
+    ),
+    "a limit without a period": (
+        TABLES + "        limits = (RateLimit('default', 10),)\n",
+        "limits: default of scope account has per '', expected a period",
+    ),
+    "an order's limit with a period": (
+        TABLES + "        limits = (RateLimit('default', 25, '1s', Scope.ORDER),)\n",
+        "limits: default of scope order has per '1s', expected none",
+    ),
+    "a reserve of everything": (
+        TABLES + "        limits = (RateLimit('default', 10, '1s', reserve=10),)\n",
+        "has count 10 and reserve 10, expected a count of at least 1 and a reserve below it",
+    ),
+}
+BAD |= CONTRADICTIONS
+
+
+def test_all_contradictions_are_named_at_once(install):
+    install(
+        "bad-broker", "badbroker", TABLES + "        feeds = ()\n        limits = (RateLimit('orders', 0, '1s'),)\n"
+    )
+    with pytest.raises(PluginError, match=r"limits name the meters.*count 0.*capabilities\.modes.*order_stream") as one:
+        load_adapter("badbroker")
+    assert "contradict" in str(one.value.remedy)
+
+
+def test_every_feature_with_a_flow_is_known_to_the_cross_check():
+    for feature, flows in FLOWS.items():
+        assert feature in FEATURES | MORE_FEATURES
+        assert all(callable(getattr(Adapter, name)) for name in flows)
+    without = {"order_stream", "bracket", "basket", "slice"}  # no flow of their own: a feed, or ways to place
+    assert set(FLOWS) == (FEATURES | MORE_FEATURES) - without
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -169,6 +171,39 @@ def test_all_limits_of_a_meter_hold_together():
 
         assert 59 * S < world.run(main) <= 61 * S
         assert len(world.served) == 13
+
+
+@pytest.mark.parametrize(
+    ("began", "midnight", "hours"),
+    [
+        ("2026-11-01T04:30+00:00", "2026-11-02T05:00+00:00", 25),
+        ("2026-03-08T05:30+00:00", "2026-03-09T04:00+00:00", 23),
+    ],
+)
+def test_a_day_on_which_the_clocks_change_is_as_long_as_it_is(began, midnight, hours):
+    began, midnight = datetime.fromisoformat(began), datetime.fromisoformat(midnight)
+    day = RateLimit("orders", 2, "1d", window=Window.CALENDAR)
+    runtime = VirtualRuntime(start_wall_ns=int(began.timestamp()) * S)
+    limiter = Limiter(runtime, [day], broker="toy", time_zone="America/New_York")
+
+    async def left_at(when):
+        await runtime.sleep(when.timestamp() - runtime.clock.wall_ns() / S)
+        (state,) = limiter.state().values()
+        return state["left"]
+
+    async def main():
+        await limiter.acquire(ORDER, runtime.clock.mono_ns() + S)
+        await runtime.sleep(4 * 3600)  # over the change
+        await limiter.acquire(ORDER, runtime.clock.mono_ns() + S)
+        found = [await left_at(midnight - timedelta(minutes=61)), await left_at(midnight - timedelta(seconds=1))]
+        with pytest.raises(Throttled):
+            await limiter.acquire(ORDER, runtime.clock.mono_ns())
+        return [*found, await left_at(midnight)]
+
+    local = began.astimezone(ZoneInfo("America/New_York"))
+    assert (midnight - began).total_seconds() == hours * 3600 - (local.hour * 3600 + local.minute * 60)
+    with runtime:
+        assert runtime.run(main()) == [0, 0, 2]
 
 
 def test_calendar_days_begin_at_midnight_of_the_brokers_zone():

@@ -158,6 +158,15 @@ def test_other_limits_in_the_file_are_an_error_and_the_counts_stay(runtime, tmp_
     asyncio.run(main())
 
 
+def test_a_file_of_the_first_version_is_told_apart_from_a_damaged_one(runtime, tmp_path):
+    path = tmp_path / "x"
+    path.touch(mode=0o600)
+    path.write_bytes(b"DRGMRATE" + (1).to_bytes(4, "little") + bytes(6000))
+    wanted = r"version 1, expected 2; stop the processes that use it and remove it: what was counted"
+    with pytest.raises(UsageError, match=wanted):
+        asyncio.run(sharing(runtime, path, SLOW))
+
+
 class Unreachable:
     """Shared counts whose lock a stopped process holds."""
 

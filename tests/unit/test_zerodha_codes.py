@@ -69,6 +69,7 @@ CASES = [
     (error("NetworkException", status=503), ORDER, K.SERVER_5XX),
     (error("DataException", status=502), ORDER, K.BAD_RESPONSE),
     (error("GeneralException", status=500), ORDER, K.SERVER_5XX),
+    (error("GeneralException", "Alert not found.", 404), ORDER, K.BAD_REQUEST),
     (reply(status=429, body=b"slow down"), READ, K.RATE_LIMITED),
     (reply(status=403), UPGRADE, K.AUTH_EXPIRED),
     (reply(status=403, body=b"<html>blocked</html>"), READ, K.BAD_RESPONSE),

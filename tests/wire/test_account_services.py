@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from dragoman.cli.demo import browser, free_port
 from dragoman.client import Client
 from dragoman.connecting import connect
 from dragoman.emulator.host import EmulatorHost
-from dragoman.errors import AuthRequired, ErrorKind, UsageError
-from dragoman.model import AlertRequest, GttLeg, GttRequest, GttStatus, OrderRequest, OrderType, Product, Side
+from dragoman.errors import Rejected, UsageError
+from dragoman.model import AlertRequest, GttLeg, GttRequest, GttStatus, OrderRequest, OrderType, Product, Segment, Side
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.virtual import VirtualRuntime
+from dragoman.testing.emulated import browser, free_port
 
 IST = timezone(timedelta(hours=5, minutes=30))
 D = Decimal
@@ -147,15 +148,53 @@ def changing_alerts(client: Client) -> list[Awaitable[Any]]:
     return [account.create_alert(wanted), account.modify_alert("a-1", wanted), account.delete_alerts(["a-1"])]
 
 
-def test_a_refused_alert_is_typed_and_the_session_stands():
-    """This emulator has no alerts: it answers as the broker does to an app that may not."""
-
+def test_alerts_live_from_creation_to_history() -> None:
     async def scenario(client: Client) -> None:
-        for act in changing_alerts(client):
-            with pytest.raises(AuthRequired) as caught:
+        account = client.account
+        above = AlertRequest(name="high", instrument_id="NSE:INFY", operator=">=", value=D(2000))
+        made = await account.create_alert(above)
+        assert await account.alerts() == [made]
+        met = await account.modify_alert(made.alert_id, replace(above, name="met", value=D(1)))
+        assert (met.alert_id, met.name) == (made.alert_id, "met")
+        await client.session.runtime.sleep(0.1)
+        (event,) = await account.alert_history(made.alert_id)
+        assert event.condition == 'LastTradedPrice("NSE:INFY") >= 1'
+        await account.delete_alerts([made.alert_id])
+        assert await account.alerts() == []
+
+    session(scenario)
+
+
+def test_an_alert_that_is_refused_is_typed_and_the_session_stands() -> None:
+    async def scenario(client: Client) -> None:
+        create, *others = changing_alerts(client)
+        await create
+        for act in others:
+            with pytest.raises(Rejected, match="not found"):
                 await act
-            assert caught.value.kind is ErrorKind.PERMISSION_DENIED
         assert await client.positions() == []
+
+    session(scenario)
+
+
+def test_the_summary_of_holdings_agrees_with_them() -> None:
+    async def scenario(client: Client) -> None:
+        (holding,) = await client.holdings()
+        total = await client.account.holdings_summary()
+        assert total.invested == holding.average_price * 100
+        assert total.pnl == total.current_value - total.invested
+
+    session(scenario)
+
+
+def test_margins_answer_a_wrong_word_with_the_right_ones() -> None:
+    async def scenario(client: Client) -> None:
+        margins = await client.margins()
+        assert margins["EQUITY"] is margins[Segment.EQUITY]
+        with pytest.raises(UsageError, match=r"no segment 'equity'.*Segment.EQUITY or 'EQUITY'"):
+            margins["equity"]
+        assert margins.get("equity") is None
+        assert "equity" not in margins
 
     session(scenario)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gzip
 import ssl
 
 import pytest
@@ -360,6 +361,46 @@ def test_a_server_that_dies_under_a_request_leaves_it_maybe_sent(play, authority
                 Origin("https" if tls else "http", "localhost", listener.port), post(), timeout_s=5
             )
         assert caught.value.kind is ErrorKind.MAYBE_SENT
+
+    play(scenario)
+
+
+WITHOUT_LENGTH = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+ZIPPED = gzip.compress(b'{"status":"success"}')
+
+
+@pytest.mark.parametrize("ending", ["close", "abort"])
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (b"\r\nok", None),
+        (b"\r\n", None),
+        (b"Content-Length: 2\r\n\r\nok", b"ok"),
+        (b"Content-Encoding: gzip\r\n\r\n" + ZIPPED, b'{"status":"success"}'),
+        (b"Content-Encoding: gzip\r\n\r\n" + ZIPPED[:-3], None),
+    ],
+)
+def test_over_tls_a_body_that_may_have_been_cut_off_is_no_whole_reply(play, authority, data, body, ending):
+    async def scenario(world):
+        class Ending(asyncio.Protocol):
+            def connection_made(self, transport):
+                self.transport = transport
+
+            def data_received(self, received):
+                self.transport.write(WITHOUT_LENGTH + data)
+                # Later, so that the reply is out before the connection goes.
+                asyncio.get_running_loop().call_later(0.05, getattr(self.transport, ending))
+
+        context = world.server_context(authority.issue_cert("localhost"))
+        listener = await world.runtime.net.listen(Ending, HOST, 0, tls=context)
+        world.closing.append(listener)
+        asked = world.client().send(Origin("https", "localhost", listener.port), post(), timeout_s=5)
+        if body is not None:
+            assert (await asked).body == body
+            return
+        with pytest.raises(OutcomeUnknown) as caught:
+            await asked
+        assert caught.value.kind is ErrorKind.BAD_RESPONSE
 
     play(scenario)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -144,6 +145,25 @@ def test_a_connect_that_fails_gives_its_slot_to_the_next_in_line():
         assert (await second).status == 200
 
     play(answer_all, client, options=HttpOptions(max_connections=1))
+
+
+def test_closing_idle_connections_does_not_spin_where_times_round():
+    idle_s = 30.0
+
+    def early(now: float) -> bool:
+        """Whether the timer's instant less the time-out falls before `now`, from which it was computed."""
+        return math.ceil((now + idle_s) * 1e9) / 1e9 - idle_s < now
+
+    async def client(http: HttpClient, origin: Origin, peer: Peer) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(2048 - idle_s / 2 - loop.time())  # from here on, floats are coarser where the timer is set
+        await http.send(origin, get(), timeout_s=1)
+        while not early(loop.time()):
+            await http.send(origin, get(), timeout_s=1)
+        await asyncio.sleep(idle_s + 1)
+        assert all(connection.lost.is_set() for connection in peer.connections)
+
+    play(answer_all, client, options=HttpOptions(idle_timeout_s=idle_s))
 
 
 def test_idle_connections_are_closed_and_not_reused():

@@ -43,11 +43,11 @@ async def move(world, name=INFY, ticks=3):
 
 
 def small(most: int):
-    """Return the adapter with sockets that carry `most` instruments."""
+    """Return the adapter with one socket that carries `most` instruments."""
     from dataclasses import replace
 
     class Small(ZerodhaAdapter):
-        capabilities = replace(ZerodhaAdapter.capabilities, max_instruments_per_socket=most)
+        capabilities = replace(ZerodhaAdapter.capabilities, max_instruments_per_socket=most, max_sockets=1)
 
     return Small
 
@@ -143,6 +143,28 @@ def test_books_are_live_go_stale_with_a_cut_and_come_back():
         world.heal()
         await world.until(lambda: not any(book.stale for book in books))
         assert world.client.book(INFY).ask_quantity == 30
+
+    play(scenario)
+
+
+def test_blocks_that_views_hold_are_those_of_the_open_connection():
+    async def scenario(world):
+        def held():
+            return world.client.counters()["streams"]["market"]["decoder"]["blocks_held"]
+
+        views = []
+        stop = world.client.on_batch(lambda batch: views.append(batch.records))
+        world.client.subscribe([INFY, SBIN], "full")
+        await settled(world)
+        await move(world)
+        assert held() == len(views) > 0
+        stop()
+        await world.cut()
+        world.heal()
+        await world.until(lambda: world.client.streams["market"].ready)
+        assert held() == 0
+        views.clear()
+        assert held() == 0
 
     play(scenario)
 

@@ -514,7 +514,7 @@ def test_positions_follow_the_official_example(real_data: Any) -> None:
         day_sell_quantity=Decimal(4),
         day_sell_value=Decimal(93360),
     )
-    gold = Named(named(53505799).listing, 53505799, "GOLDGUINEA17DECFUT")
+    gold = Named(named(53505799).listing, 53505799, "GOLDGUINEA17DECFUT", lots=True)
     view = market(last_price="23355", close="23232")
     for which in ("net", "day"):
         expected = next(row for row in official[which] if row["tradingsymbol"] == "GOLDGUINEA17DECFUT")

@@ -496,7 +496,222 @@ def test_logout_ends_the_session(desk: Desk) -> None:
         desk.ask(ADAPTER.profile(desk.ctx))
 
 
-def test_what_this_app_lacks_is_refused_with_its_reason(desk: Desk) -> None:
-    with pytest.raises(AuthRequired) as refused:
-        desk.ask(ADAPTER.alerts(desk.ctx))
-    assert refused.value.kind is ErrorKind.PERMISSION_DENIED
+# --- alerts ----------------------------------------------------------------------------------------------------------
+
+
+def alert(desk: Desk, factor: str, operator: str = ">=", **more: Any) -> model.AlertRequest:
+    given: dict[str, Any] = {
+        "name": "mine",
+        "instrument_id": "NSE:INFY",
+        "operator": operator,
+        "value": desk.near(factor),
+    }
+    return model.AlertRequest(**(given | more))
+
+
+def test_an_alert_fires_when_it_becomes_true_and_again_after_it_was_false(desk: Desk) -> None:
+    high, low = alert(desk, "1.05"), alert(desk, "0.95")
+    made = desk.ask(ADAPTER.alert_create(high, desk.ctx))
+    assert (made.status, made.value, made.count) == (model.AlertStatus.ENABLED, high.value, 0)
+    desk.run(1)
+    assert desk.ask(ADAPTER.alert_history(made.alert_id, desk.ctx)) == []
+    changed = desk.ask(ADAPTER.alert_modify(made.alert_id, low, desk.ctx))
+    assert (changed.alert_id, changed.value) == (made.alert_id, low.value)
+    desk.run(1)  # the market stays above: it fires once, however often it is looked at
+    (event,) = desk.ask(ADAPTER.alert_history(made.alert_id, desk.ctx))
+    assert event.condition == f'LastTradedPrice("NSE:INFY") >= {float(low.value or 0)}'
+    assert event.last_prices[0][0] == "NSE:INFY"
+    assert low.value is not None
+    assert event.last_prices[0][1] >= low.value
+    (held,) = desk.ask(ADAPTER.alerts(desk.ctx))
+    assert (held.count, held.status) == (1, model.AlertStatus.ENABLED)
+    assert held == desk.ask(ADAPTER.alerts(desk.ctx, held.alert_id))[0]
+
+
+def test_an_alert_on_an_index_compares_with_another_instrument(desk: Desk) -> None:
+    wanted = alert(
+        desk,
+        "1",
+        "<",
+        value=None,
+        instrument_id="NSE:INFY",
+        attribute="volume",
+        other_instrument_id="NSE:NIFTY_50=INDEX",
+        other_attribute="high",
+    )
+    made = desk.ask(ADAPTER.alert_create(wanted, desk.ctx))
+    assert (made.attribute, made.other_instrument_id, made.other_attribute) == ("volume", "NSE:NIFTY_50=INDEX", "high")
+    assert made.raw["rhs_exchange"] == "INDICES"
+    index = alert(desk, "1", ">", instrument_id="NSE:NIFTY_50=INDEX", value=D(1))
+    fired = desk.ask(ADAPTER.alert_create(index, desk.ctx))
+    desk.run(1)
+    (event,) = desk.ask(ADAPTER.alert_history(fired.alert_id, desk.ctx))
+    assert event.condition == 'LastTradedPrice("INDICES:NIFTY 50") > 1'
+
+
+def test_an_alert_that_places_orders_fires_once_and_is_over(desk: Desk) -> None:
+    order = limit(quantity=D(2), price=desk.near("1.01"), product=Product.INTRADAY)
+    dear = limit(quantity=D(9_000), price=desk.near("1.01"))
+    made = desk.ask(ADAPTER.alert_create(alert(desk, "0.95", orders=(order, dear)), desk.ctx))
+    assert made.places_orders
+    desk.run(1)
+    placed = [one for one in desk.book().values() if one.quantity == 2]
+    assert [(one.side, one.product, one.status) for one in placed] == [
+        (Side.BUY, Product.INTRADAY, model.OrderStatus.FILLED)
+    ]
+    (event,) = desk.ask(ADAPTER.alert_history(made.alert_id, desk.ctx))
+    fates = event.raw["order_meta"]
+    assert fates[0] == {"order_id": placed[0].order_id, "error": ""}
+    assert (fates[1]["order_id"], "Insufficient funds" in fates[1]["error"]) == ("", True)
+    (over,) = desk.ask(ADAPTER.alerts(desk.ctx))
+    assert (over.status, over.disabled_reason) == (model.AlertStatus.DISABLED, "the orders were placed")
+
+
+def test_deleted_alerts_are_gone_all_or_none(desk: Desk) -> None:
+    first, second = (desk.ask(ADAPTER.alert_create(alert(desk, "1.05"), desk.ctx)) for _ in range(2))
+    with pytest.raises(DragomanError, match="not found"):
+        desk.ask(ADAPTER.alert_delete([first.alert_id, "nobody"], desk.ctx))
+    assert len(desk.ask(ADAPTER.alerts(desk.ctx))) == 2
+    desk.ask(ADAPTER.alert_delete([first.alert_id], desk.ctx))
+    assert [one.alert_id for one in desk.ask(ADAPTER.alerts(desk.ctx))] == [second.alert_id]
+    for flow in (
+        ADAPTER.alerts(desk.ctx, first.alert_id),
+        ADAPTER.alert_history(first.alert_id, desk.ctx),
+        ADAPTER.alert_modify(first.alert_id, alert(desk, "1"), desk.ctx),
+    ):
+        with pytest.raises(DragomanError, match="not found"):
+            desk.ask(flow)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("type", "loud"),
+        ("operator", "!="),
+        ("lhs_tradingsymbol", "NOSUCH"),
+        ("lhs_attribute", "Mood"),
+        ("lhs_exchange", "INDICES"),
+        ("rhs_type", "opinion"),
+        ("rhs_constant", "dear"),
+        ("name", ""),
+    ],
+)
+def test_an_alert_with_a_wrong_field_is_refused_by_its_name(desk: Desk, field: str, value: str) -> None:
+    form = {
+        "name": "n",
+        "type": "simple",
+        "lhs_exchange": "NSE",
+        "lhs_tradingsymbol": "INFY",
+        "lhs_attribute": "LastTradedPrice",
+        "operator": ">=",
+        "rhs_type": "constant",
+        "rhs_constant": "1500",
+    }
+    assert desk("POST", "/alerts", form)[0] == 200
+    status, body = desk("POST", "/alerts", form | {field: value})
+    assert (status, body["error_type"]) == (400, "InputException")
+    assert f"`{'lhs_tradingsymbol' if field == 'lhs_exchange' else field}`" in body["message"]
+    assert desk("POST", "/alerts", form | {"type": "ato", "basket": '{"items": []}'})[0] == 400
+    assert desk("DELETE", "/alerts")[0] == 400
+
+
+# --- margin funding --------------------------------------------------------------------------------------------------
+
+
+def test_shares_bought_on_margin_funding_are_a_position_today_and_a_holding_tomorrow(desk: Desk) -> None:
+    desk.order(quantity=D(10), product=Product.MTF)
+    desk.run(1)
+    (position,) = desk.ask(ADAPTER.positions(desk.ctx))
+    assert (position.product, position.quantity, position.raw["product"]) == (Product.MTF, 10, "MTF")
+    with pytest.raises(DragomanError, match="Insufficient margin-funded holdings"):
+        desk.order(side=Side.SELL, quantity=D(11), product=Product.MTF)
+    price = position.average_price
+    assert [one.instrument_id for one in desk.ask(ADAPTER.holdings(desk.ctx))] == ["NSE:SBIN"]
+    venue: Any = desk.emulator.venue
+    venue.roll_day(desk.now)
+    desk.order(side=Side.SELL, quantity=D(4), product=Product.MTF)
+    desk.run(1)
+    _, held = desk.ask(ADAPTER.holdings(desk.ctx))
+    assert (held.instrument_id, held.quantity) == ("NSE:INFY", 0)
+    assert held.mtf is not None
+    assert (held.mtf.quantity, held.mtf.used_quantity) == (10, 4)
+    assert held.mtf.average_price == pytest.approx(price)
+    assert held.mtf.initial_margin == pytest.approx(price * 10 * D("0.30"))
+    assert desk.emulator.ledger()["problems"] == []
+
+
+def test_the_summary_adds_up_what_the_holdings_say(desk: Desk) -> None:
+    venue: Any = desk.emulator.venue
+    venue.set_holding(USER_ID, "NSE:INFY", D(10), D(1400))
+    total, held = desk.ask(ADAPTER.holdings_summary(desk.ctx)), venue.holdings(USER_ID)
+    markets = [venue.market(one.instrument_id) for one in held]
+    assert total.invested == sum(one.quantity * one.average_price for one in held) == 94_000
+    assert total.pnl == total.current_value - total.invested
+    now = sum(one.quantity * market.last_price for one, market in zip(held, markets, strict=True))
+    before = sum(one.quantity * market.close for one, market in zip(held, markets, strict=True))
+    assert float(total.day_change_percent) == pytest.approx(float((now - before) / before * 100), abs=0.05)
+    assert float(total.pnl_percent) == pytest.approx(float(total.pnl / total.invested * 100))
+
+
+# --- stops on the wrong side -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("side", "right", "wrong"), [(Side.BUY, "1.02", "0.98"), (Side.SELL, "0.98", "1.02")])
+def test_a_stop_on_the_wrong_side_of_the_market_is_refused(desk: Desk, side: Side, right: str, wrong: str) -> None:
+    stop: dict[str, Any] = {"side": side, "order_type": OrderType.STOP_MARKET}
+    with pytest.raises(DragomanError, match=f"Trigger price for stoploss {side.lower()} orders"):
+        desk.order(**stop, trigger_price=desk.near(wrong))
+    order_id = desk.order(**stop, trigger_price=desk.near(right)).order_id
+    desk.run(1)
+    held = desk.book()[order_id]
+    assert held.status is model.OrderStatus.TRIGGER_PENDING
+    change = model.OrderChange(trigger_price=desk.near(wrong))
+    with pytest.raises(DragomanError, match="Trigger price"):
+        desk.ask(ADAPTER.modify(held, change, desk.by_id["NSE:INFY"], desk.ctx))
+    assert len(desk.book()) == 1
+
+
+# --- postbacks -------------------------------------------------------------------------------------------------------
+
+
+def test_postbacks_tell_the_ends_and_changes_of_orders_with_a_checksum_the_adapter_proves() -> None:
+    desk = Desk(emulator=make(7, START, postback_url="http://127.0.0.1:5555/kite?x=1"))
+    filled = desk.order(quantity=D(3)).order_id
+    resting = desk.order(order_type=OrderType.LIMIT, price=desk.near("0.95"), quantity=D(5)).order_id
+    desk.run(1)
+    held = desk.book()[resting]
+    desk.ask(ADAPTER.modify(held, model.OrderChange(quantity=D(4)), desk.by_id["NSE:INFY"], desk.ctx))
+    desk.run(1)
+    desk.ask(ADAPTER.cancel(held, desk.ctx))
+    desk.run(1)
+    posts = desk.emulator.posts()
+    assert {post.url for post in posts} == {"http://127.0.0.1:5555/kite?x=1"}
+    told = [ADAPTER.postback(post.body, desk.ctx) for post in posts]
+    assert [one.raw_status for one in told if one.order_id == filled][-1] == "COMPLETE"
+    assert [one.raw_status for one in told if one.order_id == resting] == ["UPDATE", "CANCELLED"]
+    last = json.loads(posts[-1].body)
+    assert (last["unfilled_quantity"], last["app_id"], last["user_id"]) == (4, 1234, USER_ID)
+    assert desk.emulator.posts() == []
+    forged = posts[-1].body.replace(b'"order_id": "', b'"order_id": "9')
+    with pytest.raises(DragomanError, match="checksum"):
+        ADAPTER.postback(forged, desk.ctx)
+
+
+def test_without_a_url_nothing_is_posted_and_no_other_host_is_reached(desk: Desk) -> None:
+    desk.order()
+    desk.run(1)
+    assert desk.emulator.posts() == []
+    for url in ("https://127.0.0.1/", "http://example.com/", "http://localhost/", "nonsense"):
+        with pytest.raises(DragomanError, match="loopback"):
+            make(7, START, postback_url=url)
+
+
+def test_the_full_profile_has_what_the_short_one_leaves_out(desk: Desk) -> None:
+    short, full = (desk("GET", path)[1]["data"] for path in ("/user/profile", "/user/profile/full"))
+    assert {"bank_accounts", "dp_ids", "pan", "twofa_type"} <= set(full) - set(short)
+    assert full["user_id"] == short["user_id"] == USER_ID
+
+
+def test_mutual_funds_are_refused_with_their_reason(desk: Desk) -> None:
+    status, body = desk("GET", "/mf/orders")
+    assert (status, body["error_type"], "permission" in body["message"]) == (403, "PermissionException", True)

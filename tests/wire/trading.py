@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
@@ -112,15 +113,26 @@ class World:
 
 @asynccontextmanager
 async def world(
-    runtime: VirtualRuntime, *, faults: str = "", adapter: type[ZerodhaAdapter] = ZerodhaAdapter, **options: Any
+    runtime: VirtualRuntime,
+    *,
+    faults: str = "",
+    adapter: type[ZerodhaAdapter] = ZerodhaAdapter,
+    most: int | None = None,
+    poll_interval_s: float = 0.02,
+    **options: Any,
 ) -> AsyncIterator[World]:
+    """Connect a client to an emulator that lists the shares, indices and currencies, or the first `most` of them."""
     now = runtime.clock.wall_ns()
     venue = Venue(7, now, quiet=True)
-    for listing in default_universe(now, seed=7):
-        if listing.instrument.instrument_type in KINDS or listing.instrument.exchange in ("CDS", "BCD"):
-            venue.list(listing)
+    offered = (
+        listing
+        for listing in default_universe(now, seed=7)
+        if listing.instrument.instrument_type in KINDS or listing.instrument.exchange in ("CDS", "BCD")
+    )
+    for listing in islice(offered, most):
+        venue.list(listing)
     emulator = ZerodhaEmulator(venue, seed=7, accounts={USER_ID: FUNDS})
-    host = EmulatorHost(emulator, runtime)
+    host = EmulatorHost(emulator, runtime, poll_interval_s=poll_interval_s)
     roots = await host.start()
     overrides = {
         "hosts": {"rest": roots.rest, "ws": roots.ws, "login": roots.login},

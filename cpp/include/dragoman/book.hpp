@@ -64,6 +64,9 @@ class BookSide {
   void remove(double price) noexcept;
   /// Add a level of a snapshot in whatever order it comes; the side is unsorted until finish().
   void append(const BookLevel& level) { levels_.push_back(level); }
+  /// Become the levels [begin, end), where all are of this side, valid, and come strictly from best to worst,
+  /// as most venues send a snapshot; otherwise change nothing and return false.
+  [[nodiscard]] bool take_sorted(const Level* begin, const Level* end, Side side);
   /// Restore order after append(): the last of equal prices wins, quantity 0 goes. O(n) where the
   /// levels came sorted either way.
   void finish();

@@ -17,6 +17,12 @@ class SharedStateError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// A process that holds leases, and how many.
+struct LeaseHolder {
+  std::int64_t pid;
+  std::int64_t held;
+};
+
 /// A RateLimiter whose state is a file mapped by every process that spends the same limits.
 ///
 /// Theory. One robust mutex in the file guards the state; every change stands on an undo record until it is
@@ -35,6 +41,11 @@ class SharedStateError : public std::runtime_error {
 /// comparable. A ticket holds its place until kGrace after its owner was due to ask again, at most kLease, so
 /// that a dead or stopped owner blocks nobody for long; a dead one is seen as soon as it is late.
 ///
+/// Leases. What a broker allows so many of at once (sockets of a key) is leased in the same file: a place
+/// holds the process's id and start time, is freed with its handle, and taken back once its process is dead,
+/// which is looked at whenever somebody asks for one. All leases are freed when a file is opened by nobody
+/// else.
+///
 /// Threads: any, each for a moment under the mutex. Processes: not across fork. Linux only: not built
 /// elsewhere.
 class SharedRateLimiter {
@@ -47,7 +58,10 @@ class SharedRateLimiter {
   static constexpr std::int64_t kLease = 1'000'000'000;   ///< ns within which a waiter must ask again
   static constexpr std::int64_t kGrace = 50'000'000;      ///< ns a ticket holds after its owner was due
   static constexpr std::int64_t kLockWait = 100'000'000;  ///< ns
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::int64_t kNoLease = -1;
+  static constexpr std::int64_t kMaxLeases = 64;
+  /// 2 added leases.
+  static constexpr std::uint32_t kVersion = 2;
 
   /// Open the file, or make it with mode 0600; missing folders are made with 0700.
   /// @param mono_ns, wall_ns  now
@@ -76,6 +90,14 @@ class SharedRateLimiter {
   [[nodiscard]] std::int64_t penalise(std::string_view meter, std::int64_t until_mono_ns);
   [[nodiscard]] std::int64_t use(std::int64_t mono_ns, std::int64_t wall_ns,
                                  std::vector<MeterUse>& uses) noexcept;
+
+  /// Take a lease where living processes hold fewer than `most`, at most kMaxLeases. Reads /proc.
+  /// @return its number, kNoLease, or as above
+  [[nodiscard]] std::int64_t lease(std::int64_t most) noexcept;
+  /// Give a lease of this handle back; one that is not its own is left alone.
+  [[nodiscard]] std::int64_t release(std::int64_t number) noexcept;
+  /// Who holds leases now, the dead left out; in the order in which they first appear.
+  [[nodiscard]] std::int64_t lease_holders(std::vector<LeaseHolder>& holders);
 
   [[nodiscard]] const std::vector<Meter>& meters() const noexcept;
   [[nodiscard]] std::size_t plan_count() const noexcept;

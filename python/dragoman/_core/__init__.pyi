@@ -686,6 +686,15 @@ class SharedRateLimiter:
         """As `RateLimiter.refund`."""
     def state(self, mono_ns: int, wall_ns: int) -> dict[str, dict[str, int]]:
         """As `RateLimiter.state`."""
+    def lease(self, most: int, /) -> int | None:
+        """Take one of `most` (0 to 64) leases of the file and return its number; None where living processes hold all.
+
+        It is freed with this handle, and taken back from a process that died. Reads ``/proc``.
+        """
+    def release(self, number: int, /) -> None:
+        """Give a lease of this handle back; a number that is not its own is left alone."""
+    def lease_holders(self) -> dict[int, int]:
+        """Return how many leases each living process holds, by process id."""
 
 class Histogram:
     """Counts of durations (int, usually ns) in fixed memory: about 37 KB, for one value or a billion.

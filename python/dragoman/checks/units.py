@@ -2,7 +2,7 @@
 
 A segment whose unit the broker's documents leave open refuses orders until the profile's settings name it
 (``quantity_unit = {MCX = "LOTS"}``): a wrong guess would be an order many times too large. What such a segment reports
-is then passed on as the wire has it.
+is then passed on as the wire has it, marked.
 """
 
 from __future__ import annotations
@@ -49,10 +49,16 @@ class WireUnits:
     adapter : Adapter
     settings : mapping
         The profile's; its ``quantity_unit`` table settles what the adapter marks UNVERIFIED, and only that.
+
+    Attributes
+    ----------
+    unconverted : dict of str to int
+        Reports by segment whose quantities stayed as the wire has them.
     """
 
     def __init__(self, adapter: Adapter, settings: Mapping[str, Any]) -> None:
         self._broker = adapter.name
+        self.unconverted: dict[str, int] = {}
         self._units = dict(adapter.capabilities.quantity_unit)
         given = settings.get("quantity_unit", {})
         if not isinstance(given, Mapping):
@@ -88,10 +94,20 @@ class WireUnits:
         return _scaled(value, self._divisor(instrument), divide=True)
 
     def from_wire(self, value: R, instrument: Instrument | None) -> R:
-        """Return what the broker reported, in units."""
-        if instrument is None or self.unit(instrument) is not QuantityUnit.LOTS or not instrument.lot_size:
+        """Return what the broker reported, in units; as it came, and marked so, where that cannot be.
+
+        A report is never dropped for it: an order that is not seen is worse than one whose quantity reads
+        ``quantity_unit=LOTS`` (its instrument is missing from the master) or ``UNVERIFIED`` (nobody has said what the
+        segment counts). `unconverted` counts them by segment.
+        """
+        segment = instrument.exchange if instrument else value.instrument_id.partition(":")[0]
+        unit = self._units.get(segment, QuantityUnit.UNVERIFIED)
+        if unit is QuantityUnit.UNITS:
             return value
-        return _scaled(value, instrument.lot_size, divide=False)
+        if unit is QuantityUnit.LOTS and instrument is not None and instrument.lot_size:
+            return _scaled(value, instrument.lot_size, divide=False)
+        self.unconverted[segment] = self.unconverted.get(segment, 0) + 1
+        return replace(value, quantity_unit=unit)
 
     def _divisor(self, instrument: Instrument) -> Decimal:
         match self.unit(instrument):

@@ -3,19 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
-import orjson
 from rich.console import Console
-from rich.table import Table
+
+from dragoman.cli.output import Column, fitted, money, number, print_json, text
+
+_ORDERS = (
+    text("act"),
+    text("outcome"),
+    text("instrument", 2),
+    number("filled", 1),
+    money("average", 1),
+    text("why", 3),
+)
+_LIVES = (text("act"), text("life, in the broker's words", key="life"))
+_POSITIONS = (
+    text("instrument"),
+    text("product", 2),
+    number("quantity"),
+    money("average", 1, "average_price"),
+    money("last", 3, "last_price"),
+    money("realised", 4, "realised_pnl"),
+    money("unrealised", 4, "unrealised_pnl"),
+    money("pnl"),
+)
+_MARGINS = (
+    text("segment"),
+    money("usable", key="net"),
+    money("used"),
+    money("cash", 1),
+    money("collateral", 2),
+    money("span", 3),
+    money("exposure", 3),
+)
+_LIMITS = (
+    text("meter"),
+    number("count"),
+    number("used"),
+    number("left"),
+    number("reserve left", 1, "reserve_left"),
+)
+_LATENCY = (
+    text("what"),
+    number("count", 1),
+    number("p50 us", key="p50_us"),
+    number("p99 us", key="p99_us"),
+    number("max us", 1, "max_us"),
+)
 
 
 def show(result: Mapping[str, Any], *, as_json: bool) -> None:
     """Print the result as tables, or as one JSON document."""
     if as_json:
-        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-        print(orjson.dumps(result, default=_plain, option=options).decode())
+        print_json(result)
         return
     console = Console()
     stream = result["stream"]
@@ -24,16 +65,19 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
         f" {result['instruments']} instruments, {stream['subscribed']} streamed, {stream['ticking']} ticking,"
         f" {stream['frames']} frames, {stream['ticks']} ticks, {stream['books']} books"
     )
-    console.print(_orders(result["orders"]))
-    console.print(_table("Positions", result["positions"]))
-    console.print(_table("Margins", ({"segment": name, **row} for name, row in result["margins"].items())))
-    console.print(_table("Limits", _limits(result["counters"]["limits"])))
-    console.print(
-        _table(
-            "Latency (client and emulator share this process)",
-            ({"what": name, **row} for name, row in result["latency"].items()),
-        )
-    )
+
+    def table(title: str, columns: tuple[Column, ...], rows: Iterable[Any]) -> None:
+        console.print(fitted(console, title, columns, rows))
+
+    table("Orders", _ORDERS, map(_order_row, result["orders"]))
+    lives = ({"act": row["act"], "life": " > ".join(_shortened(row["life"]))} for row in result["orders"])
+    table("Their lives", _LIVES, (row for row in lives if row["life"]))
+    table("Positions", _POSITIONS, result["positions"])
+    table("Margins", _MARGINS, ({"segment": name, **row} for name, row in result["margins"].items()))
+    limits = result["counters"]["limits"]
+    table("Limits", _LIMITS, ({"meter": name, **row} for name, row in limits.items() if isinstance(row, Mapping)))
+    latencies = ({"what": name, **row} for name, row in result["latency"].items())
+    table("Latency (client and emulator share this process)", _LATENCY, latencies)
     proof = result["proof"]
     for difference in proof["differences"]:
         console.print(f"[red]{difference}[/]")
@@ -44,17 +88,15 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
     )
 
 
-def _orders(rows: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table(title="Orders", title_justify="left")
-    for column in ("act", "outcome", "instrument", "filled", "average", "life"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        detail = " > ".join(_shortened(row["life"])) or row.get("text", "")
-        filled = f"{row['filled']} of {row['quantity']}" if "filled" in row else ""
-        outcome = row.get("kind") or row["outcome"]
-        average = row.get("average_price")
-        table.add_row(row["act"], str(outcome), row.get("instrument", ""), filled, _cell(average), detail)
-    return table
+def _order_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "act": row["act"],
+        "outcome": str(row.get("kind") or row["outcome"]),
+        "instrument": row.get("instrument", ""),
+        "filled": f"{row['filled']} of {row['quantity']}" if "filled" in row else "",
+        "average": row.get("average_price"),
+        "why": row.get("text", ""),
+    }
 
 
 def _shortened(life: Iterable[str]) -> list[str]:
@@ -66,35 +108,3 @@ def _shortened(life: Iterable[str]) -> list[str]:
         else:
             folded.append((status, 1))
     return [status if count == 1 else f"{status} x{count}" for status, count in folded]
-
-
-def _limits(state: Mapping[str, Any]) -> list[dict[str, Any]]:
-    shown = ("count", "used", "left", "reserve_left")
-    return [
-        {"meter": name, **{key: row[key] for key in shown if key in row}}
-        for name, row in state.items()
-        if isinstance(row, Mapping)
-    ]
-
-
-def _table(title: str, rows: Iterable[Mapping[str, Any]]) -> Table:
-    listed = list(rows)
-    table = Table(title=title, title_justify="left")
-    columns = list(dict.fromkeys(key for row in listed for key in row))
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="left" if column == columns[0] else "right")
-    for row in listed:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    return table
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, Decimal):
-        return f"{value:.2f}" if value % 1 else f"{value:f}"
-    return "" if value is None else str(value)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Decimal):
-        return float(value)
-    return str(value)

@@ -6,9 +6,11 @@ import asyncio
 import dataclasses
 import signal
 import sys
+from typing import Any
 
 import orjson
 
+from dragoman.cli import emulators
 from dragoman.emulator.contract import Emulator
 from dragoman.emulator.faults import Faults
 from dragoman.emulator.host import EmulatorHost
@@ -20,7 +22,7 @@ from dragoman.runtime.real import RealRuntime
 
 
 async def _serve(
-    runtime: Runtime, broker: str, *, port: int, seed: int, tick_rate: float, faults: str, redirect_port: int
+    runtime: Runtime, broker: str, *, port: int, seed: int, tick_rate: float, faults: str, redirect_port: int, name: str
 ) -> None:
     spec = Faults.parse(faults, seed=seed) if faults else None
     make = emulator_factory(load_adapter(broker))
@@ -29,8 +31,8 @@ async def _serve(
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     # Before the line that says where it serves: who reads that line may end us at once.
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
     try:
         roots = await host.start()
     except OSError as error:
@@ -46,19 +48,47 @@ async def _serve(
             "credentials": dict(emulator.credentials),
             **({"extra": dict(roots.extra)} if roots.extra else {}),
         }
+        published = await _publish(runtime, name, line)
         print(orjson.dumps(line).decode(), flush=True)
-        await stop.wait()
+        if sys.stderr.isatty():
+            print(f"dragoman: aim at it: dragoman login -b {broker} {aim(name)} (Ctrl-C ends it)", file=sys.stderr)
+        try:
+            await stop.wait()
+        finally:
+            if published:
+                await runtime.in_worker(emulators.withdraw, runtime, name, line)
     finally:
         await host.close()
     print(f"dragoman: {orjson.dumps(dataclasses.asdict(host.counters)).decode()}", file=sys.stderr)
 
 
-def serve(broker: str, *, port: int, seed: int, tick_rate: float, faults: str, redirect_port: int) -> None:
+async def _publish(runtime: Runtime, name: str, line: dict[str, Any]) -> bool:
+    try:
+        await runtime.in_worker(emulators.publish, runtime, name, line)
+    except UsageError as error:  # it serves all the same, to whoever reads the line
+        print(f"dragoman: other commands cannot find this emulator: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def aim(name: str) -> str:
+    """Return the options with which other commands find an emulator."""
+    return "-e emulator" + ("" if name == emulators.DEFAULT_NAME else f" -p {name}")
+
+
+def serve(broker: str, *, port: int, seed: int, tick_rate: float, faults: str, redirect_port: int, name: str) -> None:
     runtime = RealRuntime()
     try:
         run(
             _serve(
-                runtime, broker, port=port, seed=seed, tick_rate=tick_rate, faults=faults, redirect_port=redirect_port
+                runtime,
+                broker,
+                port=port,
+                seed=seed,
+                tick_rate=tick_rate,
+                faults=faults,
+                redirect_port=redirect_port,
+                name=name,
             )
         )
     finally:

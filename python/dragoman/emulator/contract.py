@@ -51,6 +51,15 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """A request the broker's side makes on its own: to a URL that the user registered, on loopback."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Roots:
     """Where the host serves: what a client is pointed at."""
 
@@ -108,6 +117,10 @@ class Emulator:
 
     def poll(self, now_ns: int) -> Sequence[Push]:
         """Return the frames that became due: ticks, order updates, heartbeats. Asked for often; cheap when idle."""
+        return ()
+
+    def posts(self) -> Sequence[Post]:
+        """Return the requests that became due to URLs of the user's (postbacks). Asked after each `poll`."""
         return ()
 
     def expire_tokens(self) -> None:

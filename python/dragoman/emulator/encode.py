@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from dragoman.emulator.venue.types import MarketView
 from dragoman.plugin.layout import Field, Levels, PackedLayout, PackedStream, Part, Scale
 
 _CODES = {"i8": "b", "u8": "B", "i16": "h", "u16": "H", "i32": "i", "u32": "I", "i64": "q", "u64": "Q"}
@@ -155,6 +156,41 @@ class StreamEncoder:
             for column, value in cells:
                 offset = column.offset + row * (column.stride or table.stride)
                 self._put(out, layout, f"{table.side}[{row}]", column.type, offset, value)
+
+
+def market_values(market: MarketView, unit: Decimal = Decimal(1), *, most: int = 2**32 - 1) -> dict[str, Any]:
+    """Return a market under the names of the record's slots, as `StreamEncoder.packet` takes them.
+
+    Parameters
+    ----------
+    unit : Decimal
+        Venue units in one of what the broker's wire counts (`ListingName.unit`).
+    most : int
+        What the widest count of the wire holds; larger totals stay there.
+    """
+
+    def count(value: Decimal | int) -> Decimal:
+        return min(value / unit, Decimal(most))
+
+    return {
+        "last_price": market.last_price,
+        "open": market.open,
+        "high": market.high,
+        "low": market.low,
+        "previous_close": market.close,
+        "ts_event": market.ts,
+        "last_trade_time": market.last_trade_ts,
+        "average_price": market.average_price,
+        "last_quantity": count(market.last_quantity),
+        "volume": count(market.volume),
+        "total_buy_quantity": count(market.total_buy_quantity),
+        "total_sell_quantity": count(market.total_sell_quantity),
+        "oi": int(count(market.oi)),
+        "oi_high": int(count(market.oi_high)),
+        "oi_low": int(count(market.oi_low)),
+        "bids": [(price, quantity / unit, orders) for price, quantity, orders in market.bids],
+        "asks": [(price, quantity / unit, orders) for price, quantity, orders in market.asks],
+    }
 
 
 def _widest(wire: str) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from dragoman.model import Side
+from dragoman.model import Instrument, Product, Side
 
 ZERO = Decimal(0)
 
@@ -56,3 +57,64 @@ def fees(rates: Rates, side: Side, turnover: Decimal) -> Fees:
         brokerage=brokerage,
         service_tax=rates.service_tax * (brokerage + exchange + regulator),
     )
+
+
+INDIAN = {
+    # What state and exchanges take in India (unverified to the last digit); a broker adds its brokerage.
+    "delivery": Rates(
+        "stt",
+        tax_buy=Decimal("0.001"),
+        tax_sell=Decimal("0.001"),
+        exchange=Decimal("0.0000297"),
+        regulator=Decimal("0.000001"),
+        stamp_buy=Decimal("0.00015"),
+    ),
+    "intraday": Rates(
+        "stt",
+        tax_sell=Decimal("0.00025"),
+        exchange=Decimal("0.0000297"),
+        regulator=Decimal("0.000001"),
+        stamp_buy=Decimal("0.00003"),
+    ),
+    "future": Rates(
+        "stt",
+        tax_sell=Decimal("0.0002"),
+        exchange=Decimal("0.0000173"),
+        regulator=Decimal("0.000001"),
+        stamp_buy=Decimal("0.00002"),
+    ),
+    "option": Rates(
+        "stt",
+        tax_sell=Decimal("0.001"),
+        exchange=Decimal("0.0003503"),
+        regulator=Decimal("0.000001"),
+        stamp_buy=Decimal("0.00003"),
+    ),
+    "commodity": Rates(
+        "ctt",
+        tax_sell=Decimal("0.0001"),
+        exchange=Decimal("0.000021"),
+        regulator=Decimal("0.000001"),
+        stamp_buy=Decimal("0.00002"),
+    ),
+}
+
+
+def indian_rates(
+    instrument: Instrument, product: Product, brokerage: Mapping[str, tuple[Decimal, Decimal | None]]
+) -> Rates:
+    """Return the rates of an order at an Indian broker.
+
+    Parameters
+    ----------
+    brokerage : mapping of str to (Decimal, Decimal or None)
+        Kind of `INDIAN` -> fraction of turnover and its cap; a kind that is missing is free.
+    """
+    if instrument.exchange in ("MCX", "CDS", "BCD"):
+        kind = "commodity"
+    elif instrument.expiry is not None:
+        kind = "option" if instrument.option_type else "future"
+    else:
+        kind = "intraday" if product is Product.INTRADAY else "delivery"
+    share, cap = brokerage.get(kind, (ZERO, None))
+    return replace(INDIAN[kind], brokerage=share, brokerage_cap=cap)

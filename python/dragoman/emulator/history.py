@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from dragoman.emulator.venue.rng import MASK, mix64, salt
+from dragoman.emulator.venue.types import Listing
 
 _PERIODS_S = ((86_400 * 40, 0.06), (86_400 * 5, 0.02), (14_400, 0.006), (1_800, 0.002), (240, 0.0007))
+_CENT = Decimal("0.01")
 _LOOKS = 4  # points of the path inside one candle that its high and low are taken from
 
 
@@ -38,6 +40,11 @@ class Sessions:
 
     opens: int
     closes: int
+
+
+EQUITY_HOURS = Sessions(555, 930)
+INDIAN_HOURS = {"CDS": Sessions(540, 1020), "BCD": Sessions(540, 1020), "MCX": Sessions(540, 1410)}
+"""Of the exchanges that do not keep the hours of equity, 09:15 to 15:30."""
 
 
 class StretchError(Exception):
@@ -63,6 +70,20 @@ class History:
         self._reference = float(reference)
         self._tick = tick
         self._sessions = sessions
+
+    @classmethod
+    def of(cls, seed: int, listing: Listing) -> History:
+        """Return the past of a listing, in the hours of its exchange."""
+        instrument = listing.instrument
+        hours = INDIAN_HOURS.get(instrument.exchange, EQUITY_HOURS)
+        return cls(seed, instrument.instrument_id, listing.reference, instrument.tick_size or _CENT, hours)
+
+    def stretch(
+        self, first: datetime, last: datetime, length: timedelta, longest: timedelta, now_ns: int
+    ) -> Iterator[Bar]:
+        """Return the candles of one request: none of the future. Raises StretchError."""
+        self.check(first, last, longest)
+        return self.bars(first, min(last, datetime.fromtimestamp(now_ns // 1_000_000_000, first.tzinfo)), length)
 
     def price(self, moment: datetime) -> Decimal:
         """Return the path at a moment, on the tick."""

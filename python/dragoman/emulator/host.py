@@ -18,6 +18,7 @@ from typing import TypeVar
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
 from dragoman.emulator.faults import Action, Faults, Plan, Scope
 from dragoman.emulator.host_http import HttpConnection
+from dragoman.emulator.host_posts import PostOffice
 from dragoman.emulator.host_replies import plain
 from dragoman.emulator.host_socket import ServerSocket
 from dragoman.errors import UsageError
@@ -44,6 +45,8 @@ class HostCounters:
     pushes_dropped: int = 0
     slow_readers: int = 0
     protocol_faults: int = 0
+    posts: int = 0
+    posts_failed: int = 0
     emulator_errors: int = 0
 
 
@@ -111,6 +114,7 @@ class EmulatorHost:
         self._had: set[int] = set()
         self._gone = asyncio.Event()
         self._logged: set[tuple[str, type[Exception]]] = set()
+        self._posts = PostOffice(runtime, self.counters)
 
     async def start(self) -> Roots:
         """Listen and begin to beat; return what clients are pointed at."""
@@ -133,6 +137,7 @@ class EmulatorHost:
             self._beat.cancel()
             await asyncio.wait({self._beat})
         await listener.close()
+        await self._posts.close()
         for connection in tuple(self._connections):
             connection.close()
         if not await self._drained(_CLOSE_TIMEOUT_S):
@@ -184,6 +189,7 @@ class EmulatorHost:
             for socket in tuple(self._sockets.values()):
                 socket.tick()
             self.deliver(self._guard("poll", lambda: self.emulator.poll(self.now_ns()), ()))
+            self._posts.send(self._guard("posts", self.emulator.posts, ()))
 
     def deliver(self, pushes: Iterable[Push]) -> None:
         """Send frames to their sockets; those for sockets that are gone are counted and dropped."""

@@ -5,10 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
+from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
-from dragoman.model import CanonicalId, Instrument
+from dragoman.emulator.contract import HttpCall
+from dragoman.emulator.forms import FieldError
+from dragoman.emulator.venue.types import Listing
+from dragoman.model import CanonicalId, Instrument, InstrumentType, OptionType
+from dragoman.model.ids import strike_text
 
 
 class Named(Protocol):
@@ -22,6 +29,60 @@ class Named(Protocol):
 
     @property
     def instrument_id(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class ListingName:
+    """A listing under the names most brokers have: a number, and ``EXCHANGE:SYMBOL``.
+
+    Attributes
+    ----------
+    lots : bool
+        Whether the broker's wire counts its quantities in lots; the venue counts units of the thing priced.
+    """
+
+    listing: Listing
+    token: int
+    symbol: str
+    lots: bool = False
+
+    @property
+    def instrument(self) -> Instrument:
+        return self.listing.instrument
+
+    @property
+    def instrument_id(self) -> str:
+        return self.instrument.instrument_id
+
+    @property
+    def exchange(self) -> str:
+        return self.instrument.exchange
+
+    @property
+    def root(self) -> str:
+        """The symbol of the thing itself, of a contract that of its underlying."""
+        return CanonicalId.parse(self.instrument_id).symbol
+
+    @property
+    def key(self) -> str:
+        return f"{self.exchange}:{self.symbol}"
+
+    @property
+    def is_index(self) -> bool:
+        return self.instrument.instrument_type is InstrumentType.INDEX
+
+    @cached_property
+    def unit(self) -> Decimal:
+        """Units of the thing priced in one of what the wire counts."""
+        return self.instrument.lot_size if self.lots else Decimal(1)
+
+    def wire_quantity(self, units: Decimal) -> int:
+        """Return a venue quantity as the wire counts it."""
+        return int(units / self.unit)
+
+    def units(self, wire: int) -> Decimal:
+        """Return a wire quantity as the venue counts it."""
+        return wire * self.unit
 
 
 NamedT = TypeVar("NamedT", bound=Named)
@@ -45,6 +106,21 @@ class Listed(Generic[NamedT]):
         if not len(self.by_token) == len(self.by_key) == len(self.all):
             raise ValueError("two listings of the venue share a token or a trading symbol")
 
+    def asked(self, call: HttpCall, name: str, most: int) -> dict[str, NamedT]:
+        """Return what a call's repeated query field names, those unknown left out.
+
+        Raises
+        ------
+        FieldError
+            Where it names none, or more than `most`.
+        """
+        keys = [value for field, value in call.query if field == name]
+        if not keys:
+            raise FieldError(f"Missing or empty field `{name}`")
+        if len(keys) > most:
+            raise FieldError(f"Only {most} instruments can be asked for at once.")
+        return {key: named for key in keys if (named := self.find(key))}
+
     def find(self, text: str) -> NamedT | None:
         """Find by key, or by token in digits."""
         return self.by_key.get(text) or (self.by_token.get(int(text)) if text.isdecimal() and len(text) < 12 else None)
@@ -65,6 +141,40 @@ def last_expiries(instruments: Iterable[Instrument]) -> dict[Month, date]:
             month = month_of(instrument)
             found[month] = max(found.get(month, instrument.expiry), instrument.expiry)
     return found
+
+
+_MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
+_WEEKLY_MONTH = "123456789OND"
+RIGHT = {OptionType.CALL: "CE", OptionType.PUT: "PE"}
+
+
+def kind_word(instrument: Instrument, cash: str = "EQ") -> str:
+    """Return ``FUT``, ``CE`` or ``PE`` of a contract, `cash` of anything else."""
+    if instrument.expiry is None:
+        return cash
+    return RIGHT[instrument.option_type] if instrument.option_type else "FUT"
+
+
+def exchange_symbol(instrument: Instrument, last: Mapping[Month, date]) -> str:
+    """Name an instrument as Indian exchanges do, and many brokers with them.
+
+    Shares with their series behind a dash (``CENTRALBK-BE``); contracts by month where they are the last of it
+    (``BANKNIFTY18JAN23500CE``), by day otherwise (``NIFTY2580724400CE``).
+
+    Parameters
+    ----------
+    last : mapping
+        What `last_expiries` says of all that is listed.
+    """
+    ident, expiry = CanonicalId.parse(instrument.instrument_id), instrument.expiry
+    if expiry is None:
+        return f"{ident.symbol}-{ident.series}" if ident.series else ident.symbol
+    if last[month_of(instrument)] == expiry:
+        when = f"{expiry:%y}{_MONTHS[expiry.month - 1]}"
+    else:
+        when = f"{expiry:%y}{_WEEKLY_MONTH[expiry.month - 1]}{expiry:%d}"
+    strike = "" if instrument.strike is None else strike_text(instrument.strike)
+    return f"{ident.symbol}{when}{strike}{kind_word(instrument)}"
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

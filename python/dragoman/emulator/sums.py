@@ -1,11 +1,13 @@
-"""What brokers report of a position, from what the venue knows of it."""
+"""What brokers report of positions and holdings, from what the venue knows of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from dragoman.emulator.venue.types import MarketView, VenuePosition
+from dragoman.emulator.venue.types import MarketView, VenueHolding, VenuePosition, VenueProtocol
+from dragoman.model import Product
 
 
 @dataclass(slots=True)
@@ -51,3 +53,75 @@ def position_sums(position: VenuePosition, market: MarketView, multiplier: Decim
     average = (bought if quantity > 0 else sold).price if quantity else Decimal(0)
     pnl, m2m = (getattr(sold, name) - getattr(bought, name) + worth for name in ("value", "m2m"))
     return PositionSums(bought, sold, quantity, average, pnl, m2m)
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What an account owns of one instrument: delivered, sold out of it today, and bought on the broker's money.
+
+    `funded` is the MTF position that was carried over; today's is still a position only.
+    """
+
+    holding: VenueHolding
+    market: MarketView
+    sold_today: Decimal
+    funded: VenuePosition | None = None
+
+    @property
+    def funded_quantity(self) -> Decimal:
+        return self.funded.overnight_quantity if self.funded else Decimal(0)
+
+    @property
+    def invested(self) -> Decimal:
+        funded = self.funded_quantity * self.funded.overnight_price if self.funded else Decimal(0)
+        return self.holding.quantity * self.holding.average_price + funded
+
+    @property
+    def quantity(self) -> Decimal:
+        """All of it, whoever paid."""
+        return self.holding.quantity + self.funded_quantity
+
+
+def securities(venue: VenueProtocol, account: str) -> list[Security]:
+    """Return what the account holds, and what it carries on margin funding, by instrument."""
+    positions = {(one.instrument_id, one.product): one for one in venue.positions(account)}
+    carried = {name: one for (name, product), one in positions.items() if product is Product.MTF}
+    carried = {name: one for name, one in carried.items() if one.overnight_quantity > 0}
+    held = {one.instrument_id: one for one in venue.holdings(account)}
+    nothing = Decimal(0)
+    found = []
+    for name in held | carried:
+        delivery = positions.get((name, Product.DELIVERY))
+        holding = held.get(name) or VenueHolding(instrument_id=name, quantity=nothing, average_price=nothing)
+        sold = max(nothing, -delivery.quantity) if delivery else nothing
+        found.append(Security(holding, venue.market(name), sold, carried.get(name)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """Holdings together: what they cost, what they are worth, and were worth at the previous close."""
+
+    invested: Decimal
+    current: Decimal
+    previous: Decimal
+
+    @property
+    def profit(self) -> Decimal:
+        return self.current - self.invested
+
+    @property
+    def profit_today(self) -> Decimal:
+        return self.current - self.previous
+
+    @staticmethod
+    def percent(profit: Decimal, of: Decimal) -> Decimal:
+        """Return `profit` in percent of what it was made on, 0 where that is nothing."""
+        return profit / of * 100 if of else Decimal(0)
+
+
+def worth(items: Iterable[Security]) -> Worth:
+    """Add holdings up."""
+    rows = [(one.invested, one.quantity * one.market.last_price, one.quantity * one.market.close) for one in items]
+    zero = Decimal(0)
+    return Worth(*(sum(column, zero) for column in zip(*rows, strict=True))) if rows else Worth(zero, zero, zero)

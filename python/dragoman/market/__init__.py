@@ -3,5 +3,6 @@
 from dragoman.market.chain import ChainRow, OptionChain
 from dragoman.market.handout import MarketData
 from dragoman.market.master import InstrumentMaster, MasterConflict
+from dragoman.market.master_cache import MasterCache
 
-__all__ = ["ChainRow", "InstrumentMaster", "MarketData", "MasterConflict", "OptionChain"]
+__all__ = ["ChainRow", "InstrumentMaster", "MarketData", "MasterCache", "MasterConflict", "OptionChain"]

@@ -2,7 +2,8 @@
 
 Streamed data is handed out in three ways. An *inline* handler gets each native `Batch` on the I/O loop: the fast path,
 nothing is made per tick, and it must return at once. `ticks` makes a `Tick` value per record and conflates per
-instrument when the consumer is slower than the stream. `book` is live depth, updated before any handler runs.
+instrument and kind of record when the consumer is slower than the stream. `book` is live depth, updated before any
+handler runs.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 
-from dragoman._core import Batch, Book, Books, Tick
+from dragoman._core import Batch, Book, Books, Tick, intern_instrument
 from dragoman.checks import choice
 from dragoman.errors import UsageError
 from dragoman.market.master import InstrumentMaster
-from dragoman.model import Instrument, Mode, Quote
+from dragoman.market.rewrite import QuoteWriter
+from dragoman.model import Instrument, InstrumentType, Mode, Quote
 from dragoman.plugin import Want
 from dragoman.session.fanout import Fanout
 from dragoman.session.session import AccountSession
@@ -27,11 +29,22 @@ _ON_ITS_WAY_NS = 60_000_000_000
 """How long after an unsubscription its frames may still arrive; far beyond what any stream lives through silently."""
 
 
+def conflation_key(tick: Tick) -> tuple[int, str]:
+    """Return what ticks conflate by: the instrument, or the wire's key where it is bound to none, and the kind.
+
+    A trade and a quote of one instrument say different things, so neither may stand for the other.
+    """
+    return (tick.instrument if tick.instrument >= 0 else -1 - tick.key, tick.kind)
+
+
 class TickQueue(AsyncIterator[Tick]):
-    """Ticks for one consumer: the newest of each instrument, and how many it replaced; `MarketData.ticks` makes it."""
+    """Ticks for one consumer: the newest of each instrument and kind; `MarketData.ticks` makes it.
+
+    `conflated` counts those that gave way to newer ones.
+    """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, Tick] = {}
+        self._waiting: dict[tuple[int, str], Tick] = {}
         self._ready = asyncio.Event()
         self._closed = False
         self.conflated = 0
@@ -40,7 +53,7 @@ class TickQueue(AsyncIterator[Tick]):
         """Take a batch; an older tick still waiting gives way to the newer one. Return how many did."""
         waiting, before = self._waiting, self.conflated
         for tick in batch:
-            key = tick.instrument if tick.instrument >= 0 else -1 - tick.key
+            key = conflation_key(tick)
             self.conflated += key in waiting
             waiting[key] = tick
         if waiting:
@@ -88,6 +101,7 @@ class MarketData:
         self._closed = False
         self.batches: Fanout[Batch] = Fanout("batch")
         self.books = Books()
+        self._quotes = QuoteWriter()
         self.ticks_seen = 0
         self.conflated = 0
         self.apply: Callable[[Sequence[Want], Sequence[Want]], None] | None = None
@@ -126,7 +140,8 @@ class MarketData:
         Raises
         ------
         UsageError
-            Unknown instrument, a mode the broker lacks, or more instruments than its sockets carry.
+            Unknown instrument, a mode the broker lacks, more instruments than the sockets of a key carry, or a further
+            socket is needed and other processes hold them all. Zero bytes were sent.
         """
         can, broker = self._session.adapter.capabilities, self._session.adapter.name
         mode = choice(Mode, "mode", mode)
@@ -137,12 +152,6 @@ class MarketData:
             for instrument in instruments
             if (had := self._wanted.get(instrument.instrument_id)) is None or had.mode is not mode
         ]
-        total = len(self._wanted.keys() | {want.instrument.instrument_id for want in changed})
-        if total > can.max_instruments_per_socket:
-            raise UsageError(
-                f"{broker}: {total} instruments, a socket carries {can.max_instruments_per_socket}",
-                remedy="unsubscribe some first",
-            )
         self._apply(changed, ())
         for want in changed:
             handle = self._master.handle(want.instrument)
@@ -185,7 +194,8 @@ class MarketData:
     def ticks(self) -> TickQueue:
         """Return an iterator over ticks of everything subscribed, from this call on.
 
-        Where its consumer is slow it yields the newest of each instrument; `conflated` counts those that gave way.
+        Where its consumer is slow it yields the newest of each instrument and kind of record; `conflated` counts those
+        that gave way.
         """
         queue = TickQueue()
         if self._closed:
@@ -224,10 +234,20 @@ class MarketData:
             self._tick_queues = [ref for ref, _ in held]
         return [queue for _, queue in held]
 
-    def on_gap(self) -> None:
-        """The stream is gone: no book is to be believed until it has a new snapshot."""
-        self.books.mark_stale()
-        self._depthless.clear()  # what was on its way then never arrives
+    def on_quote(self, quote: Quote) -> None:
+        """Take a quote that a feed read in Python: from here on it is a batch of one record, like any other."""
+        if self._closed:
+            return
+        instrument = self._master.get(quote.instrument_id)
+        handle = self._master.handle(instrument) if instrument is not None else intern_instrument(quote.instrument_id)
+        depth = instrument is None or instrument.instrument_type is not InstrumentType.INDEX
+        now = self._session.runtime.clock.wall_ns()
+        self.on_batch(self._quotes.batch(quote, handle, now, depth=depth))
+
+    def on_gap(self, wants: Iterable[Want]) -> None:
+        """Their stream is gone or left something out: no book of theirs is to be believed until it has a snapshot."""
+        for want in wants:
+            self.books.mark_stale(self._master.handle(want.instrument))
 
     def close(self) -> None:
         """End all iterators; every book reads stale."""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import itertools
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from html import escape
+from operator import attrgetter
+from typing import Any, Literal
 
 from dragoman._core import intern_instrument
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market.chain import OptionChain
-from dragoman.market.search import SearchIndex
+from dragoman.market.master_columns import Columns, encode
+from dragoman.market.search import SearchIndex, search_line
 from dragoman.model import Instrument, InstrumentType
 from dragoman.plugin import Skipped
 
@@ -33,94 +38,185 @@ _KEPT = 1000
 _LIKELY = 500
 
 
+class _Rows:
+    """The rows of one master and what finds them; each index is built when it is first asked for.
+
+    A row stands either as an `Instrument`, or as None where `columns` can build it.
+    """
+
+    def __init__(self, columns: Columns | None = None, count: int = 0) -> None:
+        self.columns = columns
+        self.stored = count  # rows from here on were added, and stand in `rows` only
+        self.rows: list[Instrument | None] = [None] * count
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def row(self, at: int) -> Instrument:
+        found = self.rows[at]
+        if found is None:
+            assert self.columns is not None
+            found = self.rows[at] = self.columns.row(at)
+        return found
+
+    def values(self, name: str) -> Iterable[Any]:
+        """Return one field of every row, building none."""
+        if self.columns is None:
+            return map(attrgetter(name), self.rows)
+        stored, added = self.columns.column(name, self.stored), self.rows[self.stored :]
+        return itertools.chain(stored, map(attrgetter(name), added)) if added else stored
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        return dict(zip(self.values("instrument_id"), range(len(self)), strict=True))
+
+    @cached_property
+    def symbols(self) -> dict[tuple[str, str], int]:
+        pairs = zip(self.values("exchange"), self.values("broker_symbol"), strict=True)
+        return {pair: at for at, pair in enumerate(pairs) if pair[1]}
+
+    @cached_property
+    def tokens(self) -> dict[str, int]:
+        return {token: at for at, token in enumerate(self.values("broker_token")) if token}
+
+    @cached_property
+    def exchange_tokens(self) -> dict[tuple[str, str], int | None]:
+        found: dict[tuple[str, str], int | None] = {}
+        for at, pair in enumerate(zip(self.values("exchange"), self.values("exchange_token"), strict=True)):
+            if pair[1]:
+                found[pair] = None if pair in found else at
+        return found
+
+    @cached_property
+    def derivatives(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for at, (underlying, expiry) in enumerate(zip(self.values("underlying"), self.values("expiry"), strict=True)):
+            if underlying and expiry:
+                found.setdefault(underlying, []).append(at)
+        return found
+
+    @cached_property
+    def search(self) -> SearchIndex:
+        lines = [search_line(row) for row in self.rows[self.stored :] if row is not None]
+        if self.columns is not None:
+            lines = [*self.columns.lines(), *lines] if lines else self.columns.lines()
+        return SearchIndex(lines, self.row, self._roots)
+
+    def _roots(self) -> Iterable[str | None]:
+        pairs = zip(self.values("underlying"), self.values("expiry"), strict=True)
+        return (None if expiry is None else underlying or "" for underlying, expiry in pairs)
+
+    def changed(self) -> None:
+        """Forget the indexes that are not kept up to date row by row."""
+        for name in ("exchange_tokens", "derivatives", "search"):
+            self.__dict__.pop(name, None)
+
+
 class InstrumentMaster:
     """Instruments by canonical id, broker symbol, broker token, exchange token and native handle.
 
     Rows arrive in pieces while the master downloads (`add`). A row that would take a name another row has is refused
     and listed in `conflicts`: an ambiguous name is an error, never a guess. Exchange tokens are the exception, because
     exchanges number shares and indices apart: one that two rows have finds neither.
+
+    A master read from a file (see `dragoman.market.master_cache`) answers as the one that was written, and builds each
+    `Instrument` when it is first returned.
+
+    Attributes
+    ----------
+    conflicts, skipped : list
+        Rows refused, and rows that could not be read; at most a thousand of each. The counts count them all.
+    source : {"", "download", "cache"}
+        Where the rows came from.
     """
 
     def __init__(self) -> None:
         self._by_handle: dict[int, Instrument] = {}
-        self._index: tuple[dict[str, Instrument], SearchIndex] | None = None
         self._clear()
 
     def _clear(self) -> None:
-        self._by_id: dict[str, Instrument] = {}
-        self._by_symbol: dict[tuple[str, str], Instrument] = {}
-        self._by_token: dict[str, Instrument] = {}
-        self._by_exchange_token: dict[tuple[str, str], Instrument | None] = {}
-        self._derivatives: dict[str, list[Instrument]] = {}
+        self._rows = _Rows()
         self.conflicts: list[MasterConflict] = []
         self.conflict_count = 0
         self.skipped: list[Skipped] = []
         self.skipped_count = 0
+        self.source: Literal["", "download", "cache"] = ""
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[Instrument]:
-        return iter(self._by_id.values())
+        rows = self._rows
+        return map(rows.row, range(len(rows)))
 
     def __contains__(self, instrument_id: object) -> bool:
-        return instrument_id in self._by_id
+        return instrument_id in self._rows.ids
 
     def add(self, rows: Iterable[Instrument | Skipped]) -> None:
         """Take rows of a master; a later row never replaces an earlier one. Unreadable ones are kept in `skipped`."""
+        table = self._rows
+        known, ids, symbols, tokens = table.rows, table.ids, table.symbols, table.tokens
+        table.changed()
         for row in rows:
             if isinstance(row, Skipped):
                 self.skipped_count += 1
                 if len(self.skipped) < _KEPT:
                     self.skipped.append(row)
                 continue
-            symbol_key, exchange_key = (row.exchange, row.broker_symbol), (row.exchange, row.exchange_token)
-            for what, name, holder in (
-                ("canonical id", row.instrument_id, self._by_id.get(row.instrument_id)),
-                ("broker token", row.broker_token, self._by_token.get(row.broker_token)),
-                ("broker symbol", f"{row.exchange}:{row.broker_symbol}", self._by_symbol.get(symbol_key)),
-            ):
-                if holder is not None:
-                    if holder != row:
-                        self._conflict(MasterConflict(what, name, holder, row))
-                    break
-            else:
-                self._by_id[row.instrument_id] = row
-                if row.broker_symbol:
-                    self._by_symbol[symbol_key] = row
-                if row.broker_token:
-                    self._by_token[row.broker_token] = row
-                if row.exchange_token:
-                    ambiguous = exchange_key in self._by_exchange_token
-                    self._by_exchange_token[exchange_key] = None if ambiguous else row
-                if row.underlying and row.expiry:
-                    self._derivatives.setdefault(row.underlying, []).append(row)
+            symbol_key, token = (row.exchange, row.broker_symbol), row.broker_token
+            if row.instrument_id in ids or token in tokens or symbol_key in symbols:
+                self._refuse(row)
+                continue
+            at = len(known)
+            known.append(row)
+            ids[row.instrument_id] = at
+            if symbol_key[1]:
+                symbols[symbol_key] = at
+            if token:
+                tokens[token] = at
 
-    def _conflict(self, conflict: MasterConflict) -> None:
-        self.conflict_count += 1
-        if len(self.conflicts) < _KEPT:
-            self.conflicts.append(conflict)
+    def _refuse(self, row: Instrument) -> None:
+        for what, name, holder in (
+            ("canonical id", row.instrument_id, self.get(row.instrument_id)),
+            ("broker token", row.broker_token, self.by_broker_token(row.broker_token)),
+            (
+                "broker symbol",
+                f"{row.exchange}:{row.broker_symbol}",
+                self.by_broker_symbol(row.exchange, row.broker_symbol),
+            ),
+        ):
+            if holder is not None:
+                if holder != row:
+                    self.conflict_count += 1
+                    if len(self.conflicts) < _KEPT:
+                        self.conflicts.append(MasterConflict(what, name, holder, row))
+                return
 
     def become(self, other: InstrumentMaster) -> None:
         """Take over the rows of a complete new master, all at once; instruments of the old one are unknown then."""
-        self._by_id, self._by_symbol, self._by_token = other._by_id, other._by_symbol, other._by_token
-        self._by_exchange_token, self._derivatives = other._by_exchange_token, other._derivatives
+        self._rows = other._rows
         self.conflicts, self.conflict_count = other.conflicts, other.conflict_count
         self.skipped, self.skipped_count = other.skipped, other.skipped_count
+        self.source = other.source
         other._clear()
 
     def get(self, instrument_id: str) -> Instrument | None:
-        return self._by_id.get(instrument_id)
+        rows = self._rows
+        at = rows.ids.get(instrument_id)
+        return None if at is None else rows.rows[at] or rows.row(at)
 
     def by_broker_symbol(self, exchange: str, broker_symbol: str) -> Instrument | None:
-        return self._by_symbol.get((exchange, broker_symbol))
+        at = self._rows.symbols.get((exchange, broker_symbol))
+        return None if at is None else self._rows.row(at)
 
     def by_broker_token(self, broker_token: str) -> Instrument | None:
-        return self._by_token.get(broker_token)
+        at = self._rows.tokens.get(broker_token)
+        return None if at is None else self._rows.row(at)
 
     def by_exchange_token(self, exchange: str, exchange_token: str) -> Instrument | None:
         """Return the instrument with the exchange's own number; None where it is unknown or not unique."""
-        return self._by_exchange_token.get((exchange, exchange_token))
+        at = self._rows.exchange_tokens.get((exchange, exchange_token))
+        return None if at is None else self._rows.row(at)
 
     def by_handle(self, handle: int) -> Instrument | None:
         return self._by_handle.get(handle)
@@ -147,10 +243,10 @@ class InstrumentMaster:
                 kind=ErrorKind.INSTRUMENT_NOT_FOUND,
                 remedy="give its canonical id, or the Instrument itself",
             )
-        found = self._by_id.get(name)
+        found = self.get(name)
         if found is None and ":" in name:
             exchange, _, symbol = name.partition(":")
-            found = self._by_symbol.get((exchange, symbol))
+            found = self.by_broker_symbol(exchange, symbol)
         if found is not None:
             return found
         near = self.nearest(name)
@@ -163,7 +259,7 @@ class InstrumentMaster:
     def nearest(self, name: str, limit: int = 5) -> list[str]:
         """Return the ids most like `name`: same venue first, then any."""
         venue, _, symbol = name.upper().rpartition(":")
-        everywhere = sorted((key.partition(":")[2], key) for key in self._by_id)
+        everywhere = sorted((key.partition(":")[2], key) for key in self._rows.ids)
         here = [pair for pair in everywhere if pair[1].startswith(f"{venue}:")] if venue else []
         for pool in (here, everywhere):
             # Comparing sequences costs a thousand times a look at the letters, and the loop waits meanwhile: first
@@ -216,7 +312,8 @@ class InstrumentMaster:
 
     def _listed(self, underlying: str, kind: InstrumentType, what: str) -> list[Instrument]:
         venue, _, name = underlying.rpartition(":")
-        rows = [i for i in self._derivatives.get(name, ()) if i.instrument_type is kind]
+        listed = map(self._rows.row, self._rows.derivatives.get(name, ()))
+        rows = [i for i in listed if i.instrument_type is kind]
         venues = sorted({_venue(i) for i in rows})
         if venue:
             rows = [i for i in rows if _venue(i) == venue]
@@ -227,7 +324,7 @@ class InstrumentMaster:
                 remedy=f"name one: {', '.join(f'{one}:{name}' for one in venues)}",
             )
         if not rows:
-            near = difflib.get_close_matches(name, self._derivatives, 5, 0.4)
+            near = difflib.get_close_matches(name, self._rows.derivatives, 5, 0.4)
             hint = f"listed on {', '.join(venues)}" if venues else f"nearest underlyings: {', '.join(near)}"
             raise UsageError(
                 f"no {what} on {underlying!r}",
@@ -260,22 +357,63 @@ class InstrumentMaster:
             Of this kind only.
         """
         kind = None if instrument_type is None else InstrumentType(instrument_type)
-        index = self._index
-        if index is None or index[0] is not self._by_id or len(index[1]) != len(self):
-            index = self._index = (self._by_id, SearchIndex(self))
-        return index[1].find(
+        return self._rows.search.find(
             query,
             limit,
             lambda i: (exchange is None or i.exchange == exchange) and (kind is None or i.instrument_type is kind),
         )
 
+    # -- kept in a file ----------------------------------------------------------------------------------------------
+
+    def stored(self) -> tuple[dict[str, Any], list[bytes]]:
+        """Return what `restored` makes this master of again: a table of JSON values, and pieces of data.
+
+        Raises
+        ------
+        NotStorableError
+            A value of some row would not come back as it is.
+        """
+        # Taken together and first: this runs in a worker, and the loop may put a newer master in force meanwhile.
+        rows, conflicts = self._rows, self.conflicts
+        built = map(rows.row, range(len(rows)))
+        table, pieces = encode([*built, *(conflict.refused for conflict in conflicts)], rows.search.lines)
+        table |= {
+            "count": len(rows),
+            "conflicts": [(one.what, one.name, rows.ids[one.kept.instrument_id]) for one in conflicts],
+            "conflict_count": self.conflict_count,
+            "skipped": [(one.where, one.reason) for one in self.skipped],
+            "skipped_count": self.skipped_count,
+        }
+        return table, pieces
+
+    @classmethod
+    def restored(cls, table: Mapping[str, Any], data: memoryview) -> InstrumentMaster:
+        """Return the master that was stored; ValueError, KeyError or TypeError where the parts do not fit together."""
+        count, columns = int(table["count"]), Columns(table, data)
+        conflicts = table["conflicts"]
+        if columns.rows != count + len(conflicts):
+            raise ValueError(f"{columns.rows} rows, expected {count} and {len(conflicts)} refused ones")
+        made = cls()
+        made._rows = rows = _Rows(columns, count)
+        made.conflicts = [
+            MasterConflict(what, name, rows.row(kept), columns.row(count + at))
+            for at, (what, name, kept) in enumerate(conflicts)
+        ]
+        made.conflict_count = int(table["conflict_count"])
+        made.skipped = [Skipped(where, reason) for where, reason in table["skipped"]]
+        made.skipped_count = int(table["skipped_count"])
+        if len(rows.ids) != count:
+            raise ValueError(f"{len(rows.ids)} different ids in {count} rows")
+        return made
+
     def __repr__(self) -> str:
         return f"<InstrumentMaster {len(self)} instruments, {self.conflict_count} conflicts>"
 
     def _repr_html_(self) -> str:
-        counts = Counter((i.exchange, i.instrument_type.value) for i in self)
+        counts = Counter(zip(self._rows.values("exchange"), self._rows.values("instrument_type"), strict=True))
         rows = "".join(
-            f"<tr><td>{escape(e)}</td><td>{escape(t)}</td><td>{n}</td></tr>" for (e, t), n in sorted(counts.items())
+            f"<tr><td>{escape(e)}</td><td>{escape(t.value)}</td><td>{n}</td></tr>"
+            for (e, t), n in sorted(counts.items())
         )
         head = "<tr><th>exchange</th><th>kind</th><th>instruments</th></tr>"
         return f"<table><caption>{escape(repr(self))}</caption>{head}{rows}</table>"

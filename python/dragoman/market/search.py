@@ -8,7 +8,10 @@ known words most like it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from dragoman.model import Instrument, InstrumentType, OptionType
@@ -25,44 +28,58 @@ _SCORED: Final = 20_000
 
 
 class SearchIndex:
-    """The lines of one master. Built once, in about a microsecond an instrument and word; never changed."""
+    """The lines of one master, one for each row; never changed.
 
-    def __init__(self, instruments: Iterable[Instrument]) -> None:
-        self._rows = [(_line(instrument), instrument) for instrument in instruments]
+    Parameters
+    ----------
+    lines : sequence of str
+        As `search_line` makes them.
+    row : callable
+        Returns the instrument of a row.
+    roots : callable
+        Returns, for each row, the underlying of a derivative, and None for all else.
+    """
+
+    def __init__(
+        self, lines: Sequence[str], row: Callable[[int], Instrument], roots: Callable[[], Iterable[str | None]]
+    ) -> None:
+        self.lines = lines
+        self._row = row
+        self._roots = roots
         self._vocabulary: set[str] | None = None
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def find(self, query: str, limit: int, keep: Callable[[Instrument], bool]) -> list[Instrument]:
         """Return the best matches that `keep` allows, best first."""
         words = query.upper().replace(",", " ").split()
         if not words or limit < 1:
             return []
-        rows, choices = self._rows, []
+        lines = self.lines
+        left: Sequence[int] = range(len(lines))
+        choices = []
         for word in words:
-            left = [row for row in rows if word in row[0]]
+            having = [at for at in left if word in lines[at]]
             options = [word]
-            if not left and not any(word in row[0] for row in self._rows):
+            if not having and not any(word in line for line in lines):
                 options = self._like(word)
-                left = [row for row in rows if any(option in row[0] for option in options)]
-            rows = left
+                having = [at for at in left if any(option in lines[at] for option in options)]
+            left = having
             choices.append(options)
-        kept = [row for row in rows if keep(row[1])]
+        kept = [(lines[at], row) for at in left if keep(row := self._row(at))]
         if len(kept) > _SCORED:  # one letter was typed: the shortest lines are the likeliest
-            kept = sorted(kept, key=lambda row: len(row[0]))[:_SCORED]
-        kept.sort(key=lambda row: (-_score(row[0], choices), _order(row[1])))
+            kept = sorted(kept, key=lambda pair: len(pair[0]))[:_SCORED]
+        kept.sort(key=lambda pair: (-_score(pair[0], choices), _order(pair[1])))
         return [instrument for _, instrument in kept[:limit]]
 
     def _like(self, word: str) -> list[str]:
         """Return known words that `word` may be a misspelling of."""
         if self._vocabulary is None:
-            self._vocabulary = {
-                part
-                for line, instrument in self._rows
-                for part in (line.split() if instrument.expiry is None else (instrument.underlying or "",))
-                if part and not part.isdigit()
-            }
+            known: set[str] = set()
+            for line, root in zip(self.lines, self._roots(), strict=True):
+                if root is None:
+                    known.update(line.split())
+                else:
+                    known.add(root)
+            self._vocabulary = {part for part in known if part and not part.isdigit()}
         near = [known for known in self._vocabulary if abs(len(known) - len(word)) <= 3]
         same = [known for known in near if known[0] == word[0]]
         # Comparing letters is what costs, and the first one is seldom wrong.
@@ -71,25 +88,30 @@ class SearchIndex:
         )
 
 
-def _line(instrument: Instrument) -> str:
-    parts = [
-        instrument.symbol,
-        instrument.instrument_id,
-        f"{instrument.exchange}:{instrument.broker_symbol}",
-        instrument.broker_symbol,
-        instrument.name,
-        instrument.isin or "",
-        instrument.underlying or "",
-        _KIND_WORDS.get(instrument.instrument_type, str(instrument.instrument_type)),
-        "" if instrument.tradable else "INDEX",
-    ]
-    if instrument.expiry is not None:
-        parts.append(instrument.expiry.strftime("%d%b%Y %d-%b-%Y %d %b %Y %Y-%m-%d"))
-    if instrument.strike is not None:
-        parts.append(f"{instrument.strike.normalize():f}")
-    if instrument.option_type is not None:
-        parts.append(_OPTION_WORDS[instrument.option_type])
-    return " ".join(parts).upper()
+def search_line(i: Instrument) -> str:
+    """Return the words of an instrument, upper case."""
+    kind = _KIND_WORDS.get(i.instrument_type) or str(i.instrument_type)
+    line = (
+        f"{i.symbol} {i.instrument_id} {i.exchange}:{i.broker_symbol} {i.broker_symbol} {i.name} {i.isin or ''}"
+        f" {i.underlying or ''} {kind} {'' if i.tradable else 'INDEX'}"
+    )
+    if i.expiry is not None:
+        line = f"{line} {_expiry_words(i.expiry)}"
+    if i.strike is not None:
+        line = f"{line} {_strike_words(i.strike)}"
+    if i.option_type is not None:
+        line = f"{line} {_OPTION_WORDS[i.option_type]}"
+    return line.upper()
+
+
+@lru_cache(maxsize=4096)
+def _expiry_words(expiry: date) -> str:
+    return expiry.strftime("%d%b%Y %d-%b-%Y %d %b %Y %Y-%m-%d")
+
+
+@lru_cache(maxsize=16_384)
+def _strike_words(strike: Decimal) -> str:
+    return f"{strike.normalize():f}"
 
 
 def _score(line: str, choices: list[list[str]]) -> int:

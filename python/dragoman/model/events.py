@@ -40,6 +40,8 @@ class StreamState:
     reason: str = ""
     attempt: int = 0
     ts: int = 0
+    shard: int = 1
+    """Which of the stream's sockets, from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,5 @@ class Gap:
     start_ns: int
     end_ns: int
     reason: str
+    shard: int = 1
+    """Which of the stream's sockets, from 1: the others saw everything."""

@@ -16,6 +16,7 @@ from dragoman.model.enums import (
     Pending,
     PriceBasis,
     Product,
+    QuantityUnit,
     Side,
     TimeInForce,
     Variety,
@@ -158,6 +159,9 @@ class Order(Shown):
     `status_is_firm` says whether a report of the broker named this status. An adapter sets it False where the broker's
     word tells only what is in flight, or that something changed: `status` is then the adapter's guess, which counts
     only until a report has named one. It is False as well for what was concluded from a reply alone.
+
+    `quantity_unit` says what the quantities count: UNITS, unless they could not be converted. LOTS: the instrument is
+    missing from the master. UNVERIFIED: the broker's documents leave the segment open, see `settings.quantity_unit`.
     """
 
     instrument_id: str
@@ -206,6 +210,7 @@ class Order(Shown):
     ts_recv: int | None = None
     ts_closed: int | None = None
     complete_as_of: int | None = None
+    quantity_unit: QuantityUnit = QuantityUnit.UNITS
     raw: Any = field(default=None, compare=False, repr=False)
 
     @property
@@ -219,7 +224,10 @@ class Order(Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill(Shown):
-    """One execution. A synthetic one stands for quantity the broker counts but has not itemised yet."""
+    """One execution. A synthetic one stands for quantity the broker counts but has not itemised yet.
+
+    `quantity_unit` as in `Order`.
+    """
 
     trade_id: str
     order_id: str
@@ -240,4 +248,5 @@ class Fill(Shown):
     ts_recv: int | None = None
     is_synthetic: bool = False
     correction_of: str | None = None
+    quantity_unit: QuantityUnit = QuantityUnit.UNITS
     raw: Any = field(default=None, compare=False, repr=False)

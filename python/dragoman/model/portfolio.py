@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from dragoman.model.enums import PriceBasis, Product, Segment, Source
+from dragoman.model.enums import PriceBasis, Product, QuantityUnit, Segment, Source
 from dragoman.model.shown import Shown
 
 ZERO = Decimal(0)
@@ -14,7 +14,10 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position(Shown):
-    """Net position of one instrument in one product. `quantity` is signed, in units; money in `currency`."""
+    """Net position of one instrument in one product. `quantity` is signed, in units; money in `currency`.
+
+    `quantity_unit` is not UNITS where the quantities could not be converted, see `Order`; `multiplier` fits them.
+    """
 
     instrument_id: str
     product: Product
@@ -49,6 +52,7 @@ class Position(Shown):
     ts_event: int | None = None
     ts_recv: int | None = None
     complete_as_of: int | None = None
+    quantity_unit: QuantityUnit = QuantityUnit.UNITS
     raw: Any = field(default=None, compare=False, repr=False)
 
 
@@ -199,6 +203,24 @@ class BasketMargin(Shown):
     final: OrderMargin
     orders: tuple[OrderMargin, ...] = ()
     charges: Charges | None = None
+    raw: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldingsSummary(Shown):
+    """All holdings together, as the broker adds them up.
+
+    `pnl_percent` is of `invested`, `day_change_percent` of what they were worth at the previous close.
+    """
+
+    broker: str = ""
+    account_id: str = ""
+    invested: Decimal
+    current_value: Decimal
+    pnl: Decimal
+    pnl_percent: Decimal | None = None
+    day_change: Decimal | None = None
+    day_change_percent: Decimal | None = None
     raw: Any = field(default=None, compare=False, repr=False)
 
 

@@ -24,6 +24,7 @@ from dragoman.model import (
     GttRequest,
     Holding,
     HoldingsAuthorisation,
+    HoldingsSummary,
     Instrument,
     Margin,
     Mode,
@@ -80,6 +81,9 @@ class SessionRules:
         Longest time an order may sit unseen at the broker: absence means nothing earlier.
     settle_s : float
         Quiet time after which positions and fills are at rest.
+    instruments_at : time or None
+        Time of day from which the broker's instrument master of that day is out; None where its day begins when tokens
+        die, or at midnight.
     """
 
     time_zone: str
@@ -91,6 +95,7 @@ class SessionRules:
     redirect_path: str = "/"
     queue_time_s: float = 60.0
     settle_s: float = 5.0
+    instruments_at: time | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,10 @@ class Adapter:
 
     def holdings(self, ctx: Context) -> Flow[list[Holding]]:
         self._no("holdings")
+
+    def holdings_summary(self, ctx: Context) -> Flow[HoldingsSummary]:
+        """All holdings together, in the broker's own sums."""
+        self._no("holdings_summary")
 
     def convert(
         self, position: Position, quantity: Decimal, product: Product, instrument: Instrument, ctx: Context

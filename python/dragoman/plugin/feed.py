@@ -63,7 +63,10 @@ class FillSeen:
 
 @dataclass(frozen=True, slots=True)
 class QuoteSeen:
-    """Market data of a stream that no layout reads (text that is not decoded natively yet): whole, already merged."""
+    """Market data of a stream that no layout reads (text that is not decoded natively yet): whole, already merged.
+
+    It reaches books, batch handlers and ticks as a native record does, under its quote's `instrument_id`.
+    """
 
     quote: Quote
 
@@ -89,6 +92,19 @@ class Fatal:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """The feed saw that messages of its connection are missing: a number was left out, or the broker says so.
+
+    What the connection carries counts as gapped from then on: its books read stale until a snapshot comes, orders until
+    they were read again. The feed may ask for a snapshot itself, in `Control.send`. `since_ns` is the wall time up to
+    which all was seen, where the feed knows it better than by the frame before.
+    """
+
+    reason: str
+    since_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Raw:
     """A message of a kind nobody knows yet: counted, shown to whoever listens, never dropped silently."""
 
@@ -96,7 +112,7 @@ class Raw:
     data: Any = None
 
 
-FeedEvent: TypeAlias = OrderSeen | FillSeen | QuoteSeen | Correlated | Ready | Fatal | Notice | Raw
+FeedEvent: TypeAlias = OrderSeen | FillSeen | QuoteSeen | Correlated | Ready | Fatal | Missed | Notice | Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,5 +202,8 @@ class Feed:
         return ()
 
     def on_control(self, frame: str | bytes, ctx: Context) -> Control:
-        """Read a message that is not data. Any bytes give a result; a DragomanError is counted by the session."""
+        """Read a message that is not data: text as `str` where no layout reads the stream, otherwise its bytes.
+
+        Any bytes give a result; a DragomanError is counted by the session.
+        """
         return Control()

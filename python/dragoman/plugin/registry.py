@@ -12,6 +12,7 @@ from dragoman.errors import DragomanError, ErrorKind, UsageError
 from dragoman.plugin.adapter import CONTRACT, Adapter, SessionRules
 from dragoman.plugin.capabilities import Capabilities
 from dragoman.plugin.codes import CodeTable
+from dragoman.plugin.cross_check import disagreements
 
 GROUP = "dragoman.adapters"
 
@@ -57,7 +58,8 @@ class Plugin:
         Raises
         ------
         PluginError
-            If it does not import, is no `Adapter`, lacks a table, speaks another contract, or has a rival.
+            If it does not import, is no `Adapter`, lacks a table, speaks another contract, has a rival, or its tables
+            contradict each other (`dragoman.plugin.cross_check`): all of them are named at once.
         """
         where = f"adapter {self.name!r} of {self.distribution} {self.version}".rstrip()
         if self.rival:
@@ -84,9 +86,16 @@ class Plugin:
             if not isinstance(found, kind):
                 raise PluginError(f"{where}: {table} is {type(found).__name__}, expected {kind.__name__}")
         try:
-            return cls()
+            adapter = cls()
         except Exception as error:
             raise PluginError(f"{where} cannot be made: {type(error).__name__}: {error}") from error
+        try:
+            wrong = list(disagreements(adapter))
+        except Exception as error:
+            raise PluginError(f"{where}: its tables cannot be read: {type(error).__name__}: {error}") from error
+        if wrong:
+            raise PluginError(f"{where}: {'; '.join(wrong)}", remedy="correct the tables: they contradict each other")
+        return adapter
 
 
 def plugins() -> dict[str, Plugin]:

@@ -23,6 +23,7 @@ from dragoman.model import (
     GttRequest,
     Holding,
     HoldingsAuthorisation,
+    HoldingsSummary,
     Instrument,
     OrderMargin,
     OrderRequest,
@@ -53,6 +54,11 @@ class AccountServices:
         self._units = units
 
     @property
+    def unconverted(self) -> dict[str, int]:
+        """Reports by segment whose quantities could not be converted to units and are marked so."""
+        return dict(self._units.unconverted)
+
+    @property
     def _adapter(self) -> Adapter:
         return self._session.adapter
 
@@ -71,6 +77,10 @@ class AccountServices:
     async def holdings(self, *, timeout_s: float = 10.0) -> list[Holding]:
         """Return securities held; see `Holding` for what each quantity counts."""
         return await self._ask("holdings", self._adapter.holdings(self._session.ctx), timeout_s)
+
+    async def holdings_summary(self, *, timeout_s: float = 10.0) -> HoldingsSummary:
+        """Return all holdings together, as the broker adds them up."""
+        return await self._ask("holdings_summary", self._adapter.holdings_summary(self._session.ctx), timeout_s)
 
     async def auctions(self, *, timeout_s: float = 10.0) -> list[Holding]:
         """Return holdings that may be offered in today's auction."""

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dragoman.checks import WireUnits
+from dragoman.errors import UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Margin, Position, Segment
 from dragoman.orders import OrderService
 from dragoman.portfolio.net import Discrepancy, compare, net_positions
 from dragoman.session.session import AccountSession
+
+
+class _Margins(dict[Segment, Margin]):
+    """Margins by segment. A wrong word is answered with the right ones."""
+
+    def __missing__(self, key: object) -> Margin:
+        held = ", ".join(f"Segment.{segment.name} or {segment.value!r}" for segment in self) or "none"
+        raise UsageError(f"margins: there is no segment {key!r}", remedy=f"this account has {held}")
 
 
 class Portfolio:
@@ -28,10 +37,10 @@ class Portfolio:
         return [self._units.from_wire(row, self._master.get(row.instrument_id)) for row in rows]
 
     async def margins(self, *, timeout_s: float = 10.0) -> dict[Segment, Margin]:
-        """Return margins by segment."""
+        """Return margins by segment; asking the result for a segment that is not there is a UsageError."""
         session = self._session
         rows = await session.run(session.adapter.margins(session.ctx), timeout_s=timeout_s)
-        return {row.segment: row for row in rows}
+        return _Margins({row.segment: row for row in rows})
 
     async def check(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
         """Read orders, trades and positions and return where positions differ from the sum of today's fills.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Mailbox(Generic[T]):
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._events: deque[T] = deque()
-        self._latest: dict[int, T] = {}
+        self._latest: dict[Hashable, T] = {}
         self._closed = False
         self.conflated = 0
 
@@ -38,7 +38,7 @@ class Mailbox(Generic[T]):
                 self._events.append(event)
                 self._changed.notify()
 
-    def put_latest(self, ticks: Iterable[tuple[int, T]]) -> int:
+    def put_latest(self, ticks: Iterable[tuple[Hashable, T]]) -> int:
         """Take (key, tick) pairs; an older tick of the same key gives way. Return how many did."""
         with self._changed:
             if self._closed:
@@ -117,7 +117,7 @@ class Dispatcher:
         """Queue work; it is never dropped."""
         self._box.put(work)
 
-    def post_latest(self, work: Iterable[tuple[int, Callable[[], object]]]) -> None:
+    def post_latest(self, work: Iterable[tuple[Hashable, Callable[[], object]]]) -> None:
         """Queue (key, work) pairs; work of the same key that waits still gives way to the newer."""
         self._box.put_latest(work)
 

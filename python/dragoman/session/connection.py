@@ -36,6 +36,9 @@ class StreamCounters:
     handler_errors: int = 0
     unknown_messages: int = 0
     gaps: int = 0
+    last_frame_ns: int = 0
+    """Monotonic; 0 before the first one."""
+    last_data_ns: int = 0
 
 
 class FeedConnection:
@@ -59,6 +62,8 @@ class FeedConnection:
         Why reconnecting would not help.
     generation : int
         The login it was opened under.
+    last_frame_wall_ns, frame_before_wall_ns : int
+        When the last two frames came.
     """
 
     def __init__(
@@ -98,7 +103,7 @@ class FeedConnection:
         self.fatal: DragomanError | None = None
         self.generation = -1
         self.last_frame_ns = self._mono_ns()
-        self.last_frame_wall_ns = runtime.clock.wall_ns()
+        self.last_frame_wall_ns = self.frame_before_wall_ns = runtime.clock.wall_ns()
         self._last_data_ns = self.last_frame_ns
 
     # -- out ---------------------------------------------------------------------------------------------------------
@@ -190,38 +195,36 @@ class FeedConnection:
     def on_binary(self, data: bytes | memoryview, ts_recv: int) -> None:
         if self.ended.done():
             return  # given up already: another connection tells the truth now
-        self._arrived(len(data), ts_recv)
+        # In one piece, because every frame comes this way; `_arrived` says the same of the others.
+        counters = self._counters
+        self.frame_before_wall_ns = self.last_frame_wall_ns
+        self.last_frame_wall_ns = ts_recv
+        self.last_frame_ns = counters.last_frame_ns = now = self._mono_ns()
+        counters.frames += 1
+        counters.bytes += len(data)
         decoder = self._decoder
         if decoder is None:
             self._control(bytes(data), ts_recv)
             return
-        for start, end in self._decode(decoder, data, ts_recv):
-            self._control(bytes(data[start:end]), ts_recv)
+        batch = decoder.decode(data, ts_recv)
+        if records := len(batch):
+            self._last_data_ns = counters.last_data_ns = now
+            counters.messages += records
+            self._on_batch(batch)
+        if control := batch.control:
+            for start, end in control:
+                self._control(bytes(data[start:end]), ts_recv)
         if self._counts:
             self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
 
     def on_text(self, data: str, ts_recv: int) -> None:
+        if self._decoder is not None and self._reads_text:
+            self.on_binary(data.encode(), ts_recv)
+            return
         if self.ended.done():
             return
         self._arrived(len(data), ts_recv)
-        decoder = self._decoder
-        if decoder is None or not self._reads_text:
-            self._control(data, ts_recv)
-            return
-        encoded = data.encode()
-        for start, end in self._decode(decoder, encoded, ts_recv):
-            self._control(encoded[start:end].decode(), ts_recv)
-        if self._counts:
-            self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
-
-    def _decode(self, decoder: Decoder, data: bytes | memoryview, ts_recv: int) -> Sequence[tuple[int, int]]:
-        """Hand the frame's records on and return where it holds control messages."""
-        batch = decoder.decode(data, ts_recv)
-        if records := len(batch):
-            self._last_data_ns = self.last_frame_ns
-            self._counters.messages += records
-            self._on_batch(batch)
-        return batch.control
+        self._control(data, ts_recv)
 
     def on_pong(self, ts_recv: int) -> None:
         self.last_frame_ns, self.last_frame_wall_ns = self._mono_ns(), ts_recv
@@ -230,7 +233,9 @@ class FeedConnection:
         self.end(f"closed with {code}{f': {reason}' if reason else ''}")
 
     def _arrived(self, size: int, ts_recv: int) -> None:
+        self.frame_before_wall_ns = self.last_frame_wall_ns
         self.last_frame_ns, self.last_frame_wall_ns = self._mono_ns(), ts_recv
+        self._counters.last_frame_ns = self.last_frame_ns
         self._counters.frames += 1
         self._counters.bytes += size
 
@@ -256,7 +261,7 @@ class FeedConnection:
             case Ready():
                 self.ready.set()
             case QuoteSeen():
-                self._last_data_ns = self.last_frame_ns
+                self._last_data_ns = self._counters.last_data_ns = self.last_frame_ns
                 self._on_event(event)
             case Fatal(error):
                 self.fatal = error

@@ -31,7 +31,7 @@ from dragoman.plugin import All, Download, Downloaded, Flow, Part, Prompt, Redir
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.process import process_id
 from dragoman.session.brokertime import BrokerClock
-from dragoman.session.secrets import Secret, redact
+from dragoman.session.secrets import Secret, forget_locals, redact
 from dragoman.session.sender import BeforeSend, Sender
 
 T = TypeVar("T")
@@ -221,6 +221,9 @@ class FlowDriver:
             if run.unsettled:
                 raise self._unknown("the session closed before the outcome was known", None) from None
             raise self._closed() from None
+        except Exception as error:
+            forget_locals(error)
+            raise
         finally:
             flow.close()
 

@@ -89,6 +89,10 @@ class Timing:
     age: Histogram | None = None
 
 
+_Timed = tuple[Callable[[], int], Callable[[int], None], Callable[[], int], Callable[[int], None] | None]
+"""The parts of a `Timing`, looked up once."""
+
+
 class Fanout(Generic[T]):
     """Listeners of one kind of event.
 
@@ -98,11 +102,11 @@ class Fanout(Generic[T]):
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._callbacks: list[Callable[[T], object]] = []
+        self._callbacks: tuple[Callable[[T], object], ...] = ()  # replaced whole, so that publishing needs no copy
         # Weak, so that an iterator nobody reads any more does not collect events for ever.
         self._subscriptions: list[weakref.ref[Subscription[T]]] = []
         self._closed = False
-        self._timing: Timing | None = None
+        self._timing: _Timed | None = None
         self.published = 0
         self.handler_errors = 0
 
@@ -120,19 +124,22 @@ class Fanout(Generic[T]):
                 f"the {self._what} handler is {found}, expected a plain callable",
                 remedy="give a function that returns at once, or iterate with async for",
             )
-        self._callbacks.append(callback)
+        self._callbacks += (callback,)
 
         def remove() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
+            kept = list(self._callbacks)
+            if callback in kept:
+                kept.remove(callback)
+                self._callbacks = tuple(kept)
 
         return remove
 
     def publish(self, event: T) -> None:
         self.published += 1
-        for subscription in self._live():
-            subscription.put(event)
-        callbacks = tuple(self._callbacks)
+        if self._subscriptions:
+            for subscription in self._live():
+                subscription.put(event)
+        callbacks = self._callbacks
         if not callbacks:
             return
         timing = self._timing
@@ -141,16 +148,18 @@ class Fanout(Generic[T]):
                 self._call(callback, event)
             return
         # In one piece, because it stands on the path of every frame.
-        if timing.age is not None:
-            timing.age.record(timing.wall_ns() - event.ts_recv)  # type: ignore[attr-defined]
-        mono_ns, record = timing.mono_ns, timing.took.record
+        mono_ns, took, wall_ns, age = timing
+        if age is not None:
+            age(wall_ns() - event.ts_recv)  # type: ignore[attr-defined]
+        began = mono_ns()
         for callback in callbacks:
-            began = mono_ns()
             try:
                 callback(event)
             except Exception:  # noqa: BLE001 - the user's code; _failed logs it
                 self._failed(callback)
-            record(mono_ns() - began)
+            ended = mono_ns()
+            took(ended - began)
+            began = ended
 
     def _call(self, callback: Callable[[T], object], event: T) -> None:
         try:
@@ -160,7 +169,8 @@ class Fanout(Generic[T]):
 
     def measure(self, timing: Timing) -> None:
         """Measure from now on how long callbacks take, and how old an event is when the first one gets it."""
-        self._timing = timing
+        age = None if timing.age is None else timing.age.record
+        self._timing = timing.mono_ns, timing.took.record, timing.wall_ns, age
 
     def iterate(self) -> Subscription[T]:
         """Return an iterator over every event published from this call on, until `close`."""

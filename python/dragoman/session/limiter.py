@@ -40,6 +40,7 @@ GUARD_S: Final = 0.25
 """By how much delays from grant to arrival may differ without overrunning a short calendar limit."""
 _NS: Final = 1_000_000_000
 _MINUTE_NS: Final = 60 * _NS
+_OFFSET_HOLDS_NS: Final = 15 * _MINUTE_NS  # clocks change at whole quarters of an hour
 _LOOK_AGAIN_S: Final = 0.5  # a ticket lapses if not renewed, and another process may give something back
 _log = logging.getLogger("dragoman.session")
 _ORDERS_KEPT: Final = 100_000
@@ -145,10 +146,23 @@ class Limiter:
         self.uncounted = 0
         self.path: str | None = None
         self.meters = self._sort(limits)
-        self._offset_ns = _utc_offset_ns(time_zone, self._wall_ns())
+        self._zone = ZoneInfo(time_zone)
+        self._offset_ns = 0
+        self._offset_from_ns = 0
+        self._offset_until_ns = 0
         self._native: RateLimiter | SharedRateLimiter | None = None
         if self.meters:
-            self._native = RateLimiter(self.meters, calendar_offset_ns=self._offset_ns)
+            self._native = RateLimiter(self.meters)
+
+    def _local_ns(self) -> int:
+        """Return what the clock on the broker's wall shows: it cuts days at its midnights, also where clocks change."""
+        now = self._wall_ns()
+        if not self._offset_from_ns <= now < self._offset_until_ns:
+            self._offset_from_ns = now - now % _OFFSET_HOLDS_NS
+            self._offset_until_ns = self._offset_from_ns + _OFFSET_HOLDS_NS
+            offset = datetime.fromtimestamp(now / _NS, self._zone).utcoffset()
+            self._offset_ns = 0 if offset is None else int(offset.total_seconds()) * _NS
+        return now + self._offset_ns
 
     def _sort(self, limits: Sequence[RateLimit]) -> list[tuple[str, int, int, str, int]]:
         meters: dict[str, tuple[str, int, int, str, int]] = {}
@@ -181,7 +195,7 @@ class Limiter:
         if not self.meters or self._runtime.virtual or path == self.path or sys.platform != "linux":
             return
         native = await self._runtime.in_worker(self._open, path)
-        before, now, wall = self._native, self._clock.mono_ns(), self._wall_ns()
+        before, now, wall = self._native, self._clock.mono_ns(), self._local_ns()
         if before is not None and self.path is None:
             for name, use in before.state(now, wall).items():
                 if use["used"]:
@@ -197,9 +211,7 @@ class Limiter:
         from dragoman._core import SharedRateLimiter
 
         try:
-            return SharedRateLimiter(
-                path, self.meters, self._clock.mono_ns(), self._wall_ns(), calendar_offset_ns=self._offset_ns
-            )
+            return SharedRateLimiter(path, self.meters, self._clock.mono_ns(), self._local_ns())
         except OSError as error:
             raise UsageError(
                 f"{self._broker}: the limits shared by all processes cannot be kept in {path}: {error.strerror}"
@@ -209,6 +221,11 @@ class Limiter:
             ) from error
         except RuntimeError as error:
             raise UsageError(f"{self._broker}: {error}", broker=self._broker or None) from error
+
+    @property
+    def shared(self) -> SharedRateLimiter | None:
+        """The file all processes count in, where they do."""
+        return None if self.path is None else cast("SharedRateLimiter", self._native)
 
     # -- taking ------------------------------------------------------------------------------------------------------
 
@@ -286,12 +303,12 @@ class Limiter:
             return 0
         lane = int(request.lane)
         if self.path is None:
-            return grant.native.try_acquire(grant.mono_ns, self._wall_ns(), grant.plan, lane)
+            return grant.native.try_acquire(grant.mono_ns, self._local_ns(), grant.plan, lane)
         shared = cast("SharedRateLimiter", grant.native)
         try:
             if arrival_ns is None:
-                return shared.try_acquire(grant.mono_ns, self._wall_ns(), grant.plan, lane)
-            return shared.try_acquire(grant.mono_ns, self._wall_ns(), grant.plan, lane, arrival_ns)
+                return shared.try_acquire(grant.mono_ns, self._local_ns(), grant.plan, lane)
+            return shared.try_acquire(grant.mono_ns, self._local_ns(), grant.plan, lane, arrival_ns)
         except (TimeoutError, RuntimeError) as error:
             if request.lane is Lane.RISK:
                 # What reduces risk does not wait for our own bookkeeping.
@@ -441,7 +458,7 @@ class Limiter:
         """Return, by limit: count, used, left, reserve_left, reset_ns, and how many wait for its meter."""
         if self._native is None:
             return {}
-        found = self._native.state(self._clock.mono_ns(), self._wall_ns())
+        found = self._native.state(self._clock.mono_ns(), self._local_ns())
         for meter, limits in self._by_meter.items():
             line = self._lines.get(meter)
             waiting = sum(len(lane) for lane in line.waiting) if line else 0
@@ -473,8 +490,3 @@ def retry_after_s(headers: Mapping[str, str], now_ns: int) -> float | None:
         when = http_date_ns(text)
         return None if when is None else max(0.0, (when - now_ns) / _NS)
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _utc_offset_ns(time_zone: str, now_ns: int) -> int:
-    offset = datetime.fromtimestamp(now_ns / _NS, ZoneInfo(time_zone)).utcoffset()
-    return 0 if offset is None else int(offset.total_seconds()) * _NS

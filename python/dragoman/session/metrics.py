@@ -31,6 +31,7 @@ _COUNTERS: Final = {
     "control_errors": "Control messages that could not be read.",
     "unknown_messages": "Control messages nobody knows.",
 }
+_AGES: Final = {"frame": "Time since the last frame of any kind.", "data": "Time since the last market data."}
 _UNREADABLE: Final = ("truncated", "malformed", "unknown_packets", "undefined_topics", "rejected_values")
 
 
@@ -131,18 +132,34 @@ class Metrics:
             page.histogram("request_seconds", text, histogram, meter=meter, phase=phase)
         counted = self._read()
         for stream, found in counted.get("streams", {}).items():
-            self._stream(page, stream, found)
+            for shard, own in found["shards"].items():
+                self._stream(page, own, stream=stream, shard=str(shard))
+            page.counter(
+                "stream_repeated_orders_total",
+                "Order updates that came over a further socket, too.",
+                found["repeated_orders"],
+                stream=stream,
+            )
         for state, number in counted.get("orders", {}).items():
             page.gauge("orders", "Orders and reports of orders, by what became of them.", number, what=state)
         books = counted.get("books", {})
         if books:
             page.gauge("books", "Live books.", books["count"])
             page.counter("book_gaps_total", "Breaks in the numbering of depth messages.", books["gaps"])
+        for kind, number in sorted(counted.get("request_failures", {}).items()):
+            page.counter("request_failures_total", "Requests that failed, by what went wrong.", number, kind=str(kind))
+        if "unknown_words" in counted:
+            words = sum(counted["unknown_words"].values())
+            page.counter("unknown_words_total", "Words of the broker that nobody has mapped.", words)
+        if "sockets_held" in counted:
+            page.gauge("sockets_held", "Sockets leased by this session.", counted["sockets_held"])
         for name, help_text in (
+            ("requests", "Requests written."),
             ("ticks", "Ticks received."),
-            ("conflated", "Ticks that gave way to newer ones of their instrument."),
+            ("conflated", "Ticks that gave way to newer ones of their instrument and kind."),
             ("handler_errors", "Handlers that raised."),
             ("throttled", "Requests the limiter refused."),
+            ("uncounted", "Risk-reducing requests sent although the shared counts were out of reach."),
             ("penalties", "Times the broker said to slow down."),
             ("loop_stalls", "Times a handler blocked the I/O loop."),
         ):
@@ -153,22 +170,23 @@ class Metrics:
             page.gauge("limit_waiting", "Requests that wait for a limit.", use["waiting"], limit=limit)
         return page.text()
 
-    def _stream(self, page: Exposition, stream: str, found: dict[str, Any]) -> None:
+    def _stream(self, page: Exposition, found: dict[str, Any], **labels: str) -> None:
+        """Add what one socket of a stream counted."""
         for name, help_text in _COUNTERS.items():
-            if name in found:
-                page.counter(f"stream_{name}_total", help_text, found[name], stream=stream)
-        if "ready" in found:
-            page.gauge("stream_ready", "1 while the stream is connected and subscribed.", found["ready"], stream=stream)
-        page.gauge("stream_instruments", "Instruments asked for.", found.get("instruments", 0), stream=stream)
-        decoder = found.get("decoder", {})
+            page.counter(f"stream_{name}_total", help_text, found[name], **labels)
+        page.gauge("stream_ready", "1 while the socket is connected and subscribed.", found["ready"], **labels)
+        page.gauge("stream_instruments", "Instruments asked for.", found["instruments"], **labels)
+        for what, help_text in _AGES.items():
+            if found[f"{what}_age_s"] is not None:
+                page.gauge(f"stream_{what}_age_seconds", help_text, found[f"{what}_age_s"], **labels)
         for reason in _UNREADABLE:
-            if reason in decoder:
+            if reason in found["decoder"]:
                 page.counter(
                     "decode_errors_total",
                     "What the decoder could not read.",
-                    decoder[reason],
-                    stream=stream,
+                    found["decoder"][reason],
                     reason=reason,
+                    **labels,
                 )
 
 

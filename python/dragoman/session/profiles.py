@@ -137,9 +137,18 @@ def check_private(runtime: Runtime, path: str) -> None:
 def _read_table(runtime: Runtime, path: str, broker: str, name: str) -> dict[str, Any] | None:
     if not runtime.disk.exists(path):
         return None
+    try:
+        data = runtime.disk.read(path)
+    except IsADirectoryError:
+        raise UsageError(
+            f"{path} is a folder, expected the file with the profiles",
+            remedy=f"set DRAGOMAN_CONFIG to a file, for example {path.rstrip('/')}/profiles.toml",
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", remedy="it must be a file of yours") from error
     check_private(runtime, path)
     try:
-        document = tomllib.loads(runtime.disk.read(path).decode("utf-8"))
+        document = tomllib.loads(data.decode("utf-8"))
     except tomllib.TOMLDecodeError as error:
         # The parser's message quotes a character and a position, never a value.
         raise UsageError(f"{path} is not TOML: {error}") from None

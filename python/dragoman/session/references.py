@@ -48,13 +48,13 @@ class Reference:
             mode = runtime.disk.mode(path)
             if mode & 0o077:
                 raise self._failed(f"{path} has mode {mode:04o}, expected 0600", f"run: chmod 600 {path}")
-            value = runtime.disk.read(path).decode("utf-8").strip()
+            value = _text(runtime.disk.read(path))
         except FileNotFoundError:
             raise self._failed(f"file {path} does not exist", "write the secret into it, mode 0600") from None
-        except UnicodeDecodeError:
-            raise self._failed(f"{path} is not UTF-8 text", "write the secret into it as text") from None
         except OSError as error:
             raise self._failed(f"{path} cannot be read: {error.strerror}", "check the file") from error
+        if value is None:
+            raise self._failed(f"{path} is not UTF-8 text", "write the secret into it as text")
         if not value:
             raise self._failed(f"file {path} is empty", "write the secret into it")
         return value
@@ -108,6 +108,14 @@ def reference_of(value: object, where: str) -> Reference:
         f"{where} is not a reference to a secret",
         remedy='use { env = "NAME" }, { keyring = "service/user" }, { file = "path" } or { command = ["program"] }',
     )
+
+
+def _text(data: bytes) -> str | None:
+    """Return what a file holds, None where it is no text: the decoder's own error would carry the bytes along."""
+    try:
+        return data.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return None
 
 
 def _is_argv(target: Any) -> bool:

@@ -15,6 +15,7 @@ import hmac
 import json
 import logging
 import re
+import traceback
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -128,6 +129,24 @@ def _compiled() -> re.Pattern[str] | None:
         words = sorted({text for value in values for text in _spellings(value)}, key=len, reverse=True)
         _pattern = re.compile("|".join(map(re.escape, words))) if words else None
     return _pattern
+
+
+def forget_locals(error: BaseException) -> None:
+    """Empty the frames that an exception and its causes came through, those that still run excepted.
+
+    They hold revealed secrets, requests and replies, which tools that print local variables would show.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        traceback.clear_frames(found.__traceback__)
+        waiting += (found.__cause__, found.__context__)
+        if isinstance(found, BaseExceptionGroup):
+            waiting += found.exceptions
 
 
 def redact(text: str) -> str:

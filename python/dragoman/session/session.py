@@ -18,6 +18,7 @@ from dragoman.session.brokertime import BrokerClock, expiry_ns
 from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
 from dragoman.session.fanout import Fanout
+from dragoman.session.leases import SocketLeases
 from dragoman.session.limiter import Limiter
 from dragoman.session.login import LoginRedirect, OpenUrl
 from dragoman.session.metrics import Metrics
@@ -25,6 +26,7 @@ from dragoman.session.profiles import Profile
 from dragoman.session.references import Reference
 from dragoman.session.secrets import Secret, as_secret, guard_logging, redact
 from dragoman.session.sender import BeforeSend, Sender, SenderHooks
+from dragoman.session.shards import ShardedStream
 from dragoman.session.streams import Stream, StreamEvent
 from dragoman.session.tokens import TokenCache, default_state_dir, file_name
 from dragoman.transport.base import HttpOptions, HttpTransport, WebSocket, WsHandler, WsOptions
@@ -64,7 +66,7 @@ class AccountSession:
 
     Attributes
     ----------
-    runtime, adapter, profile, ctx, limiter, driver, sender, clock
+    runtime, adapter, profile, ctx, limiter, sockets, driver, sender, clock
     market_open : callable
         Says whether ticks are to be expected now; False until somebody who knows the calendar sets it.
     expires_ns : int or None
@@ -97,7 +99,7 @@ class AccountSession:
         self._token = None if access_token is None else as_secret(access_token)
         self._tls = tls
         self._prompt = prompt
-        self._state_dir = state_dir = state_dir or default_state_dir(runtime)
+        self.state_dir = state_dir = state_dir or default_state_dir(runtime)
         self.clock = BrokerClock(runtime.clock)
         self.ctx = SessionContext(runtime, profile, self.clock, state_dir)
         self.limiter = Limiter(
@@ -107,6 +109,7 @@ class AccountSession:
             time_zone=adapter.session.time_zone,
             wall_ns=lambda: self.clock.now_ns,
         )
+        self.sockets = SocketLeases(adapter.name, lambda: self.limiter.shared)
         self._http = http or self._own_http()
         hooks = SenderHooks(self._check_alive, self.auth_failed, self._socket)
         self.metrics = Metrics(adapter.name, lambda: self.ctx.account)
@@ -123,7 +126,7 @@ class AccountSession:
             prompt=prompt,
         )
         self._events: Fanout[StreamEvent | DragomanError] = Fanout("session")
-        self._streams: list[Stream] = []
+        self._streams: list[ShardedStream] = []
         self._over: AuthRequired | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -161,7 +164,7 @@ class AccountSession:
         guard_logging()
         await self._resolve("always")
         if self._token is not None:
-            session = await self._import(self._token.reveal())
+            session = await self._import(self._token)
         else:
             session = await self._kept() or await self._log_in()
         await self._adopt(session)
@@ -238,9 +241,9 @@ class AccountSession:
 
     def stream(
         self, kind: str, on_batch: Callable[[Batch], object], on_event: Callable[[StreamEvent], object]
-    ) -> Stream:
-        """Make a supervised stream; `Stream.start` begins it, closing the session closes it."""
-        stream = Stream(self, kind, on_batch, on_event)
+    ) -> ShardedStream:
+        """Make a supervised stream; `ShardedStream.start` begins it, closing the session closes it."""
+        stream = ShardedStream(self, kind, on_batch, on_event)
         self._streams.append(stream)
         return stream
 
@@ -323,7 +326,8 @@ class AccountSession:
             )
 
     def _socket(self, name: str) -> Stream | None:
-        return next((stream for stream in self._streams if stream.ready and name in ("", stream.name)), None)
+        found = (stream.primary for stream in self._streams if name in ("", stream.name))
+        return next((stream for stream in found if stream.ready), None)
 
     # -- logging in --------------------------------------------------------------------------------------------------
 
@@ -336,16 +340,18 @@ class AccountSession:
             secret = await given.resolve(self.runtime) if isinstance(given, Reference) else given
             self.ctx.credentials.add(credential.name, secret)
 
-    async def _import(self, token: str) -> Session:
-        return await self.driver.run(self.adapter.import_token(token, self.ctx), timeout_s=_PROBE_S)
+    async def _import(self, token: Secret) -> Session:
+        return await self.driver.run(self.adapter.import_token(token.reveal(), self.ctx), timeout_s=_PROBE_S)
 
     async def _kept(self) -> Session | None:
         """Return the session of the last run, if the broker still takes its token."""
         session = await self.runtime.in_worker(self._load)
         if session is None:
             return None
+        # From the first request on, or many short-lived processes would overrun the limits together.
+        await self.limiter.share(self._limits_path(session.account))
         try:
-            found = await self._import(session.access_token)
+            found = await self._import(Secret(session.access_token))
         except AuthRequired:
             await self.runtime.in_worker(self._cache.delete)
             return None
@@ -391,7 +397,7 @@ class AccountSession:
         parts = [self.adapter.name, self.environment, account]
         if self.environment == "emulator":  # each emulator counts for itself
             parts += sorted({str(urlsplit(root).port) for root in self.profile.hosts.values()})
-        return f"{self._state_dir}/limits/{file_name(*parts)}.rates"
+        return f"{self.state_dir}/limits/{file_name(*parts)}.rates"
 
     # -- keeping it --------------------------------------------------------------------------------------------------
 

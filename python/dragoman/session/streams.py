@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, NotSent, UsageError
 from dragoman.model import Gap, Notice, StreamState
-from dragoman.plugin import Endpoint, Failure, Fatal, FeedEvent, Reply, Request, Want
+from dragoman.plugin import Endpoint, Failure, Fatal, FeedEvent, Missed, Reply, Request, Send, Want
 from dragoman.session.backoff import Backoff
 from dragoman.session.connection import FeedConnection, StreamCounters
+from dragoman.session.secrets import forget_locals
 from dragoman.session.wire import check_root
 from dragoman.transport.base import HandshakeRefusedError, WireReply, WsOptions
 
 if TYPE_CHECKING:
     from dragoman._core import Batch
+    from dragoman.session.leases import SocketLease
     from dragoman.session.session import AccountSession
 
 _NS: Final = 1_000_000_000
@@ -46,16 +48,25 @@ class _FatalError(Exception):
 
 
 class Stream:
-    """One feed of an account, kept alive. Made by `AccountSession.stream`.
+    """One socket of a feed, kept alive; a `dragoman.session.shards.ShardedStream` holds those of a kind.
 
     Parameters
     ----------
     session : AccountSession
     kind : {"market", "depth", "orders"}
+    shard : int
+        Which of the kind's sockets, from 1.
     on_batch : callable
         Takes each native `Batch` inline; it must return at once.
     on_event : callable
         Takes feed events, `StreamState` and `Gap`, inline.
+
+    Attributes
+    ----------
+    wanted : dict of str to Want
+        What is asked for, by canonical id; it survives reconnecting.
+    state, error
+        Of its life; `error` is what ended it for good.
 
     Notes
     -----
@@ -66,18 +77,22 @@ class Stream:
         self,
         session: AccountSession,
         kind: str,
+        shard: int,
         on_batch: Callable[[Batch], object],
         on_event: Callable[[StreamEvent], object],
     ) -> None:
         self.kind = kind
         self.name = kind
+        self.shard = shard
         self._session = session
         self._runtime = session.runtime
         self._adapter = session.adapter
         self._batch_handler = on_batch
         self._event_handler = on_event
         self._backoff = Backoff(session.runtime.random.uniform)
-        self._wanted: dict[str, Want] = {}
+        self.wanted: dict[str, Want] = {}
+        self._lease: SocketLease | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._connection: FeedConnection | None = None
         self._live = False
         self._task: asyncio.Task[None] | None = None
@@ -90,24 +105,49 @@ class Stream:
         self.error: DragomanError | None = None
 
     def __repr__(self) -> str:
-        return f"<Stream {self._adapter.name}/{self.name} {self.state}, {len(self._wanted)} instruments>"
+        return f"<Stream {self._adapter.name}/{self.name}#{self.shard} {self.state}, {len(self.wanted)} instruments>"
 
     # -- life --------------------------------------------------------------------------------------------------------
+
+    def lease(self) -> None:
+        """Make sure of the right to open a socket.
+
+        Raises
+        ------
+        UsageError
+            The account's processes hold all sockets the broker allows.
+        """
+        if self._lease is None or not self._lease.held:
+            self._lease = self._session.sockets.take(self._adapter.capabilities.max_sockets)
+
+    def release(self) -> None:
+        """Give that right back, unless the socket is in use."""
+        if self._lease is not None and not self.open:
+            self._lease.release()
+            self._lease = None
+
+    def begin(self) -> None:
+        """Begin, and return at once; a stream that lives is left alone. Errors as `lease`."""
+        if self.open:
+            return
+        self.lease()
+        self._closing = False
+        self.error = None
+        self._settled.clear()
+        self._backoff.reset()
+        self._task = self._runtime.spawn(self._supervise(), name=f"{self._adapter.name} {self.name} stream")
 
     async def start(self, *, timeout_s: float = 15.0) -> None:
         """Begin, and wait until the stream is ready or `timeout_s` is over; then it goes on trying.
 
         Raises
         ------
+        UsageError
+            As `lease`.
         DragomanError
             What ended the stream for good: a dead token, an address the broker refuses.
         """
-        if self._task is None or self._task.done():
-            self._closing = False
-            self.error = None
-            self._settled.clear()
-            self._backoff.reset()
-            self._task = self._runtime.spawn(self._supervise(), name=f"{self._adapter.name} {self.name} stream")
+        self.begin()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._settled.wait()
@@ -116,19 +156,24 @@ class Stream:
         if self.error is not None:
             raise self.error
 
-    async def restart(self, *, timeout_s: float = 15.0) -> None:
-        """Begin again after the stream had ended for good, with all subscriptions; a living one is left alone."""
-        await self.start(timeout_s=timeout_s)
-
     async def close(self) -> None:
-        """End the stream; bounded, also with a dead peer."""
+        """End the stream; bounded, also with a dead peer. It may begin again, also while it still closes."""
         self._closing = True
         task, self._task = self._task, None
         if task is not None and not task.done():
+            self._ending = task
             task.cancel()
             await asyncio.wait((task,))
+        if self.open:
+            return
+        self.release()
         if self.state not in ("closed", "fatal"):
             self._enter("closed", "closed by us")
+
+    @property
+    def open(self) -> bool:
+        """Whether it has, or goes on trying to get, a connection."""
+        return self._task is not None and not self._task.done()
 
     def loop_stalled(self, seconds: float, reason: str) -> None:
         """Give the connection up where our own loop stood still for longer than the broker's heartbeat.
@@ -140,52 +185,24 @@ class Stream:
 
     # -- what is wanted ----------------------------------------------------------------------------------------------
 
-    def subscribe(self, wants: Iterable[Want]) -> None:
-        """Ask for instruments; one that is there already changes its mode, or nothing.
-
-        Raises
-        ------
-        UsageError
-            More instruments than a socket carries. Nothing changed.
-        """
-        desired = dict(self._wanted)
-        changed: dict[str, Want] = {}
-        for want in wants:
-            name = want.instrument.instrument_id
-            had = desired.get(name)
-            if had is None or had.mode is not want.mode:
-                desired[name] = changed[name] = want
-        room = self._adapter.capabilities.max_instruments_per_socket
-        if len(desired) > room:
-            raise UsageError(
-                f"{self._adapter.name}: {len(desired)} instruments, a socket carries {room}",
-                broker=self._adapter.name,
-                remedy="unsubscribe some first",
-            )
-        self._change(list(changed.values()), ())
-        self._wanted = desired
-
-    def unsubscribe(self, wants: Iterable[Want]) -> None:
-        """Drop instruments; one that is not there is no error."""
-        names = dict.fromkeys(want.instrument.instrument_id for want in wants)
-        dropped = [self._wanted[name] for name in names if name in self._wanted]
-        self._change((), dropped)
-        for want in dropped:
-            del self._wanted[want.instrument.instrument_id]
-
-    @property
-    def wanted(self) -> dict[str, Want]:
-        """What is asked for, by canonical id; it survives reconnecting."""
-        return dict(self._wanted)
-
-    def _change(self, add: Sequence[Want], drop: Sequence[Want]) -> None:
+    def frames(self, add: Sequence[Want], drop: Sequence[Want]) -> Sequence[Send]:
+        """Return what would have to be sent now for a change of `wanted`; what the feed raises leaves all as it is."""
         connection = self._connection
         if not self._live or connection is None or not (add or drop):
-            return  # it will be asked for once the connection stands
-        frames = connection.feed.want(add, drop, self._session.ctx)
-        # Dropped keys stay bound: their last ticks may still be on the way, and have a name.
-        connection.bind(want.instrument for want in add)
-        connection.send(frames)
+            return ()  # it will be asked for once the connection stands
+        return connection.feed.want(add, drop, self._session.ctx)
+
+    def change(self, add: Sequence[Want], drop: Sequence[Want], frames: Sequence[Send]) -> None:
+        """Change what is wanted, and send the `frames` made for that."""
+        for want in drop:
+            self.wanted.pop(want.instrument.instrument_id, None)
+        for want in add:
+            self.wanted[want.instrument.instrument_id] = want
+        connection = self._connection
+        if self._live and connection is not None:
+            # Dropped keys stay bound: their last ticks may still be on the way, and have a name.
+            connection.bind(want.instrument for want in add)
+            connection.send(frames)
 
     # -- requests over the socket ------------------------------------------------------------------------------------
 
@@ -202,6 +219,17 @@ class Stream:
     # -- supervision -------------------------------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
+        try:
+            await self._live_on()
+        finally:
+            # Over for good, not closed: others may have the socket. After `close` it may be another task's already.
+            if self._task is asyncio.current_task() and self._lease is not None:
+                self._lease.release()
+
+    async def _live_on(self) -> None:
+        if self._ending is not None:
+            await asyncio.wait((self._ending,))
+            self._ending = None
         while not self._closing:
             self._enter("connecting", "")
             try:
@@ -231,7 +259,7 @@ class Stream:
             self._session.ctx,
             self._counters,
             self._on_batch,
-            self._on_event,
+            self._on_feed_event,
         )
         self._connection = connection
         began: int | None = None
@@ -240,7 +268,7 @@ class Stream:
             began = self._runtime.clock.mono_ns()
             self._welcome(connection)
             watch = self._runtime.spawn(
-                connection.watch(lambda: self._session.market_open(), lambda: bool(self._wanted)),
+                connection.watch(lambda: self._session.market_open(), lambda: bool(self.wanted)),
                 name=f"{self._adapter.name} {self.name} watchdog",
             )
             try:
@@ -255,7 +283,8 @@ class Stream:
             if began is not None and self._runtime.clock.mono_ns() - began >= int(_HEALTHY_S * _NS):
                 self._backoff.reset()
             for name, count in connection.decoder_counters.items():
-                self._decoded[name] = self._decoded.get(name, 0) + count
+                if name != "blocks_held":  # what a decoder holds now, not what it counted
+                    self._decoded[name] = self._decoded.get(name, 0) + count
             self._connection = None
             await connection.close()
 
@@ -339,17 +368,16 @@ class Stream:
         return error
 
     def _welcome(self, connection: FeedConnection) -> None:
-        """Subscribe everything wanted, then read "ready"."""
-        wants = list(self._wanted.values())
+        """Say what was missed, subscribe everything wanted, then read "ready"."""
+        if self._missing_since_ns is not None:
+            self._counters.reconnects += 1
+            start, self._missing_since_ns = self._missing_since_ns, None
+            self._gap(start, self._runtime.clock.wall_ns(), "reconnected")
+        wants = list(self.wanted.values())
         if wants:
             connection.bind(want.instrument for want in wants)
             connection.send(connection.feed.want(wants, (), self._session.ctx))
         self._live = True
-        if self._missing_since_ns is not None:
-            self._counters.reconnects += 1
-            self._counters.gaps += 1
-            start, self._missing_since_ns = self._missing_since_ns, None
-            self._on_event(Gap(self.name, start, self._runtime.clock.wall_ns(), "reconnected"))
         self._enter("ready", "")
         self._settled.set()
 
@@ -358,10 +386,24 @@ class Stream:
         now = self._runtime.clock.wall_ns()
         self._missing_since_ns = now
         self._enter("stale", reason)
+        self._gap(min(connection.last_frame_wall_ns, now), now, reason)
+
+    def _gap(self, start_ns: int, end_ns: int, reason: str) -> None:
         self._counters.gaps += 1
-        self._on_event(Gap(self.name, min(connection.last_frame_wall_ns, now), now, reason))
+        self._on_event(Gap(self.name, start_ns, end_ns, reason, self.shard))
+
+    def _on_feed_event(self, event: FeedEvent) -> None:
+        if not isinstance(event, Missed):
+            self._on_event(event)
+            return
+        now, connection = self._runtime.clock.wall_ns(), self._connection
+        seen = event.since_ns
+        if seen is None:
+            seen = now if connection is None else connection.frame_before_wall_ns
+        self._gap(min(seen, now), now, event.reason)
 
     def _fail(self, error: DragomanError) -> None:
+        forget_locals(error)  # an address may carry the token
         self.error = error
         self._on_event(Fatal(error))
         self._enter("fatal", str(error))
@@ -372,7 +414,7 @@ class Stream:
     def _enter(self, state: State, reason: str) -> None:
         self.state = state
         now = self._runtime.clock.wall_ns()
-        self._on_event(StreamState(self.name, state, reason, self._backoff.attempt, now))
+        self._on_event(StreamState(self.name, state, reason, self._backoff.attempt, now, self.shard))
 
     def _on_batch(self, batch: Batch) -> None:
         try:
@@ -408,14 +450,14 @@ class Stream:
 
     @property
     def counters(self) -> dict[str, Any]:
-        """What was counted over all connections; the decoder's own under ``decoder``."""
+        """What was counted over all connections; the decoder's own under ``decoder``, ages in seconds or None."""
         decoded = dict(self._decoded)
         if self._connection is not None:
             for name, count in self._connection.decoder_counters.items():
                 decoded[name] = decoded.get(name, 0) + count
-        return {
-            **asdict(self._counters),
-            "instruments": len(self._wanted),
-            "ready": int(self._live),
-            "decoder": decoded,
-        }
+        found = asdict(self._counters)
+        now = self._runtime.clock.mono_ns()
+        for what in ("frame", "data"):
+            last = found.pop(f"last_{what}_ns")
+            found[f"{what}_age_s"] = (now - last) / _NS if last else None
+        return {**found, "instruments": len(self.wanted), "ready": int(self._live), "decoder": decoded}

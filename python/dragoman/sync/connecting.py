@@ -21,6 +21,7 @@ def connect(
     read_only: bool = False,
     access_token: str | None = None,
     load_instruments: bool = True,
+    cache_instruments: bool | None = None,
     streams: bool = True,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
@@ -31,7 +32,9 @@ def connect(
 
     Parameters
     ----------
-    broker, profile, environment, read_only, access_token, load_instruments, streams, overrides, state_dir
+    broker, profile, environment, read_only, access_token, state_dir
+        As `dragoman.connect` has them.
+    load_instruments, cache_instruments, streams, overrides
         As `dragoman.connect` has them.
     open_url, prompt : callable, optional
         How a login asks the human: open a page; type something, given what kind it is, a text to show and whether it
@@ -60,6 +63,7 @@ def connect(
             read_only=read_only,
             access_token=access_token,
             load_instruments=load_instruments,
+            cache_instruments=cache_instruments,
             streams=streams,
             overrides=overrides,
             state_dir=state_dir,

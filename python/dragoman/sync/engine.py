@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from dragoman._core import Batch, Tick
 from dragoman.client import Client
 from dragoman.errors import UsageError
+from dragoman.market.handout import conflation_key
 from dragoman.runtime.dispatch import Dispatcher, Mailbox
 from dragoman.runtime.io_thread import IoThread, close_at_exit
 from dragoman.session.fanout import Fanout, Timing
-from dragoman.sync.iterators import Following, Pulling, key_of
+from dragoman.sync.iterators import Following, Pulling
 
 T = TypeVar("T")
 Add = Callable[[Callable[[Any], object]], Callable[[], None]]
@@ -86,7 +87,7 @@ class Engine:
 
         def queue(publish: Callable[[Tick], None]) -> Callable[[Batch], None]:
             def spread(batch: Batch) -> None:
-                post((key_of(tick), lambda tick=tick: publish(tick)) for tick in batch)  # type: ignore[misc]
+                post((conflation_key(tick), lambda tick=tick: publish(tick)) for tick in batch)  # type: ignore[misc]
 
             return spread
 

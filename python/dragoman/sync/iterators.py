@@ -8,19 +8,15 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Generic, TypeVar
 
 from dragoman._core import Batch, Tick
+from dragoman.market.handout import conflation_key
 from dragoman.runtime.dispatch import Ended, Mailbox
 
 T = TypeVar("T")
 
 
-def key_of(tick: Tick) -> int:
-    """Return what ticks conflate by: the instrument, or the wire's key where it is bound to none."""
-    return tick.instrument if tick.instrument >= 0 else -1 - tick.key
-
-
 def put_ticks(box: Mailbox[Tick], batch: Batch) -> None:
-    """Put a batch's ticks; older ones of the same instrument that still wait give way."""
-    box.put_latest((key_of(tick), tick) for tick in batch)
+    """Put a batch's ticks; older ones of the same instrument and kind that still wait give way."""
+    box.put_latest((conflation_key(tick), tick) for tick in batch)
 
 
 class Following(Iterator[T], Generic[T]):

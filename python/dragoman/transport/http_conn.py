@@ -177,7 +177,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if exc is None:
             try:
-                if self._parser.end():
+                if self._parser.end(tls=self.transport.get_extra_info("ssl_object") is not None):
                     self._complete()
                     return
             except BadReplyError as error:

@@ -29,7 +29,7 @@ class ReplyParser:
 
     Theory: `done` is set by the first whole message that is not interim (1xx). A message is whole when httptools says
     so (length, chunks, statuses without a body), when the head of a HEAD reply is, or, where nothing announces a
-    length, when the peer closes. Bytes after `done` make the connection unfit for another request (`reusable` False),
+    length, when the peer closes and nobody else can have (`end`). Bytes after `done` make the connection unfit for another request (`reusable` False),
     not the reply bad.
 
     Parameters
@@ -143,9 +143,24 @@ class ReplyParser:
         self._parse(data[room:])
         return self.done
 
-    def end(self) -> bool:
-        """Take the end of the stream; return whether the reply is whole. Raises BadReplyError."""
+    def end(self, *, tls: bool = False) -> bool:
+        """Take the end of the stream; return whether the reply is whole.
+
+        Parameters
+        ----------
+        tls : bool
+            The stream is encrypted. Anybody on the way can end one (the transports do not tell a TLS goodbye from a cut
+            connection), so a body that only the end of the stream delimits is not believed, unless its compression has
+            an end mark of its own.
+
+        Raises
+        ------
+        BadReplyError
+            The body ends early, or nothing says that it does not.
+        """
         if not self.done and self._in_body and self._until_close:
+            if tls and self._decoder is None:
+                raise BadReplyError("the body has neither length nor end mark, so it may have been cut off")
             self._finish(reusable=False)
         return self.done
 

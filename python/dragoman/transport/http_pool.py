@@ -60,10 +60,10 @@ class ConnectionPool:
         Those found closed or stale are dropped on the way. One with unread bytes is not ready: the peer may be closing
         it. It is dropped with `drop_unread`, and stops the search without.
         """
-        oldest = self._loop.time() - self._options.idle_timeout_s
+        now = self._loop.time()
         while self._idle:
             connection = self._idle.pop()
-            if connection.gone or connection.idle_since <= oldest:
+            if connection.gone or self._due(connection) <= now:
                 connection.abandon()
             elif not self._readable(connection.transport):
                 return connection
@@ -199,12 +199,15 @@ class ConnectionPool:
 
     def _sweep(self) -> None:
         self._sweeper = None
-        oldest = self._loop.time() - self._options.idle_timeout_s
-        while self._idle and self._idle[0].idle_since <= oldest:
+        now = self._loop.time()
+        while self._idle and self._due(self._idle[0]) <= now:
             self._idle[0].retire()
         if self._idle:
-            due = self._idle[0].idle_since + self._options.idle_timeout_s
-            self._sweeper = self._loop.call_at(due, self._sweep)
+            self._sweeper = self._loop.call_at(self._due(self._idle[0]), self._sweep)
+
+    def _due(self, connection: HttpConnection) -> float:
+        # One sum for the timer and for the check: a difference may round to before the timer that it is checked at.
+        return connection.idle_since + self._options.idle_timeout_s
 
     async def warm(self, connections: int, deadline: float) -> None:
         """Open connections until so many stand, one after another."""

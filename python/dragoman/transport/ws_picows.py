@@ -36,7 +36,7 @@ class PicowsWire:
     ) -> None:
         self._runtime = runtime
         self._origin = origin
-        self._listener = _Listener(options.max_message_bytes)
+        self._listener = _Listener(options)
         self._protocol: Any = WSProtocol(
             host_port=origin.authority,
             ws_path=target,
@@ -131,8 +131,9 @@ class PicowsWire:
 class _Listener(WSListener):
     connection: Connection | None = None
 
-    def __init__(self, max_message_bytes: int) -> None:
-        self._max = max_message_bytes
+    def __init__(self, options: WsOptions) -> None:
+        self._max = options.max_message_bytes
+        self._any_fits = options.max_frame_bytes <= options.max_message_bytes  # picows refuses longer frames
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         connection = self.connection
@@ -142,7 +143,7 @@ class _Listener(WSListener):
             connection.fail(1002, "a frame with a reserved bit set")
             return
         kind: Any = frame.msg_type  # an IntEnum, whatever the stub says
-        if kind == _BINARY and frame.fin and connection.at_rest and frame.payload_size <= self._max:
+        if kind == _BINARY and frame.fin and connection.at_rest and (self._any_fits or frame.payload_size <= self._max):
             connection.binary(frame.get_payload_as_memoryview())
         else:
             connection.frame(kind, bool(frame.fin), frame.get_payload_as_memoryview())

@@ -122,6 +122,15 @@ def check_cover(account: Account, market: Market, wanted: Ticket, *, replacing: 
                 f"{market.quantity(lots)} wanted",
             )
         return
+    if wanted.order.product is Product.MTF and wanted.order.side is Side.SELL:
+        selling = sum(order.reserved_lots for order in held.orders.values() if order.sign < 0 and order is not old)
+        free = max(held.lots - selling, 0)
+        if lots > free:  # what was bought on margin funding may be sold, but nothing short
+            refuse(
+                ErrorKind.INSUFFICIENT_HOLDINGS,
+                f"Insufficient margin-funded holdings of {market.instrument_id}: {market.quantity(free)} free to sell, "
+                f"{market.quantity(lots)} wanted",
+            )
     orders: dict[int, list[tuple[int, int]]] = {1: [], -1: []}
     for order in held.orders.values():
         if order is old:

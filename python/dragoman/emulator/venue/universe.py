@@ -22,7 +22,7 @@ from dragoman.emulator.venue.types import Listing
 from dragoman.model import AssetClass, CanonicalId, IdKind, Instrument, InstrumentType, OptionType, Product, Segment
 
 ONE = Decimal(1)
-_CASH = {Product.DELIVERY: ONE, Product.INTRADAY: Decimal("0.20")}
+_CASH = {Product.DELIVERY: ONE, Product.INTRADAY: Decimal("0.20"), Product.MTF: Decimal("0.30")}
 _DELIVERY = {Product.DELIVERY: ONE}
 _TICKS = ((250, "0.01"), (1000, "0.05"), (5000, "0.10"), (10000, "0.50"), (20000, "1"))
 _MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()

@@ -1,0 +1,205 @@
+"""Those who listen to the player, each a process of its own: our client, the broker's SDK, and bare picows.
+
+Run as ``python -m benchmarks.consumers NAME PORT PATH[,PATH...] INSTRUMENTS``. A consumer prints ``ready`` once it is
+subscribed. On the player's words "begin", "check" and "pace" it forgets what it saw; on "report" it prints a line of
+JSON: how many frames it handled, after "check" also the ticks and the sum of what it read, and after "pace" when each
+call of its handler ended.
+
+All handlers read the same of each tick: five fields, and price and quantity of the best bid and ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import peers
+from benchmarks.frames import TOKENS
+
+clock = time.monotonic_ns
+FIELDS = ("last_price", "last_quantity", "average_price", "volume", "oi")
+BEST = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
+
+
+class Tally:
+    """What one consumer saw since it was last told to begin.
+
+    Attributes
+    ----------
+    adding : bool
+        Whether the handler shall add up what it reads.
+    """
+
+    def __init__(self) -> None:
+        self.ends: list[int] = []
+        self.ticks = 0
+        self.sum = 0.0
+        self.adding = self._timed = False
+
+    def told(self, word: str) -> None:
+        """Obey the player."""
+        if word == "report":
+            found = {"frames": len(self.ends), "ticks": self.ticks, "sum": self.sum}
+            print(json.dumps({**found, "ends": self.ends if self._timed else []}), flush=True)
+        else:
+            self.ends.clear()
+            self.ticks, self.sum = 0, 0.0
+            self.adding, self._timed = word == "check", word == "pace"
+
+
+Handler = Callable[[Any], None]
+
+
+def by_row(tally: Tally) -> Handler:
+    """Read a batch as most people write it: a loop over its rows."""
+
+    def on_batch(batch: Any) -> None:
+        adding = tally.adding
+        for row in batch.cursor():
+            price, quantity, average, volume, oi = (
+                row.last_price,
+                row.last_quantity,
+                row.average_price,
+                row.volume,
+                row.oi,
+            )
+            bid, bid_quantity, ask, ask_quantity = row.bid_price, row.bid_quantity, row.ask_price, row.ask_quantity
+            if adding:
+                tally.sum += price + quantity + average + volume + oi + bid + bid_quantity + ask + ask_quantity
+                tally.ticks += 1
+        tally.ends.append(clock())
+
+    return on_batch
+
+
+def by_column(tally: Tally) -> Handler:
+    """Read a batch as one NumPy array, a row for each tick and a column for each thing wanted."""
+    import numpy as np
+
+    from dragoman._core import RECORD_DTYPE
+
+    layout = np.dtype(RECORD_DTYPE)
+    width = layout.itemsize // 8
+    columns = np.array([layout.fields[name][1] // 8 for name in FIELDS + BEST])  # type: ignore[index]
+
+    def on_batch(batch: Any) -> None:
+        table = np.frombuffer(batch.records, np.float64).reshape(-1, width).take(columns, 1)
+        if tally.adding:
+            tally.sum += float(table.sum())
+            tally.ticks += len(table)
+        tally.ends.append(clock())
+
+    return on_batch
+
+
+def dragoman(tally: Tally, port: int, paths: list[str], instruments: int, read: Callable[[Tally], Handler]) -> None:
+    """Run our client as a user has it: a session for each path, inline handlers, books and measurements included."""
+    import dragoman as library
+    from dragoman.model import Notice
+    from dragoman.runtime.loops import run
+
+    def on_event(event: object) -> None:
+        if isinstance(event, Notice):
+            tally.told(event.text)
+
+    async def main() -> None:
+        root = f"http://127.0.0.1:{port}"
+        with tempfile.TemporaryDirectory() as state_dir:
+            clients = []  # kept, so that none is collected
+            for at, path in enumerate(paths):
+                hosts = {"rest": root, "ws": f"ws://127.0.0.1:{port}/{path}", "login": f"{root}/connect/login"}
+                client = await library.connect(
+                    "zerodha",
+                    f"bench{at}",
+                    environment="emulator",
+                    overrides={"hosts": hosts, "credentials": {"api_key": f"emu_{path}", "api_secret": "emu_bench"}},
+                    access_token=f"emu_{path}",
+                    state_dir=f"{state_dir}/{path}",  # other accounts: a broker allows one few sockets
+                )
+                clients.append(client)
+                client.on_batch(read(tally))
+                client.on_event(on_event)
+                client.subscribe([f"NSE:T{token}" for token in TOKENS[:instruments]], "full")
+            print("ready", flush=True)
+            await asyncio.Event().wait()
+
+    run(main())
+
+
+def kiteconnect(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
+    """Run the SDK as its documentation uses it."""
+    peers.add("kiteconnect==5.2.2")
+    from kiteconnect import KiteTicker  # type: ignore[import-not-found]
+
+    def on_ticks(ws: Any, ticks: list[dict[str, Any]]) -> None:
+        adding = tally.adding
+        for row in ticks:
+            price, quantity, average, volume, oi = (
+                row["last_price"],
+                row["last_traded_quantity"],
+                row["average_traded_price"],
+                row["volume_traded"],
+                row["oi"],
+            )
+            depth = row["depth"]
+            buy, sell = depth["buy"][0], depth["sell"][0]
+            bid, bid_quantity, ask, ask_quantity = buy["price"], buy["quantity"], sell["price"], sell["quantity"]
+            if adding:
+                tally.sum += price + quantity + average + volume + oi + bid + bid_quantity + ask + ask_quantity
+                tally.ticks += 1
+        tally.ends.append(clock())
+
+    def on_connect(ws: Any, response: Any) -> None:
+        ws.subscribe(list(TOKENS[:instruments]))
+        ws.set_mode(ws.MODE_FULL, list(TOKENS[:instruments]))
+        print("ready", flush=True)
+
+    ticker = KiteTicker("bench", "bench", root=f"ws://127.0.0.1:{port}/{paths[0]}")
+    ticker.on_ticks = on_ticks
+    ticker.on_connect = on_connect
+    ticker.on_error = lambda ws, code, reason: tally.told(reason)
+    ticker.connect()
+
+
+def picows(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
+    """Note the time of each frame and no more: what no client on this WebSocket library can beat."""
+    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+    from dragoman.runtime.loops import run
+
+    class Listener(WSListener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type == WSMsgType.BINARY:
+                tally.ends.append(clock())
+            elif frame.msg_type == WSMsgType.TEXT:
+                tally.told(json.loads(frame.get_payload_as_bytes())["data"])
+
+    async def main() -> None:
+        transport, _ = await ws_connect(Listener, f"ws://127.0.0.1:{port}/{paths[0]}")
+        print("ready", flush=True)
+        await transport.wait_disconnected()
+
+    run(main())
+
+
+def main(name: str, port: int, paths: list[str], instruments: int) -> None:
+    tally = Tally()
+    if name == "kiteconnect":
+        # What it logs at each of the player's words is not part of a message's cost, nor of anybody's interest here.
+        import logging
+
+        logging.getLogger("kiteconnect").setLevel(logging.CRITICAL)
+        kiteconnect(tally, port, paths, instruments)
+    elif name == "picows":
+        picows(tally, port, paths, instruments)
+    else:
+        dragoman(tally, port, paths, instruments, {"by-row": by_row, "by-column": by_column}[name])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3].split(","), int(sys.argv[4]))

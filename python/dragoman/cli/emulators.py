@@ -1,0 +1,63 @@
+"""Emulators that run on this machine: `dragoman emulate` says where, other commands find it.
+
+One file for each name below the state folder, ``emulators/<broker>.<name>.json``, mode 0600, there while the emulator
+runs. It holds what the emulator prints; all of its credentials are an emulator's and open nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from dragoman.errors import UsageError
+from dragoman.runtime.base import Runtime
+from dragoman.session.tokens import default_state_dir, file_name
+
+DEFAULT_NAME = "emulator"
+
+
+def path_of(runtime: Runtime, broker: str, name: str) -> str:
+    """Return where the emulator of that name says what it serves."""
+    return f"{default_state_dir(runtime)}/emulators/{file_name(broker, name)}.json"
+
+
+def publish(runtime: Runtime, name: str, line: Mapping[str, Any]) -> None:
+    """Say what is served. A record of the same name is replaced: the latest one counts.
+
+    Raises
+    ------
+    UsageError
+        There is no folder to say it in.
+    """
+    path = path_of(runtime, line["broker"], name)
+    try:
+        runtime.disk.write_atomic(path, orjson.dumps(dict(line)))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", remedy="set DRAGOMAN_STATE") from error
+
+
+def withdraw(runtime: Runtime, name: str, line: Mapping[str, Any]) -> None:
+    """Take back what `publish` said, unless another emulator has taken the name since."""
+    if find(runtime, line["broker"], name) == dict(line):
+        runtime.disk.remove(path_of(runtime, line["broker"], name))
+
+
+def find(runtime: Runtime, broker: str, name: str) -> dict[str, Any] | None:
+    """Return what the emulator of that name serves; None where none is known."""
+    path = path_of(runtime, broker, name)
+    if not runtime.disk.exists(path):
+        return None
+    try:
+        found = orjson.loads(runtime.disk.read(path))
+    except orjson.JSONDecodeError:
+        raise UsageError(f"{path} is damaged", remedy="start the emulator again") from None
+    return found if isinstance(found, dict) else None
+
+
+def names(runtime: Runtime, broker: str) -> list[str]:
+    """Return the names under which emulators of a broker run, for completion."""
+    folder, start = path_of(runtime, broker, "").rpartition("/")[0], file_name(broker, "")
+    found = runtime.disk.listdir(folder)
+    return [name[len(start) :].removesuffix(".json") for name in found if name.startswith(start)]

@@ -1,0 +1,206 @@
+"""How commands print: JSON for programs, tables for people.
+
+JSON has the model's field names. Money and quantities of the order path are strings, so that no digit is lost; a time
+is ISO 8601 in UTC, and the same name with ``_ns`` is the integer of ns it was made from; the broker's raw words are
+left out. A table is made for the width it is shown at: the columns that matter least go first, nothing is cut off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from dragoman.model.shown import is_time
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES = frozenset(("expires",))
+
+
+def iso(ns: int) -> str:
+    """Return ns since the epoch as ISO 8601 in UTC, to the microsecond."""
+    return (_EPOCH + timedelta(microseconds=ns // 1000)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def plain(value: Any) -> Any:
+    """Return a model value as what JSON knows."""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, date):
+        return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return _mapped({field.name: getattr(value, field.name) for field in fields(value) if field.repr})
+    if isinstance(value, Mapping):
+        return _mapped(value)
+    if hasattr(value, "_asdict"):
+        return _mapped(value._asdict())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(one) for one in value]
+    return value
+
+
+def _mapped(values: Mapping[Any, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = str(key.value if isinstance(key, Enum) else key)
+        if (is_time(name) or name in _TIMES) and isinstance(value, int):
+            name = name.removesuffix("_ns")
+            found[name], found[f"{name}_ns"] = iso(value), value
+        else:
+            found[name] = plain(value)
+    return found
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    print(orjson.dumps(plain(value), option=orjson.OPT_INDENT_2).decode())
+
+
+def print_line(value: Any) -> None:
+    """Print one JSON line, at once."""
+    print(orjson.dumps(plain(value)).decode(), flush=True)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+        The head, and of a mapping the key.
+    rank : int
+        Columns of the highest rank go first where there is no room; those of rank 0 always stay.
+    money : bool
+        Its values are prices or sums: see `amount`.
+    """
+
+    name: str
+    rank: int = 0
+    justify: Literal["left", "right"] = "left"
+    key: str = ""
+    money: bool = False
+
+    def of(self, row: Any) -> str:
+        key = self.key or self.name
+        value = row.get(key) if isinstance(row, Mapping) else getattr(row, key)
+        return amount(value) if self.money else cell(value)
+
+
+def text(name: str, rank: int = 0, key: str = "") -> Column:
+    """Return a column of words."""
+    return Column(name, rank, "left", key)
+
+
+def number(name: str, rank: int = 0, key: str = "") -> Column:
+    """Return a column of numbers."""
+    return Column(name, rank, "right", key)
+
+
+def money(name: str, rank: int = 0, key: str = "") -> Column:
+    """Return a column of prices or sums."""
+    return Column(name, rank, "right", key, money=True)
+
+
+def amount(value: object) -> str:
+    """Return the text of a price or a sum: two digits after the point, up to four where it has more."""
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if not isinstance(value, Decimal) or not value.is_finite():
+        return cell(value)
+    return f"{value:.2f}" if value == round(value, 2) else f"{round(value, 4).normalize():f}"
+
+
+def cell(value: object) -> str:
+    """Return the text of one value for a table."""
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, Enum):
+        return str(value.value)
+    return str(value)
+
+
+def clock(ns: int | None, zone: Any = UTC) -> str:
+    """Return the time of day of ns since the epoch."""
+    return "" if ns is None else (_EPOCH + timedelta(microseconds=ns // 1000)).astimezone(zone).strftime("%H:%M:%S")
+
+
+def moment(ns: int | None, zone: Any = UTC) -> str:
+    """Return date and time of ns since the epoch, and the zone."""
+    if ns is None:
+        return ""
+    return (_EPOCH + timedelta(microseconds=ns // 1000)).astimezone(zone).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def fitted(console: Console, title: str, columns: Sequence[Column], rows: Iterable[Any]) -> Table:
+    """Return a table no wider than the console: without columns that say nothing, then without the least of them."""
+    from rich.markup import escape
+    from rich.measure import Measurement
+
+    cells = [[column.of(row) for column in columns] for row in rows]
+    shown = [i for i, column in enumerate(columns) if not cells or column.rank == 0 or any(row[i] for row in cells)]
+    while True:
+        table = _table(escape(title))
+        for i in shown:
+            table.add_column(escape(columns[i].name), justify=columns[i].justify, overflow="fold")
+        for row in cells:
+            table.add_row(*(escape(row[i]) for i in shown))
+        highest = max((columns[i].rank for i in shown), default=0)
+        wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum > console.width
+        if not wide or highest == 0:
+            return table
+        last = max(i for i in shown if columns[i].rank == highest)
+        shown.remove(last)
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+
+
+def pairs(title: str, values: Mapping[str, object]) -> Table:
+    """Return names and values, one a line; what there is none of is left out."""
+    from rich.markup import escape
+
+    table = _table(escape(title))
+    table.show_header = False
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        if (shown := cell(value)) != "":
+            table.add_row(escape(name.replace("_", " ")), escape(shown))
+    return table
+
+
+def show(title: str, columns: Sequence[Column], rows: Iterable[Any], *, empty: str = "") -> None:
+    """Print a table, or a sentence where it would be empty."""
+    from rich.console import Console
+
+    listed, console = list(rows), Console()
+    if not listed:
+        console.print(empty or f"no {title.lower()}", highlight=False)
+        return
+    console.print(fitted(console, title, columns, listed))

@@ -1,0 +1,45 @@
+"""Numbers, times and tables as JSON interfaces write them, and redirects: what most answers are made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from dragoman.emulator.contract import HttpAnswer
+
+RowT = TypeVar("RowT")
+Level = tuple[Decimal, Decimal, int]
+
+
+def json_answer(body: Any, status: int = 200, *more: tuple[str, str]) -> HttpAnswer:
+    """Answer with JSON; `more` are further headers."""
+    return HttpAnswer(status, (("Content-Type", "application/json"), *more), json.dumps(body).encode())
+
+
+def redirect(url: str, told: Sequence[tuple[str, str]]) -> HttpAnswer:
+    """Send a browser to a registered URL, with `told` added to its query: the end of a login page."""
+    parts = urlsplit(url)
+    query = "&".join(filter(None, (parts.query, urlencode(told))))
+    return HttpAnswer(302, (("Location", urlunsplit(parts._replace(query=query))),))
+
+
+def num(value: Decimal) -> int | float:
+    """Return a decimal as the JSON number most brokers write: whole ones without a point."""
+    whole = int(value)
+    return whole if whole == value else float(value)
+
+
+def stamp(ns: int | None, zone: tzinfo, form: str = "%Y-%m-%d %H:%M:%S") -> str | None:
+    """Write a time, ns UTC, in `zone`; None stays None."""
+    return None if ns is None else datetime.fromtimestamp(ns // 1_000_000_000, zone).strftime(form)
+
+
+def ladder(levels: Iterable[Level], rows: int, write: Callable[[Decimal, Decimal, int], RowT]) -> list[RowT]:
+    """Write the best `rows` levels of one side of a book; levels that are missing are written as zeros."""
+    best = list(levels)[:rows]
+    nothing = (Decimal(0), Decimal(0), 0)
+    return [write(*level) for level in best + [nothing] * (rows - len(best))]

@@ -1,0 +1,115 @@
+"""The HTTP side that emulators share: a table of routes, and what a call must pass before one of them answers it.
+
+A broker's emulator gives the table (`RestEmulator.serve`), says how a token is shown (`authenticate`), which errors are
+its own (`worded`, `unserved`), and what has to move with time (`wake`). Limits are counted on the broker's calendar,
+before the token is looked at, as gateways do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push
+from dragoman.emulator.counting import CalendarCounter, Meter
+from dragoman.emulator.routes import Gate, Route
+from dragoman.emulator.tokens import Tokens
+from dragoman.emulator.venue.types import VenueProtocol
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a call must pass: the meters it counts on, a token, an address that is registered."""
+
+    meters: tuple[Meter, ...] = ()
+    token: bool = True
+    registered: bool = False
+
+
+class RestEmulator(Emulator):
+    """Base of emulators of one account whose HTTP side is a table of routes.
+
+    Parameters
+    ----------
+    account : str
+        The venue's account.
+    tokens : Tokens
+        `expire_tokens` ends them.
+    offset_ns : int
+        The broker's time zone: local time less UTC, for when its day turns.
+    allowed_ips : tuple of str, optional
+        Addresses that routes with a `registered` rule are answered to; None answers any.
+    """
+
+    def __init__(
+        self,
+        venue: VenueProtocol,
+        *,
+        seed: int,
+        account: str,
+        tokens: Tokens,
+        offset_ns: int = 0,
+        allowed_ips: tuple[str, ...] | None = None,
+    ) -> None:
+        super().__init__(venue, seed=seed)
+        self.account = account
+        self.tokens = tokens
+        self._counter = CalendarCounter(offset_ns)
+        self._allowed_ips = allowed_ips
+        self._moving: Sequence[Callable[[int], object]] = ()
+
+    def serve(self, routes: Iterable[Route[Rule]], moving: Sequence[Callable[[int], object]] = ()) -> None:
+        """Take the table, and what is called with the time before every call and every poll, in this order."""
+        self._gate = Gate(routes, self._counter, self.unserved)
+        self._moving = moving
+
+    # -- what a broker says ------------------------------------------------------------------------------------------
+
+    def authenticate(self, call: HttpCall, now_ns: int) -> None:
+        """Raise the broker's error where the call shows no live token."""
+        raise TypeError(f"{type(self).__name__} does not define authenticate")
+
+    def unserved(self, status: int, meter: Meter | None) -> Exception:
+        """Return the broker's error: 404, 405, 429 with the meter that is full, 403 for an unregistered address."""
+        raise TypeError(f"{type(self).__name__} does not define unserved")
+
+    def worded(self, error: Exception) -> HttpAnswer | None:
+        """Return the answer of an error that is the broker's, None of a bug in the emulator."""
+        raise TypeError(f"{type(self).__name__} does not define worded")
+
+    def frames(self, now_ns: int) -> Sequence[Push]:
+        """Return the frames that became due; everything has been moved to `now_ns`."""
+        return ()
+
+    # -- the contract ------------------------------------------------------------------------------------------------
+
+    def wake(self, now_ns: int) -> None:
+        """Move the market and everything that follows it."""
+        self.venue.advance(now_ns)
+        for move in self._moving:
+            move(now_ns)
+
+    def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        self.wake(now_ns)
+        try:
+            route, groups = self._gate.admit(call, now_ns)
+            if route.rule.token:
+                self.authenticate(call, now_ns)
+            if route.rule.registered and self._allowed_ips is not None and call.peer not in self._allowed_ips:
+                raise self.unserved(403, None)
+            return route.handler(call, now_ns, **groups)
+        except Exception as error:
+            answer = self.worded(error)
+            if answer is None:
+                raise
+            return answer
+
+    def poll(self, now_ns: int) -> Sequence[Push]:
+        self.wake(now_ns)
+        return self.frames(now_ns)
+
+    def expire_tokens(self) -> None:
+        self.tokens.end()
+
+    def ledger(self) -> dict[str, object]:
+        return self.venue.ledger(self.account)

@@ -1,0 +1,17 @@
+"""On which side of the market the trigger of a stop order must stand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from dragoman.emulator.venue.types import MarketView
+from dragoman.model import Side
+
+
+def passed(side: Side, trigger: Decimal, market: MarketView) -> bool:
+    """Say whether the last price is at or beyond a stop's trigger: it would not wait, it would trade at once.
+
+    A stop that buys waits above the last price, one that sells below it. A venue takes both kinds, as exchanges do;
+    brokers mostly refuse the wrong side before the order leaves them.
+    """
+    return side.sign * trigger <= side.sign * market.last_price
