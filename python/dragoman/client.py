@@ -12,10 +12,11 @@ from typing import Any
 
 from dragoman._core import Batch, Book, Tick
 from dragoman.checks import Number, WireUnits, order_change, order_request
-from dragoman.errors import DragomanError, ErrorKind, Rejected
+from dragoman.errors import DragomanError, ErrorKind, Rejected, UsageError
 from dragoman.market import InstrumentMaster, MarketData, MasterCache
 from dragoman.model import (
     BasketMargin,
+    BookGap,
     Candle,
     Charges,
     Fill,
@@ -43,7 +44,7 @@ from dragoman.model import (
     Variety,
 )
 from dragoman.orders import OrderService
-from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
+from dragoman.plugin import Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
@@ -52,7 +53,7 @@ from dragoman.session.shards import ShardedStream
 
 _KEEP_S = 5.0
 
-Event = StreamState | Gap | Notice | Raw | DragomanError
+Event = StreamState | Gap | BookGap | Notice | Raw | DragomanError
 
 
 class Client:
@@ -81,7 +82,8 @@ class Client:
         self._load_instruments = load_instruments
         self._cache = cache
         self._keeping: asyncio.Task[None] | None = None
-        self._kinds = _stream_kinds(session.adapter) if streams else ()
+        self._with_streams = streams
+        self._order_streams: tuple[str, ...] = ()
         self._release = release
         self._streams: dict[str, ShardedStream] = {}
         self._started = False
@@ -89,6 +91,7 @@ class Client:
         units = WireUnits(session.adapter, session.profile.settings)
         session.ctx.instruments = self.instruments
         self.market = MarketData(session, self.instruments)
+        self.market.gaps.add(self.events.publish)
         self.orders_service = OrderService(session, self.instruments, units, self._following)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
         self._measure()
@@ -115,11 +118,8 @@ class Client:
             await self.session.start()
             if self._load_instruments:
                 await self.load_instruments(cached=True)
-            for kind in self._kinds:
-                stream = self._streams[kind] = self.session.stream(kind, self.market.on_batch, self._on_event)
-                await stream.start()
-            if "market" in self._streams:
-                self.market.apply = self._apply_wants
+            if self._with_streams:
+                await self._open_streams()
             await self.orders_service.refresh()
             self._started = True
             self._catch_up()
@@ -178,20 +178,55 @@ class Client:
 
     # -- from the streams --------------------------------------------------------------------------------------------
 
-    def _apply_wants(self, add: Sequence[Want], drop: Sequence[Want]) -> None:
-        stream = self._streams["market"]
-        stream.subscribe(add)
-        stream.unsubscribe(drop)
+    async def _open_streams(self) -> None:
+        """Open the first market stream and all that carry orders; the others wait for an instrument."""
+        feeds = [feed for feed in self.session.adapter.feeds if feed.enabled(self.session.ctx)]
+        streams_orders = bool(self.session.adapter.capabilities.features["order_stream"])
+        carrying = [feed for feed in feeds if feed.kind == "orders" or feed.carries_orders] if streams_orders else []
+        self._order_streams = tuple(feed.stream() for feed in carrying)
+        first = next((feed for feed in feeds if feed.kind == "market"), None)
+        for feed in feeds:
+            if feed.kind == "orders" and feed not in carrying:
+                continue
+            stream = self.session.stream(
+                feed.stream(), self.market.on_batch, self._on_event, lazy=feed is not first and feed not in carrying
+            )
+            self._streams[feed.stream()] = stream
+            await stream.start()
+        if first is not None:
+            self.market.apply = self._apply_wants
 
-    @property
-    def _order_stream(self) -> str | None:
-        """The stream that carries order updates; None where orders are only ever read."""
-        return self._kinds[-1] if self._kinds and _streams_orders(self.session.adapter) else None
+    def _apply_wants(self, add: Sequence[Want], drop: Sequence[Want]) -> None:
+        """Subscribe each instrument on the streams that serve it in its mode, and end it on those that do not."""
+        streams = [stream for stream in self._streams.values() if stream.kind != "orders"]
+        adds: dict[str, list[Want]] = {stream.name: [] for stream in streams}
+        drops = {stream.name: [want for want in drop if stream.carries(want)] for stream in streams}
+        for want in add:
+            serving: dict[str, str] = {}
+            for stream in streams:
+                if stream.kind not in serving and stream.feed_class.serves(want.instrument, want.mode):
+                    serving[stream.kind] = stream.name
+                    adds[stream.name].append(want)
+                elif stream.carries(want):
+                    drops[stream.name].append(want)
+            if not serving:
+                broker = self.session.adapter.name
+                raise UsageError(
+                    f"{broker}: no stream carries {want.instrument.instrument_id} in mode {want.mode}",
+                    kind=ErrorKind.NOT_SUPPORTED,
+                    broker=broker,
+                    remedy="another mode may be streamed; nothing was sent",
+                )
+        for stream in streams:
+            stream.check_room(adds[stream.name])
+        for stream in streams:
+            if adds[stream.name]:
+                stream.subscribe(adds[stream.name])
+            if drops[stream.name]:
+                stream.unsubscribe(drops[stream.name])
 
     def _following(self) -> bool:
-        name = self._order_stream
-        stream = self._streams.get(name) if name else None
-        return name is None or (stream is not None and stream.primary.ready)
+        return all(name in self._streams and self._streams[name].primary.ready for name in self._order_streams)
 
     def _on_event(self, event: Any) -> None:
         match event:
@@ -204,12 +239,12 @@ class Client:
             case Fatal(error):
                 event = error
             case Gap(stream=name, reason=reason, shard=shard):
-                if name == "market":
+                if self._streams[name].kind != "orders":
                     self.market.on_gap(self._streams[name].wanted_on(shard))
-                if name == self._order_stream and shard == 1:
+                if name in self._order_streams and shard == 1:
                     self.orders_service.mark_stale(reason or "the order stream was interrupted")
                     self._catch_up()  # at once where the connection stands: messages were left out of it
-            case StreamState(stream=name, state="ready", shard=1) if name == self._order_stream:
+            case StreamState(stream=name, state="ready", shard=1) if name in self._order_streams:
                 # Whatever was read before updates flow again may have missed some.
                 self.orders_service.mark_stale("the order stream has just connected")
                 self._catch_up()
@@ -551,13 +586,3 @@ class Client:
             "sockets_held": self.session.sockets.own,
             "loop_stalls": self.session.stalls,
         }
-
-
-def _streams_orders(adapter: Adapter) -> bool:
-    return bool(adapter.capabilities.features["order_stream"])
-
-
-def _stream_kinds(adapter: Adapter) -> tuple[str, ...]:
-    """Return the streams to open; the last one carries the orders, where the broker streams them."""
-    on_market = any(feed.kind == "market" and feed.carries_orders for feed in adapter.feeds)
-    return ("market", "orders") if _streams_orders(adapter) and not on_market else ("market",)

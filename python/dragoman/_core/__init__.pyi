@@ -507,7 +507,7 @@ class Books:
             A level has fewer than two values.
         """
     def take_wanting(self) -> tuple[int, ...]:
-        """Return the instruments whose snapshot must be fetched: each once, until its snapshot comes or fails to meet."""
+        """Return the instruments whose snapshot must be fetched: each once for every need."""
     @property
     def wanting(self) -> bool:
         """Whether `take_wanting` has any."""

@@ -17,8 +17,9 @@ from dragoman._core import Batch, Book, Books, Tick, intern_instrument
 from dragoman.checks import choice
 from dragoman.errors import UsageError
 from dragoman.market.master import InstrumentMaster
+from dragoman.market.resync import Resync
 from dragoman.market.rewrite import QuoteWriter
-from dragoman.model import Instrument, InstrumentType, Mode, Quote
+from dragoman.model import BookGap, Instrument, InstrumentType, Mode, Quote
 from dragoman.plugin import Want
 from dragoman.session.fanout import Fanout
 from dragoman.session.session import AccountSession
@@ -101,6 +102,8 @@ class MarketData:
         self._closed = False
         self.batches: Fanout[Batch] = Fanout("batch")
         self.books = Books()
+        self.gaps: Fanout[BookGap] = Fanout("book gap")
+        self.resync = Resync(session, self.books, self._subscribe_again, self.gaps.publish)
         self._quotes = QuoteWriter()
         self.ticks_seen = 0
         self.conflated = 0
@@ -152,14 +155,23 @@ class MarketData:
             for instrument in instruments
             if (had := self._wanted.get(instrument.instrument_id)) is None or had.mode is not mode
         ]
-        self._apply(changed, ())
+        followed = [want for want in changed if mode.has_depth]
+        for want in followed:
+            self.resync.follow(self._master.handle(want.instrument), want)
+        try:
+            self._apply(changed, ())
+        except BaseException:
+            for want in followed:
+                if want.instrument.instrument_id not in self._wanted:
+                    self.resync.forget(self._master.handle(want.instrument))
+            raise
         for want in changed:
             handle = self._master.handle(want.instrument)
             had = self._wanted.get(want.instrument.instrument_id)
             self._wanted[want.instrument.instrument_id] = want
-            if mode is Mode.FULL:
+            if mode.has_depth:
                 self._depthless.discard(handle)
-            elif had is not None and had.mode is Mode.FULL:
+            elif had is not None and had.mode.has_depth:
                 self._no_depth(handle)
         return instruments
 
@@ -172,9 +184,15 @@ class MarketData:
                 self._no_depth(self._master.handle(want.instrument))
 
     def _no_depth(self, handle: int) -> None:
+        self.resync.forget(handle)
         self._depthless.add(handle)
         self._depthless_until_ns = self._session.runtime.clock.mono_ns() + _ON_ITS_WAY_NS
         self.books.mark_stale(handle)
+
+    def _subscribe_again(self, want: Want) -> None:
+        if self.apply is not None and self._wanted.get(want.instrument.instrument_id) == want:
+            self.apply((), (want,))
+            self.apply((want,), ())
 
     @property
     def subscribed(self) -> dict[str, Mode]:
@@ -212,6 +230,7 @@ class MarketData:
             return
         self.ticks_seen += len(batch)
         self.books.apply(batch)
+        self.resync.check()
         if self._depthless:
             self._keep_stale(batch)
         self.batches.publish(batch)
@@ -247,13 +266,17 @@ class MarketData:
     def on_gap(self, wants: Iterable[Want]) -> None:
         """Their stream is gone or left something out: no book of theirs is to be believed until it has a snapshot."""
         for want in wants:
-            self.books.mark_stale(self._master.handle(want.instrument))
+            handle = self._master.handle(want.instrument)
+            self.resync.interrupt(handle)
+            self.books.mark_stale(handle)
 
     def close(self) -> None:
         """End all iterators; every book reads stale."""
         self._closed = True
         self.apply = None
         self.books.mark_stale()
+        self.resync.close()
+        self.gaps.close()
         self.batches.close()
         for queue in self._live_queues():
             queue.close()

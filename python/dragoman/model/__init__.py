@@ -20,7 +20,7 @@ from dragoman.model.enums import (
     TimeInForce,
     Variety,
 )
-from dragoman.model.events import Gap, Notice, OrderUpdate, StreamState
+from dragoman.model.events import BookGap, Gap, Notice, OrderUpdate, StreamState
 from dragoman.model.ids import CanonicalId, IdKind
 from dragoman.model.instrument import Instrument
 from dragoman.model.market import Candle, DepthLevel, Quote, Trade
@@ -63,6 +63,7 @@ __all__ = [
     "AssetClass",
     "Balance",
     "BasketMargin",
+    "BookGap",
     "Candle",
     "CanonicalId",
     "Charges",

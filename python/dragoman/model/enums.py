@@ -191,8 +191,13 @@ class Liquidity(StrEnum):
 
 
 class Mode(StrEnum):
-    """How much of an instrument a stream carries."""
+    """How much of an instrument a stream carries. DEEP: the quote, and more levels than FULL has, where offered."""
 
     LTP = "ltp"
     QUOTE = "quote"
     FULL = "full"
+    DEEP = "deep"
+
+    @property
+    def has_depth(self) -> bool:
+        return self in (Mode.FULL, Mode.DEEP)

@@ -54,3 +54,27 @@ class Gap:
     reason: str
     shard: int = 1
     """Which of the stream's sockets, from 1: the others saw everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookGap:
+    """A book lost a message (``"broken"``), or a snapshot made it whole again (``"whole"``).
+
+    Attributes
+    ----------
+    since_ns : int or None
+        Wall clock from which it cannot be believed; None for a book that starts.
+    gaps : int
+        Breaks of this book so far.
+    duration_ns : int
+        How long it was broken, once it is whole.
+    tries : int
+        Snapshots, or subscriptions, that took.
+    """
+
+    instrument_id: str
+    state: Literal["broken", "whole"]
+    since_ns: int | None = None
+    gaps: int = 0
+    duration_ns: int = 0
+    tries: int = 0

@@ -308,12 +308,19 @@ class Adapter:
         """
         self._no("postback")
 
-    def feed(self, kind: str) -> Feed:
-        """Make the per-connection object of the first feed that serves `kind` (market, depth, orders)."""
+    def feed(self, name: str) -> Feed:
+        """Make the per-connection object of the stream `name`, or of the first of that kind."""
+        return self.feed_class(name)()
+
+    def feed_class(self, name: str) -> type[Feed]:
+        """Return the feed of the stream `name`, or the first of that kind (market, depth, orders)."""
         for cls in self.feeds:
-            if cls.kind == kind or (kind == "orders" and cls.carries_orders):
-                return cls()
-        self._no(f"{kind} stream")
+            if cls.stream() == name:
+                return cls
+        for cls in self.feeds:
+            if cls.kind == name or (name == "orders" and cls.carries_orders):
+                return cls
+        self._no(f"{name} stream")
 
     def _no(self, what: str) -> NoReturn:
         support = self.capabilities.features.get(what)

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dragoman.plugin.adapter import Adapter, Credential
 from dragoman.plugin.feed import Feed
 from dragoman.plugin.layout import PackedStream
+from dragoman.plugin.layout_json import JsonStream
+from dragoman.plugin.layout_protobuf import ProtoStream
 from dragoman.plugin.limits import RateLimit, Scope
 
 _GTT = ("gtts", "gtt", "gtt_place", "gtt_modify", "gtt_delete")
@@ -95,9 +97,11 @@ def _feeds(adapter: Adapter) -> Iterator[str]:
     capabilities = adapter.capabilities
     feeds = [one for one in adapter.feeds if isinstance(one, type) and issubclass(one, Feed)]
     kinds = [feed.kind for feed in feeds]
+    names = [feed.stream() for feed in feeds]
     for feed in feeds:
-        if kinds.count(feed.kind) > 1 and feed is feeds[kinds.index(feed.kind)]:
-            yield f"feeds: {kinds.count(feed.kind)} of kind {feed.kind!r}, expected one"
+        if names.count(feed.stream()) > 1 and feed is feeds[names.index(feed.stream())]:
+            found = names.count(feed.stream())
+            yield f"feeds: {found} streams named {feed.stream()!r}, expected one; give the others a `name`"
         yield from _layouts(adapter, feed)
     if capabilities.modes and "market" not in kinds:
         yield f"capabilities.modes is {_words(capabilities.modes)}, expected a feed of kind 'market' to carry them"
@@ -115,13 +119,15 @@ def _layouts(adapter: Adapter, feed: type[Feed]) -> Iterator[str]:
     stream: object = feed.layouts
     if stream is None:
         return
-    if not isinstance(stream, PackedStream):
-        yield f"{where} is {type(stream).__name__}, expected a PackedStream or None"
+    if not isinstance(stream, (PackedStream, JsonStream, ProtoStream)):
+        yield f"{where} is {type(stream).__name__}, expected a PackedStream, JsonStream, ProtoStream or None"
         return
     try:
         stream.compile()
     except (ValueError, TypeError) as error:
         yield f"{where}: {error}"
+        return
+    if not isinstance(stream, PackedStream):
         return
     offered = adapter.capabilities.modes
     modes = {layout.mode for layout in stream.layouts} - {"none"}

@@ -150,6 +150,8 @@ class Feed:
     Class attributes
     ----------------
     kind : "market", "depth" or "orders"
+    name : str
+        Of the stream, where a broker has several of a kind; otherwise the kind is its name.
     channel : "websocket", "http-stream" or "tcp"
         On ``http-stream`` each line of a chunked reply is one text frame.
     layouts : PackedStream, JsonStream or another described stream, or None
@@ -159,23 +161,42 @@ class Feed:
         The session waits for `Ready` before it subscribes.
     carries_orders : bool
         Order updates arrive on this connection.
+    max_instruments, max_sockets : int or None
+        Of this stream, where they differ from the capabilities' ``max_instruments_per_socket`` and ``max_sockets``,
+        which count all sockets of a key together. A `max_sockets` of its own is counted within a process.
     sync : BookSync
         How the depth of this stream proves that it is whole.
     """
 
     kind: ClassVar[Literal["market", "depth", "orders"]] = "market"
+    name: ClassVar[str] = ""
     channel: ClassVar[Literal["websocket", "http-stream", "tcp"]] = "websocket"
     envelope: ClassVar[tuple[str, ...]] = ()
     layouts: ClassVar[StreamLayouts | None] = None
     stall: ClassVar[StallRule] = StallRule()
     authenticates_in_band: ClassVar[bool] = False
     carries_orders: ClassVar[bool] = False
+    max_instruments: ClassVar[int | None] = None
+    max_sockets: ClassVar[int | None] = None
     sync: ClassVar[BookSync] = BookSync()
 
     @classmethod
-    def serves(cls, instrument: Instrument) -> bool:
-        """Whether this stream carries `instrument`; where a broker has several of one kind, the first that does."""
+    def stream(cls) -> str:
+        """Return the name of the stream."""
+        return cls.name or cls.kind
+
+    @classmethod
+    def enabled(cls, ctx: Context) -> bool:
+        """Whether this account has the stream at all (a segment it does not trade has none)."""
         return True
+
+    @classmethod
+    def serves(cls, instrument: Instrument, mode: Mode) -> bool:
+        """Whether this stream carries `instrument` in `mode`.
+
+        An instrument is subscribed on the first market stream that serves it, and on the first depth stream that does.
+        """
+        return cls.kind == "market"
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         """Find out where to connect; may fetch a single-use URL or a socket token first."""

@@ -240,10 +240,15 @@ class AccountSession:
             )
 
     def stream(
-        self, kind: str, on_batch: Callable[[Batch], object], on_event: Callable[[StreamEvent], object]
+        self,
+        name: str,
+        on_batch: Callable[[Batch], object],
+        on_event: Callable[[StreamEvent], object],
+        *,
+        lazy: bool = False,
     ) -> ShardedStream:
         """Make a supervised stream; `ShardedStream.start` begins it, closing the session closes it."""
-        stream = ShardedStream(self, kind, on_batch, on_event)
+        stream = ShardedStream(self, name, on_batch, on_event, lazy=lazy)
         self._streams.append(stream)
         return stream
 

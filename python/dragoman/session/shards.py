@@ -33,16 +33,19 @@ class ShardedStream:
     Parameters
     ----------
     session : AccountSession
-    kind : {"market", "depth", "orders"}
+    name : str
+        `Feed.stream`; the kind is the feed's.
     on_batch : callable
         Takes each native `Batch` inline; it must return at once.
     on_event : callable
         Takes feed events, `StreamState` and `Gap`, inline.
+    lazy : bool
+        Open the first socket only once an instrument is wanted.
 
     Attributes
     ----------
     primary : Stream
-        The first socket: always open, it carries order updates and requests.
+        The first socket: open all along unless `lazy`, it carries order updates and requests.
     repeated_orders : int
         Order updates that came over another socket and were dropped as copies.
     """
@@ -50,21 +53,29 @@ class ShardedStream:
     def __init__(
         self,
         session: AccountSession,
-        kind: str,
+        name: str,
         on_batch: Callable[[Batch], object],
         on_event: Callable[[StreamEvent], object],
+        *,
+        lazy: bool = False,
     ) -> None:
-        self.kind = self.name = kind
+        self.name = name
+        self.feed_class = feed = session.adapter.feed_class(name)
+        self.kind = feed.kind
+        can = session.adapter.capabilities
+        self._most = can.max_instruments_per_socket if feed.max_instruments is None else feed.max_instruments
+        self._most_sockets = can.max_sockets if feed.max_sockets is None else feed.max_sockets
         self._session = session
         self._adapter = session.adapter
         self._on_batch = on_batch
         self._on_event = on_event
         self._running = False
+        self._lazy = lazy
         # An instrument that was dropped comes back to its socket: ticks on their way meet no other ones.
         self._homes: dict[str, int] = {}
         self._idle: dict[int, asyncio.Task[None]] = {}
         self.repeated_orders = 0
-        self.primary = Stream(session, kind, 1, on_batch, on_event)
+        self.primary = Stream(session, name, 1, on_batch, on_event)
         self._shards = [self.primary]
 
     def __repr__(self) -> str:
@@ -87,7 +98,7 @@ class ShardedStream:
             What ended the stream for good: a dead token, an address the broker refuses.
         """
         self._running = True
-        due = [shard for shard in self._shards if shard is self.primary or shard.wanted]
+        due = self._needed()
         for shard in due:
             shard.begin()
         ends = await asyncio.gather(*(shard.start(timeout_s=timeout_s) for shard in due), return_exceptions=True)
@@ -158,7 +169,12 @@ class ShardedStream:
         made = [(self._of(number), drop, self._of(number).frames((), drop)) for number, drop in per_shard.items()]
         for shard, drop, frames in made:
             shard.change((), drop, frames)
-            if shard is not self.primary and not shard.wanted and shard.open and shard.shard not in self._idle:
+            if (
+                (shard is not self.primary or self._lazy)
+                and not shard.wanted
+                and shard.open
+                and shard.shard not in self._idle
+            ):
                 self._idle[shard.shard] = self._session.runtime.spawn(
                     self._close_idle(shard), name=f"{self._adapter.name} {self.name} idle socket {shard.shard}"
                 )
@@ -172,6 +188,9 @@ class ShardedStream:
         """Return what is asked for on one socket."""
         return tuple(self._of(shard).wanted.values()) if 1 <= shard <= len(self._shards) else ()
 
+    def _needed(self) -> list[Stream]:
+        return [shard for shard in self._shards if shard.wanted or (shard is self.primary and not self._lazy)]
+
     def _of(self, number: int) -> Stream:
         return self._shards[number - 1]
 
@@ -182,21 +201,29 @@ class ShardedStream:
             return None
         return self._of(home)
 
+    def carries(self, want: Want) -> bool:
+        """Whether the instrument is asked for on one of the sockets."""
+        return self._at(want.instrument.instrument_id) is not None
+
+    def check_room(self, wants: Iterable[Want]) -> None:
+        """Raise UsageError where the sockets of a key do not carry these too."""
+        names = {want.instrument.instrument_id for want in wants}
+        self._check_room(sum(self._at(name) is None for name in names))
+
     def _check_room(self, more: int) -> None:
-        can = self._adapter.capabilities
         total = sum(len(shard.wanted) for shard in self._shards) + more
-        most = can.max_instruments_per_socket * can.max_sockets
+        most = self._most * self._most_sockets
         if more and total > most:
             raise UsageError(
-                f"{self._adapter.name}: {total} instruments, a socket carries {can.max_instruments_per_socket}"
-                f" and a key has {can.max_sockets}: {most} in all",
+                f"{self._adapter.name}: {total} instruments on the {self.name} stream, a socket carries {self._most}"
+                f" and a key has {self._most_sockets}: {most} in all",
                 broker=self._adapter.name,
                 remedy=f"unsubscribe {total - most} first; nothing was sent",
             )
 
     def _place(self, fresh: Sequence[Want], into: dict[int, list[Want]]) -> None:
         """Choose a socket for each new instrument: its last one, else the first with room. There is room for all."""
-        most = self._adapter.capabilities.max_instruments_per_socket
+        most = self._most
         room = {shard.shard: most - len(shard.wanted) for shard in self._shards}
         # Those that are open already go first: no socket is opened while another has room.
         order = sorted(room, key=lambda number: (self._running and not self._of(number).open, number))
@@ -206,7 +233,7 @@ class ShardedStream:
                 while order and room[order[0]] <= 0:
                     del order[0]
                 if not order:
-                    added = Stream(self._session, self.kind, len(self._shards) + 1, self._on_batch, self._from_extra)
+                    added = Stream(self._session, self.name, len(self._shards) + 1, self._on_batch, self._from_extra)
                     self._shards.append(added)
                     room[added.shard] = most
                     order.append(added.shard)
@@ -256,13 +283,13 @@ class ShardedStream:
     @property
     def ready(self) -> bool:
         """Whether every socket that is needed is connected and subscribed."""
-        return self.primary.ready and all(shard.ready for shard in self._shards if shard.wanted)
+        return all(shard.ready for shard in self._needed())
 
     @property
     def state(self) -> State:
         """The worst state among the sockets that are needed."""
-        states = {shard.state for shard in self._shards if shard is self.primary or shard.wanted}
-        return next(state for state in _WORST_FIRST if state in states)
+        states = {shard.state for shard in self._needed()}
+        return next((state for state in _WORST_FIRST if state in states), "closed")
 
     @property
     def error(self) -> DragomanError | None:

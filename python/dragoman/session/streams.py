@@ -53,9 +53,10 @@ class Stream:
     Parameters
     ----------
     session : AccountSession
-    kind : {"market", "depth", "orders"}
+    name : str
+        The stream's, `Feed.stream`.
     shard : int
-        Which of the kind's sockets, from 1.
+        Which of its sockets, from 1.
     on_batch : callable
         Takes each native `Batch` inline; it must return at once.
     on_event : callable
@@ -76,13 +77,14 @@ class Stream:
     def __init__(
         self,
         session: AccountSession,
-        kind: str,
+        name: str,
         shard: int,
         on_batch: Callable[[Batch], object],
         on_event: Callable[[StreamEvent], object],
     ) -> None:
-        self.kind = kind
-        self.name = kind
+        self.feed_class = session.adapter.feed_class(name)
+        self.kind = self.feed_class.kind
+        self.name = name
         self.shard = shard
         self._session = session
         self._runtime = session.runtime
@@ -117,6 +119,8 @@ class Stream:
         UsageError
             The account's processes hold all sockets the broker allows.
         """
+        if self.feed_class.max_sockets is not None:
+            return  # a count of its own, which the stream's shards keep
         if self._lease is None or not self._lease.held:
             self._lease = self._session.sockets.take(self._adapter.capabilities.max_sockets)
 
@@ -255,7 +259,7 @@ class Stream:
         connection = FeedConnection(
             self._runtime,
             self._adapter,
-            self._adapter.feed(self.kind),
+            self.feed_class(),
             self._session.ctx,
             self._counters,
             self._on_batch,
