@@ -267,7 +267,7 @@ def _advice(at: Account, act: str, order: Order, status: Status) -> str:
             " if it arrived; if it is not there, look at the broker's own screen before you do anything."
         )
     return (
-        f"The {act} may have been carried out. `{at.spelled('orders')} {order.order_id}` tells; do nothing more about"
+        f"The {act} may have been carried out. `{at.spelled(f'orders {order.order_id}')}` tells; do nothing more about"
         " this order before it does."
     )
 
