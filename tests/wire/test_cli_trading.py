@@ -1,4 +1,4 @@
-"""The commands that trade: what is asked before, and what is told after, for each thing that may become of a request."""
+"""The commands that trade: what is asked before, and what is told after, for all that may become of a request."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_an_order_is_changed_and_canceled_by_another_process_than_placed_it(shel
     assert ran.out.startswith(f"confirmed: {resting} BUY 4 NSE:INFY LIMIT 1401.00 CANCELED")
 
 
-# -- rejected and refused --------------------------------------------------------------------------------------------------
+# -- rejected and refused ----------------------------------------------------------------------------------------------
 
 
 def test_a_rejected_order_says_why(shell):
@@ -148,7 +148,7 @@ def test_changes_that_cannot_be_are_refused(shell, resting):
     assert "no order 'nosuch'" in shell("cancel", "nosuch", "--yes").line
 
 
-# -- lost answers ----------------------------------------------------------------------------------------------------------
+# -- lost answers ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_an_order_that_never_left_is_said_to_be_not_sent(faulty):
     assert (ran.status, ran.json["outcome"], ran.json["error"]["kind"]) == (7, "not_sent", "RATE_LIMITED")
 
 
-# -- triggers --------------------------------------------------------------------------------------------------------------
+# -- triggers ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_trigger_is_placed_changed_and_deleted(shell):
