@@ -23,7 +23,7 @@ from benchmarks.frames import TOKENS
 
 clock = time.monotonic_ns
 FIELDS = ("last_price", "last_quantity", "average_price", "volume", "oi")
-BEST = ("bid_price", "bid_quantity", "ask_price", "ask_quantity")
+WANTED = (*FIELDS, "bid_price", "bid_quantity", "ask_price", "ask_quantity")
 
 
 class Tally:
@@ -79,16 +79,9 @@ def by_row(tally: Tally) -> Handler:
 
 def by_column(tally: Tally) -> Handler:
     """Read a batch as one NumPy array, a row for each tick and a column for each thing wanted."""
-    import numpy as np
-
-    from dragoman._core import RECORD_DTYPE
-
-    layout = np.dtype(RECORD_DTYPE)
-    width = layout.itemsize // 8
-    columns = np.array([layout.fields[name][1] // 8 for name in FIELDS + BEST])  # type: ignore[index]
 
     def on_batch(batch: Any) -> None:
-        table = np.frombuffer(batch.records, np.float64).reshape(-1, width).take(columns, 1)
+        table = batch.table(WANTED)
         if tally.adding:
             tally.sum += float(table.sum())
             tally.ticks += len(table)

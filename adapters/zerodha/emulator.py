@@ -1,7 +1,7 @@
 """The broker's side of Kite Connect 3 over a simulated exchange: what `dragoman emulate zerodha` serves.
 
 One app of one user. Read in this order: `emulator_session` (login, tokens, limits), `emulator_orders` (what is taken
-and refused), `emulator_portfolio`, `emulator_triggers` and `emulator_more` (the rest of the API), `emulator_words`
+and refused), `emulator_triggers` and `emulator_more` (the rest of the API), `emulator_words`
 (bodies), `emulator_ticks` (the socket), `emulator_names` (tokens, symbols, lots).
 
 Mutual funds are answered as the real broker answers an app without the permission.
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
+from dragoman.emulator.apps import AppRefusalError
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Post, Push, Roots
 from dragoman.emulator.counting import DAY, MINUTE, Meter
 from dragoman.emulator.forms import FieldError
@@ -26,11 +27,10 @@ from dragoman.emulator.venue import FUNDS, default_venue
 from dragoman.emulator.venue.types import OrderState, VenueProtocol
 from dragoman.plugin import model
 
-from .emulator_more import MoreDesk
+from .emulator_more import MoreDesk, PortfolioDesk
 from .emulator_names import SEGMENT_CODE, NameTable
 from .emulator_orders import OrderDesk
-from .emulator_portfolio import PortfolioDesk
-from .emulator_session import IST_OFFSET, SessionDesk
+from .emulator_session import IST_OFFSET, SessionDesk, tokens_of
 from .emulator_ticks import Ticker
 from .emulator_triggers import AlertDesk, GttDesk
 from .emulator_words import STATUS, KiteError, order_row, quote_row, success, trade_row, update_word
@@ -92,9 +92,7 @@ class ZerodhaEmulator(RestEmulator):
         accounts: Mapping[str, Mapping[model.Segment, Decimal]] | None = None,
         allowed_ips: tuple[str, ...] | None = None,
     ) -> None:
-        self.session = SessionDesk(
-            seed=seed, api_key=api_key, api_secret=api_secret, user_id=user_id, redirect_url=redirect_url
-        )
+        self.session = SessionDesk(api_key, api_secret, user_id, redirect_url, tokens_of(seed))
         super().__init__(
             venue,
             seed=seed,
@@ -131,8 +129,9 @@ class ZerodhaEmulator(RestEmulator):
         self.session.check_header(call, now_ns)
 
     def worded(self, error: Exception) -> HttpAnswer | None:
-        if isinstance(error, FieldError | StretchError):
-            error = KiteError("InputException", str(error))
+        kinds = {FieldError: "InputException", StretchError: "InputException", AppRefusalError: "TokenException"}
+        if type(error) in kinds:
+            error = KiteError(kinds[type(error)], str(error))
         return error.answer() if isinstance(error, KiteError) else None
 
     def unserved(self, status: int, meter: Meter | None) -> KiteError:

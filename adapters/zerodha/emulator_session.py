@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from typing import Final
 from urllib.parse import parse_qsl
 
-from dragoman.emulator.bodies import redirect
+from dragoman.emulator.apps import App
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import SECOND
 from dragoman.emulator.forms import Form
@@ -44,38 +43,27 @@ _FULL: Final = {
 }
 
 
-class SessionDesk:
-    """One app of one user: at most one live access token, as a new login ends the old one."""
+def tokens_of(seed: int) -> Tokens:
+    return Tokens(seed, offset_ns=IST_OFFSET, dies_at_ns=_TOKENS_DIE_AT, request_life_ns=REQUEST_TOKEN_LIFE)
 
-    def __init__(self, *, seed: int, api_key: str, api_secret: str, user_id: str, redirect_url: str) -> None:
-        self.api_key = api_key
-        self.user_id = user_id
-        self.redirect_url = redirect_url
-        self._secret = api_secret
-        self.tokens = Tokens(seed, offset_ns=IST_OFFSET, dies_at_ns=_TOKENS_DIE_AT, request_life_ns=REQUEST_TOKEN_LIFE)
+
+class SessionDesk(App):
+    """Login, logout and the user's profile."""
 
     def login_page(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Send the browser to the registered URL, as the page does once the user has logged in."""
         query = dict(call.query)
         if query.get("v") != "3" or query.get("api_key") != self.api_key:
             raise KiteError("InputException", "Invalid `api_key`.")
-        token = self.tokens.request(now_ns)
         echoed = parse_qsl(query.get("redirect_params", ""), keep_blank_values=True)
-        told = [("action", "login"), ("type", "login"), ("status", "success"), ("request_token", token), *echoed]
-        return redirect(self.redirect_url, told)
+        told = [("action", "login"), ("type", "login"), ("status", "success"), *echoed]
+        return self.send_back("request_token", told, now_ns)
 
     def exchange(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Give an access token for a request token; the one before it dies."""
-        form = Form.of(call)
-        key, request_token, checksum = (form.text(name) for name in ("api_key", "request_token", "checksum"))
-        if key != self.api_key:
-            raise KiteError("TokenException", "Invalid `api_key`.")
-        if not self.tokens.usable(request_token, now_ns):
-            raise KiteError("TokenException", "Token is invalid or has expired.")
-        told = f"{self.api_key}{request_token}{self._secret}".encode()
-        if not hmac.compare_digest(hashlib.sha256(told).hexdigest().encode(), checksum.encode()):
-            raise KiteError("TokenException", "Invalid `checksum`.")
-        token = self.tokens.exchange(request_token, now_ns)
+        key, request_token, checksum = (Form.of(call).text(name) for name in ("api_key", "request_token", "checksum"))
+        expected = hashlib.sha256(f"{self.api_key}{request_token}{self.secret}".encode()).hexdigest()
+        token = self.redeem(key, request_token, checksum, expected, now_ns)
         return success(
             {
                 **_PROFILE,
@@ -95,7 +83,7 @@ class SessionDesk:
 
     def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query = dict(call.query)
-        if query.get("api_key") != self.api_key or not self.tokens.valid(query.get("access_token", ""), now_ns):
+        if not self.admits(query.get("api_key"), query.get("access_token"), now_ns):
             raise KiteError("TokenException", "Invalid `api_key` or `access_token`.")
         self.tokens.end()
         return success(True)
@@ -107,5 +95,5 @@ class SessionDesk:
         """Check ``Authorization: token api_key:access_token``."""
         scheme, _, pair = call.headers.get("authorization", "").partition(" ")
         api_key, _, token = pair.partition(":")
-        if scheme != "token" or api_key != self.api_key or not self.tokens.valid(token, now_ns):
+        if scheme != "token" or not self.admits(api_key, token, now_ns):
             raise KiteError("TokenException", "Incorrect `api_key` or `access_token`.")

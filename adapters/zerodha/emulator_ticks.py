@@ -66,7 +66,7 @@ class Ticker:
             return KiteError("GeneralException", "Route not found", 404).answer()
         if not api_key or not token:
             return HttpAnswer(400)
-        if api_key != self._session.api_key or not self._session.tokens.valid(token, now_ns):
+        if not self._session.admits(api_key, token, now_ns):
             return HttpAnswer(403)
         if len(self.sockets) >= MOST_SOCKETS:
             return KiteError("NetworkException", "Too many connections").answer()
@@ -82,26 +82,16 @@ class Ticker:
         try:
             message = json.loads(data)
             action, value = message["a"], message["v"]
-            if action == "mode":
-                mode, tokens = value
-                if mode not in MODES:
-                    return (_error(socket, f"Invalid mode {mode!r}"),)
-            else:
-                mode, tokens = "quote", value
-            wanted = [int(token) for token in tokens]
+            mode, tokens = value if action == "mode" else ("quote", value)
+            wanted = [token for token in map(int, tokens) if token in self._names.by_token]  # unknown ones are ignored
         except (ValueError, KeyError, TypeError, RecursionError):
             return (_error(socket, "Invalid message"),)
-        match action:
-            case "subscribe":
-                known = [token for token in wanted if token in self._names.by_token]  # unknown ones are ignored
-                if not self.sockets.subscribe(client, dict.fromkeys(known), mode, MOST_INSTRUMENTS):
-                    return (_error(socket, f"Maximum number of instruments per connection is {MOST_INSTRUMENTS}"),)
-            case "unsubscribe":
-                self.sockets.unsubscribe(client, wanted)
-            case "mode":
-                self.sockets.set_mode(client, wanted, mode)
-            case _:
-                return (_error(socket, f"Invalid action {action!r}"),)
+        if mode not in MODES:
+            return (_error(socket, f"Invalid mode {mode!r}"),)
+        try:
+            self.sockets.command(client, action, wanted, mode, MOST_INSTRUMENTS)
+        except ValueError as refused:
+            return (_error(socket, str(refused)),)
         return ()
 
     # --- what clients hear --------------------------------------------------------------------------------------------

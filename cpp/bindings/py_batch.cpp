@@ -7,6 +7,7 @@
 #include "py_arrow.hpp"
 #include "py_cursor.hpp"
 #include "py_record.hpp"
+#include "py_table.hpp"
 #include "py_tick.hpp"
 
 /// A `Batch` owns one block. Arrays, cursors and iterators hold a reference to the batch, so its reference
@@ -244,6 +245,7 @@ Block& batch_block(PyObject* batch) {
 bool add_batch_type(PyObject* module) {
   static PyMethodDef methods[] = {{"cursor", batch_cursor, METH_NOARGS, nullptr},
                                   {"levels", batch_levels, METH_O, nullptr},
+                                  {"table", batch_table, METH_O, nullptr},
                                   {"__arrow_c_schema__", batch_arrow_schema, METH_NOARGS, nullptr},
                                   {"__arrow_c_array__", record_attributes::as_method(batch_arrow_array),
                                    METH_VARARGS | METH_KEYWORDS, nullptr},

@@ -99,6 +99,7 @@ def connect(
     UsageError
         On entering: unknown broker or profile, a missing credential, an environment nobody named.
         Also where a human must log in and neither `open_url` nor `prompt` says how to ask one.
+        Also where other processes hold all sockets the broker allows; it names them, and `streams=False` needs none.
     AuthRequired
         On entering: nobody finished the login, or the token given is not accepted.
     """

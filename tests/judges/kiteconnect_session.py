@@ -39,7 +39,8 @@ def check(function):
 class Paced:
     """The SDK object, unchanged, called no faster than the broker allows; remembers which methods were called."""
 
-    called = set()
+    called = {}  # method -> names of the checks that called it
+    check = ""
     _second = {}
 
     def __init__(self, sdk):
@@ -49,17 +50,18 @@ class Paced:
         value = getattr(self.sdk, name)
         if not callable(value):
             return value
-        Paced.called.add(name)
 
         def call(*args, **kwargs):
-            self.pace("quote" if name in ("quote", "ohlc", "ltp") else "other")
+            Paced.called.setdefault(name, []).append(Paced.check)
+            kinds = {"quote": "quote", "ohlc": "quote", "ltp": "quote", "historical_data": "candles"}
+            self.pace(kinds.get(name, "other"))
             return value(*args, **kwargs)
 
         return call
 
     @classmethod
     def pace(cls, kind):
-        limit = 1 if kind == "quote" else 8
+        limit = {"quote": 1, "candles": 3}.get(kind, 8)
         while True:
             second = int(time.time())
             then, used = cls._second.get(kind, (0, 0))
@@ -123,6 +125,12 @@ state = {}
 instruments = {}
 
 
+def raw(verb, *args, **kwargs):
+    """Call the SDK's own transport, for what it has no method for."""
+    Paced.pace("other")
+    return getattr(kite.sdk, "_" + verb)(*args, **kwargs)
+
+
 def place(**changes):
     order = {
         "variety": "regular",
@@ -172,6 +180,7 @@ def sdk_is_the_pinned_release():
 def login_url_of_the_sdk_carries_what_the_login_page_asks():
     query = urllib.parse.parse_qs(urllib.parse.urlsplit(kite.login_url()).query)
     assert query == {"api_key": [KEY], "v": ["3"]}, query
+    assert kite.login_url().startswith("https://kite.zerodha.com/connect/login?"), kite.login_url()
 
 
 @check
@@ -522,10 +531,48 @@ def stop_limit_order_waits_for_its_trigger():
 
 
 @check
+def stop_on_the_wrong_side_of_the_market_is_refused():
+    for side, near, far, low in (("BUY", 0.97, 1.03, "lower"), ("SELL", 1.03, 0.97, "higher")):
+        trigger, price = price_near("NSE:INFY", near), price_near("NSE:INFY", far)
+        stop = {"transaction_type": side, "order_type": "SL", "trigger_price": trigger, "price": price}
+        if side == "SELL":
+            stop["price"] = trigger
+        refused(ex.InputException, 400, lambda stop=stop: place(**stop), f"cannot be {low}")
+        market = {"transaction_type": side, "order_type": "SL-M", "trigger_price": trigger, "market_protection": 2}
+        refused(ex.InputException, 400, lambda market=market: place(**market), "last traded price")
+
+
+@check
 def stop_order_whose_trigger_is_reached_fills():
-    order_id = place(order_type="SL", trigger_price=price_near("NSE:INFY", 0.97), price=price_near("NSE:INFY", 1.03))
-    assert settled(order_id, "COMPLETE")["filled_quantity"] == 1
-    assert "TRIGGER PENDING" in [row["status"] for row in kite.order_history(order_id)]
+    """One stop a tick above the market and one a tick below: whichever way it goes, one of them triggers."""
+    tick = instruments["NSE:INFY"]["tick_size"]
+
+    def stop(side, sign):
+        last = kite.ltp("NSE:INFY")["NSE:INFY"]["last_price"]
+        trigger = round(last + sign * tick, 4)
+        limit = round(round(last * (1 + sign * 0.03) / tick) * tick, 4)
+        try:
+            return place(transaction_type=side, order_type="SL", trigger_price=trigger, price=limit)
+        except ex.InputException:  # the market went there meanwhile
+            return None
+
+    placed = {}
+    for side, sign in (("BUY", 1), ("SELL", -1)):
+        placed[side] = until(lambda side=side, sign=sign: stop(side, sign), f"a place for the {side} stop")
+    filled = until(
+        lambda: next((one for one in map(book, placed.values()) if one["status"] == "COMPLETE"), None),
+        "a trigger to be reached",
+    )
+    assert filled["filled_quantity"] == 1
+    worse = filled["average_price"] - filled["trigger_price"]
+    assert worse >= -10 * tick if filled["transaction_type"] == "BUY" else worse <= 10 * tick, filled
+    words = [row["status"] for row in kite.order_history(filled["order_id"])]
+    assert words[-1] == "COMPLETE", words
+    assert words.index("TRIGGER PENDING") < words.index("OPEN"), words
+    for order_id in placed.values():
+        if book(order_id)["status"] == "TRIGGER PENDING":
+            kite.cancel_order("regular", order_id)
+            settled(order_id, "CANCELLED", "COMPLETE")
 
 
 @check
@@ -723,8 +770,14 @@ def iceberg_order_shows_leg_after_leg():
 @check
 def cover_order_gets_a_second_leg_that_exits_it():
     key = "NSE:INFY"
-    band = kite.trigger_range("BUY", key)[key]
+    last = kite.ltp(key)[key]["last_price"]
+    bands = kite.trigger_range("BUY", key, "NSE:NOSUCH")
+    assert set(bands) == {key}, bands
+    band = bands[key]
     assert band["instrument_token"] == instruments[key]["instrument_token"]
+    assert 0 < band["lower"] < band["upper"] < last * 1.01, (band, last)
+    above = kite.trigger_range("SELL", key)[key]
+    assert last * 0.99 < above["lower"] < above["upper"], (above, last)
     entry = place(
         variety="co",
         order_type="MARKET",
@@ -757,6 +810,18 @@ def autosliced_order_answers_with_children():
     )
     key = f"NFO:{far['tradingsymbol']}"
     lots = 1800 // far["lot_size"] + 20
+    refused(
+        ex.InputException,
+        400,
+        lambda: place(
+            exchange="NFO",
+            tradingsymbol=far["tradingsymbol"],
+            quantity=lots * far["lot_size"],
+            product="NRML",
+            price=price_near(key, 0.97),
+        ),
+        "freeze quantity",
+    )
     answer = kite.place_autoslice_order(
         "regular",
         "NFO",
@@ -775,6 +840,9 @@ def autosliced_order_answers_with_children():
         assert "autoslice" in order["tags"]
     placed = [book(child["order_id"]) for child in children]
     assert sum(order["quantity"] for order in placed) == lots * far["lot_size"]
+    assert max(order["quantity"] for order in placed) <= 1800
+    assert len({order["order_id"] for order in placed}) == len(placed)
+    assert answer["order_id"] not in {order["order_id"] for order in kite.orders()}
     for order in placed:
         if order["status"] == "OPEN":
             kite.cancel_order("regular", order["order_id"])
@@ -868,7 +936,13 @@ def holdings_have_every_documented_field():
         "day_change_percentage",
         "mtf",
     }, set(holding)
-    offered = next(row for row in kite.get_auction_instruments() if row["tradingsymbol"] == "SBIN")
+    offers = kite.get_auction_instruments()
+    assert [row["auction_number"] for row in offers] == [str(at) for at in range(1, len(offers) + 1)], offers
+    offered = next(row for row in offers if row["tradingsymbol"] == "SBIN")
+    assert {name: value for name, value in offered.items() if name in ("isin", "average_price")} == {
+        "isin": holding["isin"],
+        "average_price": holding["average_price"],
+    }
     order_id = place(
         variety="auction",
         tradingsymbol="SBIN",
@@ -892,6 +966,28 @@ def position_is_converted():
     refused(
         ex.InputException, 400, lambda: kite.convert_position("NSE", "SBIN", "BUY", "day", 2, "MIS", "CNC"), "converted"
     )
+
+
+@check
+def margin_funded_shares_are_positions_until_they_are_delivered():
+    order = settled(
+        place(tradingsymbol="TCS", quantity=4, product="MTF", order_type="MARKET", market_protection=2), "COMPLETE"
+    )
+    assert order["product"] == "MTF", order
+    row = next(row for row in kite.positions()["net"] if row["tradingsymbol"] == "TCS")
+    assert (row["product"], row["quantity"], row["overnight_quantity"]) == ("MTF", 4, 0), row
+    assert abs(row["average_price"] - order["average_price"]) < 1e-6, (row, order)
+    sell = {"transaction_type": "SELL", "product": "MTF", "order_type": "MARKET", "market_protection": 2}
+    refused(
+        ex.GeneralException,
+        400,
+        lambda: place(tradingsymbol="TCS", quantity=5, **sell),
+        "insufficient margin-funded holdings",
+    )
+    settled(place(tradingsymbol="TCS", quantity=4, **sell), "COMPLETE")
+    row = next(row for row in kite.positions()["day"] if row["tradingsymbol"] == "TCS")
+    assert (row["quantity"], row["buy_quantity"], row["sell_quantity"]) == (0, 4, 4), row
+    assert all(row["mtf"]["quantity"] == 0 for row in kite.holdings())
 
 
 def leg(**changes):
@@ -922,7 +1018,6 @@ def candles_of_minutes_and_days():
     assert minutes[0]["date"].strftime("%H:%M") == "09:15"
     refused(ex.InputException, 400, lambda: kite.historical_data(token, end - timedelta(days=61), end, "minute"), "max")
     refused(ex.InputException, 400, lambda: kite.historical_data(token, end, end, "2minute"), "interval")
-    time.sleep(1)
     refused(ex.InputException, 400, lambda: kite.historical_data(1, end, end, "day"), "token")
 
 
@@ -948,6 +1043,8 @@ def basket_margins_net_what_offsets():
     assert set(basket) == {"initial", "final", "orders", "charges"}
     assert basket["initial"]["total"] > basket["final"]["total"] == 0, basket
     assert set(kite.basket_order_margins([leg()], consider_positions=False, mode="compact")) == {"initial", "final"}
+    assert [row["tradingsymbol"] for row in basket["orders"]] == ["TCS", "TCS"]
+    assert abs(sum(row["total"] for row in basket["orders"]) - basket["initial"]["total"]) < 1e-6, basket
 
 
 @check
@@ -955,7 +1052,22 @@ def virtual_contract_note_itemises_charges():
     (row,) = kite.get_virtual_contract_note([dict(leg(), order_id="1", average_price=1500)])
     assert (row["price"], row["quantity"], row["product"]) == (1500, 10, "CNC"), row
     assert row["charges"]["transaction_tax_type"] == "stt"
-    assert row["charges"]["total"] > 0
+    charges = row["charges"]
+    assert charges["transaction_tax"] == 15000 * 0.001, charges
+    assert (charges["brokerage"], charges["stamp_duty"]) == (0, 15000 * 0.00015), charges
+    assert abs(charges["gst"]["total"] - 0.18 * (15000 * 0.0000297 + 15000 * 0.000001)) < 1e-9, charges
+    parts = ("transaction_tax", "exchange_turnover_charge", "sebi_turnover_charge", "brokerage", "stamp_duty")
+    assert abs(sum(charges[name] for name in parts) + charges["gst"]["total"] - charges["total"]) < 1e-6, charges
+    sold, day = kite.get_virtual_contract_note(
+        [
+            dict(leg(transaction_type="SELL"), order_id="1", average_price=1500),
+            dict(leg(transaction_type="SELL", product="MIS"), order_id="2", average_price=1500),
+        ]
+    )
+    assert (sold["charges"]["stamp_duty"], day["charges"]["stamp_duty"]) == (0, 0)
+    assert day["charges"]["transaction_tax"] == 15000 * 0.00025, day
+    assert day["charges"]["brokerage"] == 15000 * 0.0003, day
+    refused(ex.InputException, 400, lambda: kite.get_virtual_contract_note([leg()]), "order_id")
 
 
 @check
@@ -1012,6 +1124,71 @@ def gtt_that_fires_names_its_order():
     fate = row["orders"][0]["result"]["order_result"]
     assert fate["status"] == "success", fate
     assert settled(fate["order_id"], "COMPLETE")["quantity"] == 10
+    refused(ex.InputException, 400, lambda: kite.delete_gtt(row["id"]), "triggered")
+    assert row["id"] in {one["id"] for one in kite.get_gtts()}
+    result = row["orders"][0]["result"]
+    assert (result["tradingsymbol"], result["quantity"], result["account_id"]) == ("INFY", 10, USER), result
+
+
+@check
+def two_leg_gtt_fires_one_leg_and_ends_the_other():
+    last = kite.ltp("NSE:INFY")["NSE:INFY"]["last_price"]
+    tick = instruments["NSE:INFY"]["tick_size"]
+    # The market stands below the lower trigger as soon as it is placed "from" a price between the two.
+    low, high = round(last + 40 * tick, 4), round(last + 80 * tick, 4)
+    sells = [leg(price=round(last * 0.99, 1), transaction_type="SELL", product="MIS", quantity=1) for _ in range(2)]
+    number = kite.place_gtt("two-leg", "INFY", "NSE", [low, high], round(last + 60 * tick, 4), sells)["trigger_id"]
+    row = until(lambda: (lambda one: one if one["status"] == "triggered" else None)(kite.get_gtt(number)), "firing")
+    first, second = row["orders"]
+    assert second["result"] is None, row
+    assert settled(first["result"]["order_result"]["order_id"], "COMPLETE")["transaction_type"] == "SELL"
+
+
+@check
+def alerts_are_kept_fired_and_deleted():
+    """The SDK has no method for them: its own transport, with the routes of the documentation."""
+    kite.sdk._routes |= {"alerts": "/alerts", "alert": "/alerts/{uuid}", "alert.history": "/alerts/{uuid}/history"}
+    wanted = {
+        "name": "judge",
+        "type": "simple",
+        "lhs_exchange": "NSE",
+        "lhs_tradingsymbol": "INFY",
+        "lhs_attribute": "LastTradedPrice",
+        "operator": ">=",
+        "rhs_type": "constant",
+        "rhs_constant": price_near("NSE:INFY", 1.08),
+    }
+    made = raw("post", "alerts", params=wanted)
+    assert (made["status"], made["alert_count"], made["user_id"]) == ("enabled", 0, USER), made
+    assert {name: made[name] for name in wanted} == wanted, made
+    uuid = {"uuid": made["uuid"]}
+    assert raw("get", "alert", url_args=uuid) == made
+    assert raw("get", "alerts") == [made]
+    assert raw("get", "alert.history", url_args=uuid) == []
+    changed = raw("put", "alert", url_args=uuid, params=dict(wanted, rhs_constant=1))
+    assert (changed["uuid"], changed["rhs_constant"]) == (made["uuid"], 1), changed
+    (event,) = until(lambda: raw("get", "alert.history", url_args=uuid), "the alert to fire")
+    assert event["condition"] == 'LastTradedPrice("NSE:INFY") >= 1', event
+    assert event["meta"][0]["instrument_token"] == instruments["NSE:INFY"]["instrument_token"], event
+    assert raw("get", "alert", url_args=uuid)["alert_count"] == 1
+    assert raw("delete", "alerts", params=uuid) is None
+    assert raw("get", "alerts") == []
+    refused(ex.GeneralException, 404, lambda: raw("get", "alert", url_args=uuid), "not found")
+    refused(ex.InputException, 400, lambda: raw("post", "alerts", params=dict(wanted, operator="!=")), "operator")
+
+
+@check
+def holdings_summary_adds_up():
+    kite.sdk._routes["portfolio.holdings.summary"] = "/portfolio/holdings/summary"
+    total, rows = raw("get", "portfolio.holdings.summary"), kite.holdings()
+    invested = sum(
+        (row["realised_quantity"] + row["t1_quantity"]) * row["average_price"]
+        + row["mtf"]["quantity"] * row["mtf"]["average_price"]
+        for row in rows
+    )
+    assert abs(total["invested_amount"] - invested) < 1e-6, (total, invested)
+    assert abs(total["current_value"] - total["invested_amount"] - total["total_pnl"]) < 1e-6, total
+    assert abs(total["total_pnl_percent"] - total["total_pnl"] / invested * 100) < 1e-6, total
 
 
 @check
@@ -1348,6 +1525,7 @@ def invalidated_token_is_dead():
 def main():
     for function in CHECKS:
         detail = ""
+        Paced.check = function.__name__
         try:
             function()
         except Exception:  # noqa: BLE001 (a failed check must not hide the next one)
@@ -1364,6 +1542,7 @@ def main():
         if callable(getattr(kind, name)) and not name.startswith("_")
     ]
     print(json.dumps({"table": "methods", "rows": rows}))
+    print(json.dumps({"table": "calls", "rows": Paced.called}))
     sys.stdout.flush()
     os._exit(0)
 

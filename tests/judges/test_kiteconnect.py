@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 
@@ -50,6 +51,35 @@ def test_sdk_methods_not_called_are_listed_with_a_reason(verdict: Verdict, capsy
         for name, called in rows:
             print(f"  {name:<45} {'called' if called else NOT_CALLED.get(name, 'NOT CALLED')}")
     assert {name for name, called in rows if not called} == set(NOT_CALLED)
+
+
+def assertions_by_check() -> dict[str, int]:
+    """Count what each check holds the SDK's answers to: its own assertions, and refusals of one stated kind."""
+    counts: dict[str, int] = {}
+    for node in ast.parse((HERE / SCRIPT).read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name in CHECKS:
+            parts = list(ast.walk(node))
+            refusals = [
+                part
+                for part in parts
+                if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id == "refused"
+            ]
+            counts[node.name] = sum(isinstance(part, ast.Assert) for part in parts) + len(refusals)
+    return counts
+
+
+def test_every_rest_method_is_held_to_values(verdict: Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """A method counts the assertions of the checks that call it; one that is merely called has none."""
+    counts = assertions_by_check()
+    called = {name: set(checks) for name, checks in verdict.tables["calls"].items()}
+    held = {name: sum(counts.get(check, 0) for check in checks) for name, checks in called.items()}
+    wanted = {name for face, name, was in verdict.tables["methods"] if face == "KiteConnect" and was}
+    with capsys.disabled():
+        print()
+        for name in sorted(wanted):
+            print(f"  {name:<30} {held.get(name, 0):>4} assertions in {len(called.get(name, ()))} checks")
+    mutual_funds = {name for name in wanted if name.startswith("mf_")}  # shown to be refused, no more
+    assert {name: held.get(name, 0) for name in wanted - mutual_funds if held.get(name, 0) < 2} == {}
 
 
 def test_the_host_saw_no_error_of_ours(verdict: Verdict) -> None:

@@ -12,25 +12,40 @@ import pytest
 
 from dragoman.client import Client
 from dragoman.connecting import connect
+from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.host import EmulatorHost
-from dragoman.errors import Rejected, UsageError
-from dragoman.model import AlertRequest, GttLeg, GttRequest, GttStatus, OrderRequest, OrderType, Product, Segment, Side
+from dragoman.errors import DecodeError, Rejected, UsageError
+from dragoman.model import (
+    AlertRequest,
+    GttLeg,
+    GttRequest,
+    GttStatus,
+    OrderRequest,
+    OrderType,
+    Product,
+    QuantityUnit,
+    Segment,
+    Side,
+)
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.testing.emulated import browser, free_port
+from wire.echo_broker import EchoBroker
 
 IST = timezone(timedelta(hours=5, minutes=30))
 D = Decimal
 
 
-def session(scenario: Callable[[Client], Awaitable[Any]], **options: Any) -> Any:
+def session(
+    scenario: Callable[[Client], Awaitable[Any]], emulated: dict[str, Any] | None = None, **options: Any
+) -> Any:
     """Run `scenario` in a logged-in session against the emulator, in memory."""
 
     async def play(runtime: VirtualRuntime) -> Any:
         from dragoman.adapters.zerodha.emulator import make
 
         port = await free_port(runtime)
-        emulator = make(7, runtime.clock.wall_ns(), redirect_port=port)
+        emulator = make(7, runtime.clock.wall_ns(), redirect_port=port, **(emulated or {}))
         host = EmulatorHost(emulator, runtime)
         roots = await host.start()
         overrides = {
@@ -185,6 +200,33 @@ def test_the_summary_of_holdings_agrees_with_them() -> None:
         assert total.pnl == total.current_value - total.invested
 
     session(scenario)
+
+
+def test_postbacks_reach_a_server_of_the_users_and_are_proved() -> None:
+    class Server(EchoBroker):
+        """The user's own, at the registered URL."""
+
+        def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+            self.calls.append(call)
+            return HttpAnswer(204)
+
+    async def scenario(client: Client) -> None:
+        runtime, server = client.session.runtime, Server()
+        host = EmulatorHost(server, runtime, port=7777)
+        await host.start()
+        order = await client.place("NSE:INFY", "BUY", 5, product="INTRADAY")
+        await client.wait_order(order)
+        await runtime.sleep(1)
+        await host.close()
+        told = [client.account.postback(call.body) for call in server.calls]
+        assert [one.raw_status for one in told][-1] == "COMPLETE"
+        assert {(one.order_id, one.quantity, one.quantity_unit) for one in told} == {
+            (told[0].order_id, 5, QuantityUnit.UNITS)
+        }
+        with pytest.raises(DecodeError, match="checksum"):
+            client.account.postback(server.calls[0].body.replace(b"2026", b"2025"))
+
+    session(scenario, {"postback_url": "http://127.0.0.1:7777/"})
 
 
 def test_margins_answer_a_wrong_word_with_the_right_ones() -> None:

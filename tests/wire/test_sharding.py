@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -13,6 +15,7 @@ from dragoman.model import Gap, Mode, StreamState
 from dragoman.plugin import Control, Fatal, Missed
 from reference.session_toys import TOKEN, ToyAdapter, ToyFeed, want
 from wire.test_streams import play as play_streams
+from wire.worlds import both
 
 
 class Wide(ToyAdapter):
@@ -48,7 +51,8 @@ async def filled(world, count=12):
     await world.until(lambda: {name for name, _ in world.ticks} == {f"NSE:TOY{n}" for n in range(count)})
 
 
-def test_what_one_socket_does_not_carry_goes_to_the_next_and_every_tick_arrives():
+@both
+def test_what_one_socket_does_not_carry_goes_to_the_next_and_every_tick_arrives(world):
     async def scenario(world):
         await filled(world)
         assert carried(world) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9], [10, 11]]
@@ -56,14 +60,14 @@ def test_what_one_socket_does_not_carry_goes_to_the_next_and_every_tick_arrives(
         assert world.stream.ready
         assert len(world.stream.wanted) == 12
         counters = world.stream.counters
-        assert [counters["shards"][shard]["instruments"] for shard in (1, 2, 3)] == [5, 5, 2]
+        assert [counters["shards"][shard]["instruments"] for shard in "123"] == [5, 5, 2]
         assert counters["frames"] == sum(own["frames"] for own in counters["shards"].values()) >= 3
         assert counters["decoder"]["records"] == len(world.ticks)
-        assert 0 <= counters["data_age_s"] <= counters["shards"][3]["data_age_s"] < 1
+        assert 0 <= counters["data_age_s"] <= counters["shards"]["3"]["data_age_s"] < 1
         assert repr(world.stream) == "<ShardedStream toy/market ready, 12 instruments on 3 sockets>"
-        assert world.session.sockets.holders() != {}
+        assert world.session.sockets.holders() == {os.getpid(): 3}
 
-    play(scenario)
+    play(scenario, world=world)
 
 
 def test_instruments_asked_for_before_the_start_are_spread_too():
@@ -113,12 +117,29 @@ def test_an_extra_socket_without_instruments_closes_after_a_while_and_opens_agai
         world.stream.unsubscribe(wants(0, 1, 2, 3, 4))
         await world.runtime.sleep(120)
         assert carried(world) == [[]]  # the first stays: order updates come over it
-        frames = world.stream.counters["shards"][2]["frames"]
+        frames = world.stream.counters["shards"]["2"]["frames"]
         world.stream.subscribe(wants(*range(6)))
         await world.until(lambda: carried(world) == [[0, 1, 2, 3, 4], [5]])
-        await world.until(lambda: world.stream.counters["shards"][2]["frames"] > frames)
+        await world.until(lambda: world.stream.counters["shards"]["2"]["frames"] > frames)
         assert [state for state in world.states if state == "closed"] == ["closed"]
         assert world.seen(Gap) == []
+
+    play(scenario)
+
+
+def test_a_close_that_is_cut_short_gives_the_socket_back_all_the_same():
+    async def scenario(world):
+        await filled(world, 7)
+
+        async def never():
+            await world.runtime.sleep(3600)
+
+        for shard in world.stream.shards:
+            shard._connection.close = never
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await world.stream.close()
+        assert world.session.sockets.holders() == {}
 
     play(scenario)
 
@@ -164,7 +185,7 @@ def test_a_lost_socket_is_a_gap_of_its_own_instruments_and_comes_back_with_their
         assert [(gap.shard, gap.reason) for gap in world.seen(Gap)][1:] == [(2, "reconnected")]
         assert {event.shard for event in world.seen(StreamState) if event.state == "stale"} == {2}
         shards = world.stream.counters["shards"]
-        assert [shards[number]["reconnects"] for number in (1, 2, 3)] == [0, 1, 0]
+        assert [shards[number]["reconnects"] for number in "123"] == [0, 1, 0]
         assert world.stream.counters["gaps"] == 2
 
     play(scenario)

@@ -146,7 +146,7 @@ def test_thousands_of_instruments_tick_over_three_sockets_and_the_loss_of_one_to
         assert {(gap.stream, gap.shard) for gap in gaps} == {("market", 2)}
         assert [event.text for event in world.events if isinstance(event, Notice) and event.level == "error"] == []
         shards = client.counters()["streams"]["market"]["shards"]
-        assert [shards[number]["reconnects"] for number in (1, 2, 3)] == [0, 1, 0]
+        assert [shards[number]["reconnects"] for number in "123"] == [0, 1, 0]
 
     play(scenario, MANY)
 

@@ -94,7 +94,7 @@ class Account:
                 runtime, self.adapter, self.name, environment=self.environment, overrides=overrides
             )
         except UsageError as error:
-            if self.environment != "emulator" or overrides is not None or "profile" not in str(error):
+            if self.environment != "emulator" or overrides is not None or self.name in profiles_of(self.adapter.name):
                 raise
             raise UsageError(
                 f"no emulator of {self.adapter.name} named {self.name!r} is running, and there is no such profile",
@@ -182,7 +182,7 @@ class Account:
 
     def spelled(self, command: str) -> str:
         """Return how to type another command for the same account."""
-        words = ["dragoman", command]
+        words = ["dragoman", command]  # with its arguments
         for option, value in (("-b", self.broker), ("-p", self.profile), ("-e", self.environment)):
             words += [option, value] if value is not None else []
         return " ".join(words)

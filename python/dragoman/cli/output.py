@@ -123,9 +123,12 @@ def amount(value: object) -> str:
     """Return the text of a price or a sum: two digits after the point, up to four where it has more."""
     if isinstance(value, float):
         value = Decimal(repr(value))
-    if not isinstance(value, Decimal) or not value.is_finite():
+    if not isinstance(value, Decimal):
         return cell(value)
-    return f"{value:.2f}" if value == round(value, 2) else f"{round(value, 4).normalize():f}"
+    if not value.is_finite():
+        return ""
+    value = round(value, 4)
+    return f"{value:.2f}" if value == round(value, 2) else f"{value.normalize():f}"
 
 
 def cell(value: object) -> str:

@@ -179,6 +179,8 @@ async def _outcome(
         order = await _look(client, unknown.client_order_id or (known.client_order_id if known else ""), settled)
         if order is not None and settled(order) and order.status is not OrderStatus.UNKNOWN:
             error = None
+    except UsageError:
+        raise  # the call was wrong: there is no outcome to tell
     except DragomanError as refused:
         found = client.order(refused.client_order_id) if refused.client_order_id else known
         if found is None:
@@ -267,7 +269,7 @@ def _advice(at: Account, act: str, order: Order, status: Status) -> str:
             " if it arrived; if it is not there, look at the broker's own screen before you do anything."
         )
     return (
-        f"The {act} may have been carried out. `{at.spelled('orders')} {order.order_id}` tells; do nothing more about"
+        f"The {act} may have been carried out. `{at.spelled(f'orders {order.order_id}')}` tells; do nothing more about"
         " this order before it does."
     )
 

@@ -98,6 +98,25 @@ class ConflatedSockets:
         client.modes |= dict.fromkeys(known, mode)
         client.dirty |= dict.fromkeys(known)
 
+    def command(self, client: Client, action: str, keys: Sequence[int], mode: str, most: int) -> None:
+        """Do what a client says: ``subscribe`` (to keys it has not, in `mode`), ``unsubscribe``, or ``mode``.
+
+        Raises
+        ------
+        ValueError
+            For any other action, and for more than `most` instruments: then none is added.
+        """
+        match action:
+            case "subscribe":
+                if not self.subscribe(client, dict.fromkeys(keys), mode, most):
+                    raise ValueError(f"Maximum number of instruments per connection is {most}")
+            case "unsubscribe":
+                self.unsubscribe(client, keys)
+            case "mode":
+                self.set_mode(client, keys, mode)
+            case _:
+                raise ValueError(f"Invalid action {action!r}")
+
     def poll(self, now_ns: int, texts: Iterable[str], changed: Callable[[], Iterable[int]]) -> list[Push]:
         """Return what became due: ends, `texts` to every socket, ticks of what `changed`, heartbeats."""
         pushes = [Push(socket, close_code=1000) for socket in self._doomed]

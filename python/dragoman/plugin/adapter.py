@@ -302,9 +302,8 @@ class Adapter:
 
         Raises
         ------
-        AuthRequired
-            Where the proof is wrong or missing: drop it.
         DecodeError
+            Where the proof is wrong or missing, or the body is of another shape: drop it.
         """
         self._no("postback")
 

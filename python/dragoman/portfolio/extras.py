@@ -25,6 +25,7 @@ from dragoman.model import (
     HoldingsAuthorisation,
     HoldingsSummary,
     Instrument,
+    Order,
     OrderMargin,
     OrderRequest,
     Position,
@@ -208,6 +209,23 @@ class AccountServices:
         instrument = self._master.resolve(name)
         flow = self._adapter.candles(instrument, interval, start, end, session.ctx, continuous=continuous)
         return await session.run(flow, timeout_s=timeout_s, on_rows=on_rows, on_progress=on_progress)
+
+    def postback(self, body: bytes) -> Order:
+        """Read an order update that the broker posted to a URL of yours, after proof that the broker wrote it.
+
+        Parameters
+        ----------
+        body : bytes
+            The request's, as it came.
+
+        Raises
+        ------
+        DecodeError
+            For a body that somebody else wrote, or of another shape: answer the request with 4xx and drop it.
+        """
+        self._adapter.capabilities.require("postback", self._adapter.name)
+        order = self._adapter.postback(body, self._session.ctx)
+        return self._units.from_wire(order, self._master.get(order.instrument_id))
 
     # -- triggers and alerts -----------------------------------------------------------------------------------------
 

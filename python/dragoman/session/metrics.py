@@ -133,7 +133,7 @@ class Metrics:
         counted = self._read()
         for stream, found in counted.get("streams", {}).items():
             for shard, own in found["shards"].items():
-                self._stream(page, own, stream=stream, shard=str(shard))
+                self._stream(page, own, stream=stream, shard=shard)
             page.counter(
                 "stream_repeated_orders_total",
                 "Order updates that came over a further socket, too.",

@@ -298,8 +298,11 @@ class ShardedStream:
 
     @property
     def counters(self) -> dict[str, Any]:
-        """What was counted: sums over the sockets, the least ages, and each one's own under ``shards``, by number."""
-        each = {shard.shard: shard.counters for shard in self._shards}
+        """What was counted: sums over the sockets, the least ages, and each socket's own under ``shards``.
+
+        Those are found by number as text, because that is what JSON allows.
+        """
+        each = {str(shard.shard): shard.counters for shard in self._shards}
         total: dict[str, Any] = {"decoder": {}, "shards": each, "repeated_orders": self.repeated_orders}
         for found in each.values():
             for name, count in found["decoder"].items():

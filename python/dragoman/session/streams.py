@@ -164,14 +164,14 @@ class Stream:
         """End the stream; bounded, also with a dead peer. It may begin again, also while it still closes."""
         self._closing = True
         task, self._task = self._task, None
-        if task is not None and not task.done():
-            self._ending = task
-            task.cancel()
-            await asyncio.wait((task,))
-        if self.open:
-            return
-        self.release()
-        if self.state not in ("closed", "fatal"):
+        try:
+            if task is not None and not task.done():
+                self._ending = task
+                task.cancel()
+                await asyncio.wait((task,))
+        finally:
+            self.release()
+        if not self.open and self.state not in ("closed", "fatal"):
             self._enter("closed", "closed by us")
 
     @property

@@ -29,8 +29,8 @@ class ReplyParser:
 
     Theory: `done` is set by the first whole message that is not interim (1xx). A message is whole when httptools says
     so (length, chunks, statuses without a body), when the head of a HEAD reply is, or, where nothing announces a
-    length, when the peer closes and nobody else can have (`end`). Bytes after `done` make the connection unfit for another request (`reusable` False),
-    not the reply bad.
+    length, when the peer closes and nobody else can have (`end`). Bytes after `done` make the connection unfit for
+    another request (`reusable` False), not the reply bad.
 
     Parameters
     ----------
