@@ -82,6 +82,7 @@ bool Decoder::message(const Node& node, const std::uint8_t* at, const std::uint8
   const auto stop = [this](Read read) {
     return fail(read == Read::truncated ? Why::truncated : Why::malformed);
   };
+  const std::uint8_t* next;  // what other functions move along, so that `at` may stay in a register
   while (at != end) {
     std::uint32_t tag = *at;
     const Entry* entry;
@@ -134,56 +135,71 @@ bool Decoder::message(const Node& node, const std::uint8_t* at, const std::uint8
         break;
       }
       case Do::value:
-        if (!value(*entry, at, end, to)) {
+        next = at;
+        if (!value(*entry, next, end, to)) {
           return false;
         }
+        at = next;
         break;
       case Do::sub:
-        if (!nested(*entry, at, end, to)) {
+        next = at;
+        if (!nested(*entry, next, end, to)) {
           return false;
         }
+        at = next;
         break;
       case Do::rows:
+        next = at;
+        if (!rows(*entry, next, end)) {
+          return false;
+        }
+        at = next;
+        break;
       case Do::list:
       case Do::records: {
         std::uint64_t size;
-        if (!length(at, end, size)) {
+        next = at;
+        if (!length(next, end, size)) {
           return false;
         }
-        const std::uint8_t* const last = at + size;
-        const bool right = entry->act == Do::rows ? row(*entry, at, last)
-                           : entry->act == Do::list
-                               ? list(*entry, at, last)
-                               : record(layout_->nodes[entry->child], entry->shape, at, last);
-        if (!right) {
+        at = next + size;
+        if (entry->act == Do::list ? !list(*entry, next, at)
+                                   : !record(layout_->nodes[entry->child], entry->shape, next, at)) {
           return false;
         }
-        at = last;
         break;
       }
       case Do::list_item:
-        if (!list_item(*entry, at, end)) {
+        next = at;
+        if (!list_item(*entry, next, end)) {
           return false;
         }
+        at = next;
         break;
       case Do::key_text:
       case Do::key_integer:
-        if (!key_part(*entry, at, end)) {
+        next = at;
+        if (!key_part(*entry, next, end)) {
           return false;
         }
+        at = next;
         break;
       case Do::control:
-        if (!control(tag, at, end)) {
+        next = at;
+        if (!control(tag, next, end)) {
           return false;
         }
+        at = next;
         break;
       default:
         if (tag < 8) [[unlikely]] {
           return fail(Why::malformed);  // field number 0
         }
-        if (const Read read = skip_field(tag, at, end); read != Read::ok) [[unlikely]] {
+        next = at;
+        if (const Read read = skip_field(tag, next, end); read != Read::ok) [[unlikely]] {
           return stop(read);
         }
+        at = next;
         break;
     }
   }

@@ -27,36 +27,52 @@ bool orders_from(double cell, std::uint32_t& orders) noexcept {
 
 }  // namespace
 
-/// One row: a bid, an ask, or both.
-bool Decoder::row(const Entry& entry, const std::uint8_t* at, const std::uint8_t* end) {
-  Row read;
-  for (std::size_t i = 0; i < kCells; ++i) {
-    read.cells[i] = 0.0;
-    read.decimals[i] = kDecimalsUnknown;
-  }
-  if (!cells(layout_->nodes[entry.child], at, end, read)) {
-    return false;
-  }
-  for (std::size_t side = 0; side < 2; ++side) {
-    if ((entry.sides >> side & 1) == 0) {
-      continue;
-    }
-    const std::size_t first = 3 * side;
-    std::uint32_t orders = 0;
-    if (read.cells[first + 2] != 0.0 && !orders_from(read.cells[first + 2], orders)) [[unlikely]] {
-      ++rejected_;
-    }
-    const Level level{
-        read.cells[first],    read.cells[first + 1],   orders, side == 0 ? Side::bid : Side::ask, Action::add,
-        read.decimals[first], read.decimals[first + 1]};
-    if (!add_level(entry, side, level)) {
+/// Rows of one table, as many as follow one another: each a bid, an ask, or both. `at` stands behind the
+/// first row's tag, and in the end behind the last row.
+bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) {
+  const Node& node = layout_->nodes[entry.child];
+  const std::uint8_t* next = at;
+  for (;;) {
+    std::uint64_t size;
+    if (!length(next, end, size)) {
       return false;
     }
+    Row row;
+    for (double& cell : row.cells) {
+      cell = 0.0;
+    }
+    std::memset(row.decimals, kDecimalsUnknown, sizeof row.decimals);
+    const std::uint8_t* const last = next + size;
+    if (!flat_cells(node, next, last, row)) {
+      return false;
+    }
+    if (((entry.sides & 1) != 0 && !add_row(entry, 0, row)) || ((entry.sides & 2) != 0 && !add_row(entry, 1, row))) {
+      return false;
+    }
+    next = last;
+    if (next == end || *next != entry.tag) {
+      break;
+    }
+    ++next;
   }
+  at = next;
   return true;
 }
 
-bool Decoder::cells(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Row& row) noexcept {
+[[gnu::always_inline]] inline bool Decoder::add_row(const Entry& entry, std::size_t side, const Row& row) {
+  const std::size_t first = 3 * side;
+  std::uint32_t orders = 0;
+  if (row.cells[first + 2] != 0.0 && !orders_from(row.cells[first + 2], orders)) [[unlikely]] {
+    ++rejected_;
+  }
+  // One word for what follows the quantity: stores of single bytes would have to be waited for.
+  const std::uint64_t tail = orders | static_cast<std::uint64_t>(side) << 32 |
+                             static_cast<std::uint64_t>(row.decimals[first]) << 48 |
+                             static_cast<std::uint64_t>(row.decimals[first + 1]) << 56;
+  return add_level(entry, side, row.cells[first], row.cells[first + 1], tail);
+}
+
+[[gnu::always_inline]] inline bool Decoder::flat_cells(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Row& row) noexcept {
   while (at != end) {
     std::uint32_t tag = *at;
     const Entry* entry;
@@ -69,46 +85,52 @@ bool Decoder::cells(const Node& node, const std::uint8_t* at, const std::uint8_t
       }
       entry = &entry_of(node, tag);
     }
-    switch (entry->act) {
-      case Do::cell_f64:
-        if (end - at < 8) [[unlikely]] {
-          return fail(Why::truncated);
-        }
-        row.cells[entry->slot] = load_bits<double>(at) + 0.0;
-        at += 8;
-        break;
-      case Do::cell_i64: {
-        std::uint64_t raw;
-        if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
-          return fail(read == Read::truncated ? Why::truncated : Why::malformed);
-        }
-        row.cells[entry->slot] = static_cast<double>(static_cast<std::int64_t>(raw));
-        break;
+    if (entry->act == Do::cell_f64) {
+      if (end - at < 8) [[unlikely]] {
+        return fail(Why::truncated);
       }
-      case Do::cell:
-        if (!cell(*entry, at, end, row)) {
-          return false;
-        }
-        break;
-      case Do::cell_sub: {
-        std::uint64_t size;
-        if (!length(at, end, size) || !cells(layout_->nodes[entry->child], at, at + size, row)) {
-          return false;
-        }
-        at += size;
-        break;
+      row.cells[entry->slot] = load_bits<double>(at) + 0.0;
+      at += 8;
+    } else if (entry->act == Do::cell_i64) {
+      std::uint64_t raw;
+      if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
+        return fail(read == Read::truncated ? Why::truncated : Why::malformed);
       }
-      default:
-        if (tag < 8) [[unlikely]] {
-          return fail(Why::malformed);
-        }
-        if (const Read read = skip_field(tag, at, end); read != Read::ok) [[unlikely]] {
-          return fail(read == Read::truncated ? Why::truncated : Why::malformed);
-        }
-        break;
+      row.cells[entry->slot] = static_cast<double>(static_cast<std::int64_t>(raw));
+    } else {
+      const std::uint8_t* next = at;
+      if (!other_cell(*entry, tag, next, end, row)) {
+        return false;
+      }
+      at = next;
     }
   }
   return true;
+}
+
+bool Decoder::cells(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Row& row) noexcept {
+  return flat_cells(node, at, end, row);
+}
+
+/// A field of a row that is no plain number.
+bool Decoder::other_cell(const Entry& entry, std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end,
+                         Row& row) noexcept {
+  if (entry.act == Do::cell) {
+    return cell(entry, at, end, row);
+  }
+  if (entry.act == Do::cell_sub) {
+    std::uint64_t size;
+    if (!length(at, end, size) || !cells(layout_->nodes[entry.child], at, at + size, row)) {
+      return false;
+    }
+    at += size;
+    return true;
+  }
+  if (tag < 8) {
+    return fail(Why::malformed);
+  }
+  const Read read = skip_field(tag, at, end);
+  return read == Read::ok || fail(read == Read::truncated ? Why::truncated : Why::malformed);
 }
 
 bool Decoder::cell(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Row& row) noexcept {
@@ -124,12 +146,13 @@ bool Decoder::cell(const Entry& entry, const std::uint8_t*& at, const std::uint8
 }
 
 /// Keep a level of the record. Rows that say nothing are padding, unreadable ones are counted and left out.
-bool Decoder::add_level(const Entry& entry, std::size_t side, const Level& level) {
-  if (!packed::is_finite(level.price) || !packed::is_finite(level.quantity)) [[unlikely]] {
+[[gnu::always_inline]] inline bool Decoder::add_level(const Entry& entry, std::size_t side, double price,
+                                                      double quantity, std::uint64_t tail) {
+  if (!packed::is_finite(price) || !packed::is_finite(quantity)) [[unlikely]] {
     ++rejected_;
     return true;
   }
-  if (entry.drop_zero && level.price == 0.0 && level.quantity == 0.0) {
+  if (entry.drop_zero && price == 0.0 && quantity == 0.0) {
     return true;
   }
   std::uint32_t& count = current_.rows[side];
@@ -140,7 +163,12 @@ bool Decoder::add_level(const Entry& entry, std::size_t side, const Level& level
   if (count == rows.size()) [[unlikely]] {
     rows.resize(std::max<std::size_t>(2 * rows.size(), 32));
   }
-  rows[count++] = level;
+  Level& level = rows[count++];
+  level.price = price;
+  level.quantity = quantity;
+  static_assert(offsetof(Level, orders) == 16 && offsetof(Level, side) == 20 && offsetof(Level, action) == 21 &&
+                offsetof(Level, price_decimals) == 22 && static_cast<int>(Action::add) == 0);
+  std::memcpy(reinterpret_cast<char*>(&level) + 16, &tail, sizeof tail);
   current_.sorted |= static_cast<std::uint8_t>(entry.sort << side);
   return true;
 }
@@ -200,9 +228,8 @@ bool Decoder::finish_lists(std::size_t side) {
     if (!columns[2].empty() && !orders_from(columns[2][i], orders)) {
       ++rejected_;
     }
-    const Level level{columns[0][i], columns[1][i],    orders,          side == 0 ? Side::bid : Side::ask,
-                      Action::add,   kDecimalsUnknown, kDecimalsUnknown};
-    if (!add_level(entry, side, level)) {
+    const std::uint64_t tail = orders | static_cast<std::uint64_t>(side) << 32 | std::uint64_t{0xFFFF} << 48;
+    if (!add_level(entry, side, columns[0][i], columns[1][i], tail)) {
       return false;
     }
   }

@@ -13,7 +13,7 @@ namespace dragoman::protobuf {
 enum class Read : std::uint8_t { ok, truncated, malformed };
 
 /// A varint byte by byte: at most ten, the tenth no larger than 1, so that it fits 64 bits.
-inline Read read_varint_slowly(const std::uint8_t*& at, const std::uint8_t* end,
+[[gnu::noinline]] inline Read read_varint_slowly(const std::uint8_t*& at, const std::uint8_t* end,
                                std::uint64_t& value) noexcept {
   value = 0;
   for (unsigned shift = 0; shift < 70; shift += 7) {
@@ -54,7 +54,10 @@ inline Read read_varint_slowly(const std::uint8_t*& at, const std::uint8_t* end,
       return Read::ok;
     }
   }
-  return read_varint_slowly(at, end, value);
+  const std::uint8_t* next = at;  // a copy, so that the caller's `at` may stay in a register
+  const Read read = read_varint_slowly(next, end, value);
+  at = next;
+  return read;
 }
 
 /// A field's tag. Numbers are 1 to 2^29 - 1.

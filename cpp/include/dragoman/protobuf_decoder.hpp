@@ -65,7 +65,7 @@ class Decoder final : public FrameDecoder {
   /// A row being read: price, quantity and orders of the bid, then of the ask.
   struct Row {
     double cells[kCells];
-    std::uint8_t decimals[kCells];
+    std::uint8_t decimals[8];  ///< of the cells; the last two are padding
   };
 
   /// The record being read.
@@ -92,10 +92,14 @@ class Decoder final : public FrameDecoder {
   bool finish_depth(Record& record, Kind kind);
   bool finish_lists(std::size_t side);
   double* cell_of_list(const Entry& entry);
-  bool row(const Entry& entry, const std::uint8_t* at, const std::uint8_t* end);
+  bool rows(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end);
+  bool flat_cells(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Row& row) noexcept;
   bool cells(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Row& row) noexcept;
   bool cell(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Row& row) noexcept;
-  bool add_level(const Entry& entry, std::size_t side, const Level& level);
+  bool other_cell(const Entry& entry, std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end,
+                  Row& row) noexcept;
+  bool add_row(const Entry& entry, std::size_t side, const Row& row);
+  bool add_level(const Entry& entry, std::size_t side, double price, double quantity, std::uint64_t tail);
   bool list(const Entry& entry, const std::uint8_t* at, const std::uint8_t* end);
   bool list_item(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end);
   bool key_part(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept;
