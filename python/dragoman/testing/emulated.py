@@ -64,12 +64,12 @@ def overrides_of(line: Mapping[str, Any], adapter: Adapter) -> dict[str, Any]:
     Parameters
     ----------
     line : mapping
-        With ``rest``, ``ws``, ``login`` and ``credentials``.
+        With ``rest``, ``ws``, ``login`` and ``credentials``, and further hosts of the adapter under ``extra``.
     adapter : Adapter
     """
     given = line["credentials"]
     found: dict[str, Any] = {
-        "hosts": {name: line[name] for name in ("rest", "ws", "login")},
+        "hosts": {name: line[name] for name in ("rest", "ws", "login")} | dict(line.get("extra", {})),
         "credentials": {one.name: given[one.name] for one in adapter.credentials if one.name in given},
     }
     port = str(given.get("redirect_url", "")).rstrip("/").rpartition(":")[2]
@@ -96,9 +96,9 @@ async def emulated(
     emulator: Emulator = emulator_factory(adapter)(seed, runtime.clock.wall_ns(), redirect_port=port, **options)
     host = EmulatorHost(emulator, runtime)
     roots = await host.start()
-    line = {"rest": roots.rest, "ws": roots.ws, "login": roots.login, "credentials": emulator.credentials}
+    served = {"rest": roots.rest, "ws": roots.ws, "login": roots.login, "extra": roots.extra}
     try:
-        yield host, overrides_of(line, adapter) | {"redirect_port": port}
+        yield host, overrides_of(served | {"credentials": emulator.credentials}, adapter) | {"redirect_port": port}
     finally:
         await host.close()
 

@@ -1,0 +1,186 @@
+"""Reading a broker's JSON records into the model, and writing what its requests need: what most adapters do alike.
+
+Numbers on the order path stay the decimals that stand on the wire. Whatever is wrong with a record becomes one
+`DecodeError` that names the place; whatever a broker does not take, one `UsageError` with zero bytes sent.
+
+Example
+-------
+>>> records = Records("examplebroker")
+>>> with records.reading("order"):
+...     price = nonzero(records.loads('{"price": 101.05}'), "price")
+>>> price
+Decimal('101.05')
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+from dragoman.errors import DecodeError, DragomanError, ErrorKind, UsageError
+
+Row: TypeAlias = Mapping[str, Any]
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+
+IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
+"""Indian time: it never had another offset since electronic trading began, so no time zone data is needed."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Records:
+    """Errors in the name of one broker, around reading its records."""
+
+    def __init__(self, broker: str) -> None:
+        self.broker = broker
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """Turn whatever goes wrong inside a record of the wrong shape into one DecodeError that names the place."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            if isinstance(error, DragomanError):
+                raise
+            raise DecodeError(
+                f"{self.broker}: {what} is not as documented: {type(error).__name__} {error}",
+                broker=self.broker,
+                remedy="look at the raw record; if the broker changed its format, the adapter must follow",
+            ) from error
+
+    def loads(self, text: str | bytes) -> Any:
+        """Parse JSON with its decimals kept exactly.
+
+        Raises
+        ------
+        DecodeError
+            For bytes that are not JSON, or nested beyond reason.
+        """
+        try:
+            return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(
+                f"{self.broker}: not JSON: {len(text)} characters or bytes, {type(error).__name__} {error}",
+                broker=self.broker,
+            ) from error
+
+    def as_rows(self, what: str, found: Any) -> list[Any]:
+        """Return a list as it is, nothing as an empty one. Raises DecodeError for anything else."""
+        if found is None:
+            return []
+        if not isinstance(found, list):
+            raise DecodeError(
+                f"{self.broker}: {what}: found {type(found).__name__}, expected a list", broker=self.broker
+            )
+        return found
+
+    def refused(self, what: str, remedy: str, *, kind: ErrorKind = ErrorKind.BAD_REQUEST) -> UsageError:
+        """Return the error of what this broker does not take; zero bytes were sent."""
+        return UsageError(f"{self.broker}: {what}", kind=kind, broker=self.broker, remedy=remedy)
+
+    def whole(self, value: Decimal) -> int:
+        """Return a quantity as an integer. Raises UsageError for a fraction."""
+        if value != value.to_integral_value():
+            raise self.refused(
+                f"quantity {value} is not a whole number", "give whole units", kind=ErrorKind.INVALID_QUANTITY
+            )
+        return int(value)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number")
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def number(value: Any) -> Decimal:
+    """Return a number exactly: a JSON number, or text of one; absent and empty read as 0.
+
+    Raises
+    ------
+    TypeError, ValueError, ArithmeticError
+        For what is none, or not finite.
+    """
+    if value is None or value == "":
+        return Decimal(0)
+    if isinstance(value, bool) or not isinstance(value, Decimal | int | str | float):
+        raise TypeError(f"{value!r} is not a number")
+    result = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if not result.is_finite():
+        raise ValueError(f"{value!r} is not a finite number")
+    return result
+
+
+def given(row: Row, key: str) -> Decimal | None:
+    """Return the number at `key`, None where the broker sent none."""
+    return None if row.get(key) in (None, "") else number(row[key])
+
+
+def nonzero(row: Row, key: str) -> Decimal | None:
+    """Return the number at `key`, None where it is 0: the way of many brokers to say there is no such price."""
+    return number(row.get(key)) or None
+
+
+def float_at(row: Row, key: str) -> float | None:
+    """Return the float64 nearest to the number at `key`, None where the broker sent none."""
+    value = given(row, key)
+    return None if value is None else float(value)
+
+
+def text_or_none(value: Any) -> str | None:
+    """Return text, None for an absent or empty one."""
+    return None if value is None or value == "" else str(value)
+
+
+def moment_ns(moment: datetime) -> int:
+    """Return ns UTC of a moment with a time zone, exact to the microsecond."""
+    return (moment - _EPOCH) // _MICROSECOND * 1000
+
+
+def local_ns(text: Any, zone: tzinfo) -> int | None:
+    """Return ns UTC of ISO 8601 text, in `zone` where it names none; None where it is empty.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other text.
+    """
+    if text is None or text == "":
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment_ns(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+
+
+def next_time_ns(now_ns: int, at: time, zone: tzinfo) -> int:
+    """Return ns UTC of the next time of day `at` in `zone` after `now_ns`: when tokens die, mostly."""
+    now = datetime.fromtimestamp(now_ns // 1_000_000_000, zone)
+    then = now.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
+    if then <= now:
+        then += timedelta(days=1)
+    return moment_ns(then)
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def plain(value: Decimal | None) -> str | None:
+    """Write a decimal without an exponent."""
+    return None if value is None else format(value, "f")
+
+
+def pairs(**fields: str | None) -> Pairs:
+    """Return the fields that are given, for a query or a form."""
+    return tuple((name, value) for name, value in fields.items() if value is not None)
+
+
+def wire_tag(wire_id: str, tag: str | None, room: int) -> str | None:
+    """Return what goes into a broker's tag: our wire id, then the user's where all of it fits and is alphanumeric."""
+    user = tag or ""
+    fits = len(wire_id) + len(user) <= room and user.isascii() and user.isalnum()
+    return (wire_id + user if fits else wire_id) or None

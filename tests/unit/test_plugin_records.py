@@ -1,0 +1,90 @@
+"""What adapters share in reading records and writing requests."""
+
+from __future__ import annotations
+
+from datetime import time
+from decimal import Decimal
+
+import pytest
+
+from dragoman.errors import DecodeError, ErrorKind, UsageError
+from dragoman.plugin.records import (
+    IST,
+    Records,
+    float_at,
+    given,
+    local_ns,
+    next_time_ns,
+    nonzero,
+    number,
+    pairs,
+    plain,
+    text_or_none,
+    wire_tag,
+)
+
+RECORDS = Records("examplebroker")
+NOON = 1_767_252_600_000_000_000  # 2026-01-01 13:00 IST
+
+
+def test_numbers_stay_the_decimals_of_the_wire():
+    row = RECORDS.loads('{"price": 101.050, "count": 3, "text": "7.5", "none": null, "empty": ""}')
+    assert str(row["price"]) == "101.050"
+    assert [number(row[name]) for name in ("count", "text", "none", "empty")] == [3, Decimal("7.5"), 0, 0]
+    assert (given(row, "none"), given(row, "empty"), given(row, "missing"), given(row, "count")) == (
+        None,
+        None,
+        None,
+        3,
+    )
+    assert (nonzero({"price": 0}, "price"), float_at(row, "price"), float_at(row, "none")) == (None, 101.05, None)
+    assert (text_or_none(""), text_or_none(7)) == (None, "7")
+
+
+@pytest.mark.parametrize("value", [True, [], "NaN", "Infinity", float("inf"), "ten"])
+def test_what_is_no_number_is_refused(value):
+    with pytest.raises((TypeError, ValueError, ArithmeticError)):
+        number(value)
+
+
+@pytest.mark.parametrize("text", ["{", b"\xff", "[NaN]", "[" * 100_000])
+def test_what_is_no_json_is_a_decode_error_of_the_broker(text):
+    with pytest.raises(DecodeError, match="examplebroker: not JSON"):
+        RECORDS.loads(text)
+
+
+def test_a_record_of_the_wrong_shape_is_one_error_that_names_the_place():
+    with (
+        pytest.raises(DecodeError, match="examplebroker: order is not as documented: KeyError") as caught,
+        RECORDS.reading("order"),
+    ):
+        raise KeyError("status")
+    assert isinstance(caught.value.__cause__, KeyError)
+    with pytest.raises(UsageError), RECORDS.reading("order"):
+        raise RECORDS.refused("no", "try another")
+    with pytest.raises(DecodeError, match="found dict, expected a list"):
+        RECORDS.as_rows("orders", {})
+    assert RECORDS.as_rows("orders", None) == []
+
+
+def test_a_fraction_is_no_quantity():
+    assert RECORDS.whole(Decimal("10.0")) == 10
+    with pytest.raises(UsageError) as refusal:
+        RECORDS.whole(Decimal("10.5"))
+    assert refusal.value.kind is ErrorKind.INVALID_QUANTITY
+
+
+def test_times_without_a_zone_are_the_brokers():
+    assert local_ns("2026-01-01 13:00:00", IST) == NOON == local_ns("2026-01-01T07:30:00+00:00", IST)
+    assert local_ns("", IST) is None
+    assert next_time_ns(NOON, time(3, 30), IST) - NOON == (14 * 60 + 30) * 60 * 10**9
+    assert next_time_ns(NOON, time(13, 0), IST) - NOON == 86_400 * 10**9
+
+
+def test_a_users_tag_follows_the_wire_id_where_all_of_it_fits():
+    assert wire_tag("0000100001AB", "mean7", 20) == "0000100001ABmean7"
+    assert wire_tag("0000100001AB", "mean reversion", 40) == "0000100001AB"
+    assert wire_tag("0000100001AB", "123456789", 20) == "0000100001AB"
+    assert wire_tag("", None, 20) is None
+    assert (plain(Decimal("1E+3")), plain(None)) == ("1000", None)
+    assert pairs(price="1", trigger=None) == (("price", "1"),)
