@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The native core: layouts, decoders, batches, books, rate limits. It knows no broker by name.";
   bind_instruments(m);
   bind_layout(m);
+  bind_layout_json(m);
   bind_layout_protobuf(m);
   bind_decoder(m);
   bind_book(m);

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dragoman/batch.hpp"
+#include "dragoman/decoder.hpp"
+#include "dragoman/json_layout.hpp"
+#include "dragoman/key_map.hpp"
+#include "dragoman/text_map.hpp"
+
+namespace dragoman::json {
+
+/// What a scan of a message found, by slot.
+struct Found {
+  /// The levels of one table that were read while scanning.
+  struct Run {
+    std::uint32_t begin;
+    std::uint32_t count;
+  };
+
+  std::vector<Type> types;
+  std::vector<Capture> captures;
+  std::vector<Run> runs;             ///< by Node::eager
+  std::vector<std::uint16_t> after;  ///< by key: the one that followed it last time, which is tried first
+  std::vector<std::uint16_t> first;  ///< by node: likewise its first key
+};
+
+/// Where levels go, whatever their number.
+struct LevelSink {
+  Block* block = nullptr;
+  Level* level = nullptr;
+  Level* end = nullptr;
+  std::uint64_t rejected = 0;
+
+  [[nodiscard]] std::uint32_t count() const noexcept {
+    return static_cast<std::uint32_t>(level - block->levels());
+  }
+  /// Make sure that one more fits.
+  void room() {
+    if (level == end) [[unlikely]] {
+      grow();
+    }
+  }
+  void grow();
+};
+
+/// The mutable half of a layout: bindings and merged records of one connection.
+///
+/// Threads: unsynchronised; one connection, one thread. `decode` allocates only when a block or the copy of
+/// the frame must grow, for the control ranges, and when a merged instrument is seen for the first time.
+class Decoder final : public FrameDecoder {
+ public:
+  static constexpr std::size_t kMaxMerged = 65536;
+  static constexpr std::size_t kMaxKey = 1024;  ///< bytes of a text key that is remembered
+
+  explicit Decoder(std::shared_ptr<const Layout> layout);
+
+  void bind(std::int64_t key, std::int32_t instrument) override { bindings_.put(key, instrument); }
+  void unbind(std::int64_t key) override { bindings_.erase(key); }
+  void bind_text(std::string_view text, std::int32_t instrument) override { texts_.put(text, instrument); }
+  void unbind_text(std::string_view text) override { texts_.erase(text); }
+
+  void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) override;
+
+  [[nodiscard]] std::int64_t count() const noexcept override {
+    return static_cast<std::int64_t>(counters_.frames);
+  }
+  [[nodiscard]] const Counters& counters() const noexcept override { return counters_; }
+
+ private:
+  /// What the levels of one record are, at the end of the block's levels.
+  struct Depth {
+    std::uint32_t begin = 0;
+    std::uint32_t asks = 0;  ///< index of the first ask of a snapshot
+    bool any = false;        ///< some table was there
+  };
+
+  template <class Scanner>
+  void decode_frame(std::size_t size, Block& out);
+  template <class Scanner>
+  void process(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
+               Block& out);
+  template <class Scanner>
+  void descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
+               Block& out);
+  template <class Scanner>
+  void emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, Block& out);
+  template <class Scanner>
+  Depth collect(Scanner& scanner, const MessageLayout& layout, bool snapshot);
+  void arrange(const MessageLayout& layout, bool snapshot, Depth& depth);
+  void put_rows(const MessageLayout& layout, Level* merged, Depth& depth);
+
+  [[nodiscard]] bool holds(const Condition& condition);
+  [[nodiscard]] bool equals(const Value& value, std::uint16_t slot);
+  [[nodiscard]] bool find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
+  void run_ops(const MessageLayout& layout, Record& record, std::uint32_t& came, std::uint32_t& gone);
+  [[nodiscard]] std::int32_t merged_of(const MessageLayout& layout, std::int64_t key, std::string_view text);
+  void clear(const Scope& scope) noexcept;
+  Record& next_record(Block& out);
+  void to_control(const std::uint8_t* begin, const std::uint8_t* end, Block& out);
+
+  std::shared_ptr<const Layout> layout_;
+  Counters counters_;
+  KeyMap bindings_;
+  TextMap texts_;
+  KeyMap merged_index_;
+  TextMap merged_texts_;
+  std::vector<Record> merged_;
+  std::vector<std::uint8_t> merged_seen_;
+  std::vector<Level> merged_rows_;
+  Found found_;
+  LevelSink levels_;
+  std::uint32_t level_base_ = 0;  ///< levels of the records that are done
+  Record* record_ = nullptr;
+  Record* records_end_ = nullptr;
+  std::unique_ptr<std::uint8_t[]> frame_;  ///< the frame and zeros behind it, so that scans need no bounds
+  std::size_t frame_capacity_ = 0;
+  std::string scratch_;
+  std::string key_;
+  std::vector<Level> sorted_;
+};
+
+}  // namespace dragoman::json

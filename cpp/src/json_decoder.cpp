@@ -1,0 +1,232 @@
+#include "dragoman/json_decoder.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "json_scan.hpp"
+#include "msgpack_scan.hpp"
+
+/// From a frame to its messages and elements, and which layout each takes.
+namespace dragoman::json {
+
+Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layout)) {
+  found_.types.resize(layout_->slots, Type::absent);
+  found_.captures.resize(layout_->slots);
+  found_.runs.resize(kMaxEager);
+  for (std::size_t i = 0; i < layout_->keys.size(); ++i) {
+    found_.after.push_back(static_cast<std::uint16_t>(i));
+  }
+  for (const Node& node : layout_->nodes) {
+    found_.first.push_back(node.keys);
+    for (std::uint16_t i = 0; i < node.key_count; ++i) {
+      found_.after[node.keys + i] = static_cast<std::uint16_t>(node.keys + (i + 1) % node.key_count);
+    }
+  }
+}
+
+void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
+  out.view = {};
+  out.view.ts_recv = ts_recv;
+  out.control.clear();
+  ++counters_.frames;
+  if (size > std::numeric_limits<std::uint32_t>::max() - kPadding) [[unlikely]] {
+    ++counters_.malformed;
+    out.view.errors = 1;
+    return;
+  }
+  if (size + kPadding > frame_capacity_) [[unlikely]] {
+    frame_capacity_ = std::max(size + kPadding, 2 * frame_capacity_);
+    frame_ = std::make_unique_for_overwrite<std::uint8_t[]>(frame_capacity_);
+  }
+  std::memcpy(frame_.get(), frame, size);
+  std::memset(frame_.get() + size, 0, kPadding);
+  record_ = out.records();
+  records_end_ = record_ + out.record_capacity();
+  level_base_ = 0;
+  levels_ = {&out, out.levels(), out.levels() + out.level_capacity(), 0};
+  if (layout_->msgpack) {
+    decode_frame<MsgpackScanner>(size, out);
+  } else {
+    decode_frame<JsonScanner>(size, out);
+  }
+  BatchView& view = out.view;
+  view.records = out.records();
+  view.record_count = static_cast<std::size_t>(record_ - out.records());
+  view.levels = out.levels();
+  view.level_count = level_base_;
+  counters_.records += view.record_count;
+  if (view.record_count != 0) {
+    record_[-1].flags |= kFlagLast;
+  }
+}
+
+template <class Scanner>
+void Decoder::decode_frame(std::size_t size, Block& out) {
+  const std::uint8_t* const base = frame_.get();
+  const std::uint8_t* const end = base + size;
+  Scanner scanner(*layout_, found_, levels_, scratch_, end);
+  const Scope& root = layout_->scopes[0];
+  const std::uint8_t* const first = Scanner::space(base);
+  const std::uint8_t* stop = nullptr;
+  if (size != 0 && Scanner::is_array(first) && !layout_->positional) {
+    const Counters before = counters_;
+    // What merging remembers cannot be taken back, so the frame is looked through before it begins.
+    const bool sound = !layout_->merges || scanner.skip(first, 0) != nullptr;
+    if (sound) {
+      stop = scanner.elements(first, [&](const std::uint8_t* at, const Capture&, Type) {
+        clear(root);
+        const std::uint8_t* const behind = scanner.value(root.root, at, 1);
+        if (behind != nullptr) [[likely]] {
+          process(scanner, 0, at, behind, out);
+        }
+        return behind;
+      });
+    }
+    stop = stop == nullptr ? nullptr : Scanner::space(stop);
+    if (stop == end) [[likely]] {
+      return;
+    }
+    counters_ = before;
+    record_ = out.records();
+    level_base_ = 0;
+    out.control.clear();
+  } else {
+    for (const std::string& plain : layout_->plain) {
+      if (plain.size() == size && std::memcmp(plain.data(), base, size) == 0) {
+        ++counters_.control;
+        to_control(base, end, out);
+        return;
+      }
+    }
+    clear(root);
+    stop = scanner.value(root.root, first, 0);
+    stop = stop == nullptr ? nullptr : Scanner::space(stop);
+    if (stop == end) [[likely]] {
+      process(scanner, 0, base, end, out);
+      return;
+    }
+  }
+  ++(stop == nullptr && scanner.failed >= end ? counters_.truncated : counters_.malformed);
+  out.view.errors = 1;
+}
+
+void Decoder::clear(const Scope& scope) noexcept {
+  std::memset(found_.types.data() + scope.first, 0, scope.end - scope.first);
+  levels_.rejected = 0;
+  levels_.level = levels_.block->levels() + level_base_;
+}
+
+void Decoder::to_control(const std::uint8_t* begin, const std::uint8_t* end, Block& out) {
+  out.control.push_back(
+      {static_cast<std::uint32_t>(begin - frame_.get()), static_cast<std::uint32_t>(end - frame_.get())});
+}
+
+/// Find the layout of a message or element whose values were found, and do what it says.
+template <class Scanner>
+void Decoder::process(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin,
+                      const std::uint8_t* end, Block& out) {
+  const Scope& here = layout_->scopes[scope];
+  const auto fits = [&](const MessageLayout& layout) {
+    for (const Condition& condition : layout.when) {
+      if (condition.depth <= here.depth && !holds(condition)) {
+        return false;
+      }
+    }
+    return true;
+  };
+  for (const std::uint16_t candidate : here.candidates) {
+    const MessageLayout& layout = layout_->layouts[candidate];
+    if (!fits(layout)) {
+      continue;
+    }
+    if (layout.chain.size() > here.depth + 1u) {
+      descend(scanner, layout.chain[here.depth + 1u], begin, end, out);
+      return;
+    }
+    if (!layout.control) {
+      emit(scanner, layout, begin, out);
+      return;
+    }
+    break;
+  }
+  ++counters_.control;
+  to_control(begin, end, out);
+}
+
+/// Go through the elements that a scope is about.
+template <class Scanner>
+void Decoder::descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin,
+                      const std::uint8_t* end, Block& out) {
+  const Scope& inner = layout_->scopes[scope];
+  const Type type = found_.types[inner.container];
+  if (type != Type::array && type != Type::object) {
+    ++counters_.control;
+    to_control(begin, end, out);
+    return;
+  }
+  const std::uint8_t* const container = found_.captures[inner.container].at;
+  scanner.elements(container, [&](const std::uint8_t* at, const Capture& key, Type key_type) {
+    clear(inner);
+    const std::uint8_t* const behind = scanner.value(inner.root, at, 0);
+    if (inner.key != kNone && key.at != nullptr) {
+      found_.types[inner.key] = key_type;
+      found_.captures[inner.key] = key;
+    }
+    process(scanner, scope, at, behind, out);
+    return behind;
+  });
+}
+
+bool Decoder::equals(const Value& value, std::uint16_t slot) {
+  const Type type = found_.types[slot];
+  const Capture& capture = found_.captures[slot];
+  switch (value.how) {
+    case Value::How::boolean:
+      return type == (value.yes ? Type::yes : Type::no);
+    case Value::How::integer: {
+      if (type == Type::integer) {
+        std::int64_t found = 0;
+        return packed_integer(capture.at, found) && found == value.integer;
+      }
+      return type == Type::number && capture.size == value.text.size() &&
+             std::memcmp(capture.at, value.text.data(), capture.size) == 0;
+    }
+    case Value::How::text:
+      if (type == Type::text) [[likely]] {
+        return capture.size == value.text.size() &&
+               std::memcmp(capture.at, value.text.data(), capture.size) == 0;
+      }
+      if (type == Type::escaped_text) {
+        Token token{};
+        return token_of(type, capture, scratch_, token) && token.view() == value.text;
+      }
+      return false;
+  }
+  return false;
+}
+
+bool Decoder::holds(const Condition& condition) {
+  if (condition.how == Condition::How::equals) {
+    for (const std::uint16_t slot : condition.slots) {
+      for (const Value& value : condition.values) {
+        if (equals(value, slot)) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+  for (const std::uint16_t slot : condition.slots) {
+    if (found_.types[slot] > Type::null) {
+      return condition.how == Condition::How::has;
+    }
+  }
+  return condition.how == Condition::How::absent;
+}
+
+template void Decoder::process(JsonScanner&, std::uint16_t, const std::uint8_t*, const std::uint8_t*, Block&);
+template void Decoder::process(MsgpackScanner&, std::uint16_t, const std::uint8_t*, const std::uint8_t*,
+                               Block&);
+
+}  // namespace dragoman::json
