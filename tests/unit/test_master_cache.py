@@ -173,7 +173,7 @@ def test_the_second_client_of_the_day_takes_the_master_from_the_cache():
             assert second.instruments.source == "cache"
             assert list(second.instruments) == rows
             order = await second.place(
-                "NSE:INFY", "BUY", 1, order_type="LIMIT", price="1000", product="INTRADAY", timeout_s=5
+                "NSE:INFY", "BUY", 1, order_type="LIMIT", price="1400", product="INTRADAY", timeout_s=5
             )
             assert order.order_id
             assert await second.load_instruments() == len(rows)

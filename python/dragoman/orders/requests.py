@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, UsageError
 from dragoman.model import Instrument, Order, OrderRequest, OrderStatus, Origin, Reject, Side
+from dragoman.model.copying import copied
 from dragoman.orders.store import EXTERNAL_PREFIX
 
 
@@ -36,7 +35,7 @@ def named(
     request: OrderRequest, instrument: Instrument, client_order_id: str, wire_id: str, account: str
 ) -> OrderRequest:
     """Return the request under its names."""
-    return replace(
+    return copied(
         request,
         instrument_id=instrument.instrument_id,
         client_order_id=client_order_id,
