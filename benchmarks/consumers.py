@@ -184,7 +184,8 @@ def picows(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
 
 def end_with_parent() -> None:
     """Wait for the end of standard input, which comes with that of the benchmark, however it ended."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin, whose lock a daemon thread would hold at the end
+        pass
     os._exit(0)
 
 
