@@ -38,13 +38,15 @@ PLENTY = 10**5
 BODY = b"exchange=NSE&tradingsymbol=INFY&transaction_type=BUY&quantity=1&product=CNC&order_type=LIMIT&price=1500.05"
 TAG = "0123456789AB"
 
-Call = Callable[[], Awaitable[object]]
+Call = Callable[[], Awaitable[bytes]]
 
 
 def roomy() -> Adapter:
     """Return the adapter with limits that nobody reaches: the same number of them, in the same windows."""
     kind = type(load_adapter("zerodha"))
-    return type(kind.__name__, (kind,), {"limits": tuple(replace(limit, count=PLENTY) for limit in kind.limits)})()
+    limits = tuple(replace(limit, count=PLENTY) for limit in kind.limits)
+    made: Adapter = type(kind.__name__, (kind,), {"limits": limits})()
+    return made
 
 
 def sdk(root: str) -> Callable[[], Any]:

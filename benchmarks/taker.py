@@ -1,4 +1,4 @@
-"""A process that takes orders: it answers as fast as it can with replies that are made before, and keeps what it was sent.
+"""A process that takes orders: it answers at once, with replies made before, and keeps what it was sent.
 
 Run as ``python -m benchmarks.taker [FILE]``; it prints its port. FILE is the instrument master it serves, gzipped. The
 last requests stand under ``/sent`` as they came, oldest first, in base 64.
@@ -92,7 +92,7 @@ class Taker(asyncio.Protocol):
 
     @classmethod
     def order(cls) -> bytes:
-        """Return the next reply to an order: a new id in bytes that stand ready, their date never older than a second."""
+        """Return the next reply to an order: a new id in bytes that stand ready, dated within the second."""
         cls.orders += 1
         now = time.monotonic()
         if now - cls.made_at > 1:
@@ -103,7 +103,7 @@ class Taker(asyncio.Protocol):
 
 
 async def serve(master: bytes) -> None:
-    zipped = gzip.compress(_MASTER, 1) if not master else master
+    zipped = master or gzip.compress(_MASTER, 1)
     Taker.fixed = {
         b"/instruments": message(zipped, b"text/csv", b"Content-Encoding: gzip\r\n"),
         b"/user/profile": message(json.dumps({"status": "success", "data": _PROFILE}).encode()),
