@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -180,7 +182,15 @@ def picows(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
     run(main())
 
 
+def end_with_parent() -> None:
+    """Wait for the end of standard input, which comes with that of the benchmark, however it ended."""
+    while os.read(0, 4096):  # not sys.stdin, whose lock a daemon thread would hold at the end
+        pass
+    os._exit(0)
+
+
 def main(name: str, port: int, paths: list[str], instruments: int) -> None:
+    threading.Thread(target=end_with_parent, daemon=True).start()
     tally = Tally()
     if name == "kiteconnect":
         # What it logs at each of the player's words is not part of a message's cost, nor of anybody's interest here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import select
 import subprocess
@@ -49,7 +50,8 @@ class Child:
     def __init__(self, module: str, *arguments: str) -> None:
         command = [sys.executable, "-m", module, *arguments]
         self.name = " ".join(command[2:])
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._read = b""
 
     def line(self) -> str:
         """Return the next line it prints.
@@ -60,16 +62,20 @@ class Child:
             It ended, or says nothing for two minutes.
         """
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE_S)
-        line = self._process.stdout.readline() if ready else ""
-        if not line:
-            state = f"ended with {self._process.wait()}" if ready else f"said nothing for {PATIENCE_S:g} s"
-            raise RuntimeError(f"{self.name} {state}; what it wrote to standard error is above")
-        return line.strip()
+        out = self._process.stdout.fileno()
+        while b"\n" not in self._read:
+            ready, _, _ = select.select([out], [], [], PATIENCE_S)
+            piece = os.read(out, 1 << 20) if ready else b""
+            if not piece:
+                state = f"ended with {self._process.wait()}" if ready else f"said nothing for {PATIENCE_S:g} s"
+                raise RuntimeError(f"{self.name} {state}; what it wrote to standard error is above")
+            self._read += piece
+        line, _, self._read = self._read.partition(b"\n")
+        return line.decode()
 
     def tell(self, order: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
 
     def cpu_ns(self) -> int:

@@ -198,7 +198,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         key, access = ctx.credentials["api_key"].reveal(), token.reveal()
         if request.method == "DELETE" and request.path == "/session/token":
             request = replace(request, query=(("api_key", key), ("access_token", access)))
-        return replace(request, headers=(*request.headers, ("Authorization", f"token {key}:{access}")))
+        return request.but(headers=(*request.headers, ("Authorization", f"token {key}:{access}")))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
         good = 200 <= reply.status < 300

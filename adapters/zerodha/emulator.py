@@ -100,9 +100,8 @@ class ZerodhaEmulator(RestEmulator):
             tokens=self.session.tokens,
             offset_ns=IST_OFFSET,
             allowed_ips=allowed_ips,
+            accounts=accounts,
         )
-        for account, funds in (accounts or {}).items():
-            venue.open_account(account, dict(funds))
         self.credentials = {
             "api_key": api_key,
             "api_secret": api_secret,

@@ -96,7 +96,7 @@ class OrderDesk:
             tag=tag,
             # This market never closes, so that an after-market order waits a while for the next "opening".
             not_before=now_ns + AMO_WAIT if variety == "amo" else 0,
-            extra={"tags": tags, "variety": variety},
+            extra={"tags": tags, "variety": variety, "algo_id": form.get("algo_id")},
         )
 
     def _slices(self, named: Named, order: VenueOrder, freeze: Decimal, now_ns: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import SECOND
 from dragoman.emulator.encode import StreamEncoder, market_values
-from dragoman.emulator.updates import OrderChanges
+from dragoman.emulator.updates import MarketChanges, OrderChanges
 from dragoman.emulator.venue.types import MarketView, VenueProtocol
 
 from .emulator_names import Named, NameTable
@@ -51,7 +51,7 @@ class Ticker:
             per_frame=PACKETS_PER_FRAME,
             heartbeat=HEARTBEAT,
         )
-        self._cursor = 0
+        self._markets = MarketChanges(venue)
         self._orders = OrderChanges(venue, account)
 
     def _market(self, token: int) -> MarketView:
@@ -102,9 +102,8 @@ class Ticker:
         return self.sockets.poll(now_ns, self._order_updates(), self._changes)
 
     def _changes(self) -> Iterator[int]:
-        self._cursor, changed = self._venue.changed(self._cursor)
         by_id = self._names.by_id
-        return (by_id[instrument_id].token for instrument_id in changed if instrument_id in by_id)
+        return (by_id[name].token for name in self._markets.fresh() if name in by_id)
 
     def packet(self, named: Named, market: MarketView, mode: str) -> bytes:
         """Return the packet of an instrument in a mode."""

@@ -5,13 +5,12 @@ Every body has the fields of the official mock response of the same name, in rup
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.emulator.bodies import json_answer, ladder, num, stamp
 from dragoman.emulator.contract import HttpAnswer
+from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.statuses import StatusWords
 from dragoman.emulator.sums import Security, Worth, position_sums
 from dragoman.emulator.venue.types import (
@@ -20,7 +19,6 @@ from dragoman.emulator.venue.types import (
     VenueFill,
     VenueFunds,
     VenuePosition,
-    VenueRejectError,
 )
 from dragoman.plugin import ErrorKind, model
 
@@ -81,37 +79,23 @@ _TEXT: Final = {
 }
 
 
-class KiteError(Exception):
-    """An error reply: what the broker calls it, its HTTP status and its words."""
+class KiteError(ApiError):
+    """An error reply; `word` is the broker's ``error_type``."""
 
-    def __init__(self, error_type: str, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.error_type = error_type
-        self.message = message
-        self.status = status or HTTP_STATUS[error_type]
+    statuses = HTTP_STATUS
+    words = _REJECT
+    other = "InputException"
+    texts = _TEXT
 
-    @classmethod
-    def of(cls, refused: VenueRejectError, named: Named) -> KiteError:
-        """Say what the venue refused, about the instrument as the broker names it."""
-        text = _TEXT.get(refused.kind) or refused.text.replace(named.instrument_id, named.symbol)
-        return cls(_REJECT.get(refused.kind, "InputException"), text)
+    def body(self) -> dict[str, Any]:
+        return {"status": "error", "message": self.message, "data": None, "error_type": self.word}
 
     def child(self) -> dict[str, Any]:
         """Return the error of one of several orders in a reply."""
-        return {"code": self.status, "error_type": self.error_type, "message": self.message, "data": None}
-
-    def answer(self) -> HttpAnswer:
-        body = {"status": "error", "message": self.message, "data": None, "error_type": self.error_type}
-        return json_answer(body, self.status)
+        return {"code": self.status, "error_type": self.word, "message": self.message, "data": None}
 
 
-@contextmanager
-def refusing(named: Named) -> Iterator[None]:
-    """Turn what the venue refuses into the broker's error."""
-    try:
-        yield
-    except VenueRejectError as refused:
-        raise KiteError.of(refused, named) from refused
+refusing = KiteError.refusing
 
 
 def success(data: Any) -> HttpAnswer:

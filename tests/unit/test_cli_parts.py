@@ -11,6 +11,7 @@ from rich.console import Console
 
 from dragoman import errors
 from dragoman.cli import completion
+from dragoman.cli.demo_report import show
 from dragoman.cli.exits import Status, status_of
 from dragoman.cli.output import amount, fitted, iso, money, number, plain, print_json, text
 from dragoman.errors import KIND_CLASS, ErrorKind, error_for
@@ -87,6 +88,36 @@ class Empty:
 def test_columns_that_say_nothing_are_left_out():
     made = fitted(Console(width=80), "T", (text("name"), text("extra", 1)), [Empty("a")])
     assert [str(column.header) for column in made.columns] == ["name"]
+
+
+def test_the_demos_tables_fit_eighty_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    life = ["PUT ORDER REQ RECEIVED", "VALIDATION PENDING", "OPEN PENDING", "OPEN", "OPEN", "COMPLETE"]
+    act = {
+        "act": "resting limit, changed, canceled",
+        "outcome": "accepted",
+        "instrument": "NFO:RELIANCE@20261124-1410CE",
+    }
+    row = {"count": 5000, "used": 11, "left": 4892, "reserve_left": 97}
+    show(
+        {
+            "broker": "b", "environment": "emulator", "account": "A", "instruments": 1,
+            "stream": dict.fromkeys(("subscribed", "ticking", "frames", "ticks", "books"), 1),
+            "orders": [
+                act | {"filled": 5, "quantity": 5, "average_price": Decimal("1.5"), "life": life},
+                act | {"kind": "INSUFFICIENT_MARGIN", "text": "words " * 30, "life": []},
+            ],
+            "positions": [], "margins": {"EQUITY": {"net": Decimal("1893170.94"), "used": Decimal(1)}},
+            "counters": {"limits": {"orders/1d": row}},
+            "latency": {"place to accepted": {"count": 6, "p50_us": 1.5, "p99_us": 2.5, "max_us": 3.5}},
+            "proof": {"differences": [], "agrees": True, "orders": 1, "fills": 1, "positions": 0},
+        },
+        as_json=False,
+    )  # fmt: skip
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "OPEN x2" in " ".join(shown.split())
+    assert "all agree" in " ".join(shown.split())
 
 
 # -- exit statuses -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, date
 from decimal import Decimal
+from types import MappingProxyType
 
 import pytest
 
@@ -19,14 +20,16 @@ from dragoman.emulator.fees import INDIAN, indian_rates
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import Listed, ListingName, exchange_symbol, kind_word
 from dragoman.emulator.protection import asked_protection
+from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Route
 from dragoman.emulator.statuses import StatusWords
 from dragoman.emulator.stops import passed
 from dragoman.emulator.sums import securities, worth
 from dragoman.emulator.tokens import Tokens
-from dragoman.emulator.updates import OrderChanges
+from dragoman.emulator.updates import MarketChanges, OrderChanges
 from dragoman.emulator.venue.types import VenueRejectError
+from dragoman.errors import ErrorKind
 from dragoman.model import InstrumentType, OptionType, OrderStatus, Pending, Product, Side
 from reference.venue_kit import FUTURE_LISTING, SHARE, SHARE_LISTING, limit, put, quiet_venue, settle
 
@@ -387,3 +390,37 @@ def test_commands_of_a_socket_are_done_or_refused_whole():
     assert client.modes == {1: "full"}
     with pytest.raises(ValueError, match="Invalid action 'sing'"):
         sockets.command(client, "sing", [1], "ltp", 2)
+
+
+class WordedError(ApiError):
+    statuses = MappingProxyType({"BadInput": 400, "NoMoney": 402})
+    words = MappingProxyType({ErrorKind.INSUFFICIENT_MARGIN: "NoMoney"})
+    other = "BadInput"
+    texts = MappingProxyType({ErrorKind.INSUFFICIENT_MARGIN: "more money, please"})
+
+    def body(self):
+        return {"code": self.word, "text": self.message}
+
+
+def test_what_the_venue_refuses_is_said_in_the_brokers_words_about_its_own_symbol():
+    venue, named = quiet_venue(cash=D(1000)), ListingName(SHARE_LISTING, 1, "INFY-EQ")
+
+    def refusal(order):
+        with pytest.raises(WordedError) as error, WordedError.refusing(named):
+            venue.submit("A", replace(order, product=Product.DELIVERY), venue.now_ns)
+        return error.value.status, json.loads(error.value.answer().body)
+
+    assert refusal(limit(Side.BUY, 11, "100")) == (402, {"code": "NoMoney", "text": "more money, please"})
+    status, body = refusal(limit(Side.BUY, 1, "95.01"))
+    assert (status, body["code"]) == (400, "BadInput")
+    assert "of INFY-EQ is not a multiple of the tick size" in body["text"]
+    assert WordedError("NoMoney", "x", 418).answer().status == 418
+
+
+def test_markets_that_changed_are_named_once():
+    venue = quiet_venue()
+    changes = MarketChanges(venue)
+    assert set(changes.fresh()) >= {SHARE}
+    assert list(changes.fresh()) == []
+    put(venue, limit(Side.BUY, 1, "95"))
+    assert list(changes.fresh()) == [SHARE]

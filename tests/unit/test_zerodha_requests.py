@@ -41,6 +41,15 @@ def form_of(request, instrument=INFY):
     return driven.requests[0].path, dict(driven.requests[0].form)
 
 
+def test_the_exchanges_algo_id_and_the_percent_of_protection_are_sent_as_given():
+    form = form_of(order(order_type=OrderType.MARKET, price=None, algo_id="A-77", market_protection=D("1.50")))[1]
+    assert (form["algo_id"], form["market_protection"]) == ("A-77", "1.50")
+    form = form_of(order(order_type=OrderType.MARKET, price=None))[1]
+    assert form["market_protection"] == "-1"
+    assert "algo_id" not in form
+    assert "market_protection" not in form_of(order())[1]
+
+
 # --- varieties -------------------------------------------------------------------------------------------------------
 
 

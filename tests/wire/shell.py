@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from typer.testing import CliRunner
@@ -77,19 +77,19 @@ class Shell:
             out, err = process.communicate(typed, timeout=60)
         return Ran(process.returncode, out, err)
 
-    def terminal(self, *arguments: object, typed: str | None) -> Ran:
+    def terminal(self, *arguments: object, typed: str | Callable[[str], str] | None, asks: str = "[y/N]") -> Ran:
         """Run a real process whose input and messages are a terminal; type once it has asked, or press Ctrl-C."""
         ours, theirs = pty.openpty()
         try:
             with self.start(*arguments, stdin=theirs, stderr=theirs) as process:
                 os.close(theirs)
                 shown = b""
-                while b"]" not in shown:  # of [y/N]
+                while asks.encode() not in shown:
                     shown += os.read(ours, 4096)
                 if typed is None:
                     process.send_signal(signal.SIGINT)
                 else:
-                    os.write(ours, typed.encode())
+                    os.write(ours, (typed if isinstance(typed, str) else typed(shown.decode())).encode())
                 out, _ = process.communicate(timeout=60)
                 with contextlib.suppress(OSError):  # a terminal without anybody on the other side
                     while more := os.read(ours, 4096):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from decimal import Decimal
 
 import pytest
 
 from dragoman.cli import look
+from dragoman.cli.account import Account
+from dragoman.errors import UsageError
 from dragoman.session.secrets import Secret
 from wire.shell import Shell
 
@@ -94,6 +99,42 @@ def test_a_token_made_elsewhere_comes_through_standard_input(shell, tmp_path):
     assert ran.json["session"] == "imported"
     assert kept["access_token"] not in ran.out + ran.err
     assert other("margins").status == 0
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *given):
+        return None
+
+
+def redirected(shown: str) -> str:
+    """Return where the login page that was shown leads to: what a human copies from the browser."""
+    with pytest.raises(urllib.error.HTTPError) as answered:
+        urllib.request.build_opener(_Stay).open(re.search(r"http\S+", shown)[0], timeout=10)
+    answered.value.close()
+    return answered.value.headers["location"] + "\n"
+
+
+def test_a_login_without_a_browser_takes_the_pasted_address(tmp_path):
+    shell = Shell(tmp_path)
+    with shell.emulator():
+        asks = "the address the browser ends up at: "
+        ran = shell.terminal("login", "--paste", "--json", typed=redirected, asks=asks)
+        assert (ran.status, ran.json["session"]) == (0, "new")
+        assert shell("margins").status == 0
+        ran = shell.terminal("login", "--paste", "--force", typed="http://127.0.0.1:1/\n" * 3, asks=asks)
+        assert (ran.status, ran.out) == (5, "")
+        assert "none of 3 pasted addresses belongs to this login" in ran.err
+        ran = shell.terminal("login", "--paste", "--force", typed=None, asks=asks)
+        assert (ran.status, ran.out) == (130, "")
+        assert "run it at a terminal" in shell("login", "--paste", "--force").line
+
+
+def test_commands_that_do_not_trade_could_not(shell, monkeypatch):
+    for name, value in shell.env.items():
+        monkeypatch.setenv(name, value)
+    at = Account(environment="emulator")
+    with pytest.raises(UsageError, match="this session is read-only"):
+        at.ask(lambda client: client.place("NSE:INFY", "BUY", 1))
 
 
 # -- failures that every command shares --------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from decimal import Decimal
 
 import pytest
@@ -211,6 +213,24 @@ def test_an_order_that_never_left_is_said_to_be_not_sent(faulty):
     shell = faulty("http:429@POST /orders*1")
     ran = shell("place", "BUY", 5, "NSE:INFY", *REST, "--yes", "--json")
     assert (ran.status, ran.json["outcome"], ran.json["error"]["kind"]) == (7, "not_sent", "RATE_LIMITED")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_waits_for_the_outcome_and_a_second_one_leaves_with_a_warning(faulty, times):
+    shell = faulty("delay_reply=3s@POST /orders*1")
+    with shell.start("place", "BUY", 5, "NSE:INFY", *REST, "--yes", "--json") as process:
+        shell.until("orders", "--json", holds=lambda ran: ran.status == 0 and ran.json)  # the broker has it
+        process.send_signal(signal.SIGINT)
+        assert "waiting for the answer" in process.stderr.readline()
+        if times == 2:
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    if times == 1:
+        assert (process.returncode, json.loads(out)["outcome"]) == (0, "confirmed")
+    else:
+        assert (process.returncode, out) == (130, "")
+        assert "UNKNOWN: it may have been carried out. Do not send it again" in err
+        assert "Traceback" not in err
 
 
 # -- triggers ----------------------------------------------------------------------------------------------------------

@@ -35,6 +35,46 @@ def test_a_change_is_pending_until_the_stream_confirms_it():
     play(scenario)
 
 
+def test_a_change_while_another_has_no_answer_is_refused_with_zero_bytes():
+    async def scenario(world):
+        order = await resting(world)
+        world.fault("delay=1s@PUT /orders*1")
+        first = asyncio.ensure_future(world.client.modify(order, price=world.price(-10)))
+        await world.until(lambda: world.client.order("mine").pending is Pending.MODIFY)
+        requests = world.requests
+        with pytest.raises(UsageError, match="no answer yet") as caught:
+            await world.client.modify("mine", price=world.price(-20))
+        assert (caught.value.kind, caught.value.effect) == (ErrorKind.LOCAL_DENIED, Effect.NONE)
+        assert world.requests == requests
+        first.cancel()  # its caller is gone, the change is still on its way
+        await asyncio.sleep(0.1)
+        with pytest.raises(UsageError, match="no answer yet"):
+            await world.client.modify("mine", price=world.price(-20))
+        await world.client.wait_order("mine", lambda o: o.price == world.price(-10) and o.pending is Pending.NONE)
+        await world.until(lambda: not world.client.orders_service._changing)
+        second = await world.client.modify("mine", price=world.price(-20))
+        done = await world.client.wait_order(second, lambda o: o.pending is Pending.NONE)
+        assert done.price == world.price(-20)
+
+    play(scenario)
+
+
+def test_a_change_after_one_whose_fate_nobody_knows_is_refused_until_it_is_read():
+    async def scenario(world):
+        order = await resting(world)
+        world.fault("drop_frames;drop_request@PUT /orders*1")
+        with pytest.raises(OutcomeUnknown):
+            await world.client.modify(order, price=world.price(-10), timeout_s=1.0)
+        requests = world.requests
+        with pytest.raises(UsageError, match="nobody knows"):
+            await world.client.modify("mine", price=world.price(-20))
+        assert world.requests == requests
+        canceled = await world.client.cancel("mine")  # what reduces risk does not wait for it
+        assert canceled.pending is Pending.CANCEL or canceled.status.terminal
+
+    play(scenario)
+
+
 def test_a_cancel_is_pending_until_the_stream_confirms_it():
     async def scenario(world):
         order = await resting(world)

@@ -615,6 +615,12 @@ def test_an_alert_with_a_wrong_field_is_refused_by_its_name(desk: Desk, field: s
     assert desk("DELETE", "/alerts")[0] == 400
 
 
+def test_the_algo_id_of_an_order_reaches_the_broker(desk: Desk) -> None:
+    tagged, plain = desk.order(algo_id="A-77"), desk.order()
+    kept = {state.order_id: state.order.extra["algo_id"] for state in desk.emulator.venue.orders(USER_ID)}
+    assert kept == {tagged.order_id: "A-77", plain.order_id: None}
+
+
 # --- margin funding --------------------------------------------------------------------------------------------------
 
 

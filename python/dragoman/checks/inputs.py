@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import Any, TypeAlias, TypeVar
+from functools import cache
+from typing import Any, TypeAlias, TypeVar, cast
 
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Instrument, OrderChange, OrderRequest, OrderType, Product, Side, TimeInForce, Variety
@@ -45,6 +46,11 @@ def exact(name: str, value: Number) -> Decimal:
     return number
 
 
+@cache
+def _members(kind: type[StrEnum]) -> dict[str, StrEnum]:
+    return {member.value.casefold(): member for member in reversed(kind)}
+
+
 def choice(kind: type[E], name: str, value: object) -> E:
     """Return the member of an enum that `value` names, in either case.
 
@@ -53,10 +59,11 @@ def choice(kind: type[E], name: str, value: object) -> E:
     UsageError
         Naming what there is.
     """
-    text = str(value).casefold()
-    for member in kind:
-        if member.value.casefold() == text:
-            return member
+    if type(value) is kind:
+        return value
+    member = _members(kind).get(str(value).casefold())
+    if member is not None:
+        return cast(E, member)
     offered = ", ".join(item.value for item in kind if item.value != "UNKNOWN")
     raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {offered}")
 

@@ -177,7 +177,7 @@ class Account:
         if profile.environment != "emulator" or error.remedy.startswith("run "):
             return error
         return NotSent(
-            str(error), broker=profile.broker, remedy=f"is `dragoman emulate {profile.broker}` still running?"
+            str(error.args[0]), broker=profile.broker, remedy=f"is `dragoman emulate {profile.broker}` still running?"
         )
 
     def spelled(self, command: str) -> str:

@@ -49,17 +49,25 @@ def show_brokers(*, as_json: bool) -> None:
         print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title="Installed adapters")
-    for column in ("broker", "package", "offers", "does not offer"):
-        table.add_column(column, overflow="fold")
+    console = Console()
     for row in rows:
+        console.print(f"[bold]{row['name']}[/] {escape(row.get('title', ''))}, {escape(row['distribution'])}")
+        told = Table.grid(padding=(0, 2, 0, 0), pad_edge=True)
+        told.add_column(style="dim")
+        told.add_column(overflow="fold")
         if not row["loads"]:
-            table.add_row(row["name"], row["distribution"], "does not load", row["error"])
+            told.add_row("does not load", escape(row["error"]))
+            console.print(told)
             continue
         features: dict[str, dict[str, str]] = row["features"]
-        yes = [name for name, support in features.items() if support["verdict"] == "YES"]
-        no = [f"{name}: {support['reason']}" for name, support in features.items() if support["verdict"] != "YES"]
-        table.add_row(f"{row['name']}\n{row['title']}", row["distribution"], ", ".join(yes), "\n".join(no))
-    Console().print(table)
+        told.add_row("environments", ", ".join(row["environments"]))
+        told.add_row("segments", ", ".join(row["segments"]))
+        told.add_row("orders", ", ".join((*row["order_types"], *row["time_in_force"], *row["products"])))
+        told.add_row("offers", ", ".join(name for name, one in features.items() if one["verdict"] == "YES"))
+        for name, one in features.items():
+            if one["verdict"] != "YES":
+                told.add_row("does not offer", f"{name}: {escape(one['reason'])}")
+        console.print(told)

@@ -205,7 +205,12 @@ async def _uninterrupted(task: asyncio.Future[Order]) -> Order:
         if task.cancelled():
             raise
         print("dragoman: it is on its way; waiting for the answer (Ctrl-C again leaves)", file=sys.stderr, flush=True)
+    try:
         return await task
+    except asyncio.CancelledError:
+        left = "dragoman: UNKNOWN: it may have been carried out. Do not send it again; `dragoman orders` tells"
+        print(left, file=sys.stderr, flush=True)
+        raise
 
 
 async def _look(client: Client, name: str, settled: Callable[[Order], bool]) -> Order | None:

@@ -7,14 +7,16 @@ before the token is looked at, as gateways do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import CalendarCounter, Meter
 from dragoman.emulator.routes import Gate, Route
 from dragoman.emulator.tokens import Tokens
 from dragoman.emulator.venue.types import VenueProtocol
+from dragoman.model import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class RestEmulator(Emulator):
         The broker's time zone: local time less UTC, for when its day turns.
     allowed_ips : tuple of str, optional
         Addresses that routes with a `registered` rule are answered to; None answers any.
+    accounts : mapping of str to funds
+        What to open on the venue; a venue that already has the account gives none.
     """
 
     def __init__(
@@ -50,8 +54,11 @@ class RestEmulator(Emulator):
         tokens: Tokens,
         offset_ns: int = 0,
         allowed_ips: tuple[str, ...] | None = None,
+        accounts: Mapping[str, Mapping[Segment, Decimal]] | None = None,
     ) -> None:
         super().__init__(venue, seed=seed)
+        for name, funds in (accounts or {}).items():
+            venue.open_account(name, dict(funds))
         self.account = account
         self.tokens = tokens
         self._counter = CalendarCounter(offset_ns)

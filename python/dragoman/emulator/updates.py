@@ -1,8 +1,8 @@
-"""The order events of one account, each with the state before it: what streams and postbacks are written from."""
+"""What changed since somebody looked last: orders of an account, markets. Streams and postbacks are written from it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dragoman.emulator.venue.types import OrderState, VenueProtocol
 
@@ -23,3 +23,16 @@ class OrderChanges:
             before = self._states.get(event.order.order_id)
             self._states[event.order.order_id] = event.order
             yield before, event.order
+
+
+class MarketChanges:
+    """Names the instruments whose market changed, once each; every stream has one of its own."""
+
+    def __init__(self, venue: VenueProtocol) -> None:
+        self._venue = venue
+        self._cursor = 0
+
+    def fresh(self) -> Sequence[str]:
+        """Return the canonical ids of what changed since the last call."""
+        self._cursor, changed = self._venue.changed(self._cursor)
+        return changed

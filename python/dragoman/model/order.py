@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
 from dragoman.errors import Effect, ErrorKind, Retry
+from dragoman.model.copying import copied
 from dragoman.model.enums import (
     Liquidity,
     OrderStatus,
@@ -219,7 +220,7 @@ class Order(Shown):
 
     def but(self, **changes: Any) -> Order:
         """Return a copy with `changes`."""
-        return replace(self, **changes)
+        return copied(self, **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,13 @@ class OrderReader:
         """Note that a change or cancel of this order may have arrived, or not."""
         self._doubts[name] = (pending, self._session.ctx.now_ns)
 
+    def doubts(self, name: str) -> bool:
+        """Whether nobody knows yet what became of the last change of this order."""
+        doubt, order = self._doubts.get(name), self.store.get(name)
+        if doubt is None or order is None:
+            return False
+        return doubt[0] is Pending.MODIFY and order.pending is Pending.MODIFY
+
     def _settle_doubts(self, as_of: int, quiet: set[str]) -> None:
         """Take for lost what a reading does not show after the longest time the broker may sit on a request.
 

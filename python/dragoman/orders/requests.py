@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, UsageError
+from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, Retry, UsageError
 from dragoman.model import Instrument, Order, OrderRequest, OrderStatus, Origin, Reject, Side
+from dragoman.model.copying import copied
 from dragoman.orders.store import EXTERNAL_PREFIX
 
 
@@ -32,11 +31,24 @@ def used_before(client_order_id: str) -> UsageError:
     )
 
 
+def change_under_way(order: Order, broker: str, *, in_doubt: bool) -> UsageError:
+    """Return the error to raise for a change of an order while the one before it is not settled."""
+    state = "nobody knows what became of" if in_doubt else "there is no answer yet to"
+    return UsageError(
+        f"{broker}: {state} the last change of order {order.order_id}, and two at once may arrive in either order",
+        kind=ErrorKind.LOCAL_DENIED,
+        retry=Retry.RESOLVE_FIRST,
+        broker=broker,
+        remedy="orders() reads what the order is now" if in_doubt else "await the first change, then ask for the next",
+        client_order_id=order.client_order_id,
+    )
+
+
 def named(
     request: OrderRequest, instrument: Instrument, client_order_id: str, wire_id: str, account: str
 ) -> OrderRequest:
     """Return the request under its names."""
-    return replace(
+    return copied(
         request,
         instrument_id=instrument.instrument_id,
         client_order_id=client_order_id,

@@ -17,7 +17,16 @@ from dragoman.model import Fill, Order, OrderChange, OrderRequest, OrderStatus, 
 from dragoman.orders.freshness import Freshness
 from dragoman.orders.identity import IdMint
 from dragoman.orders.reading import OrderReader
-from dragoman.orders.requests import check_name, named, order_of, refusal, reject_of, unknown, used_before
+from dragoman.orders.requests import (
+    change_under_way,
+    check_name,
+    named,
+    order_of,
+    refusal,
+    reject_of,
+    unknown,
+    used_before,
+)
 from dragoman.orders.sending import Sending, detached
 from dragoman.orders.state import TERMS
 from dragoman.orders.store import OrderStore
@@ -59,6 +68,7 @@ class OrderService:
         self.updates: Fanout[OrderUpdate] = Fanout("order")
         self.store.listen(self.updates.publish)
         self._reserved: set[str] = set()
+        self._changing: set[str] = set()
         self._acts: set[asyncio.Task[Any]] = set()
 
     @property
@@ -167,7 +177,11 @@ class OrderService:
     async def modify(
         self, order: Order | str, change: OrderChange, *, timeout_s: float = 10.0, allow_stale: bool = False
     ) -> Order:
-        """Ask for a change; returns when the broker has taken the request, with `pending` MODIFY until it is done."""
+        """Ask for a change; returns when the broker has taken the request, with `pending` MODIFY until it is done.
+
+        One change at a time: while another of the same order has no answer, or nobody knows what became of it, this is
+        a `UsageError` with zero bytes sent. Two on the way at once may arrive in either order.
+        """
         self._session.check_mutable()
         ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
         known = self._addressable(order)
@@ -175,13 +189,22 @@ class OrderService:
         check_change(known, change, instrument, self._adapter)
         asked = {name: value for name in TERMS if (value := getattr(change, name)) is not None}
         change = self._units.change_to_wire(change, instrument)
-        if not allow_stale:
-            await self._freshness.wait(timeout_s)
-        flow = self._adapter.modify(known, change, instrument, self._session.ctx)
-        sending = Sending(self._session, ends_ns)
-        return await self._detached(
-            self._amend(known, flow, Pending.MODIFY, sending, asked), f"modify {known.order_id}"
-        )
+        name = known.client_order_id
+        if name in self._changing or self._reader.doubts(name):
+            raise change_under_way(known, self._adapter.name, in_doubt=name not in self._changing)
+        self._changing.add(name)
+        try:
+            if not allow_stale:
+                await self._freshness.wait(timeout_s)
+            flow = self._adapter.modify(known, change, instrument, self._session.ctx)
+            act = self._amend(known, flow, Pending.MODIFY, Sending(self._session, ends_ns), asked)
+            task = self._session.runtime.spawn(act, name=f"modify {known.order_id}")
+        except BaseException:
+            self._changing.discard(name)
+            raise
+        # The act outlives a caller that is cancelled, and so does its claim on the order.
+        task.add_done_callback(lambda _: self._changing.discard(name))
+        return await detached(task, self._acts)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""

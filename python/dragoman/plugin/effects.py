@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from dragoman.errors import DecodeError
+from dragoman.model.copying import copied
 
 T = TypeVar("T")
 Row = TypeVar("Row", covariant=True)
@@ -76,6 +77,10 @@ class Request:
     timeout_s: float = 10.0
     auth: bool = True
     note: Any = field(default=None, compare=False, repr=False)
+
+    def but(self, **changes: Any) -> Request:
+        """Return a copy with `changes`."""
+        return copied(self, **changes)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import statistics
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -59,6 +60,7 @@ class BrokerClock:
         self.offset_ns = median if enough and abs(median) > self._threshold_ns else 0
 
 
+@lru_cache(maxsize=256)
 def http_date_ns(text: str | None) -> int | None:
     """Read an HTTP date as ns UTC; None where it is none."""
     if not text:

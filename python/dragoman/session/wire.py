@@ -8,18 +8,21 @@ query gives the bytes that leave. JSON is compact.
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import orjson
 
 from dragoman.errors import UsageError
 from dragoman.plugin import Request
+from dragoman.plugin.effects import Pairs
 from dragoman.transport.base import Origin, WireRequest
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PLAIN: Final = ("http", "ws")
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
 
 
@@ -76,13 +79,22 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
     if len(given) > 1:
         raise UsageError(f"{request.method} {request.path}: {' and '.join(given)} given, expected one of them")
     if request.form is not None:
-        return urlencode(request.form).encode("ascii"), "application/x-www-form-urlencoded"
+        return _form(request.form), "application/x-www-form-urlencoded"
     if request.json is not None:
         try:
             return orjson.dumps(request.json), "application/json"
         except TypeError as error:
             raise UsageError(f"{request.method} {request.path}: the body is not JSON: {error}") from error
     return request.body or b"", None
+
+
+def _form(pairs: Pairs) -> bytes:
+    """Return what ``urlencode`` makes of a form; most values have nothing to encode."""
+    return "&".join([f"{_field(name)}={_field(value)}" for name, value in pairs]).encode("ascii")
+
+
+def _field(text: str) -> str:
+    return text if _UNRESERVED(text) else quote_plus(text)
 
 
 def target_of(root: str, request: Request) -> str:

@@ -1,0 +1,192 @@
+"""What does an order cost, from the call to the broker's answer, and where do the microseconds go?"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+from benchmarks import peers
+from benchmarks.measure import Finding, Timing, Value, alternate_async, faster, share
+from benchmarks.stage import Child
+from dragoman.client import Client
+from dragoman.connecting import connect
+from dragoman.plugin import Adapter
+from dragoman.plugin.registry import load_adapter
+from dragoman.runtime.loops import new_event_loop
+from dragoman.runtime.real import RealRuntime
+from dragoman.transport.base import Origin, WireRequest
+from dragoman.transport.http import HttpClient
+from dragoman.transport.http_encode import RequestEncoder
+
+TITLE = "Placing orders"
+METHOD = (
+    "A process of its own answers on loopback, with replies made before. The bare row sends the same bytes through"
+    " asyncio streams and reads the reply by its length; ours writes them through the HTTP client, which frames, checks"
+    " and times. `place` is whole: checks, limits counted in the file all processes share (set so high that nobody"
+    " waits), authorisation, write, reply, the order's new state; no journal. The SDK's `place_order` returns the id."
+    " Before anything is timed, the form fields that the server got from both are compared. The phases are medians of"
+    " the client's own histograms."
+)
+BARE_GOAL, SDK_GOAL = 1.3, 12.0
+PLENTY = 10**5
+BODY = b"exchange=NSE&tradingsymbol=INFY&transaction_type=BUY&quantity=1&product=CNC&order_type=LIMIT&price=1500.05"
+TAG = "0123456789AB"
+
+Call = Callable[[], Awaitable[bytes]]
+
+
+def roomy() -> Adapter:
+    """Return the adapter with limits that nobody reaches: the same number of them, in the same windows."""
+    kind = type(load_adapter("zerodha"))
+    limits = tuple(replace(limit, count=PLENTY) for limit in kind.limits)
+    made: Adapter = type(kind.__name__, (kind,), {"limits": limits})()
+    return made
+
+
+def sdk(root: str) -> Callable[[], Any]:
+    peers.add("kiteconnect==5.2.2")
+    from kiteconnect import KiteConnect  # type: ignore[import-not-found]
+
+    kite = KiteConnect(api_key="emu_key", access_token="emu_token", root=root)
+    return lambda: kite.place_order(
+        variety="regular",
+        exchange="NSE",
+        tradingsymbol="INFY",
+        transaction_type="BUY",
+        quantity=1,
+        product="CNC",
+        order_type="LIMIT",
+        price=1500.05,
+        validity="DAY",
+        tag=TAG,
+    )
+
+
+async def bare(port: int, data: bytes) -> Call:
+    """Return what sends `data` through asyncio streams and reads one reply."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def exchange() -> bytes:
+        writer.write(data)
+        head = await reader.readuntil(b"\r\n\r\n")
+        at = head.index(b"Content-Length: ") + 16
+        return await reader.readexactly(int(head[at : head.index(b"\r", at)]))
+
+    return exchange
+
+
+async def sent(port: int, count: int) -> list[bytes]:
+    """Return the last requests the server got, as they came."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /sent HTTP/1.1\r\nHost: x\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    size = int(head.partition(b"Content-Length: ")[2].partition(b"\r")[0])
+    kept = [base64.b64decode(one) for one in json.loads(await reader.readexactly(size))]
+    writer.close()
+    return kept[-count:]
+
+
+def form(request: bytes) -> dict[str, Any]:
+    """Return the fields of a form; the tag is each side's own, and the SDK repeats the variety of the path."""
+    fields: dict[str, Any] = dict(parse_qsl(request.partition(b"\r\n\r\n")[2].decode()))
+    assert request.startswith(b"POST /orders/regular ")
+    assert len(fields.pop("tag")) == len(TAG)
+    assert fields.pop("variety", "regular") == "regular"
+    return {**fields, "price": float(fields["price"])}
+
+
+async def compare_exchange(port: int) -> Finding:
+    """(a): the HTTP client against bare streams."""
+    runtime = RealRuntime()
+    http, origin = HttpClient(runtime), Origin("http", "127.0.0.1", port)
+    headers = (("X-Kite-Version", "3"), ("Content-Type", "application/x-www-form-urlencoded"))
+    request = WireRequest("POST", "/orders/regular", (*headers, ("Authorization", "token emu_key:emu_token")), BODY)
+    prebuilt = RequestEncoder(origin, "dragoman").encode(request)
+
+    async def ours() -> bytes:
+        return (await http.send(origin, lambda: request, timeout_s=5.0)).body
+
+    theirs = await bare(port, prebuilt)
+    replies = [json.loads(await call())["status"] for call in (ours, theirs)]
+    heads = [one.partition(b"\r\n\r\n") for one in await sent(port, 2)]
+    assert replies == ["success", "success"]
+    assert heads[0][2] == heads[1][2] == BODY
+    assert len(heads[0][0].splitlines()) == len(heads[1][0].splitlines())
+    timings = await alternate_async(ours, theirs, rounds=21, calls=200)
+    await http.close()
+    runtime.close()
+    return share("HTTP exchange, p50", timings[0], "bare asyncio streams", timings[1], BARE_GOAL)
+
+
+async def compare_place(port: int, folder: str) -> list[Finding]:
+    """(b): `Client.place` against the SDK, then where its time goes."""
+    root = f"http://127.0.0.1:{port}"
+    overrides = {
+        "hosts": dict.fromkeys(("rest", "ws", "login"), root),
+        "credentials": {"api_key": "emu_key", "api_secret": "emu_secret"},
+        "account": "EMU001",
+    }
+    async with connect(
+        roomy(),
+        "bench",
+        environment="emulator",
+        overrides=overrides,
+        state_dir=folder,
+        streams=False,
+        access_token="emu_token",
+    ) as client:
+        assert client.session.limiter.path is not None, "the limits are not shared"
+        place_order = sdk(root)
+
+        async def ours() -> object:
+            return await client.place("NSE:INFY", "BUY", 1, order_type="LIMIT", price="1500.05", product="DELIVERY")
+
+        async def theirs() -> object:
+            return place_order()
+
+        order, order_id = await ours(), await theirs()
+        assert getattr(order, "order_id", "")[:6] == str(order_id)[:6]
+        forms = [form(one) for one in await sent(port, 2)]
+        assert forms[0] == forms[1], forms
+        client.metrics.reset()
+        timings = await alternate_async(ours, theirs, rounds=15, calls=150)
+        rows: list[Finding] = [faster("place an order, p50", timings[0], "official SDK", timings[1], SDK_GOAL)]
+        return [*rows, *phases(client, timings[0])]
+
+
+def phases(client: Client, whole: Timing) -> list[Finding]:
+    """Return where the time of an order went: medians, so they need not add up to the last digit."""
+    found = {name: client.metrics.phase("orders", name).quantile(0.5) or 0 for name in ("limiter", "connection")}
+    wire, request = (client.metrics.phase("orders", name).quantile(0.5) or 0 for name in ("first_byte", "whole"))
+    around = whole.median_ns - request
+    rest = request - wire - found["limiter"] - found["connection"]
+    named = {
+        "checks, entering the order, tasks, and its new state": around,
+        "limits, in the shared file": found["limiter"],
+        "taking a connection": found["connection"],
+        "authorising, encoding, parsing the reply": rest,
+        "write to first byte: the kernel and the server": wire,
+    }
+    return [Value(f"of it: {name}", ns / 1000, "us") for name, ns in named.items()]
+
+
+async def measure(port: int) -> list[Finding]:
+    with tempfile.TemporaryDirectory() as folder:
+        return [await compare_exchange(port), *await compare_place(port, folder)]
+
+
+def run() -> list[Finding]:
+    """Compare, then time."""
+    taker = Child("benchmarks.taker")
+    try:
+        port = int(taker.line())
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(measure(port))
+    finally:
+        taker.end()
