@@ -184,3 +184,14 @@ def wire_tag(wire_id: str, tag: str | None, room: int) -> str | None:
     user = tag or ""
     fits = len(wire_id) + len(user) <= room and user.isascii() and user.isalnum()
     return (wire_id + user if fits else wire_id) or None
+
+
+def json_number(value: Decimal | None) -> int | float:
+    """Return a decimal as the JSON number requests carry, 0 for none: whole ones without a point.
+
+    A price of up to 15 digits is written with exactly its digits.
+    """
+    if value is None:
+        return 0
+    whole = int(value)
+    return whole if whole == value else float(value)
