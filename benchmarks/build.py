@@ -1,4 +1,4 @@
-"""Builds the hand-written decoder with the flags of the core."""
+"""Builds the hand-written decoders with the flags of the core."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ HERE = pathlib.Path(__file__).parent
 FLAGS = ("-std=c++20", "-O3", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
-def handwritten() -> ModuleType:
-    """Compile (where the source is newer) and import ``handwritten``."""
-    source = HERE / "handwritten" / "decoder.cpp"
-    built = HERE.parent / "build" / "benchmarks" / f"handwritten{sysconfig.get_config_var('EXT_SUFFIX')}"
+def handwritten(name: str = "decoder") -> ModuleType:
+    """Compile (where the source is newer) and import one of the sources in ``handwritten``."""
+    source = HERE / "handwritten" / f"{name}.cpp"
+    built = HERE.parent / "build" / "benchmarks" / f"handwritten_{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
         built.parent.mkdir(parents=True, exist_ok=True)
         includes = [f"-I{HERE.parent / 'cpp' / 'include'}", f"-I{sysconfig.get_paths()['include']}"]

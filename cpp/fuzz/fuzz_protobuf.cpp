@@ -38,7 +38,8 @@ const std::vector<std::shared_ptr<const protobuf::Layout>>& layouts() {
   return all;
 }
 
-void check_record(const Record& record, const BatchView& view, const protobuf::Layout& layout, std::size_t size) {
+void check_record(const Record& record, const BatchView& view, const protobuf::Layout& layout,
+                  std::size_t size) {
   REQUIRE(record.layout < layout.shapes.size());
   REQUIRE(record.source <= size);
   REQUIRE((record.changed & ~record.present) == 0);
@@ -46,7 +47,8 @@ void check_record(const Record& record, const BatchView& view, const protobuf::L
   for (std::size_t slot = 0; slot < kSlots; ++slot) {
     REQUIRE(((record.present >> slot & 1u) != 0) == std::isfinite(record.values[slot]));
   }
-  const std::int64_t integers[] = {record.ts_event, record.last_trade_time, record.sequence, record.prev_sequence};
+  const std::int64_t integers[] = {record.ts_event, record.last_trade_time, record.sequence,
+                                   record.prev_sequence};
   for (std::size_t i = 0; i < std::size(integers); ++i) {
     REQUIRE(((record.present >> (kSlots + i) & 1u) != 0) == (integers[i] != kAbsentInt));
   }
@@ -66,7 +68,8 @@ void run_one(const std::uint8_t* data, std::size_t size) {
   while (size - at >= 2) {
     const std::size_t length = std::min<std::size_t>(data[at] | data[at + 1] << 8, size - at - 2);
     at += 2;
-    const std::vector<std::uint8_t> frame(data + at, data + at + length);  // its own bytes: one too many shows
+    const std::vector<std::uint8_t> frame(data + at,
+                                          data + at + length);  // its own bytes: one too many shows
     at += length;
     const Counters before = decoder.counters();
     decoder.decode(frame.data(), frame.size(), 1, block);
@@ -115,7 +118,7 @@ void fields(std::uint64_t& state, int depth, std::vector<std::uint8_t>& out) {
   for (std::uint64_t left = next(state) % 5; left != 0; --left) {
     const auto number = static_cast<std::uint8_t>(1 + next(state) % 9);
     const std::uint64_t roll = next(state) % 16;
-    const std::uint8_t wire = roll == 0 ? static_cast<std::uint8_t>(next(state) % 8)
+    const std::uint8_t wire = roll == 0               ? static_cast<std::uint8_t>(next(state) % 8)
                               : depth > 0 && roll < 9 ? 2
                               : roll < 12             ? 0
                               : roll < 15             ? 1
@@ -130,7 +133,8 @@ void fields(std::uint64_t& state, int depth, std::vector<std::uint8_t>& out) {
       } else {
         fields(state, depth - 1, body);
       }
-      out.push_back(static_cast<std::uint8_t>(std::min<std::size_t>(body.size() + (next(state) % 64 == 0), 127)));
+      out.push_back(
+          static_cast<std::uint8_t>(std::min<std::size_t>(body.size() + (next(state) % 64 == 0), 127)));
     } else if (wire == 0) {
       for (std::uint64_t more = next(state) % 3; more != 0; --more) {
         body.push_back(static_cast<std::uint8_t>(next(state) | 0x80));

@@ -16,7 +16,6 @@ using packed::compile_divisor;
 using packed::kFirstIntegerBit;
 using packed::Place;
 
-constexpr std::size_t kMaxDepth = 16;
 constexpr std::int64_t kMostRows = 65536;
 constexpr std::int64_t kMostNumber = (std::int64_t{1} << 29) - 1;
 
@@ -460,12 +459,15 @@ class Compiler {
     entry.tag = tag_of(member.number, 2, place);
     rows(member, entry, place);
     entry.child = new_node(place);
+    entry.plain = true;
     for (const bool ask : {false, true}) {
       if (const auto& side = ask ? member.ask : member.bid; side) {
         const Place here = place.in(ask ? "ask" : "bid");
         const std::size_t first = ask ? 3 : 0;
         cell(side->price, entry.child, first, where.depth + 1, here.in("price"));
         cell(side->quantity, entry.child, first + 1, where.depth + 1, here.in("quantity"));
+        entry.plain =
+            entry.plain && !side->orders && side->price.type != "decimal" && side->quantity.type != "decimal";
         if (side->orders) {
           cell(*side->orders, entry.child, first + 2, where.depth + 1, here.in("orders"));
         }

@@ -70,55 +70,98 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
   commit();
 }
 
-bool Decoder::length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept {
-  const Read read = read_varint(at, end, size);
-  if (read != Read::ok) [[unlikely]] {
-    return fail(read == Read::truncated ? Why::truncated : Why::malformed);
-  }
-  return within(size, at, end);
-}
-
-bool Decoder::message(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Record& to) {
+/// A message and those nested in it that belong to the same record. They are opened and closed on a small
+/// stack here rather than by recursion, which would cost more than reading most of them.
+bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::uint8_t* end, Record& to) {
   const auto stop = [this](Read read) {
     return fail(read == Read::truncated ? Why::truncated : Why::malformed);
   };
+  struct Around {
+    const Node* node;
+    const std::uint8_t* end;
+  };
+  Around around[kMaxDepth];
+  std::size_t depth = 0;
+  const Node* node = &outermost;
   const std::uint8_t* next;  // what other functions move along, so that `at` may stay in a register
-  while (at != end) {
+  for (;;) {
+    while (at == end) {
+      if (node->preset_mask != 0) {
+        fill_in(*node, to);
+      }
+      if (depth == 0) {
+        return true;
+      }
+      --depth;
+      node = around[depth].node;
+      end = around[depth].end;
+    }
     std::uint32_t tag = *at;
     const Entry* entry;
     if (tag < 0x80) [[likely]] {
       ++at;
-      entry = &node.entries[node.direct[tag]];
+      entry = &node->entries[node->direct[tag]];
     } else {
       if (const Read read = read_tag(at, end, tag); read != Read::ok) {
         return stop(read);
       }
-      entry = &entry_of(node, tag);
+      entry = &entry_of(*node, tag);
+    }
+    // The plainest fields by branches, which are predicted better than one jump through a table.
+    if (entry->act == Do::f64) {
+      if (end - at < 8) [[unlikely]] {
+        return fail(Why::truncated);
+      }
+      const auto found = load_bits<double>(at);
+      at += 8;
+      if (!packed::is_finite(found)) [[unlikely]] {
+        reject(entry->slot, to, true);
+        continue;
+      }
+      to.values[entry->slot] = found + 0.0;
+      to.present |= 1u << entry->slot;
+      continue;
+    }
+    if (entry->act == Do::i64) {
+      std::uint64_t raw;
+      if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
+        return stop(read);
+      }
+      to.values[entry->slot] = static_cast<double>(static_cast<std::int64_t>(raw));
+      to.present |= 1u << entry->slot;
+      continue;
+    }
+    if (entry->act == Do::sub) {
+      std::uint64_t size;
+      next = at;
+      if (!length(next, end, size)) {
+        return false;
+      }
+      const Node& child = layout_->nodes[entry->child];
+      at = next + size;
+      if (child.condition.present) {
+        bool met = false;
+        if (!meets(child.condition, next, at, met)) {
+          return false;
+        }
+        if (!met) {
+          continue;
+        }
+      }
+      if (entry->shape >= 0) {
+        if (current_.variant >= 0 && current_.variant != entry->shape) [[unlikely]] {
+          return fail(Why::malformed);  // two variants of a oneof
+        }
+        current_.variant = entry->shape;
+      }
+      current_.sides |= child.sides;
+      around[depth++] = {node, end};
+      node = &child;
+      end = at;
+      at = next;
+      continue;
     }
     switch (entry->act) {
-      case Do::f64: {
-        if (end - at < 8) [[unlikely]] {
-          return fail(Why::truncated);
-        }
-        const auto found = load_bits<double>(at);
-        at += 8;
-        if (!packed::is_finite(found)) [[unlikely]] {
-          reject(entry->slot, to, true);
-          break;
-        }
-        to.values[entry->slot] = found + 0.0;
-        to.present |= 1u << entry->slot;
-        break;
-      }
-      case Do::i64: {
-        std::uint64_t raw;
-        if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
-          return stop(read);
-        }
-        to.values[entry->slot] = static_cast<double>(static_cast<std::int64_t>(raw));
-        to.present |= 1u << entry->slot;
-        break;
-      }
       case Do::time: {
         std::uint64_t raw;
         if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
@@ -137,13 +180,6 @@ bool Decoder::message(const Node& node, const std::uint8_t* at, const std::uint8
       case Do::value:
         next = at;
         if (!value(*entry, next, end, to)) {
-          return false;
-        }
-        at = next;
-        break;
-      case Do::sub:
-        next = at;
-        if (!nested(*entry, next, end, to)) {
           return false;
         }
         at = next;
@@ -203,47 +239,20 @@ bool Decoder::message(const Node& node, const std::uint8_t* at, const std::uint8
         break;
     }
   }
-  if (const std::uint32_t missing = node.preset_mask & ~(to.present | current_.gone); missing != 0) {
-    for (const Preset& preset : node.presets) {
-      if ((missing >> preset.slot & 1u) != 0) {
-        to.values[preset.slot] = preset.value;
-      }
-    }
-    to.present |= missing;
-  }
-  return true;
 }
 
-/// A message whose values belong to the same record.
-bool Decoder::nested(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Record& to) {
-  std::uint64_t size;
-  if (!length(at, end, size)) {
-    return false;
+/// Constants of a message, and what its missing fields mean.
+void Decoder::fill_in(const Node& node, Record& to) const noexcept {
+  const std::uint32_t missing = node.preset_mask & ~(to.present | current_.gone);
+  if (missing == 0) {
+    return;
   }
-  const std::uint8_t* const last = at + size;
-  const Node& node = layout_->nodes[entry.child];
-  if (node.condition.present) {
-    bool met = false;
-    if (!meets(node.condition, at, last, met)) {
-      return false;
-    }
-    if (!met) {
-      at = last;
-      return true;
+  for (const Preset& preset : node.presets) {
+    if ((missing >> preset.slot & 1u) != 0) {
+      to.values[preset.slot] = preset.value;
     }
   }
-  if (entry.shape >= 0) {
-    if (current_.variant >= 0 && current_.variant != entry.shape) [[unlikely]] {
-      return fail(Why::malformed);  // two variants of a oneof
-    }
-    current_.variant = entry.shape;
-  }
-  current_.sides |= node.sides;
-  if (!message(node, at, last, to)) {
-    return false;
-  }
-  at = last;
-  return true;
+  to.present |= missing;
 }
 
 /// Whether a message's own field says that it counts: the last one does, as everywhere in protobuf.
@@ -251,9 +260,11 @@ bool Decoder::meets(const Condition& condition, const std::uint8_t* at, const st
                     bool& met) noexcept {
   met = condition.by_default;
   while (at != end) {
-    std::uint32_t tag;
+    std::uint32_t tag = 0;
     Read read = read_tag(at, end, tag);
-    if (read == Read::ok && tag != condition.tag) {
+    if (tag != condition.tag && (tag & 7) == 1 && end - at >= 8) {
+      at += 8;  // a double, which most of a candle is
+    } else if (read == Read::ok && tag != condition.tag) {
       read = skip_field(tag, at, end);
     } else if (read == Read::ok && (tag & 7) == 2) {
       std::uint64_t size;

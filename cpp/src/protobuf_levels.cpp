@@ -46,7 +46,8 @@ bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8
     if (!flat_cells(node, next, last, row)) {
       return false;
     }
-    if (((entry.sides & 1) != 0 && !add_row(entry, 0, row)) || ((entry.sides & 2) != 0 && !add_row(entry, 1, row))) {
+    if (((entry.sides & 1) != 0 && !add_row(entry, 0, row)) ||
+        ((entry.sides & 2) != 0 && !add_row(entry, 1, row))) {
       return false;
     }
     next = last;
@@ -61,18 +62,22 @@ bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8
 
 [[gnu::always_inline]] inline bool Decoder::add_row(const Entry& entry, std::size_t side, const Row& row) {
   const std::size_t first = 3 * side;
-  std::uint32_t orders = 0;
-  if (row.cells[first + 2] != 0.0 && !orders_from(row.cells[first + 2], orders)) [[unlikely]] {
-    ++rejected_;
-  }
   // One word for what follows the quantity: stores of single bytes would have to be waited for.
-  const std::uint64_t tail = orders | static_cast<std::uint64_t>(side) << 32 |
-                             static_cast<std::uint64_t>(row.decimals[first]) << 48 |
-                             static_cast<std::uint64_t>(row.decimals[first + 1]) << 56;
+  std::uint64_t tail = static_cast<std::uint64_t>(side) << 32 | std::uint64_t{0xFFFF} << 48;
+  if (!entry.plain) {
+    std::uint32_t orders = 0;
+    if (row.cells[first + 2] != 0.0 && !orders_from(row.cells[first + 2], orders)) [[unlikely]] {
+      ++rejected_;
+    }
+    tail = orders | static_cast<std::uint64_t>(side) << 32 |
+           static_cast<std::uint64_t>(row.decimals[first]) << 48 |
+           static_cast<std::uint64_t>(row.decimals[first + 1]) << 56;
+  }
   return add_level(entry, side, row.cells[first], row.cells[first + 1], tail);
 }
 
-[[gnu::always_inline]] inline bool Decoder::flat_cells(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Row& row) noexcept {
+[[gnu::always_inline]] inline bool Decoder::flat_cells(const Node& node, const std::uint8_t* at,
+                                                       const std::uint8_t* end, Row& row) noexcept {
   while (at != end) {
     std::uint32_t tag = *at;
     const Entry* entry;
@@ -113,8 +118,8 @@ bool Decoder::cells(const Node& node, const std::uint8_t* at, const std::uint8_t
 }
 
 /// A field of a row that is no plain number.
-bool Decoder::other_cell(const Entry& entry, std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end,
-                         Row& row) noexcept {
+bool Decoder::other_cell(const Entry& entry, std::uint32_t tag, const std::uint8_t*& at,
+                         const std::uint8_t* end, Row& row) noexcept {
   if (entry.act == Do::cell) {
     return cell(entry, at, end, row);
   }
@@ -148,11 +153,12 @@ bool Decoder::cell(const Entry& entry, const std::uint8_t*& at, const std::uint8
 /// Keep a level of the record. Rows that say nothing are padding, unreadable ones are counted and left out.
 [[gnu::always_inline]] inline bool Decoder::add_level(const Entry& entry, std::size_t side, double price,
                                                       double quantity, std::uint64_t tail) {
-  if (!packed::is_finite(price) || !packed::is_finite(quantity)) [[unlikely]] {
+  if (!(packed::is_finite(price) & packed::is_finite(quantity))) [[unlikely]] {
     ++rejected_;
     return true;
   }
-  if (entry.drop_zero && price == 0.0 && quantity == 0.0) {
+  if (static_cast<int>(entry.drop_zero) & static_cast<int>(price == 0.0) &
+      static_cast<int>(quantity == 0.0)) {
     return true;
   }
   std::uint32_t& count = current_.rows[side];
@@ -166,8 +172,9 @@ bool Decoder::cell(const Entry& entry, const std::uint8_t*& at, const std::uint8
   Level& level = rows[count++];
   level.price = price;
   level.quantity = quantity;
-  static_assert(offsetof(Level, orders) == 16 && offsetof(Level, side) == 20 && offsetof(Level, action) == 21 &&
-                offsetof(Level, price_decimals) == 22 && static_cast<int>(Action::add) == 0);
+  static_assert(offsetof(Level, orders) == 16 && offsetof(Level, side) == 20 &&
+                offsetof(Level, action) == 21 && offsetof(Level, price_decimals) == 22 &&
+                static_cast<int>(Action::add) == 0);
   std::memcpy(reinterpret_cast<char*>(&level) + 16, &tail, sizeof tail);
   current_.sorted |= static_cast<std::uint8_t>(entry.sort << side);
   return true;

@@ -14,7 +14,7 @@ enum class Read : std::uint8_t { ok, truncated, malformed };
 
 /// A varint byte by byte: at most ten, the tenth no larger than 1, so that it fits 64 bits.
 [[gnu::noinline]] inline Read read_varint_slowly(const std::uint8_t*& at, const std::uint8_t* end,
-                               std::uint64_t& value) noexcept {
+                                                 std::uint64_t& value) noexcept {
   value = 0;
   for (unsigned shift = 0; shift < 70; shift += 7) {
     if (at == end) {

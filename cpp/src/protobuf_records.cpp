@@ -24,6 +24,14 @@ void lay_over(Record& to, const Record& from, std::uint32_t bits) noexcept {
 
 }  // namespace
 
+bool Decoder::long_length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept {
+  const Read read = read_varint(at, end, size);
+  if (read != Read::ok) [[unlikely]] {
+    return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+  }
+  return within(size, at, end);
+}
+
 bool Decoder::record(const Node& node, std::int16_t shape, const std::uint8_t* at, const std::uint8_t* end) {
   ++packets_;
   if (record_count_ >= layout_->max_records) [[unlikely]] {

@@ -45,8 +45,8 @@ inline MemberSpec nested(const char* what, std::int64_t number, std::vector<Memb
   return member;
 }
 
-inline SideSpec side(std::vector<std::int64_t> price, const char* price_type, std::vector<std::int64_t> quantity,
-                     const char* quantity_type) {
+inline SideSpec side(std::vector<std::int64_t> price, const char* price_type,
+                     std::vector<std::int64_t> quantity, const char* quantity_type) {
   return {{std::move(price), price_type, 1, {}}, {std::move(quantity), quantity_type, 1, {}}, {}};
 }
 
@@ -66,15 +66,18 @@ inline StreamSpec by_map() {
   MemberSpec price = value(1, "double", "last_price");
   price.default_value = 0;
   const std::vector<MemberSpec> trade{price, time(2, "int64", "last_trade_time", "ms"),
-                                      value(3, "int64", "last_quantity"), value(4, "double", "previous_close")};
-  MemberSpec day = nested("sub", 1, {value(2, "double", "open"), value(3, "double", "high"), value(4, "double", "low")});
+                                      value(3, "int64", "last_quantity"),
+                                      value(4, "double", "previous_close")};
+  MemberSpec day =
+      nested("sub", 1, {value(2, "double", "open"), value(3, "double", "high"), value(4, "double", "low")});
   day.only_if = OnlySpec{1, "string", {std::string("1d")}};
   MemberSpec greeks;
   greeks.what = "control";
   greeks.number = 3;
   const std::vector<MemberSpec> full{
       nested("sub", 1, trade),
-      nested("sub", 2, {depth("levels", 1, side({2}, "double", {1}, "int64"), side({4}, "double", {3}, "int64"))}),
+      nested("sub", 2,
+             {depth("levels", 1, side({2}, "double", {1}, "int64"), side({4}, "double", {3}, "int64"))}),
       greeks,
       nested("sub", 4, {day}),
       value(5, "double", "average_price"),
@@ -106,16 +109,16 @@ inline StreamSpec by_root() {
   absent.absent = 7;
   StreamSpec stream;
   stream.name = "by_root";
-  stream.members = {
-      key(3, "enum"), key(1, "string"),
-      nested("sub", 4,
-             {time(1, "double", "ts_event", "epoch"), value(2, "decimal", "last_price"), rounded, divided, absent,
-              value(6, "uint64", "volume"), value(7, "sfixed64", "sequence"), value(8, "bool", "oi"), constant},
-             ShapeSpec{"price", "quote", "quote", {"index"}}),
-      nested("sub", 5,
-             {depth("levels", 2, side({2, 1}, "double", {2, 2}, "decimal"), {}, true),
-              depth("levels", 3, {}, side({2, 1}, "double", {2, 2}, "decimal"), true)},
-             ShapeSpec{"book", "depth_snapshot", "full", {}})};
+  stream.members = {key(3, "enum"), key(1, "string"),
+                    nested("sub", 4,
+                           {time(1, "double", "ts_event", "epoch"), value(2, "decimal", "last_price"),
+                            rounded, divided, absent, value(6, "uint64", "volume"),
+                            value(7, "sfixed64", "sequence"), value(8, "bool", "oi"), constant},
+                           ShapeSpec{"price", "quote", "quote", {"index"}}),
+                    nested("sub", 5,
+                           {depth("levels", 2, side({2, 1}, "double", {2, 2}, "decimal"), {}, true),
+                            depth("levels", 3, {}, side({2, 1}, "double", {2, 2}, "decimal"), true)},
+                           ShapeSpec{"book", "depth_snapshot", "full", {}})};
   return stream;
 }
 
@@ -132,8 +135,8 @@ inline StreamSpec by_lists() {
   stream.merge = true;
   stream.max_records = 64;
   stream.members = {nested("records", 1,
-                           {key(1, "uint32", 32), key(2, "fixed32"), bids, asks, value(8, "fixed64", "sequence"),
-                            time(9, "sfixed32", "ts_event", "s")},
+                           {key(1, "uint32", 32), key(2, "fixed32"), bids, asks,
+                            value(8, "fixed64", "sequence"), time(9, "sfixed32", "ts_event", "s")},
                            ShapeSpec{"delta", "depth_delta", "none", {}})};
   return stream;
 }

@@ -60,8 +60,8 @@ bool has(const Record& record, Slot slot) {
 void test_a_map_entry_is_a_record_whatever_the_order_of_its_fields() {
   Stream stream(samples::by_map());
   stream.decoder.bind_text("NSE|1", 4);
-  const BatchView& view =
-      stream(message(2, message(2, message(1, f64(1, 10.5) + number(3, 7))) + message(1, "NSE|1")) + number(3, 9));
+  const BatchView& view = stream(
+      message(2, message(2, message(1, f64(1, 10.5) + number(3, 7))) + message(1, "NSE|1")) + number(3, 9));
   CHECK(view.record_count == 1 && view.errors == 0);
   CHECK(view.records[0].instrument == 4);
   CHECK(at(view.records[0], Slot::last_price) == 10.5 && at(view.records[0], Slot::last_quantity) == 7.0);
@@ -101,8 +101,8 @@ void test_nothing_of_a_broken_message_is_delivered_or_remembered() {
 void test_overlong_varints_groups_and_field_zero_are_malformed() {
   Stream stream(samples::by_map());
   for (const Bytes& frame :
-       {Bytes("\x18") + Bytes(10, '\xFF') + "\x01", Bytes("\x18") + Bytes(9, '\xFF') + "\x02", Bytes("\x23\x24"),
-        Bytes(2, '\0'), feed("\xC3\x28", message(1, f64(1, 5.0))),
+       {Bytes("\x18") + Bytes(10, '\xFF') + "\x01", Bytes("\x18") + Bytes(9, '\xFF') + "\x02",
+        Bytes("\x23\x24"), Bytes(2, '\0'), feed("\xC3\x28", message(1, f64(1, 5.0))),
         feed("a", message(1, "") + message(2, message(1, "")))}) {
     CHECK(stream(frame).errors == 1);
   }

@@ -81,10 +81,9 @@ class Decoder final : public FrameDecoder {
 
   bool message(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Record& to);
   bool meets(const Condition& condition, const std::uint8_t* at, const std::uint8_t* end, bool& met) noexcept;
-  bool conditioned(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Record& to);
   bool value(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Record& to) noexcept;
   void reject(std::uint8_t slot, Record& to, bool counted) noexcept;
-  bool nested(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Record& to);
+  void fill_in(const Node& node, Record& to) const noexcept;
   bool control(std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end);
   bool record(const Node& node, std::int16_t shape, const std::uint8_t* at, const std::uint8_t* end);
   bool finish_record(Record& record, std::int16_t shape, const std::uint8_t* at, const std::uint8_t* end);
@@ -118,7 +117,15 @@ class Decoder final : public FrameDecoder {
   bool within(std::uint64_t size, const std::uint8_t* at, const std::uint8_t* end) noexcept {
     return size <= static_cast<std::uint64_t>(end - at) || fail(Why::truncated);
   }
-  bool length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept;
+  /// The length of a message or text, which must be there. Mostly one byte.
+  bool length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept {
+    if (at != end && *at < 0x80) [[likely]] {
+      size = *at++;
+      return within(size, at, end);
+    }
+    return long_length(at, end, size);
+  }
+  bool long_length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept;
 
   std::shared_ptr<const Layout> layout_;
   Counters counters_;

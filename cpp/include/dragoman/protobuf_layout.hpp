@@ -79,6 +79,7 @@ struct Entry {
   bool has_absent = false;
   bool drop_zero = false;   ///< rows, lists
   bool sort = false;        ///< rows, lists
+  bool plain = false;       ///< rows: no orders, and nothing written as text
   std::uint8_t sides = 0;   ///< rows, lists: bit 0 bids, bit 1 asks
   std::int16_t shape = -1;  ///< sub, records
   std::uint16_t child = 0;  ///< node
@@ -134,6 +135,9 @@ struct KeyPart {
 enum class KeyHow : std::uint8_t { none, integer, text, composed };
 
 inline constexpr std::size_t kMaxKeyParts = 4;
+
+/// Messages nest at most this deep in a layout; what a sender nests beyond it is skipped by its length.
+inline constexpr std::size_t kMaxDepth = 16;
 
 /// Immutable; shared by all decoders made from it.
 struct Layout final : FrameLayout {
