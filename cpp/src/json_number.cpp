@@ -218,12 +218,7 @@ bool read_epoch(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t
     }
     part = *begin == '-' ? -part : part;
   }
-  std::int64_t all = 0;
-  if (__builtin_mul_overflow(whole, unit_ns, &all) || __builtin_add_overflow(all, part, &all)) {
-    return false;
-  }
-  out = all;
-  return all != std::numeric_limits<std::int64_t>::min();
+  return join(whole, unit_ns, part, out);
 }
 
 bool read_rfc3339(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t& out) noexcept {
@@ -277,13 +272,7 @@ bool read_rfc3339(const std::uint8_t* begin, const std::uint8_t* end, std::int64
   }
   const std::int64_t seconds =
       days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
-  std::int64_t all = 0;
-  if (at != end || __builtin_mul_overflow(seconds, std::int64_t{1'000'000'000}, &all) ||
-      __builtin_add_overflow(all, nanos, &all)) {
-    return false;
-  }
-  out = all;
-  return all != std::numeric_limits<std::int64_t>::min();
+  return at == end && join(seconds, 1'000'000'000, nanos, out);
 }
 
 }  // namespace dragoman::json

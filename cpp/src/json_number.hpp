@@ -118,6 +118,13 @@ bool nearest(const Decimal& decimal, const std::uint8_t* begin, const std::uint8
 /// False: it cannot be; nothing was rounded.
 bool exact_level(const Decimal& decimal, int exponent, double& value, std::uint8_t& decimals) noexcept;
 
+/// count * unit + part where that is an int64 that can be told from kAbsentInt.
+inline bool join(std::int64_t count, std::int64_t unit, std::int64_t part, std::int64_t& out) noexcept {
+  const __int128 all = static_cast<__int128>(count) * unit + part;
+  out = static_cast<std::int64_t>(all);
+  return out == all && out != INT64_MIN;
+}
+
 /// A whole number of 64 bits, all of [begin, end).
 bool read_integer(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t& out) noexcept;
 

@@ -344,7 +344,7 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   record.source = static_cast<std::uint32_t>(begin - frame_.get());
   record.changed = came;
   std::uint16_t flags = layout.prototype.flags;
-  if (depth.any || (layout.deltas && !snapshot && !layout.tables.empty())) {
+  if (depth.any || (!snapshot && !layout.tables.empty())) {
     flags |= static_cast<std::uint16_t>(kFlagDepth | (snapshot && !layout.clears ? kFlagSnapshot : 0));
   }
   if (layout.has_aggressor) {

@@ -45,13 +45,7 @@ void append_utf8(std::uint32_t code, std::string& out) {
 }
 
 bool join_time(std::int64_t seconds, std::uint32_t nanos, std::int64_t& out) noexcept {
-  std::int64_t all = 0;
-  if (nanos > 999'999'999 || __builtin_mul_overflow(seconds, std::int64_t{1'000'000'000}, &all) ||
-      __builtin_add_overflow(all, std::int64_t{nanos}, &all)) {
-    return false;
-  }
-  out = all;
-  return all != std::numeric_limits<std::int64_t>::min();
+  return nanos <= 999'999'999 && join(seconds, 1'000'000'000, nanos, out);
 }
 
 bool packed_moment(const Capture& capture, std::int64_t& out) noexcept {
@@ -251,25 +245,17 @@ bool to_time(Type type, const Capture& capture, std::int64_t unit_ns, std::strin
   }
   if (type == Type::integer) {
     std::int64_t value = 0;
-    return packed_integer(capture.at, value) && !__builtin_mul_overflow(value, unit_ns, &out) &&
-           out != std::numeric_limits<std::int64_t>::min();
+    return packed_integer(capture.at, value) && join(value, unit_ns, 0, out);
   }
   if (type == Type::floating) {
     const double value = packed_float(capture.at);
     double whole = 0.0;
     const double part = std::modf(value, &whole);
-    if (!(std::fabs(whole) < 9.3e18)) {
+    if (!(std::fabs(whole) < 9223372036854775808.0)) {
       return false;
     }
-    std::int64_t all = 0;
-    if (std::fabs(whole) >= 9223372036854775808.0 ||
-        __builtin_mul_overflow(static_cast<std::int64_t>(whole), unit_ns, &all) ||
-        __builtin_add_overflow(
-            all, static_cast<std::int64_t>(std::nearbyint(part * static_cast<double>(unit_ns))), &all)) {
-      return false;
-    }
-    out = all;
-    return all != std::numeric_limits<std::int64_t>::min();
+    return join(static_cast<std::int64_t>(whole), unit_ns,
+                static_cast<std::int64_t>(std::nearbyint(part * static_cast<double>(unit_ns))), out);
   }
   Token token{};
   return token_of(type, capture, scratch, token) && read_epoch(token.begin, token.end, unit_ns, out);
