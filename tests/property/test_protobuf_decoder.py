@@ -151,11 +151,19 @@ DOUBLES = st.sampled_from([0.0, -0.0, 1.0, 10.25, 1e10 / 3, -4.5, 1753327800.25,
 TEXTS = st.sampled_from([b"", b"a", b"1d", b"I1", b"12.50", b"-0.001", b"1234567890.123456", b"\xff", b"x"])
 
 
+def is_variant(member):
+    return member.shape is not None or any(inner.what == "sub" and is_variant(inner) for inner in member.members)
+
+
 @st.composite
 def fields(draw, members, depth=0):
     """Bytes of a message that has mostly fields its layout knows, in any order, with some it does not."""
     out = []
     shuffled = draw(st.permutations(list(members))) if draw(st.booleans()) else list(members)
+    variants = [member for member in shuffled if member.what == "sub" and is_variant(member)]
+    if len(variants) > 1 and draw(st.integers(0, 9)) > 0:
+        kept = draw(st.sampled_from(variants))
+        shuffled = [member for member in shuffled if member is kept or member not in variants]
     for member in shuffled:
         for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2]))):
             out += draw(one(member, depth))
@@ -184,6 +192,8 @@ def scalar(draw, number, kind):
 def one(draw, member, depth):
     if member.what == "constant":
         return []
+    if member.what == "key" and member.type == "string" and draw(st.integers(0, 9)) > 0:
+        return [varint(member.number << 3 | 2) + b"\x01a"]
     if member.what in ("value", "key"):
         return [draw(scalar(member.number, member.type))]
     if member.what == "control":

@@ -363,13 +363,10 @@ class ReferenceDecoder:
             parts = []
             for part in self.key_parts:
                 text = part.type in ("string", "bytes")
-                raw = made.keys.get(id(part), b"" if text else 0)
+                nothing = b"" if text else bytes(8 if wire_of(part.type) == 1 else 4) if part.type in FIXED else 0
+                raw = made.keys.get(id(part), nothing)
                 if not text:
-                    number = number_of(
-                        part.type,
-                        raw if raw or part.type not in FIXED else bytes(8)[: struct.calcsize(FIXED[part.type][0])],
-                    )
-                    raw = (number & part.mask) << part.shift
+                    raw = (number_of(part.type, raw) & part.mask) << part.shift
                 parts.append(raw)
             if all(isinstance(part, int) for part in parts):
                 key = 0

@@ -64,8 +64,17 @@ def test_packed_numbers_and_zigzag_follow_the_encoding_rules():
 
 @pytest.mark.parametrize(
     "arguments",
-    [(0, "int32", 1), (2**29, "int32", 1), (1, "int32", 2**31), (1, "uint64", -1), (1, "int64", 1.5), (1, "bool", 2)]
-    + [(1, "fixed32", -1), (1, "double", "x"), (1, "float", 1e300)],
+    [
+        (0, "int32", 1),
+        (2**29, "int32", 1),
+        (1, "int32", 2**31),
+        (1, "uint64", -1),
+        (1, "int64", 1.5),
+        (1, "bool", 2),
+        (1, "fixed32", -1),
+        (1, "double", "x"),
+        (1, "float", 1e300),
+    ],
 )
 def test_what_does_not_fit_is_refused(arguments):
     with pytest.raises(ValueError, match="protobuf field"):

@@ -110,7 +110,8 @@ def _scalar(number: int, type: ProtoType, value: ProtoScalar) -> tuple[int, byte
     if type in ("string", "bytes", "decimal"):
         return _LENGTH, value if isinstance(value, bytes) else str(value).encode()
     if isinstance(value, str | bytes):
-        raise ValueError(f"protobuf field {number}: found {value!r}, expected a number for type {type}")
+        found = f"protobuf field {number}: found {value!r}"
+        raise ValueError(f"{found}, expected a number for type {type}")  # noqa: TRY004  a value that does not fit
     if type in _FIXED:
         wire, code = _FIXED[type]
         try:
