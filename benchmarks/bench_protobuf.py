@@ -76,7 +76,7 @@ def frame(kind: str, count: int, seed: int = 1) -> bytes:
 def decoder() -> Decoder:
     if str(peers.ROOT / "tests") not in sys.path:
         sys.path.append(str(peers.ROOT / "tests"))
-    from reference.protobuf_streams import keyed_feed
+    from reference.protobuf_streams import keyed_feed  # type: ignore[import-not-found]
 
     made = Decoder(keyed_feed().compile())
     for key in KEYS:
