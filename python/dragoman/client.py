@@ -327,8 +327,8 @@ class Client:
         order_type: OrderType | str = OrderType.MARKET,
         price: Number | None = None,
         trigger_price: Number | None = None,
-        time_in_force: TimeInForce | str = TimeInForce.DAY,
-        product: Product | str = Product.DELIVERY,
+        time_in_force: TimeInForce | str | None = None,
+        product: Product | str | None = None,
         variety: Variety | str = Variety.REGULAR,
         market_protection: Number | None = None,
         display_quantity: Number | None = None,
@@ -348,6 +348,9 @@ class Client:
             Units of the thing priced; or give `lots`.
         price, trigger_price : number
             Exact: a float counts as the shortest decimal that prints it.
+        time_in_force, product : str, optional
+            Left out, the broker's plain ones for the instrument (`Adapter.order_defaults`): DAY and DELIVERY unless
+            its market has other words.
         market_protection : number, optional
             Percent; left out, the broker's automatic protection is asked for where it has one.
         allow_stale : bool
@@ -366,12 +369,13 @@ class Client:
             It may be live; look before acting, never place it again.
         """
         found = self.instruments.resolve(instrument)
+        defaults = self.session.adapter.order_defaults(found)
         terms = more | {
             "order_type": order_type,
             "price": price,
             "trigger_price": trigger_price,
-            "time_in_force": time_in_force,
-            "product": product,
+            "time_in_force": time_in_force or defaults.get("time_in_force"),
+            "product": product or defaults.get("product"),
             "variety": variety,
             "market_protection": market_protection,
             "display_quantity": display_quantity,

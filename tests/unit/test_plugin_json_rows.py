@@ -97,3 +97,20 @@ def test_prices_leave_with_exactly_their_digits():
         "0.0025",
     ]
     assert json_number(None) == 0
+
+
+UNDER = b'{"zone": "UTC", "limits": [{"kind": 1}], "rows": ' + TEXT + b', "after": [{"rows": []}]}'
+
+
+@pytest.mark.parametrize("size", [1, 7, 300, 100_000])
+def test_an_array_under_a_key_is_read_wherever_the_document_is_cut(size):
+    parser = JsonRows("toy", read, under="rows")
+    found = [row for at in range(0, len(UNDER), size) for row in parser.feed(UNDER[at : at + size])]
+    assert found + list(parser.close()) == parse(TEXT)
+
+
+def test_a_document_without_the_key_is_a_decode_error():
+    parser = JsonRows("toy", read, under="symbols")
+    assert list(parser.feed(UNDER)) == []
+    with pytest.raises(DecodeError, match="is empty"):
+        parser.close()

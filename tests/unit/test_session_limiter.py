@@ -338,3 +338,18 @@ def test_state_names_every_limit_and_who_waits():
             await asyncio.wait(tasks)
 
         world.run(main)
+
+
+def test_what_the_broker_counts_is_counted_here_too():
+    with World(RateLimit("orders", 10, "1m", window=Window.CALENDAR)) as world:
+
+        async def main():
+            await world.take("one", ORDER)
+            world.limiter.observe({"orders/1m": 8, "others/1m": 5})
+            noted = world.limiter.state()["orders/1m"]["used"]
+            world.limiter.observe({"orders/1m": 3})
+            unchanged = world.limiter.state()["orders/1m"]["used"]
+            world.limiter.observe({"orders/1m": 99})
+            return noted, unchanged, world.limiter.state()["orders/1m"]["used"]
+
+        assert world.run(main) == (8, 8, 10)

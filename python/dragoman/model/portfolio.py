@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from dragoman.model.enums import PriceBasis, Product, QuantityUnit, Segment, Source
 from dragoman.model.shown import Shown
@@ -16,12 +16,15 @@ ZERO = Decimal(0)
 class Position(Shown):
     """Net position of one instrument in one product. `quantity` is signed, in units; money in `currency`.
 
+    `position_side` is LONG or SHORT where the account keeps both sides of an instrument apart, each a position.
+
     `quantity_unit` is not UNITS where the quantities could not be converted, see `Order`; `multiplier` fits them.
     """
 
     instrument_id: str
     product: Product
     quantity: Decimal
+    position_side: Literal["NET", "LONG", "SHORT"] = "NET"
     account_id: str = ""
     broker: str = ""
     overnight_quantity: Decimal = ZERO

@@ -65,6 +65,7 @@ class OrderService:
         self._freshness = Freshness(session.adapter.name, following)
         self._reader = OrderReader(session, master, units, self._freshness)
         self.store: OrderStore = self._reader.store
+        session.ctx.known_orders = lambda: tuple(self.store)
         self.updates: Fanout[OrderUpdate] = Fanout("order")
         self.store.listen(self.updates.publish)
         self._reserved: set[str] = set()

@@ -148,6 +148,22 @@ class Adapter:
         """Return None where the reply is a success, otherwise what it means, by the code table."""
         raise TypeError(f"{type(self).__name__} does not define classify")
 
+    def order_defaults(self, instrument: Instrument) -> Mapping[str, Any]:
+        """Return what an order in `instrument` has where its caller names none: ``time_in_force``, ``product``.
+
+        What is missing here is that of `OrderRequest`, which a market without trading days or deliveries has no word
+        for.
+        """
+        return {}
+
+    def usage(self, reply: Reply, request: Request) -> Mapping[str, int]:
+        """Return what the broker says is used of a limit now, by the limit's name (``"orders/10s"``).
+
+        Others may share a limit with us (an address, a key): the limiter counts at least as much as the broker does.
+        Asked of every reply, read or refused.
+        """
+        return {}
+
     def check_order(self, order: OrderRequest, instrument: Instrument) -> OrderRequest:
         """Return the order as it will be sent, or raise UsageError for what this broker refuses: zero bytes sent.
 

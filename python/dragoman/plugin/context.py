@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from dragoman.model import Instrument
+from dragoman.model import Instrument, Order
 
 
 class SecretValue(Protocol):
@@ -55,6 +55,14 @@ class Context(Protocol):
 
     @property
     def instruments(self) -> InstrumentLookup: ...
+
+    @property
+    def orders(self) -> Sequence[Order]:
+        """Every order the session knows of, as last reported; empty before the first.
+
+        For brokers that list only what is open, or answer by instrument only: what else to ask about.
+        """
+        ...
 
     @property
     def settings(self) -> Mapping[str, Any]:

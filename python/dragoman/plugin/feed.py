@@ -92,6 +92,13 @@ class Fatal:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconnect:
+    """The connection is of no more use though it stands (its key ran out, the broker is about to close it)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     """The feed saw that messages of its connection are missing: a number was left out, or the broker says so.
 
@@ -112,7 +119,7 @@ class Raw:
     data: Any = None
 
 
-FeedEvent: TypeAlias = OrderSeen | FillSeen | QuoteSeen | Correlated | Ready | Fatal | Missed | Notice | Raw
+FeedEvent: TypeAlias = OrderSeen | FillSeen | QuoteSeen | Correlated | Ready | Fatal | Reconnect | Missed | Notice | Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,8 @@ class Feed:
         which count all sockets of a key together. A `max_sockets` of its own is counted within a process.
     sync : BookSync
         How the depth of this stream proves that it is whole.
+    keep_alive_s : float
+        Run `keep_alive` this often while the connection stands; 0: never.
     """
 
     kind: ClassVar[Literal["market", "depth", "orders"]] = "market"
@@ -179,6 +188,7 @@ class Feed:
     max_instruments: ClassVar[int | None] = None
     max_sockets: ClassVar[int | None] = None
     sync: ClassVar[BookSync] = BookSync()
+    keep_alive_s: ClassVar[float] = 0.0
 
     @classmethod
     def stream(cls) -> str:
@@ -201,6 +211,10 @@ class Feed:
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         """Find out where to connect; may fetch a single-use URL or a socket token first."""
         raise TypeError(f"{type(self).__name__} does not define connect")
+
+    def keep_alive(self, ctx: Context) -> Flow[None]:
+        """Prolong what the connection lives on (a key that runs out), by requests; a failure makes a new connection."""
+        raise TypeError(f"{type(self).__name__} does not define keep_alive")
 
     def opened(self, ctx: Context) -> Sequence[Send]:
         """Return what to send right after the connection stands."""

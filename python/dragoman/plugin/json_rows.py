@@ -1,9 +1,13 @@
-"""Instrument masters that are one JSON array, plain or gzipped, of any size: objects are read as their bytes arrive."""
+"""Instrument masters that are one JSON array, plain or gzipped, of any size: objects are read as their bytes arrive.
+
+The array may be the whole document, or stand under a key of it.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -21,6 +25,7 @@ _PIECE: Final = 1 << 20
 _EITHER: Final = zlib.MAX_WBITS | 32  # gzip or zlib, as the header says
 _GZIP: Final = b"\x1f\x8b"
 _BETWEEN: Final = " \t\r\n,"
+_LONGEST_LEAD: Final = 256
 
 
 class JsonRows:
@@ -35,6 +40,9 @@ class JsonRows:
         In whose name errors are raised.
     read : callable
         One object, its decimals exact -> the instrument, or None of a kind that is left out.
+    under : str, optional
+        The key of the document that holds the array, where the document is an object. What stands before and after it
+        is not looked at, beyond that its first use as a key with an array counts.
 
     Raises
     ------
@@ -43,9 +51,10 @@ class JsonRows:
         master ever had. A single row that cannot be read is left out as `Skipped`.
     """
 
-    def __init__(self, broker: str, read: Callable[[Row], Instrument | None]) -> None:
+    def __init__(self, broker: str, read: Callable[[Row], Instrument | None], *, under: str = "") -> None:
         self._broker = broker
         self._read = read
+        self._lead = re.compile(rf'"{re.escape(under)}"\s*:\s*(?=\[)') if under else None
         self._inflate: Any = None
         self._started = False
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
@@ -91,6 +100,13 @@ class JsonRows:
         except UnicodeDecodeError as error:
             raise self._error(f"byte {error.object[error.start]:#04x} is not UTF-8") from error
         at, size = 0, len(text)
+        if self._lead is not None and self._state != "inside":
+            lead = self._lead.search(text) if self._state == "before" else None
+            if lead is None:
+                # Enough of the end to find a key that was cut.
+                self._rest = text[-_LONGEST_LEAD:] if self._state == "before" else ""
+                return
+            at = lead.end()
         while True:
             while at < size and text[at] in _BETWEEN:
                 at += 1
@@ -102,6 +118,9 @@ class JsonRows:
                 self._state, at = "inside", at + 1
                 continue
             if self._state == "after":
+                if self._lead is not None:
+                    at = size
+                    break
                 raise self._error(f"found {text[at : at + 40]!r} after the array")
             if text[at] == "]":
                 self._state, at = "after", at + 1

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Final
 
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown, UsageError
 from dragoman.model import Instrument, Notice
-from dragoman.plugin import Adapter, Context, Correlated, Fatal, Feed, FeedEvent, QuoteSeen, Raw, Ready, Reply, Send
+from dragoman.plugin import (
+    Adapter,
+    Context,
+    Correlated,
+    Fatal,
+    Feed,
+    FeedEvent,
+    QuoteSeen,
+    Raw,
+    Ready,
+    Reconnect,
+    Reply,
+    Send,
+)
 from dragoman.runtime.base import Runtime
 from dragoman.session.secrets import redact
 
@@ -266,6 +279,8 @@ class FeedConnection:
             case Fatal(error):
                 self.fatal = error
                 self.end(str(error))
+            case Reconnect(reason):
+                self.end(reason)
             case Correlated(correlation, reply) if correlation in self._pending:
                 self._settle(correlation, reply)
             case Correlated(correlation):

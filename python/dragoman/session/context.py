@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
 from dragoman.errors import UsageError
-from dragoman.model import Instrument
+from dragoman.model import Instrument, Order
 from dragoman.plugin import InstrumentLookup, Session
 from dragoman.runtime.base import Runtime
 from dragoman.session.brokertime import BrokerClock
@@ -117,6 +117,8 @@ class SessionContext:
     ----------
     instruments : InstrumentLookup
         Set by whoever loads the master.
+    known_orders : callable
+        Returns every order known; set by whoever keeps them.
     generation : int
         Counts logins: a reply to a request of an older one says nothing about the token in force.
     """
@@ -131,6 +133,7 @@ class SessionContext:
         name = file_name(profile.broker, profile.name, profile.environment)
         self._nonces = Nonces(runtime, f"{state_dir}/nonces/{name}.json")
         self.instruments: InstrumentLookup = NoInstruments()
+        self.known_orders: Callable[[], Sequence[Order]] = tuple
         self.generation = 0
 
     @property
@@ -158,6 +161,10 @@ class SessionContext:
     def login(self) -> Mapping[str, Any]:
         """What the login flow returned, secrets wrapped; ``access_token`` is always there after a login."""
         return self._login
+
+    @property
+    def orders(self) -> Sequence[Order]:
+        return self.known_orders()
 
     @property
     def settings(self) -> Mapping[str, Any]:

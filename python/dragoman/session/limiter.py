@@ -454,6 +454,24 @@ class Limiter:
         self.penalties += 1
         return asked
 
+    def observe(self, used: Mapping[str, int]) -> None:
+        """Count at least what the broker says is used of its limits, by name; a name of no limit is ignored."""
+        if self._native is None or not used:
+            return
+        now, wall = self._clock.mono_ns(), self._local_ns()
+        try:
+            state = self._native.state(now, wall)
+            for name, count in used.items():
+                if name not in state:
+                    continue
+                missing = min(count, state[name]["count"]) - state[name]["used"]
+                # In powers of two, so that few plans serve every difference.
+                for bit in range(max(missing, 0).bit_length()):
+                    if missing >> bit & 1:
+                        self._native.try_acquire(now, wall, self._native.plan([(name, 1 << bit)]), int(Lane.RISK))
+        except (TimeoutError, RuntimeError) as error:
+            _log.warning("%s: what the broker counts was not noted: %s", self._broker, error)
+
     def state(self) -> dict[str, dict[str, int]]:
         """Return, by limit: count, used, left, reserve_left, reset_ns, and how many wait for its meter."""
         if self._native is None:

@@ -6,6 +6,7 @@ last, on the connection that will carry the bytes, so that time and nonce are fr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -31,6 +32,7 @@ from dragoman.session.wire import body_of, check_root, origin_of, wire_request
 from dragoman.transport.base import HttpTransport, Origin, WireReply, WireRequest
 
 _NS: Final = 1_000_000_000
+_log = logging.getLogger("dragoman.session")
 _ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
 
 BeforeSend = Callable[[Request], Awaitable[None]]
@@ -80,6 +82,7 @@ class SenderCounters:
     requests: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     unmapped: int = 0
+    usage_errors: int = 0
 
 
 class Sender:
@@ -106,6 +109,7 @@ class Sender:
         self._origins: dict[str, Origin] = {}
         self.metrics = metrics or Metrics(adapter.name, lambda: ctx.account)
         self.counters = SenderCounters()
+        self._reads_usage = type(adapter).usage is not Adapter.usage
 
     async def send(self, request: Request, deadline_ns: int, before_send: BeforeSend | None = None) -> Reply:
         """Send one request and return its reply, once that means success or an answer.
@@ -287,6 +291,8 @@ class Sender:
         return Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
 
     def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
+        if self._reads_usage:
+            self._learn_usage(request, reply)
         failure = self.classify(reply, request)
         if failure is None:
             return reply
@@ -301,6 +307,15 @@ class Sender:
         if isinstance(error, AuthRequired) and error.kind in _ENDS_SESSION and request.auth:
             self._hooks.auth_failed(error, generation)
         raise error
+
+    def _learn_usage(self, request: Request, reply: Reply) -> None:
+        try:
+            used = self._adapter.usage(reply, request)
+        except Exception as error:  # noqa: BLE001 - any headers may have come, and adapters are third-party code
+            self.counters.usage_errors += 1
+            _log.debug("%s: usage cannot be read: %s", self._adapter.name, type(error).__name__)
+        else:
+            self._limiter.observe(used)
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
         """Ask the adapter what a reply means; a reply it cannot read is a failure of its own, never a success."""

@@ -275,10 +275,14 @@ class Stream:
                 connection.watch(lambda: self._session.market_open(), lambda: bool(self.wanted)),
                 name=f"{self._adapter.name} {self.name} watchdog",
             )
+            keep = self._runtime.spawn(
+                self._keep_alive(connection), name=f"{self._adapter.name} {self.name} keep-alive"
+            )
             try:
                 reason = await connection.ended
             finally:
                 watch.cancel()
+                keep.cancel()
             self._lost(connection, reason)
             self._raise_fatal(connection)
             return reason
@@ -291,6 +295,17 @@ class Stream:
                     self._decoded[name] = self._decoded.get(name, 0) + count
             self._connection = None
             await connection.close()
+
+    async def _keep_alive(self, connection: FeedConnection) -> None:
+        """Prolong what the connection lives on, as often as its feed says."""
+        feed, session = connection.feed, self._session
+        while feed.keep_alive_s > 0:
+            await self._runtime.sleep(feed.keep_alive_s)
+            try:
+                await session.driver.run(feed.keep_alive(session.ctx), timeout_s=_CONNECT_S)
+            except DragomanError as error:
+                connection.end(f"it could not be kept alive: {error}")
+                return
 
     async def _open(self, connection: FeedConnection) -> None:
         """Connect, introduce ourselves, and wait until the broker takes it."""

@@ -13,6 +13,7 @@ from dragoman.errors import DragomanError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     BasketMargin,
+    BookGap,
     Candle,
     Charges,
     Fill,
@@ -46,7 +47,7 @@ from dragoman.session.shards import ShardedStream
 from dragoman.sync.engine import Engine
 from dragoman.sync.iterators import Following
 
-Event = StreamState | Gap | Notice | Raw | DragomanError
+Event = StreamState | Gap | BookGap | Notice | Raw | DragomanError
 
 class Client:
     def __init__(self, engine: Engine) -> None: ...
@@ -95,8 +96,8 @@ class Client:
         order_type: OrderType | str = OrderType.MARKET,
         price: Number | None = None,
         trigger_price: Number | None = None,
-        time_in_force: TimeInForce | str = TimeInForce.DAY,
-        product: Product | str = Product.DELIVERY,
+        time_in_force: TimeInForce | str | None = None,
+        product: Product | str | None = None,
         variety: Variety | str = Variety.REGULAR,
         market_protection: Number | None = None,
         display_quantity: Number | None = None,

@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import orjson
 
 from dragoman.errors import DragomanError, error_for
-from dragoman.model import Instrument
+from dragoman.model import Instrument, Order
 from dragoman.plugin import (
     Adapter,
     All,
@@ -102,6 +102,7 @@ class ScriptedContext:
         environment: str = "live",
         account: str = "",
         settings: Mapping[str, Any] | None = None,
+        orders: Iterable[Order] = (),
         now_ns: int = NOW_NS,
     ) -> None:
         hidden = frozenset(secrets)
@@ -113,6 +114,7 @@ class ScriptedContext:
         self.login = {name: Secret(value) if name in hidden else value for name, value in (login or {}).items()}
         self.instruments = ScriptedInstruments(instruments)
         self.settings: Mapping[str, Any] = dict(settings or {})
+        self.orders: Sequence[Order] = tuple(orders)
         self._nonces = 0
         self._bytes = 0
 
