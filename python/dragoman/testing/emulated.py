@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from dragoman.client import Client
 from dragoman.connecting import connect
-from dragoman.emulator.contract import Emulator
+from dragoman.emulator.contract import Emulator, Roots
 from dragoman.emulator.host import EmulatorHost
 from dragoman.errors import DragomanError
 from dragoman.plugin import Adapter
@@ -23,7 +23,7 @@ from dragoman.runtime.base import Runtime
 from dragoman.transport.base import HttpOptions, Origin, WireRequest
 from dragoman.transport.http import HttpClient
 
-__all__ = ["browser", "connected", "emulated", "free_port", "overrides_of"]
+__all__ = ["browser", "connected", "emulated", "free_port", "overrides_of", "roots_line"]
 
 
 def browser(runtime: Runtime) -> Callable[[str], Awaitable[None]]:
@@ -74,6 +74,17 @@ def overrides_of(line: Mapping[str, Any], adapter: Adapter) -> dict[str, Any]:
     }
     port = str(given.get("redirect_url", "")).rstrip("/").rpartition(":")[2]
     return found | ({"redirect_port": int(port)} if port.isdigit() else {})
+
+
+def roots_line(roots: Roots, emulator: Emulator) -> dict[str, Any]:
+    """Return what ``dragoman emulate`` prints about where an emulator is served."""
+    return {
+        "rest": roots.rest,
+        "ws": roots.ws,
+        "login": roots.login,
+        "extra": dict(roots.extra),
+        "credentials": dict(emulator.credentials),
+    }
 
 
 @asynccontextmanager

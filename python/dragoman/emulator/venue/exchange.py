@@ -84,6 +84,10 @@ class Exchange:
         """Whether any market moves on its own."""
         return bool(self._moving)
 
+    def calm(self) -> None:
+        """Send the simulated crowd home: markets move only where callers move them. The makers' quotes stay."""
+        self._moving.clear()
+
     # --- change tracking ------------------------------------------------------------------------------------------
 
     def touch(self, market: Market) -> None:
