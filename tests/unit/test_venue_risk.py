@@ -44,7 +44,7 @@ BUY, SELL = Side.BUY, Side.SELL
         (limit(BUY, 10, "100", product=Product.CARRY), ErrorKind.NOT_SUPPORTED, "offered: DELIVERY, INTRADAY"),
         (limit(BUY, 10, "100", display_quantity=D(11)), ErrorKind.INVALID_QUANTITY, "disclosed quantity 11"),
         (limit(BUY, 10, "100", "NSE:NOWHERE"), ErrorKind.INSTRUMENT_NOT_FOUND, "'NSE:NOWHERE'"),
-        (limit(BUY, 10, "100", time_in_force=TimeInForce.GTC), ErrorKind.NOT_SUPPORTED, "use DAY or IOC"),
+        (limit(BUY, 10, "100", time_in_force=TimeInForce.GTD), ErrorKind.NOT_SUPPORTED, "use DAY, GTC, IOC or FOK"),
         (limit(BUY, 10, "100", variety=Variety.AUCTION), ErrorKind.NOT_SUPPORTED, "AUCTION"),
         (make(BUY, 10, OrderType.TRAILING_STOP_MARKET), ErrorKind.NOT_SUPPORTED, "TRAILING_STOP_MARKET"),
         (make(BUY, 10, OrderType.MARKET, protection=D(101)), ErrorKind.BAD_REQUEST, "at most 100"),

@@ -224,6 +224,11 @@ class Account:
         pool = self.pool(order.market.listing.segment)
         assert pool is not None
         pool.realised += realised * held.terms.unit
+        if order.market.listing.settles_at_once and held.terms.delivery:
+            self._settle_delivery(pool, held)
+            holding = self.holdings.get(order.market.instrument_id)
+            if holding is not None:
+                holding.t1_lots = 0
         pool.settle(held)
 
     def sellable(self, market: Market) -> int:
@@ -286,8 +291,7 @@ class Account:
         for pool in self.pools.values():
             for key, held in list(pool.held.items()):
                 if held.terms.delivery:
-                    pool.opening -= held.cost * held.terms.unit
-                    self._deliver(held)
+                    self._settle_delivery(pool, held)
                 held.overnight_lots, held.overnight_cost = held.lots, held.cost
                 held.buy_lots = held.buy_value = held.sell_lots = held.sell_value = 0
                 held.realised = NOTHING
@@ -299,7 +303,9 @@ class Account:
         self.settled_fills = len(self.fills)
         self.settled_conversions = len(self.conversions)
 
-    def _deliver(self, held: Held) -> None:
+    def _settle_delivery(self, pool: Pool, held: Held) -> None:
+        """Pay for what was bought, or take the money of what was sold; the securities change hands."""
+        pool.opening -= held.cost * held.terms.unit
         market = held.market
         holding = self.holdings.setdefault(market.instrument_id, HeldHolding(market))
         if held.lots >= 0:

@@ -39,7 +39,8 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
         value = fill.quantity * fill.price * order.market.listing.instrument.multiplier
         cash -= fill.side.sign * value
         filled[fill.order_id] = filled.get(fill.order_id, ZERO) + fill.quantity
-        if number < account.settled_fills and fill.product is Product.DELIVERY:
+        settled_now = number < account.settled_fills or order.market.listing.settles_at_once
+        if settled_now and fill.product is Product.DELIVERY:
             change = fill.side.sign * fill.quantity
             settled[fill.instrument_id] = settled.get(fill.instrument_id, ZERO) + change
         else:

@@ -82,7 +82,9 @@ class Desk:
         self._later(ts, partial(self._apply_cancel, order))
 
     def expire(self, order: LiveOrder, ts: int) -> None:
-        """End a working order with its day."""
+        """End a working order with its day, unless it is good till canceled."""
+        if order.state.order.time_in_force is TimeInForce.GTC:
+            return
         self._close(order, OrderStatus.EXPIRED, ts, "the day ended")
 
     # --- the queue ------------------------------------------------------------------------------------------------
@@ -157,6 +159,13 @@ class Desk:
             market.waiting[state.order_id] = order
             return
         exchange.refresh(market, ts)
+        if state.order.post_only and market.book.volume(-order.sign, order.ticks):
+            self._close(order, OrderStatus.CANCELED, ts, "it would have traded on arrival, and is post-only")
+            return
+        whole = state.order.time_in_force is TimeInForce.FOK
+        if whole and market.book.volume(-order.sign, order.ticks) < order.left:
+            self._close(order, OrderStatus.CANCELED, ts, "fill or kill")
+            return
         _, self_trade = exchange.aggress(market, order.sign, order.ticks, order.left, ts, order)
         if state.status.terminal:
             return

@@ -21,7 +21,7 @@ from dragoman.model import OrderType, Product, Side, TimeInForce, Variety
 
 IST = timezone(timedelta(hours=5, minutes=30))
 _TYPES = frozenset((OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP_LIMIT))
-_VALIDITIES = frozenset((TimeInForce.DAY, TimeInForce.IOC))
+_VALIDITIES = frozenset((TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))
 _MOST_LOTS = 10**12
 
 
@@ -71,7 +71,7 @@ def ticket(market: Market, order: VenueOrder) -> Ticket:
     if order.order_type not in _TYPES:
         refuse(ErrorKind.NOT_SUPPORTED, f"order type {order.order_type} is not supported")
     if order.time_in_force not in _VALIDITIES:
-        refuse(ErrorKind.NOT_SUPPORTED, f"validity {order.time_in_force} is not supported; use DAY or IOC")
+        refuse(ErrorKind.NOT_SUPPORTED, f"validity {order.time_in_force} is not supported; use DAY, GTC, IOC or FOK")
     if order.variety is not Variety.REGULAR:
         refuse(ErrorKind.NOT_SUPPORTED, f"variety {order.variety} is not supported")
     sign = order.side.sign

@@ -37,6 +37,9 @@ class Listing:
         Shape of the market makers' book.
     oi : int
         Open interest at the start of the day, for derivatives.
+    settles_at_once : bool
+        Delivery orders are settled trade by trade: what was bought is held, what was sold is paid, without waiting for
+        the day's end.
     """
 
     instrument: Instrument
@@ -48,6 +51,7 @@ class Listing:
     depth_levels: int = 5
     depth_quantity: Decimal = Decimal(100)
     oi: int = 0
+    settles_at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,7 @@ class VenueOrder:
     display_quantity: Decimal | None = None
     protection: Decimal | None = None  # percent; a MARKET order becomes a LIMIT at best opposite price -+ this
     tag: str | None = None
+    post_only: bool = False  # canceled where it would trade on arrival
     not_before: int = 0
     """ns UTC before which it does not leave for the exchange: an order given while markets are closed."""
     extra: dict[str, object] = field(default_factory=dict)
