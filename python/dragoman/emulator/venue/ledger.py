@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from dragoman.emulator.venue.accounts import Account
 from dragoman.emulator.venue.exchange import Tape
+from dragoman.emulator.venue.market import Market
 from dragoman.emulator.venue.types import ZERO
 from dragoman.model import Product
 
@@ -40,7 +41,7 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
         cash -= fill.side.sign * value
         filled[fill.order_id] = filled.get(fill.order_id, ZERO) + fill.quantity
         settled_now = number < account.settled_fills or order.market.listing.settles_at_once
-        if settled_now and fill.product is Product.DELIVERY:
+        if settled_now and _delivered(order.market, fill.product):
             change = fill.side.sign * fill.quantity
             settled[fill.instrument_id] = settled.get(fill.instrument_id, ZERO) + change
         else:
@@ -66,7 +67,7 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
         instrument_id, size = market.instrument_id, market.quantity(lots)
         gone = number < account.settled_conversions
         for product, moved, money in ((old, -size, -value), (new, size, value)):
-            if gone and product is Product.DELIVERY:
+            if gone and _delivered(market, product):
                 settled[instrument_id] = settled.get(instrument_id, ZERO) + moved
                 continue
             entry = sums.setdefault((instrument_id, product), [ZERO, ZERO, ZERO, ZERO])
@@ -122,3 +123,8 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
         "cash_flow": cash,
         "problems": problems,
     }
+
+
+def _delivered(market: Market, product: Product) -> bool:
+    """Whether a position in it becomes a holding when the day ends."""
+    return product is Product.DELIVERY and not market.listing.margined

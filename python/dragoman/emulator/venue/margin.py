@@ -8,6 +8,7 @@ what                        ties up
 ==========================  =========================================================
 delivery, long              rate x value (the rate is 1: paid in full)
 delivery, short             nothing: it is covered by holdings (`risk` sees to that)
+delivery of a margined one  as anything else
 option, long                value: the premium, paid in full
 option, short               rate x strike x quantity x multiplier (span-like)
 anything else               rate x value, long or short
@@ -86,7 +87,7 @@ class Terms:
         instrument = market.listing.instrument
         rate = Fraction(market.listing.margin_rate[product])
         unit = Fraction(market.tick) * Fraction(market.lot) * Fraction(instrument.multiplier)
-        if product is Product.DELIVERY:
+        if product is Product.DELIVERY and not market.listing.margined:
             return cls(unit, rate, NOTHING, NOTHING, paid=True, delivery=True)
         if instrument.instrument_type is InstrumentType.OPTION and instrument.strike is not None:
             per_lot = rate * Fraction(instrument.strike) * Fraction(market.lot) * Fraction(instrument.multiplier)

@@ -31,6 +31,7 @@ class Market:
     """State of one listing. Everything named ``*_ticks`` or ``lots`` is a whole number."""
 
     __slots__ = (
+        "_grain",
         "_salt",
         "_spacing",
         "_typical",
@@ -97,7 +98,8 @@ class Market:
             raise ValueError(f"{self.instrument_id}: reference {listing.reference} is below one tick ({self.tick})")
         self.half = max(0, reference // 12000)
         self._spacing = max(1, self.half)
-        self._typical = max(1, int(listing.depth_quantity / self.lot))
+        self._grain = max(1, int((listing.grain or self.lot) / self.lot))
+        self._typical = max(1, int(listing.depth_quantity / self.lot) // self._grain)
         self.close = self.last = self.open = self.high = self.low = reference
         self.last_lots = self.volume = self.turnover = 0
         self.last_ts = now_ns
@@ -134,7 +136,7 @@ class Market:
                 self._view = replace(self._view, ts=now_ns)
             return self._view
         tick, lot, book = self.tick, self.lot, self.book
-        deep = self._typical * (60 + (mix64(self._salt ^ self.epoch) & 63)) if self.makers else 0
+        deep = self._grain * self._typical * (60 + (mix64(self._salt ^ self.epoch) & 63)) if self.makers else 0
         skew = deep * ((self._salt >> 20) & 31) // 64
         self._view_key = key
         self._view = MarketView(
@@ -205,13 +207,13 @@ class Market:
                     break
                 bits = mix64(root + (level << 1) + (sign > 0))
                 lots = max(1, self._typical * (level + 1) * (32 + (bits & 127)) >> 7)
-                wanted[sign, ticks] = (lots, min(lots, 1 + (bits >> 8 & 15) + level))
+                wanted[sign, ticks] = (lots * self._grain, min(lots, 1 + (bits >> 8 & 15) + level))
                 ticks -= sign * (1 + (bits >> 16) % self._spacing)
         return wanted
 
     def print_lots(self, bits: int) -> int:
         """Return the size of a simulated participant's trade."""
-        return 1 + (self._typical * (bits & 127) >> 7)
+        return (1 + (self._typical * (bits & 127) >> 7)) * self._grain
 
     def shift(self, ticks: int) -> None:
         """Put the fair price, and what it returns to, at `ticks`."""
@@ -251,7 +253,7 @@ class Market:
         self.fair = self.centre = _middle(self.last)
         if self.tradable:
             self.last_lots = self.print_lots(bits >> 8)
-            self.volume = self._typical * (500 + (bits >> 24) % 4000)
+            self.volume = self._grain * self._typical * (500 + (bits >> 24) % 4000)
             self.turnover = self.volume * (self.open + self.last + self.high + self.low) // 4
         if self.oi:
             self.oi_high, self.oi_low = self.oi + self.oi // 50, self.oi - self.oi // 80

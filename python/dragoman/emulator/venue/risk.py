@@ -22,7 +22,7 @@ from dragoman.model import OrderType, Product, Side, TimeInForce, Variety
 IST = timezone(timedelta(hours=5, minutes=30))
 _TYPES = frozenset((OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP_LIMIT))
 _VALIDITIES = frozenset((TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))
-_MOST_LOTS = 10**12
+_MOST_LOTS = 10**18  # a lot may be a billionth of a share
 
 
 @dataclass(frozen=True, slots=True)

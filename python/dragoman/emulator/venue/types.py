@@ -35,6 +35,10 @@ class Listing:
         not there is refused.
     depth_levels, depth_quantity
         Shape of the market makers' book.
+    grain : Decimal, optional
+        What the makers and the crowd trade multiples of, where a lot is a small fraction; the lot otherwise.
+    margined : bool
+        Of markets without products: DELIVERY is bought and sold short at its `margin_rate` and carried as a position.
     oi : int
         Open interest at the start of the day, for derivatives.
     settles_at_once : bool
@@ -50,6 +54,8 @@ class Listing:
     margin_rate: dict[Product, Decimal] = field(default_factory=dict)
     depth_levels: int = 5
     depth_quantity: Decimal = Decimal(100)
+    grain: Decimal | None = None
+    margined: bool = False
     oi: int = 0
     settles_at_once: bool = False
 
