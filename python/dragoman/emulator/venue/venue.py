@@ -388,6 +388,10 @@ class Venue:
 
     # --- levers for tests and demonstrations ----------------------------------------------------------------------
 
+    def calm(self) -> None:
+        """Send the simulated crowd home: from now on markets move only by what callers do. The makers stay."""
+        self._exchange.calm()
+
     def set_price(self, instrument_id: str, price: Decimal, *, quantity: Decimal | None = None) -> None:
         """Move a market to `price` now.
 
