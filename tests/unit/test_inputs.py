@@ -95,10 +95,17 @@ def test_fields_that_are_not_the_users_are_refused(name):
     ],
 )
 def test_what_a_broker_would_not_see_is_refused_and_not_dropped(field, value):
-    order = order_request(SHARE, "BUY", 1, None, {field: value})
+    order = order_request(SHARE, "BUY", None if field == "notional" else 1, None, {field: value})
     with pytest.raises(UsageError, match=field) as caught:
         check_request(order, SHARE, ZerodhaAdapter())
     assert caught.value.kind is ErrorKind.NOT_SUPPORTED
+
+
+def test_money_stands_in_for_the_quantity_and_not_beside_it():
+    assert order_request(SHARE, "BUY", None, None, {"notional": "250.50"}).quantity == 0
+    for quantity, lots in ((1, None), (None, 1)):
+        with pytest.raises(UsageError, match="one of them"):
+            order_request(SHARE, "BUY", quantity, lots, {"notional": 100})
 
 
 def test_what_an_adapter_takes_is_let_through():

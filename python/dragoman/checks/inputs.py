@@ -81,12 +81,13 @@ def order_request(
     ------
     UsageError
     """
-    if (quantity is None) == (lots is None):
-        raise UsageError("give quantity or lots, one of them")
+    by_money = terms.get("notional") is not None
+    if (quantity is not None) + (lots is not None) + by_money != 1:
+        raise UsageError("give quantity, lots or notional, one of them")
     return OrderRequest(
         instrument_id=instrument.instrument_id,
         side=choice(Side, "side", side),
-        quantity=_units(instrument, quantity, lots),
+        quantity=Decimal(0) if by_money else _units(instrument, quantity, lots),
         **_read("an order", terms, _FURTHER),
     )
 

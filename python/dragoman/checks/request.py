@@ -61,7 +61,14 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
                 broker=broker,
                 remedy=f"leave {name} out",
             )
-    check_quantity("quantity", order.quantity, instrument)
+    if order.notional is None:
+        check_quantity("quantity", order.quantity, instrument)
+    elif order.notional <= 0 or order.quantity != 0:
+        raise UsageError(
+            f"an order for {order.notional} of money and {order.quantity} units",
+            kind=ErrorKind.INVALID_QUANTITY,
+            remedy="give a notional above 0 and no quantity, or a quantity alone",
+        )
     _needed("price", order.price is not None, order.order_type.has_price, order)
     _needed("trigger_price", order.trigger_price is not None, order.order_type.has_trigger, order)
     if order.price is not None:

@@ -42,7 +42,8 @@ class OrderReader:
         self._zone = ZoneInfo(session.adapter.session.time_zone)
         self._doubts: dict[str, tuple[Pending, int]] = {}
         self._rereading: asyncio.Task[None] | None = None
-        self.store = OrderStore(self._trading_day)
+        restarts = session.adapter.capabilities.replace_restarts_fills
+        self.store = OrderStore(self._trading_day, fills_restart=restarts)
         self.complete_as_of: int | None = None
 
     # -- readings ----------------------------------------------------------------------------------------------------

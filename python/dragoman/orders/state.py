@@ -278,7 +278,7 @@ def _overlay(known: Order, seen: Order, status: OrderStatus, asked: Asked, settl
         pending = known.pending  # an earlier change, and our cancel behind it
     done = asked.met_by(seen) and not asked.met_by(known)
     unsure = known.status in _UNREPORTED or (known.pending is Pending.MODIFY and done)  # a change may change the status
-    ids = known.order_ids if seen.order_id in known.order_ids else (*known.order_ids, seen.order_id)
+    ids = known.order_ids + tuple(one for one in seen.order_ids or (seen.order_id,) if one not in known.order_ids)
     merged = seen.but(
         # A report under an id that a replace left behind does not bring that id back.
         order_id=known.order_id if not seen.order_id or seen.order_id in known.order_ids else seen.order_id,
@@ -313,6 +313,12 @@ def _overlay(known: Order, seen: Order, status: OrderStatus, asked: Asked, settl
             canceled_quantity=max(seen.canceled_quantity - known.filled_quantity + seen.filled_quantity, ZERO),
         )
     return merged
+
+
+def seen_again(known: Order, seen: Order) -> Order:
+    """Return the order as it is under the id that a replace, which was refused in the end, had left behind."""
+    merged = _overlay(known, seen, seen.status, _NOTHING, settles=True)
+    return merged.but(order_id=seen.order_id, pending=seen.pending)
 
 
 def _left(order: Order) -> Decimal:

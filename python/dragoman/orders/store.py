@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any, Literal
 
 from dragoman.model import Fill, Order, OrderStatus, OrderUpdate, Origin, Outcome, Pending, Reject
 from dragoman.model.order import is_order_id
+from dragoman.orders.chained import ChainFills
 from dragoman.orders.fills import FillLedger
 from dragoman.orders.identity import read_wire_id
 from dragoman.orders.slices import child_of, rolled_up
-from dragoman.orders.state import Asked, Merge, Verdict, fills_of, merge, unchanged, with_fills
+from dragoman.orders.state import Asked, Merge, Verdict, fills_of, merge, seen_again, unchanged, with_fills
 
 Source = Literal["stream", "poll", "reply", "local"]
 
@@ -29,13 +31,19 @@ class OrderStore:
     order by broker id, or by the wire id in its tag when the reply that would have told the id is still missing. Where
     a report was faster than the reply and carried no tag, the reply's id joins the two.
 
+    A report may name the chain its id stands in, oldest first, in `Order.order_ids`; where its own id is not the last
+    of them, that id was left behind. What it says then is about the id, and only its fills are the order's.
+
     Parameters
     ----------
     trading_day : callable
         See `FillLedger`.
+    fills_restart : bool
+        Each id of a replace chain counts its own fills, see `Capabilities.replace_restarts_fills`.
     """
 
-    def __init__(self, trading_day: Callable[[int | None], str]) -> None:
+    def __init__(self, trading_day: Callable[[int | None], str], *, fills_restart: bool = False) -> None:
+        self._chains = ChainFills() if fills_restart else None
         self._orders: dict[str, Order] = {}
         self._by_order_id: dict[str, str] = {}
         self._by_wire_id: dict[str, str] = {}
@@ -197,6 +205,8 @@ class OrderStore:
             self.counters["no_id"] += 1
             log.warning("a report of %s has neither an order id nor our tag", seen.instrument_id)
             return Verdict.REFUSED
+        if self._chains is not None:
+            seen = self._chains.whole(owner, seen)
         known = self._orders.get(owner)
         if known is None:
             verdict, merged = Verdict.APPLIED, self._first_seen(seen, owner)
@@ -209,6 +219,7 @@ class OrderStore:
                 merged = merged.but(order_id=seen.order_id, order_ids=(seen.order_id,))
         if seen.order_id:
             self._by_order_id[seen.order_id] = owner
+            self._link(seen, owner)
         self._orders[owner] = merged
         if owner in self._children:
             self._reported.add(owner)
@@ -263,13 +274,19 @@ class OrderStore:
 
     def _merge(self, known: Order, seen: Order, reading: int | None) -> Merge:
         name = known.client_order_id
-        if seen.order_id in self._left_behind and seen.status.terminal:
+        succeeded = bool(seen.order_ids) and seen.order_ids[-1] != seen.order_id
+        if succeeded or (seen.order_id in self._left_behind and seen.status.terminal):
             # What ended is the id, not the order.
             told = fills_of(known, seen)
             return Merge(told, Verdict.STALE if told is known else Verdict.APPLIED)
         asked = self._asked.get(name)
         taken_at = asked.answered_at if asked else None
         after = reading is not None and taken_at is not None and reading > taken_at
+        if after and seen.order_id in self._left_behind and seen.status_is_firm and seen.pending is Pending.NONE:
+            # Read after the broker took the change, and it works on under the old id: the change was refused later.
+            self._left_behind.discard(seen.order_id)
+            self._asked.pop(name, None)
+            return Merge(seen_again(known, seen), Verdict.APPLIED)
         result = merge(known, seen, asked, settles=after)
         if asked is None or result.verdict is Verdict.STALE:
             return result
@@ -283,9 +300,10 @@ class OrderStore:
 
     def _owner(self, seen: Order) -> str | None:
         """Return the name of the order a report is about, an order nobody knows yet included; None for no order."""
-        owner = self._by_order_id.get(seen.order_id)
-        if owner is not None:
-            return owner
+        for order_id in (seen.order_id, *seen.order_ids):
+            owner = self._by_order_id.get(order_id)
+            if owner is not None:
+                return owner
         wire_id = read_wire_id(seen.tag) or next(filter(None, map(read_wire_id, seen.tags)), None)
         ours = self._by_wire_id.get(wire_id) if wire_id else None
         external = f"{EXTERNAL_PREFIX}{seen.order_id}"
@@ -301,12 +319,20 @@ class OrderStore:
         log.warning("order %s carries the tag of %s, which is order %s", seen.order_id, ours, known.order_id)
         return external
 
+    def _link(self, seen: Order, owner: str) -> None:
+        """Learn the other ids of the chain a report's id stands in."""
+        for order_id in seen.order_ids[:-1]:
+            self._left_behind.add(order_id)
+        for order_id in seen.order_ids:
+            self._by_order_id.setdefault(order_id, owner)
+
     def _first_seen(self, seen: Order, owner: str) -> Order:
         self._provisional.add(owner)
         parent = None if owner.startswith(EXTERNAL_PREFIX) else self._orders.get(owner.rpartition("/")[0])
         if parent is None:
             self.counters["external"] += 1
-            return seen.but(client_order_id=owner, order_ids=(seen.order_id,), origin=Origin.EXTERNAL)
+            ids = (*takewhile(lambda one: one != seen.order_id, seen.order_ids), seen.order_id)
+            return seen.but(client_order_id=owner, order_ids=ids, origin=Origin.EXTERNAL)
         if not parent.order_id and seen.parent_order_id:
             self._bind_ours(parent, seen.parent_order_id)
         self._children.setdefault(parent.client_order_id, []).append(owner)

@@ -47,6 +47,8 @@ class Capabilities:
     reasons : mapping of str to str
         For a value missing above (``"STOP_MARKET"``, ``"FOK"``), why.
     quantity_unit : mapping of exchange segment to QuantityUnit
+    replace_restarts_fills : bool
+        Where a change gives an order a new id: that id counts its fills from 0, and its quantity is what was left.
     wire_id_carrier : str
         The field that carries our wire id, `wire_id_length` its room.
     order_fields : frozenset of str
@@ -72,6 +74,7 @@ class Capabilities:
     max_instruments_per_socket: int
     max_sockets: int
     order_fields: frozenset[str] = frozenset()
+    replace_restarts_fills: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
