@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CORE := CMakeLists.txt $(shell find cpp -name '*.hpp' -o -name '*.cpp')
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test unit simulate soak judges lint format bench core-test sanitize fuzz setup clean
+.PHONY: help demo test unit simulate soak judges lint format bench core-test sanitize fuzz setup clean conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,6 +33,9 @@ simulate: setup ## trading days on the virtual clock: nothing grows but the orde
 
 soak: setup ## a day of 24 hours with many more ticks, under tracemalloc; SOAK="--hours 72" for longer
 	PYTHONPATH=tests $(BIN)/python -m simulation.trading_day $(SOAK)
+
+conformance: setup ## every adapter against every scenario, in memory; CONFORMANCE="zerodha -k book" for less
+	$(BIN)/dragoman conformance $(CONFORMANCE)
 
 judges: setup ## official broker SDKs, each in an environment of its own, against our emulators
 	$(PYTEST) -m judge tests/judges

@@ -90,9 +90,7 @@ class Cast:
 
     def _choose(self, role: str) -> Listing:
         taken = {one.instrument.instrument_id for one in self._chosen.values()}
-        able = [
-            one for one in self._listings if self._can(one, role) and one.instrument.instrument_id not in taken
-        ]
+        able = [one for one in self._listings if self._can(one, role) and one.instrument.instrument_id not in taken]
         if not able:
             raise NotOfferedError(f"the emulated market offers no {role}: {ROLES[role]}")
         return min(able, key=self._worth(role))

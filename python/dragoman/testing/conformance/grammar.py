@@ -1,8 +1,9 @@
 """The words of scenarios: each step is a pattern of words and typed places, and the function that plays it.
 
-A pattern is text with places, ``place <order:name> <side:side> <quantity:number> <of:role>``. A place takes one word, or
-all that is left where its kind says so. Every line of a scenario must fit exactly one pattern; that, and what its
-places take, is checked when the file is read, so that a scenario that cannot be played never starts.
+A pattern is text with places, ``place <order:name> <side:side> <quantity:number> <of:role>``. A place takes one word,
+or all that is left where its kind says so. Every line of a scenario must fit a pattern, of several the one with the most
+words of its own; that, and what its places take, is checked when the file is read, so that a scenario that cannot be
+played never starts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ StepFunction = Callable[..., Awaitable[None]]
 F = TypeVar("F", bound=StepFunction)
 
 _PLACE = re.compile(r"<(\w+):(\w+)>")
-_PRICE = re.compile(r"(?P<sign>[+-])(?P<size>\d+(?:\.\d+)?)(?P<unit>%|t)|(?P<plain>\d+(?:\.\d+)?)|market|(?P<order>o\d+)")
+_PRICE = re.compile(
+    r"(?P<sign>[+-]?)(?P<size>\d+(?:\.\d+)?)(?P<unit>%|t)|(?P<plain>\d+(?:\.\d+)?)|market|(?P<order>o\d+)"
+)
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 _SCALE: Final = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -214,6 +217,8 @@ class Step:
         Of its line in the file, from 1.
     fails : tuple of ErrorKind
         What it must fail with, one of them; empty where it must succeed.
+    may : bool
+        It may succeed all the same.
     """
 
     text: str
@@ -221,6 +226,7 @@ class Step:
     verb: Verb
     arguments: Mapping[str, Any]
     fails: tuple[ErrorKind, ...] = ()
+    may: bool = False
 
     async def play(self, stage: Stage) -> None:
         await self.verb.play(stage, **self.arguments)
@@ -238,7 +244,7 @@ VERBS: Final[list[Verb]] = []
 
 def step(pattern: str) -> Callable[[F], F]:
     """Register what plays the lines of a pattern; its places become keyword arguments."""
-    kinds = {name: kind for name, kind in _PLACE.findall(pattern)}
+    kinds: dict[str, str] = dict(_PLACE.findall(pattern))
     parts = _PLACE.split(pattern)
     written = "".join(
         re.escape(part) if at % 3 == 0 else f"(?P<{part}>{KINDS[parts[at + 1]][0]})" if at % 3 == 1 else ""
@@ -258,9 +264,10 @@ def read_step(text: str, number: int) -> Step:
     Raises
     ------
     StepError
-        No pattern fits, several do, or a place does not take its word.
+        No pattern fits, or a place does not take its word.
     """
-    body, marked, kinds = text.partition(" fails with ")
+    may = " may fail with " in text
+    body, marked, kinds = text.partition(" may fail with " if may else " fails with ")
     fails: tuple[ErrorKind, ...] = ()
     if marked:
         try:
@@ -278,13 +285,10 @@ def read_step(text: str, number: int) -> Step:
         except StepError as error:
             problem = problem or error
             continue
-        found.append(Step(text, number, verb, arguments, fails))
-    if len(found) == 1:
-        return found[0]
+        found.append(Step(text, number, verb, arguments, fails, may))
     if found:
-        # The one with the most literal text is meant: a place that takes all that is left gives way.
-        found.sort(key=lambda one: len(_PLACE.sub("", one.verb.pattern)), reverse=True)
-        return found[0]
+        # A place that takes all that is left gives way to words.
+        return max(found, key=lambda one: len(_PLACE.sub("", one.verb.pattern)))
     if problem is not None:
         raise problem
     near = difflib.get_close_matches(body, [verb.pattern for verb in VERBS], 3, 0.3)

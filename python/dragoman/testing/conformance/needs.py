@@ -43,6 +43,10 @@ def _market_orders(adapter: Adapter, emulator: Emulator) -> str:
     return can.reasons.get("MARKET", "the broker refuses them") if can.market_orders == "refused" else ""
 
 
+def _no_market_orders(adapter: Adapter, emulator: Emulator) -> str:
+    return "" if adapter.capabilities.market_orders == "refused" else "MARKET orders are taken"
+
+
 def _streams(adapter: Adapter, emulator: Emulator) -> str:
     return "" if adapter.feeds else "it has no streams"
 
@@ -61,6 +65,7 @@ MORE: Final[Mapping[str, tuple[str, Callable[[Adapter, Emulator], str]]]] = {
     "human login": ("a new login needs a human", _human),
     "renewal": ("a session is renewed without a human", _renewal),
     "market orders": ("MARKET orders are taken, plain or protected", _market_orders),
+    "market orders refused": ("MARKET orders are not taken", _no_market_orders),
     "streams": ("there is a stream at all", _streams),
     "stable ids": ("a changed order keeps its id", _stable_id),
     "wire id": ("orders carry our wire id", _wire_id),

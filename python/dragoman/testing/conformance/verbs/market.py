@@ -107,9 +107,11 @@ async def expect_tick(stage: Stage, of: str) -> None:
 
 @step("note the ticks of <of:roles>")
 async def note_ticks(stage: Stage, of: tuple[str, ...]) -> None:
-    """Remember how many records have come."""
+    """Remember how many records have come; only the values of later ones are looked at from now on."""
     for role in of:
-        stage.asked[f"ticks {role}"] = stage.watch.ticks[stage.id_of(role)]
+        name = stage.id_of(role)
+        stage.asked[f"ticks {role}"] = stage.watch.ticks[name]
+        stage.watch.fields.pop(name, None)
 
 
 @step("expect no tick <of:role> for <time:seconds>")

@@ -20,11 +20,7 @@ _STEPS: Final = frozenset(("quantity", "display_quantity"))
 def _terms(stage: Stage, of: str, terms: Mapping[str, Any]) -> dict[str, Any]:
     """Return terms as the client takes them: prices and quantities of the role's instrument."""
     return {
-        name: stage.price(value, of)
-        if name in _SENT
-        else stage.quantity(value, of)
-        if name in _STEPS
-        else value
+        name: stage.price(value, of) if name in _SENT else stage.quantity(value, of) if name in _STEPS else value
         for name, value in terms.items()
     }
 

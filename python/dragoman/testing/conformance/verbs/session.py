@@ -82,7 +82,7 @@ async def expect_account(stage: Stage) -> None:
     found = stage.client.session.ctx.account
     if not found:
         raise MismatchError("the session names no account")
-    if "profile" in stage.adapter.capabilities.features and stage.adapter.capabilities.features["profile"]:
+    if stage.adapter.capabilities.features.get("profile"):
         profile = await stage.client.profile()
         if profile.account_id != found:
             raise MismatchError(f"the profile is of account {profile.account_id!r}, the session of {found!r}")
@@ -171,7 +171,7 @@ async def expect_no_secret(stage: Stage) -> None:
     """No credential and no token stands in a log line, an error, an event, an order or a repr."""
     found = leaks(stage.secrets, stage.shown())
     if found:
-        raise MismatchError(f"a secret of the account stands in {found[0]}" + f" and {len(found) - 1} more" * (len(found) > 1))
+        raise MismatchError(f"a secret of the account stands in {', '.join(sorted(set(found)))}")
 
 
 @step("expect an error that says what to do")
