@@ -237,6 +237,7 @@ void Builder::lay_out(std::uint16_t index) {
   }
   node.item_count = static_cast<std::uint16_t>(layout_.items.size() - node.items);
   node.tail_count = static_cast<std::uint16_t>(layout_.tails.size() - node.tails);
+  node.plain = branch.keys.empty() && branch.items.empty();
   layout_.nodes[at] = node;
 }
 
@@ -267,6 +268,7 @@ void Builder::finish(const packed::Place& stream) {
         branch.shapes.end()) {
       layout_.nodes[branch.node].shape = branch.shapes[0];
       layout_.nodes[branch.node].eager = eager++;
+      layout_.nodes[branch.node].plain = false;
     }
   }
   for (const RowKeys& row : row_keys_) {

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <map>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -31,7 +31,7 @@ std::int16_t exponent_of(std::int64_t divisor, const Place& place) {
 }
 
 Value compile_value(const ValueSpec& spec) {
-  Value value{Value::How::text, false, 0, {}};
+  Value value{Value::How::text, false, 0, {}, 0, 0};
   if (const auto* const text = std::get_if<std::string>(&spec)) {
     value.text = *text;
   } else if (const auto* const integer = std::get_if<std::int64_t>(&spec)) {
@@ -42,6 +42,9 @@ Value compile_value(const ValueSpec& spec) {
     value.how = Value::How::boolean;
     value.yes = std::get<bool>(spec);
   }
+  const std::size_t head = std::min<std::size_t>(8, value.text.size());
+  std::memcpy(&value.word, value.text.data(), head);
+  std::memset(&value.mask, 0xFF, head);
   return value;
 }
 
@@ -75,6 +78,8 @@ Condition compile_when(const WhenSpec& spec, Builder& builder, const Home& home,
     condition.slots.push_back(spot.slot);
     condition.depth = std::max(condition.depth, builder.depth(spot.scope));
   }
+  condition.plain = condition.how == Condition::How::equals && condition.slots.size() == 1 &&
+                    condition.values.size() == 1 && condition.values[0].how == Value::How::text;
   return condition;
 }
 

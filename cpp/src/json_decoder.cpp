@@ -9,20 +9,36 @@
 
 /// From a frame to its messages and elements, and which layout each takes.
 namespace dragoman::json {
+namespace {
+
+inline bool same(const Value& value, const Capture& capture) noexcept {
+  return capture.size == value.text.size() && (load8(capture.at) & value.mask) == value.word &&
+         (capture.size <= 8 || std::memcmp(capture.at, value.text.data(), capture.size) == 0);
+}
+
+}  // namespace
 
 Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layout)) {
   found_.types.resize(layout_->slots, Type::absent);
   found_.captures.resize(layout_->slots);
   found_.runs.resize(kMaxEager);
-  for (std::size_t i = 0; i < layout_->keys.size(); ++i) {
-    found_.after.push_back(static_cast<std::uint16_t>(i));
+  for (const Key& key : layout_->keys) {
+    const auto index = static_cast<std::uint16_t>(found_.guesses.size());
+    found_.guesses.push_back({key.word, key.mask, key.text, key.size, kNone, index, 0});
+    found_.after.push_back({index, index});
   }
-  for (const Node& node : layout_->nodes) {
-    found_.first.push_back(node.keys);
-    for (std::uint16_t i = 0; i < node.key_count; ++i) {
-      found_.after[node.keys + i] = static_cast<std::uint16_t>(node.keys + (i + 1) % node.key_count);
+  for (std::size_t i = 0; i < layout_->nodes.size(); ++i) {
+    const Node& node = layout_->nodes[i];
+    found_.first.push_back({node.keys, node.keys});
+    for (std::uint16_t k = 0; k < node.key_count; ++k) {
+      const auto next = static_cast<std::uint16_t>(node.keys + (k + 1) % node.key_count);
+      found_.guesses[node.keys + k].owner = static_cast<std::uint16_t>(i);
+      found_.after[node.keys + k] = {next, next};
     }
   }
+  // A stranger that no node owns matches nothing.
+  found_.guesses.resize(found_.guesses.size() + Found::kStrangers, {1, 0, 0, 0, kNone, kNone, 0});
+  found_.after.resize(found_.guesses.size(), {0, 0});
 }
 
 void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
@@ -129,7 +145,14 @@ void Decoder::process(Scanner& scanner, std::uint16_t scope, const std::uint8_t*
   const Scope& here = layout_->scopes[scope];
   const auto fits = [&](const MessageLayout& layout) {
     for (const Condition& condition : layout.when) {
-      if (condition.depth <= here.depth && !holds(condition)) {
+      if (condition.depth > here.depth) {
+        continue;
+      }
+      if (condition.plain && found_.types[condition.slots[0]] == Type::text) [[likely]] {
+        if (!same(condition.values[0], found_.captures[condition.slots[0]])) {
+          return false;
+        }
+      } else if (!holds(condition)) {
         return false;
       }
     }
@@ -189,13 +212,11 @@ bool Decoder::equals(const Value& value, std::uint16_t slot) {
         std::int64_t found = 0;
         return packed_integer(capture.at, found) && found == value.integer;
       }
-      return type == Type::number && capture.size == value.text.size() &&
-             std::memcmp(capture.at, value.text.data(), capture.size) == 0;
+      return type == Type::number && same(value, capture);
     }
     case Value::How::text:
       if (type == Type::text) [[likely]] {
-        return capture.size == value.text.size() &&
-               std::memcmp(capture.at, value.text.data(), capture.size) == 0;
+        return same(value, capture);
       }
       if (type == Type::escaped_text) {
         Token token{};

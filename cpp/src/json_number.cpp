@@ -195,6 +195,10 @@ bool read_integer(const std::uint8_t* begin, const std::uint8_t* end, std::int64
 
 bool read_epoch(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t unit_ns,
                 std::int64_t& out) noexcept {
+  std::int64_t all = 0;
+  if (read_integer(begin, end, all)) [[likely]] {
+    return join(all, unit_ns, 0, out);
+  }
   const std::uint8_t* point = begin;
   while (point != end && *point != '.') {
     ++point;
@@ -223,18 +227,27 @@ bool read_epoch(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t
 
 bool read_rfc3339(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t& out) noexcept {
   constexpr std::uint8_t kMonthDays[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-  const std::uint8_t* at = begin;
-  std::int64_t year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0;
+  if (end - begin < 20) {
+    return false;
+  }
+  // "YYYY-MM-DDThh:mm:ss" as two words and three bytes, whose separators are checked, then read as zeros.
+  constexpr std::uint64_t kDashes = 0xFF0000FF00000000u;
+  constexpr std::uint64_t kColon = 0x0000FF0000FF0000u;
+  const std::uint64_t date = load8(begin);
+  const std::uint64_t time = load8(begin + 8);
+  const std::uint8_t between = begin[10];
+  if ((date & kDashes) != 0x2D00002D00000000u || (time & 0x0000FF0000000000u) != 0x00003A0000000000u ||
+      (between != 'T' && between != 't' && between != ' ') || begin[16] != ':' ||
+      digit_run((date & ~kDashes) | (kDashes & 0x3030303030303030u)) != 8 ||
+      digit_run((time & ~kColon) | (kColon & 0x3030303030303030u)) != 8 || !is_digit(begin[17]) ||
+      !is_digit(begin[18])) {
+    return false;
+  }
+  const auto two = [begin](int from) { return std::int64_t{begin[from]} * 10 + begin[from + 1] - 11 * '0'; };
+  const std::int64_t year = two(0) * 100 + two(2), month = two(5), day = two(8);
+  const std::int64_t hour = two(11), minute = two(14), second = two(17);
+  const std::uint8_t* at = begin + 19;
   const auto literal = [&](std::uint8_t byte) { return at != end && *at++ == byte; };
-  if (!fixed_digits(at, end, 4, year) || !literal('-') || !fixed_digits(at, end, 2, month) || !literal('-') ||
-      !fixed_digits(at, end, 2, day) || at == end || (*at != 'T' && *at != 't' && *at != ' ')) {
-    return false;
-  }
-  ++at;
-  if (!fixed_digits(at, end, 2, hour) || !literal(':') || !fixed_digits(at, end, 2, minute) ||
-      !literal(':') || !fixed_digits(at, end, 2, second)) {
-    return false;
-  }
   if (month < 1 || month > 12 || day < 1 || day > kMonthDays[month - 1] || hour > 23 || minute > 59 ||
       second > 60 || (month == 2 && day == 29 && (year % 4 != 0 || (year % 100 == 0 && year % 400 != 0)))) {
     return false;
@@ -242,13 +255,16 @@ bool read_rfc3339(const std::uint8_t* begin, const std::uint8_t* end, std::int64
   std::int64_t nanos = 0;
   if (at != end && *at == '.') {
     ++at;
-    std::int64_t step = 100'000'000;
     const std::uint8_t* const from = at;
-    for (; at != end && is_digit(*at); ++at) {
-      nanos += step * (*at - '0');
-      step /= 10;
+    const unsigned run = digit_run(load8(at));
+    if (run != 0) {
+      nanos = static_cast<std::int64_t>(digits_of(load8(at), run) * kWholePowers[9 - run]);
+      at += run;
+      if (run == 8 && is_digit(*at)) {
+        nanos += *at++ - '0';
+      }
     }
-    if (at == from || at - from > 9) {
+    if (at == from || at >= end || is_digit(*at)) {
       return false;
     }
   }

@@ -109,6 +109,67 @@ bool read_decimal(const std::uint8_t* begin, const std::uint8_t* end, Decimal& o
   return at;
 }
 
+/// The shortest decimals, up to 8 bytes before the `stop` (a quote): digits with at most one point among
+/// them, read as one number. Returns where the stop is, null where the general way must look.
+[[gnu::always_inline]] inline const std::uint8_t* read_quoted(const std::uint8_t* at, std::uint64_t& mantissa,
+                                                              unsigned& decimals) noexcept {
+  constexpr std::uint64_t kOnes = 0x0101010101010101u;
+  constexpr std::uint64_t kHighs = 0x8080808080808080u;
+  const std::uint64_t word = load8(at);
+  const std::uint64_t quotes = word ^ (kOnes * '"');
+  const std::uint64_t points = word ^ (kOnes * '.');
+  const std::uint64_t quote = (quotes - kOnes) & ~quotes & kHighs;
+  const std::uint64_t point = (points - kOnes) & ~points & kHighs;
+  if (quote == 0) {
+    return nullptr;
+  }
+  const unsigned size = static_cast<unsigned>(__builtin_ctzll(quote)) / 8;
+  const unsigned place = point == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(point)) / 8;
+  if (place < size) {
+    const std::uint64_t below = (std::uint64_t{1} << (8 * place)) - 1;
+    const std::uint64_t squeezed = (word & below) | ((word >> 8) & ~below);
+    if (digit_run(squeezed) != size - 1 || place == 0 || place + 1 == size || (place > 1 && *at == '0')) {
+      return nullptr;
+    }
+    mantissa = digits_of(squeezed, size - 1);
+    decimals = size - 1 - place;
+    return at + size;
+  }
+  if (size == 0 || digit_run(word) != size || (size > 1 && *at == '0')) {
+    return nullptr;
+  }
+  mantissa = digits_of(word, size);
+  decimals = 0;
+  return at + size;
+}
+
+/// The same for a decimal of known size, 1 to 8 bytes; false where the general way must look.
+[[gnu::always_inline]] inline bool read_sized(const std::uint8_t* at, unsigned size, std::uint64_t& mantissa,
+                                              unsigned& decimals) noexcept {
+  constexpr std::uint64_t kOnes = 0x0101010101010101u;
+  constexpr std::uint64_t kHighs = 0x8080808080808080u;
+  const std::uint64_t word = load8(at);
+  const std::uint64_t points = word ^ (kOnes * '.');
+  const std::uint64_t point = (points - kOnes) & ~points & kHighs;
+  const unsigned place = point == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(point)) / 8;
+  std::uint64_t digits = word;
+  decimals = 0;
+  if (place < size) {
+    const std::uint64_t below = (std::uint64_t{1} << (8 * place)) - 1;
+    digits = (word & below) | ((word >> 8) & ~below);
+    --size;
+    decimals = size - place;
+    if (place == 0 || decimals == 0) {
+      return false;
+    }
+  }
+  if (digit_run(digits) < size) {
+    return false;
+  }
+  mantissa = digits_of(digits, size);
+  return true;
+}
+
 /// The float64 nearest to the decimal, divided by 10^exponent first. False where it is beyond float64, or
 /// where a decimal of more than 19 digits should be divided.
 bool nearest(const Decimal& decimal, const std::uint8_t* begin, const std::uint8_t* end, int exponent,

@@ -157,8 +157,12 @@ Decoder::Depth Decoder::collect(Scanner& scanner, const MessageLayout& layout, b
       continue;
     }
     depth.any = true;
-    if (table.eager != kNone && found_.runs[table.eager].count != 0) {
-      const Found::Run& run = found_.runs[table.eager];
+    if (table.eager == kNone) {
+      continue;
+    }
+    const Found::Run& run = found_.runs[table.eager];
+    levels_.rejected += run.rejected;
+    if (run.count != 0) {
       tiled &= total == 0 || run.begin == next;
       next = run.begin + run.count;
       total += run.count;

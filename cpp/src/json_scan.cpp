@@ -176,60 +176,93 @@ const std::uint8_t* JsonScanner::skip(const std::uint8_t* at, unsigned depth) {
   }
 }
 
-/// Read a key of a node and its colon; `key` is the one expected, and becomes the one found or kNone.
-[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::member(const Node& node,
+/// Read a key of a node and its colon; `key` becomes the one found, or kNone, and `next` what may follow it.
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::member(std::uint16_t index,
                                                                       const std::uint8_t* at,
-                                                                      std::uint16_t& expected,
+                                                                      Found::Next*& next,
                                                                       std::uint16_t& key) {
   if (*at != '"') [[unlikely]] {
     return fail(at);
   }
-  const Key& guess = layout_.keys[expected];
-  if ((load8(at + 1) & guess.mask) == guess.word &&
-      (guess.size < 8 || std::memcmp(at + 9, layout_.texts.data() + guess.text + 8, guess.size - 7u) == 0))
-      [[likely]] {
-    key = expected;
-    at += guess.size + 2;
-  } else {
-    bool escaped = false;
-    const std::uint8_t* const end = text_end(at + 1, escaped);
-    if (end == nullptr) {
-      return nullptr;
+  const std::uint64_t word = load8(at + 1);
+  std::uint16_t id = next->one;
+  const Found::Guess* guess = &found_.guesses[id];
+  const auto is = [&](const Found::Guess& one) {
+    return (word & one.mask) == one.word && one.owner == index &&
+           (one.size < 8 || std::memcmp(at + 9, layout_.texts.data() + one.text + 8, one.size - 7u) == 0);
+  };
+  if (!is(*guess)) {
+    id = next->other;
+    guess = &found_.guesses[id];
+    if (!is(*guess)) [[unlikely]] {
+      return new_member(index, at, next, key);
     }
-    if (escaped) [[unlikely]] {
-      scratch_.clear();
-      unescape(at + 1, end, scratch_);
-      const std::size_t size = scratch_.size();
-      scratch_.append(8, '\0');
-      const auto* const text = reinterpret_cast<const std::uint8_t*>(scratch_.data());
-      key = find_key(layout_, node, bare_word(text, size), text, size);
-    } else {
-      const auto size = static_cast<std::size_t>(end - at - 1);
-      key = find_key(layout_, node, bare_word(at + 1, size), at + 1, size);
-    }
-    expected = key != kNone ? key : expected;
-    at = end + 1;
   }
-  at = space(at);
+  key = guess->key;
+  next = &found_.after[id];
+  at = space(at + guess->size + 2);
+  return *at == ':' ? space(at + 1) : fail(at);
+}
+
+/// A key that did not come here of late: look it up and remember it.
+const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
+                                            std::uint16_t& key) {
+  const Node& node = layout_.nodes[index];
+  bool escaped = false;
+  const std::uint8_t* const end = text_end(at + 1, escaped);
+  if (end == nullptr) {
+    return nullptr;
+  }
+  auto size = static_cast<std::size_t>(end - at - 1);
+  if (escaped) [[unlikely]] {
+    scratch_.clear();
+    unescape(at + 1, end, scratch_);
+    size = scratch_.size();
+    scratch_.append(8, '\0');
+    const auto* const text = reinterpret_cast<const std::uint8_t*>(scratch_.data());
+    key = find_key(layout_, node, bare_word(text, size), text, size);
+  } else {
+    const std::uint64_t bare = bare_word(at + 1, size);
+    key = find_key(layout_, node, bare, at + 1, size);
+    std::size_t id = key;
+    if (key == kNone && size < 8) {
+      id = layout_.keys.size() + (Layout::hash(bare + index, size) & (Found::kStrangers - 1));
+      const std::uint64_t mask = size == 7 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * (size + 1))) - 1;
+      found_.guesses[id] = {load8(at + 1) & mask, mask, 0, static_cast<std::uint16_t>(size), index, kNone, 0};
+    }
+    if (id != kNone) {
+      *next = {static_cast<std::uint16_t>(id), next->one};
+      next = &found_.after[id];
+    }
+  }
+  at = space(end + 1);
   return *at == ':' ? space(at + 1) : fail(at);
 }
 
 const std::uint8_t* JsonScanner::object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
-  const Node& node = layout_.nodes[index];
   at = space(at + 1);
   if (*at == '}') {
     return at + 1;
   }
-  std::uint16_t* expected = &found_.first[index];
+  Found::Next* next = &found_.first[index];
   for (;;) {
     std::uint16_t key;
-    at = member(node, at, *expected, key);
+    at = member(index, at, next, key);
     if (at == nullptr) [[unlikely]] {
       return nullptr;
     }
     if (key != kNone) {
-      expected = &found_.after[key];
-      at = value(layout_.keys[key].node, at, depth + 1);
+      const std::uint16_t below = layout_.keys[key].node;
+      const Node& child = layout_.nodes[below];
+      if (child.plain) [[likely]] {
+        at = leaf(at, found_.types[child.slot], found_.captures[child.slot], depth + 1);
+      } else {
+        at = value(below, at, depth + 1);
+      }
+    } else if (*at == '"') [[likely]] {
+      bool escaped = false;
+      at = text_end(at + 1, escaped);
+      at = at == nullptr ? nullptr : at + 1;
     } else {
       at = skip(at, depth + 1);
     }
@@ -270,7 +303,7 @@ const std::uint8_t* JsonScanner::value(std::uint16_t index, const std::uint8_t* 
   const Node& node = layout_.nodes[index];
   Type& type = found_.types[node.slot];
   Capture& capture = found_.captures[node.slot];
-  if (node.end == node.slot + 1 && node.shape == kNone) [[likely]] {
+  if (node.plain) {
     return leaf(at, type, capture, depth);
   }
   if (type != Type::absent) [[unlikely]] {
@@ -290,9 +323,12 @@ const std::uint8_t* JsonScanner::value(std::uint16_t index, const std::uint8_t* 
   const std::uint8_t* end;
   if (rows_here) {
     Found::Run& run = found_.runs[node.eager];
+    const std::uint64_t rejected = levels_.rejected;
     run.begin = levels_.count();
     end = rows(layout_.shapes[node.shape], at, depth);
     run.count = levels_.count() - run.begin;
+    run.rejected = levels_.rejected - rejected;
+    levels_.rejected = rejected;  // of a table that another layout may want
   } else {
     end = object_here ? object(index, at, depth) : array(node, at, depth);
   }
@@ -313,9 +349,16 @@ const std::uint8_t* JsonScanner::rows(const Shape& shape, const std::uint8_t* at
       std::uint64_t quantity;
       unsigned price_decimals;
       unsigned quantity_decimals;
-      const std::uint8_t* next = read_short(at + 2, price, price_decimals);
+      const std::uint8_t* next = read_quoted(at + 2, price, price_decimals);
+      if (next == nullptr) {
+        next = read_short(at + 2, price, price_decimals);
+      }
       if (next != nullptr && next[0] == '"' && next[1] == ',' && next[2] == '"') [[likely]] {
-        next = read_short(next + 3, quantity, quantity_decimals);
+        const std::uint8_t* const second = next + 3;
+        next = read_quoted(second, quantity, quantity_decimals);
+        if (next == nullptr) {
+          next = read_short(second, quantity, quantity_decimals);
+        }
         if (next != nullptr && next[0] == '"' && next[1] == ']' && price < kDigits15 && quantity < kDigits15)
             [[likely]] {
           put_level(levels_, static_cast<double>(price) / kPowers[price_decimals],
@@ -366,16 +409,14 @@ const std::uint8_t* JsonScanner::row(const Shape& shape, const std::uint8_t* at,
   if (shape.objects) {
     at = space(at + 1);
     if (*at != '}') {
-      const Node& node = layout_.nodes[shape.node];
-      std::uint16_t* expected = &found_.first[shape.node];
+      Found::Next* next = &found_.first[shape.node];
       for (;;) {
         std::uint16_t key;
-        at = member(node, at, *expected, key);
+        at = member(shape.node, at, next, key);
         if (at == nullptr) [[unlikely]] {
           return nullptr;
         }
         if (key != kNone) {
-          expected = &found_.after[key];
           const std::uint16_t part = layout_.keys[key].node;
           at = leaf(at, parts.types[part], parts.captures[part], depth + 1);
         } else {

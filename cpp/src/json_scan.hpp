@@ -111,8 +111,10 @@ class JsonScanner {
   const std::uint8_t* array(const Node& node, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* row(const Shape& shape, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* literal(const std::uint8_t* at, const char* rest) noexcept;
-  const std::uint8_t* member(const Node& node, const std::uint8_t* at, std::uint16_t& expected,
+  const std::uint8_t* member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
                              std::uint16_t& key);
+  const std::uint8_t* new_member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
+                                 std::uint16_t& key);
 
   const Layout& layout_;
   Found& found_;

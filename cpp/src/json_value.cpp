@@ -126,6 +126,10 @@ bool valid_utf8(std::string_view text) noexcept {
   const auto* at = reinterpret_cast<const std::uint8_t*>(text.data());
   const std::uint8_t* const end = at + text.size();
   while (at != end) {
+    if (end - at >= 8 && (load8(at) & 0x8080808080808080u) == 0) {
+      at += 8;
+      continue;
+    }
     if (*at < 0x80) {
       ++at;
       continue;

@@ -38,6 +38,15 @@ bool general_number(Type type, const Capture& capture, int exponent, std::string
 [[gnu::always_inline]] inline bool to_number(Type type, const Capture& capture, int exponent,
                                              std::string& scratch, double& out) {
   if (type == Type::number || type == Type::text) [[likely]] {
+    if (capture.size - 1 < 8) [[likely]] {
+      std::uint64_t short_mantissa;
+      unsigned short_decimals;
+      if (read_sized(capture.at, capture.size, short_mantissa, short_decimals) &&
+          static_cast<int>(short_decimals) + exponent <= 22) [[likely]] {
+        out = static_cast<double>(short_mantissa) / kPowers[static_cast<int>(short_decimals) + exponent];
+        return true;
+      }
+    }
     const bool negative = *capture.at == '-';
     std::uint64_t mantissa;
     unsigned decimals;

@@ -262,9 +262,12 @@ const std::uint8_t* MsgpackScanner::value(std::uint16_t index, const std::uint8_
   const std::uint8_t* end;
   if (rows_here) {
     Found::Run& run = found_.runs[node.eager];
+    const std::uint64_t rejected = levels_.rejected;
     run.begin = levels_.count();
     end = rows(layout_.shapes[node.shape], at, depth);
     run.count = levels_.count() - run.begin;
+    run.rejected = levels_.rejected - rejected;
+    levels_.rejected = rejected;  // of a table that another layout may want
   } else {
     end = object_here ? object(index, at, depth) : array(node, at, depth);
   }

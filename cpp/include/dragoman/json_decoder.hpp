@@ -21,13 +21,32 @@ struct Found {
   struct Run {
     std::uint32_t begin;
     std::uint32_t count;
+    std::uint64_t rejected;
   };
+
+  /// A key that may come next, asked for or not, as the bytes that begin it.
+  struct Guess {
+    std::uint64_t word;
+    std::uint64_t mask;
+    std::uint32_t text;  ///< of a long key: offset in Layout::texts
+    std::uint16_t size;
+    std::uint16_t owner;  ///< node whose key it is
+    std::uint16_t key;    ///< kNone: nobody asks for it
+    std::uint16_t unused;
+  };
+  /// The two keys that came here of late; messages of two kinds often take turns.
+  struct Next {
+    std::uint16_t one;
+    std::uint16_t other;
+  };
+  static constexpr std::size_t kStrangers = 256;  ///< keys nobody asks for that are remembered
 
   std::vector<Type> types;
   std::vector<Capture> captures;
-  std::vector<Run> runs;             ///< by Node::eager
-  std::vector<std::uint16_t> after;  ///< by key: the one that followed it last time, which is tried first
-  std::vector<std::uint16_t> first;  ///< by node: likewise its first key
+  std::vector<Run> runs;       ///< by Node::eager
+  std::vector<Guess> guesses;  ///< the keys of the layout, then strangers by hash
+  std::vector<Next> after;     ///< by guess
+  std::vector<Next> first;     ///< by node
 };
 
 /// Where levels go, whatever their number.

@@ -69,6 +69,7 @@ struct Node {
   std::uint16_t tail_count = 0;
   std::uint16_t shape = kNone;  ///< rows of levels that are read at once
   std::uint16_t eager = kNone;  ///< and where it is noted which
+  bool plain = true;            ///< nothing below it is asked for
 };
 
 struct Value {
@@ -76,13 +77,16 @@ struct Value {
   How how;
   bool yes;
   std::int64_t integer;
-  std::string text;  ///< of an integer: as it is written
+  std::string text;        ///< of an integer: as it is written
+  std::uint64_t word = 0;  ///< its first eight bytes
+  std::uint64_t mask = 0;
 };
 
 struct Condition {
   enum class How : std::uint8_t { equals, has, absent };
   How how;
   std::uint8_t depth;  ///< of the innermost scope it looks at
+  bool plain = false;  ///< one path, one text
   std::vector<std::uint16_t> slots;
   std::vector<Value> values;
 };
