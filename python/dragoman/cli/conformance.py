@@ -13,6 +13,7 @@ from dragoman.plugin import Adapter
 from dragoman.plugin.registry import PluginError, plugins
 from dragoman.testing.conformance import Result, Scenario, load_scenarios, run
 from dragoman.testing.conformance.report import as_rows, table
+from dragoman.testing.conformance.runner import Where
 
 
 def chosen(only: str) -> list[Scenario]:
@@ -52,7 +53,7 @@ def play_all(brokers: list[str], only: str, *, loopback: bool, seed: int, as_jso
             for scenario in scenarios:
                 if sys.stderr.isatty():
                     print(f"\r\033[K{adapter.name} {scenario.name}", end="", file=sys.stderr)
-                where = "loopback" if loopback else "memory"
+                where: Where = "loopback" if loopback else "memory"
                 state = f"{folder}/{adapter.name}-{len(results)}"
                 results.append(run(adapter, scenario, where=where, seed=seed, state_dir=state))
     if sys.stderr.isatty():

@@ -1,9 +1,9 @@
 """The words of scenarios: each step is a pattern of words and typed places, and the function that plays it.
 
 A pattern is text with places, ``place <order:name> <side:side> <quantity:number> <of:role>``. A place takes one word,
-or all that is left where its kind says so. Every line of a scenario must fit a pattern, of several the one with the most
-words of its own; that, and what its places take, is checked when the file is read, so that a scenario that cannot be
-played never starts.
+or all that is left where its kind says so. Every line of a scenario must fit a pattern, of several the one with the
+most words of its own; that, and what its places take, is checked when the file is read, so that a scenario that
+cannot be played never starts.
 """
 
 from __future__ import annotations

@@ -73,7 +73,9 @@ def read_scenario(text: str, name: str) -> Scenario:
     # The steps register themselves when they are imported; they in turn import the grammar only.
     from dragoman.testing.conformance import verbs  # noqa: F401
 
-    title, needs, allows, loopback = "", (), frozenset[str](), False
+    title, loopback = "", False
+    needs: tuple[str, ...] = ()
+    allows: frozenset[str] = frozenset()
     steps: list[Step] = []
     for number, raw in enumerate(text.splitlines(), 1):
         line = " ".join(raw.split())

@@ -28,7 +28,7 @@ def _terms(stage: Stage, of: str, terms: Mapping[str, Any]) -> dict[str, Any]:
 async def _place(
     stage: Stage, order: str, side: Side, quantity: Decimal, of: str, kind: OrderType, terms: Mapping[str, Any]
 ) -> None:
-    given = {"product": stage.cast.product(of), "timeout_s": 5.0} | _terms(stage, of, terms)
+    given: dict[str, Any] = {"product": stage.cast.product(of), "timeout_s": 5.0} | _terms(stage, of, terms)
     before = {state.order_id for state in stage.venue_orders()}
     try:
         await stage.client.place(
@@ -200,8 +200,9 @@ async def _expect(stage: Stage, name: str, status: tuple[OrderStatus, ...], fact
 
 def _unlike(stage: Stage, name: str, order: Order, facts: Mapping[str, Any]) -> str:
     of = stage.cast.role_of(order.instrument_id)
+    found: Any
+    expected: Any
     for fact, wanted in facts.items():
-        expected: Any
         if fact == "reject":
             found = order.reject.kind if order.reject else None
             if found not in wanted:
