@@ -35,8 +35,8 @@ class ConflatedSockets:
         (key, mode) -> bytes.
     frame : callable
         Packets -> the message that carries them, at most `per_frame` of them.
-    heartbeat : bytes
-        Sent when a socket was silent for a second.
+    heartbeat : bytes or None
+        Sent when a socket was silent for a second; None: nothing is.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ConflatedSockets:
         frame: Callable[[Sequence[bytes]], bytes],
         *,
         per_frame: int,
-        heartbeat: bytes,
+        heartbeat: bytes | None,
     ) -> None:
         self._pace_ns = pace_ns
         self._packet = packet
@@ -135,7 +135,7 @@ class ConflatedSockets:
                 client.next_ns = now_ns + self._pace_ns
                 client.last_frame_ns = now_ns
                 pushes += (Push(socket, frame) for frame in self._frames(client, packets))
-            elif now_ns - client.last_frame_ns >= SECOND:
+            elif self._heartbeat is not None and now_ns - client.last_frame_ns >= SECOND:
                 client.last_frame_ns = now_ns
                 pushes.append(Push(socket, self._heartbeat))
         return pushes

@@ -23,12 +23,17 @@ class Form:
     """The fields of one request, by name; each reading either returns a value or raises FieldError."""
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._raw = fields
         self._fields = {name: "" if value is None else str(value) for name, value in fields.items()}
 
     @classmethod
     def of(cls, call: HttpCall) -> Form:
         """Read the form in a call's body."""
         return cls(dict(call.form))
+
+    def raw(self, name: str) -> Any:
+        """Return a field as it was given: of a JSON body also a list or an object."""
+        return self._raw.get(name)
 
     def get(self, name: str) -> str | None:
         """Return a field's text, None where it is missing or empty."""
@@ -90,6 +95,17 @@ class Form:
         if not isinstance(found, kind):
             raise FieldError(f"Invalid `{name}`. It should be a JSON {kind.__name__}.")
         return found
+
+
+def json_body(call: HttpCall) -> Form:
+    """Return the JSON object in a call's body, its decimals exact.
+
+    Raises
+    ------
+    FieldError
+        For a body that is none.
+    """
+    return Form(Form({"body": call.body.decode("utf-8", "replace")}).record("body", dict))
 
 
 def records(body: bytes) -> list[Form]:

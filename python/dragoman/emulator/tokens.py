@@ -66,6 +66,11 @@ class Tokens:
         token, dies = self._access
         return now_ns < dies and hmac.compare_digest(token.encode(), access_token.encode())
 
+    @property
+    def access(self) -> str:
+        """The access token of now, empty where there is none."""
+        return self._access[0] if self._access else ""
+
     def end(self) -> None:
         """End the session now, whatever the clock says."""
         self._access = None

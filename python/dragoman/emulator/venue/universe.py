@@ -336,7 +336,7 @@ class _Universe:
     def isin(symbol: str) -> str:
         """Return a made-up security id with a right check digit, from the symbol alone."""
         bits = salt(0, symbol)
-        body = f"INE{bits % 1000:03d}{chr(65 + (bits >> 10) % 26)}01{bits >> 20 & 7:02d}"
+        body = f"INE{bits % 1000:03d}{chr(65 + bits // 1000 % 26)}01{bits // 26_000 % 100:02d}"
         digits = "".join(str(int(char, 36)) for char in body)
         total = 0
         for place, digit in enumerate(reversed(digits)):

@@ -1,0 +1,148 @@
+"""Who may talk: login, tokens and when they die, registered addresses, and URLs of streams that work once."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from dragoman.emulator.apps import App, AppRefusalError
+from dragoman.emulator.bodies import json_answer
+from dragoman.emulator.contract import HttpAnswer, HttpCall
+from dragoman.emulator.counting import MINUTE, SECOND
+from dragoman.emulator.forms import Form, json_body
+from dragoman.emulator.tokens import Tokens
+
+from .emulator_words import UpstoxError, success
+
+IST_OFFSET: Final = 19_800 * SECOND
+_TOKENS_DIE_AT: Final = (3 * 3600 + 1800) * SECOND  # 03:30 Indian time
+CODE_LIFE: Final = 10 * MINUTE  # of a login's code (unverified)
+URL_LIFE: Final = MINUTE  # of a stream's URL (unverified)
+MARKET, PORTFOLIO = "market", "portfolio"
+PATHS: Final = {
+    MARKET: "/market-data-feeder/v3/upstox-developer-api/feeds",
+    PORTFOLIO: "/portfolio-stream-feeder/v1/upstox-developer-api/order-updates/feed",
+}
+DIRECT: Final = {"/v3/feed/market-data-feed": MARKET, "/v2/feed/portfolio-stream-feed": PORTFOLIO}
+UPDATE_TYPES: Final = ("order", "position", "holding", "gtt_order")
+
+_PROFILE: Final = {
+    "email": "emulator@example.com",
+    "exchanges": ["NSE", "NFO", "BSE", "BFO", "CDS", "BCD", "MCX"],
+    "products": ["D", "I", "MTF"],
+    "broker": "UPSTOX",
+    "user_name": "Emulated User",
+    "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
+    "user_type": "individual",
+    "poa": False,
+    "is_active": True,
+}
+
+
+def tokens_of(seed: int) -> Tokens:
+    return Tokens(seed, offset_ns=IST_OFFSET, dies_at_ns=_TOKENS_DIE_AT, request_life_ns=CODE_LIFE)
+
+
+class SessionDesk(App):
+    """Login, logout, profile, and the way to the streams."""
+
+    base_ws = ""
+
+    def login_page(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        """Send the browser to the registered URL, as the dialog does once the user has logged in."""
+        query = dict(call.query)
+        if query.get("response_type") != "code" or query.get("client_id") != self.api_key:
+            raise UpstoxError(
+                "UDAPI100068", "Check your 'client_id' and 'redirect_uri'; one or both are incorrect.", 401
+            )
+        if query.get("redirect_uri") != self.redirect_url:
+            raise UpstoxError("UDAPI100070", "The redirect URI does not match the registered one.", 401)
+        state = query.get("state")
+        return self.send_back("code", [("state", state)] if state else [], now_ns)
+
+    def exchange(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        """Give an access token for a code, which is used up whatever comes of it."""
+        form = Form.of(call)
+        code, client, secret = (form.text(name) for name in ("code", "client_id", "client_secret"))
+        if form.choice("grant_type", ("authorization_code",)) and form.text("redirect_uri") != self.redirect_url:
+            raise UpstoxError("UDAPI100070", "The redirect URI does not match the registered one.", 401)
+        try:
+            token = self.redeem(client, code, secret, self.secret, now_ns)
+        except AppRefusalError as refusal:
+            self.tokens.remember(code, 0)
+            raise UpstoxError("UDAPI100057", "Invalid Auth code", 401) from refusal
+        extended = self.tokens.mint("extended", now_ns)
+        told = {"user_id": self.user_id, "access_token": token, "extended_token": extended}
+        return json_answer(_PROFILE | told)  # the only reply without an envelope
+
+    def token_request(self, call: HttpCall, now_ns: int, client_id: str) -> HttpAnswer:
+        """Take the request; the approval on the user's phone is out of an emulator's reach."""
+        secret = json_body(call).text("client_secret")
+        if (client_id, secret) != (self.api_key, self.secret):
+            raise UpstoxError("UDAPI100016", "Invalid Credentials", 401)
+        expiry = str((now_ns + CODE_LIFE) // 1_000_000)
+        return success({"authorization_expiry": expiry, "notifier_url": "https://notifier.invalid/"})
+
+    def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        self.tokens.end()
+        return success(True)
+
+    def profile(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        return success(_PROFILE | {"user_id": self.user_id})
+
+    def check_header(self, call: HttpCall, now_ns: int) -> None:
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not self.tokens.valid(token, now_ns):
+            raise UpstoxError("UDAPI100050", "Invalid token used to access API")
+
+    # -- streams -----------------------------------------------------------------------------------------------------
+
+    def authorise(self, call: HttpCall, now_ns: int, stream: str) -> HttpAnswer:
+        url = self.single_use(stream, call, now_ns)
+        return success({"authorized_redirect_uri": url, "authorizedRedirectUri": url})
+
+    def single_use(self, stream: str, call: HttpCall, now_ns: int) -> str:
+        """Return a URL that opens one socket, once."""
+        code = self.tokens.mint("stream", now_ns)
+        self.tokens.remember(code, now_ns + URL_LIFE)
+        asked = dict(call.query).get("update_types", "order")
+        types = "" if stream == MARKET else "&update_types=" + "%2C".join(updates_of(asked))
+        return f"{self.base_ws}{PATHS[stream]}?requestId={now_ns}&code={code}{types}"
+
+    def admit(self, call: HttpCall, now_ns: int) -> HttpAnswer | str:
+        """Say which stream an upgrade opens, or answer it: at the documented address with a redirect."""
+        if call.path in DIRECT:
+            try:
+                self.check_header(call, now_ns)
+                where = self.single_use(DIRECT[call.path], call, now_ns)
+            except UpstoxError as refusal:
+                return refusal.answer()
+            return HttpAnswer(302, (("Location", where),))
+        stream = next((name for name, path in PATHS.items() if path == call.path), None)
+        if stream is None:
+            return UpstoxError("UDAPI100060", "Resource not Found.").answer()
+        code = dict(call.query).get("code", "")
+        if not self.tokens.usable(code, now_ns):
+            return HttpAnswer(403)
+        self.tokens.remember(code, 0)
+        return stream
+
+
+def updates_of(text: str) -> list[str]:
+    """Return the kinds of updates a query asks for."""
+    found = text.split(",")
+    if not set(found) <= set(UPDATE_TYPES):
+        raise UpstoxError("UDAPI100036", "Invalid update_types", path="update_types", value=text)
+    return found
+
+
+def addresses(call: HttpCall, now_ns: int, current: list[Any], tokens: Tokens) -> HttpAnswer:
+    """Read or change the registered addresses; a change ends the session."""
+    changed = call.method == "PUT"
+    if changed:
+        form = json_body(call)
+        current[:] = [form.text("primary_ip"), form.get("secondary_ip")]
+        tokens.end()
+    names = ("primary_ip", "secondary_ip")
+    when = {f"{name}_updated_at": now_ns // 1_000_000 if changed else None for name in names}
+    told = dict(zip(names, current, strict=True)) | when
+    return success(told | ({"access_tokens_invalidated": True} if changed else {}))
