@@ -115,6 +115,12 @@ struct Dice {
 };
 
 std::string message_of(std::size_t stream, Dice& dice) {
+  static constexpr char kPacked[] =
+      "\x92\x85\xA1T\xA1t\xA1S\xA1"
+      "A\xA1p\xCB\x40\x5F\xA3\x33\x33\x33\x33\x33\xA1s\x01\xA1t\xD7\xFF\x31\x97\x50\x00\x60\x33\xD3\x10"
+      "\x83\xA1T\xA1o\xA1S\xA1"
+      "A\xA1"
+      "b\x91\x82\xA1p\x05\xA1s\xCA\x40\x00\x00\x00";
   static const std::vector<std::vector<std::string>> kMessages{
       {R"({"e":"depthUpdate","E":1626992741037,"s":"A","U":157,"u":160,"b":[["0.0024","10"],["1.50","0"]],"a":[["100.0","7.50","x"]]})",
        R"([{"e":"trade","s":"A","p":"1.5","q":2e3,"m":true},{"id":null},{"e":"snap","s":"\u0041","a":[[1,2]],"b":[["2","5"]]}])",
@@ -125,13 +131,7 @@ std::string message_of(std::size_t stream, Dice& dice) {
       {R"({"mids":{"A":"65000.5","B":3000,"X":{}}})"},
       {R"({"t":"tk","e":"NSE","tk":"22","lp":"100.5","v":"10","bp1":"100","bq1":"5","sp1":"101","sq1":"6"})",
        R"({"t":"tf","e":"NSE","tk":"22","v":"12","bq1":"7","sp2":null})"},
-      {std::string(
-          "\x92\x85\xA1T\xA1t\xA1S\xA1"
-          "A\xA1p\xCB\x40\x5F\xA3\x33\x33\x33\x33\x33\xA1s\x01\xA1t\xD7\xFF\x31\x97\x50\x00\x60\x33\xD3\x10"
-          "\x83\xA1T\xA1o\xA1S\xA1"
-          "A\xA1"
-          "b\x91\x82\xA1p\x05\xA1s\xCA\x40\x00\x00\x00",
-          66)}};
+      {std::string(kPacked, sizeof kPacked - 1)}};
   const auto& messages = kMessages[stream];
   std::string message = messages[dice.below(messages.size())];
   for (std::size_t changes = dice.below(4); changes != 0 && !message.empty(); --changes) {

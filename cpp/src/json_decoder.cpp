@@ -55,7 +55,9 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
     frame_capacity_ = std::max(size + kPadding, 2 * frame_capacity_);
     frame_ = std::make_unique_for_overwrite<std::uint8_t[]>(frame_capacity_);
   }
-  std::memcpy(frame_.get(), frame, size);
+  if (size != 0) {  // an empty frame may have no address
+    std::memcpy(frame_.get(), frame, size);
+  }
   std::memset(frame_.get() + size, 0, kPadding);
   record_ = out.records();
   records_end_ = record_ + out.record_capacity();
