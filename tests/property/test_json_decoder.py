@@ -5,6 +5,8 @@ Messages of the shapes that venues use are written with any key order, white spa
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 import random
 import struct
@@ -31,8 +33,15 @@ def native(batch):
         fields |= {name: int(row[name]) for at, name in enumerate(INTEGERS) if row["present"] >> (24 + at) & 1}
         ops = batch.level_ops[row["level_begin"] : row["level_begin"] + row["level_count"]]
         levels = [
-            (float(x["price"]), float(x["quantity"]), int(x["orders"]), ("bid", "ask")[x["side"]])
-            + (int(x["price_decimals"]), int(x["quantity_decimals"]), ACTIONS[x["action"]])
+            (
+                float(x["price"]),
+                float(x["quantity"]),
+                int(x["orders"]),
+                ("bid", "ask")[x["side"]],
+                int(x["price_decimals"]),
+                int(x["quantity_decimals"]),
+                ACTIONS[x["action"]],
+            )
             for x in ops
         ]
         flags = {name for name, bit in FLAGS.items() if row["flags"] & bit}
@@ -184,9 +193,15 @@ positional = st.one_of(
 )
 update = some({"price_level": texts, "new_quantity": texts}, side=st.sampled_from(["bid", "offer", "ask", "?"]))
 event = some(
-    {}, type=st.sampled_from(["snapshot", "update"]), product_id=names, updates=st.lists(st.one_of(update, junk), max_size=4),
-    trades=st.lists(some({}, product_id=names, price=numbers, size=texts, time=times, side=st.sampled_from(["BUY", "SELL"])), max_size=3),
-)  # fmt: skip
+    {},
+    type=st.sampled_from(["snapshot", "update"]),
+    product_id=names,
+    updates=st.lists(st.one_of(update, junk), max_size=4),
+    trades=st.lists(
+        some({}, product_id=names, price=numbers, size=texts, time=times, side=st.sampled_from(["BUY", "SELL"])),
+        max_size=3,
+    ),
+)
 nested = some(
     {"channel": st.sampled_from(["l2_data", "market_trades", "mids", "status"])},
     events=st.one_of(st.lists(st.one_of(event, junk), max_size=3), junk),
@@ -196,9 +211,16 @@ nested = some(
 )
 changes = some(
     {"type": st.sampled_from(["l2update", "snapshot", "ticker"]), "product_id": names},
-    changes=st.lists(st.one_of(st.tuples(st.sampled_from(["buy", "sell", ""]), texts, texts).map(list), junk), max_size=4),
-    bids=pairs, asks=pairs, price=texts, best_bid=numbers, best_ask=anything, time=times,
-)  # fmt: skip
+    changes=st.lists(
+        st.one_of(st.tuples(st.sampled_from(["buy", "sell", ""]), texts, texts).map(list), junk), max_size=4
+    ),
+    bids=pairs,
+    asks=pairs,
+    price=texts,
+    best_bid=numbers,
+    best_ask=anything,
+    time=times,
+)
 messages = st.one_of(
     st.tuples(st.just(WRAPPED), wrapped),
     st.tuples(st.just(MIXED), mixed),
@@ -232,10 +254,8 @@ def test_damaged_frames_are_accepted_exactly_when_they_are_still_json(message, s
             case _:
                 frame += data.draw(st.binary(max_size=2))
     pairs = []
-    try:
+    with contextlib.suppress(ValueError):
         json.loads(frame.decode("utf-8", "surrogateescape"), object_pairs_hook=lambda found: pairs.append(found) or {})
-    except ValueError:
-        pass
     if any(len({key for key, _ in found}) != len(found) for found in pairs) and stream is NESTED:
         return  # equal keys of a map that `each` goes through: every entry is a record
     compare(stream, bytes(frame))
@@ -283,8 +303,6 @@ def test_written_digits_of_a_level_regenerate_exactly(rows, literal):
 def test_every_nanosecond_of_int64_reads_back_from_rfc3339(ns):
     seconds, rest = divmod(ns, 10**9)
     day, second = divmod(seconds, 86400)
-    import datetime
-
     date = datetime.date(1970, 1, 1) + datetime.timedelta(days=day)
     text = f"{date.isoformat()}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{rest:09}Z"
     assert rfc3339(text) == ns

@@ -28,8 +28,10 @@ def rows_of(batch, record):
 
 def texts_of(rows, side):
     return [
-        [written(float(row["price"]), int(row["price_decimals"]))]
-        + [written(float(row["quantity"]), int(row["quantity_decimals"]))]
+        [
+            written(float(row["price"]), int(row["price_decimals"])),
+            written(float(row["quantity"]), int(row["quantity_decimals"])),
+        ]
         for row in rows
         if row["side"] == side
     ]

@@ -63,7 +63,7 @@ def _path(path: Path) -> dict[str, Any]:
     return {"up": up, "steps": steps}
 
 
-def _paths(paths: Path | tuple[Path, ...]) -> tuple[dict[str, Any], ...]:
+def _paths(paths: tuple[Path, ...]) -> tuple[dict[str, Any], ...]:
     return tuple(_path(path) for path in paths)
 
 
