@@ -15,6 +15,7 @@ from dragoman.checks import Number, WireUnits, order_change, order_request
 from dragoman.errors import DragomanError, ErrorKind, Rejected, UsageError
 from dragoman.market import InstrumentMaster, MarketData, MasterCache
 from dragoman.model import (
+    Balance,
     BasketMargin,
     BookGap,
     Candle,
@@ -500,6 +501,10 @@ class Client:
     async def holdings(self) -> list[Holding]:
         """Return securities held."""
         return await self.account.holdings()
+
+    async def balances(self) -> list[Balance]:
+        """Return the assets of the account's wallet, where the broker keeps one."""
+        return await self.account.balances()
 
     async def convert(self, position: Position, product: Product | str, quantity: Number | None = None) -> None:
         """Convert a position, or part of it, to another product; see `AccountServices.convert`."""

@@ -16,6 +16,7 @@ from dragoman.model import (
     Alert,
     AlertEvent,
     AlertRequest,
+    Balance,
     BasketMargin,
     Candle,
     Charges,
@@ -218,6 +219,10 @@ class Adapter:
 
     def holdings(self, ctx: Context) -> Flow[list[Holding]]:
         self._no("holdings")
+
+    def balances(self, ctx: Context) -> Flow[list[Balance]]:
+        """Assets of a wallet, where the broker keeps one: each with what is free and what orders hold."""
+        self._no("balances")
 
     def holdings_summary(self, ctx: Context) -> Flow[HoldingsSummary]:
         """All holdings together, in the broker's own sums."""

@@ -112,5 +112,6 @@ FEATURES = frozenset(
     " depth candles gtt bracket basket slice".split()
 )
 MORE_FEATURES = frozenset(
-    "profile basket_margin charges trigger_range alerts auctions authorise_holdings holdings_summary postback".split()
+    "profile balances basket_margin charges trigger_range alerts auctions authorise_holdings holdings_summary"
+    " postback".split()
 )

@@ -23,7 +23,7 @@ FLOWS = {
         name: (name,) for name in ("place", "modify", "cancel", "trades", "positions", "holdings", "convert", "margins")
     },
     **{name: (name,) for name in ("order_margin", "quotes", "depth", "candles", "profile", "basket_margin", "charges")},
-    **{name: (name,) for name in ("auctions", "authorise_holdings", "holdings_summary", "postback")},
+    **{name: (name,) for name in ("balances", "auctions", "authorise_holdings", "holdings_summary", "postback")},
     "order_history": ("order",),
     "trigger_range": ("trigger_ranges",),
     "gtt": _GTT,

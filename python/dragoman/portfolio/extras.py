@@ -15,6 +15,7 @@ from dragoman.model import (
     Alert,
     AlertEvent,
     AlertRequest,
+    Balance,
     BasketMargin,
     Candle,
     Charges,
@@ -78,6 +79,10 @@ class AccountServices:
     async def holdings(self, *, timeout_s: float = 10.0) -> list[Holding]:
         """Return securities held; see `Holding` for what each quantity counts."""
         return await self._ask("holdings", self._adapter.holdings(self._session.ctx), timeout_s)
+
+    async def balances(self, *, timeout_s: float = 10.0) -> list[Balance]:
+        """Return the assets of the account's wallet."""
+        return await self._ask("balances", self._adapter.balances(self._session.ctx), timeout_s)
 
     async def holdings_summary(self, *, timeout_s: float = 10.0) -> HoldingsSummary:
         """Return all holdings together, as the broker adds them up."""

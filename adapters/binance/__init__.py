@@ -1,0 +1,5 @@
+"""Binance: spot and USD-M futures."""
+
+from .adapter import BinanceAdapter
+
+__all__ = ["BinanceAdapter"]

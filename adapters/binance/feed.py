@@ -1,0 +1,357 @@
+"""The streams: market data of both markets, and what happens to the account's orders.
+
+References
+----------
+Spot WebSocket streams, WebSocket API and user data stream; USD-M routed market streams (``/public``, ``/market``,
+``/private``) and user data streams. Layouts are proven on recorded traffic (tests/wire/test_binance_recorded.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from dragoman.plugin import (
+    BookSync,
+    Context,
+    Control,
+    Endpoint,
+    Fatal,
+    Feed,
+    FeedEvent,
+    Flow,
+    JsonAggressor,
+    JsonField,
+    JsonKey,
+    JsonLayout,
+    JsonLevels,
+    JsonStream,
+    JsonWhen,
+    OrderSeen,
+    Raw,
+    Ready,
+    Reconnect,
+    Request,
+    Send,
+    StallRule,
+    Want,
+    errors,
+    model,
+)
+from dragoman.plugin.signing import is_ed25519
+
+from .requests import KEY_ONLY, USER_STREAM, markets_of, read, signed_params
+from .words import ALGO_EVENT, RECORDS, SPOT, USDM, Market, read_algo, read_report, renamed
+
+BATCH: Final = 200
+"""Streams in one SUBSCRIBE; a frame of them is about 5 kB."""
+PACE_S: Final = 0.25
+"""Between two frames: the venue takes five a second, pongs included."""
+LISTEN_KEY: Final = "/listenKey"
+_PING: Final = StallRule(any_frame_s=60.0, ping_s=20.0)
+_SUBSCRIBED: Final = "subscribe"
+_LOGON: Final = "logon"
+
+_TIME: Final = JsonField("ts_event", "E", unit="ms")
+_KEY: Final = JsonKey("s")
+
+
+def _trade(name: str) -> JsonLayout:
+    return JsonLayout(
+        name,
+        when=(JsonWhen.equals("e", name),),
+        at="data",
+        key=_KEY,
+        kind="trade",
+        mode="ltp",
+        fields=(
+            _TIME,
+            JsonField("last_price", "p"),
+            JsonField("last_quantity", "q"),
+            JsonField("last_trade_time", "T", unit="ms"),
+        ),
+        # m: the buyer was the maker, so the seller took.
+        aggressor=JsonAggressor("m", buyer=(False,), seller=(True,)),
+    )
+
+
+_TOP: Final = (
+    JsonField("bid_price", "b"),
+    JsonField("bid_quantity", "B"),
+    JsonField("ask_price", "a"),
+    JsonField("ask_quantity", "A"),
+)
+
+
+def _depth(previous: JsonField) -> JsonLayout:
+    return JsonLayout(
+        "depthUpdate",
+        when=(JsonWhen.equals("e", "depthUpdate"),),
+        at="data",
+        key=_KEY,
+        kind="depth_delta",
+        mode="full",
+        fields=(_TIME, JsonField("sequence", "u"), previous),
+        levels=(JsonLevels("bid", "b"), JsonLevels("ask", "a")),
+    )
+
+
+SPOT_STREAM: Final = JsonStream(
+    "binance-spot",
+    layouts=(
+        _depth(JsonField("prev_sequence", "U", add=-1)),
+        _trade("aggTrade"),
+        # The only one without an event type, and without a time.
+        JsonLayout(
+            "bookTicker",
+            when=(JsonWhen.absent("e"), JsonWhen.has("u"), JsonWhen.has("B")),
+            at="data",
+            key=_KEY,
+            mode="quote",
+            fields=_TOP,
+        ),
+    ),
+)
+FUTURES_STREAM: Final = JsonStream(
+    "binance-usdm",
+    layouts=(
+        _depth(JsonField("prev_sequence", "pu")),
+        _trade("aggTrade"),
+        JsonLayout(
+            "bookTicker",
+            when=(JsonWhen.equals("e", "bookTicker"),),
+            at="data",
+            key=_KEY,
+            mode="quote",
+            fields=(_TIME, *_TOP),
+        ),
+        JsonLayout(
+            "markPriceUpdate",
+            when=(JsonWhen.equals("e", "markPriceUpdate"),),
+            at="data",
+            key=_KEY,
+            mode="ltp",
+            fields=(_TIME, JsonField("mark_price", "p"), JsonField("index_price", "i")),
+        ),
+    ),
+)
+
+
+class _MarketFeed(Feed):
+    """A market stream: subscriptions by name, many to a frame."""
+
+    market: ClassVar[Market]
+    host: ClassVar[str]
+    route: ClassVar[str] = ""
+    streams: ClassVar[Mapping[model.Mode, tuple[str, ...]]]
+    stall = _PING
+
+    def __init__(self) -> None:
+        self._sent = 0
+
+    @classmethod
+    def enabled(cls, ctx: Context) -> bool:
+        return cls.market.exchange in markets_of(ctx)
+
+    @classmethod
+    def serves(cls, instrument: model.Instrument, mode: model.Mode) -> bool:
+        return instrument.exchange == cls.market.exchange and mode in cls.streams
+
+    def connect(self, ctx: Context) -> Flow[Endpoint]:
+        yield from ()
+        return Endpoint(f"{ctx.hosts[self.host]}{self.route}/stream")
+
+    def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
+        return [
+            *self._frames("UNSUBSCRIBE", (name for wish in drop for name in self._names(wish, every=True))),
+            *self._frames("SUBSCRIBE", (name for wish in add for name in self._names(wish))),
+        ]
+
+    def keys(self, instrument: model.Instrument) -> Sequence[int | bytes]:
+        return (instrument.broker_symbol.encode(),)
+
+    def on_control(self, frame: str | bytes, ctx: Context) -> Control:
+        found = RECORDS.loads(frame)
+        message = found.get("data", found) if isinstance(found, Mapping) else {}
+        if message.get("e") == "serverShutdown":
+            return Control(events=(model.Notice("warning", "the venue closes this connection soon", raw=found),))
+        error = found.get("error", found) if isinstance(found, Mapping) else {}
+        if isinstance(error, Mapping) and "code" in error and "msg" in error:
+            return Control(events=(model.Notice("error", str(error["msg"]), code=str(error["code"]), raw=found),))
+        if isinstance(found, Mapping) and "id" in found and found.get("result", "") is None:
+            return Control()
+        return Control(events=(Raw(str(message.get("e", "message")), found),))
+
+    def _names(self, wish: Want, *, every: bool = False) -> Iterator[str]:
+        """Return the streams of a wish; all there are to be rid of an instrument, whatever mode it had."""
+        symbol = wish.instrument.broker_symbol.lower()
+        kinds = max(self.streams.values(), key=len) if every else self.streams[wish.mode]
+        return (f"{symbol}@{kind}" for kind in kinds)
+
+    def _frames(self, method: str, names: Iterator[str]) -> Iterator[Send]:
+        wanted = list(names)
+        for at in range(0, len(wanted), BATCH):
+            self._sent += 1
+            message = {"method": method, "params": wanted[at : at + BATCH], "id": self._sent}
+            yield Send(json.dumps(message, separators=(",", ":")), delay_s=PACE_S if at else 0.0)
+
+
+class SpotMarket(_MarketFeed):
+    """Spot trades, best prices and book deltas on one socket."""
+
+    name = "spot"
+    market, host = SPOT, "ws"
+    layouts = SPOT_STREAM
+    streams = {
+        model.Mode.LTP: ("aggTrade",),
+        model.Mode.QUOTE: ("aggTrade", "bookTicker"),
+        model.Mode.FULL: ("aggTrade", "bookTicker", "depth@100ms"),
+    }
+    max_instruments = 340
+    max_sockets = 16
+    sync = BookSync("ranged", "fetch", levels=1000)
+
+
+class FuturesTrades(_MarketFeed):
+    """Futures trades and mark prices: what the venue routes to ``/market``."""
+
+    name = "usdm"
+    market, host, route = USDM, "futures_ws", "/market"
+    layouts = FUTURES_STREAM
+    streams = dict.fromkeys((model.Mode.LTP, model.Mode.QUOTE, model.Mode.FULL), ("aggTrade", "markPrice@1s"))
+    max_instruments = 500
+    max_sockets = 8
+
+
+class FuturesDepth(_MarketFeed):
+    """Futures best prices and book deltas: what the venue routes to ``/public``."""
+
+    kind = "depth"
+    name = "usdm-depth"
+    market, host, route = USDM, "futures_ws", "/public"
+    layouts = FUTURES_STREAM
+    streams = {model.Mode.QUOTE: ("bookTicker",), model.Mode.FULL: ("bookTicker", "depth@100ms")}
+    max_instruments = 500
+    max_sockets = 8
+    sync = BookSync("linked", "fetch", levels=1000)
+
+
+class SpotUser(Feed):
+    """The spot account's events, on a socket of the WebSocket API that also takes requests."""
+
+    kind = "orders"
+    name = USER_STREAM
+    stall = _PING
+    authenticates_in_band = True
+
+    @classmethod
+    def enabled(cls, ctx: Context) -> bool:
+        return SPOT.exchange in markets_of(ctx)
+
+    def connect(self, ctx: Context) -> Flow[Endpoint]:
+        yield from ()
+        return Endpoint(ctx.hosts["ws_api"])
+
+    def opened(self, ctx: Context) -> Sequence[Send]:
+        """Log the session on where the key can (Ed25519), and subscribe; other keys sign the subscription."""
+        if is_ed25519(ctx.credentials["api_secret"].reveal()):
+            return [_call(_LOGON, "session.logon", signed_params({}, ctx))]
+        return [_call(_SUBSCRIBED, "userDataStream.subscribe.signature", signed_params({}, ctx))]
+
+    def on_control(self, frame: str | bytes, ctx: Context) -> Control:
+        message = RECORDS.loads(frame)
+        if not isinstance(message, Mapping):
+            return Control(events=(Raw("message", message),))
+        if "event" in message:
+            return _spot_event(message["event"], ctx)
+        error, name = message.get("error"), message.get("id")
+        if error is not None:
+            return _refusal(error, name, message)
+        if name == _LOGON:
+            return Control(send=(_call(_SUBSCRIBED, "userDataStream.subscribe", {}),))
+        if name == _SUBSCRIBED:
+            return Control(events=(Ready(),))
+        return Control(events=(Raw("reply", message),))
+
+
+class FuturesUser(Feed):
+    """The futures account's events: a socket that lives on a listen key."""
+
+    kind = "orders"
+    name = "usdm-user"
+    stall = _PING
+    keep_alive_s = 1800.0
+
+    @classmethod
+    def enabled(cls, ctx: Context) -> bool:
+        return USDM.exchange in markets_of(ctx)
+
+    def connect(self, ctx: Context) -> Flow[Endpoint]:
+        reply = yield _listen_key("POST")
+        with RECORDS.reading("listen key"):
+            key = str(RECORDS.loads(reply.body)["listenKey"])
+        return Endpoint(f"{ctx.hosts['futures_ws']}/private/ws?listenKey={key}")
+
+    def keep_alive(self, ctx: Context) -> Flow[None]:
+        yield _listen_key("PUT")
+
+    def on_control(self, frame: str | bytes, ctx: Context) -> Control:
+        event = RECORDS.loads(frame)
+        with RECORDS.reading("user event"):
+            kind = event["e"]
+            match kind:
+                case "ORDER_TRADE_UPDATE":
+                    return Control(events=(read_report(USDM, event["o"], ctx),))
+                case "ALGO_UPDATE":
+                    row = {"T": event.get("T") or event.get("E")} | renamed(event["o"], {})
+                    return Control(events=(OrderSeen(read_algo(renamed(row, ALGO_EVENT), ctx)),))
+                case "listenKeyExpired":
+                    return Control(events=(Reconnect("the listen key ran out"),))
+                case "MARGIN_CALL":
+                    return Control(events=(model.Notice("warning", "margin call", kind, event),))
+                case "ACCOUNT_UPDATE" | "ACCOUNT_CONFIG_UPDATE" | "TRADE_LITE":
+                    return Control(events=(model.Notice("info", kind, kind, event),))
+        return Control(events=(Raw(str(kind), event),))
+
+
+def _listen_key(method: str) -> Request:
+    """Ask for the account's listen key, or prolong it. Both may be repeated: the venue returns the one that lives."""
+    return read(USDM, LISTEN_KEY, 1).but(method=method, note=KEY_ONLY)
+
+
+def _call(name: str, method: str, params: Mapping[str, Any]) -> Send:
+    return Send(json.dumps({"id": name, "method": method, "params": params}, separators=(",", ":")))
+
+
+def _spot_event(event: Any, ctx: Context) -> Control:
+    with RECORDS.reading("user event"):
+        kind = event["e"]
+        found: FeedEvent
+        match kind:
+            case "executionReport":
+                found = read_report(SPOT, event, ctx)
+            case "eventStreamTerminated":
+                found = Reconnect("the venue ended the subscription")
+            case "outboundAccountPosition" | "balanceUpdate" | "listStatus" | "externalLockUpdate":
+                found = model.Notice("info", kind, kind, event)
+            case "serverShutdown":
+                found = model.Notice("warning", "the venue closes this connection soon", kind, event)
+            case _:
+                found = Raw(str(kind), event)
+        return Control(events=(found,))
+
+
+def _refusal(error: Mapping[str, Any], name: Any, message: Any) -> Control:
+    code, text = str(error.get("code")), str(error.get("msg") or "")
+    if name in (_LOGON, _SUBSCRIBED) or (name is None and message.get("status") == 401):
+        wrong = errors.AuthRequired(
+            f"binance: the user stream is refused: {code}: {text}",
+            kind=errors.ErrorKind.AUTH_INVALID,
+            code=code,
+            text=text,
+            broker=RECORDS.broker,
+            remedy="check the key, its addresses and its permissions",
+        )
+        return Control(events=(Fatal(wrong),))
+    return Control(events=(model.Notice("warning", text, code, message),))
