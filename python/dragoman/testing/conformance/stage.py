@@ -43,6 +43,8 @@ class Stage:
         The venue's account that the emulator trades for.
     watch : Watch
     logs : LogWatch
+    wanted : dict of str to dict
+        What each order was last asked to be.
     asked : dict of str to object
         Results that later steps look at: quotes, candles, margins...
     logins : int
@@ -75,6 +77,7 @@ class Stage:
         self._client: Client | None = None
         self._cast: Cast | None = None
         self._held = {holding.instrument_id for holding in self.venue.holdings(self.account)}
+        self.wanted: dict[str, dict[str, Any]] = {}
         self._venue_ids: dict[str, str] = {}
         self._wire_ids: dict[str, str] = {}
         self._secrets: set[str] = set()

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.emulator.venue.types import OrderState, VenueOrder
+from dragoman.errors import DragomanError, Effect
 from dragoman.model import Fill, Order, OrderStatus, OrderType, Origin, Product, Side
 from dragoman.testing.conformance.grammar import Price, step
 from dragoman.testing.conformance.stage import MismatchError, Stage
@@ -30,6 +31,7 @@ async def _place(
 ) -> None:
     given: dict[str, Any] = {"product": stage.cast.product(of), "timeout_s": 5.0} | _terms(stage, of, terms)
     before = {state.order_id for state in stage.venue_orders()}
+    stage.wanted[order] = {"side": side, "quantity": stage.quantity(quantity, of), **given}
     try:
         await stage.client.place(
             stage.id_of(of), side, stage.quantity(quantity, of), order_type=kind, client_order_id=order, **given
@@ -88,8 +90,14 @@ async def modify(stage: Stage, order: str, terms: Mapping[str, Any]) -> None:
     """Change a working order: at, trigger, quantity (the new total), type, validity."""
     of = stage.role_of(order)
     before = {state.order_id for state in stage.venue_orders()}
+    changes = _terms(stage, of, terms)
     try:
-        await stage.client.modify(stage.order(order), **_terms(stage, of, terms))
+        await stage.client.modify(stage.order(order), **changes)
+        stage.wanted.setdefault(order, {}).update(changes)
+    except DragomanError as error:
+        if error.effect is not Effect.NONE:
+            stage.wanted.setdefault(order, {}).update(changes)
+        raise
     finally:
         stage.claim(order, before)
 
@@ -262,13 +270,25 @@ async def expect_external(stage: Stage, order: str) -> None:
 
 @step("expect <order:name> like the venue's")
 async def expect_like(stage: Stage, order: str) -> None:
-    """Terms, status, quantities and average price are the venue's."""
+    """The venue has what was asked for; terms, status, quantities and average price here are the venue's."""
 
     def look() -> str:
         found = stage.find(order)
-        return f"the client knows no order {order}" if found is None else unlike(order, found, stage.venue_order(order))
+        if found is None:
+            return f"the client knows no order {order}"
+        state = stage.venue_order(order)
+        return _unasked(order, stage.wanted.get(order, {}), state) or unlike(order, found, state)
 
     await stage.until(look)
+
+
+def _unasked(name: str, wanted: Mapping[str, Any], state: OrderState) -> str:
+    """Return the first term that the venue has otherwise than it was asked for."""
+    for field in ("side", "quantity", "price", "trigger_price", "product", "time_in_force"):
+        asked, truth = wanted.get(field), getattr(state.order, field)
+        if asked is not None and asked != truth:
+            return f"{field} of {name} at the venue is {truth}, asked for was {asked}"
+    return ""
 
 
 def unlike(name: str, found: Order, state: OrderState) -> str:
