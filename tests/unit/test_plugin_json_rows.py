@@ -52,6 +52,26 @@ def test_rows_are_the_same_however_the_body_is_cut(cuts, packed):
     assert [(item.symbol, item.tick_size) for item in found] == [(f"S{n}é", Decimal("0.05")) for n in range(20)]
 
 
+@given(cuts=st.lists(st.integers(0, 5000), max_size=8))
+def test_rows_of_an_object_are_its_values_however_the_body_is_cut(cuts):
+    body = json.dumps({f'NSE:S{n} "é\\': row for n, row in enumerate(ROWS)}, indent=1).encode()
+    parser, found, at = JsonRows("examplebroker", read, keyed=True), [], 0
+    for cut in (*sorted(cut % len(body) for cut in cuts), len(body)):
+        found += parser.feed(body[at:cut])
+        at = max(at, cut)
+    assert [item.symbol for item in (*found, *parser.close())] == [f"S{n}é" for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [(b"[]", "expected a JSON object"), (b'{"a": 5}', "expected an object"), (b'{"a": {', "ends inside the array")],
+)
+def test_an_object_of_something_else_is_refused(body, said):
+    parser = JsonRows("examplebroker", read, keyed=True)
+    with pytest.raises(DecodeError, match=said):
+        [*parser.feed(body), *parser.close()]
+
+
 def test_one_odd_row_is_shown_and_many_are_another_format():
     good = {"kind": "EQ", "symbol": "A", "tick": 1}
     found = parse(json.dumps([good, {"symbol": "B"}, good]).encode())

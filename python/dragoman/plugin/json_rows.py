@@ -1,6 +1,7 @@
 """Instrument masters that are one JSON array, plain or gzipped, of any size: objects are read as their bytes arrive.
 
-The array may be the whole document, or stand under a key of it.
+The array may be the whole document, or stand under a key of it. A document may also be an object whose values are the
+rows.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _EITHER: Final = zlib.MAX_WBITS | 32  # gzip or zlib, as the header says
 _GZIP: Final = b"\x1f\x8b"
 _BETWEEN: Final = " \t\r\n,"
 _LONGEST_LEAD: Final = 256
+_KEY: Final = re.compile(r'"(?:[^"\\]|\\.)*"\s*:\s*(?=\S)')
 
 
 class JsonRows:
@@ -43,6 +45,8 @@ class JsonRows:
     under : str, optional
         The key of the document that holds the array, where the document is an object. What stands before and after it
         is not looked at, beyond that its first use as a key with an array counts.
+    keyed : bool
+        The document is an object, its values the rows; their keys are not looked at.
 
     Raises
     ------
@@ -51,8 +55,12 @@ class JsonRows:
         master ever had. A single row that cannot be read is left out as `Skipped`.
     """
 
-    def __init__(self, broker: str, read: Callable[[Row], Instrument | None], *, under: str = "") -> None:
+    def __init__(
+        self, broker: str, read: Callable[[Row], Instrument | None], *, under: str = "", keyed: bool = False
+    ) -> None:
         self._broker = broker
+        self._opens, self._closes = "{}" if keyed else "[]"
+        self._keyed = keyed
         self._read = read
         self._lead = re.compile(rf'"{re.escape(under)}"\s*:\s*(?=\[)') if under else None
         self._inflate: Any = None
@@ -113,8 +121,9 @@ class JsonRows:
             if at == size:
                 break
             if self._state == "before":
-                if text[at] != "[":
-                    raise self._error(f"found {text[at : at + 40]!r}, expected a JSON array")
+                if text[at] != self._opens:
+                    what = "object" if self._keyed else "array"
+                    raise self._error(f"found {text[at : at + 40]!r}, expected a JSON {what}")
                 self._state, at = "inside", at + 1
                 continue
             if self._state == "after":
@@ -122,13 +131,17 @@ class JsonRows:
                     at = size
                     break
                 raise self._error(f"found {text[at : at + 40]!r} after the array")
-            if text[at] == "]":
+            if text[at] == self._closes:
                 self._state, at = "after", at + 1
                 continue
-            if text[at] != "{":
-                raise self._error(f"found {text[at : at + 40]!r}, expected an object")
+            key = _KEY.match(text, at) if self._keyed else None
+            if self._keyed and key is None and size - at < _LONGEST_LEAD:
+                break
+            start = key.end() if key is not None else at
+            if text[start] != "{":
+                raise self._error(f"found {text[start : start + 40]!r}, expected an object")
             try:
-                row, at = self._json.raw_decode(text, at)
+                row, at = self._json.raw_decode(text, start)
             except (ValueError, RecursionError):
                 if size - at > MAX_ROW:
                     raise self._error(f"a row is longer than {MAX_ROW} characters, or is no JSON") from None
