@@ -124,6 +124,7 @@ STREAM: Final = ProtoStream(
     ),
     control_when=ProtoOnly(1, "enum", (_MARKET_INFO,)),
     merge=True,
+    merge_shapes=False,  # the variant of the message is the mode subscribed
 )
 
 

@@ -131,6 +131,7 @@ StreamSpec read_stream(py::handle spec) {
   stream.shape = node.maybe("shape", read_shape);
   stream.control_when = node.maybe("control_when", read_only);
   stream.merge = node.flag("merge");
+  stream.merge_shapes = node.flag("merge_shapes");
   stream.max_records = node.integer("max_records");
   return stream;
 }

@@ -93,6 +93,7 @@ class Compiler {
     const Place place("stream " + quoted(spec_.name));
     layout_.name = spec_.name;
     layout_.merge = spec_.merge;
+    layout_.merge_shapes = spec_.merge_shapes;
     layout_.blank = packed::empty_record();
     layout_.root_is_record = !has_records(spec_.members);
     if (spec_.max_records < 1 || spec_.max_records > 65536) {

@@ -214,6 +214,10 @@ void Decoder::merge(Record& record, const Pending& pending) {
     return;
   }
   Record& last = merged_[static_cast<std::size_t>(known_[static_cast<std::size_t>(index)].merged)];
+  if (!layout_->merge_shapes && record.layout != last.layout) {
+    packed::copy_pieces(last, record);
+    return;
+  }
   const std::uint32_t kept = last.present & ~(record.present | pending.gone);
   lay_over(record, last, kept);
   record.present |= kept;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -77,6 +78,7 @@ SCALARS = ProtoStream(
 STREAMS = {
     "feed": known.keyed_feed(),
     "merged": known.keyed_feed(merge=True, extras=True),
+    "merged within a shape": replace(known.keyed_feed(merge=True), merge_shapes=False),
     "root": known.ONE_EACH,
     "lists": LISTS,
     "scalars": SCALARS,

@@ -405,13 +405,13 @@ class ReferenceDecoder:
         instrument = self.bound.get(key, -1)
         self.counters["unbound"] += key is not None and instrument < 0
         if self.stream.merge:
-            if key in self.last:
-                before, old = self.last[key]
+            if key in self.last and (self.stream.merge_shapes or self.last[key][2] == shape.name):
+                before, old, _ = self.last[key]
                 values = {name: value for name, value in before.items() if name not in made.gone} | values
                 modes = ("none", "ltp", "quote", "full")
                 mode = max(mode, old, key=modes.index)
                 flags |= 8
-            self.last[key] = values, mode
+            self.last[key] = values, mode, shape.name
         return {
             "kind": shape.kind,
             "mode": mode,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -175,6 +176,18 @@ def test_two_records_of_one_instrument_in_a_frame_merge_in_order():
     frame = feed(b"A", sub(1, double(1, 5.0), double(4, 4.0))) + feed(b"A", sub(1, double(1, 6.0)))
     _, batch = decode(known.keyed_feed(merge=True), frame)
     assert [(tick.last_price, tick.previous_close) for tick in batch] == [(5.0, 4.0), (6.0, 4.0)]
+
+
+def test_a_record_of_another_shape_starts_anew_where_shapes_are_modes():
+    full = feed(b"A", sub(2, sub(1, sub(1, double(1, 5.0), double(4, 4.0)), number(6, 70))))
+    partly, lesser = feed(b"A", sub(2, sub(1, number(6, 71)))), feed(b"A", sub(1, double(1, 6.0)))
+    stream = replace(known.keyed_feed(merge=True), merge_shapes=False)
+    _, batch = decode(stream, full + partly + lesser)
+    assert [(tick.mode, tick.last_price, tick.previous_close, tick.volume) for tick in batch] == [
+        ("full", 5.0, 4.0, 70.0),
+        ("full", 5.0, 4.0, 71.0),
+        ("ltp", 6.0, None, None),
+    ]
 
 
 def test_the_order_of_fields_does_not_matter():

@@ -152,6 +152,7 @@ struct Layout final : FrameLayout {
   Record blank;  ///< nothing present
   bool root_is_record = false;
   bool merge = false;
+  bool merge_shapes = true;  ///< also over a record of another shape
   std::int16_t root_shape = -1;
   std::size_t max_records = 0;
 };

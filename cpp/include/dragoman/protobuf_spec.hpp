@@ -72,6 +72,7 @@ struct StreamSpec {
   std::optional<ShapeSpec> shape;
   std::optional<OnlySpec> control_when;
   bool merge = false;
+  bool merge_shapes = true;
   std::int64_t max_records = 16384;
 };
 

@@ -282,6 +282,9 @@ class ProtoStream:
     merge : bool
         Deliver the instrument's last record of this stream with this message's fields laid over it; ``changed`` tells
         which came now. Levels are never merged: a record without depth of its own carries none.
+    merge_shapes : bool
+        Whether a record is laid over one of another shape too. False where the shape is the mode subscribed: a lesser
+        mode than before must not show what only the greater one told.
     max_records : int
         Records a frame may hold, at most 65536; more are malformed.
     """
@@ -291,6 +294,7 @@ class ProtoStream:
     shape: ProtoShape | None = None
     control_when: ProtoOnly | None = None
     merge: bool = False
+    merge_shapes: bool = True
     max_records: int = 16384
 
     def spec(self) -> dict[str, Any]:
