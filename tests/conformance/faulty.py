@@ -13,8 +13,8 @@ from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
 from dragoman.adapters.zerodha.feed import STREAM, Ticker
 
 from dragoman.errors import DragomanError, ErrorKind
-from dragoman.plugin import Control, Download, Levels, OrderSeen, PackedLayout, Request, Scale
 from dragoman.model import Instrument, Notice, OrderStatus, Outcome, Product
+from dragoman.plugin import Control, Download, Levels, OrderSeen, PackedLayout, Request, Scale
 
 S = OrderStatus
 _IST = 19_800_000_000_000
@@ -362,7 +362,7 @@ def fee_ignored():
     return Adapter()
 
 
-# -- instruments, secrets ------------------------------------------------------------------------------------------------
+# -- instruments, secrets -------------------------------------------------------------------------------------------
 
 
 class _Rows:

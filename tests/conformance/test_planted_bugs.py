@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conformance import faulty
 from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
 
+from conformance import faulty
 from dragoman.testing.conformance import run
 
 CAUGHT_BY = {

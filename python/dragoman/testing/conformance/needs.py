@@ -55,6 +55,12 @@ def _stable_id(adapter: Adapter, emulator: Emulator) -> str:
     return "" if adapter.capabilities.modify_keeps_id else "a changed order gets a new id"
 
 
+def _fees(adapter: Adapter, emulator: Emulator) -> str:
+    if adapter.capabilities.features.get("charges"):
+        return "its trades carry no fee: charges are asked for"
+    return ""
+
+
 def _wire_id(adapter: Adapter, emulator: Emulator) -> str:
     can = adapter.capabilities
     return "" if can.wire_id_carrier and can.wire_id_length >= 12 else "orders carry no id of ours"
@@ -68,6 +74,7 @@ MORE: Final[Mapping[str, tuple[str, Callable[[Adapter, Emulator], str]]]] = {
     "market orders refused": ("MARKET orders are not taken", _no_market_orders),
     "streams": ("there is a stream at all", _streams),
     "stable ids": ("a changed order keeps its id", _stable_id),
+    "fees on trades": ("executions carry their fee", _fees),
     "wire id": ("orders carry our wire id", _wire_id),
 }
 """Word -> what it asks, and what says why a broker has it not (empty: it has)."""
@@ -94,7 +101,7 @@ def missing(needs: tuple[str, ...], adapter: Adapter, emulator: Emulator) -> str
         elif need in FEATURES | MORE_FEATURES:
             support = can.features.get(need)
             if not support:
-                return f"{need}: {support.reason if support else 'the adapter does not define it'}"
+                return f"{need}: {support.reason if support is not None else 'the adapter does not define it'}"
         else:
             known = sorted((*MORE, *FEATURES, *MORE_FEATURES, *(f"{name}:..." for name in _TABLES)))
             raise UsageError(f"need {need!r} is not known, expected one of {', '.join(known)}")
