@@ -107,3 +107,24 @@ def test_good_till_canceled_outlives_the_day(venue):
     ended = submit(venue, Side.BUY, "0.01", price=low)
     venue.roll_day(venue.now_ns + period_ns("1d"))
     assert [venue.order("A", one.order_id).status for one in (kept, ended)] == [OrderStatus.OPEN, OrderStatus.EXPIRED]
+
+
+@pytest.mark.parametrize(("side", "step"), [(Side.BUY, -100), (Side.SELL, 100)])
+def test_an_order_if_touched_waits_for_the_better_price(venue, side, step):
+    submit(venue, Side.BUY, "0.1")
+    last = venue.market(BTC).last_price
+    trigger = last + step
+    order = VenueOrder(
+        instrument_id=BTC,
+        side=side,
+        quantity=Decimal("0.01"),
+        order_type=OrderType.MARKET_IF_TOUCHED,
+        product=Product.DELIVERY,
+        trigger_price=trigger,
+    )
+    order_id = venue.submit("A", order, venue.now_ns)
+    venue.advance(venue.now_ns)
+    waits = venue.order("A", order_id).status
+    venue.set_price(BTC, trigger)
+    venue.advance(venue.now_ns)
+    assert (waits, venue.order("A", order_id).status) == (OrderStatus.TRIGGER_PENDING, OrderStatus.FILLED)

@@ -18,7 +18,10 @@ CONTRACT = 1
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """A request as it arrived. Header names are lower case; `query` and `form` keep order and repeats."""
+    """A request as it arrived. Header names are lower case; `query` and `form` keep order and repeats.
+
+    `raw_query` is the query as it stood in the request line, still encoded: what signatures are made over.
+    """
 
     method: str
     path: str
@@ -26,6 +29,7 @@ class HttpCall:
     headers: Mapping[str, str]
     body: bytes
     peer: str = "127.0.0.1"
+    raw_query: str = ""
 
     @property
     def form(self) -> tuple[tuple[str, str], ...]:

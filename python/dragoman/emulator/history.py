@@ -36,15 +36,17 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """When an exchange trades: Monday to Friday, between two minutes of the day in the zone of the request."""
+    """When an exchange trades: between two minutes of the day in the zone of the request, Monday to Friday or daily."""
 
     opens: int
     closes: int
+    daily: bool = False
 
 
 EQUITY_HOURS = Sessions(555, 930)
 INDIAN_HOURS = {"CDS": Sessions(540, 1020), "BCD": Sessions(540, 1020), "MCX": Sessions(540, 1410)}
 """Of the exchanges that do not keep the hours of equity, 09:15 to 15:30."""
+ALWAYS = Sessions(0, 1440, daily=True)
 
 
 class StretchError(Exception):
@@ -104,7 +106,7 @@ class History:
         day = first.replace(hour=0, minute=0, second=0, microsecond=0)
         whole = length >= timedelta(days=1)
         while day <= last:
-            if day.weekday() < 5:
+            if self._sessions.daily or day.weekday() < 5:
                 start = day + timedelta(minutes=self._sessions.opens)
                 closes = day + timedelta(minutes=self._sessions.closes)
                 while start < closes:

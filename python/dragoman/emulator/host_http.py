@@ -194,6 +194,7 @@ class HttpConnection(asyncio.Protocol):
             headers=self._headers,
             body=bytes(self._body),
             peer=str(peer[0]) if peer else "127.0.0.1",
+            raw_query=query,
         )
 
     def _take(self, request: Request) -> None:

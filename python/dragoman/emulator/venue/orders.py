@@ -33,7 +33,7 @@ from dragoman.emulator.venue.exchange import Exchange
 from dragoman.emulator.venue.live_order import LiveOrder
 from dragoman.emulator.venue.margin import to_decimal
 from dragoman.emulator.venue.market import Market
-from dragoman.emulator.venue.risk import Ticket
+from dragoman.emulator.venue.risk import TOUCHED, Ticket
 from dragoman.emulator.venue.types import EventKind, OrderState, VenueEvent, VenueFill
 from dragoman.errors import ErrorKind
 from dragoman.model import OrderStatus, Pending, TimeInForce
@@ -263,7 +263,8 @@ class Desk:
 
     def _reached(self, order: LiveOrder) -> bool:
         assert order.trigger is not None
-        return order.sign * order.market.last >= order.sign * order.trigger
+        towards = -order.sign if order.state.order.order_type in TOUCHED else order.sign
+        return towards * order.market.last >= towards * order.trigger
 
     def _withdraw(self, order: LiveOrder) -> None:
         """Take an order out of the book or the stops, and void its scheduled steps."""

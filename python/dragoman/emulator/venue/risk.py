@@ -20,7 +20,9 @@ from dragoman.errors import ErrorKind
 from dragoman.model import OrderType, Product, Side, TimeInForce, Variety
 
 IST = timezone(timedelta(hours=5, minutes=30))
-_TYPES = frozenset((OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP_LIMIT))
+TOUCHED = frozenset((OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED))
+"""Orders that wait for a better price, where stops wait for a worse one."""
+_TYPES = TOUCHED | {OrderType.MARKET, OrderType.LIMIT, OrderType.STOP_MARKET, OrderType.STOP_LIMIT}
 _VALIDITIES = frozenset((TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))
 _MOST_LOTS = 10**18  # a lot may be a billionth of a share
 
@@ -88,7 +90,8 @@ def ticket(market: Market, order: VenueOrder) -> Ticket:
         ticks = _protected(market, sign, reference, order.protection)
         kind = OrderType.LIMIT if trigger is None else OrderType.STOP_LIMIT
         order = replace(order, order_type=kind, price=market.price(ticks))
-    if ticks is not None and trigger is not None and sign * ticks < sign * trigger:
+    stops = trigger is not None and order.order_type not in TOUCHED
+    if ticks is not None and trigger is not None and stops and sign * ticks < sign * trigger:
         side, other = ("above", "at or above") if sign > 0 else ("below", "at or below")
         refuse(
             ErrorKind.BAD_REQUEST,
