@@ -219,6 +219,11 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             raise refused(f"extras['upstox'] is {extras!r}", "known: slice, which is true or false")
         return order
 
+    @classmethod
+    def slices(cls, order: model.OrderRequest) -> bool:
+        extras = order.extras.get(cls.name, {})
+        return isinstance(extras, Mapping) and bool(extras.get("slice"))
+
     # -- session -----------------------------------------------------------------------------------------------------
 
     def login(self, ctx: Context) -> Flow[Session]:
@@ -269,7 +274,7 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        slices = bool(order.extras.get(self.name, {}).get("slice"))
+        slices = self.slices(order)
         body = {
             "quantity": whole(order.quantity),
             "product": PRODUCT.write(order.product),

@@ -39,8 +39,8 @@ def check_price(name: str, price: Decimal, instrument: Instrument) -> None:
         )
 
 
-def check_quantity(name: str, quantity: Decimal, instrument: Instrument) -> None:
-    """Refuse a quantity that is not a positive multiple of the lot, or above the freeze quantity.
+def check_quantity(name: str, quantity: Decimal, instrument: Instrument, *, freeze: bool = True) -> None:
+    """Refuse a quantity that is not a positive multiple of the lot, or (with `freeze`) above the freeze quantity.
 
     Raises
     ------
@@ -61,12 +61,12 @@ def check_quantity(name: str, quantity: Decimal, instrument: Instrument) -> None
             kind=ErrorKind.INVALID_QUANTITY,
             remedy=f"nearest valid: {nearest}",
         )
-    freeze = instrument.freeze_quantity
-    if freeze is not None and quantity > freeze:
+    most = instrument.freeze_quantity
+    if freeze and most is not None and quantity > most:
         raise UsageError(
-            f"{where} is above the exchange's freeze quantity of {freeze}",
+            f"{where} is above the exchange's freeze quantity of {most}",
             kind=ErrorKind.FREEZE_QTY_EXCEEDED,
-            remedy=f"split it into orders of at most {freeze}",
+            remedy=f"split it into orders of at most {most}",
         )
 
 

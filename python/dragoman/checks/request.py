@@ -62,7 +62,7 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
                 remedy=f"leave {name} out",
             )
     if order.notional is None:
-        check_quantity("quantity", order.quantity, instrument)
+        check_quantity("quantity", order.quantity, instrument, freeze=not adapter.slices(order))
     elif order.notional <= 0 or order.quantity != 0:
         raise UsageError(
             f"an order for {order.notional} of money and {order.quantity} units",

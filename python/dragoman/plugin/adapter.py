@@ -172,6 +172,11 @@ class Adapter:
         """
         return order
 
+    @classmethod
+    def slices(cls, order: OrderRequest) -> bool:
+        """Whether the broker cuts this order into parts below the freeze quantity: then it may lie above."""
+        return False
+
     def correlate(self, message: Any) -> str | None:
         """Return the correlation id in a socket message, where requests go over sockets."""
         return None

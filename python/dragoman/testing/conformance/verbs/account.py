@@ -97,6 +97,11 @@ def _pairs(found: Mapping[Segment, Margin], truth: Mapping[Segment, Any]) -> lis
     if len(found) == len(truth) == 1:
         (ours,), (theirs,) = found.values(), truth.values()
         return [("the account", ours.net, theirs.net)]
+    if set(found) == {Segment.ALL} and Segment.ALL not in truth:
+        whole = sum((theirs.net for theirs in truth.values()), Decimal(0))
+        return [("all segments", found[Segment.ALL].net, whole)]
+    if list(found) == [Segment.ALL]:
+        return [("all segments", found[Segment.ALL].net, sum((one.net for one in truth.values()), Decimal(0)))]
     return [(str(name), found[name].net, truth[name].net) for name in found if name in truth]
 
 
