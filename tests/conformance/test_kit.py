@@ -11,6 +11,7 @@ from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
 from conformance import faulty
 from dragoman.errors import UsageError
 from dragoman.plugin import no
+from dragoman.plugin.registry import load_adapter, plugins
 from dragoman.testing.conformance import (
     DifferenceError,
     ScenarioError,
@@ -158,8 +159,15 @@ def test_a_difference_must_name_a_scenario_and_a_line_that_exist():
         read_differences("[[difference", "here")
 
 
-def test_what_is_declared_beside_each_installed_adapter_can_be_read():
-    assert isinstance(differences_of(ZerodhaAdapter(), load_scenarios()), tuple)
+def test_a_row_that_does_not_fit_its_scenario_fails_that_scenario_and_hurts_no_other():
+    rows = declared(line="close")
+    assert "has no line 'close'" in run(ZerodhaAdapter(), "orders/limit_rests", differences=rows).detail
+    assert run(ZerodhaAdapter(), "orders/cancel", differences=rows).ok
+
+
+@pytest.mark.parametrize("name", sorted(plugins()))
+def test_what_is_declared_beside_each_installed_adapter_fits_the_scenarios(name):
+    check(differences_of(load_adapter(name)), load_scenarios(), name)
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

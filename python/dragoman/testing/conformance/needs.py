@@ -61,6 +61,13 @@ def _fees(adapter: Adapter, emulator: Emulator) -> str:
     return ""
 
 
+def _heartbeats(adapter: Adapter, emulator: Emulator) -> str:
+    market = [feed for feed in adapter.feeds if feed.kind == "market"]
+    if market and market[0].stall.any_frame_s and not market[0].stall.ping_s:
+        return ""
+    return "its market stream has no heartbeat: silence alone says nothing while pings are answered"
+
+
 def _wire_id(adapter: Adapter, emulator: Emulator) -> str:
     can = adapter.capabilities
     return "" if can.wire_id_carrier and can.wire_id_length >= 12 else "orders carry no id of ours"
@@ -75,6 +82,7 @@ MORE: Final[Mapping[str, tuple[str, Callable[[Adapter, Emulator], str]]]] = {
     "streams": ("there is a stream at all", _streams),
     "stable ids": ("a changed order keeps its id", _stable_id),
     "fees on trades": ("executions carry their fee", _fees),
+    "heartbeats": ("the market stream beats, so that silence means death", _heartbeats),
     "wire id": ("orders carry our wire id", _wire_id),
 }
 """Word -> what it asks, and what says why a broker has it not (empty: it has)."""

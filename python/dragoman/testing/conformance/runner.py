@@ -11,7 +11,7 @@ from dragoman.errors import DragomanError, UsageError
 from dragoman.plugin import Adapter, Raw
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.base import Runtime
-from dragoman.testing.conformance.differences import Difference, differences_of
+from dragoman.testing.conformance.differences import FILE, Difference, DifferenceError, check, differences_of
 from dragoman.testing.conformance.grammar import Step
 from dragoman.testing.conformance.needs import NotOfferedError, missing
 from dragoman.testing.conformance.scenario import Scenario, load_scenarios
@@ -101,8 +101,12 @@ def run(
             raise UsageError(f"there is no scenario {scenario!r}", remedy="dragoman conformance --list names all")
         scenario = every[scenario]
     if differences is None:
-        differences = differences_of(adapter, load_scenarios())
+        differences = differences_of(adapter)
     mine = [one for one in differences if one.scenario == scenario.name]
+    try:
+        check(mine, {scenario.name: scenario}, FILE)
+    except DifferenceError as error:
+        return Result(adapter.name, scenario.name, where, "failed", str(error))
     if not adapter.emulator:
         return Result(adapter.name, scenario.name, where, "not offered", "it ships no emulator")
     if where == "memory":
