@@ -19,6 +19,7 @@ from dragoman.plugin.records import (
     number,
     pairs,
     plain,
+    rfc3339_ns,
     text_or_none,
     wire_tag,
 )
@@ -88,3 +89,13 @@ def test_a_users_tag_follows_the_wire_id_where_all_of_it_fits():
     assert wire_tag("", None, 20) is None
     assert (plain(Decimal("1E+3")), plain(None)) == ("1000", None)
     assert pairs(price="1", trigger=None) == (("price", "1"),)
+
+
+def test_times_keep_nine_digits_and_their_offset():
+    assert rfc3339_ns("2021-02-22T15:51:45.335689322Z") == 1_614_009_105_335_689_322
+    assert rfc3339_ns("2022-04-19T13:45:04.981350886-04:00") == 1_650_390_304_981_350_886
+    assert rfc3339_ns("2021-02-22T15:51:45Z") == 1_614_009_105_000_000_000
+    assert rfc3339_ns("") is rfc3339_ns(None) is None
+    for wrong in ("2021-02-22T15:51:45", "yesterday"):
+        with pytest.raises(ValueError, match=wrong):
+            rfc3339_ns(wrong)

@@ -15,6 +15,7 @@ Decimal('101.05')
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
@@ -31,6 +32,7 @@ IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_FRACTION: Final = re.compile(r"\.(\d{1,9})")
 
 
 class Records:
@@ -155,6 +157,24 @@ def local_ns(text: Any, zone: tzinfo) -> int | None:
         return None
     moment = datetime.fromisoformat(text)
     return moment_ns(moment.replace(tzinfo=zone) if moment.tzinfo is None else moment)
+
+
+def rfc3339_ns(text: Any) -> int | None:
+    """Return ns UTC of RFC 3339 text with its offset, all of up to nine digits kept; None where it is empty.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other text, and for a time without an offset.
+    """
+    if text is None or text == "":
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} names no offset from UTC")
+    fraction = _FRACTION.search(text)
+    below = int(fraction[1].ljust(9, "0")) if fraction else 0
+    return moment_ns(moment.replace(microsecond=0)) + below
 
 
 def next_time_ns(now_ns: int, at: time, zone: tzinfo) -> int:

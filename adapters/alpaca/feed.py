@@ -1,0 +1,361 @@
+"""The streams: shares, pairs and options, each on a connection of its own; and order updates.
+
+The server speaks first on the data streams. There are no numbers and no replay: what was missed is read again. The
+option stream speaks MessagePack only.
+
+References
+----------
+Documentation, real-time stock, crypto and option data, and "WebSocket streaming" (order updates).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, Literal
+
+from dragoman.plugin import (
+    BookSync,
+    Context,
+    Control,
+    Endpoint,
+    ErrorKind,
+    Fatal,
+    Feed,
+    FeedEvent,
+    Flow,
+    JsonAggressor,
+    JsonField,
+    JsonKey,
+    JsonLayout,
+    JsonLevels,
+    JsonRow,
+    JsonStream,
+    JsonWhen,
+    Missed,
+    OrderSeen,
+    Raw,
+    Ready,
+    Reconnect,
+    Send,
+    StallRule,
+    Want,
+    error_for,
+    errors,
+    model,
+)
+from dragoman.plugin.messagepack import pack_messagepack, unpack_messagepack
+
+from .market import OPTIONS, PAIRS, STOCKS, Kind, kind_of
+from .words import (
+    CODES,
+    EVENTS,
+    FILL_EVENTS,
+    legs_of,
+    loads,
+    read_execution,
+    read_order,
+    reading,
+    refused_change,
+)
+
+BATCH: Final = 400
+"""Symbols of a kind in one message: the server takes frames of up to 32,768 bytes."""
+AUTH_TRIES: Final = 15
+CHANNELS: Final = {
+    model.Mode.LTP: ("trades",),
+    model.Mode.QUOTE: ("trades", "quotes", "dailyBars"),
+    model.Mode.FULL: ("trades", "quotes", "dailyBars"),
+}
+
+_KEY: Final = JsonKey("S")
+_TIME: Final = JsonField("ts_event", "t", unit="rfc3339")
+_PRINT: Final = (
+    _TIME,
+    JsonField("last_price", "p"),
+    JsonField("last_quantity", "s"),
+    JsonField("last_trade_time", "t", unit="rfc3339"),
+)
+_TOP: Final = (JsonLevels("bid", rows=(JsonRow("bp", "bs"),)), JsonLevels("ask", rows=(JsonRow("ap", "as"),)))
+_TOP_FIELDS: Final = (
+    JsonField("bid_price", "bp"),
+    JsonField("bid_quantity", "bs"),
+    JsonField("ask_price", "ap"),
+    JsonField("ask_quantity", "as"),
+)
+_DAY: Final = (
+    JsonField("open", "o"),
+    JsonField("high", "h"),
+    JsonField("low", "l"),
+    JsonField("volume", "v"),
+    JsonField("average_price", "vw"),
+)
+
+
+def _is(letter: str) -> tuple[JsonWhen, ...]:
+    return (JsonWhen.equals("T", letter),)
+
+
+# A record carries everything known of its instrument, so that a quote has the last price and a trade the best prices.
+_TRADE: Final = JsonLayout("trade", _is("t"), _KEY, _PRINT, kind="trade", mode="ltp", merge=True)
+_QUOTE: Final = JsonLayout("quote", _is("q"), _KEY, (_TIME,), _TOP, mode="quote", merge=True)
+_BAR: Final = JsonLayout("daily bar", _is("d"), _KEY, _DAY, mode="quote", merge=True)
+# Sizes may come with an exponent, which has no digits of its own to keep.
+_BOOK: Final = JsonLayout(
+    "book",
+    _is("o"),
+    _KEY,
+    (_TIME,),
+    (
+        JsonLevels("bid", "b", price="p", quantity="s", exact=False),
+        JsonLevels("ask", "a", price="p", quantity="s", exact=False),
+    ),
+    kind="depth_delta",
+    snapshot_when=JsonWhen.equals("r", True),
+    mode="full",
+)
+STOCK_STREAM: Final = JsonStream("alpaca-stocks", (_TRADE, _QUOTE, _BAR))
+OPTION_STREAM: Final = JsonStream("alpaca-options", (_TRADE, _QUOTE), encoding="msgpack")
+CRYPTO_STREAM: Final = JsonStream(
+    "alpaca-crypto",
+    (
+        JsonLayout(
+            "trade",
+            _is("t"),
+            _KEY,
+            _PRINT,
+            aggressor=JsonAggressor("tks", buyer=("B",), seller=("S",)),
+            kind="trade",
+            mode="ltp",
+            merge=True,
+        ),
+        # Without levels: they would replace the book.
+        JsonLayout("quote", _is("q"), _KEY, (_TIME, *_TOP_FIELDS), mode="quote", merge=True),
+        _BAR,
+        _BOOK,
+    ),
+)
+
+
+class DataFeed(Feed):
+    """One market data stream; the broker takes one connection to each from a user.
+
+    Class attributes
+    ----------------
+    source : Kind
+        Whose instruments it carries.
+    path : str
+        Of the stream; ``{source}`` is what the profile's setting names.
+    """
+
+    kind = "market"
+    stall = StallRule(any_frame_s=30.0, data_s=300.0, ping_s=10.0)
+    authenticates_in_band = True
+    max_sockets = 1
+    source: ClassVar[Kind]
+    path: ClassVar[str]
+    packed: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._modes: dict[str, model.Mode] = {}
+        self._tries = 0
+
+    @classmethod
+    def serves(cls, instrument: model.Instrument, mode: model.Mode) -> bool:
+        return mode in CHANNELS and kind_of(instrument) is cls.source
+
+    def connect(self, ctx: Context) -> Flow[Endpoint]:
+        yield from ()
+        source = str(ctx.settings.get(self.source.setting, self.source.default))
+        headers = (("Content-Type", "application/msgpack"),) if self.packed else ()
+        return Endpoint(ctx.hosts["data_ws"] + self.path.format(source=source), headers)
+
+    def keys(self, instrument: model.Instrument) -> Sequence[int | bytes]:
+        return (instrument.broker_symbol.encode(),)
+
+    def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
+        less: dict[str, list[str]] = {}
+        more: dict[str, list[str]] = {}
+        for wish in drop:
+            symbol = wish.instrument.broker_symbol
+            for channel in self._channels(self._modes.pop(symbol, wish.mode)):
+                less.setdefault(channel, []).append(symbol)
+        for wish in add:
+            symbol = wish.instrument.broker_symbol
+            had = self._channels(self._modes[symbol]) if symbol in self._modes else ()
+            self._modes[symbol] = wish.mode
+            now = self._channels(wish.mode)
+            for channel in now:
+                more.setdefault(channel, []).append(symbol)
+            for channel in set(had) - set(now):
+                less.setdefault(channel, []).append(symbol)
+        return [*self._frames("unsubscribe", less), *self._frames("subscribe", more)]
+
+    def _channels(self, mode: model.Mode) -> tuple[str, ...]:
+        return CHANNELS[mode]
+
+    def _frames(self, action: str, wanted: Mapping[str, Sequence[str]]) -> Iterator[Send]:
+        longest = max(map(len, wanted.values()), default=0)
+        for at in range(0, longest, BATCH):
+            parts = {channel: list(names[at : at + BATCH]) for channel, names in wanted.items()}
+            yield self._send({"action": action} | {channel: names for channel, names in parts.items() if names})
+
+    def _send(self, message: Mapping[str, Any], delay_s: float = 0.0) -> Send:
+        packed = pack_messagepack(message) if self.packed else json.dumps(message, separators=(",", ":"))
+        return Send(packed, delay_s)
+
+    def on_control(self, frame: str | bytes, ctx: Context) -> Control:
+        packed = self.packed and isinstance(frame, bytes)
+        found = unpack_messagepack(frame) if packed and isinstance(frame, bytes) else loads(frame)
+        send: list[Send] = []
+        events: list[FeedEvent] = []
+        with reading("control message"):
+            for message in found if isinstance(found, list) else [found]:
+                answer = self._hear(message, ctx)
+                send += answer.send
+                events += answer.events
+        return Control(send, events)
+
+    def _hear(self, message: Mapping[str, Any], ctx: Context) -> Control:
+        match message["T"], message.get("msg"):
+            case "success", "connected":
+                return Control((self._auth(ctx),))
+            case "success", "authenticated":
+                return Control(events=(Ready(),))
+            case "subscription", _:
+                return Control()
+            case "error", text:
+                return self._error(int(message.get("code") or 0), str(text or ""), ctx)
+        # Corrections and cancellations of trades among them; they come with the trades, and no slot holds them.
+        return Control(events=(Raw(str(message["T"]), message),))
+
+    def _auth(self, ctx: Context, delay_s: float = 0.0) -> Send:
+        token = ctx.login.get("oauth_token")
+        key, secret = (
+            ("oauth", token) if token else (ctx.credentials["api_key"].reveal(), ctx.credentials["api_secret"])
+        )
+        return self._send({"action": "auth", "key": key, "secret": secret.reveal()}, delay_s)
+
+    def _error(self, code: int, text: str, ctx: Context) -> Control:
+        match code:
+            case 406 if self._tries < AUTH_TRIES:
+                # The session before may live on for a while after an unclean end: the socket is kept.
+                self._tries += 1
+                said = model.Notice("warning", f"{self.stream()}: {text}; try {self._tries}", str(code))
+                return Control((self._auth(ctx, 0.5 * min(self._tries, 10)),), (said,))
+            case 407:
+                return Control(events=(Missed(f"slow client: {text}"), model.Notice("warning", text, str(code))))
+            case 400 | 403 | 405 | 410 | 413:
+                return Control(events=(model.Notice("error", f"{self.stream()}: {text}", str(code)),))
+            case 404 | 406 | 500:
+                return Control(events=(Reconnect(f"{code}: {text}"),))
+        failure = CODES.classify(code=f"stream/{code}", text=text, status=0, mutates=False)
+        error = error_for(
+            failure.kind,
+            f"alpaca {self.stream()} stream: {code} {text}",
+            mutates=False,
+            code=str(code),
+            text=text,
+            remedy=failure.remedy,
+            broker="alpaca",
+        )
+        return Control(events=(Fatal(error),))
+
+
+class StockFeed(DataFeed):
+    """Trades, quotes and daily bars of shares; the plan decides of which exchanges (`settings.stock_feed`)."""
+
+    name = "stocks"
+    layouts = STOCK_STREAM
+    source = STOCKS
+    path = "/v2/{source}"
+
+
+class OptionFeed(DataFeed):
+    """Trades and quotes of options, in MessagePack (`settings.option_feed`: indicative or opra)."""
+
+    name = "options"
+    layouts = OPTION_STREAM
+    source = OPTIONS
+    path = "/v1beta1/{source}"
+    packed = True
+
+    def _channels(self, mode: model.Mode) -> tuple[str, ...]:
+        return tuple(channel for channel in CHANNELS[mode] if channel != "dailyBars")
+
+
+class CryptoFeed(DataFeed):
+    """Trades, quotes, daily bars and, in mode full, whole books of pairs: a reset first, then changes."""
+
+    name = "crypto"
+    layouts = CRYPTO_STREAM
+    source = PAIRS
+    path = "/v1beta3/crypto/us"
+    sync = BookSync(rule="none", snapshot="stream", resubscribe=True)
+
+    def _channels(self, mode: model.Mode) -> tuple[str, ...]:
+        return (*CHANNELS[mode], "orderbooks") if mode is model.Mode.FULL else CHANNELS[mode]
+
+
+class TradeUpdates(Feed):
+    """Every event of every order of the account. Frames are binary on some hosts, text on others; both hold JSON."""
+
+    kind: ClassVar[Literal["market", "depth", "orders"]] = "orders"
+    stall = StallRule(any_frame_s=30.0, ping_s=10.0)
+    authenticates_in_band = True
+    carries_orders = True
+
+    def connect(self, ctx: Context) -> Flow[Endpoint]:
+        yield from ()
+        return Endpoint(ctx.hosts["ws"])
+
+    def opened(self, ctx: Context) -> Sequence[Send]:
+        token = ctx.login.get("oauth_token")
+        if token is not None:
+            data = {"oauth_token": token.reveal()}
+        else:
+            pair = (ctx.credentials[name].reveal() for name in ("api_key", "api_secret"))
+            data = dict(zip(("key_id", "secret_key"), pair, strict=True))
+        return (Send(json.dumps({"action": "authenticate", "data": data})),)
+
+    def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
+        return ()
+
+    def on_control(self, frame: str | bytes, ctx: Context) -> Control:
+        message = loads(frame)
+        with reading("order stream message"):
+            data = message["data"]
+            match message["stream"]:
+                case "authorization" if data["status"] == "authorized":
+                    listen = {"action": "listen", "data": {"streams": ["trade_updates"]}}
+                    return Control((Send(json.dumps(listen)),))
+                case "authorization":
+                    error = errors.AuthRequired(
+                        f"alpaca: the order stream does not take the keys: {data.get('status')}",
+                        kind=ErrorKind.AUTH_INVALID,
+                        broker="alpaca",
+                        remedy="use the key pair of this environment: paper and live have different ones",
+                    )
+                    return Control(events=(Fatal(error),))
+                case "listening" if "trade_updates" in data["streams"]:
+                    return Control(events=(Ready(),))
+                case "listening":
+                    return Control(events=(Reconnect(f"the broker listens to {data['streams']}"),))
+                case "trade_updates":
+                    return Control(events=tuple(_updates(data, ctx)))
+        return Control(events=(Raw(str(message["stream"]), data),))
+
+
+def _updates(data: Mapping[str, Any], ctx: Context) -> Iterable[FeedEvent]:
+    row, event = data["order"], str(data["event"])
+    if refused_change(row) or event == "order_replace_rejected":
+        # The order lives on as it was, under the id before: the book tells how.
+        yield model.Notice("warning", f"a change of order {row.get('replaces') or row['id']} was rejected", event, data)
+        yield Missed("a change was rejected")
+        return
+    for leg in legs_of(row):
+        order = read_order(leg, ctx)
+        fills = (read_execution(data, order, ctx),) if event in FILL_EVENTS and leg is row else ()
+        yield OrderSeen(order, fills)
+    if event not in EVENTS:
+        yield Raw(event, data)
