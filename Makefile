@@ -55,7 +55,7 @@ core-test: ## the C++ tests, without Python (needs cmake)
 sanitize: ## the C++ tests under address and undefined-behaviour sanitizers (needs cmake)
 	@.ci/core-test sanitize
 
-fuzz: ## fuzz the decoder for a minute (needs Debian's clang and libclang-rt)
+fuzz: ## fuzz the decoders for a while, FUZZ_SECONDS each (needs Debian's clang and libclang-rt)
 	@.ci/fuzz
 
 clean: ## remove everything that was made
