@@ -1,0 +1,338 @@
+"""The sockets: market streams, the WebSocket API with its user stream, and user streams on listen keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
+from dragoman.emulator.forms import FieldError, Form
+from dragoman.emulator.listed import ListingName
+from dragoman.emulator.venue.types import EventKind, OrderState, VenueEvent, VenueProtocol
+from dragoman.plugin import model
+
+from .emulator_market import MarketDesk, wire
+from .emulator_words import Names, SpotError, algo_row, is_algo, ms, note_trigger, order_row, text, trade_row
+from .words import ALGO_EVENT, SPOT, USDM, Market
+
+S = model.OrderStatus
+MOST_STREAMS: Final = 1024
+_PUBLIC: Final = ("depth", "bookTicker")
+_VISIBLE: Final = (S.OPEN, S.TRIGGER_PENDING, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED)
+_ROUTES: Final = {
+    "/ws": (SPOT, "all", False),
+    "/stream": (SPOT, "all", True),
+    "/fstream/ws": (USDM, "public", False),
+    "/fstream/stream": (USDM, "public", True),
+    "/fstream/public/ws": (USDM, "public", False),
+    "/fstream/public/stream": (USDM, "public", True),
+    "/fstream/market/ws": (USDM, "market", False),
+    "/fstream/market/stream": (USDM, "market", True),
+}
+"""Path -> market, which of its streams are heard there, and whether messages are wrapped with their stream's name."""
+Call = Callable[[Form, Market, int], Any]
+Check = Callable[[Mapping[str, Any], int], None]
+
+
+@dataclass(slots=True)
+class _Client:
+    """One socket. `kind` is market, api or user."""
+
+    kind: str
+    market: Market
+    route: str = "all"
+    combined: bool = False
+    streams: dict[str, None] = field(default_factory=dict)
+    listen_key: str = ""
+    logged_on: bool = False
+    subscribed: bool = False
+
+
+class Sockets:
+    """All sockets of the platform.
+
+    Parameters
+    ----------
+    calls : mapping
+        Methods of the WebSocket API that are about orders and the account.
+    check : callable
+        Raises the venue's error for parameters whose signature, time or key is wrong.
+    live_key : callable
+        Whether a listen key is alive now.
+    """
+
+    def __init__(
+        self,
+        venue: VenueProtocol,
+        names: Names,
+        market: MarketDesk,
+        account: str,
+        pace_ns: int,
+        calls: Mapping[str, Call],
+        check: Check,
+        live_key: Callable[[str, int], bool],
+        wallets: Callable[[Market], list[dict[str, Any]]],
+    ) -> None:
+        self._venue = venue
+        self._names = names
+        self._market = market
+        self._account = account
+        self._pace_ns = pace_ns
+        self._calls = calls
+        self._check = check
+        self._live_key = live_key
+        self._wallets = wallets
+        self._clients: dict[int, _Client] = {}
+        self._next_ns = 0
+        self._seen = 0
+        self._states: dict[str, OrderState] = {}
+        self._executions = 0
+
+    # -- opening -----------------------------------------------------------------------------------------------------
+
+    def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
+        path, query = call.path.rstrip("/"), dict(call.query)
+        if path == "/ws-api/v3":
+            self._clients[socket] = _Client("api", SPOT)
+            return None
+        head, _, name = path.rpartition("/")
+        if path.startswith("/fstream/private") or (head == "/fstream/ws" and self._live_key(name, now_ns)):
+            # ccxt still opens the un-routed form, which the venue keeps silent (section 0 of the protocol page).
+            key = query.get("listenKey") or name
+            if not self._live_key(key, now_ns):
+                return SpotError("-1125", "This listenKey does not exist.").answer()
+            self._clients[socket] = _Client("user", USDM, listen_key=key)
+            return None
+        single = path not in _ROUTES and head in _ROUTES
+        if path not in _ROUTES and not single:
+            return HttpAnswer(404)
+        market, route, combined = _ROUTES[head if single else path]
+        client = self._clients[socket] = _Client("market", market, route, combined)
+        wanted = [name] if single and not name.isdigit() else query.get("streams", "").split("/")
+        client.streams |= dict.fromkeys(filter(None, wanted))
+        return None
+
+    def close(self, socket: int) -> None:
+        self._clients.pop(socket, None)
+
+    # -- what clients say --------------------------------------------------------------------------------------------
+
+    def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
+        client = self._clients.get(socket)
+        if client is None:
+            return ()
+        try:
+            message = json.loads(data)
+            method, name = str(message["method"]), message.get("id")
+            params = message.get("params") or ([] if client.kind == "market" else {})
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return (Push(socket, wire({"code": 2, "msg": "Invalid request: invalid JSON"})),)
+        if client.kind == "market":
+            return list(self._subscribe(client, socket, method, name, params, now_ns))
+        if client.kind == "api":
+            return (Push(socket, wire({"id": name, **self._answer(client, method, params, now_ns)})),)
+        return (Push(socket, wire({"id": name, "result": None})),)
+
+    def _subscribe(
+        self, client: _Client, socket: int, method: str, name: Any, params: Any, now_ns: int
+    ) -> Iterator[Push]:
+        names = [str(one) for one in params] if isinstance(params, list) else []
+        if method == "LIST_SUBSCRIPTIONS":
+            yield Push(socket, wire({"result": list(client.streams), "id": name}))
+            return
+        wrong = [one for one in names if self._market.stream(client.market, one) is None]
+        if method not in ("SUBSCRIBE", "UNSUBSCRIBE") or len(client.streams) + len(names) > MOST_STREAMS:
+            wrong = names or [method]
+        if wrong:
+            error = {"code": 2, "msg": f"Invalid request: {method} {wrong[0]}"}
+            yield Push(socket, wire({"error": error, "id": name}))
+            return
+        yield Push(socket, wire({"result": None, "id": name}))
+        if method == "UNSUBSCRIBE":
+            for one in names:
+                client.streams.pop(one, None)
+            return
+        for one in names:
+            client.streams[one] = None
+            named = self._market.stream(client.market, one)
+            first = self._market.first(named, one.partition("@")[2], now_ns) if named else None
+            if first is not None and self._carries(client, one):
+                yield self._told(client, socket, one, first)
+
+    def _answer(self, client: _Client, method: str, params: Any, now_ns: int) -> dict[str, Any]:
+        """Answer a request of the WebSocket API."""
+        try:
+            result = self._api(client, method, params if isinstance(params, dict) else {}, now_ns)
+        except (SpotError, FieldError) as error:
+            refused = error if isinstance(error, SpotError) else SpotError("-1102", str(error))
+            return {"status": refused.status, "error": dict(refused.body()), "rateLimits": []}
+        return {"status": 200, "result": result, "rateLimits": []}
+
+    def _api(self, client: _Client, method: str, params: dict[str, Any], now_ns: int) -> Any:
+        if method in ("ping", "time"):
+            return {} if method == "ping" else {"serverTime": ms(now_ns)}
+        if method == "userDataStream.subscribe" and client.logged_on:
+            client.subscribed = True
+            return {"subscriptionId": 0}
+        if method in ("session.logon", "userDataStream.subscribe.signature"):
+            self._check(params, now_ns)
+            client.logged_on = client.logged_on or method == "session.logon"
+            client.subscribed = client.subscribed or method != "session.logon"
+            if client.subscribed and method != "session.logon":
+                return {"subscriptionId": 0}
+        if method in ("session.logon", "session.status", "session.logout"):
+            client.logged_on = client.logged_on and method != "session.logout"
+            key = params.get("apiKey") if client.logged_on else None
+            return {"apiKey": key, "serverTime": ms(now_ns), "userDataStream": client.subscribed}
+        if method == "userDataStream.unsubscribe":
+            client.subscribed = False
+            return {}
+        if method not in self._calls:
+            raise SpotError("-1102", f"Unknown method {method!r}")
+        if not (client.logged_on and "signature" not in params):
+            self._check(params, now_ns)
+        return self._calls[method](Form(params), SPOT, now_ns)
+
+    # -- what clients hear -------------------------------------------------------------------------------------------
+
+    def poll(self, now_ns: int) -> Iterator[Push]:
+        """Yield what became due; sockets whose listen key died are told, and are silent from then on."""
+        for socket, client in self._clients.items():
+            if client.listen_key and not self._live_key(client.listen_key, now_ns):
+                expired = {"e": "listenKeyExpired", "E": ms(now_ns), "listenKey": client.listen_key}
+                client.listen_key = ""
+                yield Push(socket, wire(expired))
+        yield from self._account_events(now_ns)
+        if now_ns < self._next_ns:
+            return
+        self._next_ns = now_ns + self._pace_ns
+        listening = [(socket, one) for socket, one in self._clients.items() if one.kind == "market" and one.streams]
+        for market, stream, message in self._market.messages(now_ns):
+            for socket, client in listening:
+                if client.market is market and stream in client.streams and self._carries(client, stream):
+                    yield self._told(client, socket, stream, message)
+
+    @staticmethod
+    def _carries(client: _Client, stream: str) -> bool:
+        """Whether a route carries a stream: what it does not is accepted, and silent."""
+        kind = stream.partition("@")[2].partition("@")[0]
+        return client.route == "all" or (client.route == "public") is (kind in _PUBLIC)
+
+    @staticmethod
+    def _told(client: _Client, socket: int, stream: str, message: dict[str, Any]) -> Push:
+        return Push(socket, wire({"stream": stream, "data": message} if client.combined else message))
+
+    def _account_events(self, now_ns: int) -> Iterator[Push]:
+        for event in self._venue.events(self._account, self._seen):
+            self._seen = event.sequence
+            state = event.order
+            before, self._states[state.order_id] = self._states.get(state.order_id), state
+            note_trigger(state)
+            named = self._names.by_id[state.order.instrument_id]
+            spot = named.exchange == SPOT.exchange
+            for message in self._spot(event, before, named) if spot else self._futures(event, before, named):
+                for socket, client in self._clients.items():
+                    if spot and client.subscribed:
+                        yield Push(socket, wire({"subscriptionId": 0, "event": message}))
+                    elif not spot and client.listen_key:
+                        yield Push(socket, wire(message))
+
+    def _execution(self, event: VenueEvent, before: OrderState | None) -> str | None:
+        """Return the execution type of an event; None of one that the venue does not tell."""
+        state = event.order
+        if event.kind is EventKind.FILL:
+            return "TRADE"
+        if state.status not in _VISIBLE or state.pending is not model.Pending.NONE:
+            return None
+        changed = before is not None and before.order != state.order and state.modified
+        if changed and not state.status.terminal:
+            return "AMENDED"
+        if state.status is S.OPEN or state.status is S.TRIGGER_PENDING:
+            return None if before is not None and before.status is state.status else "NEW"
+        return None if state.status in (S.PARTIALLY_FILLED, S.FILLED) else "ENDED"
+
+    def _spot(self, event: VenueEvent, before: OrderState | None, named: ListingName) -> Iterator[dict[str, Any]]:
+        kind = self._execution(event, before)
+        if kind is None:
+            return
+        state, fill = event.order, event.fill
+        row, at = order_row(state, named, SPOT), ms(state.ts_updated)
+        by_user = kind == "ENDED" and row["status"] == "CANCELED"
+        self._executions += 1
+        message = {
+            "e": "executionReport",
+            "E": at,
+            **{letter: row[name] for name, letter in SPOT.events.items() if name in row},
+            "c": f"emuc{self._executions}" if by_user else row["clientOrderId"],
+            "C": row["clientOrderId"] if by_user else "",
+            "x": {"AMENDED": "REPLACED", "ENDED": row["status"]}.get(kind, kind),
+            "r": "NONE",
+            "g": -1,
+            "I": self._executions,
+            "l": text(fill.quantity if fill else Decimal(0)),
+            "L": text(fill.price if fill else Decimal(0)),
+            "Y": text(fill.quantity * fill.price if fill else Decimal(0)),
+            "n": "0",
+            "N": named.instrument.currency if fill else None,
+            "t": int(fill.trade_id) if fill else -1,
+            "m": False,
+            "M": False,
+            "Q": "0.00000000",
+            "W": at,
+            "V": "EXPIRE_MAKER",
+        }
+        yield message
+        assets = {named.instrument.name, named.instrument.currency}
+        told = [row for row in self._wallets(SPOT) if row["asset"] in assets]
+        balances = [{"a": row["asset"], "f": row["free"], "l": row["locked"]} for row in told]
+        yield {"e": "outboundAccountPosition", "E": at, "u": at, "B": balances}
+
+    def _futures(self, event: VenueEvent, before: OrderState | None, named: ListingName) -> Iterator[dict[str, Any]]:
+        state, fill, at = event.order, event.fill, ms(event.order.ts_updated)
+        if is_algo(state):
+            row = {"T": at, **algo_row(state, named)}
+            own = {"clientOrderId": "clientAlgoId", "orderId": "algoId", "type": "orderType", "origQty": "quantity"}
+            own |= {"stopPrice": "triggerPrice", "status": "algoStatus", "avgPrice": "actualPrice"}
+            own |= {"executedQty": "actualQty", "updateTime": "T"}
+            told = {
+                letter: row[own.get(name, name)] for name, letter in ALGO_EVENT.items() if own.get(name, name) in row
+            }
+            told.pop("T")
+            if before is None or algo_row(before, named)["algoStatus"] != row["algoStatus"]:
+                more = {"ps": row["positionSide"], "at": "CONDITIONAL", "R": row["reduceOnly"]}
+                yield {"e": "ALGO_UPDATE", "T": at, "E": at, "o": told | more}
+            if state.status in (S.ACCEPTED, S.TRIGGER_PENDING) or not state.order.extra.get("made"):
+                return
+        kind = self._execution(event, before)
+        if kind is None:
+            return
+        row = order_row(state, named, USDM)
+        trade = trade_row(fill, state, named, USDM) if fill else {}
+        order = {letter: row[name] for name, letter in USDM.events.items() if name in row} | {
+            "x": {"AMENDED": "AMENDMENT", "ENDED": row["status"]}.get(kind, kind),
+            "T": at,
+            "l": trade.get("qty", "0"),
+            "L": trade.get("price", "0"),
+            "n": "0",
+            "N": named.instrument.currency,
+            "t": trade.get("id", 0),
+            "m": False,
+            "R": row["reduceOnly"],
+            "wt": "CONTRACT_PRICE",
+            "cp": False,
+            "rp": "0",
+            "er": "2" if row["status"] == "EXPIRED" else "0",
+        }
+        yield {"e": "ORDER_TRADE_UPDATE", "E": at, "T": at, "o": order}
+        if fill is not None:
+            wallets = self._wallets(USDM)
+            told_b = [{"a": one["asset"], "wb": one["balance"], "cw": one["balance"], "bc": "0"} for one in wallets]
+            positions = [
+                {"s": named.symbol, "pa": text(one.quantity), "ep": text(one.average_price), "ps": row["positionSide"]}
+                for one in self._venue.positions(self._account)
+                if one.instrument_id == named.instrument_id and one.product is state.order.product
+            ]
+            yield {"e": "ACCOUNT_UPDATE", "E": at, "T": at, "a": {"m": "ORDER", "B": told_b, "P": positions}}

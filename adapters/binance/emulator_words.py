@@ -1,0 +1,374 @@
+"""The venue's JSON: symbols, orders, trades, wallets and its errors, as both interfaces write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+from dragoman.emulator.contract import HttpAnswer
+from dragoman.emulator.forms import FieldError, Form
+from dragoman.emulator.listed import ListingName
+from dragoman.emulator.refusals import ApiError
+from dragoman.emulator.venue.types import Listing, MarketView, OrderState, VenueFill, VenuePosition
+from dragoman.plugin import ErrorKind, model
+
+from .words import MARKETS, SPOT, USDM, Market
+
+S = model.OrderStatus
+_K = ErrorKind
+_EIGHT: Final = Decimal("0.00000001")
+_MS: Final = 1_000_000
+SIDES: Final = {"BOTH": model.Product.MARGIN, "LONG": model.Product.CARRY, "SHORT": model.Product.INTRADAY}
+"""How the exchange behind keeps the sides of a hedged account apart: as products."""
+SIDE_OF: Final = {product: word for word, product in SIDES.items()}
+ENDED_BY_RULE: Final = (
+    "immediate or cancel",
+    "fill or kill",
+    "no opposite order",
+    "post-only",
+    "same account",
+    "the day",
+)
+WORDS: Final = {
+    S.ACCEPTED: "NEW",
+    S.OPEN: "NEW",
+    S.TRIGGER_PENDING: "NEW",
+    S.TRIGGERED: "NEW",
+    S.PARTIALLY_FILLED: "PARTIALLY_FILLED",
+    S.FILLED: "FILLED",
+    S.CANCELED: "CANCELED",
+    S.REJECTED: "REJECTED",
+    S.EXPIRED: "EXPIRED",
+}
+
+
+class _Statuses(dict[str, int]):
+    def __missing__(self, word: str) -> int:
+        return 400
+
+
+class SpotError(ApiError):
+    """An error reply of the spot interface; `word` is the venue's number."""
+
+    statuses: ClassVar[Mapping[str, int]] = _Statuses(
+        {"-1003": 429, "-1015": 429, "-2014": 401, "-2015": 401, "-5000": 404}
+    )
+    words: ClassVar[Mapping[ErrorKind, str]] = {
+        _K.INSTRUMENT_NOT_FOUND: "-1121",
+        _K.INSUFFICIENT_MARGIN: "-2010",
+        _K.INSUFFICIENT_HOLDINGS: "-2010",
+        _K.MARKET_CLOSED: "-2010",
+        _K.INSTRUMENT_NOT_TRADABLE: "-2010",
+        _K.ORDER_NOT_FOUND: "-2011",
+        _K.TOO_LATE_TO_MODIFY_OR_CANCEL: "-2011",
+    }
+    other = "-1013"
+    texts: ClassVar[Mapping[ErrorKind, str]] = {
+        _K.INSTRUMENT_NOT_FOUND: "Invalid symbol.",
+        _K.INSUFFICIENT_MARGIN: "Account has insufficient balance for requested action.",
+        _K.INSUFFICIENT_HOLDINGS: "Account has insufficient balance for requested action.",
+        _K.MARKET_CLOSED: "Market is closed.",
+        _K.ORDER_NOT_FOUND: "Unknown order sent.",
+        _K.TOO_LATE_TO_MODIFY_OR_CANCEL: "Unknown order sent.",
+        _K.INVALID_PRICE_TICK: "Filter failure: PRICE_FILTER",
+        _K.PRICE_OUT_OF_BAND: "Filter failure: PERCENT_PRICE_BY_SIDE",
+        _K.INVALID_QUANTITY: "Filter failure: LOT_SIZE",
+        _K.FREEZE_QTY_EXCEEDED: "Filter failure: LOT_SIZE",
+    }
+
+    def body(self) -> Mapping[str, Any]:
+        return {"code": int(self.word), "msg": self.message}
+
+
+class FuturesError(SpotError):
+    """The same of the futures interface, which has numbers of its own."""
+
+    words = dict(SpotError.words) | {
+        _K.INSUFFICIENT_MARGIN: "-2019",
+        _K.INVALID_PRICE_TICK: "-4014",
+        _K.INVALID_QUANTITY: "-4023",
+        _K.FREEZE_QTY_EXCEEDED: "-4005",
+        _K.PRICE_OUT_OF_BAND: "-4016",
+    }
+    texts = dict(SpotError.texts) | {
+        _K.INSUFFICIENT_MARGIN: "Margin is insufficient.",
+        _K.INVALID_PRICE_TICK: "Price not increased by tick size.",
+        _K.INVALID_QUANTITY: "Quantity not increased by step size.",
+        _K.FREEZE_QTY_EXCEEDED: "Quantity greater than max quantity.",
+        _K.PRICE_OUT_OF_BAND: "Limit price can't be higher than the limit.",
+    }
+
+
+def error_of(market: Market) -> type[SpotError]:
+    return SpotError if market is SPOT else FuturesError
+
+
+def worded(error: Exception) -> HttpAnswer | None:
+    """Return the answer of an error that is the venue's, None of a bug."""
+    if isinstance(error, FieldError):
+        error = SpotError("-1102", str(error))
+    return error.answer() if isinstance(error, ApiError) else None
+
+
+class Names:
+    """What the platform lists, by market and symbol."""
+
+    def __init__(self, listings: Iterable[Listing]) -> None:
+        offered = [one for one in listings if one.instrument.exchange in MARKETS]
+        self.all = [ListingName(one, at, one.instrument.broker_symbol) for at, one in enumerate(offered)]
+        self.by_id = {one.instrument_id: one for one in self.all}
+        self._by_symbol = {(one.exchange, one.symbol): one for one in self.all}
+
+    def of(self, market: Market, form: Form) -> ListingName:
+        """Return what a form names. Raises the venue's error."""
+        found = self.find(market, form.text("symbol"))
+        if found is None:
+            raise error_of(market)("-1121", "Invalid symbol.")
+        return found
+
+    def find(self, market: Market, symbol: str) -> ListingName | None:
+        return self._by_symbol.get((market.exchange, symbol.upper()))
+
+    def market(self, market: Market) -> list[ListingName]:
+        return [one for one in self.all if one.exchange == market.exchange]
+
+
+def text(value: Decimal) -> str:
+    """Write a number with eight decimals."""
+    return format(value.quantize(_EIGHT), "f")
+
+
+def ms(ns: int | None) -> int:
+    return (ns or 0) // _MS
+
+
+# -- symbols -----------------------------------------------------------------------------------------------------------
+
+
+def symbol_row(named: ListingName, market: Market) -> dict[str, Any]:
+    """Write a row of ``exchangeInfo``."""
+    instrument, listing = named.instrument, named.listing
+    up, down = 1 + listing.band, 1 - listing.band
+    step, most = text(instrument.lot_size), text(instrument.freeze_quantity or Decimal(0))
+    lot = {"minQty": step, "maxQty": most, "stepSize": step}
+    filters: list[dict[str, Any]] = [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": text(instrument.tick_size),
+            "maxPrice": text(instrument.tick_size * 10**9),
+            "tickSize": text(instrument.tick_size),
+        },
+        {"filterType": "LOT_SIZE", **lot},
+        {"filterType": "MARKET_LOT_SIZE", **lot},
+    ]
+    worth = str(instrument.extra["min_notional"])
+    row: dict[str, Any] = {
+        "symbol": named.symbol,
+        "status": "TRADING",
+        "baseAsset": instrument.name,
+        "quoteAsset": instrument.currency,
+        "baseAssetPrecision": 8,
+        "filters": filters,
+    }
+    if market is SPOT:
+        band = {
+            f"{side}Multiplier{way}": f"{value:.4f}"
+            for side in ("bid", "ask")
+            for way, value in (("Up", up), ("Down", down))
+        }
+        filters.append({"filterType": "PERCENT_PRICE_BY_SIDE", **band, "avgPriceMins": 5})
+        filters.append({"filterType": "NOTIONAL", "minNotional": worth, "applyMinToMarket": True, "avgPriceMins": 5})
+        return row | {
+            "quotePrecision": 8,
+            "quoteAssetPrecision": 8,
+            "orderTypes": list(SPOT.order_types.inward),
+            "icebergAllowed": True,
+            "ocoAllowed": False,
+            "quoteOrderQtyMarketAllowed": True,
+            "cancelReplaceAllowed": True,
+            "amendAllowed": True,
+            "isSpotTradingAllowed": True,
+            "isMarginTradingAllowed": False,
+            "permissions": [],
+            "permissionSets": [["SPOT"]],
+            "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+        }
+    band = {"multiplierUp": f"{up:.4f}", "multiplierDown": f"{down:.4f}", "multiplierDecimal": "4"}
+    filters.append({"filterType": "PERCENT_PRICE", **band})
+    filters.append({"filterType": "MIN_NOTIONAL", "notional": worth})
+    return row | {
+        "pair": named.symbol,
+        "contractType": "PERPETUAL",
+        "deliveryDate": 4133404800000,
+        "onboardDate": 1569398400000,
+        "marginAsset": instrument.currency,
+        "pricePrecision": 8,
+        "quantityPrecision": 8,
+        "quotePrecision": 8,
+        "triggerProtect": "0.0500",
+        "marketTakeBound": "0.05",
+        "orderTypes": list(USDM.order_types.inward),
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+    }
+
+
+# -- orders ------------------------------------------------------------------------------------------------------------
+
+
+def number_of(state: OrderState) -> int:
+    """Return the number of an order in the book; a conditional futures order has one once it triggered."""
+    return int(state.exchange_order_id or 0) if is_algo(state) else int(state.order_id)
+
+
+def is_algo(state: OrderState) -> bool:
+    return bool(state.order.extra.get("algo"))
+
+
+def triggered(state: OrderState) -> bool:
+    """Whether a conditional order has made one of the book; `note_trigger` remembers it of one that was canceled."""
+    return bool(state.order.extra.get("made")) or state.status not in (S.ACCEPTED, S.TRIGGER_PENDING, S.CANCELED)
+
+
+def note_trigger(state: OrderState) -> None:
+    if is_algo(state) and triggered(state):
+        state.order.extra["made"] = True
+
+
+def word_of(state: OrderState) -> str:
+    ended = state.reject_text or ""
+    by_rule = state.status is S.CANCELED and any(rule in ended for rule in ENDED_BY_RULE)
+    return "EXPIRED" if by_rule else WORDS[state.status]
+
+
+def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str, Any]:
+    """Write an order of the book."""
+    order, filled = state.order, state.filled_quantity
+    quote = filled * state.average_price
+    row: dict[str, Any] = {
+        "symbol": named.symbol,
+        "orderId": number_of(state),
+        "clientOrderId": order.tag,
+        "price": text(order.price or Decimal(0)),
+        "origQty": text(order.quantity),
+        "executedQty": text(filled),
+        "status": word_of(state),
+        "timeInForce": order.extra["tif"],
+        "type": order.extra["word"],
+        "side": order.side.value,
+        "stopPrice": text(order.trigger_price or Decimal(0)),
+        "time": ms(state.ts_created),
+        "updateTime": ms(state.ts_updated),
+        "selfTradePreventionMode": "EXPIRE_MAKER",
+    }
+    if market is SPOT:
+        more = {"expiryReason": "EXCHANGE_CANCELED"} if row["status"] == "EXPIRED" else {}
+        return (
+            row
+            | more
+            | {
+                "orderListId": -1,
+                "cummulativeQuoteQty": text(quote),
+                "icebergQty": text(order.display_quantity or Decimal(0)),
+                "isWorking": state.status not in (S.ACCEPTED, S.TRIGGER_PENDING, S.TRIGGERED),
+                "workingTime": ms(state.ts_exchange),
+                "origQuoteOrderQty": text(Decimal(0)),
+            }
+        )
+    return row | {
+        "avgPrice": text(state.average_price),
+        "cumQuote": text(quote),
+        "cumQty": text(filled),
+        "origType": order.extra.get("first", order.extra["word"]),
+        "reduceOnly": bool(order.extra.get("reduce")),
+        "positionSide": SIDE_OF[order.product],
+        "closePosition": False,
+        "workingType": "CONTRACT_PRICE",
+        "priceProtect": False,
+        "priceMatch": "NONE",
+        "goodTillDate": 0,
+    }
+
+
+def algo_row(state: OrderState, named: ListingName) -> dict[str, Any]:
+    """Write a conditional futures order."""
+    order, made = state.order, triggered(state)
+    word = "NEW" if not made else "FINISHED" if state.status.terminal else "TRIGGERED"
+    if state.status is S.CANCELED and not made:
+        word = "CANCELED"
+    return {
+        "algoId": int(state.order_id),
+        "clientAlgoId": order.tag,
+        "algoType": "CONDITIONAL",
+        "orderType": order.extra["first"],
+        "symbol": named.symbol,
+        "side": order.side.value,
+        "positionSide": SIDE_OF[order.product],
+        "timeInForce": order.extra["tif"],
+        "quantity": text(order.quantity),
+        "algoStatus": word,
+        "triggerPrice": text(order.trigger_price or Decimal(0)),
+        "price": text(order.price or Decimal(0)),
+        "actualOrderId": str(number_of(state)) if made else "",
+        "actualPrice": text(state.average_price),
+        "actualQty": text(state.filled_quantity),
+        "selfTradePreventionMode": "EXPIRE_MAKER",
+        "workingType": "CONTRACT_PRICE",
+        "priceMatch": "NONE",
+        "closePosition": False,
+        "priceProtect": False,
+        "reduceOnly": bool(order.extra.get("reduce")),
+        "createTime": ms(state.ts_created),
+        "updateTime": ms(state.ts_updated),
+        "triggerTime": ms(state.ts_updated) if made else 0,
+        "goodTillDate": 0,
+    }
+
+
+def trade_row(fill: VenueFill, state: OrderState, named: ListingName, market: Market) -> dict[str, Any]:
+    row = {
+        "symbol": named.symbol,
+        "id": int(fill.trade_id),
+        "orderId": number_of(state),
+        "price": text(fill.price),
+        "qty": text(fill.quantity),
+        "quoteQty": text(fill.price * fill.quantity),
+        "commission": text(Decimal(0)),
+        "commissionAsset": named.instrument.currency,
+        "time": ms(fill.ts),
+    }
+    buyer = fill.side is model.Side.BUY
+    if market is SPOT:
+        return row | {"orderListId": -1, "isBuyer": buyer, "isMaker": False, "isBestMatch": True}
+    more = {"side": fill.side.value, "buyer": buyer, "maker": False, "realizedPnl": text(Decimal(0))}
+    return row | more | {"positionSide": SIDE_OF[fill.product], "marginAsset": named.instrument.currency}
+
+
+# -- wallets -----------------------------------------------------------------------------------------------------------
+
+
+def position_row(position: VenuePosition, view: MarketView, named: ListingName) -> dict[str, Any]:
+    """Write a row of ``positionRisk``."""
+    worth = position.quantity * view.last_price
+    rate = named.listing.margin_rate[position.product]
+    need = text(abs(position.quantity * position.average_price) * rate)
+    return {
+        "symbol": named.symbol,
+        "positionSide": SIDE_OF[position.product],
+        "positionAmt": text(position.quantity),
+        "entryPrice": text(position.average_price),
+        "breakEvenPrice": text(position.average_price),
+        "markPrice": text(view.last_price),
+        "unRealizedProfit": text(position.unrealised),
+        "liquidationPrice": text(Decimal(0)),
+        "isolatedMargin": text(Decimal(0)),
+        "notional": text(worth),
+        "marginAsset": named.instrument.currency,
+        "initialMargin": need,
+        "maintMargin": text(abs(worth) * Decimal("0.004")),
+        "positionInitialMargin": need,
+        "openOrderInitialMargin": text(Decimal(0)),
+        "isolatedWallet": text(Decimal(0)),
+        "adl": 1,
+        "updateTime": ms(view.ts),
+    }
