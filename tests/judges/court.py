@@ -5,6 +5,7 @@ Nothing of ours is importable in the SDK's environment and nothing of the SDK's 
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import pathlib
@@ -109,13 +110,16 @@ class EmulatorProcess:
         return counters
 
 
-def play(python: pathlib.Path, script: str, where: dict[str, Any], cwd: pathlib.Path) -> Verdict:
-    """Run an SDK script against an emulator; read the JSON lines it prints."""
+def play(
+    python: pathlib.Path, script: str, where: dict[str, Any], cwd: pathlib.Path, variables: dict[str, str] | None = None
+) -> Verdict:
+    """Run an SDK script against an emulator, with further environment `variables`; read the JSON lines it prints."""
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(cwd),  # some SDKs write logs and caches
         "TZ": "Asia/Kolkata",  # and take naive local times for Indian ones
         "no_proxy": "127.0.0.1,localhost",
+        **(variables or {}),
     }
     command = [str(python), "-I", "-u", str(HERE / script), json.dumps(where)]
     try:
@@ -136,3 +140,18 @@ def play(python: pathlib.Path, script: str, where: dict[str, Any], cwd: pathlib.
             verdict.tables[said["table"]] = said["rows"]
     assert done.returncode == 0, f"{script} ended with {done.returncode}:\n{verdict.output[-4000:]}"
     return verdict
+
+
+def assertions_by_check(script: str, checks: list[str]) -> dict[str, int]:
+    """Count what each check of a script holds the SDK's answers to: assertions, and refusals of one stated kind."""
+    counts: dict[str, int] = {}
+    for node in ast.parse((HERE / script).read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name in checks:
+            parts = list(ast.walk(node))
+            refusals = [
+                part
+                for part in parts
+                if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id == "refused"
+            ]
+            counts[node.name] = sum(isinstance(part, ast.Assert) for part in parts) + len(refusals)
+    return counts

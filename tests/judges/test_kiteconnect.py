@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
 
 import pytest
 
-from judges.court import HERE, Verdict
+from judges.court import HERE, Verdict, assertions_by_check
 
 SCRIPT = "kiteconnect_session.py"
 CHECKS = re.findall(r"^@check\ndef (\w+)\(", (HERE / SCRIPT).read_text(), re.MULTILINE)
@@ -53,24 +52,9 @@ def test_sdk_methods_not_called_are_listed_with_a_reason(verdict: Verdict, capsy
     assert {name for name, called in rows if not called} == set(NOT_CALLED)
 
 
-def assertions_by_check() -> dict[str, int]:
-    """Count what each check holds the SDK's answers to: its own assertions, and refusals of one stated kind."""
-    counts: dict[str, int] = {}
-    for node in ast.parse((HERE / SCRIPT).read_text()).body:
-        if isinstance(node, ast.FunctionDef) and node.name in CHECKS:
-            parts = list(ast.walk(node))
-            refusals = [
-                part
-                for part in parts
-                if isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id == "refused"
-            ]
-            counts[node.name] = sum(isinstance(part, ast.Assert) for part in parts) + len(refusals)
-    return counts
-
-
 def test_every_rest_method_is_held_to_values(verdict: Verdict, capsys: pytest.CaptureFixture[str]) -> None:
     """A method counts the assertions of the checks that call it; one that is merely called has none."""
-    counts = assertions_by_check()
+    counts = assertions_by_check(SCRIPT, CHECKS)
     called = {name: set(checks) for name, checks in verdict.tables["calls"].items()}
     held = {name: sum(counts.get(check, 0) for check in checks) for name, checks in called.items()}
     wanted = {name for face, name, was in verdict.tables["methods"] if face == "KiteConnect" and was}
