@@ -150,7 +150,7 @@ class Account:
                 load_instruments=instruments,
                 streams=streams,
                 overrides=self.overrides(runtime),
-                prompt=self._refuse_login(profile),
+                prompt=self.refuse_login(profile),
                 runtime=runtime,
             )
             try:
@@ -163,7 +163,9 @@ class Account:
 
         return self.perform(asked)
 
-    def _refuse_login(self, profile: Profile) -> Callable[[str, str, bool], Awaitable[str]]:
+    def refuse_login(self, profile: Profile) -> Callable[[str, str, bool], Awaitable[str]]:
+        """Return a prompt for commands that never log in: it says how to."""
+
         async def refuse(kind: str, text: str, hidden: bool) -> NoReturn:
             raise AuthRequired(
                 f"{profile}: there is no session, or the broker has ended it",

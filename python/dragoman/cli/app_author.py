@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dragoman.cli.completion import broker_names
-from dragoman.cli.options import AsJson
+from dragoman.cli.options import AsJson, account_command
 
+if TYPE_CHECKING:
+    from dragoman.cli.account import Account
+
+Broker = Annotated[
+    str, typer.Argument(help="Name of an installed adapter, see `dragoman brokers`.", autocompletion=broker_names)
+]
 AUTHORS = "Writing an adapter"
 
 
@@ -38,3 +45,28 @@ def add_to(app: typer.Typer) -> None:
             work.show_list(only, as_json=as_json)
             return
         raise typer.Exit(work.play_all(brokers or [], only, loopback=loopback, seed=seed, as_json=as_json))
+
+    @account_command(app, panel=AUTHORS)
+    def capture(
+        at: Account,
+        names: Annotated[list[str] | None, typer.Argument(help="Instruments to stream, such as NSE:INFY.")] = None,
+        mode: Annotated[str, typer.Option(help="ltp, quote, full or deep; full where there is such a mode.")] = "",
+        out: Annotated[Path | None, typer.Option(help="A new file; <broker>.capture.jsonl by default.")] = None,
+        seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="How long to record.")] = 60.0,
+    ) -> None:
+        """Record an account's streams, frames both ways, without secrets; `dragoman replay` reads the file."""
+        from dragoman.cli import capture as work
+
+        work.capture(at, list(names or []), mode=mode, out=out, seconds=seconds)
+
+    @app.command(rich_help_panel=AUTHORS)
+    def replay(
+        broker: Broker,
+        file: Annotated[Path, typer.Argument(help="A capture, or lines of `<unix time>: <frame>`.")],
+        feed: Annotated[str, typer.Option(help="Stream whose layouts to use; found by trying.")] = "",
+        as_json: AsJson = False,
+    ) -> None:
+        """Run recorded traffic through an adapter's layouts and the books; count, time, and show the final tops."""
+        from dragoman.cli.capture import replay_file
+
+        raise typer.Exit(replay_file(broker, file, feed=feed, as_json=as_json))

@@ -18,7 +18,7 @@ import re
 import traceback
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 from urllib.parse import quote, quote_plus
 
@@ -147,6 +147,13 @@ def forget_locals(error: BaseException) -> None:
         waiting += (found.__cause__, found.__context__)
         if isinstance(found, BaseExceptionGroup):
             waiting += found.exceptions
+
+
+def scrubber(values: Iterable[str]) -> Callable[[str], str]:
+    """Return what replaces these values, in each spelling, by ``***``: an emulator's as well."""
+    words = sorted({word for value in values for word in _spellings(value)}, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, words))) if words else None
+    return lambda text: pattern.sub(SHOWN, text) if pattern else text
 
 
 def redact(text: str) -> str:

@@ -15,6 +15,7 @@ from dragoman.plugin import Adapter, Endpoint, Flow, Session
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.watchdog import Stall
 from dragoman.session.brokertime import BrokerClock, expiry_ns
+from dragoman.session.connection import FeedConnection
 from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
 from dragoman.session.fanout import Fanout
@@ -71,6 +72,8 @@ class AccountSession:
         Says whether ticks are to be expected now; False until somebody who knows the calendar sets it.
     expires_ns : int or None
         When the session ends, by the broker's clock.
+    connection_class : type of FeedConnection
+        What streams make their connections of; a recorder puts its own here before they start.
     stalls : int
         Times a handler blocked the I/O loop long enough to be named.
     metrics : Metrics
@@ -96,6 +99,7 @@ class AccountSession:
         self.read_only = read_only
         self.market_open: Callable[[], bool] = lambda: False
         self.expires_ns: int | None = None
+        self.connection_class: type[FeedConnection] = FeedConnection
         self._token = None if access_token is None else as_secret(access_token)
         self._tls = tls
         self._prompt = prompt

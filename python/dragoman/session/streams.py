@@ -256,7 +256,7 @@ class Stream:
 
     async def _once(self) -> str:
         """Live through one connection and return why it ended."""
-        connection = FeedConnection(
+        connection = self._session.connection_class(
             self._runtime,
             self._adapter,
             self.feed_class(),

@@ -153,6 +153,8 @@ async def play(
             staged(runtime, adapter, state_dir=state_dir, seed=seed, patience_s=patience_s) as stage,
         ):
             if reason := missing(scenario.needs, adapter, stage.emulator):
+                if differences:
+                    return result("failed", f"a difference is declared, but it is not offered anyway: {reason}")
                 return result("not offered", reason)
             for step in scenario.steps:
                 await _step(stage, step, by_line.get(step.text))
