@@ -1,5 +1,6 @@
 #include "py_book.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -103,6 +104,47 @@ PyObject* book_level(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   return make_level(levels.level(static_cast<std::size_t>(index)));
 }
 
+/// update(side, price, quantity, orders=0): one level by hand, and the top after it.
+PyObject* book_update(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  if (count < 3 || count > 4) {
+    return PyErr_Format(PyExc_TypeError,
+                        "book: update takes side, price, quantity and orders, found %zd values", count);
+  }
+  Side side{};
+  if (!read_side(args[0], side)) return nullptr;
+  dragoman::Level level{0.0, 0.0, 0, side, dragoman::Action::update, 255, 255};
+  level.price = PyFloat_AsDouble(args[1]);
+  level.quantity = PyFloat_AsDouble(args[2]);
+  if (PyErr_Occurred() != nullptr) return nullptr;
+  if (count == 4) {
+    const unsigned long orders = PyLong_AsUnsignedLong(args[3]);
+    if (PyErr_Occurred() != nullptr) return nullptr;
+    level.orders = static_cast<std::uint32_t>(std::min<unsigned long>(orders, 0xFFFFFFFFu));
+  }
+  Book& book = *reinterpret_cast<PyBook*>(self)->book;
+  try {
+    if (!book.edit(level)) {
+      return PyErr_Format(
+          PyExc_ValueError,
+          "book: level %R x %R, expected a finite price above 0 and a finite quantity of 0 or more", args[1],
+          args[2]);
+    }
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
+  PyObject* const bid = get_best<Side::bid, &BookLevel::price>(self, nullptr);
+  PyObject* const ask = get_best<Side::ask, &BookLevel::price>(self, nullptr);
+  PyObject* const top = bid == nullptr || ask == nullptr ? nullptr : PyTuple_New(2);
+  if (top == nullptr) {
+    Py_XDECREF(bid);
+    Py_XDECREF(ask);
+    return nullptr;
+  }
+  PyTuple_SET_ITEM(top, 0, bid);
+  PyTuple_SET_ITEM(top, 1, ask);
+  return top;
+}
+
 PyObject* book_vwap(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   Side side{};
   if (!check_two("vwap", count) || !read_side(args[0], side)) return nullptr;
@@ -172,6 +214,7 @@ PyGetSetDef book_getset[] = {
 PyMethodDef book_methods[] = {
     {"depth", book_depth, METH_O, nullptr},
     {"level", method(book_level), METH_FASTCALL, nullptr},
+    {"update", method(book_update), METH_FASTCALL, nullptr},
     {"vwap", method(book_vwap), METH_FASTCALL, nullptr},
     {"imbalance", method(book_imbalance), METH_FASTCALL | METH_KEYWORDS, nullptr},
     {"snapshot", method(book_snapshot), METH_FASTCALL | METH_KEYWORDS, nullptr},

@@ -27,16 +27,29 @@ BookLevel stored(const Level& level, double quantity) noexcept {
 // --- one side --------------------------------------------------------------------------------------
 
 /// Index of the first level not worse than `price`, size() where all are worse.
-std::size_t BookSide::position(double price) const noexcept {
+///
+/// From where the last change was, or from the top: venues send their changes best first and near the top, so
+/// a few steps find most of them; the rest by strides that double, then by halves.
+std::size_t BookSide::position(double price) noexcept {
   const double wanted = sign_ * price;
   std::size_t end = levels_.size();
+  if (hint_ < end && key(levels_[hint_]) >= wanted) end = hint_;
   const std::size_t stop = end > kScan ? end - kScan : 0;
   while (end > stop && key(levels_[end - 1]) >= wanted) --end;
-  if (end > stop || end == 0) return end;
-  const auto found =
-      std::lower_bound(levels_.begin(), levels_.begin() + static_cast<std::ptrdiff_t>(end), wanted,
-                       [this](const BookLevel& level, double value) { return key(level) < value; });
-  return static_cast<std::size_t>(found - levels_.begin());
+  if (end > stop || end == 0) return hint_ = end;
+  std::size_t begin = end;
+  for (std::size_t stride = 2 * kScan; begin > 0 && key(levels_[begin - 1]) >= wanted; stride *= 2) {
+    end = begin;
+    begin = begin > stride ? begin - stride : 0;
+  }
+  // Without branches that nobody can foretell: the first of [begin, end) not worse.
+  const BookLevel* base = levels_.data() + begin;
+  for (std::size_t count = end - begin; count > 0;) {
+    const std::size_t half = (count + 1) / 2;
+    base += key(base[half - 1]) < wanted ? half : 0;
+    count -= half;
+  }
+  return hint_ = static_cast<std::size_t>(base - levels_.data());
 }
 
 void BookSide::set(const BookLevel& level) {
@@ -48,7 +61,8 @@ void BookSide::set(const BookLevel& level) {
   } else if (present) {
     *place = level;
   } else {
-    levels_.insert(place, level);
+    make_room();  // which moves the array
+    levels_.insert(levels_.begin() + static_cast<std::ptrdiff_t>(at), level);
   }
 }
 
@@ -168,6 +182,15 @@ void Book::note(std::int64_t sequence, std::int64_t ts_event, std::int64_t ts_re
   ts_event_ = ts_event;
   ts_recv_ = ts_recv;
   ++updates_;
+}
+
+bool Book::edit(const Level& level) {
+  if (!valid_price(level.price) || !valid_quantity(level.quantity)) return false;
+  BookSide& side = level.side == Side::bid ? bids_ : asks_;
+  side.set(stored(level, level.quantity));
+  if (state_ == State::empty) state_ = State::live;
+  ++updates_;
+  return true;
 }
 
 void Book::mark_stale() noexcept {

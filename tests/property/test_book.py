@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -184,3 +185,19 @@ def test_messages_that_come_twice_change_nothing(rule, steps, again):
     assert (books.gaps, books.duplicates) == (0, linked_or_new)
     assert book.updates == 1 + len(messages)
     assert book.level("bid", 0) == (1.0, messages[-1].levels[0][2], 1)
+
+
+@given(seed=st.integers(0, 2**32), spread=st.sampled_from([3, 60, 4000]))
+def test_deep_books_find_every_level(seed, spread):
+    dice = random.Random(seed)
+    book, levels = Books().book(FEED.handles[0]), {"bid": {}, "ask": {}}
+    for _ in range(3000):
+        side, price, quantity = dice.choice(SIDES), float(1 + dice.randrange(spread)), float(dice.randrange(3))
+        book.update(side, price, quantity)
+        if quantity:
+            levels[side][price] = quantity
+        else:
+            levels[side].pop(price, None)
+    shot = book.snapshot()
+    assert [(p, q) for p, q, _ in shot.bids] == sorted(levels["bid"].items(), reverse=True)
+    assert [(p, q) for p, q, _ in shot.asks] == sorted(levels["ask"].items())

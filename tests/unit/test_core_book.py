@@ -261,3 +261,27 @@ def test_wrong_arguments_are_named_with_what_was_expected(books, feed):
 def test_marking_a_book_that_does_not_exist_stale_makes_none(books):
     books.mark_stale(intern_instrument("TEST:NEVER"))
     assert len(books) == 0
+
+
+def test_level_put_by_hand_returns_the_top_after_it():
+    book = Books().book(intern_instrument("TEST:BYHAND"))
+    assert book.update("bid", 10.0, 5.0) == (10.0, None)
+    assert not book.stale
+    assert book.update("ask", 11.0, 2.0, 3) == (10.0, 11.0)
+    assert book.update("bid", 10.5, 1.0) == (10.5, 11.0)
+    assert book.update("bid", 10.5, 0.0) == (10.0, 11.0)
+    assert book.level("ask", 0) == (11.0, 2.0, 3)
+    for price, quantity in ((0.0, 1.0), (float("nan"), 1.0), (1.0, -1.0), (1.0, float("inf"))):
+        with pytest.raises(ValueError, match="expected a finite price above 0"):
+            book.update("bid", price, quantity)
+    with pytest.raises(TypeError, match="side, price, quantity"):
+        book.update("bid", 1.0)
+
+
+def test_broken_book_is_not_healed_by_hand():
+    books = Books()
+    book = books.book(intern_instrument("TEST:BYHAND2"))
+    book.update("bid", 10.0, 5.0)
+    books.mark_stale()
+    book.update("bid", 11.0, 5.0)
+    assert book.stale

@@ -63,7 +63,10 @@ class BookSide {
   void set(const BookLevel& level);
   void remove(double price) noexcept;
   /// Add a level of a snapshot in whatever order it comes; the side is unsorted until finish().
-  void append(const BookLevel& level) { levels_.push_back(level); }
+  void append(const BookLevel& level) {
+    make_room();
+    levels_.push_back(level);
+  }
   /// Become the levels [begin, end), where all are of this side, valid, and come strictly from best to worst,
   /// as most venues send a snapshot; otherwise change nothing and return false.
   [[nodiscard]] bool take_sorted(const Level* begin, const Level* end, Side side);
@@ -74,10 +77,17 @@ class BookSide {
   void truncate(std::size_t max_levels) noexcept;
 
  private:
-  [[nodiscard]] std::size_t position(double price) const noexcept;
+  /// Grow by an eighth, not by doubling: a book of many levels should not weigh twice what it holds.
+  void make_room() {
+    if (levels_.size() == levels_.capacity()) [[unlikely]] {
+      levels_.reserve(levels_.size() + levels_.size() / 8 + 8);
+    }
+  }
+  [[nodiscard]] std::size_t position(double price) noexcept;
   [[nodiscard]] double key(const BookLevel& level) const noexcept { return sign_ * level.price; }
 
-  double sign_;  // turns "better" into "greater" on both sides
+  std::size_t hint_ = 0;  // where the last change was; any value is safe
+  double sign_;           // turns "better" into "greater" on both sides
   std::vector<BookLevel> levels_;
 };
 
@@ -133,6 +143,9 @@ class Book {
   /// Apply the depth of one record.
   /// @param levels  the record's own levels, record.level_count of them
   Outcome apply(const Record& record, const Level* levels, BookCounters& counters);
+  /// Put one level by hand (quantity 0 removes it); false for a price or quantity that no book holds. A book
+  /// that was empty is live from then on; one that is broken stays so.
+  bool edit(const Level& level);
   void mark_stale() noexcept;
   void truncate(std::size_t max_levels) noexcept {
     bids_.truncate(max_levels);

@@ -416,6 +416,18 @@ class Book:
         """Return the number of levels on ``"bid"`` or ``"ask"``."""
     def level(self, side: str, index: int, /) -> tuple[float, float, int] | None:
         """Return (price, quantity, orders) of a level, 0 being the best; None where there is none."""
+    def update(
+        self, side: str, price: float, quantity: float, orders: int = 0, /
+    ) -> tuple[float | None, float | None]:
+        """Put one level by hand, quantity 0 removing it, and return the best (bid, ask) after it.
+
+        For books fed from elsewhere; a stream's own deltas go through `Books.apply`. No number is checked or kept.
+
+        Raises
+        ------
+        ValueError
+            A price that is not finite and positive, or a quantity that is not finite and at least 0.
+        """
     def vwap(self, side: str, quantity: float, /) -> float | None:
         """Average price to take `quantity` from that side, ``"ask"`` to buy; None where the book holds less."""
     def imbalance(self, levels: int = 1) -> float | None:
