@@ -29,11 +29,11 @@ async def prove(client: Client, emulator: Emulator, host: EmulatorHost) -> dict[
     account, venue, store = client.session.ctx.account, emulator.venue, client.orders_service.store
     exchange = list(venue.orders(account))
     ours = {order.order_id: (order.status, order.filled_quantity) for order in store if order.order_id}
-    theirs = {state.order_id: (_unified(state), state.filled_quantity) for state in exchange}
+    theirs = {emulator.order_name(state.order_id): (_unified(state), state.filled_quantity) for state in exchange}
     differences = _differ("order", ours, theirs)
 
-    fills = {fill.trade_id: (fill.order_id, fill.quantity, fill.price) for fill in store.fills.all()}
-    venue_fills = {fill.trade_id: (fill.order_id, fill.quantity, fill.price) for fill in venue.fills(account)}
+    fills = {(fill.order_id, fill.trade_id): (fill.quantity, fill.price) for fill in store.fills.all()}
+    venue_fills = {emulator.fill_name(fill): (fill.quantity, fill.price) for fill in venue.fills(account)}
     differences += _differ("fill", fills, venue_fills)
 
     by_fills = {key: net.quantity for key, net in net_positions(store.fills.all()).items() if net.quantity}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from dragoman.emulator.venue.types import VenueProtocol
+from dragoman.emulator.venue.types import VenueFill, VenueProtocol
 
 CONTRACT = 1
 
@@ -134,6 +134,14 @@ class Emulator:
     def error_answer(self, status: int, call: HttpCall) -> HttpAnswer:
         """Answer `status` in the broker's own words, without processing the call. For faults."""
         return HttpAnswer(status, (("Content-Type", "text/plain"),), f"fault {status}".encode())
+
+    def order_name(self, order_id: str) -> str:
+        """Return the id under which the broker shows an order of the venue now."""
+        return order_id
+
+    def fill_name(self, fill: VenueFill) -> tuple[str, str]:
+        """Return under which order id and which trade id an adapter shows a fill of the venue."""
+        return fill.order_id, fill.trade_id
 
     def ledger(self) -> Mapping[str, Any]:
         """The venue's own truth about the emulated account: orders, fills, positions, money. For judges and demos."""
