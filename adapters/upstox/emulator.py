@@ -182,8 +182,8 @@ class UpstoxEmulator(RestEmulator):
             ("GET", "/v2/charges/brokerage", held.brokerage, ANY),
             ("GET", "/v3/market-quote/(?P<kind>ltp|ohlc|quotes|option-greek)", data.quotes, ANY),
             ("GET", "/v2/market-quote/(?P<kind>quotes)", data.quotes, ANY),
-            ("GET", f"/v3/historical-candle/intraday/{key}", data.candles, ANY),
-            ("GET", f"/v3/historical-candle/{key}/(?P<last>{day})(?:/(?P<first>{day}))?", data.candles, ANY),
+            ("GET", f"/v3/historical-candle/intraday/{key}", data.candles, OPEN),
+            ("GET", f"/v3/historical-candle/{key}/(?P<last>{day})(?:/(?P<first>{day}))?", data.candles, OPEN),
             ("GET", "/v2/option/contract", data.contracts, ANY),
             ("GET", "/v2/option/chain", data.chain, ANY),
             ("GET", "/v2/instruments/search", data.search, ANY),
@@ -271,4 +271,5 @@ def _no_past_trades(call: HttpCall, now_ns: int) -> HttpAnswer:
     """Answer that there are none: an emulated account begins today."""
     form = Form(dict(call.query))
     page = {"page_number": form.integer("page_number"), "page_size": form.integer("page_size")}
-    return success([], meta_data={"page": page | {"total_records": 0, "total_pages": 0}})
+    told = {"page": page | {"total_records": 0, "total_pages": 0}}
+    return success([], meta_data=told, metaData=told)

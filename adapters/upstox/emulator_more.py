@@ -259,7 +259,7 @@ class DataDesk:
         found = [one for one in self._names.all if text in one.symbol or text in one.instrument.name.upper()]
         rows = [{k: v for k, v in file_row(one).items() if k != "expiry"} for one in found[:size]]
         page = {"total_records": len(found), "page_number": 1, "total_pages": 1, "records": len(rows)}
-        return success(rows, meta_data={"page": page})
+        return success(rows, meta_data={"page": page}, metaData={"page": page})
 
     def calendar(self, call: HttpCall, now_ns: int, what: str, name: str | None = None) -> HttpAnswer:
         """Answer for a market that never closes: no holidays, open all day."""

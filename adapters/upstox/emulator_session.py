@@ -97,16 +97,16 @@ class SessionDesk(App):
     # -- streams -----------------------------------------------------------------------------------------------------
 
     def authorise(self, call: HttpCall, now_ns: int, stream: str) -> HttpAnswer:
-        url = self.single_use(stream, call, now_ns)
+        url = self.base_ws + self.single_use(stream, call, now_ns)
         return success({"authorized_redirect_uri": url, "authorizedRedirectUri": url})
 
     def single_use(self, stream: str, call: HttpCall, now_ns: int) -> str:
-        """Return a URL that opens one socket, once."""
+        """Return path and query of a URL that opens one socket, once."""
         code = self.tokens.mint("stream", now_ns)
         self.tokens.remember(code, now_ns + URL_LIFE)
         asked = dict(call.query).get("update_types", "order")
         types = "" if stream == MARKET else "&update_types=" + "%2C".join(updates_of(asked))
-        return f"{self.base_ws}{PATHS[stream]}?requestId={now_ns}&code={code}{types}"
+        return f"{PATHS[stream]}?requestId={now_ns}&code={code}{types}"
 
     def admit(self, call: HttpCall, now_ns: int) -> HttpAnswer | str:
         """Say which stream an upgrade opens, or answer it: at the documented address with a redirect."""
@@ -116,7 +116,10 @@ class SessionDesk(App):
                 where = self.single_use(DIRECT[call.path], call, now_ns)
             except UpstoxError as refusal:
                 return refusal.answer()
-            return HttpAnswer(302, (("Location", where),))
+            # Who came by the broker's name came through a tunnel that ends TLS, and must go on through it.
+            host = call.headers.get("host", "")
+            base = self.base_ws if host in self.base_ws else f"wss://{host}"
+            return HttpAnswer(302, (("Location", base + where),))
         stream = next((name for name, path in PATHS.items() if path == call.path), None)
         if stream is None:
             return UpstoxError("UDAPI100060", "Resource not Found.").answer()

@@ -116,7 +116,9 @@ class Streams:
             client.dirty.pop(token, None)
         self._now_ns = now_ns
         parts = [taken[at : at + PER_FRAME] for at in range(0, len(taken), PER_FRAME)]
-        return [Push(socket, self._frame([self._entry(key, mode) for key in part], INITIAL)) for part in parts]
+        greetings, self._greeted = self._greeted, []  # they come first
+        frames = (self._frame([self._entry(key, mode) for key in part], INITIAL) for part in parts)
+        return [*greetings, *(Push(socket, frame) for frame in frames)]
 
     # --- what clients hear --------------------------------------------------------------------------------------------
 

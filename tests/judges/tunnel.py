@@ -101,8 +101,8 @@ class Tunnel:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_pump(reader, forth))
                 group.create_task(_pump(back, writer))
-        except (OSError, ValueError, ExceptionGroup):
-            return  # the SDK went away, or spoke no HTTP; what it missed shows in its own checks
+        except (OSError, ValueError, ExceptionGroup, asyncio.CancelledError):
+            return  # the SDK went away or spoke no HTTP, which shows in its own checks; or the tunnel was closed
         finally:
             writer.close()
 
