@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dragoman.cli.completion import broker_names
+from dragoman.cli.group import Commands
 from dragoman.cli.options import AsJson, account_command
 
 if TYPE_CHECKING:
@@ -45,6 +46,21 @@ def add_to(app: typer.Typer) -> None:
             work.show_list(only, as_json=as_json)
             return
         raise typer.Exit(work.play_all(brokers or [], only, loopback=loopback, seed=seed, as_json=as_json))
+
+    layout = typer.Typer(help="Look at how messages are described.", no_args_is_help=True, cls=Commands)
+    app.add_typer(layout, name="layout", rich_help_panel=AUTHORS)
+
+    @layout.command()
+    def explain(
+        broker: Broker,
+        message: Annotated[str, typer.Argument(help="A file with one message, hexadecimal digits, or JSON text.")],
+        feed: Annotated[str, typer.Option(help="Stream the message came on.")] = "market",
+        as_json: AsJson = False,
+    ) -> None:
+        """Show what each byte, or each path, of a captured message is to an adapter's layouts."""
+        from dragoman.cli.explain import explain_message
+
+        explain_message(broker, message, feed=feed, as_json=as_json)
 
     @account_command(app, panel=AUTHORS)
     def capture(
