@@ -2,7 +2,8 @@
 
 One account with an HMAC key (or Ed25519, ``key_type``). Read in this order: this file (routes, keys, weights),
 `emulator_orders`, `emulator_market`, `emulator_sockets`, `emulator_words` (bodies). One host serves what the venue
-spreads over several; futures sockets are below ``/fstream``.
+spreads over several; market sockets of spot are below ``/streams``,
+those of futures below ``/fstream``.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class BinanceEmulator(RestEmulator):
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
         extra = {"futures": base_http, "ws_api": f"{base_ws}/ws-api/v3", "futures_ws": f"{base_ws}/fstream"}
-        return Roots(base_http, base_ws, base_http, extra)
+        return Roots(base_http, f"{base_ws}/streams", base_http, extra)
 
     def revoke(self) -> None:
         """Delete the key, as its owner does at the venue."""

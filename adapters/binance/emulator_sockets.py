@@ -20,11 +20,12 @@ from .words import ALGO_EVENT, SPOT, USDM, Market
 
 S = model.OrderStatus
 MOST_STREAMS: Final = 1024
-_PUBLIC: Final = ("depth", "bookTicker")
+_PUBLIC: Final = ("depth", "bookTicker", "trade")
+"""Of futures. That trades are heard there is the word of a client library only (unverified)."""
 _VISIBLE: Final = (S.OPEN, S.TRIGGER_PENDING, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED)
 _ROUTES: Final = {
-    "/ws": (SPOT, "all", False),
-    "/stream": (SPOT, "all", True),
+    "/streams/ws": (SPOT, "all", False),
+    "/streams/stream": (SPOT, "all", True),
     "/fstream/ws": (USDM, "public", False),
     "/fstream/stream": (USDM, "public", True),
     "/fstream/public/ws": (USDM, "public", False),
@@ -99,8 +100,7 @@ class Sockets:
             self._clients[socket] = _Client("api", SPOT)
             return None
         head, _, name = path.rpartition("/")
-        if path.startswith("/fstream/private") or (head == "/fstream/ws" and self._live_key(name, now_ns)):
-            # ccxt still opens the un-routed form, which the venue keeps silent (section 0 of the protocol page).
+        if path.startswith("/fstream/private"):
             key = query.get("listenKey") or name
             if not self._live_key(key, now_ns):
                 return SpotError("-1125", "This listenKey does not exist.").answer()
