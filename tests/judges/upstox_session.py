@@ -349,9 +349,10 @@ def option_chain_has_both_sides_of_a_strike():
 @check
 def search_finds_by_name():
     found = search.search_instrument("infosys").data
-    assert [one["instrument_key"] if isinstance(one, dict) else one.instrument_key for one in found][:1] == [
-        state["infy"]
-    ], found
+    keys = [one["instrument_key"] if isinstance(one, dict) else one.instrument_key for one in found]
+    assert keys[:1] == [state["infy"]], found
+    assert len(search.search_instrument("NIFTY", records=3).data) == 3
+    assert search.search_instrument("no such name").data == []
 
 
 @check
