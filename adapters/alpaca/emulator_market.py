@@ -12,7 +12,7 @@ from dragoman.emulator.bodies import json_answer
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import DAY, MINUTE
 from dragoman.emulator.forms import Form
-from dragoman.emulator.history import Bar, History
+from dragoman.emulator.history import ALWAYS, Bar, History
 from dragoman.emulator.venue.types import VenueProtocol
 
 from .emulator_words import AlpacaError, Asset, Assets, Tape, bar_row, iso
@@ -76,7 +76,7 @@ class MarketDesk:
             if asset is None or first > last:
                 continue  # an unknown symbol is missing from the answer
             one, zone = asset.instrument, UTC if asset.kind == "crypto" else NEW_YORK
-            history = History(self._seed, one.instrument_id, asset.listing.reference, one.tick_size, asset.hours)
+            history = History(self._seed, one.instrument_id, asset.listing.reference, one.tick_size, ALWAYS)
             history.check(first, last, _LONGEST)
             begin, end = first.astimezone(zone), last.astimezone(zone)
             yield from ((name, make(bar)) for bar in history.bars(begin, end, length))

@@ -12,7 +12,7 @@ from typing import Any, Final
 from dragoman.emulator.bodies import num
 from dragoman.emulator.contract import HttpAnswer
 from dragoman.emulator.forms import FieldError
-from dragoman.emulator.history import ALWAYS, Bar, Sessions
+from dragoman.emulator.history import Bar
 from dragoman.emulator.listed import ListingName
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.venue.types import Listing, MarketView, VenueFill, VenuePosition
@@ -22,7 +22,6 @@ from .words import CRYPTO
 
 _K = ErrorKind
 _SPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "emulator.alpaca")
-US_HOURS: Final = Sessions(570, 960)
 
 
 class AlpacaError(ApiError):
@@ -102,10 +101,6 @@ class Asset(ListingName):
         if self.exchange == CRYPTO:
             return "crypto"
         return "us_option" if self.instrument.option_type else "us_equity"
-
-    @property
-    def hours(self) -> Sessions:
-        return ALWAYS if self.kind == "crypto" else US_HOURS
 
     def row(self) -> dict[str, Any]:
         one, crypto = self.instrument, self.kind == "crypto"

@@ -96,10 +96,10 @@ def _is(letter: str) -> tuple[JsonWhen, ...]:
     return (JsonWhen.equals("T", letter),)
 
 
-# A record carries everything known of its instrument, so that a quote has the last price and a trade the best prices.
-_TRADE: Final = JsonLayout("trade", _is("t"), _KEY, _PRINT, kind="trade", mode="ltp", merge=True)
-_QUOTE: Final = JsonLayout("quote", _is("q"), _KEY, (_TIME,), _TOP, mode="quote", merge=True)
-_BAR: Final = JsonLayout("daily bar", _is("d"), _KEY, _DAY, mode="quote", merge=True)
+# Records are not merged: after a mode is left, what it carried would go on standing in them.
+_TRADE: Final = JsonLayout("trade", _is("t"), _KEY, _PRINT, kind="trade", mode="ltp")
+_QUOTE: Final = JsonLayout("quote", _is("q"), _KEY, (_TIME,), _TOP, mode="quote")
+_BAR: Final = JsonLayout("daily bar", _is("d"), _KEY, _DAY, mode="quote")
 # Sizes may come with an exponent, which has no digits of its own to keep.
 _BOOK: Final = JsonLayout(
     "book",
@@ -127,10 +127,9 @@ CRYPTO_STREAM: Final = JsonStream(
             aggressor=JsonAggressor("tks", buyer=("B",), seller=("S",)),
             kind="trade",
             mode="ltp",
-            merge=True,
         ),
         # Without levels: they would replace the book.
-        JsonLayout("quote", _is("q"), _KEY, (_TIME, *_TOP_FIELDS), mode="quote", merge=True),
+        JsonLayout("quote", _is("q"), _KEY, (_TIME, *_TOP_FIELDS), mode="quote"),
         _BAR,
         _BOOK,
     ),

@@ -65,6 +65,7 @@ def test_two_changes_are_one_order_with_three_ids_and_the_fills_of_all(store):
     store.see(report("B", quantity=70, price=6, ts=4, ids=("A", "B")), "stream")
     order = store.get("mine")
     assert (order.order_id, order.quantity, order.filled_quantity, order.status) == ("B", 100, 30, S.PARTIALLY_FILLED)
+    assert (order.price, order.pending) == (6, Pending.NONE)
     change(store, "B", "C", price=7)
     store.see(replaced("B", "C", 5), "stream")
     store.see(report("C", S.FILLED, 70, quantity=70, price=7, ts=6, ids=("B", "C"), average=7), "stream")

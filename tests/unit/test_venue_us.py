@@ -76,12 +76,12 @@ def test_shares_are_sold_short_on_margin_and_carried_over_night(venue):
     assert venue.ledger("A")["problems"] == []
 
 
-def test_a_share_ties_up_half_its_value_and_an_option_all_of_a_hundred_shares(venue):
+def test_a_share_ties_up_its_value_and_an_option_that_of_a_hundred_shares(venue):
     option = next(one for one in venue.listings() if one.instrument.expiry is not None)
     settle(venue, order(AAPL, Side.BUY, 10), order(option.instrument.instrument_id, Side.BUY, 2))
     share, bought = (fill for fill in venue.fills("A"))
     used = venue.funds("A")[Segment.ALL].used
-    assert used == share.price * 10 / 2 + bought.price * 200
+    assert used == share.price * 10 + bought.price * 200
 
 
 def test_a_margined_pair_is_a_position_and_takes_its_full_value(venue):

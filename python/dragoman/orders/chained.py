@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from dragoman.model import Order
+from dragoman.model import Order, OrderStatus
 
 ZERO = Decimal(0)
 
@@ -37,9 +37,13 @@ class ChainFills:
         if not filled:
             return seen
         total = seen.filled_quantity + filled
+        status = seen.status
+        if status.working and status is not OrderStatus.UNKNOWN:
+            status = OrderStatus.PARTIALLY_FILLED  # this id has not traded, the order has
         values = [value if seen.filled_quantity else ZERO, *(worth for _, worth in others)]
         known = [worth for worth in values if worth is not None]
         return seen.but(
+            status=status,
             quantity=seen.quantity + filled,
             filled_quantity=total,
             average_price=sum(known, ZERO) / total if len(known) == len(values) else None,

@@ -53,7 +53,7 @@ GLD|SPDR Gold Shares|374.60|ARCA||
 _CENT: Final = Decimal("0.01")
 _BILLIONTH: Final = Decimal("0.000000001")
 _ONE: Final = Decimal(1)
-_MARGIN: Final = {Product.DELIVERY: Decimal("0.5")}
+_MARGIN: Final = {Product.DELIVERY: Decimal(1)}
 _OPTION_MARGIN: Final = {Product.DELIVERY: Decimal("0.2")}
 _REACH: Final = 4
 _EXPIRIES: Final = 2

@@ -75,7 +75,7 @@ class Cast:
     def unit(self, role: str) -> Decimal:
         """Return what one step of quantity is: a lot, or as many small steps as are worth an order."""
         listing = self.listing(role)
-        lot = listing.instrument.lot_size
+        lot = listing.grain or listing.instrument.lot_size  # fractions have rules of their own
         value = lot * listing.reference
         return lot if value >= _LEAST_VALUE else lot * (_LEAST_VALUE / value).quantize(Decimal(1), ROUND_CEILING)
 
