@@ -25,55 +25,11 @@ from dragoman.model import (
     TimeInForce,
     Variety,
 )
-from fixtures.upstox.account import ADAPTER, ROWS, context, master
+from fixtures.upstox.account import ADAPTER, ROWS, TRADE, UPDATE, context, master
 
 D = Decimal
 CTX = context()
 NS = 1_000_000_000
-# The documentation's sample of an order update, its account removed.
-UPDATE = {
-    "update_type": "order",
-    "user_id": "4PAA01",
-    "exchange": "NSE",
-    "instrument_token": "NSE_EQ|INE848E01016",
-    "instrument_key": "NSE_EQ|INE848E01016",
-    "trading_symbol": "NHPC-EQ",
-    "product": "D",
-    "order_type": "MARKET",
-    "average_price": 0,
-    "price": 0,
-    "trigger_price": 0,
-    "quantity": 1,
-    "disclosed_quantity": 0,
-    "pending_quantity": 1,
-    "transaction_type": "BUY",
-    "order_ref_id": "57744821658411",
-    "exchange_order_id": "",
-    "validity": "DAY",
-    "status": "put order req received",
-    "is_amo": False,
-    "variety": "SIMPLE",
-    "order_id": "240221025997024",
-    "order_timestamp": "2024-02-21 14:40:02",
-    "filled_quantity": 0,
-    "placed_by": "4PAA01",
-}
-TRADE = {
-    "exchange": "NSE",
-    "product": "D",
-    "trading_symbol": "NHPC-EQ",
-    "instrument_token": "151064324",
-    "order_type": "MARKET",
-    "transaction_type": "BUY",
-    "quantity": 1,
-    "exchange_order_id": "221013001021540",
-    "order_id": "221013001021539",
-    "exchange_timestamp": "03-Aug-2017 15:03:42",
-    "average_price": D("299.4"),
-    "trade_id": "50091502",
-    "order_ref_id": "udapi-aqwsed14356",
-    "order_timestamp": "23-Apr-2021 14:22:06",
-}
 
 
 def order(**changes):
