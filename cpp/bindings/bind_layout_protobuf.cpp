@@ -112,6 +112,7 @@ MemberSpec read_member(const Node& node) {
   } else if (member.what == "levels") {
     member.bid = node.maybe("bid", read_side);
     member.ask = node.maybe("ask", read_side);
+    member.position = node.maybe("position", read_column);
     read_rows(node, member);
   } else if (member.what == "sub" || member.what == "records") {
     member.members = node.each("members", read_member);

@@ -17,6 +17,7 @@ using packed::kFirstIntegerBit;
 using packed::Place;
 
 constexpr std::int64_t kMostRows = 65536;
+constexpr std::int64_t kMostPlaces = 1024;
 constexpr std::int64_t kMostNumber = (std::int64_t{1} << 29) - 1;
 
 std::string quoted(std::string_view text) {
@@ -212,7 +213,7 @@ class Compiler {
       } else if (member.what == "sub" || member.what == "records") {
         nested(member, at, where, place.in(named(member.what, member.number)));
       } else {
-        const bool depth = member.what == "levels" || member.what == "columns";
+        const bool depth = member.what == "levels" || member.what == "columns" || member.what == "restart";
         const Place here =
             place.in(member.what == "columns" ? member.what : named(member.what, member.number));
         if (member.what == "control") {
@@ -229,7 +230,7 @@ class Compiler {
         }
         if (!depth && member.what != "key") {
           here.fail("what " + quoted(member.what),
-                    "value, constant, key, levels, columns, control, sub or records");
+                    "value, constant, key, levels, columns, control, restart, sub or records");
         }
         if (!where.in_record) {
           here.fail("it outside of the message that makes a record", "it inside");
@@ -241,6 +242,12 @@ class Compiler {
           key(member, at, here);
         } else if (member.what == "levels") {
           levels(member, at, where, here);
+        } else if (member.what == "restart") {
+          Entry entry;
+          entry.act = Do::restart;
+          entry.type = Type::boolean;
+          entry.tag = tag_of(member.number, 0, here);
+          add(at, entry, here);
         } else {
           columns(member, at, here);
         }
@@ -465,14 +472,18 @@ class Compiler {
       if (const auto& side = ask ? member.ask : member.bid; side) {
         const Place here = place.in(ask ? "ask" : "bid");
         const std::size_t first = ask ? 3 : 0;
-        cell(side->price, entry.child, first, where.depth + 1, here.in("price"));
-        cell(side->quantity, entry.child, first + 1, where.depth + 1, here.in("quantity"));
+        const bool placed = member.position.has_value();
+        cell(side->price, entry.child, first, where.depth + 1, here.in("price"), placed);
+        cell(side->quantity, entry.child, first + 1, where.depth + 1, here.in("quantity"), placed);
         entry.plain =
             entry.plain && !side->orders && side->price.type != "decimal" && side->quantity.type != "decimal";
         if (side->orders) {
-          cell(*side->orders, entry.child, first + 2, where.depth + 1, here.in("orders"));
+          cell(*side->orders, entry.child, first + 2, where.depth + 1, here.in("orders"), placed);
         }
       }
+    }
+    if (member.position) {
+      position(member, entry, where, place.in("position"));
     }
     add(at, entry, place);
     layout_.nodes[at].sides |= entry.sides;
@@ -484,8 +495,9 @@ class Compiler {
     entry.type = compile_type(spec.type, place);
     entry.slot = static_cast<std::uint8_t>(cell);
     number(entry, spec.divisor, spec.digits, place);
-    if (cell % 3 == 2 && (is_float(entry.type) || entry.type == Type::decimal || entry.form != Form::plain)) {
-      place.fail("a number of orders with a point", "an integer type without divisor");
+    if ((cell % 3 == 2 || cell == kPositionCell) &&
+        (is_float(entry.type) || entry.type == Type::decimal || entry.form != Form::plain)) {
+      place.fail("a number of orders or a position with a point", "an integer type without divisor");
     }
     if (spec.path.empty()) {
       place.fail("no number", "a field number or a path of them");
@@ -493,31 +505,47 @@ class Compiler {
     return entry;
   }
 
+  void position(const MemberSpec& member, Entry& entry, Where where, const Place& place) {
+    if (!layout_.merge) {
+      place.fail("a position in a stream that does not merge", "merge=True: places keep what they hold");
+    }
+    if (member.sort || member.max_rows > kMostPlaces) {
+      place.fail("max_rows " + std::to_string(member.max_rows) + " or rows to be sorted",
+                 "1 to 1024 places in their order");
+    }
+    cell(*member.position, entry.child, kPositionCell, where.depth + 1, place, true);
+    entry.placed = true;
+    layout_.places = std::max(layout_.places, entry.max_rows);
+  }
+
+  /// @param placed  the row says its place, so that which of its cells came is told
   void cell(const ColumnSpec& spec, std::uint16_t at, std::size_t index, std::size_t depth,
-            const Place& place) {
+            const Place& place, bool placed = false) {
     Entry entry = column(spec, index, place);
     if (depth + spec.path.size() >= kMaxDepth) {
       place.fail("messages nested deeper than 16", "at most as many");
     }
     for (std::size_t i = 0; i + 1 < spec.path.size(); ++i) {
       const std::uint32_t tag = tag_of(spec.path[i], 2, place);
-      const std::vector<Entry>& entries = layout_.nodes[at].entries;
+      std::vector<Entry>& entries = layout_.nodes[at].entries;
       const auto found = std::find_if(entries.begin(), entries.end(), [&](const Entry& other) {
         return other.act == Do::cell_sub && other.tag == tag;
       });
       if (found != entries.end()) {
+        found->cells |= static_cast<std::uint8_t>(1u << index);
         at = found->child;
         continue;
       }
       Entry step;
       step.act = Do::cell_sub;
+      step.cells = static_cast<std::uint8_t>(1u << index);
       step.tag = tag;
       step.child = new_node(place);
       add(at, step, place);
       at = step.child;
     }
     entry.tag = tag_of(spec.path.back(), wire_of(entry.type), place);
-    if (entry.form == Form::plain && index % 3 != 2) {
+    if (entry.form == Form::plain && index % 3 != 2 && !placed) {
       entry.act = entry.type == Type::f64     ? Do::cell_f64
                   : entry.type == Type::int64 ? Do::cell_i64
                                               : Do::cell;

@@ -46,6 +46,7 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
     packets_ = unknown_ = rejected_ = 0;
     pending_.clear();
     composed_.clear();
+    rows_placed_.clear();
     in_record_ = false;
     current_ = {};
     if (layout.root_is_record) {
@@ -220,6 +221,14 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
         }
         at = next;
         break;
+      case Do::restart: {
+        std::uint64_t raw;
+        if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
+          return stop(read);
+        }
+        current_.restart = raw != 0;
+        break;
+      }
       case Do::control:
         next = at;
         if (!control(tag, next, end)) {

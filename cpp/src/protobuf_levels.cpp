@@ -42,6 +42,7 @@ bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8
       cell = 0.0;
     }
     std::memset(row.decimals, kDecimalsUnknown, sizeof row.decimals);
+    row.seen = 0;
     const std::uint8_t* const last = next + size;
     if (!flat_cells(node, next, last, row)) {
       return false;
@@ -61,6 +62,9 @@ bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8
 }
 
 [[gnu::always_inline]] inline bool Decoder::add_row(const Entry& entry, std::size_t side, const Row& row) {
+  if (entry.placed) [[unlikely]] {
+    return add_placed(entry, side, row);
+  }
   const std::size_t first = 3 * side;
   // One word for what follows the quantity: stores of single bytes would have to be waited for.
   std::uint64_t tail = static_cast<std::uint64_t>(side) << 32 | std::uint64_t{0xFFFF} << 48;
@@ -125,6 +129,7 @@ bool Decoder::other_cell(const Entry& entry, std::uint32_t tag, const std::uint8
   }
   if (entry.act == Do::cell_sub) {
     std::uint64_t size;
+    row.seen |= entry.cells;
     if (!length(at, end, size) || !cells(layout_->nodes[entry.child], at, at + size, row)) {
       return false;
     }
@@ -145,6 +150,7 @@ bool Decoder::cell(const Entry& entry, const std::uint8_t*& at, const std::uint8
     return fail(read == Read::truncated ? Why::truncated : Why::malformed);
   }
   const bool empty = entry.type == Type::decimal && *before == 0;
+  row.seen |= static_cast<std::uint8_t>(1u << entry.slot);
   row.cells[entry.slot] = empty ? 0.0 : double_from(number, entry);
   row.decimals[entry.slot] = number.decimals;
   return true;
@@ -212,6 +218,7 @@ bool Decoder::list_item(const Entry& entry, const std::uint8_t*& at, const std::
     return false;
   }
   Row row;
+  row.seen = 0;
   if (entry.type == Type::decimal && at == end) {
     return fail(Why::truncated);
   }

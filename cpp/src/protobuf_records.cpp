@@ -10,8 +10,9 @@
 namespace dragoman::protobuf {
 namespace {
 
-/// Copy the members whose presence bits are in `bits`.
-void lay_over(Record& to, const Record& from, std::uint32_t bits) noexcept {
+/// Copy the members whose presence bits are in `bits`. Out of line: inlined into `merge`, g++ 12 moved the
+/// copy of the whole record before these stores.
+[[gnu::noinline]] void lay_over(Record& to, const Record& from, std::uint32_t bits) noexcept {
   for (std::uint32_t left = bits; left != 0; left &= left - 1) {
     const auto bit = static_cast<std::uint8_t>(std::countr_zero(left));
     if (bit < kSlots) {
@@ -45,6 +46,7 @@ bool Decoder::record(const Node& node, std::int16_t shape, const std::uint8_t* a
   const Current around = current_;
   current_ = {};
   current_.sides = node.sides;
+  current_.placed = rows_placed_.size();
   for (std::size_t i = 0; i < layout_->keys.size(); ++i) {
     key_bits_[i] = 0;
     key_texts_[i] = {reinterpret_cast<const char*>(frame_), 0};
@@ -75,10 +77,18 @@ bool Decoder::finish_record(Record& record, std::int16_t shape, const std::uint8
   record.source = begin;
   record.ts_recv = ts_recv_;
   record.level_begin = static_cast<std::uint32_t>(level_count_);
-  if (current_.sides != 0 && !finish_depth(record, made.kind)) {
+  const bool placed = layout_->places != 0 && current_.sides != 0;
+  if (placed ? !reserve_places() : current_.sides != 0 && !finish_depth(record, made.kind)) {
     return false;
   }
-  Pending pending{current_.gone & ~record.present, -1, 0, 0};
+  Pending pending{.gone = current_.gone & ~record.present,
+                  .known = -1,
+                  .text = 0,
+                  .text_size = 0,
+                  .placed = current_.placed,
+                  .placed_end = rows_placed_.size(),
+                  .depth = placed,
+                  .restart = current_.restart};
   if (!finish_key(record, pending)) {
     return false;
   }
@@ -160,6 +170,7 @@ void Decoder::commit() {
   const bool has_key = layout_->key_how != KeyHow::none;
   const std::uint32_t shared = layout_->root_is_record ? 0 : shared_.present;
   std::uint64_t unbound = 0;
+  std::size_t used = 0;  // levels, where rows say their place
   for (std::size_t i = 0; i < record_count_; ++i) {
     Record& record = records_[i];
     const Pending& pending = pending_[i];
@@ -172,6 +183,12 @@ void Decoder::commit() {
     if (layout_->merge) {
       merge(record, pending);
     }
+    if (layout_->places != 0) {
+      place(record, pending, used);
+    }
+  }
+  if (layout_->places != 0) {
+    level_count_ = used;
   }
   if (record_count_ != 0) {
     records_[record_count_ - 1].flags |= kFlagLast;

@@ -60,12 +60,30 @@ class Decoder final : public FrameDecoder {
     std::int32_t known;  ///< -1: nothing is known of this key
     std::size_t text;    ///< the key's text: offset in the frame, or in `composed_`
     std::size_t text_size;
+    std::size_t placed;      ///< rows that say their place: the first of the record, in `rows_placed_`
+    std::size_t placed_end;  ///< equal to `placed` in a record without
+    bool depth;              ///< the record tells depth by places
+    bool restart;
   };
+
+  /// A row that says its place: what of it was told.
+  struct Placed {
+    double price;
+    double quantity;
+    std::uint32_t orders;
+    std::uint16_t place;
+    std::uint8_t side;
+    std::uint8_t told;  ///< bit 0 price, bit 1 quantity, bit 2 orders
+  };
+
+  /// What an instrument's places hold, by side.
+  using Places = std::array<std::vector<Level>, 2>;
 
   /// A row being read: price, quantity and orders of the bid, then of the ask.
   struct Row {
-    double cells[kCells];
-    std::uint8_t decimals[8];  ///< of the cells; the last two are padding
+    double cells[kCells + 1];
+    std::uint8_t decimals[8];  ///< of the cells; the last one is padding
+    std::uint8_t seen;         ///< bits of the cells that came, in a table whose rows say their place
   };
 
   /// The record being read.
@@ -75,7 +93,9 @@ class Decoder final : public FrameDecoder {
     std::uint8_t sides = 0;   ///< whose depth is told: bit 0 bids, bit 1 asks
     std::uint8_t sorted = 0;  ///< whose rows come in any order
     bool control = false;
+    bool restart = false;
     std::uint32_t rows[2] = {0, 0};
+    std::size_t placed = 0;                      ///< its first row that says its place
     const Entry* lists[2] = {nullptr, nullptr};  ///< a column of the side, where its lists came
   };
 
@@ -98,6 +118,10 @@ class Decoder final : public FrameDecoder {
   bool other_cell(const Entry& entry, std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end,
                   Row& row) noexcept;
   bool add_row(const Entry& entry, std::size_t side, const Row& row);
+  bool add_placed(const Entry& entry, std::size_t side, const Row& row);
+  bool reserve_places();
+  void place(Record& record, const Pending& pending, std::size_t& used);
+  Level* show(Record& record, std::size_t side, const std::vector<Level>& places, Level* out) noexcept;
   bool add_level(const Entry& entry, std::size_t side, double price, double quantity, std::uint64_t tail);
   bool list(const Entry& entry, const std::uint8_t* at, const std::uint8_t* end);
   bool list_item(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end);
@@ -151,6 +175,7 @@ class Decoder final : public FrameDecoder {
   std::array<std::uint64_t, kMaxKeyParts> key_bits_{};
   std::array<std::string_view, kMaxKeyParts> key_texts_{};
   std::array<std::vector<Level>, 2> sides_;          ///< rows of the record, by side
+  std::vector<Placed> rows_placed_;                  ///< rows of the frame that say their place
   std::array<std::vector<double>, kCells> columns_;  ///< lists of the record, by cell
 
   // What the connection remembers.
@@ -158,6 +183,7 @@ class Decoder final : public FrameDecoder {
   TextMap texts_;
   std::vector<Known> known_;
   std::vector<Record> merged_;
+  std::vector<Places> places_;  ///< beside `merged_`, where rows say their place
 };
 
 }  // namespace dragoman::protobuf

@@ -62,6 +62,7 @@ enum class Do : std::uint8_t {
   key_text,     ///< a part of the instrument's key
   key_integer,  ///< likewise
   control,      ///< something Python wants to see
+  restart,      ///< whether the positions of the record's book start anew
 };
 
 /// How a number becomes what a record holds.
@@ -69,6 +70,9 @@ enum class Form : std::uint8_t { plain, divided, rounded, time, integer };
 
 /// Cells of a row: price, quantity and orders of the bid, then those of the ask.
 inline constexpr std::size_t kCells = 6;
+
+/// The cell behind them: which place of its side a row is for.
+inline constexpr std::size_t kPositionCell = kCells;
 
 struct Entry {
   Do act = Do::skip;
@@ -80,7 +84,9 @@ struct Entry {
   bool drop_zero = false;   ///< rows, lists
   bool sort = false;        ///< rows, lists
   bool plain = false;       ///< rows: no orders, and nothing written as text
+  bool placed = false;      ///< rows: each says its place
   std::uint8_t sides = 0;   ///< rows, lists: bit 0 bids, bit 1 asks
+  std::uint8_t cells = 0;   ///< cell_sub: bits of the cells in it, which are told by its being there
   std::int16_t shape = -1;  ///< sub, records
   std::uint16_t child = 0;  ///< node
   std::uint32_t tag = 0;
@@ -152,6 +158,7 @@ struct Layout final : FrameLayout {
   Record blank;  ///< nothing present
   bool root_is_record = false;
   bool merge = false;
+  std::uint32_t places = 0;  ///< of a side, where rows say theirs; 0: none do
   bool merge_shapes = true;  ///< also over a record of another shape
   std::int16_t root_shape = -1;
   std::size_t max_records = 0;

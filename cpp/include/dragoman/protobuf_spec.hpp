@@ -39,7 +39,7 @@ struct SideSpec {
 
 /// One member of a message; `what` says which of the rest counts.
 struct MemberSpec {
-  std::string what;  ///< value, constant, key, levels, columns, control, sub, records
+  std::string what;  ///< value, constant, key, levels, columns, control, restart, sub, records
   std::int64_t number = 0;
   std::string type;
 
@@ -57,6 +57,7 @@ struct MemberSpec {
 
   std::optional<SideSpec> bid;  ///< levels; columns hold theirs in one of the two
   std::optional<SideSpec> ask;
+  std::optional<ColumnSpec> position;  ///< levels
   std::int64_t max_rows = 1024;
   std::string empty = "zero";
   bool sort = false;

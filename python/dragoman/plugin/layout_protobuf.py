@@ -181,6 +181,11 @@ class ProtoLevels:
         "zero": a side of a row whose price and quantity are both 0 is padding and makes no level.
     sort : bool
         Order each side best first by price, for maps, whose entries come in any order.
+    position : ProtoColumn, optional
+        Which place of its side a row is for, from 0, the best: the row changes what it tells of that place, and all
+        other places stay as they were. Rows without it, or with one from `max_rows` on, say nothing; a place whose
+        quantity is 0 is empty. Every record carries the whole book: as a ``depth_delta`` that empties it first, or,
+        where a `ProtoRestart` says so, as a ``depth_snapshot``. For merged streams.
     """
 
     number: int
@@ -189,6 +194,7 @@ class ProtoLevels:
     max_rows: int = 1024
     empty: Literal["zero", "none"] = "zero"
     sort: bool = False
+    position: ProtoColumn | None = None
     what: Literal["levels"] = field(default="levels", init=False, repr=False)
 
 
@@ -220,6 +226,14 @@ class ProtoControl:
 
     number: int
     what: Literal["control"] = field(default="control", init=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtoRestart:
+    """A bool: the places of the record's book (`ProtoLevels.position`) are forgotten before its rows are laid in."""
+
+    number: int
+    what: Literal["restart"] = field(default="restart", init=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +277,15 @@ class ProtoRecords:
 
 
 ProtoMember: TypeAlias = (
-    ProtoValue | ProtoConstant | ProtoKey | ProtoLevels | ProtoColumns | ProtoControl | ProtoSub | ProtoRecords
+    ProtoValue
+    | ProtoConstant
+    | ProtoKey
+    | ProtoLevels
+    | ProtoColumns
+    | ProtoControl
+    | ProtoRestart
+    | ProtoSub
+    | ProtoRecords
 )
 
 
