@@ -1,0 +1,5 @@
+"""FYERS, through its API v3."""
+
+from .adapter import FyersAdapter
+
+__all__ = ["FyersAdapter"]

@@ -1,0 +1,364 @@
+"""FYERS: API v3, REST and tables.
+
+References
+----------
+Documentation of API v3 (public copies of it), the official Python SDK 3.2.0 and the official Go SDK; sources of single
+facts are in README.md and codes.toml.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import time
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from dragoman.plugin import (
+    YES,
+    Capabilities,
+    Context,
+    Credential,
+    Download,
+    Failure,
+    Flow,
+    Lane,
+    RateLimit,
+    Redirect,
+    Reply,
+    Request,
+    Session,
+    SessionRules,
+    errors,
+    model,
+    no,
+)
+from dragoman.plugin.indian import SHARES
+from dragoman.plugin.jwt_claims import jwt_claims, jwt_expiry_ns
+from dragoman.plugin.records import IST, json_number, next_time_ns, pairs, wire_tag
+
+from . import words
+from .candles import CandleFlows
+from .feed import DeepFeed, MarketFeed, OrderFeed
+from .gtt import TriggerFlows
+from .master import FILES, INDEX_NAMES, parser, path_of
+from .money import MoneyFlows
+from .quotes import QuoteFlows
+from .words import CODES, ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, loads, reading, refused, whole
+
+TAG_LENGTH: Final = 30
+NO_ACKNOWLEDGEMENT: Final = "201"
+REFUSALS: Final = frozenset(("-99", "-50"))
+"""Codes under which a body may still carry the id of an order that was made and then refused."""
+SECOND_SHARE: Final = 9
+"""Requests a second outside the reserve. A sliced order becomes several, each counted (unverified): it spends them."""
+_NO_ORDER_YET: Final = "the broker queued the order and told no id yet: its tag finds it in the order book"
+_PRODUCTS: Final = {
+    **dict.fromkeys(SHARES, frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.MTF))),
+    **dict.fromkeys(
+        ("NFO", "BFO", "CDS", "BCD", "MCX", "NCO"), frozenset((model.Product.CARRY, model.Product.INTRADAY))
+    ),
+}
+_LEGS: Final = "its legs are offsets in points, which an order of ours has no fields for"
+_UNIT_OPEN: Final = (
+    "the documents call quantities units and then say multiple of 1 where a lot is larger: confirm with the broker"
+    " whether it counts lots and set settings.quantity_unit in the profile"
+)
+_NO_SUCH_TYPE: Final = "the broker's order types are limit, market, stop-market and stop-limit"
+_NO_SUCH_VALIDITY: Final = "the broker's validities are DAY and IOC"
+
+CAPABILITIES: Final = Capabilities(
+    order_types=frozenset(ORDER_TYPE.inward.values()),
+    products=frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.CARRY, model.Product.MTF)),
+    time_in_force=frozenset(VALIDITY.inward.values()),
+    varieties=frozenset((model.Variety.REGULAR, model.Variety.AMO)),
+    segments=frozenset(words.VENUE.values()),
+    modes=frozenset(model.Mode),
+    depth_levels=(5, 50),
+    quantity_unit={
+        **dict.fromkeys(("NSE", "BSE", "NFO", "BFO"), model.QuantityUnit.UNITS),
+        **dict.fromkeys(("CDS", "BCD", "MCX", "NCO"), model.QuantityUnit.UNVERIFIED),
+    },
+    features={
+        **dict.fromkeys(("place", "modify", "cancel", "trades", "order_stream", "slice", "profile"), YES),
+        **dict.fromkeys(("positions", "holdings", "convert", "margins", "order_margin"), YES),
+        **dict.fromkeys(("quotes", "depth", "candles", "gtt", "holdings_summary"), YES),
+        "order_history": YES,
+        "bracket": no(_LEGS),
+        "basket": no("the broker's multi-order call takes ten orders; orders leave one by one, each with its journal"),
+        "basket_margin": no("the margin call tells one number for all orders, and no part of it"),
+        "charges": no("the broker's interface tells charges of past days only"),
+        "postback": no("the broker's webhooks carry no documented signature: nothing proves who wrote one"),
+        "alerts": no("the broker's alerts only notify its own apps; a GTT places orders"),
+        "auctions": no("the broker has no interface to auctions"),
+        "authorise_holdings": no("the electronic authorisation is an interface of the withdrawn version 2"),
+        "trigger_range": no("the broker tells no ranges"),
+    },
+    modify_keeps_id=True,
+    wire_id_carrier="orderTag",
+    wire_id_length=TAG_LENGTH,
+    market_orders="native",
+    # 5000 topics a socket; an instrument in mode full takes two of them.
+    max_instruments_per_socket=2500,
+    max_sockets=1,
+    reasons={
+        **dict.fromkeys(("MARKET_IF_TOUCHED", "LIMIT_IF_TOUCHED"), _NO_SUCH_TYPE),
+        **dict.fromkeys(("TRAILING_STOP_MARKET", "TRAILING_STOP_LIMIT"), _NO_SUCH_TYPE),
+        **dict.fromkeys(("GTC", "GTD", "FOK", "AT_THE_OPEN", "AT_THE_CLOSE"), _NO_SUCH_VALIDITY),
+        "MARGIN": "the broker's word MARGIN carries contracts: use CARRY",
+        "CASH": "the broker calls it CNC: use DELIVERY",
+        "COVER": _LEGS,
+        "BRACKET": _LEGS,
+        "ICEBERG": "the broker has none; display_quantity discloses a part of an order",
+        "AUCTION": "the broker has no interface to auctions",
+        **dict.fromkeys(("CDS", "BCD", "MCX", "NCO"), _UNIT_OPEN),
+    },
+)
+_SOURCE: Final = "documentation, rate limits: all interfaces together, orders included"
+
+
+class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
+    """Orders, portfolio and market data of one FYERS account."""
+
+    contract = 1
+    name = "fyers"
+    title = "FYERS (API v3)"
+    hosts = {
+        "live": {
+            "rest": "https://api-t1.fyers.in",
+            "assets": "https://public.fyers.in",
+            "ws": "wss://socket.fyers.in",
+            "login": "https://api-t1.fyers.in/api/v3/generate-authcode",
+        },
+        "emulator": {},
+    }
+    headers = (("version", "3"), ("Accept", "application/json"))
+    credentials = (
+        Credential("app_id", secret=False, needed_for="always", meaning="the app's id: letters, digits and -100"),
+        Credential("app_secret", meaning="the app's secret"),
+        Credential("redirect_uri", secret=False, meaning="as registered with the app, to the last character"),
+    )
+    capabilities = CAPABILITIES
+    limits = (
+        RateLimit("default", 10, "1s", reserve=10 - SECOND_SHARE, source=_SOURCE),
+        RateLimit("default", 200, "1m", reserve=20, source=_SOURCE),
+        RateLimit("default", 100_000, "1d", reserve=500, source=_SOURCE),
+    )
+    session = SessionRules(
+        time_zone="Asia/Kolkata", refresh="none", static_ip="orders", instruments_at=time(8, 30), queue_time_s=60.0
+    )
+    codes = CODES
+    feeds = (MarketFeed, DeepFeed, OrderFeed)
+    emulator = "dragoman.adapters.fyers.emulator:make"
+
+    # -- pure functions ----------------------------------------------------------------------------------------------
+
+    def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
+        if not request.auth:
+            return request
+        token = ctx.login.get("access_token")
+        if token is None:
+            raise errors.AuthRequired(
+                f"fyers: {request.method} {request.path} needs a session",
+                broker=self.name,
+                remedy="log in or import an access token",
+            )
+        return replace(request, headers=(*request.headers, _authorization(ctx, token.reveal())))
+
+    def classify(self, reply: Reply, request: Request) -> Failure | None:
+        good = 200 <= reply.status < 300
+        if good and request.note == "file":
+            return None
+        try:
+            body = reply.json
+        except errors.DecodeError:
+            body = None
+        code, text = f"HTTP {reply.status}", reply.text[:200]
+        if isinstance(body, Mapping):
+            word, found = body.get("s"), body.get("code")
+            text = str(body.get("message") or "")
+            # 201 calls itself a success: the exchange has said nothing yet.
+            if good and word in ("ok", "no_data") and not (request.mutates and str(found) == NO_ACKNOWLEDGEMENT):
+                return None
+            code = code if found is None else str(found)
+        # A server's failure leaves open what was done, whatever it says.
+        looked_up = code if reply.status < 500 else f"HTTP {reply.status}"
+        failure = self.codes.classify(code=looked_up, text=text, status=reply.status, mutates=request.mutates)
+        # What the order system refuses has one code; its words are those of the book.
+        row = self.codes.find(code="rejected", text=text, status=0, mutates=True) if looked_up in REFUSALS else None
+        if row is not None:
+            failure = replace(failure, kind=row.kind, effect=row.effect, retry=row.retry, remedy=row.remedy)
+        return replace(failure, code=code, message=f"{code}: {text}" if text else code)
+
+    def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
+        offered = _PRODUCTS[instrument.exchange]
+        if order.product not in offered:
+            raise refused(
+                f"{instrument.exchange} takes no {order.product} orders", f"use one of {', '.join(sorted(offered))}"
+            )
+        if order.display_quantity is not None and instrument.exchange not in SHARES:
+            raise refused(f"{instrument.exchange} discloses no part of an order", "leave display_quantity out")
+        extras = order.extras.get(self.name, {})
+        if not isinstance(extras, Mapping) or set(extras) - {"slice", "queued"}:
+            raise refused(f"extras['fyers'] is {extras!r}", "known: slice and queued, which are true or false")
+        if extras.get("slice") and instrument.exchange not in ("NSE", "NFO", "BFO"):
+            raise refused(f"{instrument.exchange} orders are not sliced", "leave slice out")
+        return order
+
+    # -- session -----------------------------------------------------------------------------------------------------
+
+    def login(self, ctx: Context) -> Flow[Session]:
+        app, uri = ctx.credentials["app_id"].reveal(), ctx.credentials["redirect_uri"].reveal()
+        page = urlsplit(ctx.hosts["login"])
+        asked = {"client_id": app, "redirect_uri": uri, "response_type": "code"}
+        answer = yield Redirect(
+            page._replace(query=urlencode(dict(parse_qsl(page.query)) | asked)).geturl(), state_param="state"
+        )
+        code = answer.get("auth_code", "")
+        if not code:
+            raise errors.AuthRequired(
+                f"fyers: the login page sent back {', '.join(sorted(answer)) or 'nothing'}, expected an auth_code",
+                kind=errors.ErrorKind.AUTH_INVALID,
+                broker=self.name,
+                remedy="log in again",
+            )
+        proof = hashlib.sha256(f"{app}:{ctx.credentials['app_secret'].reveal()}".encode()).hexdigest()
+        body = {"grant_type": "authorization_code", "appIdHash": proof, "code": code}
+        path = "/api/v3/validate-authcode"
+        reply = yield Request(method="POST", path=path, json=body, mutates=True, auth=False)
+        with reading("token"):
+            token = str(reply.json["access_token"])
+        return (yield from self.import_token(token, ctx))
+
+    def import_token(self, token: str, ctx: Context) -> Flow[Session]:
+        token = token.rpartition(":")[2]  # as the broker's SDK takes it, behind the app's id
+        reply = yield Request(path="/api/v3/profile", headers=(_authorization(ctx, token),), auth=False)
+        with reading("profile"):
+            found = reply.json["data"]
+            values = {key: value for key, value in found.items() if value not in (None, "")}
+            # Without the key there is no market feed, and everything else works.
+            secrets = {"access_token": token, "hsm_key": str(jwt_claims(token).get("hsm_key") or "")}
+            expires = jwt_expiry_ns(token) or next_time_ns(ctx.now_ns, time(3), IST)
+            return Session(token, str(found["fy_id"]), values | secrets, expires_ns=expires, secrets=frozenset(secrets))
+
+    def logout(self, ctx: Context) -> Flow[None]:
+        # A token that is already dead is as good as logged out.
+        yield Request(
+            method="POST", path="/api/v3/logout", mutates=True, answers=frozenset(("-8", "-15", "-16", "-17"))
+        )
+
+    def instruments(self, ctx: Context) -> Flow[int]:
+        # The files are public: the token stays at home.
+        reply = yield Request(host="assets", path=INDEX_NAMES, auth=False, note="file")
+        with reading("index names"):
+            names = {str(symbol): str(name) for symbol, name in reply.json.items()}
+        rows = 0
+        for name in FILES:
+            request = Request(host="assets", path=path_of(name), auth=False, note="file", timeout_s=120.0)
+            done = yield Download(request, parser(names))
+            rows += int(done.rows)
+        return rows
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def place(
+        self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
+    ) -> Flow[model.Outcome | list[model.Outcome]]:
+        extras = order.extras.get(self.name, {})
+        slices, queued = bool(extras.get("slice")), bool(extras.get("queued"))
+        body = {
+            "symbol": instrument.broker_symbol,
+            "qty": whole(order.quantity),
+            "type": int(ORDER_TYPE.write(order.order_type)),
+            "side": int(SIDE.write(order.side)),
+            "productType": PRODUCT.write(order.product),
+            "limitPrice": json_number(order.price),
+            "stopPrice": json_number(order.trigger_price),
+            "disclosedQty": whole(order.display_quantity) if order.display_quantity else 0,
+            "validity": VALIDITY.write(order.time_in_force),
+            "offlineOrder": order.variety is model.Variety.AMO,
+            "stopLoss": 0,
+            "takeProfit": 0,
+        }
+        tag = wire_tag(order.wire_id, order.tag, TAG_LENGTH)
+        body |= ({"orderTag": tag} if tag else {}) | ({"isSliceOrder": True} if slices else {})
+        reply = yield Request(
+            method="POST",
+            path=f"/api/v3/orders/{'async' if queued else 'sync'}",
+            json=body,
+            mutates=True,
+            cost=SECOND_SHARE if slices else 1,
+            answers=REFUSALS | {NO_ACKNOWLEDGEMENT},
+        )
+        with reading("order reply"):
+            found = reply.json
+            if "data" not in found:
+                return self._outcome(found, reply.status)
+            placed = [self._outcome(item["body"], int(item["statusCode"])) for item in found["data"]]
+            if not placed:
+                raise ValueError("data is empty")
+            return placed[0] if len(placed) == 1 else model.Outcome.parent(None, tuple(placed), raw=found)
+
+    def _outcome(self, body: Mapping[str, Any], status: int) -> model.Outcome:
+        """Read one order's part of a reply. A refusal may carry the id of the order it is about."""
+        order_id = str(body.get("id") or "") or None
+        reply = Reply(status, {}, b"", _json=body)
+        failure = self.classify(reply, Request(method="POST", mutates=True))
+        if failure is None and order_id is not None:
+            return model.Outcome.accepted(order_id, raw=body)
+        if failure is None:
+            found = model.Reject(errors.ErrorKind.MAYBE_SENT, _NO_ORDER_YET, str(body["code"]), errors.Effect.UNKNOWN)
+            return model.Outcome("UNKNOWN", reject=found, raw=body)
+        effect, retry = errors.KIND_DEFAULTS[failure.kind]
+        effect, retry = failure.effect or effect, failure.retry or retry
+        reject = model.Reject(
+            failure.kind, failure.text or failure.message, failure.code, effect, retry, failure.remedy
+        )
+        return model.Outcome("REJECTED" if effect is errors.Effect.NONE else "UNKNOWN", order_id, reject, raw=body)
+
+    def modify(
+        self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
+    ) -> Flow[model.Outcome]:
+        if change.time_in_force not in (None, order.time_in_force):
+            raise refused("the validity of an order cannot be changed", "cancel it and place another")
+        body: dict[str, Any] = {"id": order.order_id}
+        if change.order_type is not None:
+            body["type"] = int(ORDER_TYPE.write(change.order_type))
+        for name, price in (("limitPrice", change.price), ("stopPrice", change.trigger_price)):
+            if price is not None:
+                body[name] = json_number(price)
+        for name, quantity in (("qty", change.quantity), ("disclosedQty", change.display_quantity)):
+            if quantity is not None:
+                body[name] = whole(quantity)
+        return (yield from self._sent("PATCH", body, order, Lane.NORMAL))
+
+    def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
+        return (yield from self._sent("DELETE", {"id": order.order_id}, order, Lane.RISK))
+
+    def _sent(self, method: str, body: Mapping[str, Any], order: model.Order, lane: Lane) -> Flow[model.Outcome]:
+        reply = yield Request(method=method, path="/api/v3/orders/sync", json=body, mutates=True, lane=lane)
+        with reading("order reply"):
+            return model.Outcome.accepted(str(reply.json.get("id") or order.order_id), raw=reply.json)
+
+    def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
+        # The broker keeps no history of an order: its one state is now.
+        found = yield from _rows("/api/v3/orders", "orderBook", id=order_id)
+        return [words.read_order(row, ctx) for row in found]
+
+    def orders(self, ctx: Context) -> Flow[list[model.Order]]:
+        return [words.read_order(row, ctx) for row in (yield from _rows("/api/v3/orders", "orderBook"))]
+
+    def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
+        fills = [words.read_fill(row, ctx) for row in (yield from _rows("/api/v3/tradebook", "tradeBook"))]
+        return fills if order_id is None else [fill for fill in fills if fill.order_id == order_id]
+
+
+def _authorization(ctx: Context, token: str) -> tuple[str, str]:
+    return "Authorization", f"{ctx.credentials['app_id'].reveal()}:{token}"
+
+
+def _rows(path: str, key: str, **query: str) -> Flow[list[Any]]:
+    reply = yield Request(path=path, query=pairs(**query))
+    with reading(path):
+        return RECORDS.as_rows(path, loads(reply.body).get(key))

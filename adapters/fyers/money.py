@@ -1,0 +1,207 @@
+"""What the account has and what orders would need: portfolio, conversion, funds, margins, profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Request, model
+from dragoman.plugin.records import Row, given, json_number, nonzero, number, text_or_none
+
+from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, loads, place_of, reading, refused, whole
+
+SEGMENTS: Final = {model.Segment.EQUITY: "equityAmount", model.Segment.COMMODITY: "commodityAmount"}
+
+
+class MoneyFlows(Adapter):
+    """The portfolio's part of the adapter."""
+
+    def positions(self, ctx: Context) -> Flow[list[model.Position]]:
+        found = yield from _body("/api/v3/positions")
+        return [read_position(row, ctx) for row in RECORDS.as_rows("positions", found.get("netPositions"))]
+
+    def holdings(self, ctx: Context) -> Flow[list[model.Holding]]:
+        found = yield from _body("/api/v3/holdings")
+        return [read_holding(row, ctx) for row in RECORDS.as_rows("holdings", found.get("holdings"))]
+
+    def holdings_summary(self, ctx: Context) -> Flow[model.HoldingsSummary]:
+        return read_summary((yield from _body("/api/v3/holdings")))
+
+    def convert(
+        self,
+        position: model.Position,
+        quantity: Decimal,
+        product: model.Product,
+        instrument: model.Instrument,
+        ctx: Context,
+    ) -> Flow[None]:
+        if not 0 < quantity <= abs(position.quantity):
+            raise refused(
+                f"{quantity} of {position.instrument_id} cannot be converted: the position is {position.quantity}",
+                f"convert at most {abs(position.quantity)}",
+                kind=ErrorKind.INVALID_QUANTITY,
+            )
+        body = {
+            "symbol": f"{instrument.broker_symbol}-{PRODUCT.write(position.product)}",
+            "positionSide": 1 if position.quantity > 0 else -1,
+            "convertQty": whole(quantity),
+            "convertFrom": PRODUCT.write(position.product),
+            "convertTo": PRODUCT.write(product),
+            "overnight": int(position.overnight_quantity != 0),
+        }
+        yield Request(method="POST", path="/api/v3/positions", json=body, mutates=True)
+
+    def margins(self, ctx: Context) -> Flow[list[model.Margin]]:
+        return read_funds((yield from _body("/api/v3/funds")), ctx)
+
+    def order_margin(self, orders: Sequence[model.OrderRequest], ctx: Context) -> Flow[list[model.OrderMargin]]:
+        # One number for all orders of a request: each order is asked for alone.
+        replies = yield All(
+            [
+                Request(method="POST", path="/api/v3/multiorder/margin", json={"data": [_leg(one, ctx)]})
+                for one in orders
+            ]
+        )
+        with reading("order margin"):
+            found = [loads(reply.body)["data"] for reply in replies]
+            return [
+                model.OrderMargin(instrument_id=one.instrument_id, total=number(row["margin_new_order"]), raw=row)
+                for one, row in zip(orders, found, strict=True)
+            ]
+
+    def profile(self, ctx: Context) -> Flow[model.Profile]:
+        found = yield from _body("/api/v3/profile")
+        with reading("profile"):
+            row = found["data"]
+            return model.Profile(
+                broker="fyers",
+                account_id=str(row["fy_id"]),
+                name=str(row.get("name") or row.get("display_name") or ""),
+                email=str(row.get("email_id") or ""),
+                type="individual",
+                exchanges=(),
+                products=(),
+                order_types=(),
+                raw=row,
+            )
+
+
+def _body(path: str) -> Flow[Mapping[str, Any]]:
+    reply = yield Request(path=path)
+    found: Mapping[str, Any] = loads(reply.body)
+    return found
+
+
+def _leg(order: model.OrderRequest, ctx: Context) -> dict[str, Any]:
+    instrument = ctx.instruments.get(order.instrument_id)
+    if instrument is None:
+        raise refused(
+            f"{order.instrument_id} is not in the master", "load today's", kind=ErrorKind.INSTRUMENT_NOT_FOUND
+        )
+    return {
+        "symbol": instrument.broker_symbol,
+        "qty": whole(order.quantity),
+        "side": int(SIDE.write(order.side)),
+        "type": int(ORDER_TYPE.write(order.order_type)),
+        "productType": PRODUCT.write(order.product),
+        "limitPrice": json_number(order.price),
+        "stopPrice": json_number(order.trigger_price),
+        "stopLoss": 0,
+        "takeProfit": 0,
+    }
+
+
+# -- records -----------------------------------------------------------------------------------------------------------
+
+
+def read_position(row: Row, ctx: Context) -> model.Position:
+    """Read one position. Raises DecodeError."""
+    with reading("position"):
+        name, _ = place_of(row, ctx)
+        sides: dict[str, Any] = {}
+        for way in ("buy", "sell"):
+            sides[f"{way}_quantity"] = number(row.get(f"{way}Qty"))
+            sides[f"{way}_price"] = number(row.get(f"{way}Avg"))
+            sides[f"{way}_value"] = number(row.get(f"{way}Val"))
+            sides[f"day_{way}_quantity"] = number(row.get(f"day{way.title()}Qty"))
+        return model.Position(
+            broker="fyers",
+            account_id=ctx.account,
+            instrument_id=name,
+            product=PRODUCT.read(row.get("productType")),
+            quantity=number(row["netQty"]),
+            overnight_quantity=number(row.get("cfBuyQty")) - number(row.get("cfSellQty")),
+            multiplier=nonzero(row, "qtyMulti_com") or Decimal(1),
+            average_price=nonzero(row, "netAvg"),
+            last_price=nonzero(row, "ltp"),
+            realised_pnl=given(row, "realized_profit"),
+            unrealised_pnl=given(row, "unrealized_profit"),
+            pnl=given(row, "pl"),
+            raw=row,
+            **sides,
+        )
+
+
+def read_holding(row: Row, ctx: Context) -> model.Holding:
+    """Read one holding; what is not delivered yet has a record of its own. Raises DecodeError."""
+    with reading("holding"):
+        name, _ = place_of(row, ctx)
+        quantity, left = number(row["quantity"]), given(row, "remainingQuantity")
+        fresh = row.get("holdingType") == "T1"
+        return model.Holding(
+            broker="fyers",
+            account_id=ctx.account,
+            instrument_id=name,
+            isin=text_or_none(row.get("isin")),
+            quantity=Decimal(0) if fresh else quantity,
+            t1_quantity=quantity if fresh else number(row.get("qty_t1")),
+            used_quantity=Decimal(0) if left is None else quantity - left,
+            pledged_quantity=number(row.get("collateralQuantity")),
+            average_price=nonzero(row, "costPrice"),
+            last_price=nonzero(row, "ltp"),
+            pnl=given(row, "pl"),
+            raw=row,
+        )
+
+
+def read_summary(found: Row) -> model.HoldingsSummary:
+    """Read the sums under the holdings. Raises DecodeError."""
+    with reading("holdings"):
+        row = found["overall"]
+        return model.HoldingsSummary(
+            invested=number(row["total_investment"]),
+            current_value=number(row["total_current_value"]),
+            pnl=number(row["total_pl"]),
+            pnl_percent=given(row, "pnl_perc"),
+            raw=row,
+        )
+
+
+def read_funds(found: Row, ctx: Context) -> list[model.Margin]:
+    """Read the funds: one amount of each kind and segment, told apart by number. Raises DecodeError."""
+    with reading("funds"):
+        rows = {int(row["id"]): row for row in RECORDS.as_rows("funds", found["fund_limit"])}
+
+        def amount(kind: int, column: str) -> Decimal | None:
+            return given(rows[kind], column) if kind in rows else None
+
+        return [
+            model.Margin(
+                broker="fyers",
+                account_id=ctx.account,
+                segment=segment,
+                net=number(rows[10][column]),
+                available=model.MarginAvailable(
+                    cash=amount(3, column),
+                    opening_balance=amount(9, column),
+                    adhoc=amount(8, column),
+                    collateral=amount(5, column),
+                    intraday_payin=amount(6, column),
+                ),
+                used=model.MarginUsed(total=amount(2, column), m2m_realised=amount(4, column)),
+                ts_event=ctx.now_ns,
+                raw=found,
+            )
+            for segment, column in SEGMENTS.items()
+        ]
