@@ -23,6 +23,17 @@ AUTHORS = "Writing an adapter"
 def add_to(app: typer.Typer) -> None:
     """Add the commands to an application."""
 
+    @app.command("new-adapter", rich_help_panel=AUTHORS)
+    def new_adapter(
+        name: Annotated[str, typer.Argument(help="What users will call the broker: lower case.")],
+        folder: Annotated[Path | None, typer.Argument(help="A new folder; dragoman-NAME by default.")] = None,
+    ) -> None:
+        """Write a new adapter package that works against its own emulator, with tests that say what is left to do."""
+        from dragoman.cli.new_adapter import write
+
+        root = write(name, folder)
+        print(f"{root}: install it with `pip install -e {root}`, then run its tests; README.md says where to begin")
+
     @app.command(rich_help_panel=AUTHORS)
     def conformance(
         brokers: Annotated[
