@@ -65,6 +65,7 @@ class Link:
     base: Decimal = ZERO
     top: Decimal | None = None
     ended: int | None = None
+    shown: dict[str, Any] = field(default_factory=dict)  # terms of an id that is not in force
 
 
 @dataclass
@@ -172,7 +173,8 @@ class OrderDesk:
             chain.fields["trail_price" if chain.fields["trail_price"] else "trail_percent"] = fields.text("trail")
         with AlpacaError.refusing(chain.asset):
             self._venue.modify(self._account, chain.venue_id, now_ns, **changes)
-        fresh = Link(self._new_id(), name, now_ns, replaces=chain.link, word="accepted")
+        shown = {word: text(fields.number(word)) for word, _ in _CHANGED if fields.get(word)}
+        fresh = Link(self._new_id(), name, now_ns, replaces=chain.link, word="accepted", shown=shown)
         chain.waiting = fresh
         self._chains[fresh.order_id] = self._by_client[name] = chain
         return json_answer(self.row(chain, fresh))
@@ -194,7 +196,7 @@ class OrderDesk:
     def one(self, call: HttpCall, now_ns: int, order_id: str) -> HttpAnswer:
         chain = self._get(order_id)
         return json_answer(
-            self.row(chain, self._link(chain, order_id), nested=dict(call.query).get("nested") == "true")
+            self.row(chain, self._link(chain, order_id), nested=dict(call.query).get("nested", "").lower() == "true")
         )
 
     def by_client_id(self, call: HttpCall, now_ns: int) -> HttpAnswer:
@@ -210,7 +212,7 @@ class OrderDesk:
         status = query.choice("status", ("open", "closed", "all"), "open")
         limit = min(query.integer("limit", 50), 500)
         symbols = set(filter(None, (query.get("symbols") or "").split(",")))
-        nested = query.get("nested") == "true"
+        nested = (query.get("nested") or "").lower() == "true"
         after, until = (rfc3339_ns(_zoned(query.get(name))) for name in ("after", "until"))
         found = []
         children = {id(leg) for chain in self._all() for leg in chain.legs}
@@ -453,8 +455,8 @@ class OrderDesk:
             self._tell_fill(chain, after, event.fill)
         elif after.status.terminal:
             self._tell(WORDS[after.status], chain, chain.link, after)
-        if fresh is not None and was is _PENDING.MODIFY and after.pending is not _PENDING.MODIFY:
-            self._changed(chain, fresh, after, made=before is not None and after.order != before.order)
+        if fresh and before and was is _PENDING.MODIFY and after.pending is not _PENDING.MODIFY:
+            self._changed(chain, fresh, before, after)
         elif after.pending is _PENDING.MODIFY and was is _PENDING.NONE and fresh is not None:
             self._tell("pending_replace", chain, chain.link, after)
         elif after.pending is _PENDING.CANCEL and was is not _PENDING.CANCEL:
@@ -462,22 +464,19 @@ class OrderDesk:
         elif before is not None and before.status is S.ACCEPTED and after.status in (S.OPEN, S.TRIGGER_PENDING):
             self._tell("new", chain, chain.link, after)
 
-    def _changed(self, chain: Chain, fresh: Link, after: OrderState, *, made: bool) -> None:
+    def _changed(self, chain: Chain, fresh: Link, before: OrderState, after: OrderState) -> None:
         """End a change: the new id is in force, or it was rejected and the old one is."""
         old, chain.waiting = chain.link, None
-        if not made or after.status.terminal:
+        if after.order == before.order or after.status.terminal:
             fresh.word, fresh.ended = "rejected", after.ts_updated
-            old.replaced_by = None
             self._tell("order_replace_rejected", chain, old, after)
             self._tell("rejected", chain, fresh, after)
             chain.links.insert(-1, fresh)
             return
+        old.shown = {word: self.row(chain, old, state=before)[word] for word, _ in _CHANGED}
         old.word, old.ended, old.top, old.replaced_by = "replaced", after.ts_updated, after.filled_quantity, fresh
-        fresh.word, fresh.base = "", after.filled_quantity
+        fresh.word, fresh.base, fresh.shown = "", after.filled_quantity, {}
         chain.links.append(fresh)
-        chain.order = after.order
-        kept = {"limit_price": text(after.order.price), "stop_price": text(after.order.trigger_price)}
-        chain.fields |= kept | {"qty": text(after.order.quantity - fresh.base)}
         self._tell("replaced", chain, old, after)
         self._tell("new", chain, fresh, after)
 
@@ -512,7 +511,7 @@ class OrderDesk:
         stamps = dict.fromkeys(("filled_at", "expired_at", "canceled_at", "failed_at", "replaced_at"))
         stamps |= {_STAMPS[state.status]: iso(state.ts_updated)} if mine and state.status in _STAMPS else {}
         stamps |= {"replaced_at": iso(link.ended)} if link.word == "replaced" else {}
-        quantity = text(order.quantity - link.base if mine else (link.top or order.quantity) - link.base)
+        quantity = text(order.quantity - link.base)
         asset = chain.asset
         return {
             "id": link.order_id,
@@ -545,6 +544,7 @@ class OrderDesk:
             "trail_price": kept["trail_price"],
             "hwm": text(chain.high_water),
             "source": "access_key",
+            **link.shown,
         }
 
     def _status(self, state: OrderState, filled: Decimal, chain: Chain) -> str:
