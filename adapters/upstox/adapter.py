@@ -8,8 +8,6 @@ of single facts are in README.md and codes.toml.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import time
@@ -39,6 +37,7 @@ from dragoman.plugin import (
     no,
 )
 from dragoman.plugin.indian import SHARES
+from dragoman.plugin.jwt_claims import jwt_expiry_ns
 from dragoman.plugin.records import IST, json_number, next_time_ns, pairs, wire_tag
 
 from . import words
@@ -404,18 +403,9 @@ def _rows(path: str, query: tuple[tuple[str, str], ...] = ()) -> Flow[list[Any]]
 def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
     values = {key: value for key, value in found.items() if value not in (None, "")} | {"access_token": token}
     secrets = frozenset(("access_token", "extended_token")) & set(values)
-    expires = _expiry_ns(token) or next_time_ns(ctx.now_ns, time(3, 30), IST)
+    # Analytics tokens live a year, and say so.
+    expires = jwt_expiry_ns(token) or next_time_ns(ctx.now_ns, time(3, 30), IST)
     return Session(token, str(found["user_id"]), values, expires_ns=expires, secrets=secrets)
-
-
-def _expiry_ns(token: str) -> int | None:
-    """Return when a token says it dies; None where it is no JSON web token. Analytics tokens live a year."""
-    part = token.split(".")[1] if token.count(".") == 2 else ""
-    try:
-        claims = loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return int(claims["exp"]) * 1_000_000_000
-    except (errors.DecodeError, binascii.Error, LookupError, TypeError, ValueError):
-        return None
 
 
 def _check_protection(order_type: model.OrderType, percent: Any) -> None:

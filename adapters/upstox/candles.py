@@ -100,7 +100,9 @@ def _read(
         ts = time_ns(row[0])
         if ts is None:
             raise ValueError("a candle without a time")
-        values = dict(zip(("open", "high", "low", "close", "volume"), map(float, row[1:6]), strict=True))
+        values: dict[str, Any] = dict(
+            zip(("open", "high", "low", "close", "volume"), map(float, row[1:6]), strict=True)
+        )
         yield model.Candle(
             instrument_id=instrument.instrument_id,
             interval=interval,

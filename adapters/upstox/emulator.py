@@ -4,7 +4,8 @@ One app of one user. Read in this order: `emulator_session` (login, tokens, sing
 taken and refused), `emulator_triggers` (GTT), `emulator_more` (the rest of the API), `emulator_words` (bodies),
 `emulator_ticks` (the streams), `emulator_names` (keys and symbols). The order host is a root of its own here, too.
 
-Left out: IPO, mutual funds, news, fundamentals, payments, profit and loss reports, expired instruments.
+Left out, as the adapter has no use for it: IPO, mutual funds, news, fundamentals, payments, reports, past trades,
+expired instruments, option chains, search, calendars, the kill switch, registered addresses and token requests.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dragoman.plugin import model
 from .emulator_more import DataDesk, MoneyDesk
 from .emulator_names import NameTable
 from .emulator_orders import OrderDesk
-from .emulator_session import IST_OFFSET, MARKET, PORTFOLIO, SessionDesk, addresses, tokens_of
+from .emulator_session import IST_OFFSET, MARKET, PORTFOLIO, SessionDesk, tokens_of
 from .emulator_ticks import Streams
 from .emulator_triggers import GttDesk
 from .emulator_words import STATUS, UpstoxError, order_row, success, trade_row
@@ -109,8 +110,7 @@ class UpstoxEmulator(RestEmulator):
         self.money = MoneyDesk(venue, self.names, user_id, self.orders)
         self.data = DataDesk(venue, self.names, seed)
         self.streams = Streams(venue, self.names, self.session, self.money, self.gtts, tick_rate)
-        self._addresses: list[Any] = ["127.0.0.1", None]
-        self.serve(self._table(), (self.gtts.poll,))
+        self.serve(self._table(), (self.gtts.book.poll,))
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
         self.session.base_ws = base_ws
@@ -151,14 +151,9 @@ class UpstoxEmulator(RestEmulator):
         rows: tuple[tuple[str, str, Handler, Rule], ...] = (
             ("GET", f"{old}/dialog", session.login_page, Rule(token=False)),
             ("POST", f"{old}/token", session.exchange, OPEN),
-            ("POST", r"/v3/login/auth/token/request/(?P<client_id>[\w-]+)", session.token_request, OPEN),
             ("DELETE", "/v2/logout", session.logout, ANY),
             ("GET", "/v2/user/profile", session.profile, ANY),
             ("GET", f"{both}/user/get-funds-and-margin", held.funds, ANY),
-            ("GET", "/v2/user/kill-switch", held.kill_switch, ANY),
-            ("POST", "/v2/user/kill-switch", held.kill_switch, ANY),
-            ("GET", "/v2/user/ip", self._ips, ANY),
-            ("PUT", "/v2/user/ip", self._ips, ANY),
             ("POST", f"{ORDER_ROOT}{both}/order/place", orders.place, ORDERS),
             ("PUT", f"{ORDER_ROOT}{both}/order/modify", orders.modify, ORDERS),
             ("DELETE", f"{ORDER_ROOT}{both}/order/cancel", orders.cancel, ORDERS),
@@ -169,10 +164,9 @@ class UpstoxEmulator(RestEmulator):
             ("GET", "/v2/order/(?P<what>details|history)", self._states, ANY),
             ("GET", "/v2/order/trades/get-trades-for-day", self._trades, ANY),
             ("GET", "/v2/order/trades", partial(self._trades, one=True), ANY),
-            ("GET", "/v2/charges/historical-trades", _no_past_trades, ANY),
             ("POST", "/v3/order/gtt/place", self.gtts.place, ORDERS),
-            ("PUT", "/v3/order/gtt/modify", self.gtts.modify, ORDERS),
-            ("DELETE", "/v3/order/gtt/cancel", self.gtts.cancel, ORDERS),
+            ("PUT", "/v3/order/gtt/modify", self.gtts.change, ORDERS),
+            ("DELETE", "/v3/order/gtt/cancel", self.gtts.change, ORDERS),
             ("GET", "/v3/order/gtt", self.gtts.read, ANY),
             ("GET", r"/v(?P<version>2)/portfolio/short-term-positions", held.positions, ANY),
             ("GET", r"/v(?P<version>3)/portfolio/mtf-positions", held.positions, ANY),
@@ -184,20 +178,11 @@ class UpstoxEmulator(RestEmulator):
             ("GET", "/v2/market-quote/(?P<kind>quotes)", data.quotes, ANY),
             ("GET", f"/v3/historical-candle/intraday/{key}", data.candles, OPEN),
             ("GET", f"/v3/historical-candle/{key}/(?P<last>{day})(?:/(?P<first>{day}))?", data.candles, OPEN),
-            ("GET", "/v2/option/contract", data.contracts, ANY),
-            ("GET", "/v2/option/chain", data.chain, ANY),
-            ("GET", "/v2/instruments/search", data.search, ANY),
-            ("GET", rf"/v2/market/(?P<what>holidays)(?:/(?P<name>{day}))?", data.calendar, OPEN),
-            ("GET", rf"/v2/market/(?P<what>timings)/(?P<name>{day})", data.calendar, OPEN),
-            ("GET", r"/v2/market/(?P<what>status)/(?P<name>[A-Z]+)", data.calendar, ANY),
             ("GET", "/v3/feed/market-data-feed/authorize", partial(session.authorise, stream=MARKET), ANY),
             ("GET", "/v2/feed/portfolio-stream-feed/authorize", partial(session.authorise, stream=PORTFOLIO), ANY),
             ("GET", ASSETS_ROOT + PATH, self._file, Rule(token=False)),
         )
         return [Route(*row) for row in rows]
-
-    def _ips(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return addresses(call, now_ns, self._addresses, self.tokens)
 
     def _row(self, state: OrderState, status: str) -> dict[str, Any]:
         return order_row(state, status, self.names.by_id[state.order.instrument_id], self.account)
@@ -265,11 +250,3 @@ def make(
     options.setdefault("redirect_uri", f"http://127.0.0.1:{redirect_port}/")
     venue = default_venue(seed, now_ns, options.get("user_id", USER_ID), options.pop("accounts", None))
     return UpstoxEmulator(venue, seed=seed, tick_rate=tick_rate, **options)
-
-
-def _no_past_trades(call: HttpCall, now_ns: int) -> HttpAnswer:
-    """Answer that there are none: an emulated account begins today."""
-    form = Form(dict(call.query))
-    page = {"page_number": form.integer("page_number"), "page_size": form.integer("page_size")}
-    told = {"page": page | {"total_records": 0, "total_pages": 0}}
-    return success([], meta_data=told, metaData=told)

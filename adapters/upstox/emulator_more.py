@@ -1,4 +1,4 @@
-"""What an account has, what orders would need and cost, quotes, candles, options and the market's calendar."""
+"""What an account has, what orders would need and cost, quotes and candles."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dragoman.emulator.bodies import num
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.fees import fees, indian_rates
 from dragoman.emulator.forms import FieldError, Form, json_body
-from dragoman.emulator.history import Bar, History
+from dragoman.emulator.history import Bar, History, joined
 from dragoman.emulator.sums import securities
 from dragoman.emulator.venue.types import MarketView, VenueOrder, VenueProtocol
 from dragoman.plugin import model
 from dragoman.plugin.records import IST
 
 from .candles import FINE, UNITS
-from .emulator_names import Named, NameTable, file_row
+from .emulator_names import Named, NameTable
 from .emulator_orders import OrderDesk, product_of
 from .emulator_words import (
     UpstoxError,
@@ -53,7 +53,6 @@ _QUOTE: Final[dict[str, tuple[Callable[[MarketView, Named], dict[str, Any]], int
     "quotes": (full_row, 500),
     "option-greek": (greek_row, 50),
 }
-_SEGMENTS: Final = ("NSE_EQ", "BSE_EQ", "NSE_FO", "BSE_FO", "NCD_FO", "BCD_FO", "MCX_FO", "NSE_COM")
 
 
 class MoneyDesk:
@@ -135,20 +134,6 @@ class MoneyDesk:
         }
         return success({"charges": charges})
 
-    def kill_switch(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        """Read or turn segments off and on; orders in one that is off are refused (the cool-down is not kept)."""
-        if call.method == "POST":
-            rows = Form({"body": call.body.decode("utf-8", "replace")}).record("body", list)
-            for form in map(Form, rows):
-                segment = form.choice("segment", _SEGMENTS)
-                stops = form.choice("action", ("ENABLE", "DISABLE")) == "ENABLE"
-                (self._orders.stopped.add if stops else self._orders.stopped.discard)(segment)
-        stopped = self._orders.stopped
-        rows = [
-            {"segment": one, "segment_status": "ACTIVE", "kill_switch_enabled": one in stopped} for one in _SEGMENTS
-        ]
-        return success(rows)
-
 
 def _calculated(form: Form, named: Named) -> VenueOrder:
     price = form.nonzero("price")
@@ -163,7 +148,7 @@ def _calculated(form: Form, named: Named) -> VenueOrder:
 
 
 class DataDesk:
-    """Quotes, candles, options, search, and when exchanges are open."""
+    """Quotes and candles."""
 
     def __init__(self, venue: VenueProtocol, names: NameTable, seed: int) -> None:
         self._venue, self._names, self._seed = venue, names, seed
@@ -208,73 +193,9 @@ class DataDesk:
             if to < since or (to - since > longest):
                 raise UpstoxError("UDAPI1148", "Invalid date range", path="from_date", value=first)
             end = min(to + timedelta(days=1), today) - timedelta(seconds=1)
-            bars = _grouped(list(history.bars(since, end, min(bar, timedelta(days=1)))), unit)
+            bars = list(history.bars(since, end, min(bar, timedelta(days=1))))
+            bars = joined(bars, unit) if unit in ("weeks", "months") else bars
         return success({"candles": [_candle(one) for one in reversed(bars)]})
-
-    def contracts(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([file_row(one) | {"expiry": _text(one)} for one in self._options(Form(dict(call.query)))])
-
-    def chain(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        form = Form(dict(call.query))
-        wanted, strikes = form.text("expiry_date"), dict[Decimal, dict[str, Any]]()
-        spot = self._names.of(form, "instrument_key")
-        level = num(self._venue.market(spot.instrument_id).last_price)
-        for one in self._options(form):
-            if _text(one) != wanted or one.instrument.strike is None:
-                continue
-            row = strikes.setdefault(
-                one.instrument.strike,
-                {"expiry": wanted, "strike_price": num(one.instrument.strike), "underlying_key": spot.key}
-                | {"underlying_spot_price": level, "pcr": 0},
-            )
-            side = "call_options" if one.instrument.option_type is model.OptionType.CALL else "put_options"
-            row[side] = self._chain_row(one)
-        return success([strikes[strike] for strike in sorted(strikes)])
-
-    def _chain_row(self, named: Named) -> dict[str, Any]:
-        market = self._venue.market(named.instrument_id)
-        best = {"bid": (market.bids or [(0, 0, 0)])[0], "ask": (market.asks or [(0, 0, 0)])[0]}
-        data = {
-            "ltp": num(market.last_price),
-            "close_price": num(market.close),
-            "volume": named.wire_quantity(market.volume),
-            "oi": named.wire_quantity(Decimal(market.oi)),
-        }
-        for side, (price, quantity, _) in best.items():
-            data |= {f"{side}_price": num(Decimal(price)), f"{side}_qty": named.wire_quantity(Decimal(quantity))}
-        greeks = dict.fromkeys(("vega", "theta", "gamma", "delta", "iv", "pop"), 0)
-        return {"instrument_key": named.key, "market_data": data, "option_greeks": greeks}
-
-    def _options(self, form: Form) -> list[Named]:
-        spot = self._names.of(form, "instrument_key")
-        return [
-            one
-            for one in self._names.all
-            if one.instrument.option_type and spot.instrument_id in (one.instrument.underlying, f"NSE:{one.root}")
-        ]
-
-    def search(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        form = Form(dict(call.query))
-        text, size = form.text("query").upper(), form.integer("records", default=10)
-        found = [one for one in self._names.all if text in one.symbol or text in one.instrument.name.upper()]
-        rows = [{k: v for k, v in file_row(one).items() if k != "expiry"} for one in found[:size]]
-        page = {"total_records": len(found), "page_number": 1, "total_pages": 1, "records": len(rows)}
-        return success(rows, meta_data={"page": page}, metaData={"page": page})
-
-    def calendar(self, call: HttpCall, now_ns: int, what: str, name: str | None = None) -> HttpAnswer:
-        """Answer for a market that never closes: no holidays, open all day."""
-        if what == "status":
-            told = {"exchange": name, "status": "NORMAL_OPEN", "last_updated": now_ns // 1_000_000}
-            return success(told)
-        if what == "holidays":
-            return success([])
-        start = int(_day(name or "").timestamp() * 1000)
-        names = ("NSE", "NFO", "BSE", "BFO", "CDS", "BCD", "MCX")
-        return success([{"exchange": one, "start_time": start, "end_time": start + 86_400_000 - 1} for one in names])
-
-
-def _text(named: Named) -> str:
-    return f"{named.instrument.expiry:%Y-%m-%d}"
 
 
 def _day(text: str) -> datetime:
@@ -289,28 +210,6 @@ def _longest(unit: str, count: int) -> timedelta:
     if unit in ("weeks", "months"):
         return timedelta(days=40_000)
     return DECADE if unit == "days" else MONTH if unit == "minutes" and count <= FINE[0] else QUARTER
-
-
-def _grouped(days: list[Bar], unit: str) -> list[Bar]:
-    """Join days to weeks from Monday, or to months; other units as they are."""
-    if unit not in ("weeks", "months"):
-        return days
-    groups: dict[datetime, list[Bar]] = {}
-    for one in days:
-        start = one.start - timedelta(days=one.start.weekday()) if unit == "weeks" else one.start.replace(day=1)
-        groups.setdefault(start, []).append(one)
-    return [
-        Bar(
-            start,
-            bars[0].open,
-            max(one.high for one in bars),
-            min(one.low for one in bars),
-            bars[-1].close,
-            sum(one.volume for one in bars),
-            bars[-1].oi,
-        )
-        for start, bars in groups.items()
-    ]
 
 
 def _candle(bar: Bar) -> list[Any]:

@@ -41,7 +41,6 @@ class OrderDesk:
 
     def __init__(self, venue: VenueProtocol, names: NameTable, account: str) -> None:
         self._venue, self._names, self._account = venue, names, account
-        self.stopped: set[str] = set()  # segments that the kill switch turned off
 
     # -- one ---------------------------------------------------------------------------------------------------------
 
@@ -69,8 +68,6 @@ class OrderDesk:
             raise UpstoxError("UDAPI1161", text, path="instrument_key", value=named.key)
         if named.is_index:
             raise UpstoxError("UDAPI100011", "Invalid Instrument key", path="instrument_token", value=named.key)
-        if named.segment in self.stopped:
-            raise UpstoxError("UDAPI100058", "The segment is not active", path="instrument_token", value=named.key)
         tag = form.get("tag")
         if tag is not None and len(tag) > LONGEST_TAG:
             raise UpstoxError("UDAPI1119", "Tag is limited to 40 characters", path="tag", value=tag)

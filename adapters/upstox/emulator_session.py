@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from dragoman.emulator.apps import App, AppRefusalError
 from dragoman.emulator.bodies import json_answer
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import MINUTE, SECOND
-from dragoman.emulator.forms import Form, json_body
+from dragoman.emulator.forms import Form
 from dragoman.emulator.tokens import Tokens
 
 from .emulator_words import UpstoxError, success
@@ -74,14 +74,6 @@ class SessionDesk(App):
         told = {"user_id": self.user_id, "access_token": token, "extended_token": extended}
         return json_answer(_PROFILE | told)  # the only reply without an envelope
 
-    def token_request(self, call: HttpCall, now_ns: int, client_id: str) -> HttpAnswer:
-        """Take the request; the approval on the user's phone is out of an emulator's reach."""
-        secret = json_body(call).text("client_secret")
-        if (client_id, secret) != (self.api_key, self.secret):
-            raise UpstoxError("UDAPI100016", "Invalid Credentials", 401)
-        expiry = str((now_ns + CODE_LIFE) // 1_000_000)
-        return success({"authorization_expiry": expiry, "notifier_url": "https://notifier.invalid/"})
-
     def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         self.tokens.end()
         return success(True)
@@ -136,16 +128,3 @@ def updates_of(text: str) -> list[str]:
     if not set(found) <= set(UPDATE_TYPES):
         raise UpstoxError("UDAPI100036", "Invalid update_types", path="update_types", value=text)
     return found
-
-
-def addresses(call: HttpCall, now_ns: int, current: list[Any], tokens: Tokens) -> HttpAnswer:
-    """Read or change the registered addresses; a change ends the session."""
-    changed = call.method == "PUT"
-    if changed:
-        form = json_body(call)
-        current[:] = [form.text("primary_ip"), form.get("secondary_ip")]
-        tokens.end()
-    names = ("primary_ip", "secondary_ip")
-    when = {f"{name}_updated_at": now_ns // 1_000_000 if changed else None for name in names}
-    told = dict(zip(names, current, strict=True)) | when
-    return success(told | ({"access_tokens_invalidated": True} if changed else {}))

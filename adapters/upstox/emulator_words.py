@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -52,23 +53,10 @@ _HTTP: Final = {
 }
 
 
-class _Statuses(Mapping[str, int]):
-    """Every code is a 400 but those listed."""
-
-    def __getitem__(self, code: str) -> int:
-        return _HTTP.get(code, 400)
-
-    def __iter__(self) -> Any:
-        return iter(_HTTP)
-
-    def __len__(self) -> int:
-        return len(_HTTP)
-
-
 class UpstoxError(ApiError):
     """An error reply; the word is its code."""
 
-    statuses = _Statuses()
+    statuses = defaultdict(lambda: 400, _HTTP)
     words: ClassVar[Mapping[ErrorKind, str]] = {
         ErrorKind.ORDER_NOT_FOUND: "UDAPI100010",
         ErrorKind.TOO_LATE_TO_MODIFY_OR_CANCEL: "UDAPI100041",

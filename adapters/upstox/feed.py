@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from dragoman.plugin import (
     Context,
@@ -131,7 +131,7 @@ STREAM: Final = ProtoStream(
 class MarketFeed(Feed):
     """Ticks and five levels."""
 
-    kind = "market"
+    kind: ClassVar[Literal["market", "depth", "orders"]] = "market"
     layouts = STREAM
     # The broker pings when idle and beats not at all; a pong to our own ping counts as a sign of life.
     stall = StallRule(any_frame_s=30.0, ping_s=10.0)

@@ -112,9 +112,9 @@ def time_ns(text: Any) -> int | None:
     day_first = _DAY_FIRST.fullmatch(text) if isinstance(text, str) else None
     if day_first is None:
         return local_ns(text, IST)
-    day, month, year, *clock = day_first.groups()
-    moment = datetime(int(year), _MONTHS.index(month) + 1, int(day), *map(int, clock), tzinfo=IST)
-    return moment_ns(moment)
+    month = _MONTHS.index(day_first[2]) + 1
+    day, year, hour, minute, second = (int(day_first[at]) for at in (1, 3, 4, 5, 6))
+    return moment_ns(datetime(year, month, day, hour, minute, second, tzinfo=IST))
 
 
 def read_product(word: Any, exchange: str) -> model.Product:

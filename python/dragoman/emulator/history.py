@@ -8,10 +8,11 @@ each opens where the one before it in its session closed, and no request depends
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 
 from dragoman.emulator.venue.rng import MASK, mix64, salt
 from dragoman.emulator.venue.types import Listing
@@ -138,3 +139,23 @@ class History:
             word = mix64(self._salt ^ mix64((whole * len(_PERIODS_S) + number) & MASK))
             found = self._drawn[number, whole] = word / (1 << 63) - 1
         return found
+
+
+def joined(days: Iterable[Bar], unit: Literal["weeks", "months"]) -> list[Bar]:
+    """Join candles of days to weeks, which start on Monday, or to months."""
+    groups: dict[datetime, list[Bar]] = {}
+    for one in days:
+        start = one.start - timedelta(days=one.start.weekday()) if unit == "weeks" else one.start.replace(day=1)
+        groups.setdefault(start, []).append(one)
+    return [
+        Bar(
+            start,
+            bars[0].open,
+            max(one.high for one in bars),
+            min(one.low for one in bars),
+            bars[-1].close,
+            sum(one.volume for one in bars),
+            bars[-1].oi,
+        )
+        for start, bars in groups.items()
+    ]
