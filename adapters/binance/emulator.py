@@ -168,6 +168,7 @@ class BinanceEmulator(RestEmulator):
             ("GET", "/fapi/v1/accountConfig", self._config, SIGNED, 5, 0),
             ("GET", "/fapi/v1/positionSide/dual", self._config, SIGNED, 30, 0),
             ("POST", "/fapi/v1/positionSide/dual", self._set_hedge, SIGNED, 1, 0),
+            ("GET", "/fapi/v1/leverageBracket", self._brackets, SIGNED, 1, 0),
             ("GET", "/fapi/v1/premiumIndex", market.mark, OPEN, 1, 0),
             ("PUT", "/fapi/v1/order", orders.modify, SIGNED, 0, 1),
             ("DELETE", "/fapi/v1/allOpenOrders", orders.cancel_all, SIGNED, 1, 0),
@@ -236,7 +237,8 @@ class BinanceEmulator(RestEmulator):
     def _check_params(self, params: Mapping[str, Any], now_ns: int) -> None:
         """Check a signed request of the WebSocket API."""
         self._known_key(str(params.get("apiKey", "")))
-        payload = "&".join(f"{name}={params[name]}" for name in sorted(params) if name != "signature")
+        words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
+        payload = "&".join(f"{name}={words[name]}" for name in sorted(words) if name != "signature")
         self._check_signed(payload, params, now_ns)
 
     def _check_signed(self, payload: str, fields: Mapping[str, Any], now_ns: int) -> None:
@@ -345,6 +347,17 @@ class BinanceEmulator(RestEmulator):
             if named.exchange == USDM.exchange and wanted in (None, named.symbol) and one.quantity:
                 rows.append(position_row(one, self.venue.market(one.instrument_id), named))
         return rows
+
+    def _brackets(self, form: Form, market: Market, now_ns: int) -> list[dict[str, Any]]:
+        """One bracket, whatever the size."""
+        only = {
+            "bracket": 1,
+            "initialLeverage": 20,
+            "notionalCap": 10**9,
+            "notionalFloor": 0,
+            "maintMarginRatio": 0.004,
+        }
+        return [{"symbol": one.symbol, "brackets": [{**only, "cum": 0.0}]} for one in self.names.market(USDM)]
 
     def _config(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
         return {"dualSidePosition": self.orders.hedge, "multiAssetsMargin": False, "canTrade": True, "feeTier": 0}

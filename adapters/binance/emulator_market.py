@@ -102,17 +102,16 @@ class MarketDesk:
 
     def top(self, form: Form, market: Market, now_ns: int) -> Any:
         def row(named: ListingName, view: MarketView) -> dict[str, Any]:
-            top = _top(view)
-            names = {"b": "bidPrice", "B": "bidQty", "a": "askPrice", "A": "askQty"}
-            return {"symbol": named.symbol} | {names[key]: value for key, value in top.items()}
+            return {"symbol": named.symbol} | {_BEST[key]: value for key, value in _top(view).items()}
 
         return self._each(form, market, row)
 
     def day(self, form: Form, market: Market, now_ns: int) -> Any:
         def row(named: ListingName, view: MarketView) -> dict[str, Any]:
-            top = _top(view)
             change = view.last_price - view.close
-            return {
+            # Spot tells the best prices beside it; futures do not.
+            top = {_BEST[key]: value for key, value in _top(view).items()} if market is SPOT else {}
+            return top | {
                 "symbol": named.symbol,
                 "priceChange": text(change),
                 "priceChangePercent": f"{change / view.close * 100:.3f}",
@@ -120,10 +119,6 @@ class MarketDesk:
                 "prevClosePrice": text(view.close),
                 "lastPrice": text(view.last_price),
                 "lastQty": text(view.last_quantity),
-                "bidPrice": top["b"],
-                "bidQty": top["B"],
-                "askPrice": top["a"],
-                "askQty": top["A"],
                 "openPrice": text(view.open),
                 "highPrice": text(view.high),
                 "lowPrice": text(view.low),
@@ -196,7 +191,7 @@ class MarketDesk:
     def stream(self, market: Market, name: str) -> ListingName | None:
         """Return whose stream a name is, None of one that does not exist."""
         symbol, _, kind = name.partition("@")
-        known = ("aggTrade", "trade", "bookTicker", "depth", "ticker", "markPrice")
+        known = ("aggTrade", "trade", "bookTicker", "depth", "ticker", "miniTicker", "markPrice")
         if kind.partition("@")[0] not in known or (kind.startswith("markPrice") and market is SPOT):
             return None
         return self._names.find(market, symbol)
@@ -216,7 +211,7 @@ class MarketDesk:
 
     def first(self, named: ListingName, kind: str, now_ns: int) -> dict[str, Any] | None:
         """Return what a stream sends at once to whoever subscribes: best prices and mark prices, no differences."""
-        if kind in ("bookTicker", "markPrice", "markPrice@1s", "ticker"):
+        if kind in ("bookTicker", "markPrice", "markPrice@1s", "ticker", "miniTicker"):
             found = {
                 stream.partition("@")[2]: message for _, stream, message in self._prints(named, now_ns, again=True)
             }
@@ -240,11 +235,9 @@ class MarketDesk:
             yield market, f"{lower}@markPrice", message
             yield market, f"{lower}@markPrice@1s", message
         row = self.day(Form({"symbol": symbol}), market, now_ns)
-        yield (
-            market,
-            f"{lower}@ticker",
-            {"e": "24hrTicker", **head, **{key: row[name] for key, name in _TICKER.items()}},
-        )
+        day = head | {key: row[name] for key, name in _TICKER.items() if name in row}
+        yield market, f"{lower}@ticker", {"e": "24hrTicker", **day}
+        yield market, f"{lower}@miniTicker", {"e": "24hrMiniTicker"} | {key: day[key] for key in "Escohlvq"}
         if again or view.volume == told.volume:
             return
         seen, told.volume = told.volume, view.volume
@@ -284,6 +277,9 @@ _TICKER: Final = {
     "h": "highPrice", "l": "lowPrice", "v": "volume", "q": "quoteVolume", "O": "openTime", "C": "closeTime",
     "F": "firstId", "L": "lastId", "n": "count",
 }  # fmt: skip
+
+
+_BEST: Final = {"b": "bidPrice", "B": "bidQty", "a": "askPrice", "A": "askQty"}
 
 
 def _top(view: MarketView) -> dict[str, str]:

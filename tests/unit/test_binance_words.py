@@ -192,7 +192,8 @@ FUTURES = {
     "clientOrderId": "testOrder", "cumQty": "0", "cumQuote": "0", "executedQty": "0", "orderId": 22542179,
     "avgPrice": "0.00000", "origQty": "10", "price": "0", "reduceOnly": False, "side": "BUY", "positionSide": "SHORT",
     "status": "NEW", "stopPrice": "0", "closePosition": False, "symbol": "BTCUSDT", "timeInForce": "GTD",
-    "type": "LIMIT", "origType": "LIMIT", "updateTime": 1566818724722, "workingType": "CONTRACT_PRICE", "goodTillDate": 1693207680000,
+    "type": "LIMIT", "origType": "LIMIT", "updateTime": 1566818724722, "workingType": "CONTRACT_PRICE",
+    "goodTillDate": 1693207680000,
 }  # fmt: skip
 ALGO = {
     "algoId": 3358, "clientAlgoId": "yT58zmV3DSzMBQxc5tAJXU", "algoType": "CONDITIONAL", "orderType": "STOP",
