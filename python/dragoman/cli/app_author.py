@@ -48,11 +48,15 @@ def add_to(app: typer.Typer) -> None:
         ] = False,
         seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
         show_list: Annotated[bool, typer.Option("--list", help="Print the scenarios and play none.")] = False,
+        show_steps: Annotated[bool, typer.Option("--steps", help="Print the steps they are written in.")] = False,
         as_json: AsJson = False,
     ) -> None:
         """Play the conformance scenarios against adapters and their emulators; exit status 1 if one fails."""
         from dragoman.cli import conformance as work
 
+        if show_steps:
+            work.show_steps()
+            return
         if show_list:
             work.show_list(only, as_json=as_json)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import orjson
 
@@ -12,7 +13,7 @@ from dragoman.errors import UsageError
 from dragoman.plugin import Adapter
 from dragoman.plugin.registry import PluginError, plugins
 from dragoman.testing.conformance import Result, Scenario, load_scenarios, run
-from dragoman.testing.conformance.report import as_rows, table
+from dragoman.testing.conformance.report import as_rows, steps_page, table
 from dragoman.testing.conformance.runner import Where
 
 
@@ -41,28 +42,43 @@ def show_list(only: str, *, as_json: bool) -> None:
         print(f"{one.name.ljust(wide)}  {one.title}")
 
 
+def show_steps() -> None:
+    """Print every step with its meaning."""
+    print(steps_page())
+
+
 def play_all(brokers: list[str], only: str, *, loopback: bool, seed: int, as_json: bool) -> int:
     """Play scenarios against adapters, print the table, return the exit status."""
     scenarios = [one for one in chosen(only) if one.loopback or only or not loopback]
-    results: list[Result] = []
+    log = logging.getLogger("dragoman")
+    before = log.propagate, list(log.handlers)
     # What the scenarios provoke is warned of, as it should be; here it would hide the table.
-    logging.getLogger("dragoman").addHandler(logging.NullHandler())
-    logging.getLogger("dragoman").propagate = False
-    with tempfile.TemporaryDirectory(prefix="dragoman-") as folder:
-        for adapter in _adapters(brokers):
-            for scenario in scenarios:
-                if sys.stderr.isatty():
-                    print(f"\r\033[K{adapter.name} {scenario.name}", end="", file=sys.stderr)
-                where: Where = "loopback" if loopback else "memory"
-                state = f"{folder}/{adapter.name}-{len(results)}"
-                results.append(run(adapter, scenario, where=where, seed=seed, state_dir=state))
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
+    log.propagate, log.handlers = False, [logging.NullHandler()]
+    try:
+        with tempfile.TemporaryDirectory(prefix="dragoman-") as folder:
+            results = list(_played(_adapters(brokers), scenarios, folder, loopback=loopback, seed=seed))
+    finally:
+        log.propagate, log.handlers = before
     if as_json:
         print(orjson.dumps(as_rows(results), option=orjson.OPT_INDENT_2).decode())
     else:
         print(table(results))
     return 0 if all(result.ok for result in results) else 1
+
+
+def _played(
+    adapters: list[Adapter], scenarios: list[Scenario], folder: str, *, loopback: bool, seed: int
+) -> Iterator[Result]:
+    shows = sys.stderr.isatty()
+    where: Where = "loopback" if loopback else "memory"
+    for adapter in adapters:
+        for number, scenario in enumerate(scenarios):
+            if shows:
+                print(f"\r\033[K{adapter.name} {scenario.name}", end="", file=sys.stderr)
+            state = f"{folder}/{adapter.name}-{number}"
+            yield run(adapter, scenario, where=where, seed=seed, state_dir=state)
+    if shows:
+        print("\r\033[K", end="", file=sys.stderr)
 
 
 def _adapters(brokers: list[str]) -> list[Adapter]:

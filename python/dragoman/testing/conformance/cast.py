@@ -16,6 +16,8 @@ from dragoman.testing.conformance.needs import NotOfferedError
 _CASH: Final = (InstrumentType.SPOT, InstrumentType.ETF)
 _FUTURES: Final = (InstrumentType.FUTURE, InstrumentType.PERP)
 _PREFERRED: Final = (Product.INTRADAY, Product.CARRY, Product.MARGIN, Product.CASH, Product.DELIVERY, Product.MTF)
+_OWNED: Final = (Product.CASH, Product.DELIVERY)
+_BORROWED: Final = (Product.MARGIN, Product.CARRY)
 _LEAST_VALUE: Final = Decimal(20)
 _HANDY: Final = (Decimal(50), Decimal(5000))
 
@@ -51,6 +53,8 @@ class Cast:
         NotOfferedError
             Nobody can.
         """
+        if role == "P":
+            return self.listing("F" if self.product("A") is Product.CASH else "A")
         if role not in self._chosen:
             self._chosen[role] = self._choose(role)
         return self._chosen[role]
@@ -67,10 +71,9 @@ class Cast:
     def product(self, role: str) -> Product:
         """Return the product this broker trades it in, the one that ties up least where there are several."""
         offered, listing = self._adapter.capabilities.products, self.listing(role)
-        for product in _PREFERRED:
-            if product in offered and (product in listing.margin_rate or not listing.margin_rate):
-                return product
-        return next((one for one in _PREFERRED if one in offered), Product.DELIVERY)
+        both = [product for product in _PREFERRED if product in offered and product in listing.margin_rate]
+        plain = _OWNED if listing.instrument.instrument_type in _CASH else _BORROWED
+        return next(iter([*both, *(one for one in (*plain, *_PREFERRED) if one in offered)]), Product.DELIVERY)
 
     def unit(self, role: str) -> Decimal:
         """Return what one step of quantity is: a lot, or as many small steps as are worth an order."""

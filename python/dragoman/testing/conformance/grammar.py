@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 StepFunction = Callable[..., Awaitable[None]]
 F = TypeVar("F", bound=StepFunction)
 
-_PLACE = re.compile(r"<(\w+):(\w+)>")
+PLACE = re.compile(r"<(\w+):(\w+)>")
 _PRICE = re.compile(
     r"(?P<sign>[+-]?)(?P<size>\d+(?:\.\d+)?)(?P<unit>%|t)|(?P<plain>\d+(?:\.\d+)?)|market|(?P<order>o\d+)"
 )
@@ -164,6 +164,7 @@ ROLES: Final[Mapping[str, str]] = {
     "A": "a liquid instrument to hold: a share, or a pair",
     "B": "a second one",
     "C": "a third one",
+    "P": "one that makes a position: A, or F where what is bought of A is simply owned",
     "F": "a future or perpetual",
     "E": "an option",
     "I": "an index",
@@ -244,8 +245,8 @@ VERBS: Final[list[Verb]] = []
 
 def step(pattern: str) -> Callable[[F], F]:
     """Register what plays the lines of a pattern; its places become keyword arguments."""
-    kinds: dict[str, str] = dict(_PLACE.findall(pattern))
-    parts = _PLACE.split(pattern)
+    kinds: dict[str, str] = dict(PLACE.findall(pattern))
+    parts = PLACE.split(pattern)
     written = "".join(
         re.escape(part) if at % 3 == 0 else f"(?P<{part}>{KINDS[parts[at + 1]][0]})" if at % 3 == 1 else ""
         for at, part in enumerate(parts)
@@ -288,7 +289,7 @@ def read_step(text: str, number: int) -> Step:
         found.append(Step(text, number, verb, arguments, fails, may))
     if found:
         # A place that takes all that is left gives way to words.
-        return max(found, key=lambda one: len(_PLACE.sub("", one.verb.pattern)))
+        return max(found, key=lambda one: len(PLACE.sub("", one.verb.pattern)))
     if problem is not None:
         raise problem
     near = difflib.get_close_matches(body, [verb.pattern for verb in VERBS], 3, 0.3)

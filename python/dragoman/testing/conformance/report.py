@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from dragoman.testing.conformance.grammar import PLACE, VERBS
 from dragoman.testing.conformance.runner import Result
 
 SIGNS: Final = {"passed": "ok", "differs": "differs", "not offered": "-", "failed": "FAILED"}
@@ -60,3 +61,30 @@ def _not_offered(results: Sequence[Result]) -> list[str]:
             reasons.setdefault((result.adapter, result.detail), []).append(result.scenario)
     lines = [f"{adapter} does not offer {', '.join(names)}: {why}" for (adapter, why), names in reasons.items()]
     return ["", *lines] if lines else []
+
+
+_GROUPS: Final = {
+    "session": "Sessions, streams, events, counters",
+    "faults": "What goes wrong in between",
+    "market": "Market data",
+    "orders": "Orders",
+    "account": "Money and positions",
+}
+
+
+def steps_page() -> str:
+    """Return every step with its meaning, as Markdown tables: the last part of docs/conformance.md."""
+    from dragoman.testing.conformance import verbs  # noqa: F401 - they register themselves
+
+    lines: list[str] = []
+    for module, title in _GROUPS.items():
+        lines += [f"### {title}", "", "| step | meaning |", "|---|---|"]
+        for verb in VERBS:
+            if verb.play.__module__.endswith(f".{module}"):
+                shown = PLACE.sub(lambda found: f"<{_SHOWN.get(found[1], found[1])}>", verb.pattern)
+                lines.append(f"| `{shown}` | {verb.meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+_SHOWN: Final = {"of": "role", "kind": "type"}

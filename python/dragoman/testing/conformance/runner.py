@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import DragomanError, UsageError
 from dragoman.plugin import Adapter, Raw
 from dragoman.plugin.registry import load_adapter
@@ -168,6 +169,10 @@ async def play(
         return result("failed", str(mismatch), step)
     except TimeoutError:
         return result("failed", "it does not end", step)
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - adapters and emulators are third-party code
+        return result("failed", f"{type(error).__name__}: {error}", step)
     if whole is not None:
         return result("failed", f"the declared difference is gone: it does not fail with {whole.fails!r} any more")
     if by_line:
@@ -192,6 +197,8 @@ async def _step(stage: Stage, step: Step, difference: Difference | None) -> None
 async def _played(stage: Stage, step: Step) -> None:
     try:
         await step.play(stage)
+    except VenueRejectError as refused:
+        raise MismatchError(f"the venue takes no part in this: {refused}") from refused
     except DragomanError as error:
         stage.watch.errors.append(error)
         if error.kind not in step.fails:

@@ -15,7 +15,7 @@ from dragoman.emulator.host import EmulatorHost
 from dragoman.emulator.venue import Venue
 from dragoman.emulator.venue.types import MarketView, OrderState
 from dragoman.errors import UsageError
-from dragoman.model import Order, Origin
+from dragoman.model import Order, Origin, Product
 from dragoman.plugin import Adapter
 from dragoman.plugin.registry import emulator_factory
 from dragoman.runtime.base import Runtime
@@ -165,6 +165,12 @@ class Stage:
     def quantity(self, steps: Decimal, role: str) -> Decimal:
         """Return what a number of steps means for a role."""
         return steps * self.cast.unit(role)
+
+    def at_venue(self, instrument_id: str, product: Product) -> Product:
+        """Return what the venue calls a product: its own word for an instrument that it trades in one way only."""
+        listing = self.venue.listing(instrument_id)
+        rates = () if listing is None else tuple(listing.margin_rate)
+        return rates[0] if product not in rates and len(rates) == 1 else product
 
     # -- orders on both sides ----------------------------------------------------------------------------------------
 

@@ -32,7 +32,8 @@ async def expect_position(stage: Stage, of: str, quantity: Decimal) -> None:
 async def expect_positions(stage: Stage) -> None:
     """Every position: product, quantity, average price, and what was bought and sold today."""
     truth = {(one.instrument_id, one.product): one for one in stage.venue.positions(stage.account)}
-    found = {(one.instrument_id, one.product): one for one in await stage.client.positions()}
+    rows = await stage.client.positions()
+    found = {(one.instrument_id, stage.at_venue(one.instrument_id, one.product)): one for one in rows}
     flat = {key for key, one in truth.items() if not one.quantity}
     if set(truth) - flat - set(found) or set(found) - set(truth):
         raise MismatchError(f"positions are {sorted(found)}, the venue has {sorted(truth)}")

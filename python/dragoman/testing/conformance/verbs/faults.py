@@ -177,6 +177,14 @@ async def expect_sent(stage: Stage, count: int) -> None:
     expect_since(stage, count)
 
 
+@step("expect <least:count> to <most:count> calls were sent")
+async def expect_between(stage: Stage, least: int, most: int) -> None:
+    """How many HTTP calls the broker's side has seen since they were noted, at least and at most."""
+    found = stage.host.counters.requests - stage.asked["calls"][0]
+    if not least <= found <= most:
+        raise MismatchError(f"{found} calls were sent, expected {least} to {most}")
+
+
 def expect_since(stage: Stage, count: int) -> None:
     requests, messages = stage.asked["calls"]
     found = stage.host.counters.requests - requests

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 
 from dragoman.emulator.venue.types import OrderState, VenueOrder
@@ -52,6 +52,17 @@ async def place_with(
 ) -> None:
     """Place an order with terms: at, trigger, validity, product, variety, tag, display, protection, within."""
     await _place(stage, order, side, quantity, of, kind, terms)
+
+
+@step("place <order:name> for more money than there is of <of:role>")
+async def place_too_much(stage: Stage, order: str, of: str) -> None:
+    """Place a limit order that needs twice the account's money, whatever the product lends."""
+    listing = stage.cast.listing(of)
+    money = max(pool.net for pool in stage.venue.funds(stage.account).values())
+    rate = min(listing.margin_rate.values(), default=Decimal(1))
+    unit = stage.cast.unit(of)
+    steps = (2 * money / rate / (unit * listing.reference)).quantize(Decimal(1), ROUND_CEILING)
+    await _place(stage, order, Side.BUY, steps, of, OrderType.LIMIT, {"price": Price("-1%", percent=Decimal(-1))})
 
 
 @step("place <order:name> of a broken lot of <of:role>")
@@ -154,7 +165,7 @@ async def elsewhere(stage: Stage, order: str, side: Side, quantity: Decimal, of:
         side=side,
         quantity=stage.quantity(quantity, of),
         order_type=OrderType.LIMIT,
-        product=stage.cast.product(of),
+        product=stage.at_venue(stage.id_of(of), stage.cast.product(of)),
         price=stage.price(price, of),
     )
     stage.venue.submit(stage.account, wanted, stage.runtime.clock.wall_ns())
@@ -277,7 +288,11 @@ async def expect_like(stage: Stage, order: str) -> None:
         if found is None:
             return f"the client knows no order {order}"
         state = stage.venue_order(order)
-        return _unasked(order, stage.wanted.get(order, {}), state) or unlike(order, found, state)
+        wanted = dict(stage.wanted.get(order, {}))
+        if "product" in wanted:
+            wanted["product"] = stage.at_venue(state.order.instrument_id, wanted["product"])
+        seen = found.but(product=stage.at_venue(state.order.instrument_id, found.product))
+        return _unasked(order, wanted, state) or unlike(order, seen, state)
 
     await stage.until(look)
 
@@ -387,7 +402,7 @@ def _compare(name: str, fills: list[Fill], stage: Stage) -> None:
     if len({one.trade_id for one in fills}) != len(fills):
         raise MismatchError(f"trade ids of {name} repeat: {[one.trade_id for one in fills]}")
     for one in fills:
-        if one.product not in (state.order.product, Product.UNKNOWN):
+        if stage.at_venue(one.instrument_id, one.product) not in (state.order.product, Product.UNKNOWN):
             raise MismatchError(f"product of a trade of {name} is {one.product}, the venue has {state.order.product}")
 
 
