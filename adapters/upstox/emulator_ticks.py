@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from dragoman.emulator.conflated import Client, ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import SECOND
 from dragoman.emulator.encode_protobuf import proto_field, proto_message
+from dragoman.emulator.listeners import Listeners
 from dragoman.emulator.updates import OrderChanges
 from dragoman.emulator.venue.types import MarketView, VenueProtocol
 
@@ -29,14 +29,6 @@ MODES: Final = {"ltpc": 0, "full": 1, "option_greeks": 2, "full_d30": 3}
 ALONE: Final = {"ltpc": 5000, "option_greeks": 3000, "full": 2000, "full_d30": 50}
 MIXED: Final = {"ltpc": 2000, "option_greeks": 2000, "full": 1500, "full_d30": 1500}
 LEVELS: Final = {"full": 5, "full_d30": 30}
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """A socket of the portfolio stream, and what it wants to hear of."""
-
-    token: str
-    kinds: frozenset[str]
 
 
 class Streams:
@@ -57,7 +49,7 @@ class Streams:
         self._now_ns = 0
         self._cursor = 0
         self._orders = OrderChanges(venue, session.user_id)
-        self._listeners: dict[int, Listener] = {}
+        self._listeners = Listeners()
         self._greeted: list[Push] = []
         self._live = session.tokens
         self.sockets = ConflatedSockets(
@@ -78,12 +70,12 @@ class Streams:
             self._greeted.append(Push(socket, market_info(now_ns)))
         else:
             asked = dict(call.query).get("update_types", "order")
-            self._listeners[socket] = Listener(token, frozenset(updates_of(asked)))
+            self._listeners.open(socket, token, updates_of(asked))
         return None
 
     def close(self, socket: int) -> None:
         self.sockets.close(socket)
-        self._listeners.pop(socket, None)
+        self._listeners.close(socket)
 
     # --- what a client says -------------------------------------------------------------------------------------------
 
@@ -126,13 +118,12 @@ class Streams:
         """Return what became due; sockets whose token died end (unverified: the broker may let them live)."""
         self._now_ns = now_ns
         pushes, self._greeted = self._greeted, []
-        self.sockets.drop(lambda token: not self._live.valid(token, now_ns))
-        dead = [socket for socket, one in self._listeners.items() if not self._live.valid(one.token, now_ns)]
-        for socket in dead:
-            del self._listeners[socket]
-        pushes += [Push(socket, close_code=1000) for socket in dead]
-        for kind, text in self._updates():
-            pushes += [Push(socket, text) for socket, one in self._listeners.items() if kind in one.kinds]
+
+        def dead(token: str) -> bool:
+            return not self._live.valid(token, now_ns)
+
+        self.sockets.drop(dead)
+        pushes += self._listeners.poll(dead, self._updates())
         return [*pushes, *self.sockets.poll(now_ns, (), self._changes)]
 
     def _changes(self) -> Iterator[int]:
