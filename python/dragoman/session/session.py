@@ -295,7 +295,7 @@ class AccountSession:
         if error.kind not in (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID):
             return  # the session stands; this call, or this address, is not allowed
         self._over = AuthRequired(
-            str(error),
+            str(error.args[0]),  # without its remedy, which follows
             kind=error.kind,
             code=error.code,
             text=error.text,
