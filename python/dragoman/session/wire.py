@@ -11,7 +11,7 @@ import ipaddress
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
@@ -89,12 +89,10 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
 
 
 def _form(pairs: Pairs) -> bytes:
-    """Return what ``urlencode`` makes of a form; most values have nothing to encode."""
-    return "&".join([f"{_field(name)}={_field(value)}" for name, value in pairs]).encode("ascii")
-
-
-def _field(text: str) -> str:
-    return text if _UNRESERVED(text) else quote_plus(text)
+    """Return what ``urlencode`` makes of a form, at once where nothing in it needs encoding."""
+    if _UNRESERVED("".join([name + value for name, value in pairs])):
+        return "&".join([f"{name}={value}" for name, value in pairs]).encode("ascii")
+    return urlencode(pairs).encode("ascii")
 
 
 def target_of(root: str, request: Request) -> str:
