@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.errors import UsageError
 from dragoman.model import Order, OrderStatus, OrderType, Side
 from dragoman.plugin import Request
 from dragoman.session.wire import body_of
+from dragoman.transport.base import Origin, WireRequest
+from dragoman.transport.http_encode import RequestEncoder
 
 ORDER = Order(
     instrument_id="NSE:INFY",
@@ -45,3 +48,27 @@ def test_a_form_is_written_as_urlencode_does(pairs):
     body, kind = body_of(Request(form=tuple(pairs)))
     assert body == urlencode(pairs).encode()
     assert kind == "application/x-www-form-urlencoded"
+
+
+HEADERS = st.lists(st.tuples(st.sampled_from(["X-A", "User-Agent"]), st.sampled_from(["1", "2", "a\nb"])), max_size=2)
+REQUESTS = st.builds(
+    WireRequest,
+    st.sampled_from(["GET", "POST"]),
+    st.sampled_from(["/orders", "/orders?a=1", "/a b"]),
+    HEADERS.map(tuple),
+    st.sampled_from([b"", b"a=1", b"a=22"]),
+)
+
+
+@given(requests=st.lists(REQUESTS, max_size=12))
+def test_an_encoder_that_has_written_others_writes_what_a_new_one_does(requests):
+    def written(encoder, request):
+        try:
+            return encoder.encode(request)
+        except UsageError as error:
+            return str(error)
+
+    origin = Origin("http", "127.0.0.1", 80)
+    used = RequestEncoder(origin, "dragoman")
+    for request in requests:
+        assert written(used, request) == written(RequestEncoder(origin, "dragoman"), request)
