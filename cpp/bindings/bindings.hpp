@@ -11,3 +11,4 @@ void bind_instruments(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_rate_limit(pybind11::module_& m);
 void bind_sequence_guard(pybind11::module_& m);
+void bind_values(pybind11::module_& m);

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, m) {
   bind_rate_limit(m);
   bind_sequence_guard(m);
   bind_histogram(m);
+  bind_values(m);
 }

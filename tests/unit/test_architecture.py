@@ -16,7 +16,7 @@ ADAPTERS = ROOT / "adapters"
 
 BASE = {"model", "errors", "plugin"}
 MAY_IMPORT = {
-    "model": {"errors", "model"},
+    "model": {"errors", "model", "_core"},
     "errors": set(),
     "plugin": {"model", "errors", "plugin", "_core"},
     "runtime": BASE | {"runtime"},

@@ -6,10 +6,12 @@ that runs the I/O loop; `Tick` and `BookSnapshot` are values and may go anywhere
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, Self, final
+from typing import Any, Final, Self, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
+
+_T = TypeVar("_T")
 
 FIELDS: Final[tuple[str, ...]]
 """Names of the float64 slots of a record, in storage order; bit i of a mask is ``FIELDS[i]``."""
@@ -36,6 +38,18 @@ def instrument_name(handle: int) -> str:
     """
 
 def instrument_count() -> int: ...
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+def copied(value: _T, /, **changes: Any) -> _T:
+    """Return a copy of a frozen, slotted dataclass value with `changes`: the order path's `dataclasses.replace`.
+
+    Raises
+    ------
+    TypeError
+        For a change that names no field, or a value that is no dataclass of slots alone (or has a ``__post_init__``,
+        which a copy would not run).
+    """
 
 # --- layouts --------------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dragoman._core import copied
 from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, Retry, UsageError
 from dragoman.model import Instrument, Order, OrderRequest, OrderStatus, Origin, Reject, Side
-from dragoman.model.copying import copied
 from dragoman.orders.store import EXTERNAL_PREFIX
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from dragoman._core import copied
 from dragoman.errors import DecodeError
-from dragoman.model.copying import copied
 
 T = TypeVar("T")
 Row = TypeVar("Row", covariant=True)
