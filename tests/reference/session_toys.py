@@ -56,7 +56,7 @@ from dragoman.session.driver import FlowDriver
 from dragoman.session.limiter import Limiter
 from dragoman.session.profiles import Profile
 from dragoman.session.sender import Sender, SenderHooks
-from dragoman.transport.base import Origin, Prepare, WireReply, WireRequest
+from dragoman.transport.base import Line, Origin, Prepare, WireReply, WireRequest
 
 CODES = {
     "expired": ErrorKind.AUTH_EXPIRED,
@@ -251,6 +251,9 @@ class ScriptedHttp:
         self.steps = list(steps)
         self.sent: list[WireRequest] = []
         self.default: Step = None
+
+    def take(self, origin: Origin) -> Line | None:
+        return None  # no connection is ever warm: everything goes the long way
 
     async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
         step = self.steps.pop(0) if self.steps else self.default
