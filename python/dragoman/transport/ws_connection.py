@@ -74,6 +74,7 @@ class Connection:
         self._options = options
         self._assembler = Assembler(options.max_message_bytes)
         self._state = State.OPEN
+        self.intake = getattr(handler, "intake", None)
         self.at_rest = True  # open, and between two messages
         self._verdict: tuple[int, str] | None = None  # why we gave the connection up
         self._peer_close: tuple[int, str] | None = None
@@ -152,7 +153,7 @@ class Connection:
         try:
             if op < Op.CLOSE:
                 message = self._assembler.add(op, fin, payload)
-                self.at_rest = not self._assembler.busy
+                self._rest(not self._assembler.busy)
                 if isinstance(message, str):
                     self._guard("on_text", self._handler.on_text, message, self._wall_ns())
                 elif message is not None:
@@ -200,13 +201,22 @@ class Connection:
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
-        self.at_rest = False
+        self._rest(False)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         self._report()
 
+    def binary_failed(self, error: Exception) -> None:
+        """Note what the handler raised over a binary message that went past `binary`."""
+        self._complain("on_binary", error)
+
     # -- inside
+
+    def _rest(self, at_rest: bool) -> None:
+        self.at_rest = at_rest
+        if self.intake is not None:
+            self.intake.at_rest = at_rest
 
     def _guard(self, where: str, call: Callable[..., None], *args: object) -> None:
         try:
@@ -269,7 +279,7 @@ class Connection:
         if self._state is not State.OPEN:
             return
         self._state = State.CLOSING
-        self.at_rest = False
+        self._rest(False)
         self._cancel("ping")
         self._cancel("pong")
         self._after("close", self._options.close_timeout_s, self._wire.abort)
