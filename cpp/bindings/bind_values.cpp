@@ -9,8 +9,9 @@
 
 namespace py = pybind11;
 
-/// Copies of frozen, slotted dataclass values. Such a value is a row of object pointers at fixed offsets: a copy takes
-/// the pointers over and replaces those that change. Which offset a field has is looked up once for each class.
+/// Copies of frozen, slotted dataclass values. Such a value is a row of object pointers at fixed offsets: a
+/// copy takes the pointers over and replaces those that change. Which offset a field has is looked up once
+/// for each class.
 ///
 /// Everything here runs under the GIL. A class that was copied once is kept for the life of the process.
 namespace {
@@ -43,7 +44,8 @@ SlotLayout layout_of(PyTypeObject* type) {
     }
     const PyMemberDef* member = reinterpret_cast<PyMemberDescrObject*>(slot.ptr())->d_member;
     if (member->type != T_OBJECT_EX) {
-      throw py::type_error(name + " cannot be copied: " + std::string(py::str(field.first)) + " is no object");
+      throw py::type_error(name + " cannot be copied: " + std::string(py::str(field.first)) +
+                           " is no object");
     }
     found.offsets.push_back(member->offset);
     index[field.first] = py::int_(member->offset);
@@ -111,7 +113,8 @@ PyObject* copied(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* n
 }
 
 PyMethodDef kMethods[] = {
-    {"copied", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(copied)), METH_FASTCALL | METH_KEYWORDS,
+    {"copied", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(copied)),
+     METH_FASTCALL | METH_KEYWORDS,
      "copied(value, /, **changes)\n--\n\nReturn a copy of a frozen, slotted dataclass value with `changes`."},
     {nullptr, nullptr, 0, nullptr},
 };
