@@ -44,6 +44,7 @@ struct PyRows {
 };
 
 PyTypeObject* rows_type = nullptr;
+PyRows* spare = nullptr;  // the last iterator that ended, with its row: the next frame needs one like it
 
 PyRows& rows_of(PyObject* self) {
   return *reinterpret_cast<PyRows*>(self);
@@ -143,23 +144,44 @@ PyObject* rows_next(PyObject* self) {
 }
 
 void rows_dealloc(PyObject* self) {
+  PyRows& rows = rows_of(self);
+  Py_CLEAR(rows.batch);
+  if (spare == nullptr) {
+    spare = &rows;
+    return;
+  }
   PyTypeObject* const type = Py_TYPE(self);
-  Py_DECREF(rows_of(self).batch);
-  Py_XDECREF(rows_of(self).row);
+  Py_XDECREF(rows.row);
   PyObject_Free(self);
   Py_DECREF(type);
+}
+
+PyRows* new_rows(std::size_t width) {
+  PyRows* rows = spare;
+  if (rows == nullptr) {
+    rows = PyObject_New(PyRows, rows_type);
+    if (rows != nullptr) {
+      rows->row = nullptr;
+    }
+    return rows;
+  }
+  spare = nullptr;
+  if (rows->width != width) {
+    Py_CLEAR(rows->row);
+  }
+  _Py_NewReference(reinterpret_cast<PyObject*>(rows));  // it has its type still
+  return rows;
 }
 
 }  // namespace
 
 PyObject* batch_rows(PyObject* self, PyObject* names) {
   const Selection* const chosen = selection(names);
-  PyRows* const rows = chosen != nullptr ? PyObject_New(PyRows, rows_type) : nullptr;
+  PyRows* const rows = chosen != nullptr ? new_rows(chosen->width) : nullptr;
   if (rows == nullptr) {
     return nullptr;
   }
   rows->batch = Py_NewRef(self);
-  rows->row = nullptr;
   rows->next = 0;
   rows->width = chosen->width;
   std::memcpy(rows->columns, chosen->columns.data(), chosen->width);

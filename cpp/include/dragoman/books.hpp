@@ -41,6 +41,7 @@ class Books {
 
  private:
   std::size_t apply_records(const BatchView& batch);
+  void prefetch(const Record* record, const Record* end) const noexcept;
 
   std::size_t max_levels_;
   SequenceRule rule_;
