@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "runtime": BASE | {"runtime"},
     "transport": BASE | {"runtime", "transport"},
     "session": BASE | {"runtime", "transport", "session", "_core"},
-    "checks": BASE | {"checks"},
+    "checks": BASE | {"checks", "_core"},
     "market": BASE | {"session", "checks", "market", "_core", "runtime", "transport"},
     "orders": BASE | {"session", "checks", "market", "orders", "_core", "runtime", "transport"},
     "portfolio": BASE | {"session", "checks", "market", "orders", "portfolio", "_core", "runtime", "transport"},

@@ -23,6 +23,7 @@ from dragoman.transport.base import Origin, WireRequest
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PLAIN: Final = ("http", "ws")
 _UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
 
 
@@ -75,11 +76,11 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
     UsageError
         For more than one kind of body, or JSON that cannot be written.
     """
+    if request.form is not None and request.json is None and request.body is None:
+        return _form(request.form), "application/x-www-form-urlencoded"
     given = [name for name in ("form", "json", "body") if getattr(request, name) is not None]
     if len(given) > 1:
         raise UsageError(f"{request.method} {request.path}: {' and '.join(given)} given, expected one of them")
-    if request.form is not None:
-        return _form(request.form), "application/x-www-form-urlencoded"
     if request.json is not None:
         try:
             return orjson.dumps(request.json), "application/json"
@@ -102,6 +103,8 @@ def target_of(root: str, request: Request) -> str:
         path, query = parts.path or "/", parts.query
     else:
         path, query = _base(root) + request.path.lstrip("/"), ""
+        if not request.query and _PLAIN_PATH(path):
+            return path
     if request.query:
         added = urlencode(request.query, quote_via=quote, safe="")
         query = f"{query}&{added}" if query else added
@@ -111,6 +114,7 @@ def target_of(root: str, request: Request) -> str:
 
 @lru_cache(maxsize=256)
 def _base(root: str) -> str:
+    """Return the path of a root, up to where a request's own begins."""
     return urlsplit(root).path.rstrip("/") + "/"
 
 
@@ -121,9 +125,14 @@ def wire_request(
 
     Whether each may be sent as it stands is the transport's to check.
     """
-    names = {name.lower() for name, _ in request.headers}
-    merged = [(name, value) for name, value in headers if name.lower() not in names]
-    if content_type is not None and "content-type" not in names:
+    own = request.headers
+    given = _names(tuple([name for name, _ in own]))
+    merged = [pair for pair in headers if pair[0].lower() not in given]
+    if content_type is not None and "content-type" not in given:
         merged.append(("Content-Type", content_type))
-    merged.extend(request.headers)
-    return WireRequest(request.method, target_of(root, request), tuple(merged), body)
+    return WireRequest(request.method, target_of(root, request), (*merged, *own), body)
+
+
+@lru_cache(maxsize=256)
+def _names(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.lower() for name in names)
