@@ -198,7 +198,7 @@ PyObject* intake_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
   PyObject *decoder = nullptr, *counts = nullptr, *on_batch = nullptr, *on_error = nullptr, *beside = nullptr;
   PyObject *mono = nullptr, *wall = nullptr;
   int numbered = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO$OOOOOp:Intake", const_cast<char**>(names), &decoder,
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|$OOOOOp:Intake", const_cast<char**>(names), &decoder,
                                    &counts, &on_batch, &on_error, &beside, &mono, &wall, &numbered)) {
     return nullptr;
   }
