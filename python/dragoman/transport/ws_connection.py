@@ -14,7 +14,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from dragoman.errors import NotSent, UsageError
 from dragoman.runtime.base import Runtime
@@ -54,6 +54,22 @@ class Wire(Protocol):
     def abort(self) -> None: ...
 
 
+class Intake(Protocol):
+    """What takes a handler's whole binary messages natively, past `WsHandler.on_binary`: its attribute `intake`.
+
+    A handler that has one gives what it takes the same effect as `on_binary` has, which still gets messages of several
+    frames and those of wires that know no short cut.
+    """
+
+    at_rest: bool
+
+    def tap(
+        self, slow: Callable[[Any, Any], object], complain: Callable[[Exception], object], *, max_bytes: int
+    ) -> Callable[[Any, Any], None]:
+        """Return what the wire's library calls with each frame; see `dragoman._core.Intake.tap`."""
+        ...
+
+
 class State(enum.Enum):
     OPEN = enum.auto()
     CLOSING = enum.auto()
@@ -74,7 +90,7 @@ class Connection:
         self._options = options
         self._assembler = Assembler(options.max_message_bytes)
         self._state = State.OPEN
-        self.intake = getattr(handler, "intake", None)
+        self.intake: Intake | None = getattr(handler, "intake", None)
         self.at_rest = True  # open, and between two messages
         self._verdict: tuple[int, str] | None = None  # why we gave the connection up
         self._peer_close: tuple[int, str] | None = None

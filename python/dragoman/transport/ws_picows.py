@@ -140,7 +140,8 @@ class _Listener(WSListener):
         """Let whole binary messages go straight into the handler's native intake, where it has one."""
         if (intake := connection.intake) is not None:
             intake.at_rest = connection.at_rest
-            self.on_ws_frame = intake.tap(self.on_ws_frame, connection.binary_failed, max_bytes=self._max)  # type: ignore[method-assign]
+            # An attribute of the instance: picows finds it before the method of the class.
+            self.on_ws_frame = intake.tap(self.on_ws_frame, connection.binary_failed, max_bytes=self._max)  # type: ignore[method-assign, assignment]
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         connection = self.connection
