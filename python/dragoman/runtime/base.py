@@ -14,6 +14,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from dragoman.runtime.watchdog import Stall
@@ -154,6 +155,10 @@ class Runtime(Protocol):
 
         Both are called on the loop; what this returns ends it. A virtual loop is never late, and calls neither.
         """
+        ...
+
+    def garbage_kept(self) -> AbstractContextManager[None]:
+        """Collect no garbage inside: for loads of very many values, none of which is garbage."""
         ...
 
     def environ(self, name: str) -> str | None:
