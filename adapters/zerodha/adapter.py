@@ -546,25 +546,26 @@ def _place_form(
     legs = Decimal(_legs(order)) if iceberg else None
     cover = extras.get("cover_trigger")
     auction = extras.get("auction_number")
-    return pairs(
-        exchange=instrument.exchange,
-        tradingsymbol=instrument.broker_symbol,
-        transaction_type=SIDE.write(order.side),
-        quantity=whole(order.quantity),
-        product=PRODUCT.write(order.product),
-        order_type=ORDER_TYPE.write(order.order_type),
-        price=plain(order.price),
-        trigger_price=plain(order.trigger_price if cover is None else _decimal(cover)),
-        validity=VALIDITY.write(order.time_in_force),
-        disclosed_quantity=None if iceberg else whole(shown),
-        market_protection=_protection(order.market_protection) if order.order_type in _MARKET else None,
-        iceberg_legs=whole(legs),
-        iceberg_quantity=whole(shown) if iceberg else None,
-        auction_number=None if auction is None else str(auction),
-        autoslice="true" if extras.get("autoslice") else None,
-        tag=wire_tag(order),
-        algo_id=order.algo_id,
+    form = (
+        ("exchange", instrument.exchange),
+        ("tradingsymbol", instrument.broker_symbol),
+        ("transaction_type", SIDE.write(order.side)),
+        ("quantity", whole(order.quantity)),
+        ("product", PRODUCT.write(order.product)),
+        ("order_type", ORDER_TYPE.write(order.order_type)),
+        ("price", plain(order.price)),
+        ("trigger_price", plain(order.trigger_price if cover is None else _decimal(cover))),
+        ("validity", VALIDITY.write(order.time_in_force)),
+        ("disclosed_quantity", None if iceberg else whole(shown)),
+        ("market_protection", _protection(order.market_protection) if order.order_type in _MARKET else None),
+        ("iceberg_legs", whole(legs)),
+        ("iceberg_quantity", whole(shown) if iceberg else None),
+        ("auction_number", None if auction is None else str(auction)),
+        ("autoslice", "true" if extras.get("autoslice") else None),
+        ("tag", wire_tag(order)),
+        ("algo_id", order.algo_id),
     )
+    return tuple([(name, value) for name, value in form if value is not None])
 
 
 def wire_tag(order: model.OrderRequest) -> str | None:

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "errors": set(),
     "plugin": {"model", "errors", "plugin", "_core"},
     "runtime": BASE | {"runtime"},
-    "transport": BASE | {"runtime", "transport"},
+    "transport": BASE | {"runtime", "transport", "_core"},
     "session": BASE | {"runtime", "transport", "session", "_core"},
     "checks": BASE | {"checks", "_core"},
     "market": BASE | {"session", "checks", "market", "_core", "runtime", "transport"},

@@ -51,6 +51,21 @@ def copied(value: _T, /, **changes: Any) -> _T:
         which a copy would not run).
     """
 
+# --- http -----------------------------------------------------------------------------------------------------------
+
+def plain_reply(
+    data: bytes, max_header_bytes: int, max_body_bytes: int, /
+) -> tuple[int, dict[str, str], bytes] | None:
+    """Return status, headers (names in lower case) and body of a reply that is whole and plain; None for any other.
+
+    Plain is: HTTP/1.1, status 200 to 599 except those that never have a body, each header once and on a line of its
+    own, exactly the body that its length announces, no encodings, a connection that is kept. None says nothing about
+    what the bytes are.
+    """
+
+def plain_form(pairs: tuple[tuple[str, str], ...], /) -> bytes | None:
+    """Return what ``urllib.parse.urlencode`` makes of a form in which nothing needs encoding; None for any other."""
+
 # --- layouts --------------------------------------------------------------------------------------------------------
 
 @final

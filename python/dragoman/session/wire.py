@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
+from dragoman._core import plain_form
 from dragoman.errors import UsageError
 from dragoman.plugin import Request
 from dragoman.plugin.effects import Pairs
@@ -22,7 +23,6 @@ from dragoman.transport.base import Origin, WireRequest
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PLAIN: Final = ("http", "ws")
-_UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
 
@@ -91,9 +91,8 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
 
 def _form(pairs: Pairs) -> bytes:
     """Return what ``urlencode`` makes of a form, at once where nothing in it needs encoding."""
-    if _UNRESERVED("".join([name + value for name, value in pairs])):
-        return "&".join([f"{name}={value}" for name, value in pairs]).encode("ascii")
-    return urlencode(pairs).encode("ascii")
+    plain = plain_form(pairs)
+    return urlencode(pairs).encode("ascii") if plain is None else plain
 
 
 def target_of(root: str, request: Request) -> str:
