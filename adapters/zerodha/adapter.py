@@ -76,6 +76,8 @@ _UNIT_OPEN: Final = (
     " settings.quantity_unit in the profile; lots are then converted by the instrument's lot_size"
 )
 
+_PLACE: Final = Request(method="POST", mutates=True, meter="orders")
+
 CAPABILITIES: Final = Capabilities(
     order_types=frozenset(
         (model.OrderType.MARKET, model.OrderType.LIMIT, model.OrderType.STOP_LIMIT, model.OrderType.STOP_MARKET)
@@ -315,14 +317,11 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        slices = bool(order.extras.get(self.name, {}).get("autoslice"))
-        reply = yield Request(
-            method="POST",
+        extras = order.extras.get(self.name, {})
+        reply = yield _PLACE.but(
             path=f"/orders/{VARIETY.write(order.variety)}",
-            form=_place_form(order, instrument, order.extras.get(self.name, {})),
-            mutates=True,
-            meter="orders",
-            cost=SECOND_SHARE if slices else 1,
+            form=_place_form(order, instrument, extras),
+            cost=SECOND_SHARE if extras.get("autoslice") else 1,
         )
         with reading("order reply"):
             data = reply.json["data"]
