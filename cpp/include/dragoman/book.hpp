@@ -61,17 +61,21 @@ class BookSide {
   void finish();
   /// Cut levels off the worst end.
   void truncate(std::size_t max_levels) noexcept;
-  /// Ask for the memory of the levels ahead of their use.
+  /// Ask for the memory of the best levels ahead of their use.
   void prefetch() const noexcept {
-    const auto* const bytes = reinterpret_cast<const char*>(levels_.data());
-    for (std::size_t at = 0; at < kPrefetched; at += 64) __builtin_prefetch(bytes + at, 1);
+    const auto end = reinterpret_cast<std::uintptr_t>(levels_.data() + levels_.size());
+    for (std::size_t back = 1; back <= kPrefetched; back += kLine) {
+      __builtin_prefetch(reinterpret_cast<const void*>(end - back), 1);
+    }
   }
 
  private:
   [[nodiscard]] std::size_t position(double price) const noexcept;
   [[nodiscard]] double key(const BookLevel& level) const noexcept { return sign_ * level.price; }
 
-  static constexpr std::size_t kPrefetched = 5 * sizeof(BookLevel);  // depth as most snapshots have it
+  static constexpr std::size_t kLine = 64;
+  static constexpr std::size_t kPrefetched =
+      5 * sizeof(BookLevel) + kLine;  // depth as most snapshots have it
 
   double sign_;  // turns "better" into "greater" on both sides
   std::vector<BookLevel> levels_;
