@@ -74,7 +74,7 @@ class Taker(asyncio.Protocol):
             self._data = data
             return
         if data.startswith(b"POST"):
-            at = data.lower().find(b"content-length:", 0, end) + 15
+            at = data.find(b"Content-Length:", 0, end) + 15  # as every client here spells it
             if len(data) < end + int(data[at : data.index(b"\r", at)]):
                 self._data = data
                 return
