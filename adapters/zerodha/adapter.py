@@ -210,7 +210,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             body = reply.json
         except errors.DecodeError:
             body = None
-        if isinstance(body, Mapping):
+        if isinstance(body, dict):
             if good and body.get("status") == "success" and "data" in body:
                 return None
             code, text = body.get("error_type"), body.get("message")

@@ -95,14 +95,15 @@ class OrderStore:
             known = self._bind_ours(known, outcome.order_id)
         status = _STATUS[outcome.effect]
         if known.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN) and known.status is not status:
+            over = status.terminal
             known = known.but(
                 status=status,
                 status_is_firm=False,  # no report has named it: any that comes is believed
                 reject=outcome.reject,
                 ts_recv=ts,
                 ts_accepted=ts if status is OrderStatus.ACCEPTED else known.ts_accepted,
-                ts_closed=ts if status.terminal else known.ts_closed,
-                remaining_quantity=known.quantity * 0 if status.terminal else known.remaining_quantity,
+                ts_closed=ts if over else known.ts_closed,
+                remaining_quantity=known.quantity * 0 if over else known.remaining_quantity,
             )
         self._orders[client_order_id] = known
         self._tell(OrderUpdate(known, source="reply"))

@@ -125,13 +125,15 @@ def wire_request(
     Whether each may be sent as it stands is the transport's to check.
     """
     own = request.headers
-    given = _names(tuple([name for name, _ in own]))
-    merged = [pair for pair in headers if pair[0].lower() not in given]
-    if content_type is not None and "content-type" not in given:
-        merged.append(("Content-Type", content_type))
-    return WireRequest(request.method, target_of(root, request), (*merged, *own), body)
+    ahead = _ahead(headers, content_type, tuple([name for name, _ in own]))
+    return WireRequest(request.method, target_of(root, request), (*ahead, *own), body)
 
 
 @lru_cache(maxsize=256)
-def _names(names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(name.lower() for name in names)
+def _ahead(headers: Pairs, content_type: str | None, own: tuple[str, ...]) -> Pairs:
+    """Return what stands before a request's own headers. Only their names are kept here: their values are secrets."""
+    given = frozenset(name.lower() for name in own)
+    ahead = tuple(pair for pair in headers if pair[0].lower() not in given)
+    if content_type is not None and "content-type" not in given:
+        ahead += (("Content-Type", content_type),)
+    return ahead
