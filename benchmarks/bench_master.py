@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import os
 import pathlib
@@ -16,6 +17,7 @@ from benchmarks.measure import Effort, Finding, Timing, Value, faster, timing
 from benchmarks.stage import Child
 from dragoman.client import Client
 from dragoman.connecting import connect
+from dragoman.market import InstrumentMaster
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.loops import new_event_loop
 
@@ -94,6 +96,8 @@ async def measure(port: int, folder: str) -> list[Finding]:
         del fresh
         cold, cached = [], []
         for _ in range(Effort.rounds(7)):
+            client.instruments.become(InstrumentMaster())  # cold is the start of a process, with no master yet
+            gc.collect()
             cold.append(await ready(client, cached=False))
             await asyncio.sleep(1.5)  # the file is written meanwhile
             cached.append(await ready(client, cached=True))

@@ -20,6 +20,7 @@ from dragoman.plugin import Adapter
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.loops import new_event_loop
 from dragoman.runtime.real import RealRuntime
+from dragoman.sync import connect as blocking_connect
 from dragoman.transport.base import Origin, WireRequest
 from dragoman.transport.http import HttpClient
 from dragoman.transport.http_encode import RequestEncoder
@@ -37,6 +38,14 @@ BARE_GOAL, SDK_GOAL = 1.3, 12.0
 PLENTY = 10**5
 BODY = b"exchange=NSE&tradingsymbol=INFY&transaction_type=BUY&quantity=1&product=CNC&order_type=LIMIT&price=1500.05"
 TAG = "0123456789AB"
+ORDER: dict[str, Any] = {
+    "instrument": "NSE:INFY",
+    "side": "BUY",
+    "quantity": 1,
+    "order_type": "LIMIT",
+    "price": "1500.05",
+    "product": "DELIVERY",
+}
 
 Call = Callable[[], Awaitable[bytes]]
 
@@ -47,6 +56,21 @@ def roomy() -> Adapter:
     limits = tuple(replace(limit, count=PLENTY) for limit in kind.limits)
     made: Adapter = type(kind.__name__, (kind,), {"limits": limits})()
     return made
+
+
+def account(port: int, folder: str) -> dict[str, Any]:
+    """Return how to connect to the taker."""
+    return {
+        "environment": "emulator",
+        "overrides": {
+            "hosts": dict.fromkeys(("rest", "ws", "login"), f"http://127.0.0.1:{port}"),
+            "credentials": {"api_key": "emu_key", "api_secret": "emu_secret"},
+            "account": "EMU001",
+        },
+        "state_dir": folder,
+        "streams": False,
+        "access_token": "emu_token",
+    }
 
 
 def sdk(root: str) -> Callable[[], Any]:
@@ -126,26 +150,12 @@ async def compare_exchange(port: int) -> Finding:
 
 async def compare_place(port: int, folder: str) -> list[Finding]:
     """(b): `Client.place` against the SDK, then where its time goes."""
-    root = f"http://127.0.0.1:{port}"
-    overrides = {
-        "hosts": dict.fromkeys(("rest", "ws", "login"), root),
-        "credentials": {"api_key": "emu_key", "api_secret": "emu_secret"},
-        "account": "EMU001",
-    }
-    async with connect(
-        roomy(),
-        "bench",
-        environment="emulator",
-        overrides=overrides,
-        state_dir=folder,
-        streams=False,
-        access_token="emu_token",
-    ) as client:
+    async with connect(roomy(), "bench", **account(port, folder)) as client:
         assert client.session.limiter.path is not None, "the limits are not shared"
-        place_order = sdk(root)
+        place_order = sdk(f"http://127.0.0.1:{port}")
 
         async def ours() -> object:
-            return await client.place("NSE:INFY", "BUY", 1, order_type="LIMIT", price="1500.05", product="DELIVERY")
+            return await client.place(**ORDER)
 
         async def theirs() -> object:
             return place_order()
@@ -160,6 +170,21 @@ async def compare_place(port: int, folder: str) -> list[Finding]:
         return [*rows, *phases(client, timings[0])]
 
 
+async def compare_blocking(port: int, folder: str) -> Finding:
+    """The same from a thread without a loop, as scripts call it."""
+    place_order = sdk(f"http://127.0.0.1:{port}")
+    with blocking_connect(roomy(), "blocking", **account(port, folder)) as client:
+
+        async def ours() -> object:
+            return client.place(**ORDER)
+
+        async def theirs() -> object:
+            return place_order()
+
+        timings = await alternate_async(ours, theirs, rounds=9, calls=100)
+    return faster("place an order from the blocking face, p50", timings[0], "official SDK", timings[1])
+
+
 def phases(client: Client, whole: Timing) -> list[Finding]:
     """Return where the time of an order went: medians, so they need not add up to the last digit."""
     found = {name: client.metrics.phase("orders", name).quantile(0.5) or 0 for name in ("limiter", "connection")}
@@ -167,7 +192,7 @@ def phases(client: Client, whole: Timing) -> list[Finding]:
     around = whole.median_ns - request
     rest = request - wire - found["limiter"] - found["connection"]
     named = {
-        "checks, entering the order, tasks, and its new state": around,
+        "checks, entering the order, and its new state": around,
         "limits, in the shared file": found["limiter"],
         "taking a connection": found["connection"],
         "authorising, encoding, parsing the reply": rest,
@@ -178,7 +203,11 @@ def phases(client: Client, whole: Timing) -> list[Finding]:
 
 async def measure(port: int) -> list[Finding]:
     with tempfile.TemporaryDirectory() as folder:
-        return [await compare_exchange(port), *await compare_place(port, folder)]
+        return [
+            await compare_exchange(port),
+            *await compare_place(port, folder),
+            await compare_blocking(port, folder),
+        ]
 
 
 def run() -> list[Finding]:

@@ -24,7 +24,6 @@ from typing import Any
 from benchmarks.frames import TOKENS, master
 
 _PAUSE_S = 0.02  # between the word to a consumer and the first frame, on whichever of its sockets that comes
-_CHUNK = 16
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 REPLIES: dict[str, Any] = {
     "/user/profile": {"user_id": "BENCH1", "user_name": "Bench", "email": "bench@example.com", "broker": "ZERODHA"},
@@ -46,9 +45,9 @@ def ws_frame(payload: bytes, opcode: int = 2) -> bytes:
     return head + payload
 
 
-def mark(word: str) -> bytes:
-    """Return the text message that tells a consumer to begin or to report: the ticker's message of an error."""
-    return ws_frame(json.dumps({"type": "error", "data": word}).encode(), 1)
+def mark(word: str, kind: str) -> bytes:
+    """Return the text message that tells a consumer to begin or to report: one that the ticker sends, of that type."""
+    return ws_frame(json.dumps({"type": kind, "data": word}).encode(), 1)
 
 
 class Peer:
@@ -166,21 +165,23 @@ class Player:
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Play: ``frames``, a file, ``count`` of them to each of ``peers``, ``gap_s`` apart, 0 for no gap.
 
-        The first peer is told ``word`` before, each of them "report" after. Answers when the first frame left, and for
+        The first peer is told ``word`` before, each of them "report" after, in messages of type ``mark``. Without a
+        gap ``chunk`` frames are written at a time. Answers when the first frame left, and for
         paced frames when each did, in ns of the monotonic clock.
         """
         peers = [self._peers[name] for name in order["peers"]]
-        frames, count = self._load(order["frames"]), order["count"]
+        frames, count, chunk = self._load(order["frames"]), order["count"], order["chunk"]
+        report = mark("report", order["mark"])
         for peer in peers:
             peer.playing = True
-        peers[0].send(mark(order["word"]))
+        peers[0].send(mark(order["word"], order["mark"]))
         time.sleep(_PAUSE_S)
         began, stamps = time.monotonic_ns(), []
         if order["gap_s"] > 0:
-            stamps = _paced(peers[0], frames, count, order["gap_s"])
+            stamps = _paced(peers[0], frames, count, order["gap_s"], report)
         else:
-            chunks = [b"".join(frames[at : at + _CHUNK]) for at in range(0, len(frames), _CHUNK)]
-            threads = [threading.Thread(target=_flat_out, args=(peer, chunks, frames, count)) for peer in peers]
+            chunks = [b"".join(frames[at : at + chunk]) for at in range(0, len(frames), chunk)]
+            threads = [threading.Thread(target=_flat_out, args=(peer, chunks, frames, count, report)) for peer in peers]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -200,7 +201,7 @@ class Player:
         return self._frames[name]
 
 
-def _paced(peer: Peer, frames: list[bytes], count: int, gap_s: float) -> list[int]:
+def _paced(peer: Peer, frames: list[bytes], count: int, gap_s: float, report: bytes) -> list[int]:
     stamps, clock, due = [], time.monotonic_ns, time.monotonic()
     for at in range(count):
         due += gap_s
@@ -209,17 +210,17 @@ def _paced(peer: Peer, frames: list[bytes], count: int, gap_s: float) -> list[in
         stamps.append(clock())
         peer.send(data)
     time.sleep(gap_s)
-    peer.send(mark("report"))
+    peer.send(report)
     return stamps
 
 
-def _flat_out(peer: Peer, chunks: list[bytes], frames: list[bytes], count: int) -> None:
-    """Send as fast as the peer reads: many frames a call, so that the sender is never what is waited for."""
+def _flat_out(peer: Peer, chunks: list[bytes], frames: list[bytes], count: int, report: bytes) -> None:
+    """Send as fast as the peer reads."""
     rounds, rest = divmod(count, len(frames))
     for _ in range(rounds):
         for chunk in chunks:
             peer.send(chunk)
-    peer.send(b"".join(frames[:rest]) + mark("report"))
+    peer.send(b"".join(frames[:rest]) + report)
 
 
 def main(folder: str) -> None:

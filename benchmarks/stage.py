@@ -17,6 +17,8 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PATIENCE_S = 120.0
+CHUNK = 16
+"""Frames a write, flat out: so that the player is never what is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Stage:
         self._folder = tempfile.TemporaryDirectory(prefix="dragoman-bench-")
         self._player = Child("benchmarks.player", self._folder.name)
         self._consumers: dict[str, tuple[Child, list[str]]] = {}
+        self._marks: dict[str, str] = {}
         self._port = str(json.loads(self._player.line())["port"])
 
     def __enter__(self) -> Stage:
@@ -117,21 +120,36 @@ class Stage:
         paths = [f"{name}{at}" for at in range(sockets)]
         child = Child("benchmarks.consumers", kind, self._port, ",".join(paths), str(instruments))
         self._consumers[name] = child, paths
+        # What each hands to its user at once: the SDK would log an error first, and ours look for the order.
+        self._marks[name] = "order" if kind == "kiteconnect" else "error"
         assert child.line() == "ready"
 
     def dismiss(self, name: str) -> None:
         """End a consumer."""
         self._consumers.pop(name)[0].end()
 
-    def play(self, name: str, frames: str, count: int, gap_s: float = 0.0, *, check: bool = False) -> Play:
+    def play(
+        self, name: str, frames: str, count: int, gap_s: float = 0.0, *, chunk: int = CHUNK, check: bool = False
+    ) -> Play:
         """Send `count` frames to each socket of a consumer, `gap_s` apart or as fast as it reads them.
 
-        With `check` its handler adds up what it reads; otherwise it only reads.
+        Without a gap they are written `chunk` at a time. With `check` its handler adds up what it reads; otherwise it
+        only reads.
         """
         child, paths = self._consumers[name]
         word = "check" if check else "pace" if gap_s > 0 else "begin"
         cpu = child.cpu_ns()
-        self._player.tell({"peers": paths, "frames": frames, "count": count, "gap_s": gap_s, "word": word})
+        self._player.tell(
+            {
+                "peers": paths,
+                "frames": frames,
+                "count": count,
+                "gap_s": gap_s,
+                "chunk": chunk,
+                "word": word,
+                "mark": self._marks[name],
+            }
+        )
         last = [json.loads(child.line()) for _ in paths][-1]
         cpu, ended = child.cpu_ns() - cpu, time.monotonic_ns()
         played = json.loads(self._player.line())

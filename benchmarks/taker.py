@@ -74,7 +74,7 @@ class Taker(asyncio.Protocol):
             self._data = data
             return
         if data.startswith(b"POST"):
-            at = data.lower().find(b"content-length:", 0, end) + 15
+            at = data.find(b"Content-Length:", 0, end) + 15  # as every client here spells it
             if len(data) < end + int(data[at : data.index(b"\r", at)]):
                 self._data = data
                 return
@@ -109,9 +109,10 @@ async def serve(master: bytes) -> None:
         b"/user/profile": message(json.dumps({"status": "success", "data": _PROFILE}).encode()),
         b"": message(json.dumps(_EMPTY).encode()),
     }
-    server = await asyncio.get_running_loop().create_server(Taker, "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Taker, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    await loop.run_in_executor(None, sys.stdin.read)  # until whoever started this is gone
 
 
 if __name__ == "__main__":

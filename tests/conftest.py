@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from dragoman.session import secrets
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 
@@ -23,6 +25,15 @@ def real_data() -> pathlib.Path:
     if not DATA.is_dir():
         pytest.skip(f"no real data beside this clone ({DATA.name}/ is kept elsewhere); our own fixtures still run")
     return DATA
+
+
+@pytest.fixture(autouse=True)
+def no_secret_of_another_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let no test's revealed secrets outlive it: some are ordinary words, which a later test's output may hold."""
+    yield
+    secrets._live.clear()
+    secrets._faded.clear()
+    secrets._stale = True
 
 
 WATCHED = ("dragoman", "picows", "asyncio")

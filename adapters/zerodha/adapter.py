@@ -76,6 +76,8 @@ _UNIT_OPEN: Final = (
     " settings.quantity_unit in the profile; lots are then converted by the instrument's lot_size"
 )
 
+_PLACE: Final = Request(method="POST", mutates=True, meter="orders")
+
 CAPABILITIES: Final = Capabilities(
     order_types=frozenset(
         (model.OrderType.MARKET, model.OrderType.LIMIT, model.OrderType.STOP_LIMIT, model.OrderType.STOP_MARKET)
@@ -208,7 +210,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             body = reply.json
         except errors.DecodeError:
             body = None
-        if isinstance(body, Mapping):
+        if isinstance(body, dict):
             if good and body.get("status") == "success" and "data" in body:
                 return None
             code, text = body.get("error_type"), body.get("message")
@@ -315,14 +317,11 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        slices = bool(order.extras.get(self.name, {}).get("autoslice"))
-        reply = yield Request(
-            method="POST",
+        extras = order.extras.get(self.name, {})
+        reply = yield _PLACE.but(
             path=f"/orders/{VARIETY.write(order.variety)}",
-            form=_place_form(order, instrument, order.extras.get(self.name, {})),
-            mutates=True,
-            meter="orders",
-            cost=SECOND_SHARE if slices else 1,
+            form=_place_form(order, instrument, extras),
+            cost=SECOND_SHARE if extras.get("autoslice") else 1,
         )
         with reading("order reply"):
             data = reply.json["data"]
@@ -546,25 +545,26 @@ def _place_form(
     legs = Decimal(_legs(order)) if iceberg else None
     cover = extras.get("cover_trigger")
     auction = extras.get("auction_number")
-    return pairs(
-        exchange=instrument.exchange,
-        tradingsymbol=instrument.broker_symbol,
-        transaction_type=SIDE.write(order.side),
-        quantity=whole(order.quantity),
-        product=PRODUCT.write(order.product),
-        order_type=ORDER_TYPE.write(order.order_type),
-        price=plain(order.price),
-        trigger_price=plain(order.trigger_price if cover is None else _decimal(cover)),
-        validity=VALIDITY.write(order.time_in_force),
-        disclosed_quantity=None if iceberg else whole(shown),
-        market_protection=_protection(order.market_protection) if order.order_type in _MARKET else None,
-        iceberg_legs=whole(legs),
-        iceberg_quantity=whole(shown) if iceberg else None,
-        auction_number=None if auction is None else str(auction),
-        autoslice="true" if extras.get("autoslice") else None,
-        tag=wire_tag(order),
-        algo_id=order.algo_id,
+    form = (
+        ("exchange", instrument.exchange),
+        ("tradingsymbol", instrument.broker_symbol),
+        ("transaction_type", SIDE.write(order.side)),
+        ("quantity", whole(order.quantity)),
+        ("product", PRODUCT.write(order.product)),
+        ("order_type", ORDER_TYPE.write(order.order_type)),
+        ("price", plain(order.price)),
+        ("trigger_price", plain(order.trigger_price if cover is None else _decimal(cover))),
+        ("validity", VALIDITY.write(order.time_in_force)),
+        ("disclosed_quantity", None if iceberg else whole(shown)),
+        ("market_protection", _protection(order.market_protection) if order.order_type in _MARKET else None),
+        ("iceberg_legs", whole(legs)),
+        ("iceberg_quantity", whole(shown) if iceberg else None),
+        ("auction_number", None if auction is None else str(auction)),
+        ("autoslice", "true" if extras.get("autoslice") else None),
+        ("tag", wire_tag(order)),
+        ("algo_id", order.algo_id),
     )
+    return tuple([(name, value) for name, value in form if value is not None])
 
 
 def wire_tag(order: model.OrderRequest) -> str | None:

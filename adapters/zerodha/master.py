@@ -6,14 +6,13 @@ import codecs
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from operator import itemgetter
 from typing import Final
 
-from dragoman.plugin import Skipped, errors, model
+from dragoman.plugin import Skipped, copied, errors, model
 
 COLUMNS: Final = (
     "instrument_token",
@@ -189,31 +188,21 @@ def read_instrument(
     if not (lot >= 0 and tick >= 0):
         raise ValueError(f"lot size {lot} or tick size {tick} is negative")
     if kind in _CONTRACTS and segment != "INDICES":
-        contract = _future(exchange, name.strip() or _root(symbol), expiry)
-        future, price, right = kind == "FUT", None, None
-        ident = contract.ident
-        if not future:
+        listed = _listed(exchange, name.strip() or _root(symbol), expiry, kind, segment, tick, lot)
+        ident, price = listed.instrument_id, None
+        if kind != "FUT":
             price, tail = _strike(strike, kind)
-            ident, right = f"{ident}-{tail}", _RIGHTS[kind]
-        return model.Instrument(
-            ident,
-            symbol,
-            exchange,
-            contract.asset_class,
-            _FUTURE if future else _OPTION,
-            symbol,
-            token,
-            exchange_token,
-            name,
-            segment,
-            None,
-            None,
-            contract.root,
-            contract.expiry,
-            price,
-            right,
-            tick,
-            lot or _ONE,
+            ident = f"{ident}-{tail}"
+        return copied(
+            listed,
+            instrument_id=ident,
+            symbol=symbol,
+            broker_symbol=symbol,
+            broker_token=token,
+            exchange_token=exchange_token,
+            name=name,
+            strike=price,
+            extra={},
         )
     cash, asset_class, instrument_type = _cash(exchange, symbol, kind, segment)
     return model.Instrument(
@@ -234,24 +223,30 @@ def read_instrument(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Contract:
-    """What all contracts of one underlying and expiry share."""
-
-    ident: str
-    root: str
-    expiry: date
-    asset_class: model.AssetClass
-
-
 @lru_cache(maxsize=16_384)
-def _future(exchange: str, root: str, expiry: str) -> _Contract:
+def _listed(
+    exchange: str, root: str, expiry: str, kind: str, segment: str, tick: Decimal, lot: Decimal
+) -> model.Instrument:
+    """Return what all contracts of one kind, underlying and expiry share, under the canonical id of the future."""
     asset_class = _ASSET_CLASS.get(exchange, model.AssetClass.EQUITY)
     if asset_class is model.AssetClass.EQUITY and root in _INDEX_ROOTS:
         asset_class = model.AssetClass.INDEX
     ident = model.CanonicalId(exchange, root, model.IdKind.FUTURE, expiry=date.fromisoformat(expiry))
-    assert ident.expiry is not None
-    return _Contract(str(ident), ident.symbol, ident.expiry, asset_class)
+    return model.Instrument(
+        instrument_id=str(ident),
+        symbol="",
+        exchange=exchange,
+        asset_class=asset_class,
+        instrument_type=_FUTURE if kind == "FUT" else _OPTION,
+        broker_symbol="",
+        broker_token="",
+        segment=segment,
+        underlying=ident.symbol,
+        expiry=ident.expiry,
+        option_type=_RIGHTS.get(kind),
+        tick_size=tick,
+        lot_size=lot or _ONE,
+    )
 
 
 @lru_cache(maxsize=16_384)

@@ -8,10 +8,10 @@ is in this folder's README.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from types import TracebackType
 from typing import Any, Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, model
@@ -21,6 +21,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 CODES: Final = CodeTable.load(__package__ or "dragoman.adapters.zerodha")
+
+_MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 S = model.OrderStatus
 STATUS: Final = EnumMap[model.OrderStatus](
@@ -95,16 +97,24 @@ SEGMENT: Final = {"equity": model.Segment.EQUITY, "commodity": model.Segment.COM
 Row = Mapping[str, Any]
 
 
-@contextmanager
-def reading(what: str) -> Iterator[None]:
+class reading:  # noqa: N801 - reads as a statement
     """Turn whatever goes wrong inside a record of the wrong shape into one DecodeError that names the place."""
-    try:
-        yield
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        if isinstance(error, errors.DragomanError):
-            raise
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, _MISREAD) or isinstance(error, errors.DragomanError):
+            return
         raise errors.DecodeError(
-            f"zerodha: {what} is not as documented: {type(error).__name__} {error}",
+            f"zerodha: {self._what} is not as documented: {type(error).__name__} {error}",
             broker="zerodha",
             remedy="look at the raw record; if the broker changed its format, the adapter must follow",
         ) from error

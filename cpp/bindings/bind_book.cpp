@@ -22,6 +22,8 @@ struct PyBooks {
   PyObject_HEAD Books* books;
 };
 
+PyTypeObject* books_type = nullptr;
+
 Books& books_of(PyObject* self) {
   return *reinterpret_cast<PyBooks*>(self)->books;
 }
@@ -300,7 +302,16 @@ PyType_Spec books_spec = {"dragoman._core.Books", sizeof(PyBooks), 0,
 void add_books_type(py::module_& m) {
   auto type = py::reinterpret_steal<py::object>(PyType_FromSpec(&books_spec));
   if (!type) throw py::error_already_set();
+  books_type = reinterpret_cast<PyTypeObject*>(type.ptr());
   m.attr("Books") = type;
+}
+
+Books* books_in(PyObject* object) {
+  if (Py_TYPE(object) != books_type) {
+    PyErr_Format(PyExc_TypeError, "found %s, expected a dragoman._core.Books", Py_TYPE(object)->tp_name);
+    return nullptr;
+  }
+  return &books_of(object);
 }
 
 }  // namespace book_types

@@ -10,6 +10,7 @@
 #include "dragoman/instruments.hpp"
 #include "py_batch.hpp"
 #include "py_cursor.hpp"
+#include "py_decoder.hpp"
 #include "py_layout.hpp"
 #include "py_record.hpp"
 #include "py_tick.hpp"
@@ -137,29 +138,19 @@ PyObject* decoder_decode(PyObject* self, PyObject* const* args, Py_ssize_t count
   if (!check_arguments("decode", count, 1, 2) || (count == 2 && !read_int64(args[1], "ts_recv", ts_recv))) {
     return nullptr;
   }
-  State& state = state_of(self);
-  PyObject* const batch = take_batch(state);
-  if (batch == nullptr) {
+  PyObject* const frame = args[0];
+  if (PyBytes_CheckExact(frame)) [[likely]] {
+    return decode_frame(self, reinterpret_cast<const std::uint8_t*>(PyBytes_AS_STRING(frame)),
+                        static_cast<std::size_t>(PyBytes_GET_SIZE(frame)), ts_recv);
+  }
+  Py_buffer buffer;
+  if (PyObject_GetBuffer(frame, &buffer, PyBUF_SIMPLE) < 0) {
     return nullptr;
   }
-  PyObject* const frame = args[0];
-  try {
-    if (PyBytes_CheckExact(frame)) [[likely]] {
-      state.decoder->decode(reinterpret_cast<const std::uint8_t*>(PyBytes_AS_STRING(frame)),
-                            static_cast<std::size_t>(PyBytes_GET_SIZE(frame)), ts_recv, batch_block(batch));
-    } else {
-      Py_buffer buffer;
-      if (PyObject_GetBuffer(frame, &buffer, PyBUF_SIMPLE) < 0) {
-        return nullptr;
-      }
-      const std::unique_ptr<Py_buffer, decltype(&PyBuffer_Release)> release(&buffer, &PyBuffer_Release);
-      state.decoder->decode(static_cast<const std::uint8_t*>(buffer.buf),
-                            static_cast<std::size_t>(buffer.len), ts_recv, batch_block(batch));
-    }
-  } catch (const std::bad_alloc&) {
-    return PyErr_NoMemory();
-  }
-  return Py_NewRef(batch);
+  PyObject* const batch = decode_frame(self, static_cast<const std::uint8_t*>(buffer.buf),
+                                       static_cast<std::size_t>(buffer.len), ts_recv);
+  PyBuffer_Release(&buffer);
+  return batch;
 }
 
 bool read_instrument(PyObject* given, std::int32_t& instrument) {
@@ -350,6 +341,24 @@ void add_constants(py::module_& m) {
 }
 
 }  // namespace
+
+bool is_decoder(PyObject* object) {
+  return Py_TYPE(object) == decoder_type;
+}
+
+PyObject* decode_frame(PyObject* decoder, const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv) {
+  State& state = state_of(decoder);
+  PyObject* const batch = take_batch(state);
+  if (batch == nullptr) {
+    return nullptr;
+  }
+  try {
+    state.decoder->decode(frame, size, ts_recv, batch_block(batch));
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
+  return Py_NewRef(batch);
+}
 
 void bind_decoder(py::module_& m) {
   if (!record_attributes::prepare() || !add_tick_type(m.ptr()) || !add_cursor_type(m.ptr()) ||

@@ -8,6 +8,7 @@
 
 #include "bindings.hpp"
 #include "dragoman/histogram.hpp"
+#include "py_histogram.hpp"
 
 namespace py = pybind11;
 
@@ -179,6 +180,10 @@ PyType_Spec histogram_spec = {"dragoman._core.Histogram", sizeof(PyHistogram), 0
                               Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, histogram_slots};
 
 }  // namespace
+
+dragoman::Histogram* histogram_in(PyObject* object) {
+  return object != nullptr && Py_TYPE(object) == histogram_type ? &histogram_of(object) : nullptr;
+}
 
 void bind_histogram(py::module_& m) {
   auto type = py::reinterpret_steal<py::object>(PyType_FromSpec(&histogram_spec));

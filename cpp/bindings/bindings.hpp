@@ -7,9 +7,12 @@
 void bind_book(pybind11::module_& m);
 void bind_decoder(pybind11::module_& m);
 void bind_histogram(pybind11::module_& m);
+void bind_http(pybind11::module_& m);
 void bind_instruments(pybind11::module_& m);
+void bind_intake(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_layout_json(pybind11::module_& m);
 void bind_layout_protobuf(pybind11::module_& m);
 void bind_rate_limit(pybind11::module_& m);
 void bind_sequence_guard(pybind11::module_& m);
+void bind_values(pybind11::module_& m);

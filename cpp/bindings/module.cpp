@@ -13,4 +13,7 @@ PYBIND11_MODULE(_core, m) {
   bind_rate_limit(m);
   bind_sequence_guard(m);
   bind_histogram(m);
+  bind_http(m);
+  bind_intake(m);
+  bind_values(m);
 }

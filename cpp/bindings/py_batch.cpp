@@ -7,6 +7,7 @@
 #include "py_arrow.hpp"
 #include "py_cursor.hpp"
 #include "py_record.hpp"
+#include "py_rows.hpp"
 #include "py_table.hpp"
 #include "py_tick.hpp"
 
@@ -245,6 +246,7 @@ Block& batch_block(PyObject* batch) {
 bool add_batch_type(PyObject* module) {
   static PyMethodDef methods[] = {{"cursor", batch_cursor, METH_NOARGS, nullptr},
                                   {"levels", batch_levels, METH_O, nullptr},
+                                  {"rows", batch_rows, METH_O, nullptr},
                                   {"table", batch_table, METH_O, nullptr},
                                   {"__arrow_c_schema__", batch_arrow_schema, METH_NOARGS, nullptr},
                                   {"__arrow_c_array__", record_attributes::as_method(batch_arrow_array),
@@ -273,6 +275,6 @@ bool add_batch_type(PyObject* module) {
   PyType_Spec array_spec = {"dragoman._core._BatchArray", sizeof(PyBatchArray), 0, kTypeFlags, array_slots};
   batch_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&batch_spec));
   array_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&array_spec));
-  return batch_type != nullptr && array_type != nullptr &&
+  return batch_type != nullptr && array_type != nullptr && add_rows_type() &&
          PyModule_AddObjectRef(module, "Batch", reinterpret_cast<PyObject*>(batch_type)) == 0;
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "dragoman/book.hpp"
+#include "dragoman/books.hpp"
 
 /// What the three types of the book module share. All need the GIL; functions that return a PyObject*
 /// return a new reference, or null with the error set.
@@ -15,6 +16,9 @@ namespace book_types {
 void add_snapshot_type(pybind11::module_& m);
 void add_book_type(pybind11::module_& m);
 void add_books_type(pybind11::module_& m);
+
+/// The books of a `Books` object; null with TypeError set where `object` is none.
+dragoman::Books* books_in(PyObject* object);
 
 /// A live view of `book`, which belongs to `books` and is kept alive by it.
 PyObject* make_book(PyObject* books, dragoman::Book* book);

@@ -15,6 +15,7 @@ std::size_t Books::apply_records(const BatchView& batch) {
   ++batches_;
   changed_.clear();
   for (const Record* record = batch.records; record != batch.records + batch.record_count; ++record) {
+    prefetch(record, batch.records + batch.record_count);
     if ((record->flags & kFlagDepth) == 0) continue;
     if (record->instrument < 0 || record->instrument >= kMaxInstruments) {
       ++counters_.unbound;
@@ -75,6 +76,25 @@ bool Books::snapshot(std::int32_t instrument, const std::vector<Level>& levels, 
   if (max_levels_ != 0) book.truncate(max_levels_);
   list_if_wanting(book);
   return !book.stale();
+}
+
+/// Ask for the books of records to come, and for the levels of those that should be here by now. Frames come
+/// seldom enough that none of it is left in the caches, and books lie scattered, so each would be waited for.
+void Books::prefetch(const Record* record, const Record* end) const noexcept {
+  constexpr std::ptrdiff_t kBooks = 6;
+  constexpr std::ptrdiff_t kLevels = 3;
+  if (end - record > kBooks) {
+    if (const Book* const book = find(record[kBooks].instrument)) {
+      const auto* const bytes = reinterpret_cast<const char*>(book);
+      for (std::size_t at = 0; at < sizeof(Book); at += 64) __builtin_prefetch(bytes + at, 1);
+    }
+  }
+  if (end - record > kLevels) {
+    if (const Book* const book = find(record[kLevels].instrument)) {
+      book->bids_.prefetch();
+      book->asks_.prefetch();
+    }
+  }
 }
 
 Book* Books::find(std::int32_t instrument) const noexcept {

@@ -156,14 +156,16 @@ class Client:
         """
         session, cache = self.session, self._cache
         if cached and cache is not None:
-            found = await session.runtime.in_worker(cache.load, session.ctx.now_ns)
+            with session.runtime.garbage_kept():
+                found = await session.runtime.in_worker(cache.load, session.ctx.now_ns)
             if found.master is not None:
                 self.instruments.become(found.master)
                 return len(self.instruments)
             if found.problem:
                 self.events.publish(Notice("warning", found.problem, "MASTER_CACHE"))
         fresh, as_of = InstrumentMaster(), session.ctx.now_ns
-        await session.run(session.adapter.instruments(session.ctx), timeout_s=timeout_s, on_rows=fresh.add)
+        with session.runtime.garbage_kept():
+            await session.run(session.adapter.instruments(session.ctx), timeout_s=timeout_s, on_rows=fresh.add)
         fresh.source = "download"
         self.instruments.become(fresh)
         if cache is not None:

@@ -56,7 +56,7 @@ from dragoman.session.driver import FlowDriver
 from dragoman.session.limiter import Limiter
 from dragoman.session.profiles import Profile
 from dragoman.session.sender import Sender, SenderHooks
-from dragoman.transport.base import Origin, Prepare, WireReply, WireRequest
+from dragoman.transport.base import Line, OnEnd, Origin, Prepare, WireReply, WireRequest
 
 CODES = {
     "expired": ErrorKind.AUTH_EXPIRED,
@@ -251,14 +251,28 @@ class ScriptedHttp:
         self.steps = list(steps)
         self.sent: list[WireRequest] = []
         self.default: Step = None
+        self.lines = False
+        self.freed = 0
+        self.abandoned = 0
+
+    def take(self, origin: Origin) -> Line | None:
+        """Everything goes the long way, unless `lines` is set."""
+        return ScriptedLine(self) if self.lines else None
 
     async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
-        step = self.steps.pop(0) if self.steps else self.default
-        if step is None:
-            raise AssertionError("the script is over")
+        step = self.next_step()
         if step == "refused":
             raise NotSent(f"{origin} refused the connection")
         self.sent.append(prepare())
+        return await self.outcome(step)
+
+    def next_step(self) -> Step:
+        step = self.steps.pop(0) if self.steps else self.default
+        if step is None:
+            raise AssertionError("the script is over")
+        return step
+
+    async def outcome(self, step: Step) -> WireReply:
         sent_ns = self._runtime.clock.mono_ns()
         await self._runtime.sleep(0.01)
         if callable(step):
@@ -287,6 +301,36 @@ class ScriptedHttp:
 
     async def close(self) -> None:
         return
+
+
+class ScriptedLine:
+    """A warm connection of `ScriptedHttp`."""
+
+    def __init__(self, http: ScriptedHttp) -> None:
+        self._http = http
+
+    def send(self, prepare: Prepare, on_end: OnEnd, *, timeout_s: float) -> None:
+        try:
+            request = prepare()
+        except BaseException:
+            self.release()
+            raise
+        self._http.sent.append(request)
+        self._http._runtime.spawn(self._play(self._http.next_step(), on_end), name="scripted line")
+
+    async def _play(self, step: Step, on_end: OnEnd) -> None:
+        try:
+            outcome: WireReply | Exception = await self._http.outcome(step)
+        except OutcomeUnknown as error:
+            outcome = error
+        on_end(outcome)
+        self.release()
+
+    def release(self) -> None:
+        self._http.freed += 1
+
+    def abandon(self) -> None:
+        self._http.abandoned += 1
 
 
 OK = (200, {"ok": True, "id": "1"})

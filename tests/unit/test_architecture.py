@@ -16,13 +16,13 @@ ADAPTERS = ROOT / "adapters"
 
 BASE = {"model", "errors", "plugin"}
 MAY_IMPORT = {
-    "model": {"errors", "model"},
+    "model": {"errors", "model", "_core"},
     "errors": set(),
     "plugin": {"model", "errors", "plugin", "_core"},
     "runtime": BASE | {"runtime"},
-    "transport": BASE | {"runtime", "transport"},
+    "transport": BASE | {"runtime", "transport", "_core"},
     "session": BASE | {"runtime", "transport", "session", "_core"},
-    "checks": BASE | {"checks"},
+    "checks": BASE | {"checks", "_core"},
     "market": BASE | {"session", "checks", "market", "_core", "runtime", "transport"},
     "orders": BASE | {"session", "checks", "market", "orders", "_core", "runtime", "transport"},
     "portfolio": BASE | {"session", "checks", "market", "orders", "portfolio", "_core", "runtime", "transport"},

@@ -145,7 +145,7 @@ def test_bytes_travel_over_loopback_and_the_port_is_free_after_closing(runtime, 
         listener = await runtime.net.listen(Echo, HOST, 0)
         transport, protocol = await runtime.net.connect(Collect, "localhost", listener.port, local_addr=HOST, timeout=5)
         assert transport.get_extra_info("sockname")[0] == HOST
-        assert not runtime.net.readable(transport)
+        assert not runtime.net.readable(transport)()
         transport.write(b"hello")
         async with asyncio.timeout(5):
             while protocol.data != b"hello":
@@ -159,7 +159,7 @@ def test_bytes_travel_over_loopback_and_the_port_is_free_after_closing(runtime, 
             await runtime.net.connect(Collect, HOST, port, timeout=5)
         transport.close()
         await protocol.lost.wait()
-        assert runtime.net.readable(transport)
+        assert runtime.net.readable(transport)()
 
     run(main())
 
@@ -177,10 +177,10 @@ def test_unread_bytes_are_seen_without_reading_them(runtime, run):
         transport.pause_reading()
         while not servers:
             await runtime.sleep(0.001)
-        assert not runtime.net.readable(transport)
+        assert not runtime.net.readable(transport)()
         servers[0].close()
         async with asyncio.timeout(5):
-            while not runtime.net.readable(transport):
+            while not runtime.net.readable(transport)():
                 await runtime.sleep(0.001)
         assert not protocol.lost.is_set()
         transport.resume_reading()

@@ -159,7 +159,7 @@ def test_requests_share_a_connection_in_the_clear(play):
             reply = await http.send(origin, post(), timeout_s=5)
             assert (reply.status, reply.body) == (200, b"ok")
             assert reply.mono_sent_ns < reply.mono_recv_ns
-            ports |= {id(connection) for connection in http._pools[origin][0]._all}
+            ports |= {id(connection) for connection in http._pools[origin]._all}
         assert len(ports) == 1
         assert sum(data.startswith(b"POST ") for data in world.received) == 5
 
@@ -172,7 +172,7 @@ def test_requests_share_a_connection_over_tls(play, authority):
         http = world.client()
         for _ in range(5):
             assert (await http.send(origin, post(), timeout_s=5)).body == b"ok"
-        assert http._pools[origin][0].size == 1
+        assert http._pools[origin].size == 1
 
     play(scenario)
 
@@ -183,7 +183,7 @@ def test_a_warm_tls_connection_serves_the_first_request(play, authority):
         http = world.client()
         await http.warm(origin)
         assert (await http.send(origin, post(), timeout_s=5)).body == b"ok"
-        assert http._pools[origin][0].size == 1
+        assert http._pools[origin].size == 1
 
     play(scenario)
 

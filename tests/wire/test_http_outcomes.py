@@ -199,7 +199,7 @@ def test_a_close_that_waits_unread_in_the_kernel_is_seen_before_the_write():
         first.sink.pause_reading()  # bytes and ends arrive, and the loop has not looked yet
         peer.connections[0].close()
         await peer.runtime.sleep(1)
-        assert peer.runtime.net.readable(first.sink)
+        assert peer.runtime.net.readable(first.sink)()
         assert (await http.send(origin, post(), timeout_s=1)).status == 200
         assert len(peer.connections) == 2
 

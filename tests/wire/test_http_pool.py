@@ -241,7 +241,7 @@ def test_unread_bytes_are_given_one_turn_of_the_loop_to_prove_harmless(answers, 
     async def client(http: HttpClient, origin: Origin, peer: Peer) -> None:
         await http.send(origin, get(), timeout_s=1)
         left = list(answers)
-        http._pools[origin][0]._readable = lambda transport: left.pop(0)
+        http._pools[origin]._idle[0].unread = lambda: left.pop(0)
         await http.send(origin, get(), timeout_s=1)
         assert left == []
         assert len(peer.connections) == connections

@@ -55,6 +55,7 @@ class Books {
  private:
   std::size_t apply_records(const BatchView& batch);
   void list_if_wanting(Book& book);
+  void prefetch(const Record* record, const Record* end) const noexcept;
 
   std::size_t max_levels_;
   BookSync sync_;

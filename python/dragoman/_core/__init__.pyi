@@ -4,12 +4,14 @@ Times are int ns (UTC for wall clocks), prices and quantities float64, ids int. 
 that runs the I/O loop; `Tick` and `BookSnapshot` are values and may go anywhere.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, Self, final
+from typing import Any, Final, Self, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
+
+_T = TypeVar("_T")
 
 FIELDS: Final[tuple[str, ...]]
 """Names of the float64 slots of a record, in storage order; bit i of a mask is ``FIELDS[i]``."""
@@ -36,6 +38,33 @@ def instrument_name(handle: int) -> str:
     """
 
 def instrument_count() -> int: ...
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+def copied(value: _T, /, **changes: Any) -> _T:
+    """Return a copy of a frozen, slotted dataclass value with `changes`: the order path's `dataclasses.replace`.
+
+    Raises
+    ------
+    TypeError
+        For a change that names no field, or a value that is no dataclass of slots alone (or has a ``__post_init__``,
+        which a copy would not run).
+    """
+
+# --- http -----------------------------------------------------------------------------------------------------------
+
+def plain_reply(
+    data: bytes, max_header_bytes: int, max_body_bytes: int, /
+) -> tuple[int, dict[str, str], bytes] | None:
+    """Return status, headers (names in lower case) and body of a reply that is whole and plain; None for any other.
+
+    Plain is: HTTP/1.1, status 200 to 599 except those that never have a body, each header once and on a line of its
+    own, exactly the body that its length announces, no encodings, a connection that is kept. None says nothing about
+    what the bytes are.
+    """
+
+def plain_form(pairs: tuple[tuple[str, str], ...], /) -> bytes | None:
+    """Return what ``urllib.parse.urlencode`` makes of a form in which nothing needs encoding; None for any other."""
 
 # --- layouts --------------------------------------------------------------------------------------------------------
 
@@ -196,6 +225,28 @@ class Batch:
         ValueError
             For a name that is no field.
         """
+    def rows(self, names: tuple[str, ...], /) -> Iterator[tuple[Any, ...]]:
+        """Iterate over what is wanted of each record, as tuples: the fastest way to read a frame row by row.
+
+        >>> for instrument, price, bid in batch.rows(("instrument_id", "last_price", "bid_price")):  # doctest: +SKIP
+
+        Parameters
+        ----------
+        names : tuple of str
+            At most 64 of `FIELDS` and of ``instrument``, ``instrument_id``, ``key``, ``kind``, ``mode``, ``ts_recv``,
+            ``ts_event``, ``last_trade_time``, ``sequence``, ``prev_sequence``. Keep the tuple: the same one is not
+            looked up again.
+
+        Returns
+        -------
+        iterator of tuple
+            Values as `Tick` has them, None where a record lacks one. It holds the batch, the tuples hold nothing.
+
+        Raises
+        ------
+        ValueError
+            For a name that is none of these, or too many.
+        """
     def __arrow_c_schema__(self) -> object: ...
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]:
         """Copy the batch into Arrow columns, for any library that reads the Arrow PyCapsule interface.
@@ -326,6 +377,125 @@ class Tick:
 
 RECORD_DTYPE: Final[list[tuple[str, str]]]
 LEVEL_DTYPE: Final[list[tuple[str, str]]]
+
+# --- intake ---------------------------------------------------------------------------------------------------------
+
+class FrameCounts:
+    """What every frame of a stream counts, over all its connections. Times are monotonic; 0 before the first."""
+
+    frames: int
+    bytes: int
+    messages: int
+    last_frame_ns: int
+    last_data_ns: int
+
+@final
+class Handout:
+    """Hands each batch to the books and then to inline handlers; the native half of `dragoman.market.MarketData`.
+
+    Parameters
+    ----------
+    books : Books
+    mono_ns, wall_ns : callable
+        The runtime's clocks. The machine's own (`time.monotonic_ns`, `time.time_ns`) are read natively.
+    failed : callable
+        Takes a handler and the `Exception` it raised; the next handler is called all the same. What is no `Exception`
+        comes back to whoever handed the batch in.
+
+    Attributes
+    ----------
+    handlers : tuple of callable
+        Called with each batch, in this order. A change counts from the next batch on.
+    broken : callable or None
+        Called with a batch that left a gap in a book, or a book that wants a snapshot.
+    aside, after : callable or None
+        Called with each batch between the books and the handlers, and at the end.
+    took, age : Histogram or None
+        ns of each call of a handler, and ns since the frame's arrival when the first one is about to be called.
+    ticks : int
+        Records handed out.
+    closed : bool
+        Whether batches are dropped.
+    """
+
+    handlers: tuple[Callable[[Batch], object], ...]
+    broken: Callable[[Batch], object] | None
+    aside: Callable[[Batch], object] | None
+    after: Callable[[Batch], object] | None
+    took: Histogram | None
+    age: Histogram | None
+    closed: bool
+    def __new__(
+        cls,
+        books: Books,
+        *,
+        mono_ns: Callable[[], int],
+        wall_ns: Callable[[], int],
+        failed: Callable[[Any, Exception], object],
+    ) -> Self: ...
+    def __call__(self, batch: Batch, /) -> None: ...
+    @property
+    def ticks(self) -> int: ...
+
+@final
+class Intake:
+    """Takes the frames of one connection: counts, times and decodes them and hands the batches on.
+
+    Parameters
+    ----------
+    decoder : Decoder or None
+        None where all frames are messages for Python.
+    counts : FrameCounts
+    on_batch : callable
+        Takes each `Batch` that has records; a `Handout` is entered without Python.
+    on_error : callable
+        Takes what `on_batch` raised, if it is an `Exception`.
+    beside : callable
+        Takes (frame, batch, ts_recv) where the frame holds control messages, where there is no decoder (batch None),
+        and always where messages are `numbered`. The frame is valid during the call only.
+    mono_ns, wall_ns : callable
+        As for `Handout`.
+
+    Attributes
+    ----------
+    last_frame_ns, last_data_ns : int
+        When the last frame, and the last one with records, came: monotonic, at first when this was made.
+    last_frame_wall_ns, frame_before_wall_ns : int
+        When the last two frames came.
+    deaf : bool
+        Whether frames are dropped uncounted.
+    at_rest : bool
+        Whether the wire may come straight here, past its slow path.
+    """
+
+    last_frame_ns: int
+    last_data_ns: int
+    last_frame_wall_ns: int
+    frame_before_wall_ns: int
+    deaf: bool
+    at_rest: bool
+    def __new__(
+        cls,
+        decoder: Decoder | None,
+        counts: FrameCounts,
+        *,
+        on_batch: Callable[[Batch], object],
+        on_error: Callable[[Exception], object],
+        beside: Callable[[bytes | memoryview, Batch | None, int], object],
+        mono_ns: Callable[[], int],
+        wall_ns: Callable[[], int],
+        numbered: bool = False,
+    ) -> Self: ...
+    def take(self, frame: bytes | bytearray | memoryview, ts_recv: int, mono_ns: int, /) -> None:
+        """Take one frame that came at these times, wall and monotonic."""
+    def tap(
+        self, slow: Callable[[Any, Any], object], complain: Callable[[Exception], object], *, max_bytes: int
+    ) -> Callable[[Any, Any], None]:
+        """Return what a WebSocket library may call with (transport, frame) for each frame.
+
+        A whole binary message of at most `max_bytes` is taken while `at_rest`; any other frame, and every one of a
+        type whose memory is not known, goes to `slow`. `complain` gets an `Exception` that comes out of taking one.
+        """
 
 # --- sequence numbers -----------------------------------------------------------------------------------------------
 

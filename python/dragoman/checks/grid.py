@@ -19,8 +19,17 @@ def check_price(name: str, price: Decimal, instrument: Instrument) -> None:
         Kind INVALID_PRICE_TICK or PRICE_OUT_OF_BAND, naming the nearest valid prices.
     """
     tick = instrument.tick_size
-    where = f"{instrument.instrument_id}: {name} {price}"
     signed = instrument.asset_class == "COMMODITY"
+    low, high = instrument.price_band_low, instrument.price_band_high
+    if (
+        _is_sane(price)
+        and (price > 0 or signed)
+        and not (tick and price % tick)
+        and (low is None or price >= low)
+        and (high is None or price <= high)
+    ):
+        return
+    where = f"{instrument.instrument_id}: {name} {price}"
     if not _is_sane(price) or (price <= 0 and not signed):
         raise UsageError(f"{where} is not a price", kind=ErrorKind.INVALID_PRICE_TICK, remedy="give a positive price")
     if tick and price % tick:
@@ -30,13 +39,11 @@ def check_price(name: str, price: Decimal, instrument: Instrument) -> None:
             kind=ErrorKind.INVALID_PRICE_TICK,
             remedy=f"nearest valid: {below} or {above}" if below > 0 or signed else f"nearest valid: {above}",
         )
-    low, high = instrument.price_band_low, instrument.price_band_high
-    if (low is not None and price < low) or (high is not None and price > high):
-        raise UsageError(
-            f"{where} is outside the day's band {low} to {high}",
-            kind=ErrorKind.PRICE_OUT_OF_BAND,
-            remedy=f"nearest valid: {low if low is not None and price < low else high}",
-        )
+    raise UsageError(
+        f"{where} is outside the day's band {low} to {high}",
+        kind=ErrorKind.PRICE_OUT_OF_BAND,
+        remedy=f"nearest valid: {low if low is not None and price < low else high}",
+    )
 
 
 def check_quantity(name: str, quantity: Decimal, instrument: Instrument, *, freeze: bool = True) -> None:
@@ -47,7 +54,9 @@ def check_quantity(name: str, quantity: Decimal, instrument: Instrument, *, free
     UsageError
         Kind INVALID_QUANTITY or FREEZE_QTY_EXCEEDED, naming the nearest valid quantities.
     """
-    lot = instrument.lot_size
+    lot, most = instrument.lot_size, instrument.freeze_quantity if freeze else None
+    if _is_sane(quantity) and quantity > 0 and not (lot and quantity % lot) and (most is None or quantity <= most):
+        return
     where = f"{instrument.instrument_id}: {name} {quantity}"
     if not _is_sane(quantity) or quantity <= 0:
         raise UsageError(
@@ -61,13 +70,11 @@ def check_quantity(name: str, quantity: Decimal, instrument: Instrument, *, free
             kind=ErrorKind.INVALID_QUANTITY,
             remedy=f"nearest valid: {nearest}",
         )
-    most = instrument.freeze_quantity
-    if freeze and most is not None and quantity > most:
-        raise UsageError(
-            f"{where} is above the exchange's freeze quantity of {most}",
-            kind=ErrorKind.FREEZE_QTY_EXCEEDED,
-            remedy=f"split it into orders of at most {most}",
-        )
+    raise UsageError(
+        f"{where} is above the exchange's freeze quantity of {most}",
+        kind=ErrorKind.FREEZE_QTY_EXCEEDED,
+        remedy=f"split it into orders of at most {most}",
+    )
 
 
 def _is_sane(value: Decimal) -> bool:

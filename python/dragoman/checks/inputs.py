@@ -9,12 +9,14 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeAlias, TypeVar, cast
 
+from dragoman._core import copied
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Instrument, OrderChange, OrderRequest, OrderType, Product, Side, TimeInForce, Variety
 
 Number: TypeAlias = Decimal | int | str | float
 E = TypeVar("E", bound=StrEnum)
 
+_EMPTY = OrderRequest(instrument_id="", side=Side.BUY, quantity=Decimal(0))
 _OURS = frozenset(("instrument_id", "side", "quantity", "account_id", "wire_id"))
 _FURTHER = frozenset(item.name for item in fields(OrderRequest)) - _OURS
 _CHOICES: Mapping[str, type[StrEnum]] = {
@@ -36,19 +38,25 @@ def exact(name: str, value: Number) -> Decimal:
     UsageError
         It is none, or not finite.
     """
+    kind = type(value)
     try:
-        # float() first: subclasses (NumPy's) print themselves with their name.
-        number = Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
+        if kind is str or kind is int or kind is Decimal:
+            number = Decimal(value)
+        else:
+            # float() first: subclasses (NumPy's) print themselves with their name.
+            number = Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
     except InvalidOperation:
         raise UsageError(f"{name} {value!r} is not a number") from None
-    if isinstance(value, bool) or not number.is_finite():
+    if kind is bool or not number.is_finite():
         raise UsageError(f"{name} {value!r} is not a number")
     return number
 
 
 @cache
 def _members(kind: type[StrEnum]) -> dict[str, StrEnum]:
-    return {member.value.casefold(): member for member in reversed(kind)}
+    """Return the members by their names: as they are, and in lower case."""
+    lower = {member.value.casefold(): member for member in reversed(kind)}
+    return lower | {member.value: member for member in kind}
 
 
 def choice(kind: type[E], name: str, value: object) -> E:
@@ -61,7 +69,10 @@ def choice(kind: type[E], name: str, value: object) -> E:
     """
     if type(value) is kind:
         return value
-    member = _members(kind).get(str(value).casefold())
+    members = _members(kind)
+    member = members.get(value) if type(value) is str else None
+    if member is None:
+        member = members.get(str(value).casefold())
     if member is not None:
         return cast(E, member)
     offered = ", ".join(item.value for item in kind if item.value != "UNKNOWN")
@@ -84,11 +95,12 @@ def order_request(
     by_money = terms.get("notional") is not None
     if (quantity is not None) + (lots is not None) + by_money != 1:
         raise UsageError("give quantity, lots or notional, one of them")
-    return OrderRequest(
+    return copied(
+        _EMPTY,
         instrument_id=instrument.instrument_id,
         side=choice(Side, "side", side),
         quantity=Decimal(0) if by_money else _units(instrument, quantity, lots),
-        **_read("an order", terms, _FURTHER),
+        **{"extras": {}, **_read("an order", terms, _FURTHER)},
     )
 
 
@@ -114,16 +126,17 @@ def _units(instrument: Instrument, quantity: Number | None, lots: int | None) ->
 
 
 def _read(what: str, terms: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    unknown = terms.keys() - known
-    if unknown:
-        raise UsageError(f"{what} takes no {', '.join(sorted(unknown))}")
+    if not terms.keys() <= known:
+        raise UsageError(f"{what} takes no {', '.join(sorted(terms.keys() - known))}")
     read: dict[str, Any] = {}
     for name, value in terms.items():
         if value is None:
             continue
-        if name in _CHOICES:
-            value = choice(_CHOICES[name], name, value)
+        kind = _CHOICES.get(name)
+        if kind is not None:
+            read[name] = choice(kind, name, value)
         elif name in _NUMBERS:
-            value = exact(name, value)
-        read[name] = value
+            read[name] = exact(name, value)
+        else:
+            read[name] = value
     return read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from operator import attrgetter
 from typing import NoReturn
 
 from dragoman.checks.grid import check_price, check_quantity
@@ -26,6 +27,8 @@ _FURTHER = (
     "on_late",
 )
 """Fields that change what an order is. Most brokers lack most: `Capabilities.order_fields` names those they take."""
+_further = attrgetter(*_FURTHER)
+_NOTHING_FURTHER = _further(_PLAIN)
 _REASONS = {"on_late": "cancelling an order that turns up late is not built yet"}
 
 
@@ -46,12 +49,16 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
             broker=broker,
             remedy="trade its futures, options or a fund that follows it",
         )
-    can.require_value("order type", order.order_type, frozenset(can.order_types), broker)
-    can.require_value("product", order.product, frozenset(can.products), broker)
-    can.require_value("time in force", order.time_in_force, frozenset(can.time_in_force), broker)
-    can.require_value("variety", order.variety, frozenset(can.varieties), broker)
-    can.require_value("segment", instrument.exchange, frozenset(can.segments), broker)
-    for name in _FURTHER:
+    for what, value, offered in (
+        ("order type", order.order_type, can.order_types),
+        ("product", order.product, can.products),
+        ("time in force", order.time_in_force, can.time_in_force),
+        ("variety", order.variety, can.varieties),
+        ("segment", instrument.exchange, can.segments),
+    ):
+        if value not in offered:
+            can.require_value(what, value, frozenset(offered), broker)
+    for name in _FURTHER if _further(order) != _NOTHING_FURTHER else ():
         if getattr(order, name) != getattr(_PLAIN, name) and name not in can.order_fields:
             # Dropping it silently would change what the order means.
             reason = can.reasons.get(name) or _REASONS.get(name, "the adapter does not know it")

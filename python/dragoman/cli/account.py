@@ -183,8 +183,8 @@ class Account:
         )
 
     def spelled(self, command: str) -> str:
-        """Return how to type another command for the same account."""
-        words = ["dragoman", command]  # with its arguments
+        """Return how to type another command, its arguments included, for the same account."""
+        words = ["dragoman", command]
         for option, value in (("-b", self.broker), ("-p", self.profile), ("-e", self.environment)):
             words += [option, value] if value is not None else []
         return " ".join(words)

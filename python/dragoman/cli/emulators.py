@@ -54,10 +54,3 @@ def find(runtime: Runtime, broker: str, name: str) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         raise UsageError(f"{path} is damaged", remedy="start the emulator again") from None
     return found if isinstance(found, dict) else None
-
-
-def names(runtime: Runtime, broker: str) -> list[str]:
-    """Return the names under which emulators of a broker run, for completion."""
-    folder, start = path_of(runtime, broker, "").rpartition("/")[0], file_name(broker, "")
-    found = runtime.disk.listdir(folder)
-    return [name[len(start) :].removesuffix(".json") for name in found if name.startswith(start)]

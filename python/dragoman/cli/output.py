@@ -184,20 +184,6 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
 
 
-def pairs(title: str, values: Mapping[str, object]) -> Table:
-    """Return names and values, one a line; what there is none of is left out."""
-    from rich.markup import escape
-
-    table = _table(escape(title))
-    table.show_header = False
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    for name, value in values.items():
-        if (shown := cell(value)) != "":
-            table.add_row(escape(name.replace("_", " ")), escape(shown))
-    return table
-
-
 def show(title: str, columns: Sequence[Column], rows: Iterable[Any], *, empty: str = "") -> None:
     """Print a table, or a sentence where it would be empty."""
     from rich.console import Console

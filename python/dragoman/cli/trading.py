@@ -200,14 +200,13 @@ async def _outcome(
 async def _uninterrupted(task: asyncio.Future[Order]) -> Order:
     """Await a request that is on its way through an interruption: its outcome is worth the wait."""
     try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if task.cancelled():
-            raise
-        print("dragoman: it is on its way; waiting for the answer (Ctrl-C again leaves)", file=sys.stderr, flush=True)
-    try:
-        return await task
-    except asyncio.CancelledError:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            told = "dragoman: it is on its way; waiting for the answer (Ctrl-C again leaves)"
+            print(told, file=sys.stderr, flush=True)
+            return await task
+    except (asyncio.CancelledError, KeyboardInterrupt):  # the second may strike anywhere in here
         left = "dragoman: UNKNOWN: it may have been carried out. Do not send it again; `dragoman orders` tells"
         print(left, file=sys.stderr, flush=True)
         raise

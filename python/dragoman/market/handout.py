@@ -13,7 +13,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 
-from dragoman._core import Batch, Book, Books, Tick, intern_instrument
+from dragoman._core import Batch, Book, Books, Handout, Tick, intern_instrument
 from dragoman.checks import choice
 from dragoman.errors import UsageError
 from dragoman.market.master import InstrumentMaster
@@ -88,7 +88,14 @@ class TickQueue(AsyncIterator[Tick]):
 
 
 class MarketData:
-    """Quotes, ticks and books of one account."""
+    """Quotes, ticks and books of one account.
+
+    Attributes
+    ----------
+    on_batch : Handout
+        Takes a decoded frame: books first, then inline handlers, then queues. Native, and Python is asked only while
+        there is something for it to do: see `_rewire`.
+    """
 
     def __init__(self, session: AccountSession, master: InstrumentMaster) -> None:
         self._session = session
@@ -101,11 +108,14 @@ class MarketData:
         self._depthless_until_ns = 0
         self._closed = False
         self.batches: Fanout[Batch] = Fanout("batch")
+        self.batches.changed = self._rewire
         self.books = Books()
+        clock = session.runtime.clock
+        self.on_batch = Handout(self.books, mono_ns=clock.mono_ns, wall_ns=clock.wall_ns, failed=self.batches.failed)
         self.gaps: Fanout[BookGap] = Fanout("book gap")
         self.resync = Resync(session, self.books, self._subscribe_again, self.gaps.publish)
+        self.on_batch.broken = self.resync.check
         self._quotes = QuoteWriter()
-        self.ticks_seen = 0
         self.conflated = 0
         self.apply: Callable[[Sequence[Want], Sequence[Want]], None] | None = None
 
@@ -173,6 +183,7 @@ class MarketData:
                 self._depthless.discard(handle)
             elif had is not None and had.mode.has_depth:
                 self._no_depth(handle)
+        self._rewire()
         return instruments
 
     def unsubscribe(self, names: Names) -> None:
@@ -182,6 +193,7 @@ class MarketData:
         for want in dropped:
             if self._wanted.pop(want.instrument.instrument_id, None) is not None:
                 self._no_depth(self._master.handle(want.instrument))
+        self._rewire()
 
     def _no_depth(self, handle: int) -> None:
         self.resync.forget(handle)
@@ -220,23 +232,35 @@ class MarketData:
             queue.close()
         else:
             self._tick_queues.append(weakref.ref(queue))
+            self._rewire()
         return queue
 
     # -- from the stream ---------------------------------------------------------------------------------------------
 
-    def on_batch(self, batch: Batch) -> None:
-        """Take a decoded frame: books first, then inline handlers, then queues."""
-        if self._closed:
-            return
-        self.ticks_seen += len(batch)
-        self.books.apply(batch)
-        self.resync.check()
+    @property
+    def ticks_seen(self) -> int:
+        return self.on_batch.ticks
+
+    def _rewire(self) -> None:
+        """Tell the native half what to call; called whenever that changes."""
+        hand, timing = self.on_batch, self.batches.timing
+        hand.handlers = self.batches.callbacks
+        hand.took, hand.age = (None, None) if timing is None else (timing.took, timing.age)
+        hand.aside = self._aside if self._depthless or self.batches.subscriptions else None
+        hand.after = self._queue_ticks if self._tick_queues else None
+
+    def _aside(self, batch: Batch) -> None:
+        """Do what has its place between the books and the handlers."""
         if self._depthless:
             self._keep_stale(batch)
-        self.batches.publish(batch)
-        if self._tick_queues:
-            for queue in self._live_queues():
-                self.conflated += queue.put(batch)
+        self.batches.queue(batch)
+        self._rewire()
+
+    def _queue_ticks(self, batch: Batch) -> None:
+        for queue in self._live_queues():
+            self.conflated += queue.put(batch)
+        if not self._tick_queues:
+            self._rewire()
 
     def _keep_stale(self, batch: Batch) -> None:
         cursor = batch.cursor()
@@ -272,7 +296,7 @@ class MarketData:
 
     def close(self) -> None:
         """End all iterators; every book reads stale."""
-        self._closed = True
+        self._closed = self.on_batch.closed = True
         self.apply = None
         self.books.mark_stale()
         self.resync.close()

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from dragoman._core import Books
+from dragoman._core import Batch, Books
 from dragoman.errors import DragomanError
 from dragoman.model import BookGap
 from dragoman.plugin import BookSync, Want
@@ -79,8 +79,8 @@ class Resync:
         }
         return serving.get("depth") or serving.get("market") or BookSync()
 
-    def check(self) -> None:
-        """Act on what the last batch broke; called after each, so it costs nothing while all is well."""
+    def check(self, batch: Batch) -> None:
+        """Act on what the last batch broke; the native half calls it only then."""
         books = self._books
         if books.wanting:
             self._heal(books.take_wanting())

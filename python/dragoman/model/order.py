@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from dragoman._core import copied
 from dragoman.errors import Effect, ErrorKind, Retry
-from dragoman.model.copying import copied
 from dragoman.model.enums import (
     Liquidity,
     OrderStatus,

@@ -14,6 +14,9 @@ _JOURNAL, _SEQUENCE, _CHECK = 5, 5, 2
 WIRE_ID_LENGTH = _JOURNAL + _SEQUENCE + _CHECK
 
 
+_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+
+
 def _encode(value: int, width: int) -> str:
     letters = []
     for _ in range(width):
@@ -33,7 +36,7 @@ def _decode(text: str) -> int | None:
 
 
 def _check(head: str) -> str:
-    return _encode(zlib.crc32(head.encode()) & 0x3FF, _CHECK)
+    return _PAIRS[zlib.crc32(head.encode()) & 0x3FF]
 
 
 def read_wire_id(tag: str | None) -> str | None:
@@ -61,6 +64,7 @@ class IdMint:
 
     def wire_id(self) -> str:
         """Return the next wire id."""
-        self._sequence += 1
-        head = self._journal + _encode(self._sequence, _SEQUENCE)
+        self._sequence = number = self._sequence + 1
+        pairs = _PAIRS
+        head = f"{self._journal}{ALPHABET[number >> 20 & 31]}{pairs[number >> 10 & 1023]}{pairs[number & 1023]}"
         return head + _check(head)

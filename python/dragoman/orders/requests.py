@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+from dragoman._core import copied
 from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, Retry, UsageError
 from dragoman.model import Instrument, Order, OrderRequest, OrderStatus, Origin, Reject, Side
-from dragoman.model.copying import copied
 from dragoman.orders.store import EXTERNAL_PREFIX
+
+_SUBMITTED = Order(instrument_id="", side=Side.BUY, quantity=Decimal(0), status=OrderStatus.SUBMITTED, origin=Origin.US)
 
 
 def check_name(client_order_id: str) -> None:
@@ -54,18 +58,18 @@ def named(
         client_order_id=client_order_id,
         wire_id=wire_id,
         account_id=account,
-        side=Side(request.side),
+        side=request.side if type(request.side) is Side else Side(request.side),
     )
 
 
 def order_of(request: OrderRequest, broker: str, ts: int) -> Order:
     """Return the order a request is before anybody answered."""
-    return Order(
+    return copied(
+        _SUBMITTED,
         instrument_id=request.instrument_id,
         side=request.side,
         quantity=request.quantity,
         order_type=request.order_type,
-        status=OrderStatus.SUBMITTED,
         client_order_id=request.client_order_id,
         wire_id=request.wire_id,
         broker=broker,
@@ -79,7 +83,6 @@ def order_of(request: OrderRequest, broker: str, ts: int) -> Order:
         market_protection=request.market_protection,
         remaining_quantity=request.quantity,
         tag=request.tag,
-        origin=Origin.US,
         ts_created=ts,
         ts_submitted=ts,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown
@@ -13,7 +14,6 @@ from dragoman.session.session import AccountSession
 
 T = TypeVar("T")
 
-_NS = 1_000_000_000
 _log = logging.getLogger("dragoman.orders")
 
 
@@ -35,12 +35,37 @@ class Sending:
         self._drop_after_ns = drop_after_ns
         self._reached_wire = False
 
-    async def run(self, flow: Flow[T]) -> T:
-        """Drive the flow within what is left of the deadline."""
-        left_s = (self._ends_ns - self._session.runtime.clock.mono_ns()) / _NS
-        return await self._session.run(flow, timeout_s=max(left_s, 0.0), before_send=self._before_send)
+    def start(self, flow: Flow[Any], finish: Callable[[Any, BaseException | None], T], what: str) -> asyncio.Future[T]:
+        """Drive the flow to its outcome, whoever waits for it, and hand that to `finish`.
 
-    async def _before_send(self, request: Request) -> None:
+        Parameters
+        ----------
+        flow : generator
+        finish : callable
+            Takes the outcome and the error, one of them None; returns, or raises, what the future ends with.
+        what : str
+            Names the act in the log, should it fail after its caller was cancelled.
+        """
+        ended: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def on_outcome(outcome: Any, error: BaseException | None) -> None:
+            try:
+                result = finish(outcome, error)
+            except BaseException as failure:  # noqa: BLE001 - it is the caller's, or the log's
+                if ended.done():
+                    _log.warning("%s: ended without its caller: %s", what, redact(str(failure)))
+                elif isinstance(failure, asyncio.CancelledError):
+                    ended.cancel()
+                else:
+                    ended.set_exception(failure)
+            else:
+                if not ended.done():
+                    ended.set_result(result)
+
+        self._session.launch(flow, on_outcome, deadline_ns=self._ends_ns, before_send=self._before_send)
+        return ended
+
+    def _before_send(self, request: Request) -> None:
         if self._drop_after_ns is not None and self._session.runtime.clock.mono_ns() > self._drop_after_ns:
             raise NotSent(
                 f"{self._session.adapter.name}: {request.method} {request.path} was dropped: its deadline_ns passed",
@@ -59,19 +84,3 @@ class Sending:
         if self._reached_wire:
             return OutcomeUnknown(text, kind=ErrorKind.MAYBE_SENT, broker=self._session.adapter.name)
         return NotSent(text, broker=self._session.adapter.name)
-
-
-async def detached(task: asyncio.Task[T], acts: set[asyncio.Task[Any]]) -> T:
-    """Return the task's result. A caller that is cancelled leaves it running, and its failure is then logged."""
-    acts.add(task)
-    task.add_done_callback(acts.discard)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.add_done_callback(_report)
-        raise
-
-
-def _report(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.warning("%s: ended without its caller: %s", task.get_name(), redact(str(error)))

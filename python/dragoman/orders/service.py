@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from dragoman.checks import WireUnits, check_change, check_request
@@ -27,7 +28,7 @@ from dragoman.orders.requests import (
     unknown,
     used_before,
 )
-from dragoman.orders.sending import Sending, detached
+from dragoman.orders.sending import Sending
 from dragoman.orders.state import TERMS
 from dragoman.orders.store import OrderStore
 from dragoman.orders.waiting import wait_until
@@ -36,7 +37,6 @@ from dragoman.session.fanout import Fanout, Subscription
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
-_CLOSE_S = 1.0
 
 
 class OrderService:
@@ -70,7 +70,6 @@ class OrderService:
         self.store.listen(self.updates.publish)
         self._reserved: set[str] = set()
         self._changing: set[str] = set()
-        self._acts: set[asyncio.Task[Any]] = set()
 
     @property
     def _adapter(self) -> Adapter:
@@ -141,22 +140,24 @@ class OrderService:
         self.store.create(order_of(request, self._adapter.name, self._session.runtime.clock.wall_ns()))
         flow = self._adapter.place(wire_request, instrument, self._session.ctx)
         sending = Sending(self._session, ends_ns, drop_after_ns=request.deadline_ns)
-        return await self._detached(self._place(name, flow, sending), f"place {name}")
+        # Cancelling this caller ends its wait and nothing else.
+        return await sending.start(flow, partial(self._placed, name, sending), f"place {name}")
 
-    async def _place(self, name: str, flow: Flow[Outcome | list[Outcome]], sending: Sending) -> Order:
-        try:
-            outcome = await sending.run(flow)
-        except DragomanError as error:
+    def _placed(
+        self, name: str, sending: Sending, outcome: Outcome | list[Outcome], error: BaseException | None
+    ) -> Order:
+        """Record what became of a new order."""
+        if isinstance(error, DragomanError):
             error.client_order_id = name
             known = self._unplaced(name, error, sending)
             if known.status is OrderStatus.REJECTED and error.effect is not Effect.NONE:
                 raise refusal(known.reject, self._adapter.name, name) from error
             if known.status in (OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.DENIED):
-                raise
+                raise error
             return known  # the reply was lost, but the broker's own report has come meanwhile
-        except BaseException as error:
+        if error is not None:
             self._unplaced(name, sending.interrupted(error), sending)
-            raise
+            raise error
         if isinstance(outcome, list):
             outcome = outcome[0] if len(outcome) == 1 else Outcome.parent(None, tuple(outcome))
         order = self.store.settle(name, outcome, self._session.runtime.clock.wall_ns())
@@ -198,14 +199,11 @@ class OrderService:
             if not allow_stale:
                 await self._freshness.wait(timeout_s)
             flow = self._adapter.modify(known, change, instrument, self._session.ctx)
-            act = self._amend(known, flow, Pending.MODIFY, Sending(self._session, ends_ns), asked)
-            task = self._session.runtime.spawn(act, name=f"modify {known.order_id}")
         except BaseException:
             self._changing.discard(name)
             raise
         # The act outlives a caller that is cancelled, and so does its claim on the order.
-        task.add_done_callback(lambda _: self._changing.discard(name))
-        return await detached(task, self._acts)
+        return await self._amend(known, flow, Pending.MODIFY, Sending(self._session, ends_ns), asked)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""
@@ -218,33 +216,50 @@ class OrderService:
             )
         flow = self._adapter.cancel(known, self._session.ctx)
         sending = Sending(self._session, self._session.runtime.clock.mono_ns() + int(timeout_s * _NS))
-        return await self._detached(self._amend(known, flow, Pending.CANCEL, sending), f"cancel {known.order_id}")
+        return await self._amend(known, flow, Pending.CANCEL, sending)
 
-    async def _amend(
+    def _amend(
         self,
         known: Order,
         flow: Flow[Outcome],
         pending: Pending,
         sending: Sending,
         terms: Mapping[str, Any] | None = None,
-    ) -> Order:
+    ) -> asyncio.Future[Order]:
         name = known.client_order_id
         take_back = self.store.ask(name, pending, terms)
-        try:
-            outcome = await sending.run(flow)
-        except DragomanError as error:
+
+        def finish(outcome: Outcome, error: BaseException | None) -> Order:
+            if pending is Pending.MODIFY:
+                self._changing.discard(name)
+            return self._amended(known, pending, sending, take_back, outcome, error)
+
+        return sending.start(flow, finish, f"{pending.lower()} {known.order_id}")
+
+    def _amended(
+        self,
+        known: Order,
+        pending: Pending,
+        sending: Sending,
+        take_back: Callable[[], None],
+        outcome: Outcome,
+        error: BaseException | None,
+    ) -> Order:
+        """Record what became of a change or cancel."""
+        name = known.client_order_id
+        if isinstance(error, DragomanError):
             error.client_order_id = name
             if error.effect is Effect.NONE:
                 take_back()
             else:
                 self._reader.doubt(name, pending)
-            raise
-        except BaseException as error:
+            raise error
+        if error is not None:
             if sending.left(sending.interrupted(error)):
                 self._reader.doubt(name, pending)
             else:
                 take_back()
-            raise
+            raise error
         if outcome.effect == "REJECTED":
             take_back()
             raise refusal(outcome.reject, self._adapter.name, name)
@@ -286,13 +301,8 @@ class OrderService:
         self._reader.on_stream(event)
 
     async def close(self) -> None:
-        """Record the outcome of acts under way, whose flows the session has ended already, and end all iterators."""
+        """End all iterators. The session has ended all acts already, and their outcomes are recorded."""
         await self._reader.close()
-        for _ in range(2):
-            if self._acts:
-                await asyncio.wait(tuple(self._acts), timeout=_CLOSE_S)
-            for act in tuple(self._acts):
-                act.cancel()  # its order is UNKNOWN then, or DENIED
         self.updates.close()
 
     # -- helpers -----------------------------------------------------------------------------------------------------
@@ -331,6 +341,3 @@ class OrderService:
                 client_order_id=known.client_order_id,
             )
         return known
-
-    async def _detached(self, work: Any, name: str) -> Order:
-        return await detached(self._session.runtime.spawn(work, name=name), self._acts)

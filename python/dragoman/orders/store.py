@@ -22,6 +22,12 @@ log = logging.getLogger("dragoman.orders")
 
 EXTERNAL_PREFIX = "EXT-"
 _WORDS_KEPT = 1000
+_STATUS = {
+    "ACCEPTED": OrderStatus.ACCEPTED,
+    "PARTIAL": OrderStatus.ACCEPTED,
+    "REJECTED": OrderStatus.REJECTED,
+    "UNKNOWN": OrderStatus.UNKNOWN,
+}
 
 
 class OrderStore:
@@ -95,25 +101,22 @@ class OrderStore:
         known = self._orders[client_order_id]
         if outcome.order_id:
             known = self._bind_ours(known, outcome.order_id)
-        match outcome.effect:
-            case "ACCEPTED" | "PARTIAL":
-                status = OrderStatus.ACCEPTED
-            case "REJECTED":
-                status = OrderStatus.REJECTED
-            case "UNKNOWN":
-                status = OrderStatus.UNKNOWN
+        status = _STATUS[outcome.effect]
         if known.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN) and known.status is not status:
+            over = status.terminal
             known = known.but(
                 status=status,
                 status_is_firm=False,  # no report has named it: any that comes is believed
                 reject=outcome.reject,
                 ts_recv=ts,
                 ts_accepted=ts if status is OrderStatus.ACCEPTED else known.ts_accepted,
-                ts_closed=ts if status.terminal else known.ts_closed,
-                remaining_quantity=known.quantity * 0 if status.terminal else known.remaining_quantity,
+                ts_closed=ts if over else known.ts_closed,
+                remaining_quantity=known.quantity * 0 if over else known.remaining_quantity,
             )
         self._orders[client_order_id] = known
         self._tell(OrderUpdate(known, source="reply"))
+        if not outcome.children and not self._orphans and client_order_id not in self._children:
+            return self._orders[client_order_id]
         for index, leg in enumerate(outcome.children, 1):
             name = f"{client_order_id}/{index}"
             self.create(child_of(known, name))

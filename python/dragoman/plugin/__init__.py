@@ -4,6 +4,7 @@ Start at docs/adding-a-broker.md.
 """
 
 from dragoman import errors, model
+from dragoman._core import copied
 from dragoman.errors import Effect as ErrorEffect
 from dragoman.errors import ErrorKind, Rejected, Retry, UsageError, error_for
 from dragoman.plugin.adapter import CONTRACT, Adapter, Credential, Session, SessionRules
@@ -189,6 +190,7 @@ __all__ = [
     "Want",
     "Window",
     "WirePart",
+    "copied",
     "error_for",
     "errors",
     "model",

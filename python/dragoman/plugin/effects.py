@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cache
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from dragoman._core import copied
 from dragoman.errors import DecodeError
-from dragoman.model.copying import copied
 
 T = TypeVar("T")
 Row = TypeVar("Row", covariant=True)
@@ -83,6 +84,13 @@ class Request:
         return copied(self, **changes)
 
 
+@cache
+def _json() -> Any:
+    import orjson  # here: what only writes adapters, or reads none, does without
+
+    return orjson
+
+
 @dataclass(slots=True)
 class Reply:
     """What came back. `json` parses once; it raises DecodeError for bytes that are not JSON."""
@@ -97,8 +105,7 @@ class Reply:
     @property
     def json(self) -> Any:
         if self._json is None:
-            import orjson
-
+            orjson = _json()
             try:
                 self._json = orjson.loads(self.body)
             except orjson.JSONDecodeError as error:

@@ -14,6 +14,7 @@ import asyncio
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
 from dragoman.runtime.watchdog import Stall
@@ -94,8 +95,8 @@ class Net(Protocol):
         """Accept connections; port 0 picks a free one."""
         ...
 
-    def readable(self, transport: asyncio.Transport) -> bool:
-        """Say whether bytes or an end of stream wait that the protocol has not been told of yet.
+    def readable(self, transport: asyncio.Transport) -> Callable[[], bool]:
+        """Return what says whether bytes or an end of stream wait that the protocol has not been told of yet.
 
         Asked before a kept connection is written to again: the peer may have closed it, or sent an unasked reply that
         would be taken for the answer to the next request.
@@ -154,6 +155,10 @@ class Runtime(Protocol):
 
         Both are called on the loop; what this returns ends it. A virtual loop is never late, and calls neither.
         """
+        ...
+
+    def garbage_kept(self) -> AbstractContextManager[None]:
+        """Collect no garbage inside: for loads of very many values, none of which is garbage."""
         ...
 
     def environ(self, name: str) -> str | None:

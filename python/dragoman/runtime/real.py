@@ -9,10 +9,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
 from dragoman.runtime.base import Disk, Net
+from dragoman.runtime.garbage import garbage_kept
 from dragoman.runtime.real_disk import RealDisk
 from dragoman.runtime.real_net import RealNet
 from dragoman.runtime.watchdog import Stall, watch_loop
@@ -72,6 +74,10 @@ class RealRuntime:
     def watch_loop(self, on_lag: Callable[[int], object], on_stall: Callable[[Stall], object]) -> Callable[[], None]:
         """Watch the running loop from a thread; see `Runtime.watch_loop`."""
         return watch_loop(on_lag, on_stall)
+
+    def garbage_kept(self) -> AbstractContextManager[None]:
+        """Collect no garbage inside; see `Runtime.garbage_kept`."""
+        return garbage_kept()
 
     def environ(self, name: str) -> str | None:
         """Return an environment variable of this process."""

@@ -6,6 +6,7 @@ import asyncio
 import select
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from dragoman.runtime.base import Listener, ProtocolFactory
@@ -69,14 +70,20 @@ class RealNet:
         """Accept connections; port 0 picks a free one."""
         return RealListener(await asyncio.get_running_loop().create_server(factory, host, port, ssl=tls))
 
-    def readable(self, transport: asyncio.Transport) -> bool:
-        """Say whether bytes or an end of stream wait in the kernel that the protocol has not seen yet."""
+    def readable(self, transport: asyncio.Transport) -> Callable[[], bool]:
+        """Return what says whether bytes or an end of stream wait in the kernel that the protocol has not seen yet."""
         sock = transport.get_extra_info("socket")
         if sock is None or sock.fileno() < 0:
-            return True
+            return lambda: True
         poller = select.poll()
         poller.register(sock.fileno(), select.POLLIN)
-        return bool(poller.poll(0))
+        poll = poller.poll
+
+        def waits() -> bool:
+            # Once the transport is closed its number may be another socket's.
+            return transport.is_closing() or bool(poll(0))
+
+        return waits
 
 
 class RealListener:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from dragoman.runtime.garbage import garbage_kept
 from dragoman.runtime.virtual_disk import VirtualDisk
 from dragoman.runtime.virtual_loop import DeadlockError, LivelockError, Trace, VirtualLoop
 from dragoman.runtime.virtual_net import VirtualNet
@@ -171,6 +173,10 @@ class VirtualRuntime:
     def watch_loop(self, on_lag: Callable[[int], object], on_stall: Callable[[Stall], object]) -> Callable[[], None]:
         """Watch nothing: virtual time moves only between callbacks, so no callback is ever late."""
         return lambda: None
+
+    def garbage_kept(self) -> AbstractContextManager[None]:
+        """Collect no garbage inside; see `Runtime.garbage_kept`."""
+        return garbage_kept()
 
     def environ(self, name: str) -> str | None:
         """Return an entry of `env`."""

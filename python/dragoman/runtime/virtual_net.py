@@ -200,9 +200,9 @@ class VirtualNet:
         self._listeners[address] = listener
         return listener
 
-    def readable(self, transport: asyncio.Transport) -> bool:
-        """Say whether bytes or an end of stream have arrived that the protocol has not been told of."""
-        return not isinstance(transport, VirtualTransport) or transport.unread
+    def readable(self, transport: asyncio.Transport) -> Callable[[], bool]:
+        """Return what says whether bytes or an end of stream have arrived that the protocol has not been told of."""
+        return lambda: not isinstance(transport, VirtualTransport) or transport.unread
 
     async def _round_trip(self, delay_s: float) -> None:
         await asyncio.sleep(2 * delay_s + 2 * self.shape.delay_ns(self._rng) / 1e9)

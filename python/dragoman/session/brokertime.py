@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import deque
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -44,7 +44,7 @@ class BrokerClock:
     @property
     def measured_ns(self) -> int | None:
         """Median offset as measured, whether it is applied or not; None before the first sample."""
-        return int(statistics.median(self._samples)) if self._samples else None
+        return _median(self._samples) if self._samples else None
 
     def observe(self, date: str | None, sent_wall_ns: int, received_wall_ns: int) -> None:
         """Take one sample; a missing or unreadable header is none."""
@@ -54,10 +54,16 @@ class BrokerClock:
         middle = sent_wall_ns + (received_wall_ns - sent_wall_ns) // 2
         # The header is cut down to its second: half a second is the expected rest.
         self._samples.append(when + _NS // 2 - middle)
-        median = int(statistics.median(self._samples))
+        median = _median(self._samples)
         # One odd sample (a cached page, a proxy's clock) must not move the clock by hours.
         enough = len(self._samples) >= 3
         self.offset_ns = median if enough and abs(median) > self._threshold_ns else 0
+
+
+def _median(samples: Collection[int]) -> int:
+    ordered = sorted(samples)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) // 2
 
 
 @lru_cache(maxsize=256)

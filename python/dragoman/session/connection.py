@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from dragoman._core import FrameCounts, Intake
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown, UsageError
 from dragoman.model import Instrument, Notice
 from dragoman.plugin import (
@@ -35,23 +35,21 @@ _NS: Final = 1_000_000_000
 _TICK_NS: Final = _NS
 
 
-@dataclass(slots=True)
-class StreamCounters:
-    """What one stream counted, over all its connections."""
+class StreamCounters(FrameCounts):
+    """What one stream counted, over all its connections; what every frame counts is counted natively."""
 
-    frames: int = 0
-    bytes: int = 0
-    messages: int = 0
-    connects: int = 0
-    reconnects: int = 0
-    stalls: int = 0
-    control_errors: int = 0
-    handler_errors: int = 0
-    unknown_messages: int = 0
-    gaps: int = 0
-    last_frame_ns: int = 0
-    """Monotonic; 0 before the first one."""
-    last_data_ns: int = 0
+    def __init__(self) -> None:
+        self.connects = 0
+        self.reconnects = 0
+        self.stalls = 0
+        self.control_errors = 0
+        self.handler_errors = 0
+        self.unknown_messages = 0
+        self.gaps = 0
+
+    def counts(self) -> dict[str, int]:
+        """Return all counts by name."""
+        return {"frames": self.frames, "bytes": self.bytes, "messages": self.messages, **vars(self)}
 
 
 class FeedConnection:
@@ -62,11 +60,15 @@ class FeedConnection:
     runtime, adapter, feed, ctx
         `feed` and the native decoder are new for each connection: nothing old is merged into anything new.
     counters : StreamCounters
-    on_batch, on_event : callable
-        Called inline; they must not raise.
+    on_batch : callable
+        Called inline with each `Batch`; a native `Handout` is entered without Python.
+    on_batch_error, on_event : callable
+        Called inline; they must not raise. The first gets what `on_batch` raised.
 
     Attributes
     ----------
+    intake : Intake
+        Takes each frame natively: `on_binary` goes through it, and so may a wire, past `on_binary`.
     ended : Future of str
         Done, with the reason, once the connection is over or counts as dead.
     ready : asyncio.Event
@@ -75,8 +77,6 @@ class FeedConnection:
         Why reconnecting would not help.
     generation : int
         The login it was opened under.
-    last_frame_wall_ns, frame_before_wall_ns : int
-        When the last two frames came.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class FeedConnection:
         feed: Feed,
         ctx: Context,
         counters: StreamCounters,
-        on_batch: Callable[[Batch], None],
+        on_batch: Callable[[Batch], object],
+        on_batch_error: Callable[[Exception], None],
         on_event: Callable[[FeedEvent], None],
     ) -> None:
         self._runtime = runtime
@@ -94,7 +95,6 @@ class FeedConnection:
         self.feed = feed
         self._ctx = ctx
         self._counters = counters
-        self._on_batch = on_batch
         self._on_event = on_event
         self._mono_ns = runtime.clock.mono_ns
         self._decoder: Decoder | None = None
@@ -115,16 +115,23 @@ class FeedConnection:
         self.ready = asyncio.Event()
         self.fatal: DragomanError | None = None
         self.generation = -1
-        self.last_frame_ns = self._mono_ns()
-        self.last_frame_wall_ns = self.frame_before_wall_ns = runtime.clock.wall_ns()
-        self._last_data_ns = self.last_frame_ns
+        self.intake = Intake(
+            self._decoder,
+            counters,
+            on_batch=on_batch,
+            on_error=on_batch_error,
+            beside=self._beside,
+            mono_ns=runtime.clock.mono_ns,
+            wall_ns=runtime.clock.wall_ns,
+            numbered=self._counts,
+        )
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
     def attach(self, ws: WebSocket) -> None:
         """Take the open connection; frames queued so far leave."""
         self._ws = ws
-        self.last_frame_ns = self._last_data_ns = self._mono_ns()
+        self.intake.last_frame_ns = self.intake.last_data_ns = self._mono_ns()
         self._flush()
 
     def send(self, frames: Iterable[Send]) -> None:
@@ -206,28 +213,16 @@ class FeedConnection:
     # -- in (WsHandler) ----------------------------------------------------------------------------------------------
 
     def on_binary(self, data: bytes | memoryview, ts_recv: int) -> None:
-        if self.ended.done():
-            return  # given up already: another connection tells the truth now
-        # In one piece, because every frame comes this way; `_arrived` says the same of the others.
-        counters = self._counters
-        self.frame_before_wall_ns = self.last_frame_wall_ns
-        self.last_frame_wall_ns = ts_recv
-        self.last_frame_ns = counters.last_frame_ns = now = self._mono_ns()
-        counters.frames += 1
-        counters.bytes += len(data)
-        decoder = self._decoder
-        if decoder is None:
+        self.intake.take(data, ts_recv, self._mono_ns())
+
+    def _beside(self, data: bytes | memoryview, batch: Batch | None, ts_recv: int) -> None:
+        """Read what the decoder left of a frame, or all of it where there is no decoder."""
+        if batch is None:
             self._control(bytes(data), ts_recv)
             return
-        batch = decoder.decode(data, ts_recv)
-        if records := len(batch):
-            self._last_data_ns = counters.last_data_ns = now
-            counters.messages += records
-            self._on_batch(batch)
-        if control := batch.control:
-            for start, end in control:
-                self._control(bytes(data[start:end]), ts_recv)
-        if self._counts:
+        for start, end in batch.control:
+            self._control(bytes(data[start:end]), ts_recv)
+        if self._counts and (decoder := self._decoder) is not None:
             self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
 
     def on_text(self, data: str, ts_recv: int) -> None:
@@ -240,15 +235,15 @@ class FeedConnection:
         self._control(data, ts_recv)
 
     def on_pong(self, ts_recv: int) -> None:
-        self.last_frame_ns, self.last_frame_wall_ns = self._mono_ns(), ts_recv
+        self.intake.last_frame_ns, self.intake.last_frame_wall_ns = self._mono_ns(), ts_recv
 
     def on_closed(self, code: int, reason: str) -> None:
         self.end(f"closed with {code}{f': {reason}' if reason else ''}")
 
     def _arrived(self, size: int, ts_recv: int) -> None:
-        self.frame_before_wall_ns = self.last_frame_wall_ns
-        self.last_frame_ns, self.last_frame_wall_ns = self._mono_ns(), ts_recv
-        self._counters.last_frame_ns = self.last_frame_ns
+        intake = self.intake
+        intake.frame_before_wall_ns, intake.last_frame_wall_ns = intake.last_frame_wall_ns, ts_recv
+        intake.last_frame_ns = self._counters.last_frame_ns = self._mono_ns()
         self._counters.frames += 1
         self._counters.bytes += size
 
@@ -274,7 +269,7 @@ class FeedConnection:
             case Ready():
                 self.ready.set()
             case QuoteSeen():
-                self._last_data_ns = self._counters.last_data_ns = self.last_frame_ns
+                self.intake.last_data_ns = self._counters.last_data_ns = self.intake.last_frame_ns
                 self._on_event(event)
             case Fatal(error):
                 self.fatal = error
@@ -312,13 +307,13 @@ class FeedConnection:
 
     async def watch(self, market_open: Callable[[], bool], subscribed: Callable[[], bool]) -> None:
         """Tick the feed once a second and end the connection once it is silent for too long; returns when it ended."""
-        rule = self.feed.stall
+        rule, intake = self.feed.stall, self.intake
         judged_from = ticked = self._mono_ns()
         while not self.ended.done():
             before = self._mono_ns()
             nap = _TICK_NS
             if rule.any_frame_s > 0:
-                nap = min(nap, max(0, self.last_frame_ns + int(rule.any_frame_s * _NS) - before) + 1_000_000)
+                nap = min(nap, max(0, intake.last_frame_ns + int(rule.any_frame_s * _NS) - before) + 1_000_000)
             await self._runtime.sleep(nap / _NS)
             now = self._mono_ns()
             if not (market_open() and subscribed()):
@@ -328,11 +323,11 @@ class FeedConnection:
                 if 0 < rule.any_frame_s < lag_s:
                     self.end(f"the I/O loop stood still for {lag_s:.1f} s, longer than the broker's heartbeat")
                 # Frames may lie unread in the kernel: this silence was ours, so it is not held against the broker.
-                self.last_frame_ns = judged_from = now
-            elif rule.any_frame_s > 0 and now - self.last_frame_ns >= int(rule.any_frame_s * _NS):
+                intake.last_frame_ns = judged_from = now
+            elif rule.any_frame_s > 0 and now - intake.last_frame_ns >= int(rule.any_frame_s * _NS):
                 self._counters.stalls += 1
                 self.end(f"no frame for {rule.any_frame_s:g} s")
-            elif rule.data_s > 0 and now - max(self._last_data_ns, judged_from) >= int(rule.data_s * _NS):
+            elif rule.data_s > 0 and now - max(intake.last_data_ns, judged_from) >= int(rule.data_s * _NS):
                 self._counters.stalls += 1
                 self.end(f"no data for {rule.data_s:g} s in an open market")
             if now - ticked >= _TICK_NS and not self.ended.done():
@@ -346,6 +341,7 @@ class FeedConnection:
 
     def end(self, reason: str) -> None:
         """The connection is over; only the first reason counts."""
+        self.intake.deaf = True
         if not self.ended.done():
             self.ended.set_result(reason)
         for waiter in self._pending.values():

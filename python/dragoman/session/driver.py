@@ -2,7 +2,8 @@
 
 A flow runs in a task of its own. Cancelling the caller cancels the flow as long as nothing of a `mutates` request can
 have left; from then on the flow goes on to its outcome without its caller ("detached"), because an order that was
-sent has an outcome, whether somebody waits for it or not.
+sent has an outcome, whether somebody waits for it or not. `launch` makes a task only where something has to wait beside
+the broker's answer.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ from dragoman.plugin import All, Download, Downloaded, Flow, Part, Prompt, Redir
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.process import process_id
 from dragoman.session.brokertime import BrokerClock
+from dragoman.session.launched import Launched, OnOutcome
 from dragoman.session.secrets import Secret, forget_locals, redact
-from dragoman.session.sender import BeforeSend, Sender
+from dragoman.session.sender import BeforeSend, Flight, Sender
 
 T = TypeVar("T")
 _NS: Final = 1_000_000_000
 _READ_TRIES: Final = 3
+_CLOSED_TOO_SOON: Final = "the session closed before the outcome was known"
 _BACKOFF_S: Final = 0.2
 
 OnRows = Callable[[Sequence[Any]], object]
@@ -49,7 +52,7 @@ _log = logging.getLogger("dragoman.session")
 
 
 @dataclass(slots=True, eq=False)
-class _Run:
+class Run:
     """One flow on its way.
 
     `committed`: from here on bytes of a `mutates` request may leave. `unsettled`: how many left and are not proven to
@@ -83,18 +86,26 @@ class FlowDriver:
     broker : str
     max_concurrency : int
         Requests of one `All` at a time.
+
+    Attributes
+    ----------
+    sender : Sender
+    closing : bool
+    flying : dict
+        What was launched and waits for a reply, in that order.
     """
 
     def __init__(
         self, runtime: Runtime, sender: Sender, clock: BrokerClock, *, broker: str, max_concurrency: int = 8
     ) -> None:
         self._runtime = runtime
-        self._sender = sender
+        self.sender = sender
         self._clock = clock
         self._broker = broker
         self._max_concurrency = max_concurrency
-        self._running: dict[asyncio.Task[Any], _Run] = {}
-        self._closing = False
+        self._running: dict[asyncio.Task[Any], Run] = {}
+        self.flying: dict[Launched, None] = {}
+        self.closing = False
         self._pid = process_id()
         self.detached = 0
         self.retries = 0
@@ -156,7 +167,7 @@ class FlowDriver:
                 task.add_done_callback(_drop_cancelled)
             raise
         if task.cancelled():  # before its first step
-            raise self._closed()
+            raise self.closed()
         return task.result()
 
     def start(
@@ -172,9 +183,54 @@ class FlowDriver:
         allow_mutates: bool = True,
     ) -> asyncio.Task[T]:
         """Begin driving a flow and return its task; parameters as `run`. Whoever holds it takes its outcome."""
-        if self._closing:
+        self._check_open(flow)
+        deadline_ns = self._runtime.clock.mono_ns() + int(timeout_s * _NS)
+        return self.take_over(
+            flow, Run(deadline_ns, on_rows, on_progress, prompt, redirect, before_send, allow_mutates)
+        )
+
+    def launch(
+        self,
+        flow: Flow[Any],
+        on_outcome: OnOutcome,
+        *,
+        deadline_ns: int,
+        before_send: BeforeSend | None = None,
+        allow_mutates: bool = True,
+    ) -> None:
+        """Drive a flow to its end, without its caller, and tell `on_outcome` once: perhaps before this returns.
+
+        Parameters
+        ----------
+        flow : generator
+        on_outcome : callable
+            Takes the value and the error, one of them None. It must not raise.
+        deadline_ns : int
+            Monotonic, for all of it.
+        before_send, allow_mutates
+            As `run`.
+        """
+        run = Run(deadline_ns, None, None, None, None, before_send, allow_mutates)
+        launched = Launched(self, flow, run, on_outcome)
+        try:
+            self._check_open(flow)
+        except DragomanError as error:
+            launched.end(None, error)
+        else:
+            launched.go_on()
+
+    def take_over(self, flow: Flow[T], run: Run, effect: Any = None, begun: Flight | None = None) -> asyncio.Task[T]:
+        """Drive a flow in a task, from `effect` on where it has yielded that already."""
+        name = getattr(flow, "__qualname__", "flow")
+        task = self._runtime.spawn(self._drive(flow, run, effect, begun), name=f"{self._broker} {name}")
+        self._running[task] = run
+        task.add_done_callback(self._forget)
+        return task
+
+    def _check_open(self, flow: Flow[Any]) -> None:
+        if self.closing:
             flow.close()
-            raise self._closed()
+            raise self.closed()
         if process_id() != self._pid:
             flow.close()
             raise UsageError(
@@ -182,15 +238,9 @@ class FlowDriver:
                 broker=self._broker,
                 remedy="connect again after the fork; a socket must not be shared by two processes",
             )
-        deadline_ns = self._runtime.clock.mono_ns() + int(timeout_s * _NS)
-        run = _Run(deadline_ns, on_rows, on_progress, prompt, redirect, before_send, allow_mutates)
-        name = getattr(flow, "__qualname__", "flow")
-        task = self._runtime.spawn(self._drive(flow, run), name=f"{self._broker} {name}")
-        self._running[task] = run
-        task.add_done_callback(self._forget)
-        return task
 
-    def _closed(self) -> NotSent:
+    def closed(self) -> NotSent:
+        """Return the error of a flow that the session's end kept from being driven."""
         return NotSent(f"{self._broker}: the session is closed", broker=self._broker, remedy="connect again")
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
@@ -198,63 +248,82 @@ class FlowDriver:
 
     async def close(self, *, timeout_s: float = 3.0) -> None:
         """Refuse new flows, end reads, and give flows that have sent something `timeout_s` to find their outcome."""
-        self._closing = True
+        self.closing = True
         for task, run in list(self._running.items()):
             if not run.committed:
                 task.cancel()
-        if self._running:
-            await asyncio.wait(list(self._running), timeout=timeout_s)
-        left = list(self._running)
-        for task in left:
-            task.cancel()
+        try:
+            if under_way := [*self._running, *(launched.landed() for launched in self.flying)]:
+                await asyncio.wait(under_way, timeout=timeout_s)
+        finally:
+            for launched in list(self.flying):
+                launched.give_up(self._unknown(_CLOSED_TOO_SOON, None))
+            left = list(self._running)
+            for task in left:
+                task.cancel()
         if left:
             await asyncio.wait(left)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    async def _drive(self, flow: Flow[T], run: _Run) -> T:
+    async def _drive(self, flow: Flow[T], run: Run, effect: Any, begun: Flight | None) -> T:
         try:
-            return await self._steps(flow, run)
+            return await self._steps(flow, run, effect, begun)
         except asyncio.CancelledError:
-            if not self._closing:
+            if not self.closing:
                 raise
             if run.unsettled:
-                raise self._unknown("the session closed before the outcome was known", None) from None
-            raise self._closed() from None
+                raise self._unknown(_CLOSED_TOO_SOON, None) from None
+            raise self.closed() from None
         except Exception as error:
             forget_locals(error)
             raise
         finally:
             flow.close()
 
-    async def _steps(self, flow: Flow[T], run: _Run) -> T:
+    async def _steps(self, flow: Flow[T], run: Run, effect: Any, begun: Flight | None) -> T:
         value: Any = None
         thrown: DragomanError | None = None
         while True:
-            try:
-                effect = flow.throw(thrown) if thrown is not None else flow.send(value)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            except DragomanError as error:
-                final = self._escaped(error, run)
-                if final is error:
-                    raise
-                raise final from error
-            except Exception as error:
-                if not run.replied:
-                    raise  # nothing was read yet: a defect of the adapter, best seen as it is
-                raise self._escaped(self._misread(error), run) from error
-            value, thrown, run.answered = None, None, False
+            if effect is None:
+                ended, effect = self.step(flow, run, value, thrown)
+                if ended:
+                    result: T = effect
+                    return result
+            value, thrown = None, None
             mutates = isinstance(effect, Request) and effect.mutates
             try:
-                value = await self._perform(effect, run)
+                value = await self._perform(effect, run, begun)
                 run.answered = mutates
             except DragomanError as error:
                 thrown = error
                 run.answered = mutates and error.effect is Effect.APPLIED
+            effect = begun = None
 
-    def _escaped(self, error: DragomanError, run: _Run) -> DragomanError:
+    def step(self, flow: Flow[Any], run: Run, value: Any, thrown: DragomanError | None) -> tuple[bool, Any]:
+        """Step a flow; return whether it has ended, and its value, or the effect it yields next."""
+        try:
+            effect = flow.throw(thrown) if thrown is not None else flow.send(value)
+        except StopIteration as stop:
+            return True, stop.value
+        except DragomanError as error:
+            final = self._escaped(error, run)
+            if final is error:
+                raise
+            raise final from error
+        except Exception as error:
+            if not run.replied:
+                raise  # nothing was read yet: a defect of the adapter, best seen as it is
+            raise self._escaped(self._misread(error), run) from error
+        run.answered = False
+        return False, effect
+
+    def ended(self, error: BaseException) -> None:
+        """Empty the frames of a flow's error: they hold what it revealed."""
+        if isinstance(error, Exception):
+            forget_locals(error)
+
+    def _escaped(self, error: DragomanError, run: Run) -> DragomanError:
         """Return what the caller gets: nothing that hides a request whose outcome is open.
 
         What the flow itself reads from the reply to its only such request is believed, where it is a refusal.
@@ -291,10 +360,10 @@ class FlowDriver:
 
     # -- effects -----------------------------------------------------------------------------------------------------
 
-    async def _perform(self, effect: Any, run: _Run) -> Any:
+    async def _perform(self, effect: Any, run: Run, begun: Flight | None) -> Any:
         match effect:
             case Request(mutates=True):
-                return await self._mutate(effect, run)
+                return await self._mutate(effect, run, begun)
             case Request():
                 return await self._read(effect, run)
             case All(requests):
@@ -317,7 +386,7 @@ class FlowDriver:
                 return await run.redirect(effect)
         raise TypeError(f"{self._broker}: a flow yielded {type(effect).__name__}, which is no effect")
 
-    async def _mutate(self, request: Request, run: _Run) -> Reply:
+    async def _mutate(self, request: Request, run: Run, begun: Flight | None) -> Reply:
         if not run.allow_mutates:
             raise UsageError(
                 f"{self._broker}: {request.method} {request.path} changes something, and this session is read-only",
@@ -325,15 +394,11 @@ class FlowDriver:
                 remedy="connect with read_only=False",
             )
 
-        async def commit(final: Request) -> None:
-            run.committed = True
-            if run.before_send is not None:
-                await run.before_send(final)
-            run.unsettled = before + 1
-
         before = run.unsettled
         try:
-            reply = await self._sender.send(request, run.deadline_ns, commit)
+            reply = await self.sender.send(
+                request, run.deadline_ns, lambda final: self.commit(run, final, before), begun
+            )
         except DragomanError as error:
             if error.effect is Effect.NONE:
                 run.unsettled = before
@@ -341,10 +406,23 @@ class FlowDriver:
         run.replied = True
         return reply
 
-    async def _read(self, request: Request, run: _Run) -> Reply:
+    def commit(self, run: Run, request: Request, before: int) -> Awaitable[None] | None:
+        """Hand a request to the journal, immediately before it may leave; return what is to be awaited first."""
+        run.committed = True
+        journal = None if run.before_send is None else run.before_send(request)
+        if journal is None:
+            run.unsettled = before + 1
+            return None
+        return self._committed(run, journal, before)
+
+    async def _committed(self, run: Run, journal: Awaitable[None], before: int) -> None:
+        await journal
+        run.unsettled = before + 1
+
+    async def _read(self, request: Request, run: Run) -> Reply:
         for attempt in range(1, _READ_TRIES + 1):
             try:
-                reply = await self._sender.send(request, run.deadline_ns)
+                reply = await self.sender.send(request, run.deadline_ns)
             except DragomanError as error:
                 if not await self._retry(error, attempt, run):
                     raise
@@ -353,7 +431,7 @@ class FlowDriver:
                 return reply
         raise AssertionError("unreachable: the last try returns or raises")
 
-    async def _retry(self, error: DragomanError, attempt: int, run: _Run) -> bool:
+    async def _retry(self, error: DragomanError, attempt: int, run: Run) -> bool:
         """Wait before another try of a read; False where there is to be none."""
         if attempt >= _READ_TRIES or not (isinstance(error, NotSent) or error.retry is Retry.BACKOFF):
             return False
@@ -364,7 +442,7 @@ class FlowDriver:
         await self._runtime.sleep(delay)
         return True
 
-    async def _all(self, requests: Sequence[Request], run: _Run) -> list[Reply]:
+    async def _all(self, requests: Sequence[Request], run: Run) -> list[Reply]:
         if any(request.mutates for request in requests):
             raise UsageError(
                 f"{self._broker}: All holds a request that changes something; one such is in flight at a time",
@@ -392,7 +470,7 @@ class FlowDriver:
             if unfinished:
                 await asyncio.wait(unfinished)
 
-    async def _download(self, effect: Download[Any], run: _Run) -> Downloaded:
+    async def _download(self, effect: Download[Any], run: Run) -> Downloaded:
         rows = size = 0
         caught: Exception | None = None
 
@@ -414,7 +492,7 @@ class FlowDriver:
         for attempt in range(1, _READ_TRIES + 1):
             try:
                 async with asyncio.timeout((run.deadline_ns - self._runtime.clock.mono_ns()) / _NS):
-                    reply = await self._sender.download(effect.request, run.deadline_ns, sink)
+                    reply = await self.sender.download(effect.request, run.deadline_ns, sink)
                 break
             except TimeoutError:
                 raise self._late(f"{effect.request.path} after {size} bytes", run) from None
@@ -432,7 +510,7 @@ class FlowDriver:
         deliver(list(effect.parser.close()))
         return Downloaded(rows, size, reply.headers)
 
-    async def _wait(self, effect: Wait, run: _Run) -> None:
+    async def _wait(self, effect: Wait, run: Run) -> None:
         seconds = effect.seconds
         if effect.until_ns is not None:
             seconds = max(0.0, (effect.until_ns - self._clock.now_ns) / _NS)
@@ -440,7 +518,7 @@ class FlowDriver:
             raise self._late(f"a wait of {seconds:g} s ({effect.reason or 'no reason given'})", run)
         await self._runtime.sleep(seconds)
 
-    async def _prompt(self, effect: Prompt, run: _Run) -> str:
+    async def _prompt(self, effect: Prompt, run: Run) -> str:
         if run.prompt is None:
             raise UsageError(
                 f"{self._broker}: asks for {effect.kind} ({effect.text}), and nobody can be asked",
@@ -453,7 +531,7 @@ class FlowDriver:
             run.typed.append(Secret(typed))  # keeps it out of the logs while the flow runs
         return typed
 
-    def _late(self, what: str, run: _Run) -> DragomanError:
+    def _late(self, what: str, run: Run) -> DragomanError:
         return error_for(
             ErrorKind.TIMEOUT,
             f"{self._broker}: the deadline does not allow {what}",

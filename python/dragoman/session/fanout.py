@@ -98,6 +98,13 @@ class Fanout(Generic[T]):
 
     A callback runs inline and must return at once. One that raises is counted and, at the 1st, 10th, 100th, ... time,
     logged with its name; the others and whoever published are not touched.
+
+    Attributes
+    ----------
+    changed : callable or None
+        Told that callbacks, iterators or `timing` changed: by whoever publishes in a way of its own.
+    timing : Timing or None
+        What `measure` was given.
     """
 
     def __init__(self, what: str) -> None:
@@ -107,6 +114,8 @@ class Fanout(Generic[T]):
         self._subscriptions: list[weakref.ref[Subscription[T]]] = []
         self._closed = False
         self._timing: _Timed | None = None
+        self.timing: Timing | None = None
+        self.changed: Callable[[], object] | None = None
         self.published = 0
         self.handler_errors = 0
 
@@ -125,20 +134,30 @@ class Fanout(Generic[T]):
                 remedy="give a function that returns at once, or iterate with async for",
             )
         self._callbacks += (callback,)
+        self._tell()
 
         def remove() -> None:
             kept = list(self._callbacks)
             if callback in kept:
                 kept.remove(callback)
                 self._callbacks = tuple(kept)
+                self._tell()
 
         return remove
+
+    @property
+    def callbacks(self) -> tuple[Callable[[T], object], ...]:
+        """Who is called, in this order."""
+        return self._callbacks
+
+    def _tell(self) -> None:
+        if self.changed is not None:
+            self.changed()
 
     def publish(self, event: T) -> None:
         self.published += 1
         if self._subscriptions:
-            for subscription in self._live():
-                subscription.put(event)
+            self.queue(event)
         callbacks = self._callbacks
         if not callbacks:
             return
@@ -155,8 +174,8 @@ class Fanout(Generic[T]):
         for callback in callbacks:
             try:
                 callback(event)
-            except Exception:  # noqa: BLE001 - the user's code; _failed logs it
-                self._failed(callback)
+            except Exception as error:  # noqa: BLE001 - the user's code; `failed` logs it
+                self.failed(callback, error)
             ended = mono_ns()
             took(ended - began)
             began = ended
@@ -164,13 +183,20 @@ class Fanout(Generic[T]):
     def _call(self, callback: Callable[[T], object], event: T) -> None:
         try:
             callback(event)
-        except Exception:  # noqa: BLE001 - the user's code; _failed logs it
-            self._failed(callback)
+        except Exception as error:  # noqa: BLE001 - the user's code; `failed` logs it
+            self.failed(callback, error)
+
+    def queue(self, event: T) -> None:
+        """Give an event to the iterators, not to the callbacks."""
+        for subscription in self._live():
+            subscription.put(event)
 
     def measure(self, timing: Timing) -> None:
         """Measure from now on how long callbacks take, and how old an event is when the first one gets it."""
         age = None if timing.age is None else timing.age.record
+        self.timing = timing
         self._timing = timing.mono_ns, timing.took.record, timing.wall_ns, age
+        self._tell()
 
     def iterate(self) -> Subscription[T]:
         """Return an iterator over every event published from this call on, until `close`."""
@@ -179,6 +205,7 @@ class Fanout(Generic[T]):
             subscription.end()
         else:
             self._subscriptions.append(weakref.ref(subscription))
+            self._tell()
         return subscription
 
     def close(self) -> None:
@@ -201,8 +228,9 @@ class Fanout(Generic[T]):
             self._subscriptions = [ref for ref, _ in held]
         return [found for _, found in held]
 
-    def _failed(self, callback: Callable[[T], object]) -> None:
+    def failed(self, callback: Callable[[T], object], error: Exception) -> None:
+        """Count what a callback raised; log it at the 1st, 10th, 100th, ... time."""
         self.handler_errors += 1
         if str(self.handler_errors).rstrip("0") == "1":
             name = getattr(callback, "__qualname__", type(callback).__name__)
-            log.exception("%s handler %s raised (%d so far)", self._what, name, self.handler_errors)
+            log.error("%s handler %s raised (%d so far)", self._what, name, self.handler_errors, exc_info=error)

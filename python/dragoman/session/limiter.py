@@ -239,22 +239,14 @@ class Limiter:
         UsageError
             The request names a meter without limits, or costs more than a limit could ever grant.
         """
-        plan = self._plan(request)
-        grant = Grant(plan, request.lane, self._take_order(request))
-        if plan is None:
-            return grant
         arrival = self._clock.mono_ns()
+        grant, wait = self._at_once(request)
+        if wait == 0:
+            return grant
+        if wait is not None and arrival + wait > deadline_mono_ns:
+            self._return_order(grant.orders)
+            raise self._too_late(request.meter, wait)
         line = self._lines.get(request.meter)
-        if line is None or not line.ahead_of(request.lane):
-            try:
-                wait = self._try(request, grant, None)
-                if wait and arrival + wait > deadline_mono_ns:
-                    raise self._too_late(request.meter, wait)
-            except DragomanError:
-                self._return_order(grant.orders)
-                raise
-            if wait == 0:
-                return grant
         if line is None:
             line = self._lines[request.meter] = _Line()
         waiter = _Waiter(request, grant, arrival, deadline_mono_ns, asyncio.get_running_loop().create_future())
@@ -275,6 +267,27 @@ class Limiter:
             self._return_order(grant.orders)
             raise
         return grant
+
+    def take(self, request: Request) -> Grant | None:
+        """Take room for `request` where there is some now, or nothing and return None; errors as `acquire`."""
+        grant, wait = self._at_once(request)
+        if wait == 0:
+            return grant
+        self._return_order(grant.orders)
+        return None
+
+    def _at_once(self, request: Request) -> tuple[Grant, int | None]:
+        """Return a grant and 0 where it holds; else the wait in ns, None where others stand before."""
+        self._plan(request)  # what can never be granted takes nothing
+        grant = Grant(None, request.lane, self._take_order(request))
+        line = self._lines.get(request.meter)
+        if line is not None and line.ahead_of(request.lane):
+            return grant, None
+        try:
+            return grant, self._try(request, grant, None)
+        except DragomanError:
+            self._return_order(grant.orders)
+            raise
 
     def refund(self, grant: Grant) -> None:
         """Give back what a request took that provably never left; a second time changes nothing."""

@@ -41,7 +41,7 @@ class Metrics:
     Attributes
     ----------
     frame_to_handler : Histogram
-        ns of wall time from a frame's arrival to the first inline batch handler.
+        ns from a frame's arrival to the first inline batch handler.
     handler : Histogram
         ns that each call of an inline handler took, of batches, orders and events alike.
     queued_handler, frame_to_queued : Histogram

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, NoReturn, Protocol
 
 from dragoman.errors import (
     AuthRequired,
@@ -26,18 +27,18 @@ from dragoman.runtime.base import Runtime
 from dragoman.session.brokertime import BrokerClock
 from dragoman.session.context import SessionContext
 from dragoman.session.limiter import Grant, Limiter, retry_after_s
-from dragoman.session.metrics import Metrics
+from dragoman.session.metrics import PHASES, Metrics
 from dragoman.session.secrets import redact
 from dragoman.session.wire import body_of, check_root, origin_of, wire_request
-from dragoman.transport.base import HttpTransport, Origin, WireReply, WireRequest
+from dragoman.transport.base import HttpTransport, Line, Origin, WireReply, WireRequest
 
 _NS: Final = 1_000_000_000
 _log = logging.getLogger("dragoman.session")
 _ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
 
-BeforeSend = Callable[[Request], Awaitable[None]]
-"""Awaited for a `mutates` request after the limiter and before the first byte: the journal. What it raises means that
-nothing was sent."""
+BeforeSend = Callable[[Request], Awaitable[None] | None]
+"""Called for a `mutates` request after the limiter and before the first byte: the journal. What it returns, unless that
+is None, is awaited. What it raises means that nothing was sent."""
 
 
 class Exchange(Protocol):
@@ -67,14 +68,46 @@ class SenderHooks:
     socket: Callable[[str], Exchange | None] = lambda name: None
 
 
-@dataclass(slots=True)
-class _Prepared:
-    """What happened while a request was being prepared on its connection."""
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One request on its way to the wire, and what happened to it there.
 
+    Attributes
+    ----------
+    asked_ns, granted_ns : int
+        Monotonic: when it asked the limiter, and had its grant.
+    journal : awaitable, optional
+        What `before_send` returned and nobody has awaited yet.
+    generation : int
+        Of the login it was authorized with.
+    error : Exception, optional
+        Why it could not be prepared.
+    prepared : bool
+    """
+
+    request: Request
+    root: str
+    origin: Origin
+    body: bytes
+    content_type: str | None
+    on_end: Callable[[Reply | Exception], object] | None = None
+    asked_ns: int = 0
     granted_ns: int = 0
+    grant: Grant | None = None
+    journal: Awaitable[None] | None = None
     generation: int = -1
     error: Exception | None = None
-    done: bool = False
+    prepared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """What records the phases of one meter's requests."""
+
+    limiter: Callable[[int], None]
+    connection: Callable[[int], None]
+    first_byte: Callable[[int], None]
+    whole: Callable[[int], None]
 
 
 @dataclass(slots=True)
@@ -110,65 +143,167 @@ class Sender:
         self.metrics = metrics or Metrics(adapter.name, lambda: ctx.account)
         self.counters = SenderCounters()
         self._reads_usage = type(adapter).usage is not Adapter.usage
+        self._recorders: dict[str, _Times] = {}
 
-    async def send(self, request: Request, deadline_ns: int, before_send: BeforeSend | None = None) -> Reply:
+    async def send(
+        self,
+        request: Request,
+        deadline_ns: int,
+        before_send: BeforeSend | None = None,
+        begun: Flight | None = None,
+    ) -> Reply:
         """Send one request and return its reply, once that means success or an answer.
+
+        Parameters
+        ----------
+        request : Request
+        deadline_ns : int
+            Monotonic.
+        before_send : callable, optional
+        begun : Flight, optional
+            Where `begin` has left off with the same request.
 
         Raises
         ------
         DragomanError
             Of the class of the failure's kind; for what the transport can tell, see `HttpTransport.send`.
         """
-        reply, generation = await self._perform(request, deadline_ns, before_send, None)
-        return self._judge(request, reply, generation)
+        flight = begun or self._flight(request)
+        reply = await self._perform(flight, deadline_ns, before_send, None)
+        return self._judge(request, reply, flight.generation)
 
     async def download(self, request: Request, deadline_ns: int, sink: Callable[[bytes], None]) -> Reply:
         """The same, handing the body of a success to `sink` as it arrives; the reply's own body is empty then."""
         if request.mutates or request.via != "http":
             raise UsageError(f"{self._label(request)}: a download is a read over HTTP")
-        reply, generation = await self._perform(request, deadline_ns, None, sink)
+        flight = self._flight(request)
+        reply = await self._perform(flight, deadline_ns, None, sink)
         streamed = 200 <= reply.status < 300
-        return reply if streamed else self._judge(request, reply, generation)
+        return reply if streamed else self._judge(request, reply, flight.generation)
 
-    # -- the wire path -----------------------------------------------------------------------------------------------
-
-    async def _perform(
+    def begin(
         self,
         request: Request,
         deadline_ns: int,
-        before_send: BeforeSend | None,
-        sink: Callable[[bytes], None] | None,
-    ) -> tuple[Reply, int]:
+        before_send: BeforeSend,
+        on_end: Callable[[Reply | Exception], object],
+    ) -> Line | Flight:
+        """Send one request in a single step, where a connection is warm and nothing has to wait.
+
+        Parameters
+        ----------
+        request, deadline_ns, before_send
+            As `send`.
+        on_end : callable
+            Told once, later, what `send` would return or raise. It must not raise.
+
+        Returns
+        -------
+        Line or Flight
+            The connection it was written to; or, where something has to wait, what `send` goes on from.
+
+        Raises
+        ------
+        DragomanError
+            As `send`: zero bytes were sent, and `on_end` is not called.
+        """
+        flight = self._flight(request, on_end)
+        line = self._http.take(flight.origin) if request.via == "http" else None
+        if line is None:
+            return flight
+        mono_ns = self._runtime.clock.mono_ns
+        flight.asked_ns = mono_ns()
+        try:
+            flight.grant = self._limiter.take(request)
+            if flight.grant is None:
+                line.release()
+                return flight
+            flight.granted_ns = mono_ns()
+            if request.mutates:
+                flight.journal = before_send(request)
+                if flight.journal is not None:
+                    line.release()
+                    return flight
+            timeout_s = self._time_left(request, deadline_ns)
+        except BaseException as error:  # noqa: BLE001 - goes on its way below
+            line.release()
+            self._raise(flight, error)
+        self.counters.requests += 1
+        try:
+            line.send(partial(self._prepare, flight), partial(self._landed, flight), timeout_s=timeout_s)
+        except BaseException as error:  # noqa: BLE001 - goes on its way below
+            self._raise(flight, error)
+        self._times(request.meter).limiter(flight.granted_ns - flight.asked_ns)
+        return line
+
+    def _landed(self, flight: Flight, outcome: WireReply | Exception) -> None:
+        """Tell whoever began a request how it ended."""
+        assert flight.on_end is not None
+        request = flight.request
+        try:
+            if not isinstance(outcome, WireReply):
+                self._raise(flight, outcome)
+            self._times(request.meter).whole(outcome.mono_recv_ns - flight.asked_ns)
+            found: Reply | Exception = self._judge(request, self._received(request, outcome), flight.generation)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever began
+            found = error
+        flight.on_end(found)
+
+    # -- the wire path -----------------------------------------------------------------------------------------------
+
+    def _flight(self, request: Request, on_end: Callable[[Reply | Exception], object] | None = None) -> Flight:
         root, origin = self._where(request)
         body, content_type = body_of(request)
         if request.auth:
             self._hooks.alive()
-        mono_ns, phase = self._runtime.clock.mono_ns, self.metrics.phase
-        asked_ns = mono_ns()
-        grant = await self._limiter.acquire(request, deadline_ns)
-        prepared = _Prepared(granted_ns=mono_ns())
-        phase(request.meter, "limiter").record(prepared.granted_ns - asked_ns)
+        return Flight(request, root, origin, body, content_type, on_end)
+
+    async def _perform(
+        self, flight: Flight, deadline_ns: int, before_send: BeforeSend | None, sink: Callable[[bytes], None] | None
+    ) -> Reply:
+        request, mono_ns = flight.request, self._runtime.clock.mono_ns
+        times = self._times(request.meter)
+        fresh = flight.grant is None
+        if flight.grant is None:
+            flight.asked_ns = flight.asked_ns or mono_ns()
+            flight.grant = await self._limiter.acquire(request, deadline_ns)
+            flight.granted_ns = mono_ns()
+        times.limiter(flight.granted_ns - flight.asked_ns)
         try:
-            if before_send is not None and request.mutates:
-                await before_send(request)
+            if fresh and before_send is not None and request.mutates:
+                flight.journal = before_send(request)
+            if flight.journal is not None:
+                await flight.journal
             timeout_s = self._time_left(request, deadline_ns)
             self.counters.requests += 1
             if request.via == "socket":
-                return await self._over_socket(request, prepared, timeout_s), prepared.generation
-            prepare = self._preparation(request, root, body, content_type, prepared)
+                return await self._over_socket(flight, timeout_s)
+            prepare = partial(self._prepare, flight)
             if sink is None:
-                wire = await self._http.send(origin, prepare, timeout_s=timeout_s)
+                wire = await self._http.send(flight.origin, prepare, timeout_s=timeout_s)
             else:
-                wire = await self._http.download(origin, prepare, sink, timeout_s=timeout_s)
-        except BaseException as error:
-            self._give_back(grant, error, prepared)
-            if prepared.error is not None and prepared.error is not error:
-                raise prepared.error from prepared.error.__cause__
-            if isinstance(error, DragomanError) and (final := self._translated(request, error)) is not error:
-                raise final from error
-            raise
-        phase(request.meter, "whole").record(mono_ns() - asked_ns)
-        return self._received(request, wire), prepared.generation
+                wire = await self._http.download(flight.origin, prepare, sink, timeout_s=timeout_s)
+        except BaseException as error:  # noqa: BLE001 - goes on its way below
+            self._raise(flight, error)
+        times.whole(mono_ns() - flight.asked_ns)
+        return self._received(request, wire)
+
+    def _raise(self, flight: Flight, error: BaseException) -> NoReturn:
+        """Raise what ended a request after its grant, once what it took and did not use is given back."""
+        if flight.grant is not None and (not flight.prepared or isinstance(error, (NotSent, UsageError))):
+            self._limiter.refund(flight.grant)
+        if flight.error is not None and flight.error is not error:
+            raise flight.error from flight.error.__cause__
+        if isinstance(error, DragomanError) and (final := self._translated(flight.request, error)) is not error:
+            raise final from error
+        raise error
+
+    def _times(self, meter: str) -> _Times:
+        found = self._recorders.get(meter)
+        if found is None:
+            found = _Times(*(self.metrics.phase(meter, phase).record for phase in PHASES))
+            self._recorders[meter] = found
+        return found
 
     def _where(self, request: Request) -> tuple[str, Origin]:
         if request.via == "socket":
@@ -198,35 +333,35 @@ class Sender:
             )
         return min(request.timeout_s, left)
 
-    def _preparation(
-        self, request: Request, root: str, body: bytes, content_type: str | None, prepared: _Prepared
-    ) -> Callable[[], WireRequest]:
-        connection = self.metrics.phase(request.meter, "connection")
+    def _prepare(self, flight: Flight) -> WireRequest:
+        """Authorize a request, on its connection: what leaves is made here, immediately before the write."""
+        request = flight.request
+        self._times(request.meter).connection(self._runtime.clock.mono_ns() - flight.granted_ns)
+        try:
+            authorized = self._authorize(flight)
+            content, kind = flight.body, flight.content_type
+            if (
+                authorized.form is not request.form
+                or authorized.json is not request.json
+                or authorized.body is not request.body
+            ):
+                # A nonce inside the body is minted here, last, so that nonces leave in order.
+                content, kind = body_of(authorized)
+            wire = wire_request(flight.root, authorized, content, kind, self._adapter.headers)
+        except Exception as error:
+            flight.error = error
+            raise
+        flight.prepared = True
+        return wire
 
-        def prepare() -> WireRequest:
-            connection.record(self._runtime.clock.mono_ns() - prepared.granted_ns)
-            try:
-                authorized = self._authorize(request, body, prepared)
-                content, kind = body, content_type
-                if (authorized.form, authorized.json, authorized.body) != (request.form, request.json, request.body):
-                    # A nonce inside the body is minted here, last, so that nonces leave in order.
-                    content, kind = body_of(authorized)
-                wire = wire_request(root, authorized, content, kind, self._adapter.headers)
-            except Exception as error:
-                prepared.error = error
-                raise
-            prepared.done = True
-            return wire
-
-        return prepare
-
-    def _authorize(self, request: Request, body: bytes, prepared: _Prepared) -> Request:
-        prepared.generation = self._ctx.generation
+    def _authorize(self, flight: Flight) -> Request:
+        request = flight.request
+        flight.generation = self._ctx.generation
         if not request.auth:
             return request
         self._hooks.alive()  # once more: the session may have ended while this waited for its turn
         try:
-            return self._adapter.authorize(request, body, self._ctx)
+            return self._adapter.authorize(request, flight.body, self._ctx)
         except DragomanError:
             raise
         except Exception as error:
@@ -234,7 +369,8 @@ class Sender:
                 f"{self._label(request)}: authorize raised {type(error).__name__}", broker=self._adapter.name
             ) from error
 
-    async def _over_socket(self, request: Request, prepared: _Prepared, timeout_s: float) -> Reply:
+    async def _over_socket(self, flight: Flight, timeout_s: float) -> Reply:
+        request = flight.request
         if request.correlation is None:
             raise UsageError(f"{self._label(request)}: a request over a socket needs a correlation id")
         socket = self._hooks.socket(request.socket)
@@ -247,28 +383,23 @@ class Sender:
 
         def make() -> str | bytes:
             try:
-                authorized = self._authorize(request, body_of(request)[0], prepared)
+                authorized = self._authorize(flight)
                 # Here a signature may stand inside the message, so the message is written once more.
                 final, _ = body_of(authorized)
                 text = final if authorized.body is not None else final.decode("utf-8")
             except Exception as error:
-                prepared.error = error
+                flight.error = error
                 raise
-            prepared.done = True
+            flight.prepared = True
             return text
 
         started = self._runtime.clock.mono_ns()
         reply = await socket.exchange(request.correlation, make, timeout_s)
         # A frame comes whole, so its first byte is there with its last.
         now = self._runtime.clock.mono_ns()
-        self.metrics.phase(request.meter, "first_byte").record(now - started)
-        self.metrics.phase(request.meter, "whole").record(now - prepared.granted_ns)
+        self._times(request.meter).first_byte(now - started)
+        self._times(request.meter).whole(now - flight.granted_ns)
         return reply
-
-    def _give_back(self, grant: Grant, error: BaseException, prepared: _Prepared) -> None:
-        """Return to the limiter what a request took that provably never left."""
-        if not prepared.done or isinstance(error, (NotSent, UsageError)):
-            self._limiter.refund(grant)
 
     def _translated(self, request: Request, error: DragomanError) -> DragomanError:
         """Name the broker, and for a read turn an outcome nobody knows into an answer nobody has."""
@@ -284,9 +415,7 @@ class Sender:
     def _received(self, request: Request, wire: WireReply) -> Reply:
         if wire.mono_sent_ns and wire.mono_recv_ns:
             took = wire.mono_recv_ns - wire.mono_sent_ns
-            self.metrics.phase(request.meter, "first_byte").record(
-                (wire.mono_first_ns or wire.mono_recv_ns) - wire.mono_sent_ns
-            )
+            self._times(request.meter).first_byte((wire.mono_first_ns or wire.mono_recv_ns) - wire.mono_sent_ns)
             self._clock.observe(wire.headers.get("date"), wire.ts_recv - took, wire.ts_recv)
         return Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
 

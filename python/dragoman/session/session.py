@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, UsageError
@@ -19,6 +19,7 @@ from dragoman.session.connection import FeedConnection
 from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
 from dragoman.session.fanout import Fanout
+from dragoman.session.launched import OnOutcome
 from dragoman.session.leases import SocketLeases
 from dragoman.session.limiter import Limiter
 from dragoman.session.login import LoginRedirect, OpenUrl
@@ -234,6 +235,18 @@ class AccountSession:
             allow_mutates=not self.read_only,
         )
 
+    def launch(
+        self, flow: Flow[Any], on_outcome: OnOutcome, *, deadline_ns: int, before_send: BeforeSend | None = None
+    ) -> None:
+        """Drive one of the adapter's flows without its caller; see `FlowDriver.launch`."""
+        self.driver.launch(
+            flow,
+            on_outcome,
+            deadline_ns=deadline_ns,
+            before_send=before_send,
+            allow_mutates=not self.read_only,
+        )
+
     def check_mutable(self) -> None:
         """Raise UsageError in a read-only session."""
         if self.read_only:
@@ -304,7 +317,7 @@ class AccountSession:
         if error.kind not in (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID):
             return  # the session stands; this call, or this address, is not allowed
         self._over = AuthRequired(
-            str(error),
+            str(error.args[0]),  # without its remedy, which follows
             kind=error.kind,
             code=error.code,
             text=error.text,

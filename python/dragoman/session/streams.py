@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -262,7 +261,8 @@ class Stream:
             self.feed_class(),
             self._session.ctx,
             self._counters,
-            self._on_batch,
+            self._batch_handler,
+            self._batch_failed,
             self._on_feed_event,
         )
         self._connection = connection
@@ -405,7 +405,7 @@ class Stream:
         now = self._runtime.clock.wall_ns()
         self._missing_since_ns = now
         self._enter("stale", reason)
-        self._gap(min(connection.last_frame_wall_ns, now), now, reason)
+        self._gap(min(connection.intake.last_frame_wall_ns, now), now, reason)
 
     def _gap(self, start_ns: int, end_ns: int, reason: str) -> None:
         self._counters.gaps += 1
@@ -418,7 +418,7 @@ class Stream:
         now, connection = self._runtime.clock.wall_ns(), self._connection
         seen = event.since_ns
         if seen is None:
-            seen = now if connection is None else connection.frame_before_wall_ns
+            seen = now if connection is None else connection.intake.frame_before_wall_ns
         self._gap(min(seen, now), now, event.reason)
 
     def _fail(self, error: DragomanError) -> None:
@@ -435,28 +435,25 @@ class Stream:
         now = self._runtime.clock.wall_ns()
         self._on_event(StreamState(self.name, state, reason, self._backoff.attempt, now, self.shard))
 
-    def _on_batch(self, batch: Batch) -> None:
-        try:
-            self._batch_handler(batch)
-        except Exception as error:  # noqa: BLE001 - the user's code; _handler_failed logs it
-            count = self._handler_failed("batch", self._batch_handler)
-            if count is not None:
-                self._on_event(Notice("error", f"the batch handler raised ({count} so far): {error!r}"))
+    def _batch_failed(self, error: Exception) -> None:
+        count = self._handler_failed("batch", self._batch_handler, error)
+        if count is not None:
+            self._on_event(Notice("error", f"the batch handler raised ({count} so far): {error!r}"))
 
     def _on_event(self, event: StreamEvent) -> None:
         try:
             self._event_handler(event)
-        except Exception:  # noqa: BLE001 - the user's code; _handler_failed logs it
-            self._handler_failed("event", self._event_handler)
+        except Exception as error:  # noqa: BLE001 - the user's code; _handler_failed logs it
+            self._handler_failed("event", self._event_handler, error)
 
-    def _handler_failed(self, what: str, handler: Callable[..., object]) -> int | None:
+    def _handler_failed(self, what: str, handler: Callable[..., object], error: Exception) -> int | None:
         """Count; log and return the count at the 1st, 10th, 100th, ... time: a handler may fail at every frame."""
         self._counters.handler_errors += 1
         count = self._counters.handler_errors
         if str(count).rstrip("0") != "1":
             return None
         name = getattr(handler, "__qualname__", type(handler).__name__)
-        _log.exception("%s %s stream: %s handler %s raised (%d so far)", *self._label, what, name, count)
+        _log.error("%s %s stream: %s handler %s raised (%d so far)", *self._label, what, name, count, exc_info=error)
         return count
 
     @property
@@ -474,9 +471,15 @@ class Stream:
         if self._connection is not None:
             for name, count in self._connection.decoder_counters.items():
                 decoded[name] = decoded.get(name, 0) + count
-        found = asdict(self._counters)
-        now = self._runtime.clock.mono_ns()
-        for what in ("frame", "data"):
-            last = found.pop(f"last_{what}_ns")
-            found[f"{what}_age_s"] = (now - last) / _NS if last else None
-        return {**found, "instruments": len(self.wanted), "ready": int(self._live), "decoder": decoded}
+        counters, now = self._counters, self._runtime.clock.mono_ns()
+        ages = {
+            f"{what}_age_s": (now - last) / _NS if last else None
+            for what, last in (("frame", counters.last_frame_ns), ("data", counters.last_data_ns))
+        }
+        return {
+            **counters.counts(),
+            **ages,
+            "instruments": len(self.wanted),
+            "ready": int(self._live),
+            "decoder": decoded,
+        }

@@ -11,10 +11,11 @@ import ipaddress
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
+from dragoman._core import plain_form
 from dragoman.errors import UsageError
 from dragoman.plugin import Request
 from dragoman.plugin.effects import Pairs
@@ -22,7 +23,7 @@ from dragoman.transport.base import Origin, WireRequest
 
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PLAIN: Final = ("http", "ws")
-_UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~-]*").fullmatch
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
 
 
@@ -75,11 +76,11 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
     UsageError
         For more than one kind of body, or JSON that cannot be written.
     """
+    if request.form is not None and request.json is None and request.body is None:
+        return _form(request.form), "application/x-www-form-urlencoded"
     given = [name for name in ("form", "json", "body") if getattr(request, name) is not None]
     if len(given) > 1:
         raise UsageError(f"{request.method} {request.path}: {' and '.join(given)} given, expected one of them")
-    if request.form is not None:
-        return _form(request.form), "application/x-www-form-urlencoded"
     if request.json is not None:
         try:
             return orjson.dumps(request.json), "application/json"
@@ -89,12 +90,9 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
 
 
 def _form(pairs: Pairs) -> bytes:
-    """Return what ``urlencode`` makes of a form; most values have nothing to encode."""
-    return "&".join([f"{_field(name)}={_field(value)}" for name, value in pairs]).encode("ascii")
-
-
-def _field(text: str) -> str:
-    return text if _UNRESERVED(text) else quote_plus(text)
+    """Return what ``urlencode`` makes of a form, at once where nothing in it needs encoding."""
+    plain = plain_form(pairs)
+    return urlencode(pairs).encode("ascii") if plain is None else plain
 
 
 def target_of(root: str, request: Request) -> str:
@@ -104,6 +102,8 @@ def target_of(root: str, request: Request) -> str:
         path, query = parts.path or "/", parts.query
     else:
         path, query = _base(root) + request.path.lstrip("/"), ""
+        if not request.query and _PLAIN_PATH(path):
+            return path
     if request.query:
         added = urlencode(request.query, quote_via=quote, safe="")
         query = f"{query}&{added}" if query else added
@@ -113,6 +113,7 @@ def target_of(root: str, request: Request) -> str:
 
 @lru_cache(maxsize=256)
 def _base(root: str) -> str:
+    """Return the path of a root, up to where a request's own begins."""
     return urlsplit(root).path.rstrip("/") + "/"
 
 
@@ -123,9 +124,16 @@ def wire_request(
 
     Whether each may be sent as it stands is the transport's to check.
     """
-    names = {name.lower() for name, _ in request.headers}
-    merged = [(name, value) for name, value in headers if name.lower() not in names]
-    if content_type is not None and "content-type" not in names:
-        merged.append(("Content-Type", content_type))
-    merged.extend(request.headers)
-    return WireRequest(request.method, target_of(root, request), tuple(merged), body)
+    own = request.headers
+    ahead = _ahead(headers, content_type, tuple([name for name, _ in own]))
+    return WireRequest(request.method, target_of(root, request), (*ahead, *own), body)
+
+
+@lru_cache(maxsize=256)
+def _ahead(headers: Pairs, content_type: str | None, own: tuple[str, ...]) -> Pairs:
+    """Return what stands before a request's own headers. Only their names are kept here: their values are secrets."""
+    given = frozenset(name.lower() for name in own)
+    ahead = tuple(pair for pair in headers if pair[0].lower() not in given)
+    if content_type is not None and "content-type" not in given:
+        ahead += (("Content-Type", content_type),)
+    return ahead

@@ -191,8 +191,32 @@ Prepare = Callable[[], WireRequest]
 fresh and leave in order. What it raises means NOT_SENT."""
 
 
+OnEnd = Callable[["WireReply | Exception"], object]
+"""Called once, on the loop, with the whole reply or the error `HttpTransport.send` would raise. It must not raise."""
+
+
+class Line(Protocol):
+    """A warm connection that was taken: it waits for one request."""
+
+    def send(self, prepare: Prepare, on_end: OnEnd, *, timeout_s: float) -> None:
+        """Prepare the request and write it, at once. Where this raises, nothing was sent and the line is free again."""
+        ...
+
+    def release(self) -> None:
+        """Give it back unused."""
+        ...
+
+    def abandon(self) -> None:
+        """Close it; a request under way ends as on a lost connection."""
+        ...
+
+
 class HttpTransport(Protocol):
     """An HTTP/1.1 client over a warm pool. It retries nothing and follows no redirect."""
+
+    def take(self, origin: Origin) -> Line | None:
+        """Return a connection that is ready now, or None where `send` would have to wait for one."""
+        ...
 
     async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
         """Send one request and return the whole reply.

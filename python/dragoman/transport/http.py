@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import partial
 
-from dragoman.errors import NotSent, UsageError
+from dragoman.errors import UsageError
 from dragoman.runtime.base import Runtime
 from dragoman.transport.base import HttpOptions, Origin, Prepare, WireReply
 from dragoman.transport.http_conn import HttpConnection
 from dragoman.transport.http_connect import Proxy, open_connection
-from dragoman.transport.http_encode import RequestEncoder, label
+from dragoman.transport.http_encode import RequestEncoder
 from dragoman.transport.http_parse import Sink
 from dragoman.transport.http_pool import ConnectionPool
 from dragoman.transport.tls import client_context
@@ -48,8 +49,13 @@ class HttpClient:
         if self._options.max_connections < 1:
             raise UsageError(f"max_connections is {self._options.max_connections}, expected at least 1")
         self._proxy = Proxy.parse(self._options.proxy) if self._options.proxy else None
-        self._pools: dict[Origin, tuple[ConnectionPool, RequestEncoder]] = {}
+        self._pools: dict[Origin, ConnectionPool] = {}
         self._closed = False
+
+    def take(self, origin: Origin) -> HttpConnection | None:
+        """Return a connection that is ready now; see `HttpTransport.take`."""
+        pool = self._pools.get(origin)
+        return None if pool is None else pool.take()
 
     async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
         """Send one request and return the whole reply; see `HttpTransport.send`.
@@ -75,27 +81,13 @@ class HttpClient:
         return await self._perform(origin, prepare, timeout_s, sink)
 
     async def _perform(self, origin: Origin, prepare: Prepare, timeout_s: float, sink: Sink | None) -> WireReply:
-        pool, encoder = self._pools.get(origin) or self._new_pool(origin)
+        pool = self._pools.get(origin) or self._new_pool(origin)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         connection = pool.take() or await pool.acquire(deadline)
         # No await from here to the write: what is prepared now leaves now.
-        try:
-            if loop.time() >= deadline:
-                raise NotSent(f"the deadline of {timeout_s:g} s passed before the request to {origin} was written")
-            request = prepare()
-            data = encoder.encode(request)
-        except BaseException:
-            pool.release(connection)
-            raise
-        waiter = connection.exchange(
-            data,
-            label(request),
-            head=request.method == "HEAD",
-            deadline=deadline,
-            timeout_s=timeout_s,
-            sink=sink,
-        )
+        waiter: asyncio.Future[WireReply] = loop.create_future()
+        connection.send(prepare, partial(_settle, waiter), timeout_s=timeout_s, deadline=deadline, sink=sink)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -104,21 +96,21 @@ class HttpClient:
 
     async def warm(self, origin: Origin, connections: int = 1) -> None:
         """Open connections ahead of need, until so many stand. Raises NotSent."""
-        pool, _ = self._pools.get(origin) or self._new_pool(origin)
+        pool = self._pools.get(origin) or self._new_pool(origin)
         deadline = asyncio.get_running_loop().time() + self._options.connect_timeout_s
         await pool.warm(connections, deadline)
 
     async def close(self) -> None:
         """Close all connections, within about a second; requests in flight end as on a lost connection."""
         self._closed = True
-        leaving = [connection for pool, _ in self._pools.values() for connection in pool.close()]
+        leaving = [connection for pool in self._pools.values() for connection in pool.close()]
         self._pools.clear()
         if leaving:
             await asyncio.wait([connection.lost for connection in leaving], timeout=_CLOSE_S)
         for connection in leaving:
             connection.abandon()  # a dead peer never answers the closing of TLS
 
-    def _new_pool(self, origin: Origin) -> tuple[ConnectionPool, RequestEncoder]:
+    def _new_pool(self, origin: Origin) -> ConnectionPool:
         if self._closed:
             raise UsageError("this HTTP client is closed")
         if origin.scheme not in ("http", "https"):
@@ -126,11 +118,13 @@ class HttpClient:
         if origin.tls and self._tls is None:
             self._tls = client_context()
 
+        encoder = RequestEncoder(origin, self._options.user_agent)
+
         async def connect(pool: ConnectionPool, timeout_s: float) -> HttpConnection:
             _, connection = await open_connection(
                 self._runtime,
                 origin,
-                lambda: HttpConnection(self._runtime.clock, origin, self._options, pool.release, pool.on_gone),
+                lambda: HttpConnection(self._runtime.clock, origin, self._options, encoder, pool.release, pool.on_gone),
                 tls=self._tls,
                 proxy=self._proxy,
                 source_address=self._options.source_address,
@@ -138,7 +132,14 @@ class HttpClient:
             )
             return connection
 
-        encoder = RequestEncoder(origin, self._options.user_agent)
-        entry = (ConnectionPool(self._runtime, origin, self._options, connect), encoder)
-        self._pools[origin] = entry
-        return entry
+        pool = self._pools[origin] = ConnectionPool(self._runtime, origin, self._options, connect)
+        return pool
+
+
+def _settle(waiter: asyncio.Future[WireReply], outcome: WireReply | Exception) -> None:
+    if waiter.done():  # the caller was cancelled
+        return
+    if isinstance(outcome, WireReply):
+        waiter.set_result(outcome)
+    else:
+        waiter.set_exception(outcome)

@@ -1,6 +1,6 @@
 """One HTTP connection: writes a request in one piece, reads its reply, and knows how it ended.
 
-Theory: a connection is idle or carries exactly one request. Whatever ends the request settles its future once: a whole
+Theory: a connection is idle or carries exactly one request. Whatever ends the request is told once, at once: a whole
 reply, or an `OutcomeUnknown` that says how it was lost. From the moment `exchange` wrote, nothing here is NOT_SENT.
 After anything but a clean reply the connection is closed, never reused: a late reply on it would be taken for the
 answer to the next request. Bytes on an idle connection close it for the same reason.
@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from dragoman.errors import ErrorKind, OutcomeUnknown
+from dragoman.errors import ErrorKind, NotSent, OutcomeUnknown
 from dragoman.runtime.base import Clock
-from dragoman.transport.base import HttpOptions, Origin, WireReply
+from dragoman.transport.base import HttpOptions, OnEnd, Origin, Prepare, WireReply, WireRequest
 from dragoman.transport.http_body import BadReplyError
+from dragoman.transport.http_encode import RequestEncoder, label
 from dragoman.transport.http_parse import ReplyParser, Sink
 
 _LOOK_FIRST = "look at the broker's own books before acting; do not send it again"
@@ -28,55 +29,66 @@ class HttpConnection(asyncio.Protocol):
     ----------
     origin : Origin
         Named in errors.
+    encoder : RequestEncoder
     on_free, on_gone : callable
         Told when the connection may carry another request, and, once, when it never will.
+
+    Attributes
+    ----------
+    unread : callable
+        Whether bytes wait that `data_received` has not seen; set by the pool.
     """
 
     __slots__ = (
         "_clock",
         "_deadline",
+        "_encoder",
         "_first_ns",
         "_gone",
-        "_label",
         "_loop",
+        "_on_end",
         "_on_free",
         "_on_gone",
         "_origin",
         "_parser",
+        "_request",
         "_sent_ns",
         "_silence_s",
         "_timeout_s",
         "_timer",
         "_timer_at",
-        "_waiter",
         "idle_since",
         "lost",
         "transport",
+        "unread",
     )
 
     transport: asyncio.Transport
+    unread: Callable[[], bool]
 
     def __init__(
         self,
         clock: Clock,
         origin: Origin,
         options: HttpOptions,
+        encoder: RequestEncoder,
         on_free: Callable[[HttpConnection], None],
         on_gone: Callable[[HttpConnection], None],
     ) -> None:
         self._clock = clock
         self._origin = origin
+        self._encoder = encoder
         self._on_free = on_free
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
         self._parser = ReplyParser(options.max_header_bytes, options.max_body_bytes)
-        self._waiter: asyncio.Future[WireReply] | None = None
+        self._request: WireRequest | None = None
+        self._on_end: OnEnd | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._silence_s: float | None = None
         self._gone = False
         self._deadline = 0.0
         self._timer_at = 0.0
-        self._label = ""
         self._sent_ns = 0
         self._first_ns = 0
         self._timeout_s = 0.0
@@ -88,34 +100,64 @@ class HttpConnection(asyncio.Protocol):
         """Whether this connection will carry no further request."""
         return self._gone or self.transport.is_closing()
 
-    def exchange(
-        self, data: bytes, label: str, *, head: bool, deadline: float, timeout_s: float, sink: Sink | None = None
-    ) -> asyncio.Future[WireReply]:
-        """Write a request and return the future of its reply.
+    def release(self) -> None:
+        """Give back a connection that was taken and carried nothing."""
+        self._on_free(self)
+
+    def send(
+        self,
+        prepare: Prepare,
+        on_end: OnEnd,
+        *,
+        timeout_s: float,
+        deadline: float | None = None,
+        sink: Sink | None = None,
+    ) -> None:
+        """Prepare a request and write it, in one step; `on_end` is told how it ended.
+
+        Where this raises, nothing was written, `on_end` is not called and the connection is free again.
 
         Parameters
         ----------
-        data : bytes
-            Head and body.
-        label : str
-            Names the request in errors.
-        head : bool
-            Whether it is a HEAD.
-        deadline : float
-            On the loop's clock; without a sink, when the whole reply must be here.
+        prepare : callable
+            Makes the request; what it raises is passed on.
+        on_end : callable
+            Called once, with the whole reply or with the error.
         timeout_s : float
             The caller's; with a sink, the longest silence.
-        sink : callable or None
+        deadline : float, optional
+            On the loop's clock: when the whole reply must be here, where there is no sink; `timeout_s` from now unless
+            given.
+        sink : callable, optional
             Takes the body of a 2xx reply.
+
+        Raises
+        ------
+        NotSent
+            The deadline has passed.
         """
-        waiter: asyncio.Future[WireReply] = self._loop.create_future()
-        self._waiter = waiter
-        self._label = label
+        try:
+            now = self._loop.time()
+            if deadline is None:
+                deadline = now + timeout_s
+            if now >= deadline:
+                raise NotSent(
+                    f"the deadline of {timeout_s:g} s passed before the request to {self._origin} was written"
+                )
+            request = prepare()
+            data = self._encoder.encode(request)
+        except BaseException:
+            self._on_free(self)
+            raise
+        self._request = request
+        self._on_end = on_end
         self._timeout_s = timeout_s
-        self._silence_s = timeout_s if sink is not None else None
-        self._parser.begin(head=head, sink=sink)
+        self._parser.begin(head=request.method == "HEAD", sink=sink)
         if sink is not None:
-            deadline = self._loop.time() + timeout_s
+            self._silence_s = timeout_s
+            deadline = now + timeout_s
+        else:
+            self._silence_s = None
         self._deadline = deadline
         # The timer of the last request is left to fire and to look again: with requests in a row it is set once in a
         # while, not once each.
@@ -124,12 +166,10 @@ class HttpConnection(asyncio.Protocol):
         self._first_ns = 0
         self._sent_ns = self._clock.mono_ns()
         self.transport.write(data)
-        return waiter
 
     def abandon(self) -> None:
         """Close at once; a request under way ends as on a lost connection."""
-        self._settle(OutcomeUnknown(f"{self._name()}: the connection was closed by us", remedy=_LOOK_FIRST))
-        self._drop()
+        self._end_with(OutcomeUnknown(f"{self._name()}: the connection was closed by us", remedy=_LOOK_FIRST))
 
     def retire(self) -> None:
         """Close an idle connection in good order."""
@@ -143,7 +183,7 @@ class HttpConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None:
+        if self._on_end is None:
             self._drop()
             return
         if not self._first_ns:
@@ -155,8 +195,7 @@ class HttpConnection(asyncio.Protocol):
         except BadReplyError as error:
             self._bad_reply(error)
         except Exception as error:  # noqa: BLE001 (the sink's: it goes to the caller)
-            self._settle(error)
-            self._drop()
+            self._end_with(error)
         else:
             if done:
                 self._complete()
@@ -173,7 +212,7 @@ class HttpConnection(asyncio.Protocol):
     # Endings
 
     def _end(self, exc: Exception | None) -> None:
-        if self._waiter is None:
+        if self._on_end is None:
             return
         if exc is None:
             try:
@@ -191,15 +230,23 @@ class HttpConnection(asyncio.Protocol):
             remedy=_LOOK_FIRST,
         )
         lost.__cause__ = exc
-        self._settle(lost)
-        self._drop()
+        self._end_with(lost)
 
     def _complete(self) -> None:
-        parser = self._parser
+        parser, on_end = self._parser, self._on_end
+        assert on_end is not None
         recv_ns = self._clock.mono_ns()
-        wall_ns, first_ns = self._clock.wall_ns(), self._first_ns or recv_ns
-        reply = WireReply(parser.status, parser.headers, parser.take_body(), wall_ns, self._sent_ns, recv_ns, first_ns)
-        self._settle(reply)
+        reply = WireReply(
+            parser.status,
+            parser.headers,
+            parser.take_body(),
+            self._clock.wall_ns(),
+            self._sent_ns,
+            recv_ns,
+            self._first_ns or recv_ns,
+        )
+        self._on_end = self._request = None
+        on_end(reply)
         if parser.reusable and not self.gone:
             self._on_free(self)
         else:
@@ -208,7 +255,13 @@ class HttpConnection(asyncio.Protocol):
     def _bad_reply(self, error: BadReplyError, cause: BaseException | None = None) -> None:
         unknown = OutcomeUnknown(f"{self._name()}: {error}", kind=ErrorKind.BAD_RESPONSE, remedy=_LOOK_FIRST)
         unknown.__cause__ = cause
-        self._settle(unknown)
+        self._end_with(unknown)
+
+    def _end_with(self, error: Exception) -> None:
+        """End the request that is under way, if any, and the connection with it."""
+        on_end, self._on_end, self._request = self._on_end, None, None
+        if on_end is not None:
+            on_end(error)
         self._drop()
 
     def _set_timer(self, when: float) -> None:
@@ -219,28 +272,17 @@ class HttpConnection(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._waiter is None:
+        if self._on_end is None:
             return
         if self._deadline > self._loop.time():
             self._set_timer(self._deadline)
             return
         what = "no reply" if not self._parser.started else "no end of the reply"
-        self._settle(
+        self._end_with(
             OutcomeUnknown(
                 f"{self._name()}: {what} within {self._timeout_s:g} s", kind=ErrorKind.TIMEOUT, remedy=_LOOK_FIRST
             )
         )
-        self._drop()
-
-    def _settle(self, outcome: WireReply | Exception) -> None:
-        """End the request, once."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is None or waiter.done():  # done: the caller was cancelled
-            return
-        if isinstance(outcome, WireReply):
-            waiter.set_result(outcome)
-        else:
-            waiter.set_exception(outcome)
 
     def _drop(self) -> None:
         self.transport.abort()
@@ -255,4 +297,4 @@ class HttpConnection(asyncio.Protocol):
             self._on_gone(self)
 
     def _name(self) -> str:
-        return f"{self._label} to {self._origin}"
+        return f"{'a request' if self._request is None else label(self._request)} to {self._origin}"

@@ -54,6 +54,8 @@ class RequestEncoder:
             raise UsageError("the user agent must be printable ASCII")
         self._host = f"Host: {origin.authority}\r\n"
         self._agent = f"User-Agent: {user_agent}\r\n"
+        self._last: tuple[str, str, tuple[tuple[str, str], ...]] | None = None
+        self._head = b""
         self._fixed = f"{self._host}{self._agent}Accept-Encoding: gzip\r\n"
 
     def encode(self, request: WireRequest) -> bytes:
@@ -64,6 +66,17 @@ class RequestEncoder:
         UsageError
             If method, target, a header name or a value could not be sent as it stands; values are never shown.
         """
+        # Orders in a row share all of the head but the length: one head that was checked is kept.
+        key = (request.method, request.target, request.headers)
+        if key != self._last:
+            self._head = self._checked_head(request)
+            self._last = key
+        if request.body or request.method in _BODY_METHODS:
+            return b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(request.body), request.body)
+        return self._head + b"\r\n"
+
+    def _checked_head(self, request: WireRequest) -> bytes:
+        """Return the head up to the length of the body."""
         target = request.target
         if not _TARGET.fullmatch(target):
             raise UsageError(
@@ -78,15 +91,11 @@ class RequestEncoder:
                 lines[1] = self._fixed_without(request)
             lines.append(f"{name}: {value}\r\n")
         breaks = lines[1].count("\n") + len(lines) - 1
-        if request.body or request.method in _BODY_METHODS:
-            lines.append(f"Content-Length: {len(request.body)}\r\n")
-            breaks += 1
-        lines.append("\r\n")
         head = "".join(lines)
-        if head.count("\n") != breaks + 1 or head.count("\r") != breaks + 1 or "\0" in head:
+        if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
             raise UsageError(f"the header {_injected(request)} holds a line break or a NUL")
         try:
-            return head.encode("latin-1") + request.body
+            return head.encode("latin-1")
         except UnicodeEncodeError:
             raise UsageError("a header value holds characters outside Latin-1", remedy="percent-encode it") from None
 

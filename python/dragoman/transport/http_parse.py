@@ -7,6 +7,7 @@ from typing import Any
 
 import httptools
 
+from dragoman._core import plain_reply
 from dragoman.transport.http_body import BadReplyError, BodyDecoder
 
 Sink = Callable[[bytes], None]
@@ -131,6 +132,13 @@ class ReplyParser:
                 self._idle_framing = 0
             return self.done
         if self._head_bytes == 0:
+            if self._sink is None and not self._head_reply:
+                plain = plain_reply(data, self._max_header, self._max_body)
+                if plain is not None:  # most replies are, and httptools would call back a dozen times
+                    self.status, self._message_headers, body = plain
+                    self._chunks.append(body)
+                    self._in_body = self.done = True
+                    return True
             self._version_seen = data.startswith((b"HTTP/1.1 ", b"HTTP/1.0 "))
         room = self._max_header - self._head_bytes
         self._head_bytes += len(data)

@@ -65,7 +65,7 @@ class ConnectionPool:
             connection = self._idle.pop()
             if connection.gone or self._due(connection) <= now:
                 connection.abandon()
-            elif not self._readable(connection.transport):
+            elif not connection.unread():
                 return connection
             elif drop_unread:
                 connection.abandon()
@@ -154,6 +154,7 @@ class ConnectionPool:
             self._free_slot()
             raise
         self._all[connection] = None
+        connection.unread = self._readable(connection.transport)
         if self._closed or connection.gone:
             connection.abandon()
             self.on_gone(connection)

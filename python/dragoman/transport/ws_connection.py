@@ -14,7 +14,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from dragoman.errors import NotSent, UsageError
 from dragoman.runtime.base import Runtime
@@ -54,6 +54,22 @@ class Wire(Protocol):
     def abort(self) -> None: ...
 
 
+class Intake(Protocol):
+    """What takes a handler's whole binary messages natively, past `WsHandler.on_binary`: its attribute `intake`.
+
+    A handler that has one gives what it takes the same effect as `on_binary` has, which still gets messages of several
+    frames and those of wires that know no short cut.
+    """
+
+    at_rest: bool
+
+    def tap(
+        self, slow: Callable[[Any, Any], object], complain: Callable[[Exception], object], *, max_bytes: int
+    ) -> Callable[[Any, Any], None]:
+        """Return what the wire's library calls with each frame; see `dragoman._core.Intake.tap`."""
+        ...
+
+
 class State(enum.Enum):
     OPEN = enum.auto()
     CLOSING = enum.auto()
@@ -74,6 +90,7 @@ class Connection:
         self._options = options
         self._assembler = Assembler(options.max_message_bytes)
         self._state = State.OPEN
+        self.intake: Intake | None = getattr(handler, "intake", None)
         self.at_rest = True  # open, and between two messages
         self._verdict: tuple[int, str] | None = None  # why we gave the connection up
         self._peer_close: tuple[int, str] | None = None
@@ -152,7 +169,7 @@ class Connection:
         try:
             if op < Op.CLOSE:
                 message = self._assembler.add(op, fin, payload)
-                self.at_rest = not self._assembler.busy
+                self._rest(not self._assembler.busy)
                 if isinstance(message, str):
                     self._guard("on_text", self._handler.on_text, message, self._wall_ns())
                 elif message is not None:
@@ -200,13 +217,22 @@ class Connection:
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
-        self.at_rest = False
+        self._rest(False)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         self._report()
 
+    def binary_failed(self, error: Exception) -> None:
+        """Note what the handler raised over a binary message that went past `binary`."""
+        self._complain("on_binary", error)
+
     # -- inside
+
+    def _rest(self, at_rest: bool) -> None:
+        self.at_rest = at_rest
+        if self.intake is not None:
+            self.intake.at_rest = at_rest
 
     def _guard(self, where: str, call: Callable[..., None], *args: object) -> None:
         try:
@@ -269,7 +295,7 @@ class Connection:
         if self._state is not State.OPEN:
             return
         self._state = State.CLOSING
-        self.at_rest = False
+        self._rest(False)
         self._cancel("ping")
         self._cancel("pong")
         self._after("close", self._options.close_timeout_s, self._wire.abort)

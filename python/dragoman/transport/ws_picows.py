@@ -79,6 +79,7 @@ class PicowsWire:
 
     def begin(self, connection: Connection, rest: bytes) -> None:
         self._listener.connection = connection
+        self._listener.short_cut(connection)
         if rest:
             self._feed(rest)
         if self._ws.is_disconnected:  # while the caller was being told that it is open
@@ -134,6 +135,13 @@ class _Listener(WSListener):
     def __init__(self, options: WsOptions) -> None:
         self._max = options.max_message_bytes
         self._any_fits = options.max_frame_bytes <= options.max_message_bytes  # picows refuses longer frames
+
+    def short_cut(self, connection: Connection) -> None:
+        """Let whole binary messages go straight into the handler's native intake, where it has one."""
+        if (intake := connection.intake) is not None:
+            intake.at_rest = connection.at_rest
+            # An attribute of the instance: picows finds it before the method of the class.
+            self.on_ws_frame = intake.tap(self.on_ws_frame, connection.binary_failed, max_bytes=self._max)  # type: ignore[method-assign, assignment]
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         connection = self.connection

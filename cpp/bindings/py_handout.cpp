@@ -1,0 +1,292 @@
+#include "py_handout.hpp"
+
+#include <structmember.h>
+
+#include <new>
+
+#include "dragoman/books.hpp"
+#include "py_batch.hpp"
+#include "py_book.hpp"
+#include "py_clock.hpp"
+#include "py_histogram.hpp"
+
+/// The way of a batch from the decoder to the user's code. It is native because every frame goes it, and
+/// Python is asked only for what the frame needs: a handler costs its own call and two clock reads.
+namespace {
+
+struct PyHandout {
+  PyObject_HEAD vectorcallfunc call;
+  PyObject* books;
+  PyObject* handlers;  // a tuple that is replaced whole: a handler that removes itself changes the next batch
+  PyObject* broken;
+  PyObject* aside;
+  PyObject* after;
+  PyObject* failed;
+  PyObject* took;
+  PyObject* age;
+  Clock clock;
+  long long ticks;
+  std::uint64_t gaps;  // of the books, when `broken` was last called
+  char closed;
+};
+
+PyTypeObject* handout_type = nullptr;
+
+PyHandout& handout_of(PyObject* self) {
+  return *reinterpret_cast<PyHandout*>(self);
+}
+
+bool is_set(PyObject* object) {
+  return object != nullptr && object != Py_None;
+}
+
+bool call_one(PyObject* callable, PyObject* argument) {
+  Py_INCREF(callable);  // it may take itself away
+  PyObject* const result = PyObject_CallOneArg(callable, argument);
+  Py_DECREF(callable);
+  Py_XDECREF(result);
+  return result != nullptr;
+}
+
+/// Count and log what a handler raised; False where it was no `Exception`, which goes on to whoever runs the
+/// loop.
+bool handler_failed(PyHandout& handout, PyObject* handler) {
+  PyObject* const error = take_error(PyExc_Exception);
+  if (error == nullptr) {
+    return false;
+  }
+  PyObject* const told = PyObject_CallFunctionObjArgs(handout.failed, handler, error, nullptr);
+  Py_DECREF(error);
+  Py_XDECREF(told);
+  return told != nullptr;
+}
+
+bool call_handlers(PyHandout& handout, PyObject* handlers, PyObject* batch, std::int64_t arrived_ns) {
+  dragoman::Histogram* const took = histogram_in(handout.took);
+  dragoman::Histogram* const age = histogram_in(handout.age);
+  std::int64_t began = 0;
+  if (took != nullptr && !handout.clock.mono(began)) {
+    return false;
+  }
+  if (age != nullptr && arrived_ns != kNotTold && took != nullptr) {
+    age->record(began - arrived_ns);
+  } else if (age != nullptr) {
+    std::int64_t now = 0;
+    if (!handout.clock.wall(now)) {
+      return false;
+    }
+    age->record(now - dragoman_batch_view(batch)->ts_recv);
+  }
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(handlers); ++i) {
+    PyObject* const handler = PyTuple_GET_ITEM(handlers, i);
+    PyObject* const result = PyObject_CallOneArg(handler, batch);
+    Py_XDECREF(result);
+    if (result == nullptr && !handler_failed(handout, handler)) {
+      return false;
+    }
+    // Looked up anew: the handler may have had the histograms exchanged.
+    if (dragoman::Histogram* const times = histogram_in(handout.took)) {
+      std::int64_t ended = 0;
+      if (!handout.clock.mono(ended)) {
+        return false;
+      }
+      times->record(ended - began);
+      began = ended;
+    }
+  }
+  return true;
+}
+
+PyObject* handout_call(PyObject* self, PyObject* const* args, std::size_t flags, PyObject* keywords) {
+  if (PyVectorcall_NARGS(flags) != 1 || (keywords != nullptr && PyTuple_GET_SIZE(keywords) != 0)) {
+    PyErr_SetString(PyExc_TypeError, "Handout: expected one positional argument, a Batch");
+    return nullptr;
+  }
+  if (!hand_out(self, args[0], kNotTold)) {
+    return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
+PyObject* handout_new(PyTypeObject* type, PyObject* args, PyObject* keywords) {
+  static const char* names[] = {"books", "mono_ns", "wall_ns", "failed", nullptr};
+  PyObject *books = nullptr, *mono = nullptr, *wall = nullptr, *failed = nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "O$OOO:Handout", const_cast<char**>(names), &books, &mono,
+                                   &wall, &failed)) {
+    return nullptr;
+  }
+  if (mono == nullptr || wall == nullptr || failed == nullptr || book_types::books_in(books) == nullptr) {
+    PyErr_SetString(PyExc_TypeError, "Handout: expected a Books, mono_ns, wall_ns and failed");
+    return nullptr;
+  }
+  PyObject* const self = type->tp_alloc(type, 0);
+  if (self == nullptr) {
+    return nullptr;
+  }
+  PyHandout& handout = handout_of(self);
+  handout.call = handout_call;
+  handout.books = Py_NewRef(books);
+  handout.failed = Py_NewRef(failed);
+  handout.handlers = PyTuple_New(0);
+  if (handout.handlers == nullptr || !handout.clock.take(mono, wall)) {
+    Py_DECREF(self);
+    return nullptr;
+  }
+  return self;
+}
+
+int handout_traverse(PyObject* self, visitproc visit, void* arg) {
+  const PyHandout& handout = handout_of(self);
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(handout.books);
+  Py_VISIT(handout.handlers);
+  Py_VISIT(handout.broken);
+  Py_VISIT(handout.aside);
+  Py_VISIT(handout.after);
+  Py_VISIT(handout.failed);
+  Py_VISIT(handout.took);
+  Py_VISIT(handout.age);
+  return handout.clock.traverse(visit, arg);
+}
+
+int handout_clear(PyObject* self) {
+  PyHandout& handout = handout_of(self);
+  handout.closed = 1;  // whoever calls it still finds none of the rest
+  Py_CLEAR(handout.books);
+  Py_CLEAR(handout.handlers);
+  Py_CLEAR(handout.broken);
+  Py_CLEAR(handout.aside);
+  Py_CLEAR(handout.after);
+  Py_CLEAR(handout.failed);
+  Py_CLEAR(handout.took);
+  Py_CLEAR(handout.age);
+  handout.clock.clear();
+  return 0;
+}
+
+void handout_dealloc(PyObject* self) {
+  PyTypeObject* const type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  handout_clear(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyObject* get_handlers(PyObject* self, void*) {
+  PyObject* const handlers = handout_of(self).handlers;
+  return handlers != nullptr ? Py_NewRef(handlers) : PyTuple_New(0);
+}
+
+int set_handlers(PyObject* self, PyObject* value, void*) {
+  if (value == nullptr || !PyTuple_CheckExact(value)) {
+    PyErr_SetString(PyExc_TypeError, "Handout.handlers: expected a tuple of callables");
+    return -1;
+  }
+  Py_XSETREF(handout_of(self).handlers, Py_NewRef(value));
+  return 0;
+}
+
+template <PyObject* PyHandout::* kMember>
+PyObject* get_histogram(PyObject* self, void*) {
+  PyObject* const value = handout_of(self).*kMember;
+  return Py_NewRef(value != nullptr ? value : Py_None);
+}
+
+template <PyObject* PyHandout::* kMember>
+int set_histogram(PyObject* self, PyObject* value, void*) {
+  if (value == nullptr || (value != Py_None && histogram_in(value) == nullptr)) {
+    PyErr_SetString(PyExc_TypeError, "Handout: expected a Histogram or None");
+    return -1;
+  }
+  Py_XSETREF(handout_of(self).*kMember, Py_NewRef(value));
+  return 0;
+}
+
+}  // namespace
+
+bool is_handout(PyObject* object) {
+  return Py_TYPE(object) == handout_type;
+}
+
+PyObject* take_error(PyObject* kind) {
+  if (!PyErr_ExceptionMatches(kind)) {
+    return nullptr;
+  }
+  PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  if (traceback != nullptr) {
+    PyException_SetTraceback(value, traceback);
+  }
+  Py_DECREF(type);
+  Py_XDECREF(traceback);
+  return value;
+}
+
+bool hand_out(PyObject* self, PyObject* batch, std::int64_t arrived_ns) {
+  PyHandout& handout = handout_of(self);
+  if (handout.closed) {
+    return true;
+  }
+  const dragoman::BatchView* const view = dragoman_batch_view(batch);
+  if (view == nullptr) {
+    return false;
+  }
+  handout.ticks += static_cast<long long>(view->record_count);
+  dragoman::Books& books = *book_types::books_in(handout.books);
+  try {
+    books.apply(*view);
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+    return false;
+  }
+  if (books.wanting() || books.counters().gaps != handout.gaps) [[unlikely]] {
+    handout.gaps = books.counters().gaps;
+    if (is_set(handout.broken) && !call_one(handout.broken, batch)) {
+      return false;
+    }
+  }
+  if (is_set(handout.aside) && !call_one(handout.aside, batch)) {
+    return false;
+  }
+  PyObject* const handlers = handout.handlers;
+  if (handlers != nullptr && PyTuple_GET_SIZE(handlers) != 0) {
+    Py_INCREF(handlers);
+    const bool called = call_handlers(handout, handlers, batch, arrived_ns);
+    Py_DECREF(handlers);
+    if (!called) {
+      return false;
+    }
+  }
+  return !is_set(handout.after) || call_one(handout.after, batch);
+}
+
+bool add_handout_type(PyObject* module) {
+  static PyMemberDef members[] = {
+      {"broken", T_OBJECT, offsetof(PyHandout, broken), 0, nullptr},
+      {"aside", T_OBJECT, offsetof(PyHandout, aside), 0, nullptr},
+      {"after", T_OBJECT, offsetof(PyHandout, after), 0, nullptr},
+      {"ticks", T_LONGLONG, offsetof(PyHandout, ticks), READONLY, nullptr},
+      {"closed", T_BOOL, offsetof(PyHandout, closed), 0, nullptr},
+      {"__vectorcalloffset__", T_PYSSIZET, offsetof(PyHandout, call), READONLY, nullptr},
+      {nullptr, 0, 0, 0, nullptr}};
+  static PyGetSetDef getters[] = {
+      {"handlers", get_handlers, set_handlers, nullptr, nullptr},
+      {"took", get_histogram<&PyHandout::took>, set_histogram<&PyHandout::took>, nullptr, nullptr},
+      {"age", get_histogram<&PyHandout::age>, set_histogram<&PyHandout::age>, nullptr, nullptr},
+      {nullptr, nullptr, nullptr, nullptr, nullptr}};
+  PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(handout_new)},
+                         {Py_tp_dealloc, reinterpret_cast<void*>(handout_dealloc)},
+                         {Py_tp_traverse, reinterpret_cast<void*>(handout_traverse)},
+                         {Py_tp_clear, reinterpret_cast<void*>(handout_clear)},
+                         {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                         {Py_tp_members, members},
+                         {Py_tp_getset, getters},
+                         {0, nullptr}};
+  PyType_Spec spec = {
+      "dragoman._core.Handout", sizeof(PyHandout), 0,
+      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
+  handout_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  return handout_type != nullptr &&
+         PyModule_AddObjectRef(module, "Handout", reinterpret_cast<PyObject*>(handout_type)) == 0;
+}
