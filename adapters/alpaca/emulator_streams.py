@@ -15,7 +15,7 @@ from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import DAY, SECOND
 from dragoman.emulator.updates import MarketChanges
 from dragoman.emulator.venue.types import MarketView, VenueProtocol
-from dragoman.errors import DecodeError
+from dragoman.plugin import DecodeError
 from dragoman.plugin.messagepack import Moment, pack_messagepack, unpack_messagepack
 
 from .emulator_market import levels

@@ -162,7 +162,7 @@ class ToyAdapter(Adapter):
         time_in_force=frozenset(),
         varieties=frozenset(),
         segments=frozenset(("NSE",)),
-        modes=frozenset(Mode),
+        modes=frozenset((Mode.LTP, Mode.QUOTE, Mode.FULL)),
         depth_levels=(),
         quantity_unit={"NSE": QuantityUnit.UNITS},
         features=dict.fromkeys(FEATURES, YES),

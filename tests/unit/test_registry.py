@@ -130,7 +130,7 @@ CONTRADICTIONS = {
     ),
     "two feeds of a kind": (
         TABLES + "\n    Made.feeds = (Ticker, Ticker)\n",
-        "feeds: 2 of kind 'market', expected one",
+        "feeds: 2 streams named 'market', expected one",
     ),
     "feature without its flow": (
         TABLES + "        alert_history = Adapter.alert_history\n",

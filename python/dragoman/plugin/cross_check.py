@@ -98,10 +98,10 @@ def _feeds(adapter: Adapter) -> Iterator[str]:
     feeds = [one for one in adapter.feeds if isinstance(one, type) and issubclass(one, Feed)]
     kinds = [feed.kind for feed in feeds]
     names = [feed.stream() for feed in feeds]
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield f"feeds: {names.count(name)} streams named {name!r}, expected one; give the others a `name`"
     for feed in feeds:
-        if names.count(feed.stream()) > 1 and feed is feeds[names.index(feed.stream())]:
-            found = names.count(feed.stream())
-            yield f"feeds: {found} streams named {feed.stream()!r}, expected one; give the others a `name`"
         yield from _layouts(adapter, feed)
     if capabilities.modes and "market" not in kinds:
         yield f"capabilities.modes is {_words(capabilities.modes)}, expected a feed of kind 'market' to carry them"
