@@ -300,7 +300,11 @@ def test_a_demo_whose_exchange_has_another_ledger_fails(monkeypatch, capsys):
             ("fill", "fills", lambda fills: fills[1:]),
             ("position by the broker", "positions", lambda positions: positions[1:]),
         ):
-            other = SimpleNamespace(venue=Tampered(emulator.venue, method, change))
+            other = SimpleNamespace(
+                venue=Tampered(emulator.venue, method, change),
+                order_name=emulator.order_name,
+                fill_name=emulator.fill_name,
+            )
             proofs[what] = await prove(client, other, host)
         assert (await prove(client, emulator, host))["agrees"]
         return proofs["order"]
