@@ -30,7 +30,8 @@ METHOD = (
     "A process of its own answers on loopback, with replies made before. The bare row sends the same bytes through"
     " asyncio streams and reads the reply by its length; ours writes them through the HTTP client, which frames, checks"
     " and times. `place` is whole: checks, limits counted in the file all processes share (set so high that nobody"
-    " waits), authorisation, write, reply, the order's new state; no journal. The SDK's `place_order` returns the id."
+    " waits), authorisation, write, reply, the order's new state; no journal. The SDK's `place_order` returns the id;"
+    " the blocking face is for information: two threads hand the order over."
     " Before anything is timed, the form fields that the server got from both are compared. The phases are medians of"
     " the client's own histograms."
 )

@@ -66,7 +66,8 @@ class Client:
             quote = await client.quotes("NSE:INFY")
             order = await client.place("NSE:INFY", "BUY", 1, order_type="LIMIT", price="1500.05")
 
-    All methods belong to the loop that entered the context.
+    All methods belong to the loop that entered the context: on another thread or loop, and after a fork, each raises
+    `UsageError` before it does anything. `instruments` and `metrics` may be looked at from any thread of the process.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Client:
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
+        self._check = session.owner.check
         self.instruments = InstrumentMaster()
         self._load_instruments = load_instruments
         self._cache = cache
@@ -133,6 +135,7 @@ class Client:
 
         What was sent and is not answered yet is waited for, a few seconds; then it is UNKNOWN. All iterators end.
         """
+        self._check("close")
         self.market.close()
         try:
             await self.session.close()
@@ -154,6 +157,7 @@ class Client:
             Take today's from this host's cache where it is there and whole.
         timeout_s : float
         """
+        self._check("load_instruments")
         session, cache = self.session, self._cache
         if cached and cache is not None:
             with session.runtime.garbage_kept():
@@ -259,12 +263,14 @@ class Client:
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Call back for stream states, gaps, notices and errors; returns what ends it."""
+        self._check("on_event")
         return self.events.add(callback)
 
     # -- market data -------------------------------------------------------------------------------------------------
 
     def instrument(self, name: str | Instrument) -> Instrument:
         """Return an instrument by canonical id or ``EXCHANGE:BROKER_SYMBOL``; an unknown one names the nearest."""
+        self._check("instrument")
         return self.instruments.resolve(name)
 
     async def quotes(
@@ -275,10 +281,12 @@ class Client:
         timeout_s: float = 10.0,
     ) -> dict[str, Quote]:
         """Return quotes by canonical id; see `MarketData.quotes`."""
+        self._check("quotes")
         return await self.market.quotes(names, mode, timeout_s=timeout_s)
 
     async def quote(self, name: str | Instrument, *, timeout_s: float = 10.0) -> Quote:
         """Return one full quote with depth."""
+        self._check("quote")
         instrument = self.instruments.resolve(name)
         found = await self.market.quotes(instrument, Mode.FULL, timeout_s=timeout_s)
         if instrument.instrument_id not in found:
@@ -294,6 +302,7 @@ class Client:
         self, names: str | Instrument | Iterable[str | Instrument], *, timeout_s: float = 10.0
     ) -> dict[str, float | None]:
         """Return last prices by canonical id."""
+        self._check("ltp")
         found = await self.market.quotes(names, Mode.LTP, timeout_s=timeout_s)
         return {name: quote.last_price for name, quote in found.items()}
 
@@ -301,21 +310,26 @@ class Client:
         self, names: str | Instrument | Iterable[str | Instrument], mode: Mode | str = Mode.QUOTE
     ) -> list[Instrument]:
         """Stream instruments; see `MarketData.subscribe`."""
+        self._check("subscribe")
         return self.market.subscribe(names, mode)
 
     def unsubscribe(self, names: str | Instrument | Iterable[str | Instrument]) -> None:
+        self._check("unsubscribe")
         self.market.unsubscribe(names)
 
     def on_batch(self, callback: Callable[[Batch], object]) -> Callable[[], None]:
         """Call back inline with each native batch: the fast path. It must return at once; returns what ends it."""
+        self._check("on_batch")
         return self.market.batches.add(callback)
 
     def ticks(self) -> AsyncIterator[Tick]:
         """Yield ticks of everything subscribed, conflated per instrument and kind where the consumer is slow."""
+        self._check("ticks")
         return self.market.ticks()
 
     def book(self, name: str | Instrument) -> Book:
         """Return the live book of an instrument."""
+        self._check("book")
         return self.market.book(name)
 
     # -- orders ------------------------------------------------------------------------------------------------------
@@ -371,6 +385,7 @@ class Client:
         OutcomeUnknown
             It may be live; look before acting, never place it again.
         """
+        self._check("place")
         found = self.instruments.resolve(instrument)
         defaults = self.session.adapter.order_defaults(found)
         terms = more | {
@@ -413,6 +428,7 @@ class Client:
         Order
             With `pending` MODIFY until the broker has confirmed it.
         """
+        self._check("modify")
         known = self.orders_service.store.get(order) if isinstance(order, str) else order
         instrument = None if known is None else self.instruments.get(known.instrument_id)
         change = order_change(instrument, lots, changes)
@@ -420,52 +436,63 @@ class Client:
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Cancel a working order. Errors as `place`."""
+        self._check("cancel")
         return await self.orders_service.cancel(order, timeout_s=timeout_s)
 
     async def orders(self, *, refresh: bool = True) -> list[Order]:
         """Return today's orders, read from the broker unless `refresh` is False."""
+        self._check("orders")
         if refresh:
             await self.orders_service.refresh()
         return list(self.orders_service.store)
 
     def order(self, name: Order | str) -> Order | None:
         """Return an order as it is known now, by client order id, broker id or wire id, or by an earlier view of it."""
+        self._check("order")
         return self.orders_service.store.get(name if isinstance(name, str) else name.client_order_id)
 
     async def order_history(self, order: Order | str) -> list[Order]:
         """Return the states an order went through, oldest first."""
+        self._check("order_history")
         return await self.orders_service.history(order)
 
     async def trades(self, order: Order | str | None = None) -> list[Fill]:
         """Return today's fills, of one order or all."""
+        self._check("trades")
         return await self.orders_service.trades(order)
 
     async def wait_order(
         self, order: Order | str, until: Callable[[Order], bool] | None = None, *, timeout_s: float = 10.0
     ) -> Order:
         """Return the order once `until` holds (by default: once it is finished); StaleData if it does not in time."""
+        self._check("wait_order")
         return await self.orders_service.wait(order, until or (lambda o: o.status.terminal), timeout_s=timeout_s)
 
     def on_order(self, callback: Callable[[OrderUpdate], object]) -> Callable[[], None]:
         """Call back after every order change; returns what ends it."""
+        self._check("on_order")
         return self.orders_service.updates.add(callback)
 
     def order_updates(self) -> AsyncIterator[OrderUpdate]:
         """Yield every order update from now on; none is dropped."""
+        self._check("order_updates")
         return self.orders_service.follow()
 
     # -- money -------------------------------------------------------------------------------------------------------
 
     async def positions(self) -> list[Position]:
         """Return net positions with P&L as the broker counts it."""
+        self._check("positions")
         return await self.portfolio.positions()
 
     async def margins(self) -> dict[Segment, Margin]:
         """Return margins by segment."""
+        self._check("margins")
         return await self.portfolio.margins()
 
     async def check_positions(self) -> list[Discrepancy]:
         """Return where positions differ from the sum of today's fills; empty at rest when all is well."""
+        self._check("check_positions")
         return await self.portfolio.check()
 
     # -- looking -----------------------------------------------------------------------------------------------------
@@ -473,10 +500,15 @@ class Client:
     @property
     def streams(self) -> dict[str, ShardedStream]:
         """The open streams by kind; `ShardedStream.shards` has the sockets of one."""
+        self._check("streams")
         return dict(self._streams)
 
     def counters(self) -> dict[str, Any]:
         """Return what was counted: streams, orders, books, limits, handler errors."""
+        self._check("counters")
+        return self._counts()
+
+    def _counts(self) -> dict[str, Any]:
         store = self.orders_service.store
         return {
             "streams": {name: stream.counters for name, stream in self._streams.items()},
@@ -498,10 +530,12 @@ class Client:
 
     async def profile(self) -> Profile:
         """Return who the account belongs to and what it is enabled for."""
+        self._check("profile")
         return await self.account.profile()
 
     async def holdings(self) -> list[Holding]:
         """Return securities held."""
+        self._check("holdings")
         return await self.account.holdings()
 
     async def balances(self) -> list[Balance]:
@@ -510,46 +544,56 @@ class Client:
 
     async def convert(self, position: Position, product: Product | str, quantity: Number | None = None) -> None:
         """Convert a position, or part of it, to another product; see `AccountServices.convert`."""
+        self._check("convert")
         await self.account.convert(position, product, quantity)
 
     async def candles(
         self, name: str | Instrument, interval: str, start: datetime, end: datetime, **more: Any
     ) -> list[Candle]:
         """Return candles, oldest first; see `AccountServices.candles`."""
+        self._check("candles")
         return await self.account.candles(name, interval, start, end, **more)
 
     async def order_margin(self, orders: Iterable[OrderRequest]) -> list[OrderMargin]:
         """Return what each order would need."""
+        self._check("order_margin")
         return await self.account.order_margin(orders)
 
     async def basket_margin(self, orders: Iterable[OrderRequest], *, consider_positions: bool = True) -> BasketMargin:
         """Return what the orders would need together."""
+        self._check("basket_margin")
         return await self.account.basket_margin(orders, consider_positions=consider_positions)
 
     async def charges(self, fills: Iterable[Fill]) -> list[Charges]:
         """Return taxes and fees of fills."""
+        self._check("charges")
         return await self.account.charges(fills)
 
     async def gtts(self) -> list[Gtt]:
         """Return the account's good-till-triggered instructions."""
+        self._check("gtts")
         return await self.account.gtts()
 
     async def place_gtt(self, request: GttRequest) -> str:
         """Place a trigger; return its id. Errors as `place`."""
+        self._check("place_gtt")
         return await self.account.place_gtt(request)
 
     async def modify_gtt(self, gtt_id: str, request: GttRequest) -> str:
         """Replace all terms of a trigger."""
+        self._check("modify_gtt")
         return await self.account.modify_gtt(gtt_id, request)
 
     async def delete_gtt(self, gtt_id: str) -> str:
         """Delete a trigger."""
+        self._check("delete_gtt")
         return await self.account.delete_gtt(gtt_id)
 
     # -- more market data --------------------------------------------------------------------------------------------
 
     def on_tick(self, callback: Callable[[Tick], object]) -> Callable[[], None]:
         """Call back inline with each tick as a value. It must return at once; returns what ends it."""
+        self._check("on_tick")
 
         def each_of(batch: Batch) -> None:
             for tick in batch:
@@ -563,7 +607,8 @@ class Client:
 
     @property
     def metrics(self) -> Metrics:
-        """What is measured: latencies, counts, and both as Prometheus text."""
+        """What is measured: latencies, counts, and both as Prometheus text. Any thread may look."""
+        self.session.owner.check_process("metrics")
         return self.session.metrics
 
     def _repr_html_(self) -> str:
@@ -587,8 +632,9 @@ class Client:
         self.events.measure(timing)
 
     def _counted(self) -> dict[str, Any]:
+        self.session.owner.check_process("metrics")
         limiter = self.session.limiter
-        return self.counters() | {
+        return self._counts() | {
             "throttled": limiter.throttled,
             "penalties": limiter.penalties,
             "uncounted": limiter.uncounted,

@@ -640,7 +640,7 @@ def test_after_a_fork_nothing_is_sent_over_the_parents_connections(monkeypatch):
         owner = os.getpid()
 
         async def main():
-            monkeypatch.setattr("dragoman.session.driver.process_id", lambda: owner + 1)
+            monkeypatch.setattr("dragoman.runtime.process._pid", owner + 1)
             with pytest.raises(UsageError, match="after the fork"):
                 await rig.run(get())
 

@@ -53,9 +53,7 @@ def copied(value: _T, /, **changes: Any) -> _T:
 
 # --- http -----------------------------------------------------------------------------------------------------------
 
-def plain_reply(
-    data: bytes, max_header_bytes: int, max_body_bytes: int, /
-) -> tuple[int, dict[str, str], bytes] | None:
+def plain_reply(data: bytes, max_header_bytes: int, max_body_bytes: int, /) -> tuple[int, dict[str, str], bytes] | None:
     """Return status, headers (names in lower case) and body of a reply that is whole and plain; None for any other.
 
     Plain is: HTTP/1.1, status 200 to 599 except those that never have a body, each header once and on a line of its

@@ -30,7 +30,7 @@ from dragoman.errors import (
 )
 from dragoman.plugin import All, Download, Downloaded, Flow, Part, Prompt, Redirect, Reply, Request, Wait
 from dragoman.runtime.base import Runtime
-from dragoman.runtime.process import process_id
+from dragoman.runtime.process import Owner
 from dragoman.session.brokertime import BrokerClock
 from dragoman.session.launched import Launched, OnOutcome
 from dragoman.session.secrets import Secret, forget_locals, redact
@@ -90,6 +90,8 @@ class FlowDriver:
     Attributes
     ----------
     sender : Sender
+    owner : Owner
+        The process and the loop whose flows are driven; whoever starts the session binds it.
     closing : bool
     flying : dict
         What was launched and waits for a reply, in that order.
@@ -106,7 +108,7 @@ class FlowDriver:
         self._running: dict[asyncio.Task[Any], Run] = {}
         self.flying: dict[Launched, None] = {}
         self.closing = False
-        self._pid = process_id()
+        self.owner = Owner(broker)
         self.detached = 0
         self.retries = 0
 
@@ -231,13 +233,11 @@ class FlowDriver:
         if self.closing:
             flow.close()
             raise self.closed()
-        if process_id() != self._pid:
+        try:
+            self.owner.check("request")
+        except UsageError:
             flow.close()
-            raise UsageError(
-                f"{self._broker}: this session belongs to process {self._pid}, and this is process {process_id()}",
-                broker=self._broker,
-                remedy="connect again after the fork; a socket must not be shared by two processes",
-            )
+            raise
 
     def closed(self) -> NotSent:
         """Return the error of a flow that the session's end kept from being driven."""

@@ -69,6 +69,8 @@ class AccountSession:
     Attributes
     ----------
     runtime, adapter, profile, ctx, limiter, sockets, driver, sender, clock
+    owner : Owner
+        Says where the session may be used: in its process, on the loop that started it.
     market_open : callable
         Says whether ticks are to be expected now; False until somebody who knows the calendar sets it.
     expires_ns : int or None
@@ -120,6 +122,7 @@ class AccountSession:
         self.metrics = Metrics(adapter.name, lambda: self.ctx.account)
         self.sender = Sender(runtime, adapter, self.ctx, self._http, self.limiter, self.clock, hooks, self.metrics)
         self.driver = FlowDriver(runtime, self.sender, self.clock, broker=adapter.name)
+        self.owner = self.driver.owner
         self._cache = TokenCache(runtime, state_dir, adapter.name, profile.name, profile.environment)
         rules = adapter.session
         self._redirect = LoginRedirect(
@@ -166,6 +169,7 @@ class AccountSession:
         AuthRequired
             The token given is not accepted, or nobody finished the login.
         """
+        self.owner.bind()
         guard_logging()
         await self._resolve("always")
         if self._token is not None:
@@ -196,6 +200,7 @@ class AccountSession:
 
     async def close(self) -> None:
         """Close streams and connections within five seconds, also with a dead peer. The token stays valid and kept."""
+        self.owner.check("close")
         self._unwatch()
         try:
             async with asyncio.timeout(_CLOSE_S):

@@ -134,6 +134,7 @@ class ShardedStream:
             More instruments than the sockets of a key carry, or a further socket is needed and other processes hold
             them all. Nothing changed, zero bytes were sent.
         """
+        self._session.owner.check("subscribe")
         latest = {want.instrument.instrument_id: want for want in wants}
         per_shard: dict[int, list[Want]] = {}
         fresh: list[Want] = []
@@ -162,6 +163,7 @@ class ShardedStream:
 
     def unsubscribe(self, wants: Iterable[Want]) -> None:
         """Drop instruments; one that is not there is no error. An extra socket without any closes after a while."""
+        self._session.owner.check("unsubscribe")
         per_shard: dict[int, list[Want]] = {}
         for name in dict.fromkeys(want.instrument.instrument_id for want in wants):
             if (at := self._at(name)) is not None:
