@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
@@ -273,7 +274,8 @@ class BinanceEmulator(RestEmulator):
                 "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
             ),
         )
-        return SpotError(code, words, status).answer()
+        answer = SpotError(code, words, status).answer()
+        return replace(answer, headers=(*answer.headers, ("Retry-After", "1"))) if status in (418, 429) else answer
 
     # -- wallets -----------------------------------------------------------------------------------------------------
 
