@@ -114,7 +114,7 @@ class OrderFlows(Adapter):
             raise refused("conditional orders cannot be changed", "cancel it and place another")
         if given == {"quantity"} and change.quantity is not None and change.quantity < order.quantity:
             fields = pairs(
-                symbol=key.symbol, orderId=key.number, newQty=plain(change.quantity), newClientOrderId=order.tag
+                symbol=key.symbol, orderId=key.number, newQty=plain(change.quantity), newClientOrderId=_tag(order)
             )
             request = act(SPOT, "PUT", "/order/amend/keepPriority", fields, ctx, call="order.amend.keepPriority")
             row = yield from ask(request, "amend reply")
@@ -160,7 +160,7 @@ class OrderFlows(Adapter):
             time_in_force=change.time_in_force or order.time_in_force,
             display_quantity=order.display_quantity,
             post_only=str((order.raw or {}).get("type")) == "LIMIT_MAKER" and kind is _T.LIMIT,
-            wire_id=order.tag or "",
+            wire_id=_tag(order) or "",
         )
         fields = (
             *_fields(wanted, SPOT, key.symbol),
