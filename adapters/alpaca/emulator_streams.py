@@ -15,7 +15,7 @@ from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import DAY, SECOND
 from dragoman.emulator.updates import MarketChanges
 from dragoman.emulator.venue.types import MarketView, VenueProtocol
-from dragoman.errors import DecodeError
+from dragoman.plugin import errors
 from dragoman.plugin.messagepack import Moment, pack_messagepack, unpack_messagepack
 
 from .emulator_market import levels
@@ -131,7 +131,7 @@ class DataStreams:
             binary = data if isinstance(data, bytes) else data.encode()
             message = unpack_messagepack(binary) if socket.packed else json.loads(data)
             answers = self._answers(socket, message, now_ns)
-        except (ValueError, TypeError, AttributeError, DecodeError):
+        except (ValueError, TypeError, AttributeError, errors.DecodeError):
             answers = [_error(400)]
         return [socket.push(number, answers)]
 
