@@ -227,7 +227,7 @@ class FeedConnection:
         if control := batch.control:
             for start, end in control:
                 self._control(bytes(data[start:end]), ts_recv)
-        if self._counts:
+        if self._counts and not batch.errors:  # what could not be read was not received
             self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
 
     def on_text(self, data: str, ts_recv: int) -> None:
