@@ -245,3 +245,16 @@ def test_weights_the_venue_counts_are_counted_here():
         assert here.client.session.limiter.state()["spot/1m"]["used"] >= 3020
 
     play(scenario)
+
+
+def test_what_is_bought_for_cash_is_a_balance_and_no_missing_position():
+    async def scenario(here):
+        order = await here.client.place(PAIR, "BUY", "0.1")
+        await here.until(order, S.FILLED)
+        assert await here.client.check_positions() == []
+        owned = {one.asset: one.total for one in await here.client.balances()}
+        assert owned["BTC"] == Decimal("2.1")
+        held = {one.instrument_id: one.quantity for one in await here.client.holdings()}
+        assert held[PAIR] == Decimal("2.1")
+
+    play(scenario)
