@@ -49,6 +49,8 @@ ACCOUNT: Final = "emu_PA0001"
 FUNDS: Final[Mapping[model.Segment, Decimal]] = {model.Segment.ALL: Decimal(1_000_000)}
 TRADING: Final = Rule((Meter("trading", 200, MINUTE),))
 DATA: Final = Rule((Meter("data", 10_000, MINUTE),))
+OPEN_DATA: Final = Rule((Meter("data", 10_000, MINUTE),), token=False)
+"""Data of pairs is given to anybody."""
 _CONFIGURATIONS: Final[Mapping[str, Any]] = {
     "dtbp_check": "entry",
     "fractional_trading": True,
@@ -200,7 +202,8 @@ class AlpacaEmulator(RestEmulator):
                     ("GET", f"{root}/{one}/snapshot", snapshots),
                 ]
         data.append(("GET", rf"{options}/snapshots/(?P<underlying>[A-Z0-9.]+)", markets.chain))
-        return [Route(*row, TRADING) for row in trading] + [Route(*row, DATA) for row in data]
+        open_data = [Route(*row, OPEN_DATA if row[1].startswith(pairs) else DATA) for row in data]
+        return [Route(*row, TRADING) for row in trading] + open_data
 
     # --- the account ------------------------------------------------------------------------------------------------
 
@@ -221,6 +224,7 @@ class AlpacaEmulator(RestEmulator):
             "non_marginable_buying_power": spare,
             "options_buying_power": spare,
             "long_market_value": longs,
+            "position_market_value": longs + shorts,
             "short_market_value": shorts,
             "initial_margin": funds.used + funds.blocked,
             "maintenance_margin": funds.used * Decimal("0.6"),

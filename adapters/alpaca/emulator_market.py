@@ -18,7 +18,7 @@ from dragoman.emulator.venue.types import VenueProtocol
 from .emulator_words import AlpacaError, Asset, Assets, Tape, bar_row, iso
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
-_FRAME: Final = re.compile(r"(\d{1,2})(Min|T|Hour|H|Day|D|Week|W)")
+_FRAME: Final = re.compile(r"(\d{1,2})(Min|T|Hour|H|Day|D|Week|W)", re.IGNORECASE)
 _SPANS: Final = {"M": 60, "T": 60, "H": 3600, "D": 86_400, "W": 604_800}
 _MOST: Final = 10_000
 _LONGEST: Final = timedelta(days=366 * 6)
@@ -69,7 +69,7 @@ class MarketDesk:
         match = _FRAME.fullmatch(frame)
         if match is None:
             raise AlpacaError("40010001", f"invalid timeframe: {frame}")
-        length = timedelta(seconds=int(match[1]) * _SPANS[match[2][0]])
+        length = timedelta(seconds=int(match[1]) * _SPANS[match[2][0].upper()])
         make: Callable[[Bar], dict[str, Any]] = {"bars": bar_row, "trades": _print_of, "quotes": _quote_of}[what]
         for name in names:
             asset = self._assets.find(name)

@@ -133,7 +133,8 @@ class DataStreams:
             answers = self._answers(socket, message, now_ns)
         except (ValueError, TypeError, AttributeError, errors.DecodeError):
             answers = [_error(400)]
-        return [socket.push(number, answers)]
+        greeted, socket.waiting = [[one] for one in socket.waiting], []
+        return [socket.push(number, messages) for messages in (*greeted, answers)]
 
     def _answers(self, socket: DataSocket, message: Mapping[str, Any], now_ns: int) -> list[dict[str, Any]]:
         match message.get("action"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
@@ -22,7 +23,7 @@ from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Route
 from dragoman.emulator.tokens import Tokens
 from dragoman.emulator.venue import Venue
-from dragoman.emulator.venue.types import VenueProtocol
+from dragoman.emulator.venue.types import VenueFill, VenueProtocol
 from dragoman.emulator.venue.universe_crypto import crypto_universe
 from dragoman.plugin import model
 from dragoman.plugin.signing import hmac_sha256_hex, is_pem, sign_pem
@@ -30,9 +31,9 @@ from dragoman.plugin.signing import hmac_sha256_hex, is_pem, sign_pem
 from .emulator_market import LIMITS, MarketDesk
 from .emulator_orders import OrderDesk
 from .emulator_sockets import Sockets
-from .emulator_words import Names, SpotError, error_of, ms, position_row, text, worded
+from .emulator_words import Names, SpotError, error_of, is_algo, ms, position_row, text, worded
 from .requests import KEY_HEADER
-from .words import PLATFORM, SPOT, USDM, Market
+from .words import ALGO, MARKETS, PLATFORM, SPOT, USDM, Market, OrderKey
 
 API_KEY: Final = "emu_api_key"
 API_SECRET: Final = "emu_api_secret"  # noqa: S105 (the emulator's own, marked as such)
@@ -127,6 +128,16 @@ class BinanceEmulator(RestEmulator):
     def roots(self, base_http: str, base_ws: str) -> Roots:
         extra = {"futures": base_http, "ws_api": f"{base_ws}/ws-api/v3", "futures_ws": f"{base_ws}/fstream"}
         return Roots(base_http, f"{base_ws}/streams", base_http, extra)
+
+    def order_name(self, order_id: str) -> str:
+        state = self.venue.order(self.account, order_id)
+        assert state is not None
+        named = self.names.by_id[state.order.instrument_id]
+        letter = ALGO if is_algo(state) else MARKETS[named.exchange].letter
+        return str(OrderKey(letter, named.symbol, str(int(order_id))))
+
+    def fill_name(self, fill: VenueFill) -> tuple[str, str]:
+        return self.order_name(fill.order_id), fill.trade_id
 
     def revoke(self) -> None:
         """Delete the key, as its owner does at the venue."""
@@ -273,7 +284,8 @@ class BinanceEmulator(RestEmulator):
                 "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
             ),
         )
-        return SpotError(code, words, status).answer()
+        answer = SpotError(code, words, status).answer()
+        return replace(answer, headers=(*answer.headers, ("Retry-After", "1"))) if status in (418, 429) else answer
 
     # -- wallets -----------------------------------------------------------------------------------------------------
 

@@ -211,6 +211,7 @@ class MarketDesk:
 
     def first(self, named: ListingName, kind: str, now_ns: int) -> dict[str, Any] | None:
         """Return what a stream sends at once to whoever subscribes: best prices and mark prices, no differences."""
+        self._told.setdefault(named.instrument_id, _Told(volume=self._venue.market(named.instrument_id).volume))
         if kind in ("bookTicker", "markPrice", "markPrice@1s", "ticker", "miniTicker"):
             found = {
                 stream.partition("@")[2]: message for _, stream, message in self._prints(named, now_ns, again=True)
@@ -222,6 +223,8 @@ class MarketDesk:
         self, named: ListingName, now_ns: int, *, again: bool = False
     ) -> Iterator[tuple[Market, str, dict[str, Any]]]:
         view, told = self._venue.market(named.instrument_id), self._told.setdefault(named.instrument_id, _Told())
+        if told.volume < 0:
+            told.volume = view.volume
         market = SPOT if named.exchange == SPOT.exchange else USDM
         symbol, now = named.symbol, ms(now_ns)
         head = {"E": now, "s": symbol}
@@ -240,8 +243,8 @@ class MarketDesk:
         yield market, f"{lower}@miniTicker", {"e": "24hrMiniTicker"} | {key: day[key] for key in "Escohlvq"}
         if again or view.volume == told.volume:
             return
-        seen, told.volume = told.volume, view.volume
-        if seen >= 0 and view.last_quantity:
+        told.volume = view.volume
+        if view.last_quantity:
             told.trades += 1
             number = told.trades
             maker = view.last_price <= (view.bids[0][0] if view.bids else view.last_price)

@@ -210,6 +210,8 @@ class OrderDesk:
 
     def cancel(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
         named, state = self.known(form, market, "-2011", "Unknown order sent.")
+        if form.get("newClientOrderId"):
+            state.order.extra["cancel"] = form.text("newClientOrderId")
         with error_of(market).refusing(named):
             self._venue.cancel(self._account, state.order_id, now_ns)
         row = order_row(self._now(state.order_id, now_ns), named, market)
@@ -243,6 +245,7 @@ class OrderDesk:
     def replace(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
         form.choice("cancelReplaceMode", ("STOP_ON_FAILURE", "ALLOW_FAILURE"))
         names = {"orderId": form.get("cancelOrderId"), "origClientOrderId": form.get("cancelOrigClientOrderId")}
+        names["newClientOrderId"] = form.get("cancelNewClientOrderId")
         try:
             gone = self.cancel(Form({"symbol": form.text("symbol"), **names}), market, now_ns)
         except SpotError as refused:

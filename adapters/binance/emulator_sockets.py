@@ -266,7 +266,7 @@ class Sockets:
             "e": "executionReport",
             "E": at,
             **{letter: row[name] for name, letter in SPOT.events.items() if name in row},
-            "c": f"emuc{self._executions}" if by_user else row["clientOrderId"],
+            "c": state.order.extra.get("cancel", f"emuc{self._executions}") if by_user else row["clientOrderId"],
             "C": row["clientOrderId"] if by_user else "",
             "x": {"AMENDED": "REPLACED", "ENDED": row["status"]}.get(kind, kind),
             "r": "NONE",

@@ -221,6 +221,11 @@ def number_of(state: OrderState) -> int:
     return int(state.exchange_order_id or 0) if is_algo(state) else int(state.order_id)
 
 
+def book_type(state: OrderState, market: Market) -> str:
+    """Return the type an order has in the book; one from elsewhere brought no word of its own."""
+    return str(state.order.extra.get("word") or market.order_types.write(state.order.order_type))
+
+
 def is_algo(state: OrderState) -> bool:
     return bool(state.order.extra.get("algo"))
 
@@ -248,13 +253,13 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
     row: dict[str, Any] = {
         "symbol": named.symbol,
         "orderId": number_of(state),
-        "clientOrderId": order.tag,
+        "clientOrderId": order.tag or f"web_{state.order_id}",
         "price": text(order.price or Decimal(0)),
         "origQty": text(order.quantity),
         "executedQty": text(filled),
         "status": word_of(state),
-        "timeInForce": order.extra["tif"],
-        "type": order.extra["word"],
+        "timeInForce": order.extra.get("tif", "GTC"),
+        "type": book_type(state, market),
         "side": order.side.value,
         "stopPrice": text(order.trigger_price or Decimal(0)),
         "time": ms(state.ts_created),
@@ -279,7 +284,7 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
         "avgPrice": text(state.average_price),
         "cumQuote": text(quote),
         "cumQty": text(filled),
-        "origType": order.extra.get("first", order.extra["word"]),
+        "origType": order.extra.get("first", row["type"]),
         "reduceOnly": bool(order.extra.get("reduce")),
         "positionSide": SIDE_OF[order.product],
         "closePosition": False,

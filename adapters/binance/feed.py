@@ -41,7 +41,7 @@ from dragoman.plugin import (
 )
 from dragoman.plugin.signing import is_ed25519
 
-from .requests import KEY_ONLY, USER_STREAM, markets_of, read, signed_params
+from .requests import KEY_ONLY, REPLACING, USER_STREAM, markets_of, read, signed_params
 from .words import ALGO_EVENT, RECORDS, SPOT, USDM, Market, read_algo, read_report, renamed
 
 BATCH: Final = 200
@@ -149,6 +149,7 @@ class _MarketFeed(Feed):
 
     def __init__(self) -> None:
         self._sent = 0
+        self._have: dict[str, tuple[str, ...]] = {}
 
     @classmethod
     def enabled(cls, ctx: Context) -> bool:
@@ -163,10 +164,16 @@ class _MarketFeed(Feed):
         return Endpoint(f"{ctx.hosts[self.host]}{self.route}/stream")
 
     def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
-        return [
-            *self._frames("UNSUBSCRIBE", (name for wish in drop for name in self._names(wish, every=True))),
-            *self._frames("SUBSCRIBE", (name for wish in add for name in self._names(wish))),
-        ]
+        gone: list[str] = []
+        fresh: list[str] = []
+        for wish, kinds in [(wish, ()) for wish in drop] + [(wish, self.streams[wish.mode]) for wish in add]:
+            symbol = wish.instrument.broker_symbol.lower()
+            had = self._have.pop(symbol, ())
+            gone += (f"{symbol}@{kind}" for kind in had if kind not in kinds)
+            fresh += (f"{symbol}@{kind}" for kind in kinds if kind not in had)
+            if kinds:
+                self._have[symbol] = kinds
+        return [*self._frames("UNSUBSCRIBE", gone), *self._frames("SUBSCRIBE", fresh)]
 
     def keys(self, instrument: model.Instrument) -> Sequence[int | bytes]:
         return (instrument.broker_symbol.encode(),)
@@ -183,14 +190,7 @@ class _MarketFeed(Feed):
             return Control()
         return Control(events=(Raw(str(message.get("e", "message")), found),))
 
-    def _names(self, wish: Want, *, every: bool = False) -> Iterator[str]:
-        """Return the streams of a wish; all there are to be rid of an instrument, whatever mode it had."""
-        symbol = wish.instrument.broker_symbol.lower()
-        kinds = max(self.streams.values(), key=len) if every else self.streams[wish.mode]
-        return (f"{symbol}@{kind}" for kind in kinds)
-
-    def _frames(self, method: str, names: Iterator[str]) -> Iterator[Send]:
-        wanted = list(names)
+    def _frames(self, method: str, wanted: Sequence[str]) -> Iterator[Send]:
         for at in range(0, len(wanted), BATCH):
             self._sent += 1
             message = {"method": method, "params": wanted[at : at + BATCH], "id": self._sent}
@@ -329,6 +329,10 @@ def _spot_event(event: Any, ctx: Context) -> Control:
         kind = event["e"]
         found: FeedEvent
         match kind:
+            case "executionReport" if event.get("x") == "CANCELED" and str(event.get("c")).startswith(REPLACING):
+                # Half of a replacement: its other half is the order's next report. If it fails, the reply or the next
+                # reading of the order says that it is gone.
+                return Control()
             case "executionReport":
                 found = read_report(SPOT, event, ctx)
             case "eventStreamTerminated":

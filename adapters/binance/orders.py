@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, ErrorEffect, ErrorKind, Flow, Request, Wait, model
 from dragoman.plugin.records import Pairs, number, pairs, plain, wire_tag
 
-from .requests import act, ask, markets_of, read, result
+from .requests import REPLACING, act, ask, markets_of, read, result
 from .words import (
     ALGO,
     MARKETS,
@@ -113,7 +114,7 @@ class OrderFlows(Adapter):
             raise refused("conditional orders cannot be changed", "cancel it and place another")
         if given == {"quantity"} and change.quantity is not None and change.quantity < order.quantity:
             fields = pairs(
-                symbol=key.symbol, orderId=key.number, newQty=plain(change.quantity), newClientOrderId=order.tag
+                symbol=key.symbol, orderId=key.number, newQty=plain(change.quantity), newClientOrderId=_tag(order)
             )
             request = act(SPOT, "PUT", "/order/amend/keepPriority", fields, ctx, call="order.amend.keepPriority")
             row = yield from ask(request, "amend reply")
@@ -159,12 +160,13 @@ class OrderFlows(Adapter):
             time_in_force=change.time_in_force or order.time_in_force,
             display_quantity=order.display_quantity,
             post_only=str((order.raw or {}).get("type")) == "LIMIT_MAKER" and kind is _T.LIMIT,
-            wire_id=order.tag or "",
+            wire_id=_tag(order) or "",
         )
         fields = (
             *_fields(wanted, SPOT, key.symbol),
             ("cancelReplaceMode", "STOP_ON_FAILURE"),
             ("cancelOrderId", key.number),
+            ("cancelNewClientOrderId", REPLACING + ctx.random_bytes(8).hex()),
         )
         answers = frozenset(("-2021", "-2022"))
         request = act(SPOT, "POST", "/order/cancelReplace", fields, ctx, call="order.cancelReplace", answers=answers)
@@ -227,11 +229,11 @@ class OrderFlows(Adapter):
             found |= _by_id(read_order(USDM, row, ctx) for row in RECORDS.as_rows("openOrders", rows))
             rows = yield from ask(read(USDM, "/openAlgoOrders", 40), "open conditional orders")
             found = _by_id(read_algo(row, ctx) for row in RECORDS.as_rows("openAlgoOrders", rows)) | found
-        tags = {order.tag for order in found.values()}
+        tags = [order.tag or "" for order in found.values()]
         missing = [
             known
             for known in ctx.orders
-            if known.status.working and known.order_id not in found and _tag(known) not in tags
+            if known.status.working and known.order_id not in found and not _is_there(known, tags)
         ]
         replies = yield All([_search(known, ctx) for known in missing])
         for known, reply in zip(missing, replies, strict=True):
@@ -288,6 +290,11 @@ def _symbols(ctx: Context) -> list[tuple[Market, str]]:
 
 def _by_id(orders: Any) -> dict[str, model.Order]:
     return {order.order_id: order for order in orders}
+
+
+def _is_there(order: model.Order, tags: Sequence[str]) -> bool:
+    """Whether an order is in the book under another number: its replacement, whose reply was lost."""
+    return bool(order.wire_id) and any(tag.startswith(order.wire_id) for tag in tags)
 
 
 def _tag(order: model.Order) -> str | None:

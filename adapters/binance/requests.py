@@ -17,6 +17,8 @@ USER_STREAM: Final = "spot-user"
 """Name of the stream whose socket also carries requests."""
 KEY_ONLY: Final = "key"
 """Note of requests that show the key and are not signed."""
+REPLACING: Final = "rpl-"
+"""Begins the client id of a cancel that is half of a replacement (``cancelNewClientOrderId``: name unverified)."""
 _IN_FORM: Final = ("POST", "PUT")
 
 

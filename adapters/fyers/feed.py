@@ -69,6 +69,8 @@ BATCH: Final = 1500
 """Topics in one frame, and the pause before the next."""
 PACE_S: Final = 0.5
 HEARTBEAT_NS: Final = 10_000_000_000
+ANEW_NS: Final = 10_000_000_000
+"""Least time between two subscriptions of everything, after frames that were lost."""
 SOURCE: Final = "dragoman"
 MARKET_PATH: Final = "/hsm/v1-5/prod"
 ORDER_PATH: Final = "/trade/v3"
@@ -178,7 +180,7 @@ STREAM: Final = PackedStream(
             "lite",
             7,
             code=ord("L"),
-            merge=True,
+            # Not laid over what came before: nothing else of it is told any more.
             mode="ltp",
             scale=Scale.topic(),
             fields=(Field("last_price", "i32", 3, scaled=True),),
@@ -219,6 +221,9 @@ class MarketFeed(Feed):
         self._subscribed: dict[bytes, int] = {}
         self._every = 0
         self._frames = 0
+        self._number = 0
+        self._broken = False
+        self._whole_ns = 0
         self._beat_ns = 0
 
     @classmethod
@@ -262,12 +267,23 @@ class MarketFeed(Feed):
         return tuple(topics_of(instrument, model.Mode.FULL))
 
     def tick(self, now_ns: int, ctx: Context) -> Sequence[Send]:
-        if now_ns - self._beat_ns < HEARTBEAT_NS:
-            return ()
-        self._beat_ns = now_ns
-        return (Send(hsm.PING_FRAME),)
+        frames: list[Send] = []
+        if self._broken and now_ns - self._whole_ns >= ANEW_NS:
+            # A new subscription begins with a snapshot.
+            self._broken, self._whole_ns = False, now_ns
+            for kind in (hsm.UNSUBSCRIBE, hsm.SUBSCRIBE):
+                frames += _topic_frames(kind, self._subscribed)
+        if now_ns - self._beat_ns >= HEARTBEAT_NS:
+            self._beat_ns = now_ns
+            frames.append(Send(hsm.PING_FRAME))
+        return frames
 
     def on_count(self, number: int, ctx: Context) -> Sequence[Send]:
+        if number == self._number:
+            return ()  # the frame had none that could be read
+        # An update tells only what changed: one that is missing leaves old values standing.
+        self._broken = self._broken or 0 < self._number != number - 1
+        self._number = number
         if self._every == 0:
             return ()
         self._frames += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -23,7 +24,11 @@ class MoneyFlows(Adapter):
 
     def holdings(self, ctx: Context) -> Flow[list[model.Holding]]:
         found = yield from _body("/api/v3/holdings")
-        return [read_holding(row, ctx) for row in RECORDS.as_rows("holdings", found.get("holdings"))]
+        held: dict[str, model.Holding] = {}
+        for row in RECORDS.as_rows("holdings", found.get("holdings")):
+            one = read_holding(row, ctx)
+            held[one.instrument_id] = _together(held.get(one.instrument_id), one)
+        return list(held.values())
 
     def holdings_summary(self, ctx: Context) -> Flow[model.HoldingsSummary]:
         return read_summary((yield from _body("/api/v3/holdings")))
@@ -147,22 +152,38 @@ def read_holding(row: Row, ctx: Context) -> model.Holding:
     """Read one holding; what is not delivered yet has a record of its own. Raises DecodeError."""
     with reading("holding"):
         name, _ = place_of(row, ctx)
-        quantity, left = number(row["quantity"]), given(row, "remainingQuantity")
+        total, left = number(row["quantity"]), given(row, "remainingQuantity")
+        pledged = number(row.get("collateralQuantity"))
         fresh = row.get("holdingType") == "T1"
         return model.Holding(
             broker="fyers",
             account_id=ctx.account,
             instrument_id=name,
             isin=text_or_none(row.get("isin")),
-            quantity=Decimal(0) if fresh else quantity,
-            t1_quantity=quantity if fresh else number(row.get("qty_t1")),
-            used_quantity=Decimal(0) if left is None else quantity - left,
-            pledged_quantity=number(row.get("collateralQuantity")),
+            # What is pledged is a part of the quantity (unverified); here the two stand beside each other.
+            quantity=Decimal(0) if fresh else total - pledged,
+            t1_quantity=total if fresh else number(row.get("qty_t1")),
+            used_quantity=Decimal(0) if left is None else total - left,
+            pledged_quantity=pledged,
             average_price=nonzero(row, "costPrice"),
             last_price=nonzero(row, "ltp"),
             pnl=given(row, "pl"),
             raw=row,
         )
+
+
+def _together(one: model.Holding | None, other: model.Holding) -> model.Holding:
+    """Add what is on its way to what is delivered of the same paper; the delivered part has the rest to say."""
+    if one is None:
+        return other
+    main = one if one.quantity else other
+    parts = ("quantity", "t1_quantity", "used_quantity", "pledged_quantity")
+    sums = {name: getattr(one, name) + getattr(other, name) for name in parts}
+    return replace(main, pnl=_sum(one.pnl, other.pnl), **sums)
+
+
+def _sum(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    return other if one is None else one if other is None else one + other
 
 
 def read_summary(found: Row) -> model.HoldingsSummary:

@@ -194,7 +194,7 @@ class DataDesk:
                 raise UpstoxError("UDAPI1148", "Invalid date range", path="from_date", value=first)
             end = min(to + timedelta(days=1), today) - timedelta(seconds=1)
             bars = list(history.bars(since, end, min(bar, timedelta(days=1))))
-            bars = joined(bars, unit) if unit in ("weeks", "months") else bars
+            bars = joined(bars, monthly=unit == "months") if unit in ("weeks", "months") else bars
         return success({"candles": [_candle(one) for one in reversed(bars)]})
 
 

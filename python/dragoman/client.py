@@ -251,11 +251,18 @@ class Client:
                 if name in self._order_streams and shard == 1:
                     self.orders_service.mark_stale(reason or "the order stream was interrupted")
                     self._catch_up()  # at once where the connection stands: messages were left out of it
-            case StreamState(stream=name, state="ready", shard=1) if name in self._order_streams:
-                # Whatever was read before updates flow again may have missed some.
-                self.orders_service.mark_stale("the order stream has just connected")
-                self._catch_up()
+            case StreamState(stream=name, state="ready", shard=shard) if self._streams[name].kind != "orders":
+                self.market.on_ready(self._streams[name].wanted_on(shard))
+                self._orders_ready(name, shard)
+            case StreamState(stream=name, state="ready", shard=shard):
+                self._orders_ready(name, shard)
         self.events.publish(event)
+
+    def _orders_ready(self, name: str, shard: int) -> None:
+        if shard == 1 and name in self._order_streams:
+            # Whatever was read before updates flow again may have missed some.
+            self.orders_service.mark_stale("the order stream has just connected")
+            self._catch_up()
 
     def _catch_up(self) -> None:
         if self._started and self.orders_service.stale and self._following():

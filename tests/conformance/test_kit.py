@@ -105,14 +105,15 @@ LINE = "expect o1 OPEN filled 0 remaining 10 price -5% quantity 10"
 
 
 def declared(scenario: str = "orders/limit_rests", **more: str):
-    given = {"line": LINE, "instead": "", "reason": "it says so", "source": "page 3"} | more
+    given = {"line": LINE, "instead": "expect o1 ACCEPTED", "reason": "it says so", "source": "page 3"} | more
     rows = "\n".join(f"{key} = '''{value}'''" for key, value in {"scenario": scenario, **given}.items() if value != "-")
     return read_differences(f"[[difference]]\n{rows}\n", "here")
 
 
 def test_a_declared_difference_replaces_the_line_and_is_told():
     instead = "expect o1 ACCEPTED filled 0\nexpect the venue has 1 orders"
-    rows = declared(instead=instead) + declared(line="expect o1 like the venue's")
+    like = "expect o1 like the venue's"
+    rows = declared(instead=instead) + declared(line=like, instead="expect o1 was never REJECTED")
     result = run(faulty.wrong_status_map(), "orders/limit_rests", differences=rows)
     assert (result.status, result.detail) == ("differs", "it says so; it says so")
     assert "differs" in table([result])
@@ -146,6 +147,8 @@ def test_a_scenario_that_cannot_hold_must_fail_as_declared():
         ({"fails": "x"}, "either line"),
         ({"because": "x"}, "keys because"),
         ({"instead": "expct nothing"}, "line 1 of instead"),
+        ({"instead": ""}, "both or neither"),
+        ({"line": "-", "fails": "x"}, "both or neither"),
     ],
 )
 def test_a_difference_that_cannot_be_read_says_which_and_why(more, expected):

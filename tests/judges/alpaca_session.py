@@ -353,12 +353,12 @@ def a_second_connection_to_an_endpoint_is_refused():
         finally:
             await late._ws.close()
 
+    said = ""
     try:
         asyncio.run(attempt())
     except ValueError as limit:
-        assert "connection limit exceeded" in str(limit)
-    else:
-        raise AssertionError("a second connection was taken")
+        said = str(limit)
+    assert "connection limit exceeded" in said, said or "a second connection was taken"
 
 
 @check
@@ -707,7 +707,7 @@ def main():
         try:
             function()
             ok, detail = True, ""
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a check that fails must not end the session
             ok, detail = False, traceback.format_exc()
         print(json.dumps({"check": function.__name__, "ok": ok, "detail": detail}), flush=True)
     rows = []

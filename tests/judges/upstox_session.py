@@ -27,7 +27,7 @@ from upstox_client.rest import ApiException
 WHERE = json.loads(sys.argv[1])
 CREDENTIALS = WHERE["credentials"]
 USER = CREDENTIALS["user_id"]
-WAIT_S = 8.0
+WAIT_S = 20.0  # longer than any answer takes on a busy machine
 V2 = "2.0"
 IST = timezone(timedelta(hours=5, minutes=30))
 CHECKS = []

@@ -110,14 +110,14 @@ def test_an_instruction_expires():
     assert world.fates(bracket) == [Fate.EXPIRED]
 
 
-@pytest.mark.parametrize(("unit", "starts"), [("weeks", [29, 5]), ("months", [1, 1])])
-def test_days_join_to_weeks_and_months(unit, starts):
+@pytest.mark.parametrize(("monthly", "starts"), [(False, [29, 5]), (True, [1, 1])])
+def test_days_join_to_weeks_and_months(monthly, starts):
     first = datetime(2025, 12, 30, tzinfo=UTC)
     days = [
         Bar(first + timedelta(days=at), D(10 + at), D(20 + at), D(5 + at), D(11 + at), 100, at)
         for at in range(0, 10, 2)
     ]
-    bars = joined(days, unit)
+    bars = joined(days, monthly=monthly)
     assert [one.start.day for one in bars][:2] == starts
     assert sum(one.volume for one in bars) == 500
     assert (bars[0].open, bars[-1].close, bars[-1].oi) == (D(10), D(19), 8)

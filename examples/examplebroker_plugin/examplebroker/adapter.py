@@ -88,6 +88,7 @@ class ExampleBroker(Adapter):
     session = SessionRules(time_zone="Asia/Kolkata", life_s=86_400.0)
     codes = CodeTable.load(__package__ or "examplebroker")
     feeds = (Stream,)
+    emulator = "examplebroker.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from dragoman.client import Client
 from dragoman.emulator.contract import Emulator
 from dragoman.emulator.host import EmulatorHost
 from dragoman.emulator.venue.types import OrderState
-from dragoman.model import OrderStatus
+from dragoman.model import OrderStatus, Product
 from dragoman.portfolio import net_positions
 
 ZERO = Decimal(0)
@@ -36,9 +36,15 @@ async def prove(client: Client, emulator: Emulator, host: EmulatorHost) -> dict[
     venue_fills = {emulator.fill_name(fill): (fill.quantity, fill.price) for fill in venue.fills(account)}
     differences += _differ("fill", fills, venue_fills)
 
-    by_fills = {key: net.quantity for key, net in net_positions(store.fills.all()).items() if net.quantity}
+    nets = client.portfolio.of_positions(net_positions(store.fills.all()))
+    by_fills = {key: net.quantity for key, net in nets.items() if net.quantity}
     by_broker = {(p.instrument_id, p.product): p.quantity for p in positions if p.quantity}
-    by_exchange = {(p.instrument_id, p.product): p.quantity for p in venue.positions(account) if p.quantity}
+    wallet = bool(client.session.adapter.capabilities.features.get("balances"))
+    by_exchange = {
+        (p.instrument_id, p.product): p.quantity
+        for p in venue.positions(account)
+        if p.quantity and not (wallet and p.product is Product.DELIVERY)
+    }
     differences += _differ("position by fills", by_fills, by_exchange)
     differences += _differ("position by the broker", by_broker, by_exchange)
     differences += [f"{d.instrument_id} {d.field}: {d.ours} by fills, {d.broker} by the broker" for d in discrepancies]

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal
 
 from dragoman.emulator.venue.rng import MASK, mix64, salt
 from dragoman.emulator.venue.types import Listing
@@ -141,11 +140,11 @@ class History:
         return found
 
 
-def joined(days: Iterable[Bar], unit: Literal["weeks", "months"]) -> list[Bar]:
-    """Join candles of days to weeks, which start on Monday, or to months."""
+def joined(days: Iterable[Bar], *, monthly: bool) -> list[Bar]:
+    """Join candles of days to months, or to weeks, which start on Monday."""
     groups: dict[datetime, list[Bar]] = {}
     for one in days:
-        start = one.start - timedelta(days=one.start.weekday()) if unit == "weeks" else one.start.replace(day=1)
+        start = one.start.replace(day=1) if monthly else one.start - timedelta(days=one.start.weekday())
         groups.setdefault(start, []).append(one)
     return [
         Bar(

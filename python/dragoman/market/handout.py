@@ -294,6 +294,11 @@ class MarketData:
             self.resync.interrupt(handle)
             self.books.mark_stale(handle)
 
+    def on_ready(self, wants: Iterable[Want]) -> None:
+        """Their stream stands."""
+        for want in wants:
+            self.resync.expect(self._master.handle(want.instrument))
+
     def close(self) -> None:
         """End all iterators; every book reads stale."""
         self._closed = self.on_batch.closed = True

@@ -21,6 +21,8 @@ _AT_ONCE: Final = 4
 _SNAPSHOT_S: Final = 10.0
 _AGAIN_S: Final = 5.0
 """How long a stream may take to send the snapshot that a new subscription promises."""
+_QUIET_S: Final = 2.0
+"""How long a stream may be silent about a book before its snapshot is fetched unasked."""
 _log = logging.getLogger("dragoman.market")
 
 
@@ -50,6 +52,7 @@ class Resync:
         self._publish = publish
         self._followed: dict[int, tuple[Want, BookSync]] = {}
         self._healing: dict[int, asyncio.Task[None]] = {}
+        self._expected: dict[int, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
         self._gaps_seen = 0
         self.attempts = 0
@@ -59,6 +62,22 @@ class Resync:
         sync = self._sync(want)
         self._followed[handle] = (want, sync)
         self._books.follow(handle, rule=sync.rule, hold=sync.hold)
+        self.expect(handle)
+
+    def expect(self, handle: int) -> None:
+        """The stream begins: a quiet market may send no change for hours that would ask for the snapshot."""
+        if handle in self._followed and self._followed[handle][1].hold and handle not in self._expected:
+            task = self._session.runtime.spawn(self._unasked(handle), name=f"first snapshot of book {handle}")
+            self._expected[handle] = task
+
+    async def _unasked(self, handle: int) -> None:
+        try:
+            await self._session.runtime.sleep(_QUIET_S)
+            if self._books.book(handle).stale:
+                self._heal((handle,))
+        finally:
+            if self._expected.get(handle) is asyncio.current_task():
+                del self._expected[handle]
 
     def forget(self, handle: int) -> None:
         """The instrument's depth is not subscribed any more: what is being fetched for it is dropped."""
@@ -67,8 +86,9 @@ class Resync:
 
     def interrupt(self, handle: int) -> None:
         """The stream is gone: a snapshot that nothing follows must not make the book live."""
-        if (task := self._healing.pop(handle, None)) is not None:
-            task.cancel()
+        for tasks in (self._healing, self._expected):
+            if (task := tasks.pop(handle, None)) is not None:
+                task.cancel()
 
     def _sync(self, want: Want) -> BookSync:
         adapter, ctx = self._session.adapter, self._session.ctx
@@ -148,6 +168,7 @@ class Resync:
     def close(self) -> None:
         """Stop fetching."""
         self._followed.clear()
-        for task in self._healing.values():
-            task.cancel()
-        self._healing.clear()
+        for tasks in (self._healing, self._expected):
+            for task in tasks.values():
+                task.cancel()
+            tasks.clear()

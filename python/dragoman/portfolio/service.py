@@ -5,9 +5,9 @@ from __future__ import annotations
 from dragoman.checks import WireUnits
 from dragoman.errors import UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Margin, Position, Segment
+from dragoman.model import Margin, Position, Product, Segment
 from dragoman.orders import OrderService
-from dragoman.portfolio.net import Discrepancy, compare, net_positions
+from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
 from dragoman.session.session import AccountSession
 
 
@@ -51,4 +51,10 @@ class Portfolio:
         await self._orders.refresh(timeout_s=timeout_s)
         positions = await self.positions(timeout_s=timeout_s)
         today = self._orders.store.fills.of_day(self._session.ctx.now_ns)
-        return compare(positions, net_positions(today))
+        return compare(positions, self.of_positions(net_positions(today)))
+
+    def of_positions(self, nets: dict[PositionKey, NetPosition]) -> dict[PositionKey, NetPosition]:
+        """Leave out what was bought or sold for cash where the broker keeps a wallet: it is a balance, no position."""
+        if not self._session.adapter.capabilities.features.get("balances"):
+            return nets
+        return {key: net for key, net in nets.items() if key[1] is not Product.CASH}

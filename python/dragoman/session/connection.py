@@ -222,7 +222,8 @@ class FeedConnection:
             return
         for start, end in batch.control:
             self._control(bytes(data[start:end]), ts_recv)
-        if self._counts and (decoder := self._decoder) is not None:
+        # What could not be read was not received.
+        if self._counts and not batch.errors and (decoder := self._decoder) is not None:
             self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
 
     def on_text(self, data: str, ts_recv: int) -> None:

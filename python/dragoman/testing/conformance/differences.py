@@ -9,8 +9,8 @@
     reason = "an order that trades at once is never reported open"
     source = "documentation, order updates; seen in frame 12 of the capture of 2026-01-15"
 
-The line is still tried first. Where it holds after all, the scenario fails: the difference is gone and its row must go.
-Where it fails, what stands in `instead` is played (nothing, where it is empty). A row without `line` says that the
+The line is still tried first. Where it holds after all, the scenario fails: the difference is gone and its row must
+go. Where it fails, what stands in `instead` must hold, one step or several. A row without `line` says that the
 scenario as a whole cannot hold: it must then fail, and its message must contain `fails`.
 """
 
@@ -73,6 +73,8 @@ def _row(row: Mapping[str, object], where: str) -> Difference:
     if bool(words.get("line")) is bool(words.get("fails")):
         raise DifferenceError(f"{where}: expected either line (with instead) or fails")
     instead = read_steps(str(row.get("instead", "")), where)
+    if bool(instead) is not bool(words.get("line")):
+        raise DifferenceError(f"{where}: expected a line and what holds instead of it, both or neither")
     return Difference(
         words["scenario"], words["reason"], words["source"], words.get("line", ""), instead, words.get("fails", "")
     )

@@ -31,6 +31,8 @@ def _expiring(adapter: Adapter, emulator: Emulator) -> str:
 
 
 def _human(adapter: Adapter, emulator: Emulator) -> str:
+    if type(adapter).login is Adapter.login:
+        return "its access tokens are made elsewhere"
     return "" if adapter.session.refresh == "none" else "its sessions are renewed without a human"
 
 

@@ -25,6 +25,8 @@ Status = Literal["passed", "differs", "not offered", "failed"]
 LONGEST_S: Final = 3600.0
 LOOPBACK_LONGEST_S: Final = 60.0
 LOOPBACK_PATIENCE_S: Final = 5.0
+TRIED_S: Final = 2.0
+"""How long a line may take to come true that is declared not to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +187,12 @@ async def _step(stage: Stage, step: Step, difference: Difference | None) -> None
     if difference is None:
         await _played(stage, step)
         return
+    patience_s = stage.patience_s
     try:
+        stage.patience_s = min(patience_s, TRIED_S)
         await _played(stage, step)
     except MismatchError:
+        stage.patience_s = patience_s
         for instead in difference.instead:
             await _played(stage, instead)
         return

@@ -100,6 +100,8 @@ class Stage:
         """Connect a client, logging in as a human would."""
         await self.close()
         self._keep_secrets()
+        if type(self.adapter).login is Adapter.login and "access_token" in self.emulator.credentials:
+            options.setdefault("access_token", self.emulator.credentials["access_token"])
         connecting = connect(
             self.adapter,
             "conformance",

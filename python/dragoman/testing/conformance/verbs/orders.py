@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from dragoman.emulator.venue.types import OrderState, VenueOrder
 from dragoman.errors import DragomanError, Effect
-from dragoman.model import Fill, Order, OrderStatus, OrderType, Origin, Product, Side
+from dragoman.model import Fill, Order, OrderStatus, OrderType, Origin, Product, Side, TimeInForce
 from dragoman.testing.conformance.grammar import Price, step
 from dragoman.testing.conformance.stage import MismatchError, Stage
 
@@ -160,6 +160,7 @@ async def venue_cancels(stage: Stage, order: str) -> None:
 async def elsewhere(stage: Stage, order: str, side: Side, quantity: Decimal, of: str, price: Price) -> None:
     """Let somebody else with the same account place a limit order."""
     before = {state.order_id for state in stage.venue_orders()}
+    offered = stage.adapter.capabilities.time_in_force
     wanted = VenueOrder(
         instrument_id=stage.id_of(of),
         side=side,
@@ -167,6 +168,7 @@ async def elsewhere(stage: Stage, order: str, side: Side, quantity: Decimal, of:
         order_type=OrderType.LIMIT,
         product=stage.at_venue(stage.id_of(of), stage.cast.product(of)),
         price=stage.price(price, of),
+        time_in_force=TimeInForce.DAY if TimeInForce.DAY in offered else TimeInForce.GTC,
     )
     stage.venue.submit(stage.account, wanted, stage.runtime.clock.wall_ns())
     stage.claim(order, before)

@@ -1,0 +1,260 @@
+"""Whole sessions at the Binance emulator, in memory: order lives, conditional orders, both ways to send, lost keys."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import pytest
+from dragoman.adapters.binance import BinanceAdapter
+
+from dragoman.connecting import connect
+from dragoman.emulator.fault_spec import parse_faults
+from dragoman.errors import AuthRequired, OutcomeUnknown, Rejected, UsageError
+from dragoman.model import Mode, OrderStatus, OrderType, Pending
+from dragoman.runtime.virtual import VirtualRuntime
+from dragoman.session.secrets import as_secret
+from dragoman.testing.emulated import emulated
+
+PAIR, PERP = "BINANCE:BTC/USDT", "BINANCE:BTC/USDT=PERP"
+S = OrderStatus
+
+
+class World:
+    def __init__(self, runtime, host, client):
+        self.runtime, self.host, self.client = runtime, host, client
+        self.emulator, self.venue = host.emulator, host.emulator.venue
+        self.events = []
+        client.on_event(self.events.append)
+
+    def price(self, percent, instrument=PAIR):
+        last, tick = self.venue.market(instrument).last_price, self.venue.listing(instrument).instrument.tick_size
+        return last * (100 + Decimal(percent)) / 100 // tick * tick
+
+    async def rest(self, instrument=PAIR, quantity="0.1", percent=-3, **more):
+        terms = {"order_type": "LIMIT", "price": self.price(percent, instrument)} | more
+        order = await self.client.place(instrument, "BUY", quantity, **terms)
+        await self.until(order, S.OPEN)
+        return order
+
+    async def until(self, order, *statuses):
+        found = await self.client.wait_order(order, lambda one: one.status in statuses, timeout_s=10)
+        assert found.status in statuses
+        return found
+
+
+@asynccontextmanager
+async def world(runtime, *, settings=None, **options):
+    adapter = BinanceAdapter()
+    async with emulated(runtime, adapter, **options) as (host, overrides):
+        host.emulator.venue.calm()
+        secrets = {name: as_secret(value) for name, value in overrides["credentials"].items()}
+        overrides = overrides | {"settings": settings or {}, "credentials": secrets}
+        connecting = connect(
+            adapter, "test", environment="emulator", overrides=overrides, state_dir="/state", runtime=runtime
+        )
+        async with connecting as client:
+            yield World(runtime, host, client)
+
+
+def play(scenario, **options):
+    async def run(runtime):
+        async with asyncio.timeout(3600), world(runtime, **options) as here:
+            return await scenario(here)
+
+    with VirtualRuntime(seed=7) as runtime:
+        return runtime.run(run(runtime))
+
+
+VIAS = pytest.mark.parametrize("via", ["rest", "socket"])
+KEYS = pytest.mark.parametrize("key_type", ["hmac", "ed25519"])
+
+
+@VIAS
+@KEYS
+def test_an_order_is_placed_replaced_reduced_and_canceled(via, key_type):
+    async def scenario(here):
+        order = await here.rest()
+        changed = await here.client.modify(order, price=here.price(-4))
+        assert changed.order_id != order.order_id
+        assert changed.order_ids == (order.order_id, changed.order_id)
+        moved = await here.client.wait_order(changed, lambda one: one.pending is Pending.NONE, timeout_s=10)
+        assert (moved.status, moved.price) == (S.OPEN, here.price(-4))
+        await here.client.modify(moved, quantity="0.04")
+        smaller = await here.client.wait_order(moved, lambda one: one.quantity == Decimal("0.04"), timeout_s=10)
+        assert (smaller.order_id, smaller.client_order_id) == (moved.order_id, order.client_order_id)
+        await here.client.cancel(smaller)
+        assert (await here.until(order, S.CANCELED)).order_id == moved.order_id
+        assert here.client.orders_service.store.counters["external"] == 0
+        sent = here.host.counters.messages
+        return sent
+
+    messages = play(scenario, settings={"orders_via": via}, key_type=key_type)
+    assert (messages > 4) is (via == "socket")
+
+
+def test_a_resting_order_fills_in_parts_with_every_trade_once():
+    async def scenario(here):
+        order = await here.rest()
+        here.venue.set_price(PAIR, order.price, quantity=Decimal("0.04"))
+        part = await here.until(order, S.PARTIALLY_FILLED)
+        assert (part.filled_quantity, part.average_price) == (Decimal("0.04"), order.price)
+        with pytest.raises(UsageError, match="partly filled"):
+            await here.client.modify(part, price=here.price(-4))
+        here.venue.set_price(PAIR, order.price, quantity=Decimal("0.06"))
+        await here.until(order, S.FILLED)
+        fills = await here.client.trades(order)
+        assert sum(fill.quantity for fill in fills) == Decimal("0.1")
+        assert [fill.trade_id for fill in fills] == [fill.trade_id for fill in here.venue.fills(here.emulator.account)]
+        assert not any(fill.is_synthetic for fill in here.client.orders_service.store.fills.of_day(fills[0].ts_event))
+
+    play(scenario)
+
+
+def test_a_conditional_futures_order_keeps_its_id_when_it_triggers():
+    async def scenario(here):
+        opened = await here.client.place(PERP, "BUY", "0.1")
+        await here.until(opened, S.FILLED)
+        stop = await here.client.place(
+            PERP, "SELL", "0.1", order_type="STOP_MARKET", trigger_price=here.price(-2, PERP)
+        )
+        waiting = await here.until(stop, S.TRIGGER_PENDING)
+        assert waiting.order_id.startswith("a:BTCUSDT:")
+        here.venue.set_price(PERP, here.price(-3, PERP))
+        done = await here.until(stop, S.FILLED)
+        assert (done.order_id, done.order_type) == (waiting.order_id, OrderType.STOP_MARKET)
+        assert done.exchange_order_id not in (None, waiting.order_id.rpartition(":")[2])
+        assert [one.order_id for one in await here.client.orders() if one.is_open] == []
+        assert [one.order_id for one in await here.client.trades(done)] == [done.order_id]
+        assert here.client.orders_service.store.counters["external"] == 0
+        assert await here.client.positions() == []
+
+    play(scenario)
+
+
+def test_a_hedged_account_shows_both_sides_apart():
+    async def scenario(here):
+        for side, position_side in (("BUY", "LONG"), ("SELL", "SHORT")):
+            order = await here.client.place(PERP, side, "0.1", position_side=position_side)
+            await here.until(order, S.FILLED)
+        found = {one.position_side: one.quantity for one in await here.client.positions()}
+        assert found == {"LONG": Decimal("0.1"), "SHORT": Decimal("-0.1")}
+
+    play(scenario, hedge=True)
+
+
+def test_an_order_whose_reply_is_lost_is_found_by_our_id():
+    async def scenario(here):
+        for fault in parse_faults("refuse_upgrade:503;reset_socket*3;reset_reply*1"):
+            here.host.faults.add(fault)
+        with pytest.raises(OutcomeUnknown):
+            await here.client.place(
+                PAIR, "BUY", "0.1", order_type="LIMIT", price=here.price(-3), client_order_id="mine", allow_stale=True
+            )
+        here.host.faults.clear()
+        await here.client.orders()
+        found = here.client.order("mine")
+        assert (found.status, found.order_id) == (
+            S.OPEN,
+            f"s:BTCUSDT:{int(here.venue.orders(here.emulator.account)[0].order_id)}",
+        )
+
+    play(scenario)
+
+
+def test_a_refusal_is_typed_and_leaves_nothing():
+    async def scenario(here):
+        with pytest.raises(Rejected, match="insufficient balance") as caught:
+            await here.client.place(PAIR, "SELL", "50", order_type="LIMIT", price=here.price(3))
+        assert caught.value.code == "-2010"
+        with pytest.raises(UsageError, match="worth less than 5 USDT"):
+            await here.client.place(PAIR, "BUY", "0.00001", order_type="LIMIT", price=here.price(-3))
+        assert here.venue.orders(here.emulator.account) == ()
+
+    play(scenario)
+
+
+@pytest.mark.logs  # the session says that it is over
+def test_a_revoked_key_ends_the_session_with_zero_bytes_sent_after():
+    async def scenario(here):
+        here.emulator.revoke()
+        with pytest.raises(AuthRequired):
+            await here.client.margins()
+        before = here.host.counters.requests
+        with pytest.raises(AuthRequired, match="nothing was sent"):
+            await here.client.positions()
+        assert here.host.counters.requests == before
+
+    play(scenario)
+
+
+def test_listen_keys_are_prolonged_and_made_anew_when_they_run_out():
+    async def scenario(here):
+        first = here.emulator._listen_key
+        await here.runtime.sleep(1900)
+        key, dies = here.emulator._listen_key
+        assert (key, dies > first[1]) == (first[0], True)
+        here.emulator._listen_key = (key, 0)
+        await here.runtime.sleep(60)
+        assert here.client.streams["usdm-user"].ready
+        assert here.emulator._listen_key[0] != key
+        order = await here.client.place(PERP, "BUY", "0.1")
+        await here.until(order, S.FILLED)
+
+    play(scenario)
+
+
+def test_both_markets_stream_each_on_its_own_sockets():
+    async def scenario(here):
+        here.client.subscribe([PAIR, PERP], Mode.FULL)
+        await here.runtime.sleep(3)
+        for instrument in (PAIR, PERP):
+            here.venue.set_price(instrument, here.price(1, instrument))
+        await here.runtime.sleep(1)
+        for instrument in (PAIR, PERP):
+            book, market = here.client.book(instrument), here.venue.market(instrument)
+            assert not book.stale
+            assert [tuple(level)[:2] for level in book.snapshot().bids] == [
+                (float(price), float(size)) for price, size, _ in market.bids
+            ]
+        assert {name for name, stream in here.client.streams.items() if stream.ready} == {
+            "spot",
+            "usdm",
+            "usdm-depth",
+            "spot-user",
+            "usdm-user",
+        }
+
+    play(scenario)
+
+
+def test_an_account_of_one_market_opens_nothing_of_the_other():
+    async def scenario(here):
+        assert set(here.client.streams) == {"usdm", "usdm-depth", "usdm-user"}
+        assert {one.exchange for one in here.client.instruments} == {"BINANCEUSDM"}
+        assert await here.client.holdings() == []
+
+    play(scenario, settings={"markets": "usdm"})
+
+
+def test_weights_the_venue_counts_are_counted_here():
+    async def scenario(here):
+        here.emulator._spent["s", 60_000_000_000] = (here.runtime.clock.wall_ns() // 60_000_000_000, 3000)
+        await here.client.profile()
+        assert here.client.session.limiter.state()["spot/1m"]["used"] >= 3020
+
+    play(scenario)
+
+
+def test_what_is_bought_for_cash_is_a_balance_and_no_missing_position():
+    async def scenario(here):
+        order = await here.client.place(PAIR, "BUY", "0.1")
+        await here.until(order, S.FILLED)
+        assert await here.client.check_positions() == []
+        owned = {one.asset: one.total for one in await here.client.balances()}
+        assert owned["BTC"] == Decimal("2.1")
+        held = {one.instrument_id: one.quantity for one in await here.client.holdings()}
+        assert held[PAIR] == Decimal("2.1")
+
+    play(scenario)
