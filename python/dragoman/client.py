@@ -145,6 +145,15 @@ class Client:
             self.events.close()
             self._release()
 
+    async def logout(self) -> None:
+        """End the session at the broker and forget its token: nothing can use it from here on, other processes included.
+
+        From then on calls raise `AuthRequired`, with zero bytes sent: close the client, and connect again. Working orders
+        stay working. `close` without it keeps the session for the next run.
+        """
+        self._check("logout")
+        await self.session.logout()
+
     async def load_instruments(self, *, cached: bool = False, timeout_s: float = 120.0) -> int:
         """Download the broker's instrument master and return how many instruments it has.
 

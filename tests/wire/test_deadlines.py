@@ -16,7 +16,7 @@ from dragoman.model import GttLeg, GttRequest, OrderRequest, OrderType, Product,
 from dragoman.portfolio import AccountServices
 from wire.trading import INFY, World, play
 
-BOUNDED = {"start", "close", "login", "logout"}
+BOUNDED = {"start", "close", "logout"}
 """They end by themselves within seconds, whatever the broker does."""
 ASKS = sorted(
     name
