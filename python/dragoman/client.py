@@ -146,6 +146,15 @@ class Client:
             self.events.close()
             self._release()
 
+    async def logout(self) -> None:
+        """End the session at the broker and forget its token: nothing can use it from here on, other processes included.
+
+        From then on calls raise `AuthRequired`, with zero bytes sent: close the client, and connect again. Working orders
+        stay working. `close` without it keeps the session for the next run.
+        """
+        self._check("logout")
+        await self.session.logout()
+
     async def load_instruments(self, *, cached: bool = False, timeout_s: float = 120.0) -> int:
         """Download the broker's instrument master and return how many instruments it has.
 
@@ -446,11 +455,11 @@ class Client:
         self._check("cancel")
         return await self.orders_service.cancel(order, timeout_s=timeout_s)
 
-    async def orders(self, *, refresh: bool = True) -> list[Order]:
+    async def orders(self, *, refresh: bool = True, timeout_s: float = 15.0) -> list[Order]:
         """Return today's orders, read from the broker unless `refresh` is False."""
         self._check("orders")
         if refresh:
-            await self.orders_service.refresh()
+            await self.orders_service.refresh(timeout_s=timeout_s)
         return list(self.orders_service.store)
 
     def order(self, name: Order | str) -> Order | None:
@@ -458,15 +467,15 @@ class Client:
         self._check("order")
         return self.orders_service.store.get(name if isinstance(name, str) else name.client_order_id)
 
-    async def order_history(self, order: Order | str) -> list[Order]:
+    async def order_history(self, order: Order | str, *, timeout_s: float = 10.0) -> list[Order]:
         """Return the states an order went through, oldest first."""
         self._check("order_history")
-        return await self.orders_service.history(order)
+        return await self.orders_service.history(order, timeout_s=timeout_s)
 
-    async def trades(self, order: Order | str | None = None) -> list[Fill]:
+    async def trades(self, order: Order | str | None = None, *, timeout_s: float = 10.0) -> list[Fill]:
         """Return today's fills, of one order or all."""
         self._check("trades")
-        return await self.orders_service.trades(order)
+        return await self.orders_service.trades(order, timeout_s=timeout_s)
 
     async def wait_order(
         self, order: Order | str, until: Callable[[Order], bool] | None = None, *, timeout_s: float = 10.0
@@ -487,20 +496,20 @@ class Client:
 
     # -- money -------------------------------------------------------------------------------------------------------
 
-    async def positions(self) -> list[Position]:
+    async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
         """Return net positions with P&L as the broker counts it."""
         self._check("positions")
-        return await self.portfolio.positions()
+        return await self.portfolio.positions(timeout_s=timeout_s)
 
-    async def margins(self) -> dict[Segment, Margin]:
+    async def margins(self, *, timeout_s: float = 10.0) -> dict[Segment, Margin]:
         """Return margins by segment."""
         self._check("margins")
-        return await self.portfolio.margins()
+        return await self.portfolio.margins(timeout_s=timeout_s)
 
-    async def check_positions(self) -> list[Discrepancy]:
+    async def check_positions(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
         """Return where positions differ from the sum of today's fills; empty at rest when all is well."""
         self._check("check_positions")
-        return await self.portfolio.check()
+        return await self.portfolio.check(timeout_s=timeout_s)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -533,68 +542,91 @@ class Client:
             "master_skipped": self.instruments.skipped_count,
         }
 
-    # -- the rest of the account; `account` has all of it, with deadlines ----------------------------------------------
+    # -- the rest of the account; `account` has all of it ---------------------------------------------------------------
 
-    async def profile(self) -> Profile:
+    async def profile(self, *, timeout_s: float = 10.0) -> Profile:
         """Return who the account belongs to and what it is enabled for."""
         self._check("profile")
-        return await self.account.profile()
+        return await self.account.profile(timeout_s=timeout_s)
 
-    async def holdings(self) -> list[Holding]:
+    async def holdings(self, *, timeout_s: float = 10.0) -> list[Holding]:
         """Return securities held."""
         self._check("holdings")
-        return await self.account.holdings()
+        return await self.account.holdings(timeout_s=timeout_s)
 
-    async def balances(self) -> list[Balance]:
+    async def balances(self, *, timeout_s: float = 10.0) -> list[Balance]:
         """Return the assets of the account's wallet, where the broker keeps one."""
-        return await self.account.balances()
+        self._check("balances")
+        return await self.account.balances(timeout_s=timeout_s)
 
-    async def convert(self, position: Position, product: Product | str, quantity: Number | None = None) -> None:
+    async def convert(
+        self, position: Position, product: Product | str, quantity: Number | None = None, *, timeout_s: float = 10.0
+    ) -> None:
         """Convert a position, or part of it, to another product; see `AccountServices.convert`."""
         self._check("convert")
-        await self.account.convert(position, product, quantity)
+        await self.account.convert(position, product, quantity, timeout_s=timeout_s)
 
     async def candles(
-        self, name: str | Instrument, interval: str, start: datetime, end: datetime, **more: Any
+        self,
+        name: str | Instrument,
+        interval: str,
+        start: datetime,
+        end: datetime,
+        *,
+        continuous: bool = False,
+        on_rows: Callable[[Sequence[Candle]], object] | None = None,
+        on_progress: Callable[[int | None, int | None], object] | None = None,
+        timeout_s: float = 600.0,
     ) -> list[Candle]:
         """Return candles, oldest first; see `AccountServices.candles`."""
         self._check("candles")
-        return await self.account.candles(name, interval, start, end, **more)
+        return await self.account.candles(
+            name,
+            interval,
+            start,
+            end,
+            continuous=continuous,
+            on_rows=on_rows,
+            on_progress=on_progress,
+            timeout_s=timeout_s,
+        )
 
-    async def order_margin(self, orders: Iterable[OrderRequest]) -> list[OrderMargin]:
+    async def order_margin(self, orders: Iterable[OrderRequest], *, timeout_s: float = 10.0) -> list[OrderMargin]:
         """Return what each order would need."""
         self._check("order_margin")
-        return await self.account.order_margin(orders)
+        return await self.account.order_margin(orders, timeout_s=timeout_s)
 
-    async def basket_margin(self, orders: Iterable[OrderRequest], *, consider_positions: bool = True) -> BasketMargin:
+    async def basket_margin(
+        self, orders: Iterable[OrderRequest], *, consider_positions: bool = True, timeout_s: float = 10.0
+    ) -> BasketMargin:
         """Return what the orders would need together."""
         self._check("basket_margin")
-        return await self.account.basket_margin(orders, consider_positions=consider_positions)
+        return await self.account.basket_margin(orders, consider_positions=consider_positions, timeout_s=timeout_s)
 
-    async def charges(self, fills: Iterable[Fill]) -> list[Charges]:
+    async def charges(self, fills: Iterable[Fill], *, timeout_s: float = 10.0) -> list[Charges]:
         """Return taxes and fees of fills."""
         self._check("charges")
-        return await self.account.charges(fills)
+        return await self.account.charges(fills, timeout_s=timeout_s)
 
-    async def gtts(self) -> list[Gtt]:
+    async def gtts(self, *, timeout_s: float = 10.0) -> list[Gtt]:
         """Return the account's good-till-triggered instructions."""
         self._check("gtts")
-        return await self.account.gtts()
+        return await self.account.gtts(timeout_s=timeout_s)
 
-    async def place_gtt(self, request: GttRequest) -> str:
+    async def place_gtt(self, request: GttRequest, *, timeout_s: float = 10.0) -> str:
         """Place a trigger; return its id. Errors as `place`."""
         self._check("place_gtt")
-        return await self.account.place_gtt(request)
+        return await self.account.place_gtt(request, timeout_s=timeout_s)
 
-    async def modify_gtt(self, gtt_id: str, request: GttRequest) -> str:
+    async def modify_gtt(self, gtt_id: str, request: GttRequest, *, timeout_s: float = 10.0) -> str:
         """Replace all terms of a trigger."""
         self._check("modify_gtt")
-        return await self.account.modify_gtt(gtt_id, request)
+        return await self.account.modify_gtt(gtt_id, request, timeout_s=timeout_s)
 
-    async def delete_gtt(self, gtt_id: str) -> str:
+    async def delete_gtt(self, gtt_id: str, *, timeout_s: float = 10.0) -> str:
         """Delete a trigger."""
         self._check("delete_gtt")
-        return await self.account.delete_gtt(gtt_id)
+        return await self.account.delete_gtt(gtt_id, timeout_s=timeout_s)
 
     # -- more market data --------------------------------------------------------------------------------------------
 

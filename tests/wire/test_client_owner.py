@@ -103,7 +103,7 @@ def state(client: Client) -> tuple[object, ...]:
 def test_on_another_thread_every_method_refuses_before_it_does_anything(tmp_path):
     async def scenario():
         async with client_at(tmp_path) as client:
-            client.subscribe("NSE:TCS", "full")
+            client.subscribe("NSE:TCS", "ltp")  # whose ticks make no book of their own
             before, found = state(client), {}
             other = threading.Thread(target=lambda: found.update(answers(client)))
             other.start()

@@ -17,16 +17,19 @@ import dragoman.sync
 from dragoman.client import Client as AsyncClient
 from dragoman.connecting import connect as async_connect
 from dragoman.emulator.host import EmulatorHost
-from dragoman.errors import NotSent, OutcomeUnknown, UsageError
-from dragoman.model import Gap, OrderStatus, Product, StreamState
+from dragoman.errors import DecodeError, NotSent, OutcomeUnknown, UsageError
+from dragoman.model import AlertRequest, Gap, OrderStatus, Product, StreamState
 from dragoman.plugin.registry import emulator_factory, load_adapter
+from dragoman.portfolio import AccountServices
 from dragoman.runtime.io_thread import IoThread, shared_io_thread
 from dragoman.runtime.real import RealRuntime
 from dragoman.runtime.watchdog import Stall
 from dragoman.sync.bridge import members
+from dragoman.sync.client import PARTS, BlockingAccount
 from dragoman.sync.stubs import stub
 
 PATIENCE_S = 20.0
+D = Decimal
 
 
 class Broker:
@@ -107,25 +110,63 @@ def resting(client):
 # -- one face, two ways ---------------------------------------------------------------------------------------------
 
 
-def test_every_public_name_of_the_async_client_is_there_and_no_other():
-    asynchronous = set(members(AsyncClient)) | {"close"}
-    blocking = {name for name in vars(dragoman.sync.Client) if not name.startswith("_")}
-    assert asynchronous <= blocking
-    # `start` is part of connecting; `closed` and `instruments` are an attribute's and a property's twins.
-    assert blocking - asynchronous == {"closed", "instruments"}
+def public(handle) -> set[str]:
+    """Return every public name of a live handle, those of its instance included."""
+    return {name for name in dir(handle) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("name", sorted(name for name, shape in members(AsyncClient).items() if shape != "property"))
-def test_parameters_are_those_of_the_async_method(name):
-    ours = inspect.signature(getattr(dragoman.sync.Client, name)).parameters
-    theirs = inspect.signature(getattr(AsyncClient, name)).parameters
+def test_every_public_name_of_a_live_async_client_is_there_and_no_other(client):
+    asynchronous, blocking = public(client._engine.client), public(client)
+    # `start` is part of connecting; the parts say where their work is done here.
+    assert asynchronous - blocking == set(PARTS) | {"start"}
+    assert blocking - asynchronous == {"closed"}
+    assert public(client._engine.client.account) == public(client.account)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_stays_on_the_io_thread_says_what_to_use_instead(client, part):
+    with pytest.raises(AttributeError, match="the blocking client has"):
+        getattr(client, part)
+    named = set(PARTS[part].replace(" and ", ", ").replace("()", "").split(", "))
+    assert named <= public(client)
+
+
+def test_the_rest_of_the_account_can_be_asked_without_a_loop(client):
+    account, name = client.account, tradable(client)
+    assert account.profile() == client.profile()
+    assert [one.instrument_id for one in account.holdings()] == [one.instrument_id for one in client.holdings()]
+    assert account.holdings_summary().current_value > 0
+    assert isinstance(account.auctions(), list)
+    made = account.create_alert(AlertRequest(name="above", instrument_id=name.instrument_id, operator=">=", value=D(1)))
+    assert made.alert_id in {one.alert_id for one in account.alerts()}
+    account.delete_alerts([made.alert_id])
+    assert account.alerts() == []
+    with pytest.raises(DecodeError):
+        account.postback(b"{}")
+    client.close()
+    with pytest.raises(UsageError, match="closed"):
+        account.alerts()
+
+
+TWINS = [
+    pytest.param(ours, theirs, name, id=f"{theirs.__name__}.{name}")
+    for ours, theirs in ((dragoman.sync.Client, AsyncClient), (BlockingAccount, AccountServices))
+    for name, shape in sorted(members(theirs).items())
+    if shape != "property"
+]
+
+
+@pytest.mark.parametrize(("blocking", "asynchronous", "name"), TWINS)
+def test_parameters_are_those_of_the_async_method(blocking, asynchronous, name):
+    ours = inspect.signature(getattr(blocking, name)).parameters
+    theirs = inspect.signature(getattr(asynchronous, name)).parameters
     extra = [p for p in ours if p not in theirs]
     assert extra == (["inline"] if name.startswith("on_") and name != "on_batch" else [])
     for parameter, found in theirs.items():
         mine = ours[parameter]
         assert (mine.kind, mine.default, str(mine.annotation)) == (found.kind, found.default, str(found.annotation))
-    assert bool(inspect.getdoc(getattr(dragoman.sync.Client, name))) == bool(getattr(AsyncClient, name).__doc__)
-    assert not inspect.iscoroutinefunction(getattr(dragoman.sync.Client, name))
+    assert bool(inspect.getdoc(getattr(blocking, name))) == bool(getattr(asynchronous, name).__doc__)
+    assert not inspect.iscoroutinefunction(getattr(blocking, name))
 
 
 def test_connect_takes_what_the_async_one_takes_but_the_runtime():

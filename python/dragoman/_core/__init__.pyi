@@ -584,9 +584,7 @@ class Book:
         """Return the number of levels on ``"bid"`` or ``"ask"``."""
     def level(self, side: str, index: int, /) -> tuple[float, float, int] | None:
         """Return (price, quantity, orders) of a level, 0 being the best; None where there is none."""
-    def update(
-        self, side: str, price: float, quantity: float, orders: int = 0, /
-    ) -> tuple[float | None, float | None]:
+    def update(self, side: str, price: float, quantity: float, orders: int = 0, /) -> tuple[float | None, float | None]:
         """Put one level by hand, quantity 0 removing it, and return the best (bid, ask) after it.
 
         For books fed from elsewhere; a stream's own deltas go through `Books.apply`. No number is checked or kept.

@@ -80,9 +80,9 @@ def emulate(
 @app.command(rich_help_panel=TOOLS)
 def demo(
     broker: Annotated[
-        str | None, typer.Option(help="Adapter to show; the first that ships an emulator.", autocompletion=broker_names)
-    ] = None,
-    seconds: Annotated[float, typer.Option(min=0, max=86_400, help="How long to stream and trade.")] = 10.0,
+        str, typer.Option(help="Adapter to show, or all: the same strategy with each.", autocompletion=broker_names)
+    ] = "all",
+    seconds: Annotated[float, typer.Option(min=0, max=86_400, help="How long to stream and trade, with each.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
     as_json: AsJson = False,
 ) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from typing import Any
 
 from dragoman.cli.demo_proof import prove
-from dragoman.cli.demo_report import show
+from dragoman.cli.demo_report import show, show_all
 from dragoman.cli.demo_story import Story
 from dragoman.connecting import connect
 from dragoman.errors import UsageError
@@ -16,16 +16,21 @@ from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
 from dragoman.testing.emulated import browser, emulated
 
+ALL = "all"
 
-def first_with_emulator() -> str:
-    """Return the first installed adapter that ships an emulator."""
+
+def with_emulator() -> list[str]:
+    """Return the installed adapters that ship an emulator."""
+    found = []
     for name, plugin in sorted(plugins().items()):
         try:
             if plugin.load().emulator:
-                return name
+                found.append(name)
         except PluginError:
             continue  # `dragoman brokers` tells why it does not load
-    raise UsageError("no installed adapter ships an emulator")
+    if not found:
+        raise UsageError("no installed adapter ships an emulator")
+    return found
 
 
 async def demo(runtime: Runtime, broker: str, *, seconds: float, seed: int, state_dir: str) -> dict[str, Any]:
@@ -51,14 +56,26 @@ async def demo(runtime: Runtime, broker: str, *, seconds: float, seed: int, stat
         return result
 
 
-def run_demo(broker: str | None, *, seconds: float, seed: int, as_json: bool) -> int:
-    """Run, print, and return the exit status: 0 only where every book agrees."""
-    runtime = RealRuntime()
-    name = broker or first_with_emulator()
-    try:
-        with tempfile.TemporaryDirectory(prefix="dragoman-demo-") as state_dir:
-            result = run(demo(runtime, name, seconds=seconds, seed=seed, state_dir=state_dir))
-    finally:
-        runtime.close()
-    show(result, as_json=as_json)
-    return 0 if result["proof"]["agrees"] else 1
+def run_demo(broker: str, *, seconds: float, seed: int, as_json: bool) -> int:
+    """Run, print, and return the exit status: 0 only where every book agrees.
+
+    Parameters
+    ----------
+    broker : str
+        An adapter's name, or ``all``: the same story with each, one after the other.
+    seconds : float
+        With each.
+    """
+    results = []
+    for name in with_emulator() if broker == ALL else [broker]:
+        runtime = RealRuntime()
+        try:
+            with tempfile.TemporaryDirectory(prefix="dragoman-demo-") as state_dir:
+                results.append(run(demo(runtime, name, seconds=seconds, seed=seed, state_dir=state_dir)))
+        finally:
+            runtime.close()
+    if broker == ALL:
+        show_all(results, as_json=as_json)
+    else:
+        show(results[0], as_json=as_json)
+    return 0 if all(result["proof"]["agrees"] for result in results) else 1

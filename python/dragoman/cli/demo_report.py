@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +16,17 @@ _ORDERS = (
     number("filled", 1),
     money("average", 1),
     text("why", 3),
+)
+_BROKERS = (
+    text("broker"),
+    number("instruments", 3),
+    number("ticks", 1),
+    number("books", 4),
+    number("orders"),
+    number("fills"),
+    number("positions", 2),
+    number("place p50 us", 1, "place"),
+    text("books agree"),
 )
 _LIVES = (text("act"), text("life, in the broker's words", key="life"))
 _POSITIONS = (
@@ -86,6 +97,38 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
         f"{proof['orders']} orders, {proof['fills']} fills, {proof['positions']} positions: ours, the broker's and the"
         f" exchange's own ledger: {verdict}[/]"
     )
+
+
+def show_all(results: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print what every broker made of the same strategy, or all results as one JSON document."""
+    if as_json:
+        print_json({"brokers": results, "agrees": all(result["proof"]["agrees"] for result in results)})
+        return
+    console = Console()
+    rows = [
+        {
+            "broker": result["broker"],
+            "instruments": result["instruments"],
+            "ticks": result["stream"]["ticks"],
+            "books": result["stream"]["books"],
+            "orders": result["proof"]["orders"],
+            "fills": result["proof"]["fills"],
+            "positions": result["proof"]["positions"],
+            "place": result["latency"]["place to accepted"]["p50_us"],
+            "books agree": "yes" if result["proof"]["agrees"] else "NO",
+        }
+        for result in results
+    ]
+    console.print(fitted(console, "One strategy, every broker (each emulated on loopback)", _BROKERS, rows))
+    acts: dict[str, dict[str, Any]] = {}
+    for result in results:
+        for row in result["orders"]:
+            acts.setdefault(row["act"], {"act": row["act"]})[result["broker"]] = str(row.get("kind") or row["outcome"])
+    columns = (text("act"), *(text(result["broker"]) for result in results))
+    console.print(fitted(console, "What became of each order", columns, acts.values()))
+    for result in results:
+        for difference in result["proof"]["differences"]:
+            console.print(f"[red]{result['broker']}: {difference}[/]")
 
 
 def _order_row(row: Mapping[str, Any]) -> dict[str, Any]:

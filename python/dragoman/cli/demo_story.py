@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from dragoman._core import Batch
@@ -141,14 +141,22 @@ class Story:
     async def _finished(self, order: Order) -> Order:
         return await self.client.wait_order(order, timeout_s=15)
 
+    def _unit(self, instrument: Instrument) -> Decimal:
+        """Return a quantity that is worth trading: a lot, one share where they are split, or the price of a meal."""
+        lot, bid = instrument.lot_size, self.client.book(instrument).bid_price
+        if lot >= 1 or bid is None:
+            return lot
+        price = Decimal(repr(bid))
+        return Decimal(1) if price < 1000 else (20 / (price * lot)).to_integral_value(ROUND_CEILING) * lot
+
     async def _market(self, instrument: Instrument, side: str, lots: int) -> Order:
-        quantity = instrument.lot_size * lots
+        quantity = self._unit(instrument) * lots
         return await self._finished(await self._place(instrument, side, quantity, order_type=OrderType.MARKET))
 
     async def _rest_change_cancel(self, instrument: Instrument) -> Order:
         low = _grid(instrument, self.client.book(instrument).bid_price, -40)
         order = await self._place(
-            instrument, "BUY", instrument.lot_size * 5, order_type=OrderType.LIMIT, price=low, tag="demo"
+            instrument, "BUY", self._unit(instrument) * 5, order_type=OrderType.LIMIT, price=low, tag="demo"
         )
         await self.client.wait_order(order, lambda o: o.status is S.OPEN)
         await self.client.modify(order, price=low + instrument.tick_size * 5)
@@ -158,7 +166,7 @@ class Story:
 
     async def _sweep(self, instrument: Instrument) -> Order:
         asks = self.client.book(instrument).snapshot(2).asks
-        quantity = Decimal(str(sum(level[1] for level in asks))) + instrument.lot_size * 3
+        quantity = Decimal(str(sum(level[1] for level in asks))) + self._unit(instrument) * 3
         price = _grid(instrument, asks[-1][0], 0)
         order = await self._place(
             instrument, "BUY", quantity - quantity % instrument.lot_size, order_type=OrderType.LIMIT, price=price
@@ -177,7 +185,7 @@ class Story:
         order = await self._place(
             instrument,
             "BUY",
-            instrument.lot_size,
+            self._unit(instrument),
             order_type=OrderType.LIMIT,
             price=price,
             time_in_force=TimeInForce.IOC,
@@ -189,7 +197,7 @@ class Story:
         order = await self._place(
             instrument,
             "SELL",
-            instrument.lot_size * 10,
+            self._unit(instrument) * 10,
             order_type=OrderType.STOP_LIMIT,
             trigger_price=trigger,
             price=trigger - instrument.tick_size * 4,
@@ -207,7 +215,7 @@ class Story:
 
     async def _off_tick(self, instrument: Instrument) -> Order:
         price = _grid(instrument, self.client.book(instrument).bid_price, 0) + instrument.tick_size / 2
-        return await self._place(instrument, "BUY", instrument.lot_size, order_type=OrderType.LIMIT, price=price)
+        return await self._place(instrument, "BUY", self._unit(instrument), order_type=OrderType.LIMIT, price=price)
 
     # -- looking back ------------------------------------------------------------------------------------------------
 

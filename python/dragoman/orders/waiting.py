@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from dragoman.checks.inputs import exact
 from dragoman.errors import StaleData
 from dragoman.model import Order, OrderUpdate
 from dragoman.orders.store import OrderStore
@@ -24,9 +25,12 @@ async def wait_until(
 
     Raises
     ------
+    UsageError
+        `timeout_s` is no finite number: nothing waits for ever.
     StaleData
         If it does not within `timeout_s`; the message says what the order is.
     """
+    exact("timeout_s", timeout_s)
     done: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
 
     def current() -> Order:

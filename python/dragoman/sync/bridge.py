@@ -53,7 +53,8 @@ def members(source: type) -> dict[str, Shape]:
 def mirror(source: type) -> Callable[[C], C]:
     """Give a class the blocking twin of every public member of `source` that it does not define itself.
 
-    The class has an attribute ``_engine``, the `Engine` that holds the instance of `source`.
+    The class has two attributes: ``_engine``, the `Engine` that makes the calls, and ``_source``, the instance of
+    `source` they are made on.
     """
 
     def decorate(cls: C) -> C:
@@ -74,7 +75,7 @@ def _call(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         engine: Engine = self._engine
         timeout_s = kwargs.get("timeout_s", default)
         patience_s = None if timeout_s is None else timeout_s + _GRACE_S
-        return engine.call(lambda: method(engine.client, *args, **kwargs), name, patience_s)
+        return engine.call(lambda: method(self._source, *args, **kwargs), name, patience_s)
 
     return _signed(twin, method)
 
@@ -83,7 +84,7 @@ def _plain(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
         engine: Engine = self._engine
-        return engine.run(lambda: method(engine.client, *args, **kwargs), name)
+        return engine.run(lambda: method(self._source, *args, **kwargs), name)
 
     return _signed(twin, method)
 
@@ -95,7 +96,7 @@ def _property(name: str, member: property) -> property:
 
     def twin(self: Any) -> Any:
         engine: Engine = self._engine
-        return engine.run(lambda: read(engine.client), name)
+        return engine.run(lambda: read(self._source), name)
 
     return property(twin, doc=member.__doc__)
 
@@ -104,7 +105,7 @@ def _iterator(name: str, method: Callable[..., AsyncIterator[Any]]) -> Callable[
     @functools.wraps(method)
     def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
         engine: Engine = self._engine
-        source = engine.run(lambda: method(engine.client, *args, **kwargs), name)
+        source = engine.run(lambda: method(self._source, *args, **kwargs), name)
         return engine.iterate(source, name)
 
     return _signed(twin, method, returns=lambda text: text.removeprefix("Async"))
@@ -114,7 +115,7 @@ def _handler(name: str, method: Callable[..., Callable[[], None]]) -> Callable[.
     @functools.wraps(method)
     def twin(self: Any, callback: Callable[[Any], object], *, inline: bool = False) -> Callable[[], None]:
         engine: Engine = self._engine
-        return engine.register(lambda call: method(engine.client, call), callback, name, inline=inline)
+        return engine.register(lambda call: method(self._source, call), callback, name, inline=inline)
 
     inline = inspect.Parameter("inline", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool")
     return _signed(twin, method, extra=inline)

@@ -4,16 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Final, NoReturn
 
 from dragoman._core import Batch, Tick
 from dragoman.client import Client as AsyncClient
 from dragoman.market import InstrumentMaster
 from dragoman.model import OrderUpdate
+from dragoman.portfolio import AccountServices
 from dragoman.runtime.dispatch import Mailbox
 from dragoman.sync.bridge import mirror
 from dragoman.sync.engine import Engine
 from dragoman.sync.iterators import Following, put_ticks
+
+PARTS: Final = {
+    "session": "logout, metrics, streams and counters()",
+    "market": "quotes, subscribe, ticks, on_batch and book",
+    "orders_service": "place, modify, cancel, orders, trades and wait_order",
+    "portfolio": "positions, margins and check_positions",
+    "events": "on_event",
+}
+"""What an asynchronous client is put together from, and what does its work here: the parts belong to the I/O thread."""
+
+
+@mirror(AccountServices)
+class BlockingAccount:
+    """What an account may ask beside orders: the methods of `dragoman.portfolio.AccountServices`, blocking.
+
+    `Client.account` is one. Callbacks of `candles` run on the I/O thread and must return at once.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __repr__(self) -> str:
+        return f"<account of {self._engine.name}>"
+
+    @property
+    def _source(self) -> AccountServices:
+        return self._engine.client.account
 
 
 @mirror(AsyncClient)
@@ -34,6 +62,7 @@ class Client:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._account = BlockingAccount(engine)
 
     def __repr__(self) -> str:
         state = "closed" if self._engine.closed else "blocking"
@@ -66,6 +95,20 @@ class Client:
     def instruments(self) -> InstrumentMaster:
         """The account's instruments, to be looked up from any thread."""
         return self._engine.client.instruments
+
+    @property
+    def account(self) -> BlockingAccount:
+        """The rest of the account: alerts, auctions, authorisation of holdings, trigger ranges, postbacks and more."""
+        return self._account
+
+    @property
+    def _source(self) -> AsyncClient:
+        return self._engine.client
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in PARTS:
+            raise AttributeError(f"{name!r} belongs to the I/O thread; the blocking client has {PARTS[name]} instead")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def on_batch(self, callback: Callable[[Batch], object]) -> Callable[[], None]:
         """Call back with each native batch, always inline on the I/O thread: the fast path.

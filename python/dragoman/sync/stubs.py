@@ -12,39 +12,57 @@ import sys
 from typing import Final
 
 import dragoman.client
+import dragoman.portfolio.extras
 import dragoman.sync.client
 from dragoman.sync.bridge import Shape, members
 
 _HEAD: Final = '"""Types of the blocking client. Made by `dragoman.sync.stubs`; not edited by hand."""\n\n'
 _UNUSED_HERE: Final = frozenset({"AsyncClient", "mirror"})
+_UNTYPED: Final = frozenset({"__getattr__", "_source"})
+"""`__getattr__` only explains what is missing; with it a checker would take every name for there."""
+_TWINS: Final = (
+    ("BlockingAccount", dragoman.portfolio.extras, dragoman.portfolio.extras.AccountServices),
+    ("Client", dragoman.client, dragoman.client.Client),
+)
+"""Each blocking class, and the asynchronous one it stands for."""
 
 
 def stub() -> str:
     """Return the text of ``client.pyi``; formatting it is left to the formatter."""
-    source = ast.parse(inspect.getsource(dragoman.client))
     ours = ast.parse(inspect.getsource(dragoman.sync.client))
-    own = _class(ours)
-    names = {node.name for node in own.body if isinstance(node, ast.FunctionDef)}
-    shapes = members(dragoman.client.Client)
-    body: list[ast.stmt] = [_bare(node) for node in own.body if isinstance(node, ast.FunctionDef)]
-    body += [
-        _twin(node, shapes[node.name])
-        for node in _class(source).body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in shapes and node.name not in names
+    sources = [ast.parse(inspect.getsource(module)) for _, module, _ in _TWINS]
+    made = [
+        _made(_class(ours, name), _class(source, original.__name__), members(original))
+        for (name, _, original), source in zip(_TWINS, sources, strict=True)
     ]
-    made = ast.ClassDef("Client", [], [], body, [])
-    aliases = [node for node in source.body if isinstance(node, ast.Assign) and _mentions([made], _target(node))]
-    used = _names([made, *aliases])
-    imports = _imports(ours, used - _UNUSED_HERE) | _imports(source, used)
+    written: list[ast.stmt] = [*made]
+    constants = [node for source in sources for node in source.body if isinstance(node, ast.Assign)]
+    aliases = [node for node in constants if _mentions(written, _target(node))]
+    used = _names([*aliases, *written]) - {name for name, _, _ in _TWINS}
+    imports = _imports(ours, used - _UNUSED_HERE).union(*(_imports(source, used) for source in sources))
     lines = [f"from {module} import {name}" for module, name in sorted(imports)]
     if "Iterator" in used:
         lines.append("from collections.abc import Iterator")
     text = "\n".join(["from __future__ import annotations", *sorted(set(lines))])
-    return _HEAD + text + "\n\n" + "\n".join(ast.unparse(ast.fix_missing_locations(n)) for n in [*aliases, made]) + "\n"
+    body = "\n".join(ast.unparse(ast.fix_missing_locations(node)) for node in [*aliases, *written])
+    return _HEAD + text + "\n\n" + body + "\n"
 
 
-def _class(tree: ast.Module) -> ast.ClassDef:
-    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Client")
+def _made(own: ast.ClassDef, source: ast.ClassDef, shapes: dict[str, Shape]) -> ast.ClassDef:
+    """Return the stub of a blocking class: what it defines itself, and the twins of the rest."""
+    defined = [node for node in own.body if isinstance(node, ast.FunctionDef) and node.name not in _UNTYPED]
+    names = {node.name for node in defined}
+    body: list[ast.stmt] = [_bare(node) for node in defined]
+    body += [
+        _twin(node, shapes[node.name])
+        for node in source.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in shapes and node.name not in names
+    ]
+    return ast.ClassDef(own.name, [], [], body, [])
+
+
+def _class(tree: ast.Module, name: str) -> ast.ClassDef:
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
 
 
 def _target(node: ast.Assign) -> str:
