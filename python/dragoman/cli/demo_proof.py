@@ -14,6 +14,7 @@ from dragoman.model import OrderStatus, Product
 from dragoman.portfolio import net_positions
 
 ZERO = Decimal(0)
+_NOTHING = (OrderStatus.CANCELED, ZERO)
 
 
 async def prove(client: Client, emulator: Emulator, host: EmulatorHost) -> dict[str, Any]:
@@ -30,6 +31,13 @@ async def prove(client: Client, emulator: Emulator, host: EmulatorHost) -> dict[
     exchange = list(venue.orders(account))
     ours = {order.order_id: (order.status, order.filled_quantity) for order in store if order.order_id}
     theirs = {emulator.order_name(state.order_id): (_unified(state), state.filled_quantity) for state in exchange}
+    # A change may leave an order behind: one of ours had that number, and at the exchange it ended without a fill.
+    left_behind = {name for order in store for name in order.order_ids if name != order.order_id}
+    theirs = {name: seen for name, seen in theirs.items() if name not in left_behind or seen != _NOTHING}
+    for name, (status, filled) in ours.items():
+        # To some brokers what is left of an immediate order expires; the exchange has one word for both.
+        if status is OrderStatus.EXPIRED and theirs.get(name) == (OrderStatus.CANCELED, filled):
+            theirs[name] = (status, filled)
     differences = _differ("order", ours, theirs)
 
     fills = {(fill.order_id, fill.trade_id): (fill.quantity, fill.price) for fill in store.fills.all()}

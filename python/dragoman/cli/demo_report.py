@@ -123,12 +123,17 @@ def show_all(results: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     acts: dict[str, dict[str, Any]] = {}
     for result in results:
         for row in result["orders"]:
-            acts.setdefault(row["act"], {"act": row["act"]})[result["broker"]] = str(row.get("kind") or row["outcome"])
+            acts.setdefault(row["act"], {"act": row["act"]})[result["broker"]] = _word(row)
     columns = (text("act"), *(text(result["broker"]) for result in results))
     console.print(fitted(console, "What became of each order", columns, acts.values()))
     for result in results:
         for difference in result["proof"]["differences"]:
             console.print(f"[red]{result['broker']}: {difference}[/]")
+
+
+def _word(row: Mapping[str, Any]) -> str:
+    """Return an outcome in a word short enough for a column of each broker."""
+    return str(row.get("kind") or row["outcome"]).replace("_", " ").lower()
 
 
 def _order_row(row: Mapping[str, Any]) -> dict[str, Any]:
