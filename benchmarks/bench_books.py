@@ -16,7 +16,7 @@ from dragoman._core import Books, Decoder, intern_instrument
 TITLE = "Order books"
 METHOD = (
     "Generated depth updates of a crypto exchange, 20 levels each, over a book of about 1,000 levels a side. From bytes"
-    " to book: ours decodes and applies natively; nautilus_trader decodes with its own msgspec structs, makes its deltas"
+    " to book: ours decodes and applies natively; nautilus_trader decodes with its own msgspec structs, makes deltas"
     " and applies them, as its adapter does; cryptofeed's way is its JSON library with decimals and its C order book,"
     " as its feed does it. One level: 4,096 changes, each with the reading of both tops, in books"
     " of 10, 1,000 and 10,000 levels a side; most changes are near the top, as on a venue. All books are compared with"

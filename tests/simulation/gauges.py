@@ -91,8 +91,8 @@ GROWTH: Final = {
     "native": Allowance(64 * KIB, 24 * KIB),
     "resident": Allowance(4096 * KIB, 48 * KIB),
 }
-"""Amounts. The interpreter itself takes some 100 blocks in an hour now and then (code it specialises, its caches); what is
-resident moves in steps of an allocator's arenas, so only a lot of it says anything."""
+"""Amounts. The interpreter itself takes some 100 blocks in an hour now and then (code it specialises, its caches); what
+is resident moves in steps of an allocator's arenas, so only a lot of it says anything."""
 
 
 def take(client: Client) -> Reading:

@@ -265,7 +265,12 @@ def test_emulate_ended_at_once_ends_in_good_order():
 
 
 def test_demo_on_loopback_proves_that_every_book_agrees():
-    done = subprocess.run([*PROGRAM, "demo", "--broker", "zerodha", "--json", "--seconds", "3"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*PROGRAM, "demo", "--broker", "zerodha", "--json", "--seconds", "3"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["proof"]["agrees"] is True

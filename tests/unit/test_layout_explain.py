@@ -146,7 +146,7 @@ def test_a_protobuf_message_shows_paths_of_numbers_and_the_decoders_values():
 
 @pytest.mark.parametrize("data", [b"\x0a\xff", b"\x0b", b"\xff" * 11])
 def test_what_is_no_protobuf_says_where_it_breaks(data):
-    with pytest.raises(DecodeError, match="byte [01]: "):
+    with pytest.raises(DecodeError, match=r"byte [01]: "):
         explain(MarketFeed.layouts, data)
 
 
