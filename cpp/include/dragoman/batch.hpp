@@ -43,7 +43,8 @@ class Block {
 
   [[nodiscard]] std::size_t record_capacity() const noexcept { return record_capacity_; }
   [[nodiscard]] std::size_t level_capacity() const noexcept { return level_capacity_; }
-  /// Make room for at least one more than `used`, which are kept: for frames whose counts cannot be told ahead.
+  /// Make room for at least one more than `used`, which are kept: for frames whose counts cannot be told
+  /// ahead.
   void extend_records(std::size_t used);
   void extend_levels(std::size_t used);
 
