@@ -169,7 +169,11 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     headers = (("X-Kite-Version", "3"),)
     credentials = (
         Credential("api_key", secret=False, needed_for="always", meaning="the app's key on developers.kite.trade"),
-        Credential("api_secret", meaning="the app's secret; signs the exchange of the request token"),
+        Credential(
+            "api_secret",
+            meaning="the app's secret; signs the exchange of the request token, and the broker's postbacks",
+            proves_postbacks=True,
+        ),
     )
     capabilities = CAPABILITIES
     limits = LIMITS

@@ -220,7 +220,7 @@ class AccountServices:
         flow = self._adapter.candles(instrument, interval, start, end, session.ctx, continuous=continuous)
         return await session.run(flow, timeout_s=timeout_s, on_rows=on_rows, on_progress=on_progress)
 
-    def postback(self, body: bytes) -> Order:
+    async def postback(self, body: bytes) -> Order:
         """Read an order update that the broker posted to a URL of yours, after proof that the broker wrote it.
 
         Parameters
@@ -232,8 +232,11 @@ class AccountServices:
         ------
         DecodeError
             For a body that somebody else wrote, or of another shape: answer the request with 4xx and drop it.
+        UsageError
+            The secret that proves it cannot be had; after a start with a kept token the first postback fetches it.
         """
         self._adapter.capabilities.require("postback", self._adapter.name)
+        await self._session.prepare_postbacks()
         order = self._adapter.postback(body, self._session.ctx)
         return self._units.from_wire(order, self._master.get(order.instrument_id))
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, UsageError
 from dragoman.model import Notice
-from dragoman.plugin import Adapter, Endpoint, Flow, Session
+from dragoman.plugin import Adapter, Credential, Endpoint, Flow, Session
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.watchdog import Stall
 from dragoman.session.brokertime import BrokerClock, expiry_ns
@@ -167,7 +167,7 @@ class AccountSession:
         """
         self.owner.bind()
         guard_logging()
-        await self._resolve("always")
+        await self._resolve(_always)
         if self._token is not None:
             session = await self._import(self._token)
         else:
@@ -349,11 +349,15 @@ class AccountSession:
 
     # -- logging in --------------------------------------------------------------------------------------------------
 
-    async def _resolve(self, needed_for: str) -> None:
+    async def prepare_postbacks(self) -> None:
+        """Fetch the credentials that prove postbacks, where no login has fetched them; raises UsageError."""
+        await self._resolve(lambda credential: credential.proves_postbacks)
+
+    async def _resolve(self, wanted: Callable[[Credential], bool]) -> None:
         """Fetch the credentials that are needed now; those of the login stay where they are until there is one."""
         for credential in self.adapter.credentials:
             given = self.profile.credentials.get(credential.name)
-            if given is None or credential.name in self.ctx.credentials or credential.needed_for != needed_for:
+            if given is None or credential.name in self.ctx.credentials or not wanted(credential):
                 continue
             secret = await given.resolve(self.runtime) if isinstance(given, Reference) else given
             self.ctx.credentials.add(credential.name, secret)
@@ -383,8 +387,7 @@ class AccountSession:
         return self._cache.load(self.clock.now_ns, account=self.profile.account)
 
     async def _log_in(self) -> Session:
-        await self._resolve("always")
-        await self._resolve("login")
+        await self._resolve(lambda credential: True)
         return await self._session_of(self.adapter.login(self.ctx), _LOGIN_S)
 
     async def _session_of(self, flow: Flow[Session], timeout_s: float) -> Session:
@@ -466,3 +469,7 @@ class AccountSession:
                     await stream.restart()
                 except DragomanError as error:
                     self._events.publish(error)
+
+
+def _always(credential: Credential) -> bool:
+    return credential.needed_for == "always"
