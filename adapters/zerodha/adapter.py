@@ -53,6 +53,8 @@ from .money import MoneyFlows
 from .words import CODES, IST, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, loads, reading
 
 TAG_LENGTH: Final = 20
+USER_TAG_LENGTH: Final = 8
+"""What our order id of 12 characters leaves of the wire's tag."""
 SECOND_SHARE: Final = 9
 """Orders a second outside the reserve. An autosliced order becomes several, each counted, so it spends them all."""
 QUOTE_PATHS: Final = {
@@ -244,6 +246,12 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         return replace(failure, code=code, message=f"{code}: {text}" if text else code)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
+        tag = order.tag
+        if tag and not (len(tag) <= USER_TAG_LENGTH and tag.isascii() and tag.isalnum()):
+            raise refused(
+                f"the wire cannot carry tag {tag!r} beside our order id",
+                f"give at most {USER_TAG_LENGTH} ASCII letters and digits, or put the name into client_order_id",
+            )
         protection = order.market_protection
         if protection is not None:
             if order.order_type not in _MARKET:
@@ -572,10 +580,8 @@ def _place_form(
 
 
 def wire_tag(order: model.OrderRequest) -> str | None:
-    """Return what goes into `tag`: our wire id, then the user's tag where all of it fits and is alphanumeric."""
-    user = order.tag or ""
-    room = len(order.wire_id) + len(user) <= TAG_LENGTH and user.isascii() and user.isalnum()
-    return (order.wire_id + user if room else order.wire_id) or None
+    """Return what goes into `tag`: our wire id, then the user's tag, which `check_order` has found to fit."""
+    return (order.wire_id + (order.tag or "")) or None
 
 
 def _protection(percent: Decimal | None) -> str:
