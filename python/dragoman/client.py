@@ -146,10 +146,10 @@ class Client:
             self._release()
 
     async def logout(self) -> None:
-        """End the session at the broker and forget its token: nothing can use it from here on, other processes included.
+        """End the session at the broker and forget its token: nothing can use it from here on, in no process.
 
-        From then on calls raise `AuthRequired`, with zero bytes sent: close the client, and connect again. Working orders
-        stay working. `close` without it keeps the session for the next run.
+        From then on calls raise `AuthRequired`, with zero bytes sent: close the client, and connect again. Working
+        orders stay working. `close` without it keeps the session for the next run.
         """
         self._check("logout")
         await self.session.logout()
@@ -495,7 +495,7 @@ class Client:
             "master_skipped": self.instruments.skipped_count,
         }
 
-    # -- the rest of the account; `account` has all of it ---------------------------------------------------------------
+    # -- the rest of the account; `account` has all of it ------------------------------------------------------------
 
     async def profile(self, *, timeout_s: float = 10.0) -> Profile:
         """Return who the account belongs to and what it is enabled for."""
