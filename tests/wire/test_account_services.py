@@ -14,7 +14,7 @@ from dragoman.client import Client
 from dragoman.connecting import connect
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.host import EmulatorHost
-from dragoman.errors import DecodeError, Rejected, UsageError
+from dragoman.errors import AuthRequired, DecodeError, Rejected, UsageError
 from dragoman.model import (
     AlertRequest,
     GttLeg,
@@ -253,3 +253,25 @@ def test_a_read_only_session_changes_no_alert():
                 await act
 
     session(scenario, read_only=True)
+
+
+def test_where_no_login_may_begin_no_credential_of_a_login_is_fetched() -> None:
+    async def start(client: Client) -> None:
+        runtime = client.session.runtime
+        overrides = {
+            "hosts": dict(client.session.profile.hosts),
+            "credentials": {"api_key": "emu_key", "api_secret": {"command": ["/no/such/program"]}},
+        }
+        again = connect(
+            load_adapter("zerodha"),
+            "other",
+            environment="emulator",
+            overrides=overrides,
+            state_dir="/elsewhere",
+            may_log_in=False,
+            runtime=runtime,
+        )
+        with pytest.raises(AuthRequired, match="no login may begin"):
+            await again
+
+    session(start)

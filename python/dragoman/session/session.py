@@ -43,6 +43,8 @@ _PROBE_S: Final = 15.0
 _WARN_AHEAD_S: Final = 900.0
 _RENEW_AHEAD_S: Final = 120.0
 _LOOK_AGAIN_S: Final = 60.0
+NO_SESSION: Final = "NO_SESSION"
+"""Code of the AuthRequired that stands for a login which may not begin."""
 _log = logging.getLogger("dragoman.session")
 
 
@@ -60,6 +62,8 @@ class AccountSession:
         Of a login made elsewhere. Without it: the token kept from the last run, else a login.
     state_dir : str, optional
         Where tokens and nonces are kept; see `default_state_dir`.
+    may_log_in : bool
+        False makes AuthRequired of a login, before any of its credentials is fetched.
     open_url, prompt : callable, optional
         How to reach the human; see `LoginRedirect` and `FlowDriver`.
     http, tls : optional
@@ -88,6 +92,7 @@ class AccountSession:
         read_only: bool = False,
         access_token: str | Secret | None = None,
         state_dir: str | None = None,
+        may_log_in: bool = True,
         open_url: OpenUrl | None = None,
         prompt: AskHuman | None = None,
         http: HttpTransport | None = None,
@@ -100,6 +105,7 @@ class AccountSession:
         self.market_open: Callable[[], bool] = lambda: False
         self.expires_ns: int | None = None
         self._token = None if access_token is None else as_secret(access_token)
+        self._may_log_in = may_log_in
         self._tls = tls
         self._prompt = prompt
         self.state_dir = state_dir = state_dir or default_state_dir(runtime)
@@ -387,6 +393,13 @@ class AccountSession:
         return self._cache.load(self.clock.now_ns, account=self.profile.account)
 
     async def _log_in(self) -> Session:
+        if not self._may_log_in:
+            raise AuthRequired(
+                f"{self.profile}: there is no session, or the broker has ended it, and no login may begin here",
+                code=NO_SESSION,
+                broker=self.adapter.name,
+                remedy="log in elsewhere first, or connect with may_log_in=True",
+            )
         await self._resolve(lambda credential: True)
         return await self._session_of(self.adapter.login(self.ctx), _LOGIN_S)
 
