@@ -350,7 +350,8 @@ def test_help_imports_nothing_heavy():
 def test_commands_that_never_log_in_fetch_no_secret_of_a_login(tmp_path):
     shell = Shell(tmp_path)
     shell.profiles(
-        '[zerodha.main]\nenvironment = "emulator"\nhosts = { rest = "http://127.0.0.1:9", ws = "ws://127.0.0.1:9", login = "http://127.0.0.1:9" }\n'
+        '[zerodha.main]\nenvironment = "emulator"\nhosts = { rest = "http://127.0.0.1:9", '
+        'ws = "ws://127.0.0.1:9", login = "http://127.0.0.1:9" }\n'
         'credentials = { api_key = { env = "THE_KEY" }, api_secret = { env = "NOT_SET" } }\n'
     )
     shell.env["THE_KEY"] = "emu_key"
