@@ -269,6 +269,8 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         if order.product not in _PRODUCTS[instrument.exchange]:
             offered = ", ".join(sorted(_PRODUCTS[instrument.exchange]))
             raise refused(f"{instrument.exchange} takes no {order.product} orders", f"use one of {offered}")
+        if order.variety is model.Variety.REGULAR and order.extras == {}:
+            return order  # nothing else is there that could not fit the variety
         extras = order.extras.get(self.name, {})
         if not isinstance(extras, Mapping):
             raise refused(f"extras['zerodha'] is a {type(extras).__name__}, expected a mapping", "give a dict")
@@ -554,10 +556,9 @@ def _place_form(
     order: model.OrderRequest, instrument: model.Instrument, extras: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
     iceberg, shown = order.variety is model.Variety.ICEBERG, order.display_quantity
-    legs = Decimal(_legs(order)) if iceberg else None
     cover = extras.get("cover_trigger")
     auction = extras.get("auction_number")
-    form = (
+    form = [
         ("exchange", instrument.exchange),
         ("tradingsymbol", instrument.broker_symbol),
         ("transaction_type", SIDE.write(order.side)),
@@ -567,15 +568,17 @@ def _place_form(
         ("price", plain(order.price)),
         ("trigger_price", plain(order.trigger_price if cover is None else _decimal(cover))),
         ("validity", VALIDITY.write(order.time_in_force)),
-        ("disclosed_quantity", None if iceberg else whole(shown)),
-        ("market_protection", _protection(order.market_protection) if order.order_type in _MARKET else None),
-        ("iceberg_legs", whole(legs)),
-        ("iceberg_quantity", whole(shown) if iceberg else None),
-        ("auction_number", None if auction is None else str(auction)),
-        ("autoslice", "true" if extras.get("autoslice") else None),
-        ("tag", wire_tag(order)),
-        ("algo_id", order.algo_id),
-    )
+    ]
+    if shown is not None and not iceberg:
+        form.append(("disclosed_quantity", whole(shown)))
+    if order.order_type in _MARKET:
+        form.append(("market_protection", _protection(order.market_protection)))
+    if iceberg:
+        form += ("iceberg_legs", whole(Decimal(_legs(order)))), ("iceberg_quantity", whole(shown))
+    if extras:
+        form.append(("auction_number", None if auction is None else str(auction)))
+        form.append(("autoslice", "true" if extras.get("autoslice") else None))
+    form += ("tag", wire_tag(order)), ("algo_id", order.algo_id)
     return tuple([(name, value) for name, value in form if value is not None])
 
 
