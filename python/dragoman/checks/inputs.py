@@ -94,13 +94,13 @@ def order_request(
     """
     if (quantity is None) == (lots is None):
         raise UsageError("give quantity or lots, one of them")
-    return copied(
-        _EMPTY,
-        instrument_id=instrument.instrument_id,
-        side=choice(Side, "side", side),
-        quantity=_units(instrument, quantity, lots),
-        **{"extras": {}, **_read("an order", terms, _FURTHER)},
-    )
+    read = _read("an order", terms, _FURTHER)
+    if "extras" not in read:
+        read["extras"] = {}  # its own, not the prototype's
+    read["instrument_id"] = instrument.instrument_id
+    read["side"] = choice(Side, "side", side)
+    read["quantity"] = _units(instrument, quantity, lots)
+    return copied(_EMPTY, **read)
 
 
 def order_change(instrument: Instrument | None, lots: int | None, terms: Mapping[str, Any]) -> OrderChange:
@@ -133,7 +133,7 @@ def _read(what: str, terms: Mapping[str, Any], known: frozenset[str]) -> dict[st
             continue
         kind = _CHOICES.get(name)
         if kind is not None:
-            read[name] = choice(kind, name, value)
+            read[name] = value if type(value) is kind else choice(kind, name, value)
         elif name in _NUMBERS:
             read[name] = exact(name, value)
         else:
