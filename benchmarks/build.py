@@ -1,4 +1,4 @@
-"""Builds the hand-written decoders with the flags of the core."""
+"""Builds the hand-written decoders and the server of the order path, with the flags of the core."""
 
 from __future__ import annotations
 
@@ -10,18 +10,31 @@ import sysconfig
 from types import ModuleType
 
 HERE = pathlib.Path(__file__).parent
-FLAGS = ("-std=c++20", "-O3", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden")
+BUILT = HERE.parent / "build" / "benchmarks"
+FLAGS = ("-std=c++20", "-O3", "-DNDEBUG", "-fPIC", "-fvisibility=hidden")
+
+
+def compile_newer(source: pathlib.Path, built: pathlib.Path, *flags: str) -> None:
+    """Compile where the source is newer."""
+    if built.exists() and built.stat().st_mtime >= source.stat().st_mtime:
+        return
+    built.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run([os.environ.get("CXX", "c++"), *FLAGS, *flags, str(source), "-o", str(built)], check=True)
+
+
+def program(name: str) -> pathlib.Path:
+    """Compile (where the source is newer) ``native/NAME.cpp`` and return the program."""
+    built = BUILT / name
+    compile_newer(HERE / "native" / f"{name}.cpp", built)
+    return built
 
 
 def handwritten(name: str = "decoder") -> ModuleType:
     """Compile (where the source is newer) and import one of the sources in ``handwritten``."""
     source = HERE / "handwritten" / f"{name}.cpp"
-    built = HERE.parent / "build" / "benchmarks" / f"handwritten_{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
-    if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
-        built.parent.mkdir(parents=True, exist_ok=True)
-        includes = [f"-I{HERE.parent / 'cpp' / 'include'}", f"-I{sysconfig.get_paths()['include']}"]
-        command = [os.environ.get("CXX", "c++"), *FLAGS, *includes, str(source), "-o", str(built)]
-        subprocess.run(command, check=True)
+    built = BUILT / f"handwritten_{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    includes = (f"-I{HERE.parent / 'cpp' / 'include'}", f"-I{sysconfig.get_paths()['include']}")
+    compile_newer(source, built, "-shared", *includes)
     spec = importlib.util.spec_from_file_location("handwritten", built)
     assert spec is not None
     assert spec.loader is not None

@@ -53,6 +53,8 @@ from .money import MoneyFlows
 from .words import CODES, IST, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, loads, reading
 
 TAG_LENGTH: Final = 20
+USER_TAG_LENGTH: Final = 8
+"""What our order id of 12 characters leaves of the wire's tag."""
 SECOND_SHARE: Final = 9
 """Orders a second outside the reserve. An autosliced order becomes several, each counted, so it spends them all."""
 QUOTE_PATHS: Final = {
@@ -169,7 +171,11 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     headers = (("X-Kite-Version", "3"),)
     credentials = (
         Credential("api_key", secret=False, needed_for="always", meaning="the app's key on developers.kite.trade"),
-        Credential("api_secret", meaning="the app's secret; signs the exchange of the request token"),
+        Credential(
+            "api_secret",
+            meaning="the app's secret; signs the exchange of the request token, and the broker's postbacks",
+            proves_postbacks=True,
+        ),
     )
     capabilities = CAPABILITIES
     limits = LIMITS
@@ -240,6 +246,12 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         return replace(failure, code=code, message=f"{code}: {text}" if text else code)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
+        tag = order.tag
+        if tag and not (len(tag) <= USER_TAG_LENGTH and tag.isascii() and tag.isalnum()):
+            raise refused(
+                f"the wire cannot carry tag {tag!r} beside our order id",
+                f"give at most {USER_TAG_LENGTH} ASCII letters and digits, or put the name into client_order_id",
+            )
         protection = order.market_protection
         if protection is not None:
             if order.order_type not in _MARKET:
@@ -257,6 +269,8 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         if order.product not in _PRODUCTS[instrument.exchange]:
             offered = ", ".join(sorted(_PRODUCTS[instrument.exchange]))
             raise refused(f"{instrument.exchange} takes no {order.product} orders", f"use one of {offered}")
+        if order.variety is model.Variety.REGULAR and order.extras == {}:
+            return order  # nothing else is there that could not fit the variety
         extras = order.extras.get(self.name, {})
         if not isinstance(extras, Mapping):
             raise refused(f"extras['zerodha'] is a {type(extras).__name__}, expected a mapping", "give a dict")
@@ -542,10 +556,9 @@ def _place_form(
     order: model.OrderRequest, instrument: model.Instrument, extras: Mapping[str, Any]
 ) -> tuple[tuple[str, str], ...]:
     iceberg, shown = order.variety is model.Variety.ICEBERG, order.display_quantity
-    legs = Decimal(_legs(order)) if iceberg else None
     cover = extras.get("cover_trigger")
     auction = extras.get("auction_number")
-    form = (
+    form = [
         ("exchange", instrument.exchange),
         ("tradingsymbol", instrument.broker_symbol),
         ("transaction_type", SIDE.write(order.side)),
@@ -555,23 +568,23 @@ def _place_form(
         ("price", plain(order.price)),
         ("trigger_price", plain(order.trigger_price if cover is None else _decimal(cover))),
         ("validity", VALIDITY.write(order.time_in_force)),
-        ("disclosed_quantity", None if iceberg else whole(shown)),
-        ("market_protection", _protection(order.market_protection) if order.order_type in _MARKET else None),
-        ("iceberg_legs", whole(legs)),
-        ("iceberg_quantity", whole(shown) if iceberg else None),
-        ("auction_number", None if auction is None else str(auction)),
-        ("autoslice", "true" if extras.get("autoslice") else None),
-        ("tag", wire_tag(order)),
-        ("algo_id", order.algo_id),
-    )
+    ]
+    if shown is not None and not iceberg:
+        form.append(("disclosed_quantity", whole(shown)))
+    if order.order_type in _MARKET:
+        form.append(("market_protection", _protection(order.market_protection)))
+    if iceberg:
+        form += ("iceberg_legs", whole(Decimal(_legs(order)))), ("iceberg_quantity", whole(shown))
+    if extras:
+        form.append(("auction_number", None if auction is None else str(auction)))
+        form.append(("autoslice", "true" if extras.get("autoslice") else None))
+    form += ("tag", wire_tag(order)), ("algo_id", order.algo_id)
     return tuple([(name, value) for name, value in form if value is not None])
 
 
 def wire_tag(order: model.OrderRequest) -> str | None:
-    """Return what goes into `tag`: our wire id, then the user's tag where all of it fits and is alphanumeric."""
-    user = order.tag or ""
-    room = len(order.wire_id) + len(user) <= TAG_LENGTH and user.isascii() and user.isalnum()
-    return (order.wire_id + user if room else order.wire_id) or None
+    """Return what goes into `tag`: our wire id, then the user's tag, which `check_order` has found to fit."""
+    return (order.wire_id + (order.tag or "")) or None
 
 
 def _protection(percent: Decimal | None) -> str:

@@ -26,9 +26,10 @@ def whole(value: Decimal | None) -> str | None:
     """Write a quantity. Raises UsageError for a fraction."""
     if value is None:
         return None
-    if value != value.to_integral_value():
+    number = value.to_integral_value()
+    if value != number:
         raise refused(f"quantity {value} is not a whole number", "give whole units", kind=ErrorKind.INVALID_QUANTITY)
-    return format(value.to_integral_value(), "f")
+    return format(number, "f")
 
 
 def refused(what: str, remedy: str, *, kind: ErrorKind = ErrorKind.BAD_REQUEST) -> UsageError:

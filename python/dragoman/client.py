@@ -147,10 +147,10 @@ class Client:
             self._release()
 
     async def logout(self) -> None:
-        """End the session at the broker and forget its token: nothing can use it any more, no other process either.
+        """End the session at the broker and forget its token: nothing can use it from here on, in no process.
 
-        From then on calls raise `AuthRequired`, with zero bytes sent: close the client, connect again. Working orders
-        stay working. `close` without it keeps the session for the next run.
+        From then on calls raise `AuthRequired`, with zero bytes sent: close the client, and connect again. Working
+        orders stay working. `close` without it keeps the session for the next run.
         """
         self._check("logout")
         await self.session.logout()

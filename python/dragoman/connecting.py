@@ -55,6 +55,7 @@ def connect(
     streams: bool = True,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
+    may_log_in: bool = True,
     open_url: Callable[[str], object] | None = None,
     prompt: Callable[[str, str, bool], Awaitable[str]] | None = None,
     runtime: Runtime | None = None,
@@ -83,6 +84,9 @@ def connect(
         profile file is needed.
     state_dir : str, optional
         Where tokens are kept; by default ``$DRAGOMAN_STATE`` or ``~/.local/state/dragoman``.
+    may_log_in : bool
+        Whether a login may begin where no kept token serves; False raises AuthRequired instead, and no credential that
+        only a login needs is fetched.
     open_url, prompt : callables, optional
         How a login asks the human: open a page, type a secret; either may be a coroutine function. Without them a login
         that needs one raises.
@@ -125,6 +129,7 @@ def connect(
                 read_only=read_only,
                 access_token=token,
                 state_dir=state_dir,
+                may_log_in=may_log_in,
                 open_url=open_url,
                 prompt=prompt,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from functools import partial
 
 import pytest
 
@@ -111,3 +112,43 @@ def test_a_virtual_loop_is_never_late():
             end()
 
         runtime.run(scenario())
+
+
+COMMAND = """
+async def job():
+    watched(asyncio.get_running_loop())
+    format_everything()
+    await over()
+
+def format_everything():
+    block()
+
+def main():
+    run(job())
+"""
+
+
+@pytest.mark.logs  # the warning that names our own code
+def test_our_own_code_is_named_and_not_the_program_around_its_loop(heard):
+    over, ends = asyncio.Event(), []
+
+    def watched(loop: asyncio.AbstractEventLoop) -> None:
+        watchdog = LoopWatchdog(loop, beat_s=0.01, late_s=0.03)
+        ends.append(watchdog.add(lambda lag: None, lambda stall: over.set()))
+
+    async def until_over() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await over.wait()
+        ends[0]()
+
+    ours = {"__name__": "dragoman.cli.output", "asyncio": asyncio, "run": run, "watched": watched, "over": until_over}
+    ours["block"] = partial(heard.said.wait, PATIENCE_S)
+    exec(COMMAND, ours)
+    # A command is ours, runs somebody else's framework, and that runs our loop.
+    framework = {"__name__": "typer.main", "command": ours["main"]}
+    exec("def call(): command()", framework)
+    program = {"__name__": "dragoman.cli", "call": framework["call"]}
+    exec("def program(): call()", program)
+    program["program"]()
+    assert heard.lines
+    assert "dragoman.cli.output.format_everything" in heard.lines[0]

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from dragoman.adapters.zerodha import ZerodhaAdapter
+from dragoman.adapters.zerodha.adapter import TAG_LENGTH, USER_TAG_LENGTH
 from dragoman.adapters.zerodha.words import ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY
 
 from dragoman.errors import (
@@ -35,6 +36,7 @@ from dragoman.model import (
     TimeInForce,
     Variety,
 )
+from dragoman.orders.identity import WIRE_ID_LENGTH
 from dragoman.plugin import Lane, Request, Scope
 from dragoman.testing import ScriptError, reply
 from fixtures.zerodha.account import ADAPTER, HERE, body, context, run
@@ -216,13 +218,20 @@ def test_exponents_and_fractions_never_reach_the_wire():
         placed(order(quantity=D("1.5")))
 
 
-@pytest.mark.parametrize(
-    ("tag", "wire"),
-    [(None, ""), ("strat123", "strat123"), ("strat1234", ""), ("my tag", ""), ("é", ""), ("", "")],
-)
-def test_the_users_tag_follows_the_wire_id_where_all_of_it_fits(tag, wire):
-    assert placed(order(tag=tag))[0]["tag"] == "0000100001AB" + wire
+@pytest.mark.parametrize("tag", [None, "", "x", "strat123"])
+def test_the_users_tag_follows_the_wire_id(tag):
+    assert placed(order(tag=tag))[0]["tag"] == "0000100001AB" + (tag or "")
     assert len(placed(order(tag=tag))[0]["tag"]) <= ADAPTER.capabilities.wire_id_length
+
+
+@pytest.mark.parametrize("tag", ["strat1234", "a" * 30, "my tag", "é"])
+def test_a_tag_that_the_wire_cannot_carry_is_refused(tag):
+    with pytest.raises(UsageError, match=r"cannot carry tag.*at most 8"):
+        ADAPTER.check_order(order(tag=tag), INFY)
+
+
+def test_the_users_tag_has_what_the_wire_id_leaves():
+    assert USER_TAG_LENGTH == TAG_LENGTH - WIRE_ID_LENGTH
 
 
 def test_an_autosliced_order_is_a_parent_whose_children_have_their_own_fate():

@@ -14,7 +14,7 @@ from dragoman.client import Client
 from dragoman.connecting import connect
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.host import EmulatorHost
-from dragoman.errors import DecodeError, Rejected, UsageError
+from dragoman.errors import AuthRequired, DecodeError, Rejected, UsageError
 from dragoman.model import (
     AlertRequest,
     GttLeg,
@@ -37,9 +37,16 @@ D = Decimal
 
 
 def session(
-    scenario: Callable[[Client], Awaitable[Any]], emulated: dict[str, Any] | None = None, **options: Any
+    scenario: Callable[[Client], Awaitable[Any]],
+    emulated: dict[str, Any] | None = None,
+    *,
+    start: str = "login",
+    **options: Any,
 ) -> Any:
-    """Run `scenario` in a logged-in session against the emulator, in memory."""
+    """Run `scenario` in a session against the emulator, in memory: after a login, or with the token of an earlier one.
+
+    `start` is ``login``, ``kept`` (the token comes from the state directory) or ``given`` (as `access_token`).
+    """
 
     async def play(runtime: VirtualRuntime) -> Any:
         from dragoman.adapters.zerodha.emulator import make
@@ -53,17 +60,14 @@ def session(
             "credentials": {name: emulator.credentials[name] for name in ("api_key", "api_secret")},
             "redirect_port": port,
         }
+        common = {"environment": "emulator", "overrides": overrides, "runtime": runtime, "state_dir": "/state"}
+        human = {"open_url": browser(runtime)}
         try:
-            async with connect(
-                load_adapter("zerodha"),
-                "test",
-                environment="emulator",
-                overrides=overrides,
-                state_dir="/state",
-                open_url=browser(runtime),
-                runtime=runtime,
-                **options,
-            ) as client:
+            if start != "login":
+                async with connect(load_adapter("zerodha"), "test", **common, **human) as first:
+                    token = first.session.ctx.login["access_token"].reveal()
+                human = {"access_token": token} if start == "given" else {}
+            async with connect(load_adapter("zerodha"), "test", **common, **human, **options) as client:
                 return await scenario(client)
         finally:
             await host.close()
@@ -202,7 +206,8 @@ def test_the_summary_of_holdings_agrees_with_them() -> None:
     session(scenario)
 
 
-def test_postbacks_reach_a_server_of_the_users_and_are_proved() -> None:
+@pytest.mark.parametrize("start", ["login", "kept", "given"])
+def test_postbacks_reach_a_server_of_the_users_and_are_proved(start: str) -> None:
     class Server(EchoBroker):
         """The user's own, at the registered URL."""
 
@@ -218,15 +223,15 @@ def test_postbacks_reach_a_server_of_the_users_and_are_proved() -> None:
         await client.wait_order(order)
         await runtime.sleep(1)
         await host.close()
-        told = [client.account.postback(call.body) for call in server.calls]
+        told = [await client.account.postback(call.body) for call in server.calls]
         assert [one.raw_status for one in told][-1] == "COMPLETE"
         assert {(one.order_id, one.quantity, one.quantity_unit) for one in told} == {
             (told[0].order_id, 5, QuantityUnit.UNITS)
         }
         with pytest.raises(DecodeError, match="checksum"):
-            client.account.postback(server.calls[0].body.replace(b"2026", b"2025"))
+            await client.account.postback(server.calls[0].body.replace(b"2026", b"2025"))
 
-    session(scenario, {"postback_url": "http://127.0.0.1:7777/"})
+    session(scenario, {"postback_url": "http://127.0.0.1:7777/"}, start=start)
 
 
 def test_margins_answer_a_wrong_word_with_the_right_ones() -> None:
@@ -248,3 +253,25 @@ def test_a_read_only_session_changes_no_alert():
                 await act
 
     session(scenario, read_only=True)
+
+
+def test_where_no_login_may_begin_no_credential_of_a_login_is_fetched() -> None:
+    async def start(client: Client) -> None:
+        runtime = client.session.runtime
+        overrides = {
+            "hosts": dict(client.session.profile.hosts),
+            "credentials": {"api_key": "emu_key", "api_secret": {"command": ["/no/such/program"]}},
+        }
+        again = connect(
+            load_adapter("zerodha"),
+            "other",
+            environment="emulator",
+            overrides=overrides,
+            state_dir="/elsewhere",
+            may_log_in=False,
+            runtime=runtime,
+        )
+        with pytest.raises(AuthRequired, match="no login may begin"):
+            await again
+
+    session(start)

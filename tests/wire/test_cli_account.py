@@ -345,3 +345,16 @@ def test_help_imports_nothing_heavy():
     heavy = {"numpy", "pydantic", "picows", "uvloop", "wsproto", "httptools", "orjson", "asyncio", "dragoman._core"}
     assert not heavy & loaded
     assert not {"dragoman.client", "dragoman.model", "dragoman.plugin", "dragoman.session"} & loaded
+
+
+def test_commands_that_never_log_in_fetch_no_secret_of_a_login(tmp_path):
+    shell = Shell(tmp_path)
+    shell.profiles(
+        '[zerodha.main]\nenvironment = "emulator"\nhosts = { rest = "http://127.0.0.1:9", '
+        'ws = "ws://127.0.0.1:9", login = "http://127.0.0.1:9" }\n'
+        'credentials = { api_key = { env = "THE_KEY" }, api_secret = { env = "NOT_SET" } }\n'
+    )
+    shell.env["THE_KEY"] = "emu_key"
+    ran = shell("quote", "NSE:INFY", "-p", "main")
+    assert ran.status == 5, ran.err
+    assert "dragoman login" in ran.line

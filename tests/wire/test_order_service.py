@@ -185,15 +185,25 @@ def test_what_the_broker_refuses_is_rejected_and_recorded(changes, kind):
     play(scenario)
 
 
-def test_a_tag_that_does_not_fit_stays_ours_and_the_wire_id_still_finds_the_order():
+def test_a_tag_beside_the_wire_id_comes_back_with_the_order_after_a_lost_reply():
     async def scenario(world):
         world.fault(f"{MUTE};reset_reply@POST /orders*1")
-        tag = "a strategy with a very long name"
         with pytest.raises(OutcomeUnknown):
-            await world.rest(client_order_id="mine", tag=tag, timeout_s=2.0)
+            await world.rest(client_order_id="mine", tag="strat123", timeout_s=2.0)
         await world.runtime.sleep(0.1)
         (order,) = await world.client.orders()
-        assert (order.client_order_id, order.tag, order.status) == ("mine", tag, S.OPEN)
+        assert (order.client_order_id, order.tag, order.status) == ("mine", "strat123", S.OPEN)
+
+    play(scenario)
+
+
+def test_a_tag_that_the_wire_cannot_carry_is_refused_and_no_order_is_made():
+    async def scenario(world):
+        before = world.requests
+        with pytest.raises(UsageError, match="cannot carry tag"):
+            await world.rest(client_order_id="mine", tag="a" * 30)
+        assert world.client.order("mine") is None
+        assert world.requests == before
 
     play(scenario)
 

@@ -2,7 +2,7 @@
 
 from dragoman.checks.grid import check_price, check_quantity
 from dragoman.checks.inputs import Number, choice, exact, order_change, order_request
-from dragoman.checks.request import check_change, check_request
+from dragoman.checks.request import check_change, check_request, check_triggered
 from dragoman.checks.units import WireUnits
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "check_price",
     "check_quantity",
     "check_request",
+    "check_triggered",
     "choice",
     "exact",
     "order_change",

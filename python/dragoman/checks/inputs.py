@@ -95,13 +95,13 @@ def order_request(
     by_money = terms.get("notional") is not None
     if (quantity is not None) + (lots is not None) + by_money != 1:
         raise UsageError("give quantity, lots or notional, one of them")
-    return copied(
-        _EMPTY,
-        instrument_id=instrument.instrument_id,
-        side=choice(Side, "side", side),
-        quantity=Decimal(0) if by_money else _units(instrument, quantity, lots),
-        **{"extras": {}, **_read("an order", terms, _FURTHER)},
-    )
+    read = _read("an order", terms, _FURTHER)
+    if "extras" not in read:
+        read["extras"] = {}  # its own, not the prototype's
+    read["instrument_id"] = instrument.instrument_id
+    read["side"] = choice(Side, "side", side)
+    read["quantity"] = Decimal(0) if by_money else _units(instrument, quantity, lots)
+    return copied(_EMPTY, **read)
 
 
 def order_change(instrument: Instrument | None, lots: int | None, terms: Mapping[str, Any]) -> OrderChange:
@@ -134,7 +134,7 @@ def _read(what: str, terms: Mapping[str, Any], known: frozenset[str]) -> dict[st
             continue
         kind = _CHOICES.get(name)
         if kind is not None:
-            read[name] = choice(kind, name, value)
+            read[name] = value if type(value) is kind else choice(kind, name, value)
         elif name in _NUMBERS:
             read[name] = exact(name, value)
         else:

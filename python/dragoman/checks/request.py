@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from operator import attrgetter
 from typing import NoReturn
@@ -87,6 +88,22 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
             f"display_quantity {order.display_quantity} is not within 0 to {order.quantity}",
             kind=ErrorKind.INVALID_QUANTITY,
         )
+
+
+def check_triggered(
+    order: OrderRequest, trigger: Decimal, instrument: Instrument, adapter: type[Adapter] | Adapter
+) -> None:
+    """Refuse an order that a trigger shall place some day, as `check_request` does one of today.
+
+    The price band is the day's, so it says nothing of the day on which the trigger is reached.
+
+    Raises
+    ------
+    UsageError
+    """
+    some_day = replace(instrument, price_band_low=None, price_band_high=None)
+    check_request(order, some_day, adapter)
+    check_price("trigger", trigger, some_day)
 
 
 def check_change(order: Order, change: OrderChange, instrument: Instrument, adapter: type[Adapter] | Adapter) -> None:

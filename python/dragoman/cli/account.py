@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from dragoman.cli import emulators
@@ -18,6 +18,7 @@ from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
 from dragoman.session.profiles import Profile, load_profile
+from dragoman.session.session import NO_SESSION
 from dragoman.session.tokens import TokenCache, default_state_dir
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Account:
                 load_instruments=instruments,
                 streams=streams,
                 overrides=self.overrides(runtime),
-                prompt=self.refuse_login(profile),
+                may_log_in=False,
                 runtime=runtime,
             )
             try:
@@ -160,20 +161,19 @@ class Account:
                     return await work(client)
             except NotSent as error:
                 raise self._unreachable(profile, error) from error
+            except AuthRequired as error:
+                if error.code != NO_SESSION:
+                    raise
+                raise self._not_logged_in(profile) from error
 
         return self.perform(asked)
 
-    def refuse_login(self, profile: Profile) -> Callable[[str, str, bool], Awaitable[str]]:
-        """Return a prompt for commands that never log in: it says how to."""
-
-        async def refuse(kind: str, text: str, hidden: bool) -> NoReturn:
-            raise AuthRequired(
-                f"{profile}: there is no session, or the broker has ended it",
-                broker=profile.broker,
-                remedy=f"run: {self.spelled('login')}",
-            )
-
-        return refuse
+    def _not_logged_in(self, profile: Profile) -> AuthRequired:
+        return AuthRequired(
+            f"{profile}: there is no session, or the broker has ended it",
+            broker=profile.broker,
+            remedy=f"run: {self.spelled('login')}",
+        )
 
     def _unreachable(self, profile: Profile, error: DragomanError) -> DragomanError:
         if profile.environment != "emulator" or error.remedy.startswith("run "):

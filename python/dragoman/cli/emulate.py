@@ -50,7 +50,7 @@ async def _serve(
         }
         published = await _publish(runtime, name, line)
         print(orjson.dumps(line).decode(), flush=True)
-        if sys.stderr.isatty():
+        if published and sys.stderr.isatty():
             print(f"dragoman: aim at it: dragoman login -b {broker} {aim(name)} (Ctrl-C ends it)", file=sys.stderr)
         try:
             await stop.wait()
@@ -63,7 +63,13 @@ async def _serve(
 
 
 async def _publish(runtime: Runtime, name: str, line: dict[str, Any]) -> bool:
+    """Let other commands find this emulator; return whether they do. A name that a living one has stays its own."""
     try:
+        if (root := await emulators.owner(runtime, line["broker"], name)) is not None:
+            raise UsageError(
+                f"the name {name!r} is that of the emulator at {root}",
+                remedy="end that one first, or give this one a --name of its own",
+            )
         await runtime.in_worker(emulators.publish, runtime, name, line)
     except UsageError as error:  # it serves all the same, to whoever reads the line
         print(f"dragoman: other commands cannot find this emulator: {error}", file=sys.stderr)

@@ -6,8 +6,10 @@ runs. It holds what the emulator prints; all of its credentials are an emulator'
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -16,6 +18,7 @@ from dragoman.runtime.base import Runtime
 from dragoman.session.tokens import default_state_dir, file_name
 
 DEFAULT_NAME = "emulator"
+_ANSWER_S: Final = 2.0
 
 
 def path_of(runtime: Runtime, broker: str, name: str) -> str:
@@ -24,7 +27,7 @@ def path_of(runtime: Runtime, broker: str, name: str) -> str:
 
 
 def publish(runtime: Runtime, name: str, line: Mapping[str, Any]) -> None:
-    """Say what is served. A record of the same name is replaced: the latest one counts.
+    """Say what is served. A record of the same name is replaced: see `owner` for whether it may be.
 
     Raises
     ------
@@ -36,6 +39,27 @@ def publish(runtime: Runtime, name: str, line: Mapping[str, Any]) -> None:
         runtime.disk.write_atomic(path, orjson.dumps(dict(line)))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", remedy="set DRAGOMAN_STATE") from error
+
+
+async def owner(runtime: Runtime, broker: str, name: str) -> str | None:
+    """Return where the emulator that has a name serves; None where the name is free, or whoever had it is gone.
+
+    An emulator that was killed leaves its record behind, so the record alone says nothing: its port has to answer.
+    """
+    try:
+        line = await runtime.in_worker(find, runtime, broker, name)
+    except UsageError:
+        return None  # damaged: it is of no use to anybody
+    root = str((line or {}).get("rest", ""))
+    parts = urlsplit(root)
+    if parts.hostname is None or parts.port is None:
+        return None
+    try:
+        transport, _ = await runtime.net.connect(asyncio.Protocol, parts.hostname, parts.port, timeout=_ANSWER_S)
+    except OSError:
+        return None
+    transport.close()
+    return root
 
 
 def withdraw(runtime: Runtime, name: str, line: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ def logout(at: Account) -> None:
         kept = await runtime.in_worker(at.kept, runtime, profile)
         if kept is None:
             return told | {"account": None, "session": "none"}
-        session = AccountSession(runtime, at.adapter, profile, read_only=True, prompt=_nobody)
+        session = AccountSession(runtime, at.adapter, profile, read_only=True, may_log_in=False)
         try:
             await session.start()
             await session.logout()
@@ -105,7 +105,3 @@ def logout(at: Account) -> None:
         return
     said = {"none": "was not logged in", "ended": "logged out", "over": f"{_PLAINLY}; its token is forgotten"}
     print(f"{found['profile']}@{found['broker']} ({found['environment']}): {said[found['session']]}")
-
-
-def _nobody(kind: str, text: str, hidden: bool) -> str:
-    raise AuthRequired(_PLAINLY)

@@ -50,10 +50,11 @@ def ask(kind: str, text: str, hidden: bool) -> str:
 
 
 def _typed(read: Callable[[], str], prompt: str) -> str:
-    print(prompt, end="", file=sys.stderr, flush=True)
-    # A running loop keeps Ctrl-C for itself, and would not see it before the line has ended.
+    # A running loop keeps Ctrl-C for itself, and would not see it before the line has ended. Before the prompt, because
+    # whoever sees that may press it at once.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        print(prompt, end="", file=sys.stderr, flush=True)
         return read()
     finally:
         signal.signal(signal.SIGINT, before)

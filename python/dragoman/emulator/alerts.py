@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from dragoman.emulator.terms import check_terms
 from dragoman.emulator.venue.types import MarketView, VenueOrder, VenueProtocol, VenueRejectError
 
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -138,8 +139,10 @@ class AlertBook:
         LookupError
             Where there is none of this key.
         ValueError
-            Where the account has too many.
+            Where the account has too many, or an order is one that the venue could never take.
         """
+        for order in terms.orders:
+            check_terms(self._venue, order)
         if key is not None:
             alert = self.get(key)
             alert.terms, alert.updated_ns = terms, now_ns

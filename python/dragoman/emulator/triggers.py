@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from dragoman.emulator.terms import check_terms
 from dragoman.emulator.venue.types import VenueOrder, VenueProtocol, VenueRejectError
 
 
@@ -94,9 +95,10 @@ class TriggerBook:
         Raises
         ------
         ValueError
-            Where the market is at a trigger, or two triggers are not on both sides of it, lower first.
+            Where the market is at a trigger, two triggers are not on both sides of it, lower first, or an order is one
+            that the venue could never take.
         """
-        _check(legs, placed_at)
+        self._check(legs, placed_at)
         rest = Resting(self._next, legs, placed_at, now_ns, now_ns, now_ns + self._life_ns)
         self._all[rest.number] = rest
         self._next += 1
@@ -104,8 +106,13 @@ class TriggerBook:
 
     def change(self, rest: Resting, legs: list[Leg], placed_at: Decimal, now_ns: int) -> None:
         """Replace all terms of an active instruction. Raises ValueError as `place`."""
-        _check(legs, placed_at)
+        self._check(legs, placed_at)
         rest.legs, rest.placed_at, rest.updated_ns = legs, placed_at, now_ns
+
+    def _check(self, legs: Sequence[Leg], placed_at: Decimal) -> None:
+        _check(legs, placed_at)
+        for leg in legs:
+            check_terms(self._venue, leg.order, leg.trigger)
 
     def delete(self, rest: Resting, now_ns: int) -> None:
         rest.status, rest.updated_ns = "deleted", now_ns

@@ -121,7 +121,7 @@ class OrderService:
         """
         self._session.check_mutable()
         ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
-        instrument = self._master.resolve(request.instrument_id)
+        instrument = self._master.get(request.instrument_id) or self._master.resolve(request.instrument_id)
         check_request(request, instrument, self._adapter)
         request = self._adapter.check_order(request, instrument)
         check_name(request.client_order_id)

@@ -53,12 +53,21 @@ CONTRACT = 1
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Something the profile must hold for this broker."""
+    """Something the profile must hold for this broker.
+
+    Attributes
+    ----------
+    needed_for : {"login", "always"}
+        `login`: fetched when a login begins, and not where a kept token makes one needless.
+    proves_postbacks : bool
+        `Adapter.postback` needs it too: then it is fetched at the first postback, if no login has fetched it.
+    """
 
     name: str
     secret: bool = True
     needed_for: Literal["login", "always"] = "login"
     meaning: str = ""
+    proves_postbacks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

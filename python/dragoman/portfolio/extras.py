@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import TypeVar
 
-from dragoman.checks import Number, WireUnits
+from dragoman.checks import Number, WireUnits, check_quantity, check_request, check_triggered
 from dragoman.checks.inputs import exact
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
@@ -128,7 +129,8 @@ class AccountServices:
         self._session.check_mutable()
         instrument = self._master.resolve(position.instrument_id)
         units = abs(position.quantity) if quantity is None else exact("quantity", quantity)
-        wire = self._wire(OrderRequest(instrument_id=instrument.instrument_id, side=Side.BUY, quantity=units)).quantity
+        check_quantity("quantity", units, replace(instrument, freeze_quantity=None))
+        wire = self._wire(instrument, Side.BUY, units)
         held = await self._session.run(self._adapter.positions(self._session.ctx), timeout_s=timeout_s)
         same = [row for row in held if (row.instrument_id, row.product) == (position.instrument_id, position.product)]
         if not same or same[0].quantity * position.quantity <= 0:
@@ -145,14 +147,14 @@ class AccountServices:
 
     async def order_margin(self, orders: Iterable[OrderRequest], *, timeout_s: float = 10.0) -> list[OrderMargin]:
         """Return what each order would need, beside what the account holds now."""
-        wanted = [self._wire(order) for order in orders]
+        wanted = [self._checked(order) for order in orders]
         return await self._ask("order_margin", self._adapter.order_margin(wanted, self._session.ctx), timeout_s)
 
     async def basket_margin(
         self, orders: Iterable[OrderRequest], *, consider_positions: bool = True, timeout_s: float = 10.0
     ) -> BasketMargin:
         """Return what the orders would need together, hedges counted."""
-        wanted = [self._wire(order) for order in orders]
+        wanted = [self._checked(order) for order in orders]
         return await self._ask(
             "basket_margin",
             self._adapter.basket_margin(wanted, self._session.ctx, consider_positions=consider_positions),
@@ -163,8 +165,8 @@ class AccountServices:
         """Return taxes and fees of fills, in their order."""
         wanted = []
         for fill in fills:
-            asked = OrderRequest(instrument_id=fill.instrument_id, side=fill.side, quantity=fill.quantity)
-            wanted.append(replace(fill, quantity=self._wire(asked).quantity))
+            instrument = self._master.resolve(fill.instrument_id)
+            wanted.append(replace(fill, quantity=self._wire(instrument, fill.side, fill.quantity)))
         return await self._ask("charges", self._adapter.charges(wanted, self._session.ctx), timeout_s)
 
     async def trigger_ranges(
@@ -178,9 +180,17 @@ class AccountServices:
         )
         return {one.instrument_id: one for one in found}
 
-    def _wire(self, order: OrderRequest) -> OrderRequest:
+    def _checked(self, order: OrderRequest) -> OrderRequest:
+        """Return an order that is not placed now, as the broker counts it; refused where `place` would refuse it."""
         instrument = self._master.resolve(order.instrument_id)
-        return self._units.to_wire(replace(order, instrument_id=instrument.instrument_id), instrument)
+        order = replace(order, instrument_id=instrument.instrument_id)
+        check_request(order, instrument, self._adapter)
+        return self._units.to_wire(self._adapter.check_order(order, instrument), instrument)
+
+    def _wire(self, instrument: Instrument, side: Side, quantity: Decimal) -> Decimal:
+        """Return a quantity as the broker counts it."""
+        asked = OrderRequest(instrument_id=instrument.instrument_id, side=side, quantity=quantity)
+        return self._units.to_wire(asked, instrument).quantity
 
     # -- history -----------------------------------------------------------------------------------------------------
 
@@ -215,7 +225,7 @@ class AccountServices:
         flow = self._adapter.candles(instrument, interval, start, end, session.ctx, continuous=continuous)
         return await session.run(flow, timeout_s=timeout_s, on_rows=on_rows, on_progress=on_progress)
 
-    def postback(self, body: bytes) -> Order:
+    async def postback(self, body: bytes) -> Order:
         """Read an order update that the broker posted to a URL of yours, after proof that the broker wrote it.
 
         Parameters
@@ -227,8 +237,11 @@ class AccountServices:
         ------
         DecodeError
             For a body that somebody else wrote, or of another shape: answer the request with 4xx and drop it.
+        UsageError
+            The secret that proves it cannot be had; after a start with a kept token the first postback fetches it.
         """
         self._adapter.capabilities.require("postback", self._adapter.name)
+        await self._session.prepare_postbacks()
         order = self._adapter.postback(body, self._session.ctx)
         return self._units.from_wire(order, self._master.get(order.instrument_id))
 
@@ -265,9 +278,22 @@ class AccountServices:
         found = self._master.resolve(request.instrument_id)
         legs = []
         for leg in request.legs:
-            asked = OrderRequest(instrument_id=found.instrument_id, side=leg.side, quantity=leg.quantity)
-            legs.append(replace(leg, quantity=self._units.to_wire(asked, found).quantity))
-        return found, replace(request, instrument_id=found.instrument_id, legs=tuple(legs))
+            asked = OrderRequest(
+                instrument_id=found.instrument_id,
+                side=leg.side,
+                quantity=leg.quantity,
+                price=leg.price,
+                order_type=leg.order_type,
+                product=leg.product,
+            )
+            counted = self._units.to_wire(asked, found)
+            check_triggered(asked, leg.trigger_price, found, self._adapter)
+            self._adapter.check_order(asked, found)
+            legs.append(replace(leg, quantity=counted.quantity))
+        last = exact("last_price", request.last_price)
+        if last <= 0:
+            raise UsageError(f"last_price {last} is not a price", kind=ErrorKind.BAD_REQUEST, remedy="read quote()")
+        return found, replace(request, instrument_id=found.instrument_id, legs=tuple(legs), last_price=last)
 
     async def alerts(self, *, timeout_s: float = 10.0) -> list[Alert]:
         """Return the account's alerts."""
@@ -275,13 +301,13 @@ class AccountServices:
 
     async def create_alert(self, request: AlertRequest, *, timeout_s: float = 10.0) -> Alert:
         """Create an alert and return it as the broker holds it."""
-        wanted = replace(request, orders=tuple(self._wire(order) for order in request.orders))
+        wanted = replace(request, orders=tuple(self._checked(order) for order in request.orders))
         flow = self._adapter.alert_create(wanted, self._session.ctx)
         return await self._ask("alerts", flow, timeout_s, mutates=True)
 
     async def modify_alert(self, alert_id: str, request: AlertRequest, *, timeout_s: float = 10.0) -> Alert:
         """Replace all terms of an alert."""
-        wanted = replace(request, orders=tuple(self._wire(order) for order in request.orders))
+        wanted = replace(request, orders=tuple(self._checked(order) for order in request.orders))
         flow = self._adapter.alert_modify(alert_id, wanted, self._session.ctx)
         return await self._ask("alerts", flow, timeout_s, mutates=True)
 

@@ -21,6 +21,8 @@ _BEAT_S: Final = 0.25
 _LATE_S: Final = 0.25
 _NS: Final = 1_000_000_000
 _MACHINERY: Final = ("dragoman", "asyncio", "uvloop", "concurrent", "threading", "selectors", "picows", "aiofastnet")
+_LOOPS: Final = ("asyncio.", "uvloop", "dragoman.runtime.io_thread", "dragoman.runtime.virtual_loop")
+"""Modules whose frames run a loop."""
 _UNSEEN: Final = "a handler that returned before it could be named"
 _log = logging.getLogger("dragoman.watchdog")
 
@@ -108,17 +110,25 @@ class LoopWatchdog:
 
 
 def _name_of(frame: FrameType) -> str:
-    """Return the outermost frame that the loop called and that is not the machinery's; where there is none, `frame`."""
+    """Return the outermost frame that the loop called and that is not the machinery's, else the innermost of ours.
+
+    What runs the loop may be the machinery's own command, and that may be run by anybody's: what comes before the first
+    frame of a loop is not what blocks it.
+    """
     stack = [frame]
     while (outer := stack[-1].f_back) is not None:
         stack.append(outer)
     chosen, inside = frame, False
-    for one in reversed(stack):
+    stack.reverse()
+    begins = next((at for at, one in enumerate(stack) if _module(one).startswith(_LOOPS)), 0)
+    for one in stack[begins:]:
         if _module(one).partition(".")[0] in _MACHINERY:
             inside = True
         elif inside:  # before the machinery comes the program that runs the loop, which is not what blocks it
             chosen = one
             break
+    else:
+        chosen = next((one for one in reversed(stack) if _module(one).partition(".")[0] == "dragoman"), frame)
     return f"{_module(chosen)}.{chosen.f_code.co_qualname} ({chosen.f_code.co_filename}:{chosen.f_lineno})"
 
 

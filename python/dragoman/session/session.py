@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, UsageError
 from dragoman.model import Notice
-from dragoman.plugin import Adapter, Endpoint, Flow, Session
+from dragoman.plugin import Adapter, Credential, Endpoint, Flow, Session
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.watchdog import Stall
 from dragoman.session.brokertime import BrokerClock, expiry_ns
@@ -44,6 +44,8 @@ _PROBE_S: Final = 15.0
 _WARN_AHEAD_S: Final = 900.0
 _RENEW_AHEAD_S: Final = 120.0
 _LOOK_AGAIN_S: Final = 60.0
+NO_SESSION: Final = "NO_SESSION"
+"""Code of the AuthRequired that stands for a login which may not begin."""
 _log = logging.getLogger("dragoman.session")
 
 
@@ -61,6 +63,8 @@ class AccountSession:
         Of a login made elsewhere. Without it: the token kept from the last run, else a login.
     state_dir : str, optional
         Where tokens and nonces are kept; see `default_state_dir`.
+    may_log_in : bool
+        False makes AuthRequired of a login, before any of its credentials is fetched.
     open_url, prompt : callable, optional
         How to reach the human; see `LoginRedirect` and `FlowDriver`.
     http, tls : optional
@@ -91,6 +95,7 @@ class AccountSession:
         read_only: bool = False,
         access_token: str | Secret | None = None,
         state_dir: str | None = None,
+        may_log_in: bool = True,
         open_url: OpenUrl | None = None,
         prompt: AskHuman | None = None,
         http: HttpTransport | None = None,
@@ -104,6 +109,7 @@ class AccountSession:
         self.expires_ns: int | None = None
         self.connection_class: type[FeedConnection] = FeedConnection
         self._token = None if access_token is None else as_secret(access_token)
+        self._may_log_in = may_log_in
         self._tls = tls
         self._prompt = prompt
         self.state_dir = state_dir = state_dir or default_state_dir(runtime)
@@ -171,7 +177,7 @@ class AccountSession:
         """
         self.owner.bind()
         guard_logging()
-        await self._resolve("always")
+        await self._resolve(_always)
         if self._token is not None:
             session = await self._import(self._token)
         else:
@@ -358,11 +364,15 @@ class AccountSession:
 
     # -- logging in --------------------------------------------------------------------------------------------------
 
-    async def _resolve(self, needed_for: str) -> None:
+    async def prepare_postbacks(self) -> None:
+        """Fetch the credentials that prove postbacks, where no login has fetched them; raises UsageError."""
+        await self._resolve(lambda credential: credential.proves_postbacks)
+
+    async def _resolve(self, wanted: Callable[[Credential], bool]) -> None:
         """Fetch the credentials that are needed now; those of the login stay where they are until there is one."""
         for credential in self.adapter.credentials:
             given = self.profile.credentials.get(credential.name)
-            if given is None or credential.name in self.ctx.credentials or credential.needed_for != needed_for:
+            if given is None or credential.name in self.ctx.credentials or not wanted(credential):
                 continue
             secret = await given.resolve(self.runtime) if isinstance(given, Reference) else given
             self.ctx.credentials.add(credential.name, secret)
@@ -392,8 +402,14 @@ class AccountSession:
         return self._cache.load(self.clock.now_ns, account=self.profile.account)
 
     async def _log_in(self) -> Session:
-        await self._resolve("always")
-        await self._resolve("login")
+        if not self._may_log_in:
+            raise AuthRequired(
+                f"{self.profile}: there is no session, or the broker has ended it, and no login may begin here",
+                code=NO_SESSION,
+                broker=self.adapter.name,
+                remedy="log in elsewhere first, or connect with may_log_in=True",
+            )
+        await self._resolve(lambda credential: True)
         return await self._session_of(self.adapter.login(self.ctx), _LOGIN_S)
 
     async def _session_of(self, flow: Flow[Session], timeout_s: float) -> Session:
@@ -475,3 +491,7 @@ class AccountSession:
                     await stream.restart()
                 except DragomanError as error:
                     self._events.publish(error)
+
+
+def _always(credential: Credential) -> bool:
+    return credential.needed_for == "always"

@@ -25,6 +25,7 @@ def connect(
     streams: bool = True,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
+    may_log_in: bool = True,
     open_url: Callable[[str], object] | None = None,
     prompt: Callable[[str, str, bool], str] | None = None,
 ) -> Client:
@@ -32,7 +33,7 @@ def connect(
 
     Parameters
     ----------
-    broker, profile, environment, read_only, access_token, state_dir
+    broker, profile, environment, read_only, access_token, state_dir, may_log_in
         As `dragoman.connect` has them.
     load_instruments, cache_instruments, streams, overrides
         As `dragoman.connect` has them.
@@ -67,6 +68,7 @@ def connect(
             streams=streams,
             overrides=overrides,
             state_dir=state_dir,
+            may_log_in=may_log_in,
             open_url=None if open_url is None else _visitor(ask, open_url),
             prompt=None if prompt is None else _asker(ask, prompt),
         )
