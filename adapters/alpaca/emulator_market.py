@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -125,7 +125,7 @@ class MarketDesk:
         return [asset for name in names if (asset := self._assets.find(name))]
 
 
-def levels(book: dict[str, dict[float, float]]) -> dict[str, Any]:
+def levels(book: Mapping[str, Mapping[float, float]]) -> dict[str, Any]:
     """Write the sides of a book as rows."""
     return {side: [{"p": price, "s": size} for price, size in rows.items()] for side, rows in book.items()}
 
