@@ -6,6 +6,7 @@ One paper account. Read in this order: `emulator_orders` (what is taken, refused
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -13,10 +14,10 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.apps import same
-from dragoman.emulator.bodies import json_answer
+from dragoman.emulator.bodies import json_answer, rfc3339, shortest
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
 from dragoman.emulator.counting import DAY, MINUTE, Meter
-from dragoman.emulator.forms import Form
+from dragoman.emulator.forms import Form, json_body
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Handler, Route
 from dragoman.emulator.tokens import Tokens
@@ -27,20 +28,9 @@ from dragoman.emulator.venue.universe_us import us_universe
 from dragoman.plugin import model
 
 from .emulator_market import NEW_YORK, MarketDesk
-from .emulator_orders import OrderDesk, body_of
+from .emulator_orders import OrderDesk
 from .emulator_streams import ORDERS, PATHS, DataStreams, OrderStreams
-from .emulator_words import (
-    AlpacaError,
-    Assets,
-    cents,
-    identity,
-    iso,
-    not_found,
-    option_right,
-    position_row,
-    text,
-    worded,
-)
+from .emulator_words import AlpacaError, Assets, cents, identity, not_found, option_right, position_row, worded
 from .words import CRYPTO, trade_id
 
 API_KEY: Final = "emu_PKEMULATOR"
@@ -256,7 +246,8 @@ class AlpacaEmulator(RestEmulator):
 
     def _configurations(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         if call.method == "PATCH":
-            asked = body_of(call)
+            form = json_body(call)
+            asked = {name: form.raw(name) for name in form.names}
             if set(asked) - set(self._settings):
                 raise AlpacaError("40010001", f"unknown configuration {sorted(set(asked) - set(self._settings))[0]}")
             self._settings |= asked
@@ -313,7 +304,7 @@ class AlpacaEmulator(RestEmulator):
             quantity = quantity * query.number("percentage") / 100 // lot * lot
         side = model.Side.SELL if held > 0 else model.Side.BUY
         times = "gtc" if asset.kind == "crypto" else "day"
-        asked = {"symbol": asset.symbol, "qty": text(quantity), "side": side.lower(), "type": "market"}
+        asked = {"symbol": asset.symbol, "qty": shortest(quantity), "side": side.lower(), "type": "market"}
         return self.orders.place(replace(call, body=_json(asked | {"time_in_force": times})), now_ns)
 
     def _close_all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
@@ -324,7 +315,7 @@ class AlpacaEmulator(RestEmulator):
             if one.quantity:
                 symbol = self.assets.by_id[one.instrument_id].symbol
                 answer = self._close(replace(call, query=()), now_ns, symbol)
-                found.append({"symbol": symbol, "status": 200, "body": _read(answer.body)})
+                found.append({"symbol": symbol, "status": 200, "body": json.loads(answer.body)})
         return json_answer(found, 207)
 
     # --- what is listed, and when ------------------------------------------------------------------------------------
@@ -375,7 +366,9 @@ class AlpacaEmulator(RestEmulator):
         now = datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK)
         ahead = (now + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
         times = {"next_open": ahead.replace(hour=9, minute=30), "next_close": ahead.replace(hour=16)}
-        return json_answer({"timestamp": iso(now_ns), "is_open": True} | {k: v.isoformat() for k, v in times.items()})
+        return json_answer(
+            {"timestamp": rfc3339(now_ns), "is_open": True} | {k: v.isoformat() for k, v in times.items()}
+        )
 
     def _calendar(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query, today = Form(dict(call.query)), datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK).date()
@@ -446,7 +439,3 @@ def make(seed: int, now_ns: int, *, tick_rate: float = 5.0, redirect_port: int =
 
 def _json(value: Any) -> bytes:
     return json_answer(value).body
-
-
-def _read(body: bytes) -> Any:
-    return body_of(HttpCall("GET", "", (), {}, body))

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from dragoman.emulator.bodies import json_answer
+from dragoman.emulator.bodies import json_answer, rfc3339
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import DAY, MINUTE
 from dragoman.emulator.forms import Form
 from dragoman.emulator.history import ALWAYS, Bar, History
 from dragoman.emulator.venue.types import VenueProtocol
 
-from .emulator_words import AlpacaError, Asset, Assets, Tape, bar_row, iso
+from .emulator_words import AlpacaError, Asset, Assets, Tape, bar_row
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 _FRAME: Final = re.compile(r"(\d{1,2})(Min|T|Hour|H|Day|D|Week|W)", re.IGNORECASE)
@@ -131,7 +131,7 @@ def levels(book: Mapping[str, Mapping[float, float]]) -> dict[str, Any]:
 
 
 def _dated(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"t": iso(row["t"])}
+    return row | {"t": rfc3339(row["t"])}
 
 
 def _print_of(bar: Bar) -> dict[str, Any]:

@@ -6,15 +6,14 @@ counts from 0 (`Link`). What an account placed and all its links are a `Chain`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import json_answer
+from dragoman.emulator.bodies import json_answer, rfc3339, shortest
 from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.forms import Form
+from dragoman.emulator.forms import Form, json_body
 from dragoman.emulator.venue.types import (
     ZERO,
     OrderState,
@@ -28,7 +27,7 @@ from dragoman.plugin import model
 from dragoman.plugin.records import rfc3339_ns
 
 from .adapter import ID_LENGTH
-from .emulator_words import AlpacaError, Asset, Assets, activity_row, identity, iso, not_found, text
+from .emulator_words import AlpacaError, Asset, Assets, activity_row, identity, not_found
 from .words import ORDER_TYPE, SIDE, TIME_IN_FORCE
 
 S, T, F = model.OrderStatus, model.OrderType, model.TimeInForce
@@ -125,8 +124,7 @@ class OrderDesk:
 
     def place(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Queue an order. Raises AlpacaError and FieldError: such an order is in no book."""
-        fields = body_of(call)
-        form = Form({name: value for name, value in fields.items() if not isinstance(value, dict | list)})
+        form = json_body(call)
         asset = self._assets.get(form.text("symbol"))
         order_class = form.choice("order_class", ("simple", "bracket", "oco", "oto"), "simple")
         order = self._read(asset, form, now_ns)
@@ -135,10 +133,10 @@ class OrderDesk:
             name: form.get(name) for name in ("limit_price", "stop_price", "trail_price", "trail_percent", "notional")
         }
         kept |= {"type": form.text("type"), "time_in_force": form.text("time_in_force"), "order_class": order_class}
-        kept |= {"extended_hours": fields.get("extended_hours") is True, "intent": form.get("position_intent")}
-        kept["qty"] = None if kept["notional"] else text(order.quantity)
+        kept |= {"extended_hours": form.raw("extended_hours") is True, "intent": form.get("position_intent")}
+        kept["qty"] = None if kept["notional"] else shortest(order.quantity)
         chain = self._chain(asset, order, kept, name, now_ns)
-        legs = self._legs(chain, fields, now_ns)
+        legs = self._legs(chain, form, now_ns)
         with AlpacaError.refusing(asset):
             chain.venue_id = self._venue.submit(self._account, order, now_ns)
         self._by_venue[chain.venue_id] = chain
@@ -153,7 +151,7 @@ class OrderDesk:
 
     def replace(self, call: HttpCall, now_ns: int, order_id: str) -> HttpAnswer:
         """Queue a change; the order it makes is answered, and is in force once the exchange has made it."""
-        fields, chain = Form(body_of(call)), self._get(order_id)
+        fields, chain = json_body(call), self._get(order_id)
         state = self._state(chain)
         if chain.link.order_id != order_id or state.status.terminal or state.pending is not _PENDING.NONE:
             raise AlpacaError(
@@ -173,7 +171,7 @@ class OrderDesk:
             chain.fields["trail_price" if chain.fields["trail_price"] else "trail_percent"] = fields.text("trail")
         with AlpacaError.refusing(chain.asset):
             self._venue.modify(self._account, chain.venue_id, now_ns, **changes)
-        shown = {word: text(fields.number(word)) for word, _ in _CHANGED if fields.get(word)}
+        shown = {word: shortest(fields.number(word)) for word, _ in _CHANGED if fields.get(word)}
         fresh = Link(self._new_id(), name, now_ns, replaces=chain.link, word="accepted", shown=shown)
         chain.waiting = fresh
         self._chains[fresh.order_id] = self._by_client[name] = chain
@@ -284,12 +282,12 @@ class OrderDesk:
         free = -side.sign * held - working
         short = side is model.Side.SELL and held <= 0 and asset.kind == "us_equity" and quantity % 1 == 0
         if held * side.sign < 0 and quantity > free:
-            told = f"requested: {text(quantity)}, available: {text(max(free, ZERO))}"
+            told = f"requested: {shortest(quantity)}, available: {shortest(max(free, ZERO))}"
             raise AlpacaError("40310000", f"insufficient qty available for order ({told})")
         if side is model.Side.SELL and held <= 0 and not short and asset.kind != "us_option":
             name = asset.symbol.partition("/")[0]
             raise AlpacaError(
-                "40310000", f"insufficient balance for {name} (requested: {text(quantity)}, available: 0)"
+                "40310000", f"insufficient balance for {name} (requested: {shortest(quantity)}, available: 0)"
             )
 
     def held(self, instrument_id: str) -> Decimal:
@@ -319,9 +317,9 @@ class OrderDesk:
         water = self._venue.market(asset.instrument_id).last_price if kept["type"] == "trailing_stop" else None
         return Chain(asset, order, kept, [link], high_water=water)
 
-    def _legs(self, parent: Chain, fields: Mapping[str, Any], now_ns: int) -> list[Chain]:
+    def _legs(self, parent: Chain, asked: Form, now_ns: int) -> list[Chain]:
         order_class = parent.fields["order_class"]
-        given = {name: fields[name] for name in ("take_profit", "stop_loss") if isinstance(fields.get(name), dict)}
+        given = {name: leg for name in ("take_profit", "stop_loss") if isinstance(leg := asked.raw(name), dict)}
         wanted = {"bracket": 2, "oto": 1, "oco": 1, "simple": 0}[order_class]
         if order_class == "oco":
             given.pop("take_profit", None)  # the limit order itself takes the profit
@@ -341,8 +339,8 @@ class OrderDesk:
                 trigger_price=form.number("stop_price") if kind.has_trigger else None,
                 time_in_force=parent.order.time_in_force,
             )
-            kept = parent.fields | {"type": ORDER_TYPE.write(kind), "qty": text(order.quantity), "notional": None}
-            kept |= {"limit_price": text(order.price), "stop_price": text(order.trigger_price)}
+            kept = parent.fields | {"type": ORDER_TYPE.write(kind), "qty": shortest(order.quantity), "notional": None}
+            kept |= {"limit_price": shortest(order.price), "stop_price": shortest(order.trigger_price)}
             chain = self._chain(parent.asset, order, kept, self._new_id(), now_ns)
             chain.fate = OrderState(
                 order_id="", account=self._account, order=order, status=S.ACCEPTED, ts_created=now_ns
@@ -436,7 +434,11 @@ class OrderDesk:
         """Show an order that was placed past this interface, as by another terminal of the account."""
         order = state.order
         kept = dict.fromkeys(("trail_price", "trail_percent", "notional", "intent"))
-        kept |= {"limit_price": text(order.price), "stop_price": text(order.trigger_price), "qty": text(order.quantity)}
+        kept |= {
+            "limit_price": shortest(order.price),
+            "stop_price": shortest(order.trigger_price),
+            "qty": shortest(order.quantity),
+        }
         kept |= {"type": ORDER_TYPE.write(order.order_type), "order_class": "simple", "extended_hours": False}
         kept["time_in_force"] = TIME_IN_FORCE.write(order.time_in_force)
         name = order.tag if order.tag and order.tag not in self._by_client else self._new_id()
@@ -482,10 +484,10 @@ class OrderDesk:
 
     def _tell_fill(self, chain: Chain, state: OrderState, fill: VenueFill) -> None:
         data = {
-            "timestamp": iso(fill.ts),
-            "price": text(fill.price),
-            "qty": text(fill.quantity),
-            "position_qty": text(self.held(chain.asset.instrument_id)),
+            "timestamp": rfc3339(fill.ts),
+            "price": shortest(fill.price),
+            "qty": shortest(fill.quantity),
+            "position_qty": shortest(self.held(chain.asset.instrument_id)),
             "execution_id": identity("execution", fill.trade_id, fill.order_id),
         }
         self._tell("fill" if state.status is S.FILLED else "partial_fill", chain, chain.link, state, data)
@@ -493,7 +495,7 @@ class OrderDesk:
     def _tell(
         self, word: str, chain: Chain, link: Link, state: OrderState, data: Mapping[str, Any] | None = None
     ) -> None:
-        told = {"timestamp": iso(state.ts_updated)} | dict(data or {})
+        told = {"timestamp": rfc3339(state.ts_updated)} | dict(data or {})
         self.told.append((word, told | {"order": self.row(chain, link, state=state)}))
 
     # -- records -----------------------------------------------------------------------------------------------------
@@ -509,16 +511,16 @@ class OrderDesk:
         mine = link is chain.link
         updated = link.ended or max(state.ts_updated, link.created)
         stamps = dict.fromkeys(("filled_at", "expired_at", "canceled_at", "failed_at", "replaced_at"))
-        stamps |= {_STAMPS[state.status]: iso(state.ts_updated)} if mine and state.status in _STAMPS else {}
-        stamps |= {"replaced_at": iso(link.ended)} if link.word == "replaced" else {}
-        quantity = text(order.quantity - link.base)
+        stamps |= {_STAMPS[state.status]: rfc3339(state.ts_updated)} if mine and state.status in _STAMPS else {}
+        stamps |= {"replaced_at": rfc3339(link.ended)} if link.word == "replaced" else {}
+        quantity = shortest(order.quantity - link.base)
         asset = chain.asset
         return {
             "id": link.order_id,
             "client_order_id": link.client_order_id,
-            "created_at": iso(link.created),
-            "updated_at": iso(updated),
-            "submitted_at": iso(link.created),
+            "created_at": rfc3339(link.created),
+            "updated_at": rfc3339(updated),
+            "submitted_at": rfc3339(link.created),
             **stamps,
             "replaced_by": link.replaced_by.order_id if link.replaced_by else None,
             "replaces": link.replaces.order_id if link.replaces else None,
@@ -527,22 +529,22 @@ class OrderDesk:
             "asset_class": asset.kind,
             "notional": kept["notional"],
             "qty": None if kept["notional"] else quantity,
-            "filled_qty": text(filled),
-            "filled_avg_price": text((value / filled).quantize(Decimal("0.000001"))) if filled else None,
+            "filled_qty": shortest(filled),
+            "filled_avg_price": shortest((value / filled).quantize(Decimal("0.000001"))) if filled else None,
             "order_class": kept["order_class"],
             "order_type": kept["type"],
             "type": kept["type"],
             "side": order.side.value.lower(),
             "position_intent": kept.get("intent"),
             "time_in_force": kept["time_in_force"],
-            "limit_price": text(order.price) if kept["limit_price"] else None,
-            "stop_price": text(order.trigger_price),
+            "limit_price": shortest(order.price) if kept["limit_price"] else None,
+            "stop_price": shortest(order.trigger_price),
             "status": word,
             "extended_hours": kept["extended_hours"],
             "legs": [self.row(leg, leg.link) for leg in chain.legs] or None if nested else None,
             "trail_percent": kept["trail_percent"],
             "trail_price": kept["trail_price"],
-            "hwm": text(chain.high_water),
+            "hwm": shortest(chain.high_water),
             "source": "access_key",
             **link.shown,
         }
@@ -617,17 +619,6 @@ class OrderDesk:
         if state is None:
             raise LookupError(f"order {chain.link.order_id} is not at the exchange")
         return state
-
-
-def body_of(call: HttpCall) -> dict[str, Any]:
-    """Return the JSON object in a call's body, its numbers exact."""
-    try:
-        found = json.loads(call.body or b"{}", parse_float=Decimal)
-    except ValueError as wrong:
-        raise AlpacaError("40010001", "request body format is invalid") from wrong
-    if not isinstance(found, dict):
-        raise AlpacaError("40010001", "request body format is invalid")
-    return found
 
 
 def _zoned(given: str | None) -> str | None:

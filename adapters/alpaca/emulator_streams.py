@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dragoman.emulator.bodies import rfc3339
 from dragoman.emulator.channels import Listener
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import DAY, SECOND
@@ -20,7 +21,7 @@ from dragoman.plugin import errors
 from dragoman.plugin.messagepack import Moment, pack_messagepack, unpack_messagepack
 
 from .emulator_market import levels
-from .emulator_words import Asset, Assets, Tape, iso
+from .emulator_words import Asset, Assets, Tape
 
 PATHS: Final = {
     **dict.fromkeys((f"/v2/{name}" for name in "iex sip delayed_sip boats overnight".split()), "us_equity"),
@@ -67,7 +68,7 @@ class DataSocket:
     def push(self, number: int, messages: Sequence[Mapping[str, Any]]) -> Push:
         if self.packed:
             return Push(number, pack_messagepack([_timed(one, Moment) for one in messages]))
-        return Push(number, json.dumps([_timed(one, iso) for one in messages]))
+        return Push(number, json.dumps([_timed(one, rfc3339) for one in messages]))
 
 
 def _timed(message: Mapping[str, Any], write: Callable[[int], Any]) -> dict[str, Any]:

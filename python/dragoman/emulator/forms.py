@@ -31,6 +31,11 @@ class Form:
         """Read the form in a call's body."""
         return cls(dict(call.form))
 
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all fields that were given."""
+        return self._raw.keys()
+
     def raw(self, name: str) -> Any:
         """Return a field as it was given: of a JSON body also a list or an object."""
         return self._raw.get(name)
