@@ -4,6 +4,9 @@
 
 namespace dragoman::json {
 [[gnu::always_inline]] inline const std::uint8_t* JsonScanner::number_end(const std::uint8_t* at) noexcept {
+  if (const unsigned size = plain_number(at); size != 0) [[likely]] {
+    return at + size;
+  }
   at += *at == '-';
   if (!is_digit(*at)) {
     return fail(at);
