@@ -92,7 +92,7 @@ CAPABILITIES: Final = Capabilities(
         )
     ),
     segments=frozenset(("NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX")),
-    modes=frozenset(model.Mode),
+    modes=frozenset((model.Mode.LTP, model.Mode.QUOTE, model.Mode.FULL)),
     depth_levels=(5,),
     quantity_unit={
         **dict.fromkeys(("NSE", "BSE", "NFO", "BFO"), model.QuantityUnit.UNITS),
