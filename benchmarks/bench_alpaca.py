@@ -43,7 +43,7 @@ def decoder() -> Decoder:
 
 def sdk_parser() -> Callable[[bytes], list[Any]]:
     peers.add("alpaca-py==0.44.0")
-    import msgpack  # type: ignore[import-untyped]
+    import msgpack  # type: ignore[import-not-found]
     from alpaca.data.live.option import OptionDataStream  # type: ignore[import-not-found]
 
     cast = OptionDataStream("key", "secret")._cast
