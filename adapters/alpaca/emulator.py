@@ -116,8 +116,11 @@ class AlpacaEmulator(RestEmulator):
     def authenticate(self, call: HttpCall, now_ns: int) -> None:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         pair = (call.headers.get(f"apca-api-{name}", "") for name in ("key-id", "secret-key"))
-        if not (self._bearer(token) if scheme == "Bearer" else self._accepts(*pair)):
-            raise AlpacaError("40110000", "request is not authorized")
+        AlpacaError.when(
+            not (self._bearer(token) if scheme == "Bearer" else self._accepts(*pair)),
+            "40110000",
+            "request is not authorized",
+        )
 
     def worded(self, error: Exception) -> HttpAnswer | None:
         return worded(error)

@@ -44,8 +44,7 @@ class MarketDesk:
         query = Form(dict(call.query))
         names = [symbol] if symbol else query.text("symbols").split(",")
         limit = min(query.integer("limit", 1000), _MOST)
-        if limit < 1:
-            raise AlpacaError("40010001", "limit must be larger than 0")
+        AlpacaError.when(limit < 1, "40010001", "limit must be larger than 0")
         now = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
         first = query.moment("start", UTC) if query.get("start") else now.replace(hour=0, minute=0, second=0)
         last = min(query.moment("end", UTC) if query.get("end") else now, now)

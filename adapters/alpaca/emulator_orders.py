@@ -114,8 +114,11 @@ class OrderDesk(LinkedOrders[Asset]):
 
     def cancel(self, call: HttpCall, now_ns: int, order_id: str) -> HttpAnswer:
         chain = self._known(order_id)
-        if chain.link.order_id != order_id or not self.idle(chain):
-            raise AlpacaError("42210000", f"order is not cancelable: {self.row(chain, chain.find(order_id))['status']}")
+        AlpacaError.when(
+            chain.link.order_id != order_id or not self.idle(chain),
+            "42210000",
+            f"order is not cancelable: {self.row(chain, chain.find(order_id))['status']}",
+        )
         with AlpacaError.refusing(chain.named):
             self.withdraw(chain, now_ns)
         return HttpAnswer(204)
@@ -166,8 +169,11 @@ class OrderDesk(LinkedOrders[Asset]):
         kind = ORDER_TYPE.read(form.choice("type", ORDER_TYPE.inward))
         time_in_force = TIME_IN_FORCE.read(form.choice("time_in_force", TIME_IN_FORCE.inward))
         assert side is not None
-        if (form.get("qty") is None) == (form.get("notional") is None):
-            raise AlpacaError("42210000", "qty or notional is required, one of them")
+        AlpacaError.when(
+            (form.get("qty") is None) == (form.get("notional") is None),
+            "42210000",
+            "qty or notional is required, one of them",
+        )
         quantity = form.number("qty") if form.get("qty") else self._bought_for(asset, side, form.number("notional"))
         times, whole = time_in_force, quantity % 1 == 0
         rules = (
@@ -195,8 +201,7 @@ class OrderDesk(LinkedOrders[Asset]):
             ),
         )
         for broken, word, text in rules:
-            if broken:
-                raise AlpacaError(word, text)
+            AlpacaError.when(broken, word, text)
         self._check_free(asset, side, quantity)
         trail = self._trail(asset, form) if kind is T.TRAILING_STOP_MARKET else None
         auction = time_in_force in (F.AT_THE_OPEN, F.AT_THE_CLOSE)
@@ -238,16 +243,19 @@ class OrderDesk(LinkedOrders[Asset]):
 
     def _trail(self, asset: Asset, form: Form) -> Trail:
         offset, percent = (form.number(name) if form.get(name) else None for name in ("trail_price", "trail_percent"))
-        if (offset is None) == (percent is None):
-            raise AlpacaError("42210000", "trail_price or trail_percent is required, one of them")
+        AlpacaError.when(
+            (offset is None) == (percent is None), "42210000", "trail_price or trail_percent is required, one of them"
+        )
         last = self._venue.market(asset.instrument_id).last_price
         return Trail(last, asset.instrument.tick_size, offset, percent)
 
     def _client_id(self, given: str | None) -> str:
-        if given is not None and len(given) > ID_LENGTH:
-            raise AlpacaError("40010001", f"client_order_id must be no more than {ID_LENGTH} characters")
-        if given is not None and self.taken(given):
-            raise AlpacaError("40010001", "client_order_id must be unique")
+        AlpacaError.when(
+            given is not None and len(given) > ID_LENGTH,
+            "40010001",
+            f"client_order_id must be no more than {ID_LENGTH} characters",
+        )
+        AlpacaError.when(given is not None and self.taken(given), "40010001", "client_order_id must be unique")
         return given or self._new_id()
 
     def _new_id(self) -> str:
@@ -259,8 +267,11 @@ class OrderDesk(LinkedOrders[Asset]):
         given = {name: leg for name in ("take_profit", "stop_loss") if isinstance(leg := asked.raw(name), dict)}
         if order_class == "oco":
             given.pop("take_profit", None)  # the limit order itself takes the profit
-        if len(given) != _EXITS[order_class]:
-            raise AlpacaError("42210000", f"{order_class} orders require take_profit and stop_loss as they say")
+        AlpacaError.when(
+            len(given) != _EXITS[order_class],
+            "42210000",
+            f"{order_class} orders require take_profit and stop_loss as they say",
+        )
         legs = []
         for name, leg in given.items():
             form = Form(leg)
