@@ -16,15 +16,15 @@ from typing import Any, ClassVar, Final
 from dragoman.emulator.apps import same
 from dragoman.emulator.bodies import json_answer, rfc3339, shortest
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
+from dragoman.emulator.contracts import ContractFilter
 from dragoman.emulator.counting import DAY, MINUTE, Meter
 from dragoman.emulator.forms import Form, json_body
+from dragoman.emulator.paging import page
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Handler, Route
 from dragoman.emulator.tokens import Tokens
-from dragoman.emulator.venue import Venue
 from dragoman.emulator.venue.types import VenueFill, VenueProtocol
-from dragoman.emulator.venue.universe_crypto import crypto_universe
-from dragoman.emulator.venue.universe_us import us_universe
+from dragoman.emulator.venue.us import us_venue
 from dragoman.plugin import model
 
 from .emulator_market import NEW_YORK, MarketDesk
@@ -339,24 +339,18 @@ class AlpacaEmulator(RestEmulator):
 
     def _contracts(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query = Form(dict(call.query))
-        names = set(filter(None, (query.get("underlying_symbols") or "").split(",")))
-        right = option_right(query.text("type")) if query.get("type") else None
-        edges = [query.get(name) for name in ("expiration_date", "expiration_date_gte", "expiration_date_lte")]
-        exact, first, last = (date.fromisoformat(edge) if edge else None for edge in edges)
-        low, high = (
-            query.number(f"strike_price_{name}", Decimal(limit)) for name, limit in (("gte", 0), ("lte", 10**8))
+        exact = query.day("expiration_date")
+        wanted = ContractFilter(
+            roots=set(filter(None, (query.get("underlying_symbols") or "").split(","))),
+            right=option_right(query.text("type")) if query.get("type") else None,
+            first=exact or query.day("expiration_date_gte") or date.min,
+            last=exact or query.day("expiration_date_lte") or date.max,
+            lowest=query.number("strike_price_gte", Decimal(0)),
+            highest=query.number("strike_price_lte", Decimal(10**8)),
         )
-        rows = []
-        for asset in self.assets.all:
-            one = asset.instrument
-            if one.expiry is None or one.strike is None or (names and asset.root not in names):
-                continue
-            fits = right in (None, one.option_type) and exact in (None, one.expiry) and low <= one.strike <= high
-            if fits and (first or one.expiry) <= one.expiry <= (last or one.expiry):
-                rows.append(asset.contract(self.assets.get(asset.root).asset_id))
-        limit, skip = min(query.integer("limit", 100), 10_000), query.integer("page_token", 0)
-        token = str(skip + limit) if skip + limit < len(rows) else None
-        return json_answer({"option_contracts": rows[skip : skip + limit], "next_page_token": token})
+        found = (asset.contract(self.assets.get(asset.root).asset_id) for asset in wanted.of(self.assets.all))
+        rows, token = page(found, query.integer("page_token", 0), min(query.integer("limit", 100), 10_000))
+        return json_answer({"option_contracts": rows, "next_page_token": token})
 
     def _contract(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
         asset = self.assets.find(name)
@@ -428,15 +422,8 @@ def make(seed: int, now_ns: int, *, tick_rate: float = 5.0, redirect_port: int =
     options
         Further parameters of `AlpacaEmulator`.
     """
-    venue = Venue(seed, now_ns)
-    for listing in us_universe(now_ns, seed=seed):
-        venue.list(listing)
-    for listing in crypto_universe(CRYPTO, seed=seed, quote="USD"):
-        # What is bought stays a position, as the broker shows it.
-        venue.list(replace(listing, margined=True, settles_at_once=False))
-    account = str(options.get("account", ACCOUNT))
-    for name, funds in (options.pop("accounts", None) or {account: FUNDS}).items():
-        venue.open_account(name, dict(funds))
+    accounts = options.pop("accounts", None) or {str(options.get("account", ACCOUNT)): FUNDS}
+    venue = us_venue(seed, now_ns, CRYPTO, accounts)
     return AlpacaEmulator(venue, seed=seed, tick_rate=tick_rate, **options)
 
 

@@ -13,6 +13,7 @@ from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import DAY, MINUTE
 from dragoman.emulator.forms import Form
 from dragoman.emulator.history import ALWAYS, Bar, History
+from dragoman.emulator.paging import page
 from dragoman.emulator.venue.types import VenueProtocol
 
 from .emulator_words import AlpacaError, Asset, Assets, Tape, bar_row
@@ -50,16 +51,10 @@ class MarketDesk:
         last = min(query.moment("end", UTC) if query.get("end") else now, now)
         skip = query.integer("page_token", 0)
         frame = query.text("timeframe") if what == "bars" else "1Min"
+        items, token = page(self._every(sorted(names), what, frame, first, last), skip, limit)
         found: dict[str, list[dict[str, Any]]] = {}
-        for at, (name, row) in enumerate(self._every(sorted(names), what, frame, first, last)):
-            if at >= skip + limit:
-                return self._page(what, found, str(skip + limit), symbol)
-            if at >= skip:
-                found.setdefault(name, []).append(row)
-        return self._page(what, found, None, symbol)
-
-    @staticmethod
-    def _page(what: str, found: dict[str, list[dict[str, Any]]], token: str | None, symbol: str | None) -> HttpAnswer:
+        for name, row in items:
+            found.setdefault(name, []).append(row)
         rows: Any = found.get(symbol, []) if symbol else found
         alone = {"symbol": symbol} if symbol else {}
         return json_answer({what: rows, "next_page_token": token} | alone)
