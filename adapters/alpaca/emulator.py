@@ -19,6 +19,7 @@ from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roo
 from dragoman.emulator.contracts import ContractFilter
 from dragoman.emulator.counting import DAY, MINUTE, Meter
 from dragoman.emulator.forms import Form, json_body
+from dragoman.emulator.guarded import Quota
 from dragoman.emulator.paging import page
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Handler, Route
@@ -97,7 +98,7 @@ class AlpacaEmulator(RestEmulator):
         self.data = DataStreams(venue, self.assets, self._accepts, tick_rate, symbol_limit)
         self.updates = OrderStreams(self._accepts, self._bearer)
         self._settings = dict(_CONFIGURATIONS)
-        self._minute = (0, 0)
+        self._quota = Quota(TRADING.meters[0])
         self.serve(self._table(), (self.orders.poll,))
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
@@ -139,12 +140,8 @@ class AlpacaEmulator(RestEmulator):
 
     def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         answer = super().handle(call, now_ns)
-        minute, used = now_ns // MINUTE, self._minute[1]
-        self._minute = (minute, used + 1 if self._minute[0] == minute else 1)
-        count, limit = self._minute[1], TRADING.meters[0].count
-        headers = {"Limit": limit, "Remaining": max(0, limit - count), "Reset": (minute + 1) * 60}
-        told = tuple((f"X-Ratelimit-{name}", str(value)) for name, value in headers.items())
-        more = (*told, ("X-Request-ID", identity("request", now_ns, count).replace("-", "")))
+        told = [(f"X-Ratelimit-{name.title()}", str(value)) for name, value in self._quota.count(now_ns).items()]
+        more = (*told, ("X-Request-ID", identity("request", now_ns, self._quota.used).replace("-", "")))
         return HttpAnswer(answer.status, (*answer.headers, *more), answer.body)
 
     def _table(self) -> Sequence[Route[Rule]]:

@@ -15,6 +15,7 @@ from dragoman.emulator.bodies import rfc3339
 from dragoman.emulator.channels import Listener
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import DAY, SECOND
+from dragoman.emulator.guarded import GuardedSockets
 from dragoman.emulator.updates import MarketChanges
 from dragoman.emulator.venue.types import VenueProtocol
 from dragoman.plugin import errors
@@ -212,49 +213,34 @@ def _error(code: int) -> dict[str, Any]:
     return {"T": "error", "code": code, "msg": ERRORS[code]}
 
 
-class OrderStreams:
+class OrderStreams(GuardedSockets):
     """All connections to the order stream."""
 
     def __init__(self, accepts: Accepts, bearer: Callable[[str], bool]) -> None:
-        self._accepts = accepts
-        self._bearer = bearer
-        self._accepted: dict[int, bool] = {}  # socket -> whether its keys were taken
-        self._listens: set[int] = set()
+        super().__init__()
+        self._accepts, self._bearer = accepts, bearer
 
-    def open(self, number: int) -> None:
-        self._accepted[number] = False
+    def malformed(self) -> bytes:
+        return _framed("error", {"error": "invalid message"})
 
-    def close(self, number: int) -> None:
-        self._accepted.pop(number, None)
-        self._listens.discard(number)
-
-    def hear(self, number: int, data: str | bytes) -> Sequence[Push]:
-        if number not in self._accepted:
-            return ()
-        try:
-            message = json.loads(data)
-            return [_frame(number, *self._answer(number, message["action"], message.get("data") or {}))]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return [_frame(number, "error", {"error": "invalid message"})]
-
-    def _answer(self, number: int, action: str, data: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    def answer(self, socket: int, message: Mapping[str, Any]) -> bytes:
+        action, data = message["action"], message.get("data") or {}
         if action in ("authenticate", "auth"):
             keys = (str(data.get(name)) for name in ("key_id", "secret_key"))
-            taken = self._accepts(*keys) or self._bearer(str(data.get("oauth_token")))
-            self._accepted[number] = taken
-            return "authorization", {"status": "authorized" if taken else "unauthorized", "action": "authenticate"}
-        if action != "listen" or not self._accepted[number]:
-            return "authorization", {"status": "unauthorized", "action": action}
+            taken = self.accepted[socket] = self._accepts(*keys) or self._bearer(str(data.get("oauth_token")))
+            told = {"status": "authorized" if taken else "unauthorized", "action": "authenticate"}
+            return _framed("authorization", told)
+        if action != "listen" or not self.accepted[socket]:
+            return _framed("authorization", {"status": "unauthorized", "action": action})
         streams = [name for name in data["streams"] if name == "trade_updates"]
-        (self._listens.add if streams else self._listens.discard)(number)
-        return "listening", {"streams": streams}
+        self.listen(socket, more=bool(streams))
+        return _framed("listening", {"streams": streams})
 
     def tell(self, told: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Push]:
         """Tell events of orders to who listens."""
-        return [
-            _frame(number, "trade_updates", {"event": word, **data}) for word, data in told for number in self._listens
-        ]
+        frames = [_framed("trade_updates", {"event": word, **data}) for word, data in told]
+        return [Push(socket, frame) for frame in frames for socket in self.listening]
 
 
-def _frame(number: int, stream: str, data: Mapping[str, Any]) -> Push:
-    return Push(number, json.dumps({"stream": stream, "data": data}).encode())
+def _framed(stream: str, data: Mapping[str, Any]) -> bytes:
+    return json.dumps({"stream": stream, "data": data}).encode()
