@@ -54,6 +54,16 @@ def shortest(value: Decimal | None) -> str | None:
     return plain.rstrip("0").rstrip(".") or "0" if "." in plain else plain
 
 
+def fixed(value: Decimal, digits: int = 8) -> str:
+    """Write a number with so many digits behind the point."""
+    return format(round(value, digits), f".{digits}f")
+
+
+def millis(ns: int | None) -> int:
+    """Return a time, ns UTC, in milliseconds; None is 0."""
+    return (ns or 0) // 1_000_000
+
+
 def ladder(levels: Iterable[Level], rows: int, write: Callable[[Decimal, Decimal, int], RowT]) -> list[RowT]:
     """Write the best `rows` levels of one side of a book; levels that are missing are written as zeros."""
     best = list(levels)[:rows]
