@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.apps import same
@@ -31,7 +32,7 @@ from dragoman.plugin import model
 from .emulator_market import NEW_YORK, MarketDesk
 from .emulator_orders import OrderDesk
 from .emulator_streams import ORDERS, PATHS, DataStreams, OrderStreams
-from .emulator_words import AlpacaError, Assets, cents, identity, not_found, option_right, position_row, worded
+from .emulator_words import AlpacaError, Assets, cents, identity, not_found, position_row, worded
 from .words import CRYPTO, trade_id
 
 API_KEY: Final = "emu_PKEMULATOR"
@@ -175,10 +176,7 @@ class AlpacaEmulator(RestEmulator):
         )
         data: list[tuple[str, str, Handler]] = []
         for root, kind in ((stocks, "stocks"), (pairs, "crypto"), (options, "options")):
-
-            def snapshots(call: HttpCall, now_ns: int, kind: str = kind, symbol: str | None = None) -> HttpAnswer:
-                return markets.snapshots(call, now_ns, kind, symbol)
-
+            snapshots = partial(markets.snapshots, kind=kind)
             data += [
                 ("GET", f"{root}/{past}", markets.past),
                 ("GET", f"{root}/latest/{newest}", markets.latest),
@@ -305,7 +303,7 @@ class AlpacaEmulator(RestEmulator):
         side = model.Side.SELL if held > 0 else model.Side.BUY
         times = "gtc" if asset.kind == "crypto" else "day"
         asked = {"symbol": asset.symbol, "qty": shortest(quantity), "side": side.lower(), "type": "market"}
-        return self.orders.place(replace(call, body=_json(asked | {"time_in_force": times})), now_ns)
+        return self.orders.place(replace(call, body=json_answer(asked | {"time_in_force": times}).body), now_ns)
 
     def _close_all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         if dict(call.query).get("cancel_orders", "").lower() == "true":
@@ -339,7 +337,7 @@ class AlpacaEmulator(RestEmulator):
         exact = query.day("expiration_date")
         wanted = ContractFilter(
             roots=set(filter(None, (query.get("underlying_symbols") or "").split(","))),
-            right=option_right(query.text("type")) if query.get("type") else None,
+            right=model.OptionType(query.choice("type", ("call", "put")).upper()) if query.get("type") else None,
             first=exact or query.day("expiration_date_gte") or date.min,
             last=exact or query.day("expiration_date_lte") or date.max,
             lowest=query.number("strike_price_gte", Decimal(0)),
@@ -422,7 +420,3 @@ def make(seed: int, now_ns: int, *, tick_rate: float = 5.0, redirect_port: int =
     accounts = options.pop("accounts", None) or {str(options.get("account", ACCOUNT)): FUNDS}
     venue = us_venue(seed, now_ns, CRYPTO, accounts)
     return AlpacaEmulator(venue, seed=seed, tick_rate=tick_rate, **options)
-
-
-def _json(value: Any) -> bytes:
-    return json_answer(value).body

@@ -16,7 +16,7 @@ from dragoman.emulator.history import Bar
 from dragoman.emulator.listed import ListingName
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.venue.types import Listing, MarketView, VenueFill, VenuePosition
-from dragoman.plugin import ErrorKind, model
+from dragoman.plugin import ErrorKind
 
 from .words import CRYPTO
 
@@ -259,11 +259,3 @@ class Tape:
             side: {float(price): float(size) for price, size, _ in levels}
             for side, levels in (("b", market.bids), ("a", market.asks))
         }
-
-
-def option_right(word: str) -> model.OptionType:
-    """Read ``call`` or ``put``. Raises the broker's error."""
-    try:
-        return model.OptionType(word.upper())
-    except ValueError as wrong:
-        raise AlpacaError("40010001", f"invalid type {word!r}") from wrong
