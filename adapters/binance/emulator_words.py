@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.bodies import fixed as text
-from dragoman.emulator.bodies import millis as ms
+from dragoman.emulator.bodies import fixed, millis
 from dragoman.emulator.contract import HttpAnswer
 from dragoman.emulator.counting import MeterFullError
 from dragoman.emulator.forms import FieldError, Form
@@ -20,6 +19,8 @@ from .words import MARKETS, SPOT, USDM, Market
 
 S = model.OrderStatus
 _K = ErrorKind
+text: Final = fixed
+ms: Final = millis
 SIDES: Final = {"BOTH": model.Product.MARGIN, "LONG": model.Product.CARRY, "SHORT": model.Product.INTRADAY}
 """How the exchange behind keeps the sides of a hedged account apart: as products."""
 SIDE_OF: Final = {product: word for word, product in SIDES.items()}

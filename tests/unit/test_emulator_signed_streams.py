@@ -81,7 +81,7 @@ def test_a_socket_that_logged_on_signs_no_more():
     session = SignedSession()
     with pytest.raises(ValueError, match="emu"):
         session.act(SessionAct.LOG_ON, {"apiKey": "emu"}, refuse)
-    with pytest.raises(ValueError, match="{}"):
+    with pytest.raises(ValueError, match=r"\{\}"):
         session.act(SessionAct.LISTEN, {}, refuse)
     assert session == SignedSession()
     session.act(SessionAct.LOG_ON, {"apiKey": "emu"}, lambda params: None)
