@@ -6,41 +6,33 @@ One paper account. Read in this order: `emulator_orders` (what is taken, refused
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.apps import same
-from dragoman.emulator.bodies import json_answer
+from dragoman.emulator.bodies import json_answer, rfc3339, shortest
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
+from dragoman.emulator.contracts import ContractFilter
 from dragoman.emulator.counting import DAY, MINUTE, Meter
-from dragoman.emulator.forms import Form
+from dragoman.emulator.forms import Form, json_body
+from dragoman.emulator.guarded import Quota
+from dragoman.emulator.paging import page
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Handler, Route
 from dragoman.emulator.tokens import Tokens
-from dragoman.emulator.venue import Venue
 from dragoman.emulator.venue.types import VenueFill, VenueProtocol
-from dragoman.emulator.venue.universe_crypto import crypto_universe
-from dragoman.emulator.venue.universe_us import us_universe
+from dragoman.emulator.venue.us import us_venue
 from dragoman.plugin import model
 
 from .emulator_market import NEW_YORK, MarketDesk
-from .emulator_orders import OrderDesk, body_of
+from .emulator_orders import OrderDesk
 from .emulator_streams import ORDERS, PATHS, DataStreams, OrderStreams
-from .emulator_words import (
-    AlpacaError,
-    Assets,
-    cents,
-    identity,
-    iso,
-    not_found,
-    option_right,
-    position_row,
-    text,
-    worded,
-)
+from .emulator_words import AlpacaError, Assets, cents, identity, not_found, position_row, worded
 from .words import CRYPTO, trade_id
 
 API_KEY: Final = "emu_PKEMULATOR"
@@ -107,7 +99,7 @@ class AlpacaEmulator(RestEmulator):
         self.data = DataStreams(venue, self.assets, self._accepts, tick_rate, symbol_limit)
         self.updates = OrderStreams(self._accepts, self._bearer)
         self._settings = dict(_CONFIGURATIONS)
-        self._minute = (0, 0)
+        self._quota = Quota(TRADING.meters[0])
         self.serve(self._table(), (self.orders.poll,))
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
@@ -126,8 +118,11 @@ class AlpacaEmulator(RestEmulator):
     def authenticate(self, call: HttpCall, now_ns: int) -> None:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         pair = (call.headers.get(f"apca-api-{name}", "") for name in ("key-id", "secret-key"))
-        if not (self._bearer(token) if scheme == "Bearer" else self._accepts(*pair)):
-            raise AlpacaError("40110000", "request is not authorized")
+        AlpacaError.when(
+            not (self._bearer(token) if scheme == "Bearer" else self._accepts(*pair)),
+            "40110000",
+            "request is not authorized",
+        )
 
     def worded(self, error: Exception) -> HttpAnswer | None:
         return worded(error)
@@ -146,12 +141,8 @@ class AlpacaEmulator(RestEmulator):
 
     def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         answer = super().handle(call, now_ns)
-        minute, used = now_ns // MINUTE, self._minute[1]
-        self._minute = (minute, used + 1 if self._minute[0] == minute else 1)
-        count, limit = self._minute[1], TRADING.meters[0].count
-        headers = {"Limit": limit, "Remaining": max(0, limit - count), "Reset": (minute + 1) * 60}
-        told = tuple((f"X-Ratelimit-{name}", str(value)) for name, value in headers.items())
-        more = (*told, ("X-Request-ID", identity("request", now_ns, count).replace("-", "")))
+        told = [(f"X-Ratelimit-{name.title()}", str(value)) for name, value in self._quota.count(now_ns).items()]
+        more = (*told, ("X-Request-ID", identity("request", now_ns, self._quota.used).replace("-", "")))
         return HttpAnswer(answer.status, (*answer.headers, *more), answer.body)
 
     def _table(self) -> Sequence[Route[Rule]]:
@@ -185,10 +176,7 @@ class AlpacaEmulator(RestEmulator):
         )
         data: list[tuple[str, str, Handler]] = []
         for root, kind in ((stocks, "stocks"), (pairs, "crypto"), (options, "options")):
-
-            def snapshots(call: HttpCall, now_ns: int, kind: str = kind, symbol: str | None = None) -> HttpAnswer:
-                return markets.snapshots(call, now_ns, kind, symbol)
-
+            snapshots = partial(markets.snapshots, kind=kind)
             data += [
                 ("GET", f"{root}/{past}", markets.past),
                 ("GET", f"{root}/latest/{newest}", markets.latest),
@@ -256,7 +244,8 @@ class AlpacaEmulator(RestEmulator):
 
     def _configurations(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         if call.method == "PATCH":
-            asked = body_of(call)
+            form = json_body(call)
+            asked = {name: form.raw(name) for name in form.names}
             if set(asked) - set(self._settings):
                 raise AlpacaError("40010001", f"unknown configuration {sorted(set(asked) - set(self._settings))[0]}")
             self._settings |= asked
@@ -313,8 +302,8 @@ class AlpacaEmulator(RestEmulator):
             quantity = quantity * query.number("percentage") / 100 // lot * lot
         side = model.Side.SELL if held > 0 else model.Side.BUY
         times = "gtc" if asset.kind == "crypto" else "day"
-        asked = {"symbol": asset.symbol, "qty": text(quantity), "side": side.lower(), "type": "market"}
-        return self.orders.place(replace(call, body=_json(asked | {"time_in_force": times})), now_ns)
+        asked = {"symbol": asset.symbol, "qty": shortest(quantity), "side": side.lower(), "type": "market"}
+        return self.orders.place(replace(call, body=json_answer(asked | {"time_in_force": times}).body), now_ns)
 
     def _close_all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         if dict(call.query).get("cancel_orders", "").lower() == "true":
@@ -324,7 +313,7 @@ class AlpacaEmulator(RestEmulator):
             if one.quantity:
                 symbol = self.assets.by_id[one.instrument_id].symbol
                 answer = self._close(replace(call, query=()), now_ns, symbol)
-                found.append({"symbol": symbol, "status": 200, "body": _read(answer.body)})
+                found.append({"symbol": symbol, "status": 200, "body": json.loads(answer.body)})
         return json_answer(found, 207)
 
     # --- what is listed, and when ------------------------------------------------------------------------------------
@@ -345,24 +334,18 @@ class AlpacaEmulator(RestEmulator):
 
     def _contracts(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query = Form(dict(call.query))
-        names = set(filter(None, (query.get("underlying_symbols") or "").split(",")))
-        right = option_right(query.text("type")) if query.get("type") else None
-        edges = [query.get(name) for name in ("expiration_date", "expiration_date_gte", "expiration_date_lte")]
-        exact, first, last = (date.fromisoformat(edge) if edge else None for edge in edges)
-        low, high = (
-            query.number(f"strike_price_{name}", Decimal(limit)) for name, limit in (("gte", 0), ("lte", 10**8))
+        exact = query.day("expiration_date")
+        wanted = ContractFilter(
+            roots=set(filter(None, (query.get("underlying_symbols") or "").split(","))),
+            right=model.OptionType(query.choice("type", ("call", "put")).upper()) if query.get("type") else None,
+            first=exact or query.day("expiration_date_gte") or date.min,
+            last=exact or query.day("expiration_date_lte") or date.max,
+            lowest=query.number("strike_price_gte", Decimal(0)),
+            highest=query.number("strike_price_lte", Decimal(10**8)),
         )
-        rows = []
-        for asset in self.assets.all:
-            one = asset.instrument
-            if one.expiry is None or one.strike is None or (names and asset.root not in names):
-                continue
-            fits = right in (None, one.option_type) and exact in (None, one.expiry) and low <= one.strike <= high
-            if fits and (first or one.expiry) <= one.expiry <= (last or one.expiry):
-                rows.append(asset.contract(self.assets.get(asset.root).asset_id))
-        limit, skip = min(query.integer("limit", 100), 10_000), query.integer("page_token", 0)
-        token = str(skip + limit) if skip + limit < len(rows) else None
-        return json_answer({"option_contracts": rows[skip : skip + limit], "next_page_token": token})
+        found = (asset.contract(self.assets.get(asset.root).asset_id) for asset in wanted.of(self.assets.all))
+        rows, token = page(found, query.integer("page_token", 0), min(query.integer("limit", 100), 10_000))
+        return json_answer({"option_contracts": rows, "next_page_token": token})
 
     def _contract(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
         asset = self.assets.find(name)
@@ -375,7 +358,9 @@ class AlpacaEmulator(RestEmulator):
         now = datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK)
         ahead = (now + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
         times = {"next_open": ahead.replace(hour=9, minute=30), "next_close": ahead.replace(hour=16)}
-        return json_answer({"timestamp": iso(now_ns), "is_open": True} | {k: v.isoformat() for k, v in times.items()})
+        return json_answer(
+            {"timestamp": rfc3339(now_ns), "is_open": True} | {k: v.isoformat() for k, v in times.items()}
+        )
 
     def _calendar(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query, today = Form(dict(call.query)), datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK).date()
@@ -432,21 +417,6 @@ def make(seed: int, now_ns: int, *, tick_rate: float = 5.0, redirect_port: int =
     options
         Further parameters of `AlpacaEmulator`.
     """
-    venue = Venue(seed, now_ns)
-    for listing in us_universe(now_ns, seed=seed):
-        venue.list(listing)
-    for listing in crypto_universe(CRYPTO, seed=seed, quote="USD"):
-        # What is bought stays a position, as the broker shows it.
-        venue.list(replace(listing, margined=True, settles_at_once=False))
-    account = str(options.get("account", ACCOUNT))
-    for name, funds in (options.pop("accounts", None) or {account: FUNDS}).items():
-        venue.open_account(name, dict(funds))
+    accounts = options.pop("accounts", None) or {str(options.get("account", ACCOUNT)): FUNDS}
+    venue = us_venue(seed, now_ns, CRYPTO, accounts)
     return AlpacaEmulator(venue, seed=seed, tick_rate=tick_rate, **options)
-
-
-def _json(value: Any) -> bytes:
-    return json_answer(value).body
-
-
-def _read(body: bytes) -> Any:
-    return body_of(HttpCall("GET", "", (), {}, body))

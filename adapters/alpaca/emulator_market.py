@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from dragoman.emulator.bodies import json_answer
+from dragoman.emulator.bodies import json_answer, rfc3339
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import DAY, MINUTE
 from dragoman.emulator.forms import Form
 from dragoman.emulator.history import ALWAYS, Bar, History
+from dragoman.emulator.paging import page
 from dragoman.emulator.venue.types import VenueProtocol
 
-from .emulator_words import AlpacaError, Asset, Assets, Tape, bar_row, iso
+from .emulator_words import AlpacaError, Asset, Assets, Tape, bar_row
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
 _FRAME: Final = re.compile(r"(\d{1,2})(Min|T|Hour|H|Day|D|Week|W)", re.IGNORECASE)
@@ -44,23 +45,16 @@ class MarketDesk:
         query = Form(dict(call.query))
         names = [symbol] if symbol else query.text("symbols").split(",")
         limit = min(query.integer("limit", 1000), _MOST)
-        if limit < 1:
-            raise AlpacaError("40010001", "limit must be larger than 0")
+        AlpacaError.when(limit < 1, "40010001", "limit must be larger than 0")
         now = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
         first = query.moment("start", UTC) if query.get("start") else now.replace(hour=0, minute=0, second=0)
         last = min(query.moment("end", UTC) if query.get("end") else now, now)
         skip = query.integer("page_token", 0)
         frame = query.text("timeframe") if what == "bars" else "1Min"
+        items, token = page(self._every(sorted(names), what, frame, first, last), skip, limit)
         found: dict[str, list[dict[str, Any]]] = {}
-        for at, (name, row) in enumerate(self._every(sorted(names), what, frame, first, last)):
-            if at >= skip + limit:
-                return self._page(what, found, str(skip + limit), symbol)
-            if at >= skip:
-                found.setdefault(name, []).append(row)
-        return self._page(what, found, None, symbol)
-
-    @staticmethod
-    def _page(what: str, found: dict[str, list[dict[str, Any]]], token: str | None, symbol: str | None) -> HttpAnswer:
+        for name, row in items:
+            found.setdefault(name, []).append(row)
         rows: Any = found.get(symbol, []) if symbol else found
         alone = {"symbol": symbol} if symbol else {}
         return json_answer({what: rows, "next_page_token": token} | alone)
@@ -125,13 +119,13 @@ class MarketDesk:
         return [asset for name in names if (asset := self._assets.find(name))]
 
 
-def levels(book: dict[str, dict[float, float]]) -> dict[str, Any]:
+def levels(book: Mapping[str, Mapping[float, float]]) -> dict[str, Any]:
     """Write the sides of a book as rows."""
     return {side: [{"p": price, "s": size} for price, size in rows.items()] for side, rows in book.items()}
 
 
 def _dated(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"t": iso(row["t"])}
+    return row | {"t": rfc3339(row["t"])}
 
 
 def _print_of(bar: Bar) -> dict[str, Any]:

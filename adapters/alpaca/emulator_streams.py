@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dragoman.emulator.bodies import rfc3339
+from dragoman.emulator.channels import Listener
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import DAY, SECOND
+from dragoman.emulator.guarded import GuardedSockets
 from dragoman.emulator.updates import MarketChanges
-from dragoman.emulator.venue.types import MarketView, VenueProtocol
+from dragoman.emulator.venue.types import VenueProtocol
 from dragoman.plugin import errors
 from dragoman.plugin.messagepack import Moment, pack_messagepack, unpack_messagepack
 
 from .emulator_market import levels
-from .emulator_words import Asset, Assets, Tape, iso
+from .emulator_words import Asset, Assets, Tape
 
 PATHS: Final = {
     **dict.fromkeys((f"/v2/{name}" for name in "iex sip delayed_sip boats overnight".split()), "us_equity"),
@@ -56,24 +59,17 @@ class DataSocket:
     packed: bool
     opened: int
     accepted: bool = False
-    wanted: dict[str, set[str]] = field(default_factory=dict)
-    dirty: dict[str, None] = field(default_factory=dict)
-    next_ns: int = 0
-    told: dict[tuple[str, str], Any] = field(default_factory=dict)
+    listener: Listener = field(default_factory=Listener)
     waiting: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
         return PATHS[self.path]
 
-    def wants(self, channel: str, symbol: str) -> bool:
-        names = self.wanted.get(channel, ())
-        return symbol in names or "*" in names
-
     def push(self, number: int, messages: Sequence[Mapping[str, Any]]) -> Push:
         if self.packed:
             return Push(number, pack_messagepack([_timed(one, Moment) for one in messages]))
-        return Push(number, json.dumps([_timed(one, iso) for one in messages]))
+        return Push(number, json.dumps([_timed(one, rfc3339) for one in messages]))
 
 
 def _timed(message: Mapping[str, Any], write: Callable[[int], Any]) -> dict[str, Any]:
@@ -105,7 +101,6 @@ class DataStreams:
         self._limit = symbol_limit
         self._sockets: dict[int, DataSocket] = {}
         self._markets = MarketChanges(venue)
-        self._doomed: list[int] = []
 
     def open(self, call: HttpCall, number: int, now_ns: int) -> HttpAnswer | None:
         packed = "msgpack" in call.headers.get("content-type", "")
@@ -130,13 +125,13 @@ class DataStreams:
         try:
             binary = data if isinstance(data, bytes) else data.encode()
             message = unpack_messagepack(binary) if socket.packed else json.loads(data)
-            answers = self._answers(socket, message, now_ns)
+            answers = self._answers(socket, message)
         except (ValueError, TypeError, AttributeError, errors.DecodeError):
             answers = [_error(400)]
         greeted, socket.waiting = [[one] for one in socket.waiting], []
         return [socket.push(number, messages) for messages in (*greeted, answers)]
 
-    def _answers(self, socket: DataSocket, message: Mapping[str, Any], now_ns: int) -> list[dict[str, Any]]:
+    def _answers(self, socket: DataSocket, message: Mapping[str, Any]) -> list[dict[str, Any]]:
         match message.get("action"):
             case "auth" if socket.accepted:
                 return [_error(403)]
@@ -147,7 +142,7 @@ class DataStreams:
             case "subscribe" | "unsubscribe" if not socket.accepted:
                 return [_error(401)]
             case "subscribe" | "unsubscribe" as action:
-                return [self._subscribe(socket, message, more=action == "subscribe", now_ns=now_ns)]
+                return [self._subscribe(socket, message, more=action == "subscribe")]
         return [_error(400)]
 
     def _admit(self, socket: DataSocket) -> dict[str, Any]:
@@ -156,28 +151,22 @@ class DataStreams:
         socket.accepted = True
         return _success("authenticated")
 
-    def _subscribe(self, socket: DataSocket, message: Mapping[str, Any], *, more: bool, now_ns: int) -> dict[str, Any]:
+    def _subscribe(self, socket: DataSocket, message: Mapping[str, Any], *, more: bool) -> dict[str, Any]:
         channels = CHANNELS[socket.kind]
         asked = {name: set(map(str, names)) for name, names in message.items() if name != "action" and names}
         if set(asked) - set(channels):
             return _error(410)
         if socket.kind == "us_option" and "*" in asked.get("quotes", ()) and more:
             return _error(413)
-        wanted = {name: set(names) for name, names in socket.wanted.items()}
-        for name, symbols in asked.items():
-            held = wanted.setdefault(name, set())
-            wanted[name] = held | symbols if more else held - symbols
+        wanted = socket.listener.asked(asked, more=more)
         counted = wanted.get("trades", set()) | wanted.get("quotes", set())
         if self._limit is not None and len(counted) > self._limit:
             return _error(405)
+        socket.listener.wanted = wanted
         if more:
             fresh = set().union(*asked.values()) if asked else set()
-            named = (asset for asset in self._assets.all if asset.kind == socket.kind)
-            socket.dirty |= {one.symbol: None for one in named if one.symbol in fresh or "*" in fresh}
-            for name, symbols in asked.items():
-                for symbol in symbols:
-                    socket.told.pop((name, symbol), None)
-        socket.wanted = wanted
+            named = (asset.symbol for asset in self._assets.all if asset.kind == socket.kind)
+            socket.listener.refresh(asked, (one for one in named if one in fresh or "*" in fresh))
         return {"T": "subscription"} | {name: sorted(wanted.get(name, ())) for name in channels}
 
     def poll(self, now_ns: int) -> list[Push]:
@@ -192,51 +181,28 @@ class DataStreams:
                 pushes += [socket.push(number, [_error(404)]), Push(number, close_code=1000)]
                 del self._sockets[number]
                 continue
-            mine = (asset.symbol for asset in changed if asset.kind == socket.kind)
-            socket.dirty |= {name: None for name in mine if any(socket.wants(one, name) for one in socket.wanted)}
-            if socket.dirty and now_ns >= socket.next_ns:
-                socket.next_ns = now_ns + self._pace
-                names, socket.dirty = socket.dirty, {}
-                messages = [one for name in names for one in self._news(socket, self._assets.get(name), now_ns)]
-                if messages:
-                    pushes.append(socket.push(number, messages))
+            socket.listener.changed(asset.symbol for asset in changed if asset.kind == socket.kind)
+            names = socket.listener.due(now_ns, self._pace)
+            messages = [one for name in names for one in self._news(socket.listener, self._assets.get(name), now_ns)]
+            if messages:
+                pushes.append(socket.push(number, messages))
         return pushes
 
-    def _news(self, socket: DataSocket, asset: Asset, now_ns: int) -> Iterable[dict[str, Any]]:
+    def _news(self, listener: Listener, asset: Asset, now_ns: int) -> Iterable[dict[str, Any]]:
         """Yield what a socket has not been told of a market yet."""
         market, symbol = self._venue.market(asset.instrument_id), asset.symbol
-        tops = tuple(levels[:1] for levels in (market.bids, market.asks))
+        tops = tuple(side[:1] for side in (market.bids, market.asks))
         news: tuple[tuple[str, Any, dict[str, Any]], ...] = (
             ("trades", (market.volume, market.last_price), {"T": "t"} | Tape.trade(asset, market)),
             ("quotes", tops, {"T": "q"} | Tape.quote(asset, market)),
             ("dailyBars", market.volume, {"T": "d"} | Tape.day(market, now_ns // DAY * DAY)),
         )
         for channel, seen, message in news:
-            if socket.wants(channel, symbol) and socket.told.get((channel, symbol)) != seen:
-                socket.told[channel, symbol] = seen
+            if listener.news(channel, symbol, seen):
                 yield message | {"S": symbol}
-        if socket.wants("orderbooks", symbol):
-            yield from self._book(socket, symbol, market)
-
-    @staticmethod
-    def _book(socket: DataSocket, symbol: str, market: MarketView) -> Iterable[dict[str, Any]]:
-        """Yield the whole book first, then the levels that changed: size 0 where one is gone."""
-        book, before = Tape.book(market), socket.told.get(("orderbooks", symbol))
-        socket.told["orderbooks", symbol] = book
-        head = {"T": "o", "S": symbol, "t": market.ts}
-        if before is None:
-            yield head | levels(book) | {"r": True}
-            return
-        change = {
-            side: {
-                price: rows.get(price, 0.0)
-                for price in rows | before[side]
-                if rows.get(price) != before[side].get(price)
-            }
-            for side, rows in book.items()
-        }
-        if any(change.values()):
-            yield head | levels(change)
+        book = listener.book("orderbooks", symbol, Tape.book(market))
+        if book is not None:
+            yield {"T": "o", "S": symbol, "t": market.ts} | levels(book[1]) | ({"r": True} if book[0] else {})
 
 
 def _success(text: str) -> dict[str, Any]:
@@ -247,49 +213,34 @@ def _error(code: int) -> dict[str, Any]:
     return {"T": "error", "code": code, "msg": ERRORS[code]}
 
 
-class OrderStreams:
+class OrderStreams(GuardedSockets):
     """All connections to the order stream."""
 
     def __init__(self, accepts: Accepts, bearer: Callable[[str], bool]) -> None:
-        self._accepts = accepts
-        self._bearer = bearer
-        self._accepted: dict[int, bool] = {}  # socket -> whether its keys were taken
-        self._listens: set[int] = set()
+        super().__init__()
+        self._accepts, self._bearer = accepts, bearer
 
-    def open(self, number: int) -> None:
-        self._accepted[number] = False
+    def malformed(self) -> bytes:
+        return _framed("error", {"error": "invalid message"})
 
-    def close(self, number: int) -> None:
-        self._accepted.pop(number, None)
-        self._listens.discard(number)
-
-    def hear(self, number: int, data: str | bytes) -> Sequence[Push]:
-        if number not in self._accepted:
-            return ()
-        try:
-            message = json.loads(data)
-            return [_frame(number, *self._answer(number, message["action"], message.get("data") or {}))]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return [_frame(number, "error", {"error": "invalid message"})]
-
-    def _answer(self, number: int, action: str, data: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    def answer(self, socket: int, message: Mapping[str, Any]) -> bytes:
+        action, data = message["action"], message.get("data") or {}
         if action in ("authenticate", "auth"):
             keys = (str(data.get(name)) for name in ("key_id", "secret_key"))
-            taken = self._accepts(*keys) or self._bearer(str(data.get("oauth_token")))
-            self._accepted[number] = taken
-            return "authorization", {"status": "authorized" if taken else "unauthorized", "action": "authenticate"}
-        if action != "listen" or not self._accepted[number]:
-            return "authorization", {"status": "unauthorized", "action": action}
+            taken = self.accepted[socket] = self._accepts(*keys) or self._bearer(str(data.get("oauth_token")))
+            told = {"status": "authorized" if taken else "unauthorized", "action": "authenticate"}
+            return _framed("authorization", told)
+        if action != "listen" or not self.accepted[socket]:
+            return _framed("authorization", {"status": "unauthorized", "action": action})
         streams = [name for name in data["streams"] if name == "trade_updates"]
-        (self._listens.add if streams else self._listens.discard)(number)
-        return "listening", {"streams": streams}
+        self.listen(socket, more=bool(streams))
+        return _framed("listening", {"streams": streams})
 
     def tell(self, told: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Push]:
         """Tell events of orders to who listens."""
-        return [
-            _frame(number, "trade_updates", {"event": word, **data}) for word, data in told for number in self._listens
-        ]
+        frames = [_framed("trade_updates", {"event": word, **data}) for word, data in told]
+        return [Push(socket, frame) for frame in frames for socket in self.listening]
 
 
-def _frame(number: int, stream: str, data: Mapping[str, Any]) -> Push:
-    return Push(number, json.dumps({"stream": stream, "data": data}).encode())
+def _framed(stream: str, data: Mapping[str, Any]) -> bytes:
+    return json.dumps({"stream": stream, "data": data}).encode()

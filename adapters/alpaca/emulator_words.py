@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
+from dragoman.emulator.bodies import num, shortest
 from dragoman.emulator.contract import HttpAnswer
 from dragoman.emulator.forms import FieldError
 from dragoman.emulator.history import Bar
 from dragoman.emulator.listed import ListingName
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.venue.types import Listing, MarketView, VenueFill, VenuePosition
-from dragoman.plugin import ErrorKind, model
+from dragoman.plugin import ErrorKind
 
 from .words import CRYPTO
 
@@ -70,22 +70,6 @@ def identity(*parts: object) -> str:
     return str(uuid.uuid5(_SPACE, "/".join(map(str, parts))))
 
 
-def iso(ns: int | None) -> str | None:
-    """Write a time with nine digits, as the order service does."""
-    if ns is None:
-        return None
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
-
-
-def text(value: Decimal | None) -> str | None:
-    """Write a number as trading records carry it."""
-    if value is None:
-        return None
-    plain = format(value, "f")
-    return plain.rstrip("0").rstrip(".") or "0" if "." in plain else plain
-
-
 def cents(value: Decimal) -> str:
     return format(value.quantize(Decimal("0.01"), ROUND_HALF_EVEN), "f")
 
@@ -119,8 +103,8 @@ class Asset(ListingName):
         }
         if crypto:
             increments = {"min_order_size": one.lot_size, "min_trade_increment": one.lot_size}
-            found |= {name: text(value) for name, value in increments.items()} | {
-                "price_increment": text(one.tick_size)
+            found |= {name: shortest(value) for name, value in increments.items()} | {
+                "price_increment": shortest(one.tick_size)
             }
         return found
 
@@ -141,10 +125,10 @@ class Asset(ListingName):
             "underlying_asset_id": underlying_id,
             "type": one.option_type.value.lower(),
             "style": "american",
-            "strike_price": text(one.strike),
-            "size": text(one.multiplier),
+            "strike_price": shortest(one.strike),
+            "size": shortest(one.multiplier),
             "open_interest": str(self.listing.oi),
-            "close_price": text(self.listing.reference),
+            "close_price": shortest(self.listing.reference),
         }
 
 
@@ -183,19 +167,19 @@ def position_row(position: VenuePosition, asset: Asset, market: MarketView) -> d
         "exchange": asset.row()["exchange"] if asset.kind != "us_option" else "",
         "asset_class": asset.kind,
         "asset_marginable": asset.kind == "us_equity",
-        "avg_entry_price": text(position.average_price),
-        "qty": text(quantity),
-        "qty_available": text(abs(quantity)),
+        "avg_entry_price": shortest(position.average_price),
+        "qty": shortest(quantity),
+        "qty_available": shortest(abs(quantity)),
         "side": "long" if quantity > 0 else "short",
-        "market_value": text(value),
-        "cost_basis": text(cost),
-        "unrealized_pl": text(value - cost),
-        "unrealized_plpc": text(_share(value - cost, abs(cost))),
-        "unrealized_intraday_pl": text(day),
-        "unrealized_intraday_plpc": text(_share(day, abs(market.close * quantity * size))),
-        "current_price": text(price),
-        "lastday_price": text(market.close),
-        "change_today": text(_share(price - market.close, market.close)),
+        "market_value": shortest(value),
+        "cost_basis": shortest(cost),
+        "unrealized_pl": shortest(value - cost),
+        "unrealized_plpc": shortest(_share(value - cost, abs(cost))),
+        "unrealized_intraday_pl": shortest(day),
+        "unrealized_intraday_plpc": shortest(_share(day, abs(market.close * quantity * size))),
+        "current_price": shortest(price),
+        "lastday_price": shortest(market.close),
+        "change_today": shortest(_share(price - market.close, market.close)),
     }
 
 
@@ -210,12 +194,12 @@ def activity_row(fill: VenueFill, order_id: str, cum: Decimal, left: Decimal, as
         "activity_type": "FILL",
         "transaction_time": f"{stamp:%Y-%m-%dT%H:%M:%S}.{fill.ts // 1_000_000 % 1000:03d}Z",
         "type": "partial_fill" if left else "fill",
-        "price": text(fill.price),
-        "qty": text(fill.quantity),
+        "price": shortest(fill.price),
+        "qty": shortest(fill.quantity),
         "side": fill.side.value.lower(),
         "symbol": asset.symbol,
-        "leaves_qty": text(left),
-        "cum_qty": text(cum),
+        "leaves_qty": shortest(left),
+        "cum_qty": shortest(cum),
         "order_id": order_id,
         "order_status": "partially_filled" if left else "filled",
     }
@@ -275,11 +259,3 @@ class Tape:
             side: {float(price): float(size) for price, size, _ in levels}
             for side, levels in (("b", market.bids), ("a", market.asks))
         }
-
-
-def option_right(word: str) -> model.OptionType:
-    """Read ``call`` or ``put``. Raises the broker's error."""
-    try:
-        return model.OptionType(word.upper())
-    except ValueError as wrong:
-        raise AlpacaError("40010001", f"invalid type {word!r}") from wrong

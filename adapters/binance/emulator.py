@@ -8,8 +8,6 @@ those of futures below ``/fstream``.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -21,12 +19,12 @@ from dragoman.emulator.counting import MINUTE, SECOND, Meter
 from dragoman.emulator.forms import Form
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Route
-from dragoman.emulator.tokens import Tokens
-from dragoman.emulator.venue import Venue
+from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
+from dragoman.emulator.sums import owned
+from dragoman.emulator.tokens import Lease, Tokens
+from dragoman.emulator.venue.crypto import crypto_venue
 from dragoman.emulator.venue.types import VenueFill, VenueProtocol
-from dragoman.emulator.venue.universe_crypto import crypto_universe
 from dragoman.plugin import model
-from dragoman.plugin.signing import hmac_sha256_hex, is_pem, sign_pem
 
 from .emulator_market import LIMITS, MarketDesk
 from .emulator_orders import OrderDesk
@@ -39,15 +37,28 @@ API_KEY: Final = "emu_api_key"
 API_SECRET: Final = "emu_api_secret"  # noqa: S105 (the emulator's own, marked as such)
 UID: Final = "354937868"
 CASH: Final = "USDT"
-FUNDS: Final = {model.Segment.ALL: Decimal(1_000_000), model.Segment.FO: Decimal(500_000)}
-HELD: Final = {f"{PLATFORM}:BTC/USDT": "2", f"{PLATFORM}:ETH/USDT": "20"}
-"""What a funded account owns to begin with."""
 LISTEN_KEY_LIFE: Final = 60 * MINUTE
-_WINDOW_MS: Final = 5000
-_AHEAD_MS: Final = 1000
 OPEN: Final = Rule(token=False)
 SIGNED: Final = Rule()
 Desk = Callable[[Form, Market, int], Any]
+_NO_KEY: Final = ("-2015", "Invalid API-key, IP, or permissions for action.")
+_FAULTS: Final = {
+    Fault.SIGNATURE: ("-1022", "Signature for this request is not valid."),
+    Fault.MALFORMED: ("-1102", "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed."),
+    Fault.TIME: ("-1021", "Timestamp for this request is outside of the recvWindow."),
+}
+_NO_ANSWER: Final = (
+    "-1007",
+    "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+)
+_FAILURES: Final = {
+    401: _NO_KEY,
+    403: _NO_KEY,
+    408: ("-1007", "Timeout waiting for response from backend server."),
+    429: ("-1003", "Too many requests."),
+    503: ("-1000", "Unknown error, please check your request or try again later."),
+}
+"""The venue's words for failures of its own, by HTTP status."""
 
 
 class BinanceEmulator(RestEmulator):
@@ -93,9 +104,8 @@ class BinanceEmulator(RestEmulator):
             accounts=accounts,
         )
         self.credentials = {"api_key": api_key, "api_secret": api_secret, "uid": uid}
-        self.revoked = False
-        self._listen_key: tuple[str, int] | None = None
-        self._spent: dict[tuple[str, int], tuple[int, int]] = {}
+        self.key = SignedKey(api_key, api_secret)
+        self._listen_key = Lease(self.tokens, LISTEN_KEY_LIFE)
         self.names = Names(venue.listings())
         self.orders = OrderDesk(venue, self.names, uid, hedge=hedge)
         self.market = MarketDesk(venue, self.names, seed)
@@ -120,7 +130,7 @@ class BinanceEmulator(RestEmulator):
             int(SECOND / tick_rate),
             calls,
             self._check_params,
-            self._alive,
+            lambda key, now_ns: not self.key.revoked and self._listen_key.alive(key, now_ns),
             lambda market: self._balances() if market is SPOT else self._futures_balance(Form({}), USDM, 0),
         )
         self.serve(self._table())
@@ -141,7 +151,7 @@ class BinanceEmulator(RestEmulator):
 
     def revoke(self) -> None:
         """Delete the key, as its owner does at the venue."""
-        self.revoked = True
+        self.key.revoked = True
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 
@@ -188,7 +198,9 @@ class BinanceEmulator(RestEmulator):
             ("GET", "/fapi/v1/algoOrder", orders.one_algo, SIGNED, 1, 0),
             ("DELETE", "/fapi/v1/algoOrder", orders.cancel_algo, SIGNED, 1, 0),
             ("GET", "/fapi/v1/openAlgoOrders", orders.open_algos, SIGNED, 40, 0),
-            *((method, "/fapi/v1/listenKey", self._listen, OPEN, 1, 0) for method in ("POST", "PUT", "DELETE")),
+            ("POST", "/fapi/v1/listenKey", self._open_stream, SIGNED, 1, 0),
+            ("PUT", "/fapi/v1/listenKey", self._keep_stream, SIGNED, 1, 0),
+            ("DELETE", "/fapi/v1/listenKey", self._end_stream, SIGNED, 1, 0),
         )
         rows = [(one[0], SPOT.root + one[1], one[2], one[3], SPOT, one[4], one[6]) for one in both]
         rows += [(one[0], USDM.root + one[1], one[2], one[3], USDM, one[5], one[6]) for one in both]
@@ -202,66 +214,40 @@ class BinanceEmulator(RestEmulator):
     def _paid(self, desk: Desk, market: Market, weight: int, orders: int) -> Callable[..., HttpAnswer]:
         """Return a handler that counts a call as the venue does, and says in headers what is used."""
 
+        meter = Meter(market.letter, LIMITS[market.letter][0], MINUTE)
+        unit, number, most = LIMITS[market.letter][1][0]
+        placing = Meter(f"{market.letter}orders", most, number * SECOND)
+
         def handle(call: HttpCall, now_ns: int) -> HttpAnswer:
-            listening = call.path.endswith("/listenKey")
-            if listening:
-                self._check_key(call)
-            used = self._spend(market, "", MINUTE, weight, LIMITS[market.letter][0], now_ns, "-1003")
+            used = self._counter.spend(meter, weight, now_ns)
             headers = [("X-MBX-USED-WEIGHT-1M", str(used))]
             if orders:
-                unit, number, most = LIMITS[market.letter][1][0]
-                count = self._spend(market, "orders", 10 * SECOND, orders, most, now_ns, "-1015")
+                count = self._counter.spend(placing, orders, now_ns)
                 headers.append((f"X-MBX-ORDER-COUNT-{number}{unit[0]}", str(count)))
-            form = Form({**dict(call.form), **dict(call.query), **({"method": call.method} if listening else {})})
-            return json_answer(desk(form, market, now_ns), 200, *headers)
+            return json_answer(desk(Form({**dict(call.form), **dict(call.query)}), market, now_ns), 200, *headers)
 
         return handle
 
-    def _spend(self, market: Market, what: str, span_ns: int, cost: int, most: int, now_ns: int, code: str) -> int:
-        unit, used = self._spent.get((market.letter + what, span_ns), (0, 0))
-        used = used if unit == now_ns // span_ns else 0
-        if used + cost > most:
-            raise error_of(market)(code, "Too many requests; please use the websocket for live updates.")
-        self._spent[market.letter + what, span_ns] = (now_ns // span_ns, used + cost)
-        return used + cost
-
     def authenticate(self, call: HttpCall, now_ns: int) -> None:
         """Check key, time and signature, over the bytes that came."""
-        self._check_key(call)
-        fields = {**dict(call.form), **dict(call.query)}
-        parts = (call.raw_query, call.body.decode("utf-8", "replace"))
-        payload = "".join(
-            "&".join(one for one in part.split("&") if not one.startswith("signature=")) for part in parts
-        )
-        self._check_signed(payload, fields, now_ns)
-
-    def _check_key(self, call: HttpCall) -> None:
         key = call.headers.get(KEY_HEADER.lower(), "")
         if not key:
             raise SpotError("-2014", "API-key format invalid.")
-        self._known_key(key)
-
-    def _known_key(self, key: str) -> None:
-        if self.revoked or not hmac.compare_digest(key.encode(), self.credentials["api_key"].encode()):
-            raise SpotError("-2015", "Invalid API-key, IP, or permissions for action.")
+        body = call.body.decode("utf-8", "replace")
+        payload = None if call.path.endswith("/listenKey") else unsigned(call.raw_query, body)
+        self._check(key, payload, {**dict(call.form), **dict(call.query)}, now_ns)
 
     def _check_params(self, params: Mapping[str, Any], now_ns: int) -> None:
         """Check a signed request of the WebSocket API."""
-        self._known_key(str(params.get("apiKey", "")))
-        words = {name: str(value).lower() if isinstance(value, bool) else value for name, value in params.items()}
-        payload = "&".join(f"{name}={words[name]}" for name in sorted(words) if name != "signature")
-        self._check_signed(payload, params, now_ns)
+        self._check(str(params.get("apiKey", "")), sorted_pairs(params), params, now_ns)
 
-    def _check_signed(self, payload: str, fields: Mapping[str, Any], now_ns: int) -> None:
-        secret = self.credentials["api_secret"]
-        wanted = sign_pem(secret, payload) if is_pem(secret) else hmac_sha256_hex(secret, payload)
-        if not hmac.compare_digest(wanted.encode(), str(fields.get("signature", "")).encode()):
-            raise SpotError("-1022", "Signature for this request is not valid.")
-        sent, window, now = str(fields.get("timestamp", "")), str(fields.get("recvWindow", _WINDOW_MS)), ms(now_ns)
-        if not sent.isdecimal() or not window.isdecimal():
-            raise SpotError("-1102", "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed.")
-        if not now - int(window) <= int(sent) < now + _AHEAD_MS:
-            raise SpotError("-1021", "Timestamp for this request is outside of the recvWindow.")
+    def _check(self, key: str, payload: str | None, fields: Mapping[str, Any], now_ns: int) -> None:
+        """Raise the venue's error for a key or, where something was signed, a signature or a time that is wrong."""
+        if not self.key.known(key):
+            raise SpotError(*_NO_KEY)
+        fault = None if payload is None else self.key.fault(payload, fields, now_ns)
+        if fault is not None:
+            raise SpotError(*_FAULTS[fault])
 
     def worded(self, error: Exception) -> HttpAnswer | None:
         return worded(error)
@@ -271,19 +257,7 @@ class BinanceEmulator(RestEmulator):
 
     def error_answer(self, status: int, call: HttpCall) -> HttpAnswer:
         """Answer a failure of the venue's own; a 5xx leaves open what became of an order."""
-        code, words = {
-            401: ("-2015", "Invalid API-key, IP, or permissions for action."),
-            403: ("-2015", "Invalid API-key, IP, or permissions for action."),
-            408: ("-1007", "Timeout waiting for response from backend server."),
-            429: ("-1003", "Too many requests."),
-            503: ("-1000", "Unknown error, please check your request or try again later."),
-        }.get(
-            status,
-            (
-                "-1007",
-                "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
-            ),
-        )
+        code, words = _FAILURES.get(status, _NO_ANSWER)
         answer = SpotError(code, words, status).answer()
         return replace(answer, headers=(*answer.headers, ("Retry-After", "1"))) if status in (418, 429) else answer
 
@@ -292,17 +266,12 @@ class BinanceEmulator(RestEmulator):
     def _balances(self) -> list[dict[str, Any]]:
         """Return the spot wallet: cash, and every asset that is owned."""
         cash = self.venue.funds(self.account)[model.Segment.ALL]
-        rows = [{"asset": CASH, "free": text(cash.net), "locked": text(cash.blocked)}]
-        selling: dict[str, Decimal] = {}
-        for state in self.venue.orders(self.account):
-            if not state.status.terminal and state.order.side is model.Side.SELL:
-                name = state.order.instrument_id
-                selling[name] = selling.get(name, Decimal(0)) + state.remaining
-        for one in self.venue.holdings(self.account):
-            locked = selling.get(one.instrument_id, Decimal(0))
-            asset = self.names.by_id[one.instrument_id].instrument.name
-            rows.append({"asset": asset, "free": text(one.quantity - locked), "locked": text(locked)})
-        return rows
+        coins = [
+            (self.names.by_id[one.instrument_id].instrument.name, one.quantity - locked, locked)
+            for one, locked in owned(self.venue, self.account)
+        ]
+        rows = [(CASH, cash.net, cash.blocked), *coins]
+        return [{"asset": asset, "free": text(free), "locked": text(locked)} for asset, free, locked in rows]
 
     def _spot_account(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
         rates = dict.fromkeys(("maker", "taker", "buyer", "seller"), "0.00000000")
@@ -382,24 +351,18 @@ class BinanceEmulator(RestEmulator):
 
     # -- sockets -----------------------------------------------------------------------------------------------------
 
-    def _listen(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
-        method, live = form.text("method"), self._listen_key is not None and self._listen_key[1] > now_ns
-        if method == "DELETE":
-            self._listen_key = None
-            return {}
-        if method == "PUT" and not live:
+    def _open_stream(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
+        return {"listenKey": self._listen_key.open(now_ns)}
+
+    def _keep_stream(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
+        key = self._listen_key.extend(now_ns)
+        if key is None:
             raise error_of(USDM)("-1125", "This listenKey does not exist.")
-        key = self._listen_key[0] if live and self._listen_key else self.tokens.mint("listen", now_ns)
-        self._listen_key = (key, now_ns + LISTEN_KEY_LIFE)
         return {"listenKey": key}
 
-    def _alive(self, key: str, now_ns: int) -> bool:
-        return (
-            not self.revoked
-            and self._listen_key is not None
-            and self._listen_key[0] == key
-            and now_ns < self._listen_key[1]
-        )
+    def _end_stream(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
+        self._listen_key.end()
+        return {}
 
     def open_socket(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
         return self.sockets.open(call, socket, now_ns)
@@ -413,22 +376,6 @@ class BinanceEmulator(RestEmulator):
 
     def frames(self, now_ns: int) -> Sequence[Push]:
         return list(self.sockets.poll(now_ns))
-
-
-def crypto_venue(seed: int, now_ns: int, account: str, **options: Any) -> Venue:
-    """Return a venue on which the platform's pairs and perpetuals are listed, and a funded account owns some coins.
-
-    Orders are matched in the instant they come, as the venue's replies tell.
-    """
-    venue = Venue(seed, now_ns, **({"latency_ns": 0} | options))
-    for listing in crypto_universe(PLATFORM, seed=seed, quote=CASH, perpetuals=USDM.exchange):
-        venue.list(listing)
-    venue.open_account(account, dict(FUNDS))
-    for instrument_id, quantity in HELD.items():
-        listed = venue.listing(instrument_id)
-        if listed is not None:
-            venue.set_holding(account, instrument_id, Decimal(quantity), listed.reference)
-    return venue
 
 
 def make(
@@ -451,15 +398,7 @@ def make(
         Further parameters of `BinanceEmulator`.
     """
     if key_type == "ed25519":
-        options.setdefault("api_secret", _private_key(seed))
-    venue = crypto_venue(seed, now_ns, str(options.get("uid", UID)))
+        options.setdefault("api_secret", seeded_ed25519(seed))
+    uid = str(options.get("uid", UID))
+    venue = crypto_venue(PLATFORM, seed, now_ns, uid, quote=CASH, perpetuals=USDM.exchange)
     return BinanceEmulator(venue, seed=seed, tick_rate=tick_rate, **options)
-
-
-def _private_key(seed: int) -> str:
-    """Return an Ed25519 key of a run: the fixed head of PKCS #8 for that kind, and 32 bytes of the seed's hash."""
-    import base64
-
-    body = bytes.fromhex("302e020100300506032b657004220420") + hashlib.sha256(f"emulator {seed}".encode()).digest()
-    text_ = base64.b64encode(body).decode()
-    return f"-----BEGIN PRIVATE KEY-----\n{text_}\n-----END PRIVATE KEY-----\n"

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.emulator.forms import Form
-from dragoman.emulator.history import ALWAYS, History
+from dragoman.emulator.history import ALWAYS, Bar, History
 from dragoman.emulator.listed import ListingName
+from dragoman.emulator.numbered import NumberedBooks
 from dragoman.emulator.updates import MarketChanges
 from dragoman.emulator.venue.types import MarketView, VenueProtocol
 
@@ -32,18 +33,13 @@ LIMITS: Final = {
     "u": (2400, (("SECOND", 10, 300), ("MINUTE", 1, 1200))),
 }
 """By market: weight a minute, and orders by (unit, number of units, count)."""
-Levels = dict[Decimal, Decimal]
 
 
 @dataclass(slots=True)
-class _Told:
-    """What the streams of one symbol have told so far."""
+class _Tape:
+    """What the trade streams of one symbol have told so far: up to which volume, in how many trades."""
 
-    bids: Levels = field(default_factory=dict)
-    asks: Levels = field(default_factory=dict)
-    first: int = 0
-    last: int = 1000
-    volume: Decimal = Decimal(-1)
+    volume: Decimal
     trades: int = 0
 
 
@@ -54,10 +50,10 @@ class MarketDesk:
         self._venue = venue
         self._names = names
         self._seed = seed
-        self._told: dict[str, _Told] = {}
+        self._books = NumberedBooks()
+        self._tapes: dict[str, _Tape] = {}
         self._changes = MarketChanges(venue)
         self._unsent: list[tuple[str, dict[str, Any]]] = []
-        self._jumps = 10_000
 
     # -- REST --------------------------------------------------------------------------------------------------------
 
@@ -88,10 +84,10 @@ class MarketDesk:
         if not 0 < limit <= _LIMITS[market.letter]:
             raise error_of(market)("-1130", "Data sent for parameter 'limit' is not valid.")
         self._sync(named, now_ns)
-        view, told = self._venue.market(named.instrument_id), self._told[named.instrument_id]
+        view = self._venue.market(named.instrument_id)
         more = {} if market is SPOT else {"E": ms(now_ns), "T": ms(now_ns)}
         return {
-            "lastUpdateId": told.last,
+            "lastUpdateId": self._books.last(named.instrument_id),
             **more,
             "bids": [[text(price), text(size)] for price, size, _ in view.bids[:limit]],
             "asks": [[text(price), text(size)] for price, size, _ in view.asks[:limit]],
@@ -156,24 +152,11 @@ class MarketDesk:
         named = self._names.of(market, form)
         length = _LENGTHS[form.choice("interval", _LENGTHS)]
         limit = form.integer("limit", 500)
-        end = min(int(form.get("endTime") or ms(now_ns)), ms(now_ns))
-        start = int(form.get("startTime") or end - (limit - 1) * length * 1000)
-        first = -(-start // (length * 1000)) * length * 1000
-        begins, ends = (datetime.fromtimestamp(at / 1000, UTC) for at in (first, end))
-        instrument = named.instrument
-        past = History(self._seed, named.instrument_id, named.listing.reference, instrument.tick_size, ALWAYS)
-        rows = []
-        for bar in past.bars(begins, ends, timedelta(seconds=length)):
-            at = int(bar.start.timestamp() * 1000)
-            size = bar.volume * instrument.lot_size
-            prices = [text(value) for value in (bar.open, bar.high, bar.low, bar.close)]
-            worth = text(size * bar.close)
-            rows.append(
-                [at, *prices, text(size), at + length * 1000 - 1, worth, bar.volume, text(size / 2), worth, "0"]
-            )
-            if len(rows) == limit:
-                break
-        return rows
+        end = min(int(form.get("endTime") or ms(now_ns)), ms(now_ns)) / 1000
+        start = int(form.text("startTime")) / 1000 if form.get("startTime") else None
+        past = History(self._seed, named.instrument_id, named.listing.reference, named.instrument.tick_size, ALWAYS)
+        bars = past.window(start, end, timedelta(seconds=length), limit)
+        return [_candle(bar, length, named.instrument.lot_size) for bar in bars]
 
     def _asked(self, form: Form, market: Market) -> list[ListingName]:
         if form.get("symbol"):
@@ -211,7 +194,7 @@ class MarketDesk:
 
     def first(self, named: ListingName, kind: str, now_ns: int) -> dict[str, Any] | None:
         """Return what a stream sends at once to whoever subscribes: best prices and mark prices, no differences."""
-        self._told.setdefault(named.instrument_id, _Told(volume=self._venue.market(named.instrument_id).volume))
+        self._tape(named)
         if kind in ("bookTicker", "markPrice", "markPrice@1s", "ticker", "miniTicker"):
             found = {
                 stream.partition("@")[2]: message for _, stream, message in self._prints(named, now_ns, again=True)
@@ -222,15 +205,13 @@ class MarketDesk:
     def _prints(
         self, named: ListingName, now_ns: int, *, again: bool = False
     ) -> Iterator[tuple[Market, str, dict[str, Any]]]:
-        view, told = self._venue.market(named.instrument_id), self._told.setdefault(named.instrument_id, _Told())
-        if told.volume < 0:
-            told.volume = view.volume
+        view, told = self._venue.market(named.instrument_id), self._tape(named)
         market = SPOT if named.exchange == SPOT.exchange else USDM
         symbol, now = named.symbol, ms(now_ns)
         head = {"E": now, "s": symbol}
         lower = symbol.lower()
         last = text(view.last_price)
-        top = {"u": told.last, "s": symbol, **_top(view)}
+        top = {"u": self._books.last(named.instrument_id), "s": symbol, **_top(view)}
         yield market, f"{lower}@bookTicker", top if market is SPOT else {"e": "bookTicker", "E": now, "T": now, **top}
         if market is USDM:
             rates = {"ap": last, "i": last, "P": last, "r": "0.00010000", "T": now + 28_800_000}
@@ -254,24 +235,29 @@ class MarketDesk:
 
     def _sync(self, named: ListingName, now_ns: int) -> None:
         """Number what changed in a book since somebody looked, and keep it for those who follow."""
-        view, told = self._venue.market(named.instrument_id), self._told.setdefault(named.instrument_id, _Told())
-        sides = []
-        for name, levels in (("bids", view.bids), ("asks", view.asks)):
-            old, new = getattr(told, name), {price: size for price, size, _ in levels}
-            changed = {price: size for price, size in new.items() if old.get(price) != size}
-            changed |= {price: Decimal(0) for price in old if price not in new}
-            setattr(told, name, new)
-            sides.append([[text(price), text(size)] for price, size in changed.items()])
-        bids, asks = sides
-        if not bids and not asks:
-            return
-        before = told.last
-        spot = named.exchange == SPOT.exchange
-        self._jumps += 17
-        told.first, told.last = (before + 1, before + len(bids) + len(asks)) if spot else (self._jumps - 5, self._jumps)
-        message = {"e": "depthUpdate", "E": ms(now_ns), "s": named.symbol, "U": told.first, "u": told.last}
-        message |= {} if spot else {"T": ms(now_ns), "pu": before}
-        self._unsent.append((named.instrument_id, message | {"b": bids, "a": asks}))
+        view, spot = self._venue.market(named.instrument_id), named.exchange == SPOT.exchange
+        sides = (("bids", view.bids), ("asks", view.asks))
+        book = {side: {price: size for price, size, _ in levels} for side, levels in sides}
+        change = self._books.update(named.instrument_id, book, by_level=spot)
+        if change is not None:
+            bids, asks = (
+                [[text(price), text(size)] for price, size in change.levels[side].items()] for side, _ in sides
+            )
+            message = {"e": "depthUpdate", "E": ms(now_ns), "s": named.symbol, "U": change.first, "u": change.last}
+            message |= {} if spot else {"T": ms(now_ns), "pu": change.previous}
+            self._unsent.append((named.instrument_id, message | {"b": bids, "a": asks}))
+
+    def _tape(self, named: ListingName) -> _Tape:
+        """Return what was told of a symbol's trades; those before somebody looked are not told."""
+        now = self._venue.market(named.instrument_id).volume
+        return self._tapes.setdefault(named.instrument_id, _Tape(now))
+
+
+def _candle(bar: Bar, length_s: int, step: Decimal) -> list[Any]:
+    at, size = int(bar.start.timestamp() * 1000), bar.volume * step
+    prices = [text(value) for value in (bar.open, bar.high, bar.low, bar.close)]
+    worth = text(size * bar.close)
+    return [at, *prices, text(size), at + length_s * 1000 - 1, worth, bar.volume, text(size / 2), worth, "0"]
 
 
 _TICKER: Final = {

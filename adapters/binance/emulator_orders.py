@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from dragoman.emulator.forms import Form
 from dragoman.emulator.listed import ListingName
-from dragoman.emulator.stops import passed
+from dragoman.emulator.stops import crosses, passed
 from dragoman.emulator.venue.types import OrderState, VenueOrder, VenueProtocol
 from dragoman.plugin import model
 
@@ -130,7 +130,7 @@ class OrderDesk:
                 else error("-1013", "Filter failure: NOTIONAL")
             )
         post_only = word == "LIMIT_MAKER" or tif == "GTX"
-        if post_only and price is not None and self._crosses(side, price, market_view):
+        if post_only and price is not None and crosses(side, price, market_view):
             raise error("-5022" if market is USDM else "-2010", "Order would immediately match and take.")
         shown = form.number("icebergQty", Decimal(0)) or None
         return VenueOrder(
@@ -163,11 +163,6 @@ class OrderDesk:
         if closes and -side.sign * held < quantity:
             raise error("-2022", "ReduceOnly Order is rejected.")
         return SIDES[word]
-
-    @staticmethod
-    def _crosses(side: model.Side, price: Decimal, view: Any) -> bool:
-        facing = view.asks if side is model.Side.BUY else view.bids
-        return bool(facing) and side.sign * price >= side.sign * facing[0][0]
 
     def _submit(self, named: ListingName, order: VenueOrder, market: Market, now_ns: int) -> OrderState:
         with error_of(market).refusing(named):

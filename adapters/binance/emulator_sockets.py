@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -11,7 +10,9 @@ from typing import Any, Final
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import ListingName
-from dragoman.emulator.venue.types import EventKind, OrderState, VenueEvent, VenueProtocol
+from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
+from dragoman.emulator.updates import Execution, OrderChanges, execution
+from dragoman.emulator.venue.types import OrderState, VenueEvent, VenueProtocol
 from dragoman.plugin import model
 
 from .emulator_market import MarketDesk, wire
@@ -22,7 +23,6 @@ S = model.OrderStatus
 MOST_STREAMS: Final = 1024
 _PUBLIC: Final = ("depth", "bookTicker", "trade")
 """Of futures. That trades are heard there is the word of a client library only (unverified)."""
-_VISIBLE: Final = (S.OPEN, S.TRIGGER_PENDING, S.PARTIALLY_FILLED, S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED)
 _ROUTES: Final = {
     "/streams/ws": (SPOT, "all", False),
     "/streams/stream": (SPOT, "all", True),
@@ -34,6 +34,14 @@ _ROUTES: Final = {
     "/fstream/market/stream": (USDM, "market", True),
 }
 """Path -> market, which of its streams are heard there, and whether messages are wrapped with their stream's name."""
+_ACTS: Final = {
+    "session.logon": SessionAct.LOG_ON,
+    "session.logout": SessionAct.LOG_OFF,
+    "session.status": SessionAct.SHOW,
+    "userDataStream.subscribe": SessionAct.LISTEN,
+    "userDataStream.subscribe.signature": SessionAct.LISTEN,
+    "userDataStream.unsubscribe": SessionAct.SILENCE,
+}
 Call = Callable[[Form, Market, int], Any]
 Check = Callable[[Mapping[str, Any], int], None]
 
@@ -46,10 +54,9 @@ class _Client:
     market: Market
     route: str = "all"
     combined: bool = False
-    streams: dict[str, None] = field(default_factory=dict)
+    streams: NamedStreams = field(default_factory=NamedStreams)
     listen_key: str = ""
-    logged_on: bool = False
-    subscribed: bool = False
+    session: SignedSession = field(default_factory=SignedSession)
 
 
 class Sockets:
@@ -88,8 +95,7 @@ class Sockets:
         self._wallets = wallets
         self._clients: dict[int, _Client] = {}
         self._next_ns = 0
-        self._seen = 0
-        self._states: dict[str, OrderState] = {}
+        self._orders = OrderChanges(venue, account)
         self._executions = 0
 
     # -- opening -----------------------------------------------------------------------------------------------------
@@ -110,9 +116,8 @@ class Sockets:
         if path not in _ROUTES and not single:
             return HttpAnswer(404)
         market, route, combined = _ROUTES[head if single else path]
-        client = self._clients[socket] = _Client("market", market, route, combined)
         wanted = [name] if single and not name.isdigit() else query.get("streams", "").split("/")
-        client.streams |= dict.fromkeys(filter(None, wanted))
+        self._clients[socket] = _Client("market", market, route, combined, NamedStreams(wanted, MOST_STREAMS))
         return None
 
     def close(self, socket: int) -> None:
@@ -124,76 +129,53 @@ class Sockets:
         client = self._clients.get(socket)
         if client is None:
             return ()
-        try:
-            message = json.loads(data)
-            method, name = str(message["method"]), message.get("id")
-            params = message.get("params") or ([] if client.kind == "market" else {})
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        request = read_request(data)
+        if request is None:
             return (Push(socket, wire({"code": 2, "msg": "Invalid request: invalid JSON"})),)
         if client.kind == "market":
-            return list(self._subscribe(client, socket, method, name, params, now_ns))
-        if client.kind == "api":
-            return (Push(socket, wire({"id": name, **self._answer(client, method, params, now_ns)})),)
-        return (Push(socket, wire({"id": name, "result": None})),)
+            return list(self._subscribe(client, socket, request, now_ns))
+        told = self._answer(client, request, now_ns) if client.kind == "api" else {"result": None}
+        return (Push(socket, wire({"id": request.id, **told})),)
 
-    def _subscribe(
-        self, client: _Client, socket: int, method: str, name: Any, params: Any, now_ns: int
-    ) -> Iterator[Push]:
-        names = [str(one) for one in params] if isinstance(params, list) else []
-        if method == "LIST_SUBSCRIPTIONS":
-            yield Push(socket, wire({"result": list(client.streams), "id": name}))
+    def _subscribe(self, client: _Client, socket: int, request: SocketRequest, now_ns: int) -> Iterator[Push]:
+        if request.method == "LIST_SUBSCRIPTIONS":
+            yield Push(socket, wire({"result": list(client.streams.names), "id": request.id}))
             return
-        wrong = [one for one in names if self._market.stream(client.market, one) is None]
-        if method not in ("SUBSCRIBE", "UNSUBSCRIBE") or len(client.streams) + len(names) > MOST_STREAMS:
-            wrong = names or [method]
-        if wrong:
-            error = {"code": 2, "msg": f"Invalid request: {method} {wrong[0]}"}
-            yield Push(socket, wire({"error": error, "id": name}))
+        wrong = client.streams.wrong(request, lambda one: self._market.stream(client.market, one) is not None)
+        if wrong is not None:
+            error = {"code": 2, "msg": f"Invalid request: {request.method} {wrong}"}
+            yield Push(socket, wire({"error": error, "id": request.id}))
             return
-        yield Push(socket, wire({"result": None, "id": name}))
-        if method == "UNSUBSCRIBE":
-            for one in names:
-                client.streams.pop(one, None)
-            return
-        for one in names:
-            client.streams[one] = None
+        yield Push(socket, wire({"result": None, "id": request.id}))
+        for one in client.streams.take(request):
             named = self._market.stream(client.market, one)
             first = self._market.first(named, one.partition("@")[2], now_ns) if named else None
             if first is not None and self._carries(client, one):
                 yield self._told(client, socket, one, first)
 
-    def _answer(self, client: _Client, method: str, params: Any, now_ns: int) -> dict[str, Any]:
+    def _answer(self, client: _Client, request: SocketRequest, now_ns: int) -> dict[str, Any]:
         """Answer a request of the WebSocket API."""
         try:
-            result = self._api(client, method, params if isinstance(params, dict) else {}, now_ns)
+            result = self._api(client.session, request.method, request.named, now_ns)
         except (SpotError, FieldError) as error:
             refused = error if isinstance(error, SpotError) else SpotError("-1102", str(error))
             return {"status": refused.status, "error": dict(refused.body()), "rateLimits": []}
         return {"status": 200, "result": result, "rateLimits": []}
 
-    def _api(self, client: _Client, method: str, params: dict[str, Any], now_ns: int) -> Any:
+    def _api(self, session: SignedSession, method: str, params: dict[str, Any], now_ns: int) -> Any:
+        def check(fields: Mapping[str, Any]) -> None:
+            self._check(fields, now_ns)
+
+        if method in _ACTS:
+            session.act(_ACTS[method], params, check)
+            shown = {"apiKey": session.key or None, "serverTime": ms(now_ns), "userDataStream": session.listening}
+            listens = {"subscriptionId": 0} if session.listening else {}
+            return shown if method.startswith("session.") else listens
         if method in ("ping", "time"):
             return {} if method == "ping" else {"serverTime": ms(now_ns)}
-        if method == "userDataStream.subscribe" and client.logged_on:
-            client.subscribed = True
-            return {"subscriptionId": 0}
-        if method in ("session.logon", "userDataStream.subscribe.signature"):
-            self._check(params, now_ns)
-            client.logged_on = client.logged_on or method == "session.logon"
-            client.subscribed = client.subscribed or method != "session.logon"
-            if client.subscribed and method != "session.logon":
-                return {"subscriptionId": 0}
-        if method in ("session.logon", "session.status", "session.logout"):
-            client.logged_on = client.logged_on and method != "session.logout"
-            key = params.get("apiKey") if client.logged_on else None
-            return {"apiKey": key, "serverTime": ms(now_ns), "userDataStream": client.subscribed}
-        if method == "userDataStream.unsubscribe":
-            client.subscribed = False
-            return {}
         if method not in self._calls:
             raise SpotError("-1102", f"Unknown method {method!r}")
-        if not (client.logged_on and "signature" not in params):
-            self._check(params, now_ns)
+        session.admit(params, check, signed=False)
         return self._calls[method](Form(params), SPOT, now_ns)
 
     # -- what clients hear -------------------------------------------------------------------------------------------
@@ -209,10 +191,12 @@ class Sockets:
         if now_ns < self._next_ns:
             return
         self._next_ns = now_ns + self._pace_ns
-        listening = [(socket, one) for socket, one in self._clients.items() if one.kind == "market" and one.streams]
+        listening = [
+            (socket, one) for socket, one in self._clients.items() if one.kind == "market" and one.streams.names
+        ]
         for market, stream, message in self._market.messages(now_ns):
             for socket, client in listening:
-                if client.market is market and stream in client.streams and self._carries(client, stream):
+                if client.market is market and stream in client.streams.names and self._carries(client, stream):
                     yield self._told(client, socket, stream, message)
 
     @staticmethod
@@ -226,41 +210,23 @@ class Sockets:
         return Push(socket, wire({"stream": stream, "data": message} if client.combined else message))
 
     def _account_events(self, now_ns: int) -> Iterator[Push]:
-        for event in self._venue.events(self._account, self._seen):
-            self._seen = event.sequence
-            state = event.order
-            before, self._states[state.order_id] = self._states.get(state.order_id), state
-            note_trigger(state)
-            named = self._names.by_id[state.order.instrument_id]
+        for before, event in self._orders.events():
+            note_trigger(event.order)
+            named = self._names.by_id[event.order.order.instrument_id]
             spot = named.exchange == SPOT.exchange
             for message in self._spot(event, before, named) if spot else self._futures(event, before, named):
+                told = wire({"subscriptionId": 0, "event": message} if spot else message)
                 for socket, client in self._clients.items():
-                    if spot and client.subscribed:
-                        yield Push(socket, wire({"subscriptionId": 0, "event": message}))
-                    elif not spot and client.listen_key:
-                        yield Push(socket, wire(message))
-
-    def _execution(self, event: VenueEvent, before: OrderState | None) -> str | None:
-        """Return the execution type of an event; None of one that the venue does not tell."""
-        state = event.order
-        if event.kind is EventKind.FILL:
-            return "TRADE"
-        if state.status not in _VISIBLE or state.pending is not model.Pending.NONE:
-            return None
-        changed = before is not None and before.order != state.order and state.modified
-        if changed and not state.status.terminal:
-            return "AMENDED"
-        if state.status is S.OPEN or state.status is S.TRIGGER_PENDING:
-            return None if before is not None and before.status is state.status else "NEW"
-        return None if state.status in (S.PARTIALLY_FILLED, S.FILLED) else "ENDED"
+                    if client.session.listening if spot else client.listen_key:
+                        yield Push(socket, told)
 
     def _spot(self, event: VenueEvent, before: OrderState | None, named: ListingName) -> Iterator[dict[str, Any]]:
-        kind = self._execution(event, before)
+        kind = execution(before, event)
         if kind is None:
             return
         state, fill = event.order, event.fill
         row, at = order_row(state, named, SPOT), ms(state.ts_updated)
-        by_user = kind == "ENDED" and row["status"] == "CANCELED"
+        by_user = kind is Execution.ENDED and row["status"] == "CANCELED"
         self._executions += 1
         message = {
             "e": "executionReport",
@@ -268,7 +234,7 @@ class Sockets:
             **{letter: row[name] for name, letter in SPOT.events.items() if name in row},
             "c": state.order.extra.get("cancel", f"emuc{self._executions}") if by_user else row["clientOrderId"],
             "C": row["clientOrderId"] if by_user else "",
-            "x": {"AMENDED": "REPLACED", "ENDED": row["status"]}.get(kind, kind),
+            "x": {Execution.AMENDED: "REPLACED", Execution.ENDED: row["status"]}.get(kind, kind.value),
             "r": "NONE",
             "g": -1,
             "I": self._executions,
@@ -306,13 +272,13 @@ class Sockets:
                 yield {"e": "ALGO_UPDATE", "T": at, "E": at, "o": told | more}
             if state.status in (S.ACCEPTED, S.TRIGGER_PENDING) or not state.order.extra.get("made"):
                 return
-        kind = self._execution(event, before)
+        kind = execution(before, event)
         if kind is None:
             return
         row = order_row(state, named, USDM)
         trade = trade_row(fill, state, named, USDM) if fill else {}
         order = {letter: row[name] for name, letter in USDM.events.items() if name in row} | {
-            "x": {"AMENDED": "AMENDMENT", "ENDED": row["status"]}.get(kind, kind),
+            "x": {Execution.AMENDED: "AMENDMENT", Execution.ENDED: row["status"]}.get(kind, kind.value),
             "T": at,
             "l": trade.get("qty", "0"),
             "L": trade.get("price", "0"),

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
+from dragoman.emulator.bodies import fixed, millis
 from dragoman.emulator.contract import HttpAnswer
+from dragoman.emulator.counting import MeterFullError
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import ListingName
 from dragoman.emulator.refusals import ApiError
@@ -17,8 +19,8 @@ from .words import MARKETS, SPOT, USDM, Market
 
 S = model.OrderStatus
 _K = ErrorKind
-_EIGHT: Final = Decimal("0.00000001")
-_MS: Final = 1_000_000
+text: Final = fixed
+ms: Final = millis
 SIDES: Final = {"BOTH": model.Product.MARGIN, "LONG": model.Product.CARRY, "SHORT": model.Product.INTRADAY}
 """How the exchange behind keeps the sides of a hedged account apart: as products."""
 SIDE_OF: Final = {product: word for word, product in SIDES.items()}
@@ -43,17 +45,11 @@ WORDS: Final = {
 }
 
 
-class _Statuses(dict[str, int]):
-    def __missing__(self, word: str) -> int:
-        return 400
-
-
 class SpotError(ApiError):
     """An error reply of the spot interface; `word` is the venue's number."""
 
-    statuses: ClassVar[Mapping[str, int]] = _Statuses(
-        {"-1003": 429, "-1015": 429, "-2014": 401, "-2015": 401, "-5000": 404}
-    )
+    statuses: ClassVar[Mapping[str, int]] = {"-1003": 429, "-1015": 429, "-2014": 401, "-2015": 401, "-5000": 404}
+    other_status = 400
     words: ClassVar[Mapping[ErrorKind, str]] = {
         _K.INSTRUMENT_NOT_FOUND: "-1121",
         _K.INSUFFICIENT_MARGIN: "-2010",
@@ -106,6 +102,9 @@ def error_of(market: Market) -> type[SpotError]:
 
 def worded(error: Exception) -> HttpAnswer | None:
     """Return the answer of an error that is the venue's, None of a bug."""
+    if isinstance(error, MeterFullError):
+        code = "-1015" if error.meter.name.endswith("orders") else "-1003"
+        error = SpotError(code, "Too many requests; please use the websocket for live updates.")
     if isinstance(error, FieldError):
         error = SpotError("-1102", str(error))
     return error.answer() if isinstance(error, ApiError) else None
@@ -132,15 +131,6 @@ class Names:
 
     def market(self, market: Market) -> list[ListingName]:
         return [one for one in self.all if one.exchange == market.exchange]
-
-
-def text(value: Decimal) -> str:
-    """Write a number with eight decimals."""
-    return format(value.quantize(_EIGHT), "f")
-
-
-def ms(ns: int | None) -> int:
-    return (ns or 0) // _MS
 
 
 # -- symbols -----------------------------------------------------------------------------------------------------------

@@ -102,6 +102,15 @@ SPOT_STREAM: Final = JsonStream(
     layouts=(
         _depth(JsonField("prev_sequence", "U", add=-1)),
         _trade("aggTrade"),
+        # Of the rolling day only what has a field of its own; open, high and low are no session's.
+        JsonLayout(
+            "24hrMiniTicker",
+            when=(JsonWhen.equals("e", "24hrMiniTicker"),),
+            at="data",
+            key=_KEY,
+            mode="ltp",
+            fields=(_TIME, JsonField("last_price", "c"), JsonField("volume_24h", "v")),
+        ),
         # The only one without an event type, and without a time.
         JsonLayout(
             "bookTicker",
@@ -204,7 +213,8 @@ class SpotMarket(_MarketFeed):
     market, host = SPOT, "ws"
     layouts = SPOT_STREAM
     streams = {
-        model.Mode.LTP: ("aggTrade",),
+        # A trade stream begins with the next trade; the ticker brings the last price within a second.
+        model.Mode.LTP: ("aggTrade", "miniTicker"),
         model.Mode.QUOTE: ("aggTrade", "bookTicker"),
         model.Mode.FULL: ("aggTrade", "bookTicker", "depth@100ms"),
     }

@@ -48,7 +48,7 @@ from .emulator_words import (
 )
 from .master import FOLDER, INDEX_NAMES
 
-APP_ID: Final = "emu_APP01-100"
+APP_ID: Final = "emu_APP1-100"  # of the real length: the official client decodes it with the token behind it
 APP_SECRET: Final = "emu_app_secret"  # noqa: S105 (the emulator's own, marked as such)
 USER_ID: Final = "emu_XP0001"
 REDIRECT_URI: Final = "http://127.0.0.1:5010/"

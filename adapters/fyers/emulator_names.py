@@ -44,7 +44,7 @@ class Named(ListingName):
     @property
     def index_name(self) -> str:
         """The name of an index in the market feed."""
-        return self.root.replace("_", " ").title()
+        return self.root.title()
 
     @property
     def topic(self) -> str:
@@ -129,7 +129,7 @@ def _token(listing: Listing) -> str:
 def _symbol(listing: Listing, last: Mapping[Any, date]) -> str:
     instrument, named = listing.instrument, ListingName(listing, 0, "")
     if named.is_index:
-        return f"{named.root.replace('_', '')}-INDEX"
+        return f"{named.root.replace(' ', '')}-INDEX"
     if instrument.expiry is not None:
         return exchange_symbol(instrument, last)
     return f"{named.root}-{'A' if instrument.exchange == 'BSE' else instrument.series or 'EQ'}"

@@ -276,7 +276,9 @@ class Streams:
 
     def _records(self, one: MarketSocket, name: bytes, topic: Topic) -> Iterator[bytes]:
         named, divisor = topic.named, 10**topic.named.precision
-        values = market_values(self._venue.market(named.instrument_id), named.unit, most=_TOTALS)
+        market = self._venue.market(named.instrument_id)
+        values = market_values(market, named.unit, most=_TOTALS)
+        values |= {"price_band_low": market.band_low, "price_band_high": market.band_high}
         vector = self._encoder.vector(name, _topic_values(topic.kind, values), divisor)
         before, topic.told = topic.told, vector
         if before is None:

@@ -94,9 +94,8 @@ class UpstoxEmulator(RestEmulator):
             tokens=self.session.tokens,
             offset_ns=IST_OFFSET,
             allowed_ips=allowed_ips,
+            accounts=accounts,
         )
-        for account, funds in (accounts or {}).items():
-            venue.open_account(account, dict(funds))
         self.credentials = {
             "client_id": client_id,
             "client_secret": client_secret,

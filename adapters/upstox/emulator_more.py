@@ -179,8 +179,13 @@ class DataDesk:
         if named is None:
             raise UpstoxError("UDAPI100011", "Invalid Instrument key", path="instrumentKey", value=key)
         counts, length = _UNIT.get(unit, _MONTHLY[1:] if unit == "months" else (range(0), timedelta()))
-        if not interval.isdecimal() or int(interval) not in counts:
-            raise UpstoxError("UDAPI1147", "Invalid unit or interval", path="interval", value=interval)
+        UpstoxError.when(
+            not interval.isdecimal() or int(interval) not in counts,
+            "UDAPI1147",
+            "Invalid unit or interval",
+            path="interval",
+            value=interval,
+        )
         now = datetime.fromtimestamp(now_ns // 1_000_000_000, IST)
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         history = History.of(self._seed, named.listing)
@@ -190,8 +195,9 @@ class DataDesk:
         else:
             to, longest = _day(last), _longest(unit, int(interval))
             since = _day(first) if first else to - min(longest, MONTH)
-            if to < since or (to - since > longest):
-                raise UpstoxError("UDAPI1148", "Invalid date range", path="from_date", value=first)
+            UpstoxError.when(
+                to < since or (to - since > longest), "UDAPI1148", "Invalid date range", path="from_date", value=first
+            )
             end = min(to + timedelta(days=1), today) - timedelta(seconds=1)
             bars = list(history.bars(since, end, min(bar, timedelta(days=1))))
             bars = joined(bars, monthly=unit == "months") if unit in ("weeks", "months") else bars

@@ -63,11 +63,13 @@ class NameTable(Listed[Named]):
     def asked_for(self, form: Form, most: int) -> list[Named]:
         """Return what a comma-separated list of keys names, those unknown left out."""
         keys = (form.get("instrument_key") or form.text("symbol")).split(",")
-        if len(keys) > most:
-            raise UpstoxError("UDAPI100042", f"Maximum {most} instrument keys are allowed", path="instrument_key")
+        UpstoxError.when(
+            len(keys) > most, "UDAPI100042", f"Maximum {most} instrument keys are allowed", path="instrument_key"
+        )
         found = [self.by_key[key] for key in keys if key in self.by_key]
-        if not found:
-            raise UpstoxError("UDAPI1087", "One of either symbol or instrument_key is invalid", path="instrument_key")
+        UpstoxError.when(
+            not found, "UDAPI1087", "One of either symbol or instrument_key is invalid", path="instrument_key"
+        )
         return found
 
     def file(self) -> bytes:

@@ -66,15 +66,22 @@ class OrderDesk:
         if named.exchange == "MCX":
             text = "MCX API orders are temporarily disabled"
             raise UpstoxError("UDAPI1161", text, path="instrument_key", value=named.key)
-        if named.is_index:
-            raise UpstoxError("UDAPI100011", "Invalid Instrument key", path="instrument_token", value=named.key)
+        UpstoxError.when(
+            named.is_index, "UDAPI100011", "Invalid Instrument key", path="instrument_token", value=named.key
+        )
         tag = form.get("tag")
-        if tag is not None and len(tag) > LONGEST_TAG:
-            raise UpstoxError("UDAPI1119", "Tag is limited to 40 characters", path="tag", value=tag)
+        UpstoxError.when(
+            tag is not None and len(tag) > LONGEST_TAG,
+            "UDAPI1119",
+            "Tag is limited to 40 characters",
+            path="tag",
+            value=tag,
+        )
         kind = ORDER_TYPE.inward[form.choice("order_type", ORDER_TYPE.inward)]
         disclosed = form.integer("disclosed_quantity", default=0)
-        if form.integer("quantity") == 0:
-            raise UpstoxError("UDAPI1052", "The quantity cannot be zero", path="quantity", value=0)
+        UpstoxError.when(
+            form.integer("quantity") == 0, "UDAPI1052", "The quantity cannot be zero", path="quantity", value=0
+        )
         order = VenueOrder(
             instrument_id=named.instrument_id,
             side=model.Side(form.choice("transaction_type", ("BUY", "SELL"))),
@@ -96,10 +103,13 @@ class OrderDesk:
         if kind not in _MARKET:
             return None
         asked = form.number("market_protection", default=Decimal(0))
-        if asked == 0:
-            raise UpstoxError("UDAPI1158", "Market orders without market protection are not allowed")
-        if asked > MOST_PROTECTION or (asked < 0 and asked != -1):
-            raise UpstoxError("UDAPI1159", "market_protection should be -1, or 1 to 25", path="market_protection")
+        UpstoxError.when(asked == 0, "UDAPI1158", "Market orders without market protection are not allowed")
+        UpstoxError.when(
+            asked > MOST_PROTECTION or (asked < 0 and asked != -1),
+            "UDAPI1159",
+            "market_protection should be -1, or 1 to 25",
+            path="market_protection",
+        )
         return asked if asked > 0 else automatic(self._venue.market(named.instrument_id).last_price, BANDS)
 
     def _check_trigger(self, side: model.Side, trigger: Decimal | None, named: Named) -> None:
@@ -136,8 +146,7 @@ class OrderDesk:
 
     def cancel(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
         state = self.known(Form(dict(call.query)).text("order_id"))
-        if state.status.terminal:
-            raise UpstoxError("UDAPI100040", "Cancel not allowed: the order is already finished")
+        UpstoxError.when(state.status.terminal, "UDAPI100040", "Cancel not allowed: the order is already finished")
         with UpstoxError.refusing(self._names.by_id[state.order.instrument_id]):
             self._venue.cancel(self._account, state.order_id, now_ns)
         return timed({"order_id": state.order_id})
@@ -155,12 +164,14 @@ class OrderDesk:
         """Place up to ten orders, those that buy first; each has a fate of its own."""
         forms = records(call.body)
         ids = [form.get("correlation_id") or "" for form in forms]
-        if len(forms) > MOST_AT_ONCE:
-            raise UpstoxError("UDAPI1118", "A maximum of 10 orders can be placed at once")
-        if not all(0 < len(one) <= LONGEST_CORRELATION for one in ids):
-            raise UpstoxError("UDAPI1115", "correlation_id is missing or too long", path="correlation_id")
-        if len(set(ids)) < len(ids):
-            raise UpstoxError("UDAPI1117", "correlation_id is not unique", path="correlation_id")
+        UpstoxError.when(len(forms) > MOST_AT_ONCE, "UDAPI1118", "A maximum of 10 orders can be placed at once")
+        UpstoxError.when(
+            not all(0 < len(one) <= LONGEST_CORRELATION for one in ids),
+            "UDAPI1115",
+            "correlation_id is missing or too long",
+            path="correlation_id",
+        )
+        UpstoxError.when(len(set(ids)) < len(ids), "UDAPI1117", "correlation_id is not unique", path="correlation_id")
         forms.sort(key=lambda form: form.get("transaction_type") != "BUY")
         placed: list[dict[str, Any]] = []
         errors: list[dict[str, Any]] = []
@@ -221,10 +232,8 @@ class OrderDesk:
         return self._each(chosen, leave)
 
     def _each(self, chosen: list[Any], act: Callable[[Any], str]) -> HttpAnswer:
-        if not chosen:
-            raise UpstoxError("UDAPI1111", "Nothing is open")
-        if len(chosen) > MOST_AT_ONCE:
-            raise UpstoxError("UDAPI1112", "A maximum of 10 is allowed at once")
+        UpstoxError.when(not chosen, "UDAPI1111", "Nothing is open")
+        UpstoxError.when(len(chosen) > MOST_AT_ONCE, "UDAPI1112", "A maximum of 10 is allowed at once")
         done: list[str] = []
         errors: list[dict[str, Any]] = []
         for one in chosen:
@@ -240,8 +249,13 @@ class OrderDesk:
     def _filters(self, call: HttpCall) -> tuple[str | None, str | None]:
         form = Form(dict(call.query))
         segment = form.get("segment")
-        if segment is not None and segment not in SEGMENT:
-            raise UpstoxError("UDAPI1108", "Invalid segment", path="segment", value=segment)
+        UpstoxError.when(
+            segment is not None and segment not in SEGMENT,
+            "UDAPI1108",
+            "Invalid segment",
+            path="segment",
+            value=segment,
+        )
         return form.get("tag"), segment
 
 

@@ -50,12 +50,18 @@ class SessionDesk(App):
     def login_page(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Send the browser to the registered URL, as the dialog does once the user has logged in."""
         query = dict(call.query)
-        if query.get("response_type") != "code" or query.get("client_id") != self.api_key:
-            raise UpstoxError(
-                "UDAPI100068", "Check your 'client_id' and 'redirect_uri'; one or both are incorrect.", 401
-            )
-        if query.get("redirect_uri") != self.redirect_url:
-            raise UpstoxError("UDAPI100070", "The redirect URI does not match the registered one.", 401)
+        UpstoxError.when(
+            query.get("response_type") != "code" or query.get("client_id") != self.api_key,
+            "UDAPI100068",
+            "Check your 'client_id' and 'redirect_uri'; one or both are incorrect.",
+            401,
+        )
+        UpstoxError.when(
+            query.get("redirect_uri") != self.redirect_url,
+            "UDAPI100070",
+            "The redirect URI does not match the registered one.",
+            401,
+        )
         state = query.get("state")
         return self.send_back("code", [("state", state)] if state else [], now_ns)
 
@@ -63,8 +69,12 @@ class SessionDesk(App):
         """Give an access token for a code, which is used up whatever comes of it."""
         form = Form.of(call)
         code, client, secret = (form.text(name) for name in ("code", "client_id", "client_secret"))
-        if form.choice("grant_type", ("authorization_code",)) and form.text("redirect_uri") != self.redirect_url:
-            raise UpstoxError("UDAPI100070", "The redirect URI does not match the registered one.", 401)
+        UpstoxError.when(
+            form.choice("grant_type", ("authorization_code",)) and form.text("redirect_uri") != self.redirect_url,
+            "UDAPI100070",
+            "The redirect URI does not match the registered one.",
+            401,
+        )
         try:
             token = self.redeem(client, code, secret, self.secret, now_ns)
         except AppRefusalError as refusal:
@@ -83,8 +93,11 @@ class SessionDesk(App):
 
     def check_header(self, call: HttpCall, now_ns: int) -> None:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not self.tokens.valid(token, now_ns):
-            raise UpstoxError("UDAPI100050", "Invalid token used to access API")
+        UpstoxError.when(
+            scheme != "Bearer" or not self.tokens.valid(token, now_ns),
+            "UDAPI100050",
+            "Invalid token used to access API",
+        )
 
     # -- streams -----------------------------------------------------------------------------------------------------
 
@@ -125,6 +138,7 @@ class SessionDesk(App):
 def updates_of(text: str) -> list[str]:
     """Return the kinds of updates a query asks for."""
     found = text.split(",")
-    if not set(found) <= set(UPDATE_TYPES):
-        raise UpstoxError("UDAPI100036", "Invalid update_types", path="update_types", value=text)
+    UpstoxError.when(
+        not set(found) <= set(UPDATE_TYPES), "UDAPI100036", "Invalid update_types", path="update_types", value=text
+    )
     return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from itertools import zip_longest
+from typing import Final
 
 from dragoman.emulator.conflated import Client, ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
@@ -203,17 +204,15 @@ def feed(named: Named, market: MarketView, mode: str) -> bytes:
 
 def _levels(named: Named, market: MarketView, most: int) -> list[bytes]:
     """Write rows of one bid and one ask each."""
-    nothing: tuple[Any, ...] = (Decimal(0), Decimal(0), 0)
-    bids, asks = list(market.bids[:most]), list(market.asks[:most])
-    rows = []
-    for at in range(max(len(bids), len(asks))):
-        parts = []
-        for number, side in ((1, bids), (3, asks)):
-            price, quantity, _ = side[at] if at < len(side) else nothing
-            parts.append(proto_field(number, "int64", named.wire_quantity(quantity)))
-            parts.append(proto_field(number + 1, "double", float(price)))
-        rows.append(b"".join(parts))
-    return rows
+    pairs = zip_longest(market.bids[:most], market.asks[:most], fillvalue=(Decimal(0), Decimal(0), 0))
+    return [
+        b"".join(
+            proto_field(number, "int64", named.wire_quantity(quantity))
+            + proto_field(number + 1, "double", float(price))
+            for number, (price, quantity, _) in ((1, bid), (3, ask))
+        )
+        for bid, ask in pairs
+    ]
 
 
 def _candles(named: Named, market: MarketView) -> Iterator[bytes]:

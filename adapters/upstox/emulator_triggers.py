@@ -91,8 +91,12 @@ class GttDesk:
         named, found = self._names.by_id[instrument_id], []
         for at, rule in enumerate(map(Form, rules)):
             strategy = rule.choice("strategy", ("ENTRY", "TARGET", "STOPLOSS"))
-            if (at == 0) is not (strategy == "ENTRY"):
-                raise UpstoxError("UDAPI1130", "The ENTRY strategy is mandatory, and comes first", path="rules")
+            UpstoxError.when(
+                (at == 0) is not (strategy == "ENTRY"),
+                "UDAPI1130",
+                "The ENTRY strategy is mandatory, and comes first",
+                path="rules",
+            )
             how = rule.choice("trigger_type", ("IMMEDIATE",) if at else ("ABOVE", "BELOW", "IMMEDIATE"))
             terms = {"strategy": strategy, "trigger_type": how, "trailing_gap": rule.raw("trailing_gap")}
             protection = Form({"market_protection": rule.get("market_protection") or "-1"})
@@ -105,8 +109,12 @@ class GttDesk:
                 protection=self._orders.protection(protection, _MARKET, named),
             )
             found.append(Part(rule.number("trigger_price"), order, not at and how == "IMMEDIATE", terms))
-        if (kind == "SINGLE") is not (len(found) == 1) or len({one.terms["strategy"] for one in found}) < len(found):
-            raise UpstoxError("UDAPI1131", "SINGLE takes one rule, MULTIPLE two or three, each once", path="rules")
+        UpstoxError.when(
+            (kind == "SINGLE") is not (len(found) == 1) or len({one.terms["strategy"] for one in found}) < len(found),
+            "UDAPI1131",
+            "SINGLE takes one rule, MULTIPLE two or three, each once",
+            path="rules",
+        )
         return found
 
     def _row(self, gtt: Bracket) -> dict[str, Any]:

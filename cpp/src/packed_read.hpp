@@ -165,11 +165,12 @@ template <std::integral T>
 template <class T>
 [[gnu::always_inline]] inline void copy_pieces(T& to, const T& from) noexcept {
   static_assert(sizeof(T) % 16 == 0 && alignof(T) >= 16);
-  typedef long long Piece __attribute__((vector_size(16), may_alias));
-  auto* const target = reinterpret_cast<Piece*>(&to);
-  const auto* const source = reinterpret_cast<const Piece*>(&from);
+  // memcpy, and not a vector type that may alias: deduced by `auto`, such a type loses that attribute, and
+  // the compiler then moves the copy past stores to the record's members.
+  auto* const target = reinterpret_cast<unsigned char*>(&to);
+  const auto* const source = reinterpret_cast<const unsigned char*>(&from);
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    ((target[I] = source[I]), ...);
+    (__builtin_memcpy(target + 16 * I, source + 16 * I, 16), ...);
   }(std::make_index_sequence<sizeof(T) / 16>{});
 }
 

@@ -10,9 +10,8 @@
 namespace dragoman::protobuf {
 namespace {
 
-/// Copy the members whose presence bits are in `bits`. Out of line: inlined into `merge`, g++ 12 moved the
-/// copy of the whole record before these stores.
-[[gnu::noinline]] void lay_over(Record& to, const Record& from, std::uint32_t bits) noexcept {
+/// Copy the members whose presence bits are in `bits`.
+void lay_over(Record& to, const Record& from, std::uint32_t bits) noexcept {
   for (std::uint32_t left = bits; left != 0; left &= left - 1) {
     const auto bit = static_cast<std::uint8_t>(std::countr_zero(left));
     if (bit < kSlots) {

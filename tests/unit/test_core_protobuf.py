@@ -205,6 +205,15 @@ def test_a_list_element_that_fails_its_condition_is_read_past():
     assert tick.open == 2.0
 
 
+def test_the_last_of_two_fields_that_decide_is_the_one_that_counts():
+    told = sub(1, sub(1, b"1d"), double(2, 2.0), sub(1, b"1d"))
+    taken_back = sub(1, sub(1, b"1d"), double(2, 1.0), sub(1, b"I1"))
+    for candles in ((told, taken_back), (taken_back, told)):
+        ohlc = sub(4, *candles, sub(1, double(2, 3.0)))
+        _, tick = only(known.keyed_feed(), sub(2, sub(1, b"K"), sub(2, sub(2, sub(1, ohlc)))), names=[b"K"])
+        assert tick.open == 2.0
+
+
 def test_map_rows_are_sorted_best_first():
     rows = [
         sub(2, number(1, at), sub(2, double(1, price), double(2, 1.0)))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.emulator.bodies import rfc3339, shortest
 from dragoman.emulator.chains import pieces
 from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.counting import SECOND
@@ -283,3 +284,10 @@ def test_an_order_that_waits_for_the_opening_can_be_changed_and_canceled_meanwhi
     assert venue.order("A", second).status is OrderStatus.CANCELED
     venue.advance(opens + SECOND)
     assert venue.order("A", first).status is OrderStatus.OPEN
+
+
+def test_times_have_nine_digits_and_numbers_no_more_than_they_need():
+    assert rfc3339(1_614_009_105_335_689_322) == "2021-02-22T15:51:45.335689322Z"
+    assert rfc3339(None) is shortest(None) is None
+    numbers = ("1.500", "10", "0.000000001", "100.00", "-5.0")
+    assert [shortest(Decimal(one)) for one in numbers] == ["1.5", "10", "0.000000001", "100", "-5"]

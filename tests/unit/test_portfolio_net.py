@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
 
@@ -79,6 +80,14 @@ def test_every_difference_is_named_with_both_numbers():
     assert found == [
         Discrepancy(INFY, Product.INTRADAY, "day_buy_quantity", Decimal(11), Decimal(12)),
         Discrepancy(INFY, Product.INTRADAY, "quantity", Decimal(7), Decimal(8)),
+    ]
+
+
+def test_day_quantities_the_broker_does_not_tell_are_no_difference():
+    silent = replace(position(7), day_buy_quantity=None, day_sell_quantity=None)
+    assert compare([silent], net_positions(FILLS)) == []
+    assert compare([replace(silent, quantity=Decimal(8))], net_positions(FILLS)) == [
+        Discrepancy(INFY, Product.INTRADAY, "quantity", Decimal(7), Decimal(8))
     ]
 
 

@@ -61,10 +61,10 @@ def test_leaving_a_mode_ends_what_it_carried():
         w.client.subscribe(AAPL, Mode.LTP)
         await w.runtime.sleep(1)
         (socket,) = (one for one in w.emulator.data._sockets.values() if one.kind == "us_equity")
-        assert {name: names for name, names in socket.wanted.items() if names} == {"trades": {"AAPL"}}
+        assert {name: names for name, names in socket.listener.wanted.items() if names} == {"trades": {"AAPL"}}
         w.client.unsubscribe(AAPL)
         await w.runtime.sleep(1)
-        assert not any(socket.wanted.values())
+        assert not any(socket.listener.wanted.values())
 
     play(scenario)
 

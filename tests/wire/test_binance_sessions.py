@@ -10,6 +10,7 @@ import pytest
 from dragoman.adapters.binance import BinanceAdapter
 
 from dragoman.connecting import connect
+from dragoman.emulator.counting import MINUTE, Meter
 from dragoman.emulator.fault_spec import parse_faults
 from dragoman.errors import AuthRequired, OutcomeUnknown, Rejected, UsageError
 from dragoman.model import Mode, OrderStatus, OrderType, Pending
@@ -191,14 +192,14 @@ def test_a_revoked_key_ends_the_session_with_zero_bytes_sent_after():
 
 def test_listen_keys_are_prolonged_and_made_anew_when_they_run_out():
     async def scenario(here):
-        first = here.emulator._listen_key
+        first = here.emulator._listen_key.token, here.emulator._listen_key.dies_ns
         await here.runtime.sleep(1900)
-        key, dies = here.emulator._listen_key
+        key, dies = here.emulator._listen_key.token, here.emulator._listen_key.dies_ns
         assert (key, dies > first[1]) == (first[0], True)
-        here.emulator._listen_key = (key, 0)
+        here.emulator._listen_key.end()
         await here.runtime.sleep(60)
         assert here.client.streams["usdm-user"].ready
-        assert here.emulator._listen_key[0] != key
+        assert here.emulator._listen_key.token not in ("", key)
         order = await here.client.place(PERP, "BUY", "0.1")
         await here.until(order, S.FILLED)
 
@@ -240,7 +241,7 @@ def test_an_account_of_one_market_opens_nothing_of_the_other():
 
 def test_weights_the_venue_counts_are_counted_here():
     async def scenario(here):
-        here.emulator._spent["s", 60_000_000_000] = (here.runtime.clock.wall_ns() // 60_000_000_000, 3000)
+        here.emulator._counter.spend(Meter("s", 6000, MINUTE), 3000, here.runtime.clock.wall_ns())
         await here.client.profile()
         assert here.client.session.limiter.state()["spot/1m"]["used"] >= 3020
 

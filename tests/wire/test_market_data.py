@@ -52,7 +52,7 @@ def small(most: int):
     return Small
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", sorted(ZerodhaAdapter.capabilities.modes))
 def test_each_mode_brings_what_it_carries(mode):
     async def scenario(world):
         listener = Listener(world.client)
@@ -64,6 +64,15 @@ def test_each_mode_brings_what_it_carries(mode):
         assert (tick.volume is None) == (mode is Mode.LTP)
         assert (tick.ts_event is None) == (mode is not Mode.FULL)
         assert world.client.market.subscribed == {INFY: mode}
+
+    play(scenario)
+
+
+def test_a_mode_the_broker_lacks_is_refused_and_nothing_is_wanted():
+    async def scenario(world):
+        with pytest.raises(UsageError, match="deep"):
+            world.client.subscribe(INFY, Mode.DEEP)
+        assert world.client.market.subscribed == {}
 
     play(scenario)
 

@@ -195,7 +195,9 @@ def test_more_than_all_sockets_carry_is_refused_with_the_numbers_and_zero_bytes(
     async def scenario(world):
         await filled(world)
         heard, upgrades = len(world.broker.heard), world.broker.upgrades
-        with pytest.raises(UsageError, match="16 instruments, a socket carries 5 and a key has 3: 15 in all") as e:
+        with pytest.raises(
+            UsageError, match="16 instruments on the market stream, a socket carries 5 and a key has 3: 15 in all"
+        ) as e:
             world.stream.subscribe(wants(1, *range(20, 24), mode=Mode.FULL))
         assert "unsubscribe 1 first" in e.value.remedy
         await world.runtime.sleep(1)

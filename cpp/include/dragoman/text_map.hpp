@@ -27,7 +27,7 @@ class TextMap {
         return nullptr;
       }
       if (entry.hash == hash && entry.size == text.size() &&
-          std::memcmp(texts_.data() + entry.begin, text.data(), text.size()) == 0) [[likely]] {
+          same(texts_.data() + entry.begin, text.data(), text.size())) [[likely]] {
         return &entry.value;
       }
     }
@@ -51,19 +51,44 @@ class TextMap {
     std::int32_t used;
   };
 
+  template <class T>
+  static T load(const char* at) noexcept {
+    T word;
+    std::memcpy(&word, at, sizeof word);
+    return word;
+  }
+  /// The `left` bytes at `at`, fewer than eight, with zeros behind them: as loads that overlap, not as a
+  /// call.
+  static std::uint64_t tail(const char* at, std::size_t left) noexcept {
+    if (left >= 4) {
+      return load<std::uint32_t>(at) | std::uint64_t{load<std::uint32_t>(at + left - 4)} << (8 * (left - 4));
+    }
+    if (left == 0) {
+      return 0;
+    }
+    const auto byte = [at](std::size_t i) {
+      return std::uint64_t{static_cast<std::uint8_t>(at[i])} << (8 * i);
+    };
+    return byte(0) | byte(left / 2) | byte(left - 1);
+  }
+  static bool same(const char* one, const char* other, std::size_t left) noexcept {
+    for (; left >= 8; one += 8, other += 8, left -= 8) {
+      if (load<std::uint64_t>(one) != load<std::uint64_t>(other)) {
+        return false;
+      }
+    }
+    return tail(one, left) == tail(other, left);
+  }
+
   static std::uint64_t mix(std::string_view text, std::uint64_t seed) noexcept {
     std::uint64_t hash = seed ^ (text.size() * 0xC2B2AE3D27D4EB4Fu);
     const char* at = text.data();
     std::size_t left = text.size();
     for (; left >= 8; at += 8, left -= 8) {
-      std::uint64_t word;
-      std::memcpy(&word, at, 8);
-      hash = (hash ^ word) * 0xFF51AFD7ED558CCDu;
+      hash = (hash ^ load<std::uint64_t>(at)) * 0xFF51AFD7ED558CCDu;
       hash ^= hash >> 32;
     }
-    std::uint64_t word = 0;
-    std::memcpy(&word, at, left);
-    hash = (hash ^ word) * 0xFF51AFD7ED558CCDu;
+    hash = (hash ^ tail(at, left)) * 0xFF51AFD7ED558CCDu;
     hash = (hash ^ (hash >> 33)) * 0xC4CEB9FE1A85EC53u;
     return hash ^ (hash >> 33);
   }

@@ -49,18 +49,28 @@ class Account:
 
     @cached_property
     def adapter(self) -> Adapter:
-        """The adapter meant: the one named, else the only one installed, else the only one with such a profile."""
+        """The adapter named; else the only one that is installed, or that has such a profile or emulator."""
         if self.broker is not None:
             return load_adapter(self.broker)
         found = sorted(plugins())
         if len(found) > 1:
-            found = [name for name in found if self.name in profiles_of(name)] or found
+            found = self._likely(found) or found
         if len(found) != 1:
             raise UsageError(
                 f"several brokers can be meant: {', '.join(found)}" if found else "no adapter is installed",
                 remedy="name one with --broker" if found else "install one, see `dragoman brokers`",
             )
         return load_adapter(found[0])
+
+    def _likely(self, brokers: list[str]) -> list[str]:
+        """Return those with an emulator of the profile's name, where one is meant, otherwise with such a profile."""
+        if self.environment == "emulator":
+            runtime = RealRuntime()
+            try:
+                return [name for name in brokers if emulators.find(runtime, name, self.name) is not None]
+            finally:
+                runtime.close()
+        return [name for name in brokers if self.name in profiles_of(name)]
 
     @property
     def name(self) -> str:

@@ -66,6 +66,11 @@ def emulate(
     name: Annotated[
         str, typer.Option(help="Name other commands find it by: `--environment emulator --profile NAME`.")
     ] = "emulator",
+    market: Annotated[
+        Path | None,
+        typer.Option(help="Recorded traffic (see `dragoman replay`) that moves the market."),
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Recorded seconds that pass in one.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON line: what it prints anyway.")] = False,
 ) -> None:
     """Serve a broker's protocol on loopback until interrupted; prints one JSON line saying where and with what.
@@ -74,7 +79,17 @@ def emulate(
     """
     from dragoman.cli.emulate import serve
 
-    serve(broker, port=port, seed=seed, tick_rate=tick_rate, faults=faults, redirect_port=redirect_port, name=name)
+    serve(
+        broker,
+        port=port,
+        seed=seed,
+        tick_rate=tick_rate,
+        faults=faults,
+        redirect_port=redirect_port,
+        name=name,
+        market=market,
+        speed=speed,
+    )
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -84,9 +99,13 @@ def demo(
     ] = "all",
     seconds: Annotated[float, typer.Option(min=0, max=86_400, help="How long to stream and trade, with each.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
+    market: Annotated[
+        Path | None, typer.Option(help="Recorded traffic (see `dragoman replay`) that moves the market.")
+    ] = None,
+    speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Recorded seconds that pass in one.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Run the main job against an emulated broker; exit 0 only if every book agrees with the exchange's ledger."""
     from dragoman.cli.demo import run_demo
 
-    raise typer.Exit(run_demo(broker, seconds=seconds, seed=seed, as_json=as_json))
+    raise typer.Exit(run_demo(broker, seconds=seconds, seed=seed, as_json=as_json, market=market, speed=speed))

@@ -55,9 +55,7 @@ async def _record(
         captures[0].fetched(instrument, quote)
 
     profile = await at.load(runtime)
-    session = AccountSession(
-        runtime, noting(at.adapter, note), profile, read_only=True, prompt=at.refuse_login(profile)
-    )
+    session = AccountSession(runtime, noting(at.adapter, note), profile, read_only=True, may_log_in=False)
     captures.append(made := _Recording(session, file.write))
     async with Client(session) as client:
         wanted = [client.instrument(name) for name in names]

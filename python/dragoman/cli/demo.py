@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import Any
 
+from dragoman.cli.capture import read_file
 from dragoman.cli.demo_proof import prove
 from dragoman.cli.demo_report import show, show_all
 from dragoman.cli.demo_story import Story
@@ -15,6 +17,7 @@ from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
 from dragoman.testing.emulated import browser, emulated
+from dragoman.testing.recorded_market import drive_market
 
 ALL = "all"
 
@@ -33,7 +36,16 @@ def with_emulator() -> list[str]:
     return found
 
 
-async def demo(runtime: Runtime, broker: str, *, seconds: float, seed: int, state_dir: str) -> dict[str, Any]:
+async def demo(
+    runtime: Runtime,
+    broker: str,
+    *,
+    seconds: float,
+    seed: int,
+    state_dir: str,
+    market: Path | None = None,
+    speed: float = 1.0,
+) -> dict[str, Any]:
     """Run the demonstration and return everything it saw, with the verdict in ``proof``."""
     adapter = load_adapter(broker)
     async with (
@@ -48,6 +60,8 @@ async def demo(runtime: Runtime, broker: str, *, seconds: float, seed: int, stat
             runtime=runtime,
         ) as client,
     ):
+        if market is not None:
+            await drive_market(client, adapter, host.emulator.venue, read_file(market), speed=speed)
         story = Story(client, runtime)
         await story.play(seconds)
         result = await story.result()
@@ -56,7 +70,9 @@ async def demo(runtime: Runtime, broker: str, *, seconds: float, seed: int, stat
         return result
 
 
-def run_demo(broker: str, *, seconds: float, seed: int, as_json: bool) -> int:
+def run_demo(
+    broker: str, *, seconds: float, seed: int, as_json: bool, market: Path | None = None, speed: float = 1.0
+) -> int:
     """Run, print, and return the exit status: 0 only where every book agrees.
 
     Parameters
@@ -65,13 +81,18 @@ def run_demo(broker: str, *, seconds: float, seed: int, as_json: bool) -> int:
         An adapter's name, or ``all``: the same story with each, one after the other.
     seconds : float
         With each.
+    market, speed
+        A recording that drives the exchange, and how fast; with one broker, whose traffic it is.
     """
+    if broker == ALL and market is not None:
+        raise UsageError("a recording is one broker's traffic", remedy="name the broker: --broker NAME --market FILE")
     results = []
     for name in with_emulator() if broker == ALL else [broker]:
         runtime = RealRuntime()
         try:
-            with tempfile.TemporaryDirectory(prefix="dragoman-demo-") as state_dir:
-                results.append(run(demo(runtime, name, seconds=seconds, seed=seed, state_dir=state_dir)))
+            with tempfile.TemporaryDirectory(prefix="dragoman-demo-") as folder:
+                story = demo(runtime, name, seconds=seconds, seed=seed, state_dir=folder, market=market, speed=speed)
+                results.append(run(story))
         finally:
             runtime.close()
     if broker == ALL:

@@ -6,11 +6,14 @@ import asyncio
 import dataclasses
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from dragoman.cli import emulators
+from dragoman.cli.capture import read_file
 from dragoman.emulator.contract import Emulator
 from dragoman.emulator.faults import Faults
 from dragoman.emulator.host import EmulatorHost
@@ -19,10 +22,22 @@ from dragoman.plugin.registry import emulator_factory, load_adapter
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
+from dragoman.testing.emulated import connected
+from dragoman.testing.recorded_market import drive_market
 
 
 async def _serve(
-    runtime: Runtime, broker: str, *, port: int, seed: int, tick_rate: float, faults: str, redirect_port: int, name: str
+    runtime: Runtime,
+    broker: str,
+    *,
+    port: int,
+    seed: int,
+    tick_rate: float,
+    faults: str,
+    redirect_port: int,
+    name: str,
+    market: Path | None = None,
+    speed: float = 1.0,
 ) -> None:
     spec = Faults.parse(faults, seed=seed) if faults else None
     make = emulator_factory(load_adapter(broker))
@@ -48,6 +63,8 @@ async def _serve(
             "credentials": dict(emulator.credentials),
             **({"extra": dict(roots.extra)} if roots.extra else {}),
         }
+        if market is not None:
+            await play_market(runtime, broker, emulator, line, market, speed)
         published = await _publish(runtime, name, line)
         print(orjson.dumps(line).decode(), flush=True)
         if published and sys.stderr.isatty():
@@ -60,6 +77,20 @@ async def _serve(
     finally:
         await host.close()
     print(f"dragoman: {orjson.dumps(dataclasses.asdict(host.counters)).decode()}", file=sys.stderr)
+
+
+async def play_market(
+    runtime: Runtime, broker: str, emulator: Emulator, line: dict[str, Any], path: Path, speed: float
+) -> tuple[str, ...]:
+    """Let a recording drive the venue of an emulator that is served; return the instruments it drives."""
+    recording = read_file(path)
+    if recording.broker and recording.broker != broker:
+        raise UsageError(f"{path} was captured at {recording.broker}, not at {broker}")
+    with tempfile.TemporaryDirectory(prefix="dragoman-market-") as state_dir:
+        async with connected(broker, line, state_dir=state_dir, runtime=runtime, streams=False) as client:
+            driven = await drive_market(client, load_adapter(broker), emulator.venue, recording, speed=speed)
+    print(f"dragoman: {path.name} moves {', '.join(driven)}", file=sys.stderr)
+    return driven
 
 
 async def _publish(runtime: Runtime, name: str, line: dict[str, Any]) -> bool:
@@ -82,7 +113,18 @@ def aim(name: str) -> str:
     return "-e emulator" + ("" if name == emulators.DEFAULT_NAME else f" -p {name}")
 
 
-def serve(broker: str, *, port: int, seed: int, tick_rate: float, faults: str, redirect_port: int, name: str) -> None:
+def serve(
+    broker: str,
+    *,
+    port: int,
+    seed: int,
+    tick_rate: float,
+    faults: str,
+    redirect_port: int,
+    name: str,
+    market: Path | None = None,
+    speed: float = 1.0,
+) -> None:
     runtime = RealRuntime()
     try:
         run(
@@ -95,6 +137,8 @@ def serve(broker: str, *, port: int, seed: int, tick_rate: float, faults: str, r
                 faults=faults,
                 redirect_port=redirect_port,
                 name=name,
+                market=market,
+                speed=speed,
             )
         )
     finally:

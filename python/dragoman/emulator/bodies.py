@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -36,6 +36,32 @@ def num(value: Decimal) -> int | float:
 def stamp(ns: int | None, zone: tzinfo, form: str = "%Y-%m-%d %H:%M:%S") -> str | None:
     """Write a time, ns UTC, in `zone`; None stays None."""
     return None if ns is None else datetime.fromtimestamp(ns // 1_000_000_000, zone).strftime(form)
+
+
+def rfc3339(ns: int | None) -> str | None:
+    """Write a time, ns UTC, with nine digits and a Z; None stays None."""
+    if ns is None:
+        return None
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def shortest(value: Decimal | None) -> str | None:
+    """Write a number as text without zeros at its end, nor an exponent; None stays None."""
+    if value is None:
+        return None
+    plain = format(value, "f")
+    return plain.rstrip("0").rstrip(".") or "0" if "." in plain else plain
+
+
+def fixed(value: Decimal, digits: int = 8) -> str:
+    """Write a number with so many digits behind the point."""
+    return format(round(value, digits), f".{digits}f")
+
+
+def millis(ns: int | None) -> int:
+    """Return a time, ns UTC, in milliseconds; None is 0."""
+    return (ns or 0) // 1_000_000
 
 
 def ladder(levels: Iterable[Level], rows: int, write: Callable[[Decimal, Decimal, int], RowT]) -> list[RowT]:

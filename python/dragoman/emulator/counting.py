@@ -57,3 +57,19 @@ class CalendarCounter:
                 raise MeterFullError(meter)
             taken[meter.name] = unit, used + 1
         self._used |= taken
+
+    def spend(self, meter: Meter, cost: int, now_ns: int) -> int:
+        """Count a request that weighs `cost` on one meter; return what is used of it now.
+
+        Raises
+        ------
+        MeterFullError
+            Where it does not fit any more; nothing was counted.
+        """
+        unit = (now_ns + self._offset) // meter.span_ns
+        then, used = self._used.get(meter.name, (unit, 0))
+        used = cost + (used if then == unit else 0)
+        if used > meter.count:
+            raise MeterFullError(meter)
+        self._used[meter.name] = unit, used
+        return used

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -30,6 +30,11 @@ class Form:
     def of(cls, call: HttpCall) -> Form:
         """Read the form in a call's body."""
         return cls(dict(call.form))
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of all fields that were given."""
+        return self._raw.keys()
 
     def raw(self, name: str) -> Any:
         """Return a field as it was given: of a JSON body also a list or an object."""
@@ -85,6 +90,13 @@ class Form:
         except ValueError as error:
             raise FieldError(f"Invalid `{name}`. It should be a time.") from error
         return found.replace(tzinfo=zone) if found.tzinfo is None else found.astimezone(zone)
+
+    def day(self, name: str) -> date | None:
+        """Return an ISO 8601 day, None where it is missing."""
+        try:
+            return date.fromisoformat(self.text(name)) if self.get(name) else None
+        except ValueError as error:
+            raise FieldError(f"Invalid `{name}`. It should be yyyy-mm-dd.") from error
 
     def record(self, name: str, kind: type) -> Any:
         """Return the JSON in a field, which must be of `kind` (dict or list)."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 
 from dragoman.emulator.venue.rng import MASK, mix64, salt
 from dragoman.emulator.venue.types import Listing
@@ -116,6 +117,16 @@ class History:
                         yield self._bar(stamp, start, stop)
                     start = stop
             day += timedelta(days=1)
+
+    def window(self, start_s: float | None, end_s: float, length: timedelta, most: int) -> list[Bar]:
+        """Return the candles that open in a window of UNIX times (s, UTC), at most `most` from its start.
+
+        Without a start they are those before the end.
+        """
+        seconds = int(length.total_seconds())
+        begins = end_s - (most - 1) * seconds if start_s is None else start_s
+        first = datetime.fromtimestamp(math.ceil(begins / seconds) * seconds, UTC)
+        return list(islice(self.bars(first, datetime.fromtimestamp(end_s, UTC), length), most))
 
     def _bar(self, stamp: datetime, start: datetime, stop: datetime) -> Bar:
         step = (stop - start) / _LOOKS

@@ -23,7 +23,8 @@ class ApiError(Exception):
     Class attributes
     ----------------
     statuses : mapping of str to int
-        The broker's word -> HTTP status, where an error names none itself.
+        The broker's word -> HTTP status, where an error names none itself; `other_status` for every word that is
+        missing, where the broker has such a one.
     words : mapping of ErrorKind to str
         The broker's word for what the venue refuses; `other` for every kind that is missing.
     texts : mapping of ErrorKind to str
@@ -31,6 +32,7 @@ class ApiError(Exception):
     """
 
     statuses: ClassVar[Mapping[str, int]]
+    other_status: ClassVar[int | None] = None
     words: ClassVar[Mapping[ErrorKind, str]]
     other: ClassVar[str]
     texts: ClassVar[Mapping[ErrorKind, str]] = {}
@@ -39,7 +41,13 @@ class ApiError(Exception):
         super().__init__(message)
         self.word = word
         self.message = message
-        self.status = status or self.statuses[word]
+        self.status = status or self.statuses.get(word) or self.other_status or self.statuses[word]
+
+    @classmethod
+    def when(cls, broken: object, *words: Any, **more: Any) -> None:
+        """Raise the error of these arguments where a rule is broken."""
+        if broken:
+            raise cls(*words, **more)
 
     @classmethod
     def of(cls, refused: VenueRejectError, named: ListingName) -> Self:

@@ -1,4 +1,4 @@
-"""On which side of the market the trigger of a stop order must stand."""
+"""On which side of the market the trigger of a stop order must stand, and a limit that may only rest."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def passed(side: Side, trigger: Decimal, market: MarketView) -> bool:
     brokers mostly refuse the wrong side before the order leaves them.
     """
     return side.sign * trigger <= side.sign * market.last_price
+
+
+def crosses(side: Side, price: Decimal, market: MarketView) -> bool:
+    """Say whether a limit order would trade on arrival, which one that may only rest is refused for."""
+    facing = market.asks if side is Side.BUY else market.bids
+    return bool(facing) and side.sign * price >= side.sign * facing[0][0]

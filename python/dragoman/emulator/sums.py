@@ -125,3 +125,13 @@ def worth(items: Iterable[Security]) -> Worth:
     rows = [(one.invested, one.quantity * one.market.last_price, one.quantity * one.market.close) for one in items]
     zero = Decimal(0)
     return Worth(*(sum(column, zero) for column in zip(*rows, strict=True))) if rows else Worth(zero, zero, zero)
+
+
+def owned(venue: VenueProtocol, account: str) -> list[tuple[VenueHolding, Decimal]]:
+    """Return what an account holds, each with the units of it that open sell orders lock."""
+    locked: dict[str, Decimal] = {}
+    for state in venue.orders(account):
+        if not state.status.terminal and state.order.side.sign < 0:
+            name = state.order.instrument_id
+            locked[name] = locked.get(name, Decimal(0)) + state.remaining
+    return [(one, locked.get(one.instrument_id, Decimal(0))) for one in venue.holdings(account)]

@@ -74,3 +74,43 @@ class Tokens:
     def end(self) -> None:
         """End the session now, whatever the clock says."""
         self._access = None
+
+
+class Lease:
+    """One token at a time that lives for a while, and longer where it is extended: what opens a user's stream.
+
+    Parameters
+    ----------
+    life_ns : int
+        From when it was asked for or extended last.
+
+    Attributes
+    ----------
+    token : str
+        The last one, dead or alive; empty where there is none.
+    dies_ns : int
+        ns UTC.
+    """
+
+    def __init__(self, tokens: Tokens, life_ns: int) -> None:
+        self._tokens = tokens
+        self._life_ns = life_ns
+        self.token = ""
+        self.dies_ns = 0
+
+    def open(self, now_ns: int) -> str:
+        """Return the live token, for its whole life again, or a new one."""
+        if not self.alive(self.token, now_ns):
+            self.token = self._tokens.mint("lease", now_ns)
+        self.dies_ns = now_ns + self._life_ns
+        return self.token
+
+    def alive(self, token: str, now_ns: int) -> bool:
+        return bool(token) and token == self.token and now_ns < self.dies_ns
+
+    def extend(self, now_ns: int) -> str | None:
+        """Return the live token, for its whole life again; None where there is none."""
+        return self.open(now_ns) if self.alive(self.token, now_ns) else None
+
+    def end(self) -> None:
+        self.token = ""

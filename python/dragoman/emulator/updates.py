@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 
-from dragoman.emulator.venue.types import OrderState, VenueProtocol
+from dragoman.emulator.venue.types import EventKind, OrderState, VenueEvent, VenueProtocol
+from dragoman.model import OrderStatus, Pending
 
 
 class OrderChanges:
@@ -18,11 +20,45 @@ class OrderChanges:
 
     def fresh(self) -> Iterator[tuple[OrderState | None, OrderState]]:
         """Yield (state before, state after) of every event since the last call; None before an order's first."""
+        for before, event in self.events():
+            yield before, event.order
+
+    def events(self) -> Iterator[tuple[OrderState | None, VenueEvent]]:
+        """Yield (state before, event) of every event since the last call, fills with their terms."""
         for event in self._venue.events(self._account, self._seen):
             self._seen = event.sequence
             before = self._states.get(event.order.order_id)
             self._states[event.order.order_id] = event.order
-            yield before, event.order
+            yield before, event
+
+
+class Execution(StrEnum):
+    """What an execution report tells of an order."""
+
+    NEW = "NEW"
+    TRADE = "TRADE"
+    AMENDED = "AMENDED"
+    ENDED = "ENDED"
+
+
+_QUIET = (OrderStatus.ACCEPTED, OrderStatus.TRIGGERED)
+
+
+def execution(before: OrderState | None, event: VenueEvent) -> Execution | None:
+    """Return what an event is to a broker that reports executions; None of one it would not tell.
+
+    Not told: orders on their way to the exchange, changes in flight, and states that a fill has told already.
+    """
+    state = event.order
+    if event.kind is EventKind.FILL:
+        return Execution.TRADE
+    if state.status in _QUIET or state.pending is not Pending.NONE:
+        return None
+    if before is not None and before.order != state.order and state.modified and not state.status.terminal:
+        return Execution.AMENDED
+    if state.status in (OrderStatus.OPEN, OrderStatus.TRIGGER_PENDING):
+        return None if before is not None and before.status is state.status else Execution.NEW
+    return None if state.status in (OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED) else Execution.ENDED
 
 
 class MarketChanges:

@@ -18,6 +18,8 @@ class Position(Shown):
 
     `position_side` is LONG or SHORT where the account keeps both sides of an instrument apart, each a position.
 
+    What was bought and sold today (`day_...`) is None where the broker does not say.
+
     `quantity_unit` is not UNITS where the quantities could not be converted, see `Order`; `multiplier` fits them.
     """
 
@@ -34,12 +36,12 @@ class Position(Shown):
     sell_quantity: Decimal = ZERO
     sell_price: Decimal = ZERO
     sell_value: Decimal = ZERO
-    day_buy_quantity: Decimal = ZERO
-    day_buy_price: Decimal = ZERO
-    day_buy_value: Decimal = ZERO
-    day_sell_quantity: Decimal = ZERO
-    day_sell_price: Decimal = ZERO
-    day_sell_value: Decimal = ZERO
+    day_buy_quantity: Decimal | None = None
+    day_buy_price: Decimal | None = None
+    day_buy_value: Decimal | None = None
+    day_sell_quantity: Decimal | None = None
+    day_sell_price: Decimal | None = None
+    day_sell_value: Decimal | None = None
     average_price: Decimal | None = None
     average_price_basis: PriceBasis = PriceBasis.BROKER
     last_price: Decimal | None = None

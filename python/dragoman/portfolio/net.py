@@ -67,7 +67,7 @@ def compare(positions: Iterable[Position], nets: Mapping[PositionKey, NetPositio
     Notes
     -----
     Overnight quantities are the broker's: what is compared is the day's own buying and selling, and that overnight plus
-    day is the net the broker shows.
+    day is the net the broker shows. Day quantities the broker does not tell (None) are not compared.
     """
     found: list[Discrepancy] = []
     seen: set[PositionKey] = set()
@@ -80,7 +80,11 @@ def compare(positions: Iterable[Position], nets: Mapping[PositionKey, NetPositio
             ("day_sell_quantity", net.sell_quantity, position.day_sell_quantity),
             ("quantity", position.overnight_quantity + net.buy_quantity - net.sell_quantity, position.quantity),
         )
-        found += [Discrepancy(*key, name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
+        found += [
+            Discrepancy(*key, name, ours, theirs)
+            for name, ours, theirs in pairs
+            if theirs is not None and ours != theirs
+        ]
     for key, net in nets.items():
         if key not in seen and net.quantity:  # brokers may leave out what was closed within the day
             found.append(Discrepancy(*key, "quantity", net.quantity, ZERO))

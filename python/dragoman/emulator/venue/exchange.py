@@ -88,6 +88,26 @@ class Exchange:
         """Send the simulated crowd home: markets move only where callers move them. The makers' quotes stay."""
         self._moving.clear()
 
+    def hand_over(self, market: Market, ticks: int, ts: int) -> None:
+        """Take a market from the crowd: a recording moves it from now on, beginning at `ticks`."""
+        if market in self._moving:
+            self._moving.remove(market)
+        market.begin_at(ticks, ts)
+        self.requote(market, ts)
+        self.touch(market)
+
+    def print_recorded(self, market: Market, ticks: int, lots: int, ts: int) -> None:
+        """Let a recorded trade happen: it trades with accounts' orders at its price or better, then with nobody."""
+        left = lots
+        if market.book.outsiders:
+            for maker in market.makers.values():
+                market.book.remove(maker)
+            market.makers.clear()
+            for sign in (1, -1):
+                left, _ = self.aggress(market, sign, ticks, left, ts)
+        if left:
+            self._print(market, ticks, left, ts)
+
     # --- change tracking ------------------------------------------------------------------------------------------
 
     def touch(self, market: Market) -> None:

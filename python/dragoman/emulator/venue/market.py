@@ -62,6 +62,7 @@ class Market:
         "oi_low",
         "open",
         "quiet",
+        "recorded",
         "sigma",
         "stale",
         "stops",
@@ -85,6 +86,7 @@ class Market:
         self.stops: dict[str, LiveOrder] = {}
         self.waiting: dict[str, LiveOrder] = {}  # came to the book during a halt
         self.quiet = quiet
+        self.recorded: dict[tuple[int, int], tuple[int, int]] | None = None  # stands for the makers' ladder
         self.halted = False
         self.stale = True
         self.changed = 0
@@ -196,6 +198,9 @@ class Market:
 
     def ladder(self) -> dict[tuple[int, int], tuple[int, int]]:
         """Return what the makers want to quote now: (sign, ticks) to (lots, orders)."""
+        if self.recorded is not None:
+            inside = (place for place in self.recorded if self.low_limit <= place[1] <= self.high_limit)
+            return {place: self.recorded[place] for place in inside}
         wanted: dict[tuple[int, int], tuple[int, int]] = {}
         if self.quiet or not self.tradable:
             return wanted
@@ -218,6 +223,13 @@ class Market:
     def shift(self, ticks: int) -> None:
         """Put the fair price, and what it returns to, at `ticks`."""
         self.fair = self.centre = _middle(ticks)
+        self.epoch += 1
+        self.stale = True
+
+    def begin_at(self, ticks: int, now_ns: int) -> None:
+        """Start a day around a price that somebody else decides, with no quotes until there are some."""
+        self.recorded = {}
+        self._new_day(ticks, now_ns)
         self.epoch += 1
         self.stale = True
 

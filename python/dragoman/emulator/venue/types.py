@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dragoman.errors import ErrorKind
 from dragoman.model import Instrument, OrderStatus, OrderType, Pending, Product, Segment, Side, TimeInForce, Variety
+
+if TYPE_CHECKING:
+    from dragoman.emulator.venue.recorded import RecordedMove
 
 ZERO = Decimal(0)
 
@@ -272,6 +275,8 @@ class VenueProtocol(Protocol):
     def listing(self, instrument_id: str) -> Listing | None: ...
 
     def open_account(self, account: str, funds: dict[Segment, Decimal]) -> None: ...
+
+    def play(self, moves: Sequence[RecordedMove], *, speed: float = 1.0) -> tuple[str, ...]: ...
 
     def advance(self, now_ns: int) -> None:
         """Move the market and every queue to `now_ns`; deterministic in the seed and the sequence of calls."""

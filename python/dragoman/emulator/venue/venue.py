@@ -21,6 +21,7 @@ from dragoman.emulator.venue.live_order import LiveOrder
 from dragoman.emulator.venue.market import Market
 from dragoman.emulator.venue.needs import needs
 from dragoman.emulator.venue.orders import Desk
+from dragoman.emulator.venue.recorded import Playback, RecordedMove
 from dragoman.emulator.venue.types import (
     ZERO,
     Listing,
@@ -86,6 +87,7 @@ class Venue:
         self._exchange.trader = self._desk
         self._accounts: dict[str, Account] = {}
         self._order_ids = 0
+        self._playback: Playback | None = None
 
     # --- listings and time ----------------------------------------------------------------------------------------
 
@@ -118,7 +120,16 @@ class Venue:
             self._next_step += missed * self._step_ns
         while True:
             due = self._desk.due
-            if due is not None and due <= min(now, self._next_step):
+            recorded = self._playback.due if self._playback is not None else None
+            if (
+                self._playback is not None
+                and recorded is not None
+                and recorded <= min(now, self._next_step)
+                and (due is None or recorded < due)
+            ):
+                self._now = max(self._now, recorded)
+                self._playback.run_next(self._now)
+            elif due is not None and due <= min(now, self._next_step):
                 self._now = due
                 self._desk.run_next()
             elif self._next_step <= now:
@@ -391,6 +402,14 @@ class Venue:
     def calm(self) -> None:
         """Send the simulated crowd home: from now on markets move only by what callers do. The makers stay."""
         self._exchange.calm()
+
+    def play(self, moves: Sequence[RecordedMove], *, speed: float = 1.0) -> tuple[str, ...]:
+        """Let recorded moves drive their instruments from now on; return which. Others go on as before.
+
+        The day of each begins at its first recorded price. After the last move its market stands still.
+        """
+        self._playback = Playback(self._exchange, moves, self._now, speed)
+        return self._playback.driven
 
     def set_price(self, instrument_id: str, price: Decimal, *, quantity: Decimal | None = None) -> None:
         """Move a market to `price` now.

@@ -1,0 +1,75 @@
+"""Sockets of JSON messages that must show who they are before they may listen, and how much of a quota is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dragoman.emulator.contract import Push
+from dragoman.emulator.counting import SECOND, Meter
+
+
+class GuardedSockets:
+    """All sockets of one stream; what is said on them is the broker's (`answer`, `malformed`).
+
+    Attributes
+    ----------
+    accepted : dict of int to bool
+        Socket -> whether it has shown who it is.
+    listening : dict of int to None
+        Sockets that are told what happens, in the order they asked.
+    """
+
+    def __init__(self) -> None:
+        self.accepted: dict[int, bool] = {}
+        self.listening: dict[int, None] = {}
+
+    def open(self, socket: int) -> None:
+        self.accepted[socket] = False
+
+    def close(self, socket: int) -> None:
+        self.accepted.pop(socket, None)
+        self.listening.pop(socket, None)
+
+    def listen(self, socket: int, *, more: bool) -> None:
+        """Tell a socket what happens from now on, or no more."""
+        if more:
+            self.listening[socket] = None
+        else:
+            self.listening.pop(socket, None)
+
+    def hear(self, socket: int, data: str | bytes) -> Sequence[Push]:
+        """Answer a message; nothing on a socket that is not of this stream."""
+        if socket not in self.accepted:
+            return ()
+        try:
+            return [Push(socket, self.answer(socket, json.loads(data)))]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return [Push(socket, self.malformed())]
+
+    def answer(self, socket: int, message: Mapping[str, Any]) -> str | bytes:
+        """Return the answer to a message. Raises KeyError, TypeError or ValueError for one that is none."""
+        raise TypeError(f"{type(self).__name__} does not define answer")
+
+    def malformed(self) -> str | bytes:
+        """Return the answer to what is no message."""
+        raise TypeError(f"{type(self).__name__} does not define malformed")
+
+
+class Quota:
+    """Counts requests in each unit of a meter, to tell a client how many are left; it refuses none."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._unit = 0
+        self.used = 0
+
+    def count(self, now_ns: int) -> dict[str, int]:
+        """Count one; return ``limit``, ``remaining`` and ``reset``, when the next unit starts in UNIX seconds."""
+        unit = now_ns // self._meter.span_ns
+        self.used = self.used + 1 if unit == self._unit else 1
+        self._unit = unit
+        limit = self._meter.count
+        reset = (unit + 1) * self._meter.span_ns // SECOND
+        return {"limit": limit, "remaining": max(0, limit - self.used), "reset": reset}

@@ -1,0 +1,134 @@
+"""FYERS' codes, words, and the replies that leave an order's fate open."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from dragoman.adapters.fyers.adapter import FyersAdapter
+from dragoman.adapters.fyers.words import CODES, STATUS, read_order, time_ns
+
+from dragoman.errors import ErrorKind, Rejected
+from dragoman.model import AssetClass, Instrument, InstrumentType, OrderRequest, OrderStatus, OrderType, Product, Side
+from dragoman.plugin import Reply, Request
+from dragoman.testing.drive import ScriptedContext, drive, reply
+
+SBIN = Instrument(
+    instrument_id="NSE:SBIN",
+    symbol="SBIN",
+    exchange="NSE",
+    asset_class=AssetClass.EQUITY,
+    instrument_type=InstrumentType.SPOT,
+    broker_symbol="NSE:SBIN-EQ",
+    broker_token="10100000003045",
+)
+ORDER = OrderRequest(
+    instrument_id="NSE:SBIN",
+    side=Side.BUY,
+    quantity=Decimal(5),
+    order_type=OrderType.LIMIT,
+    price=Decimal("675.45"),
+    product=Product.INTRADAY,
+    wire_id="ABCDEFGH2345",
+)
+ROW = {
+    "clientId": "X", "id": "23030900015105", "exchOrdId": "1100000001089341", "qty": 1, "remainingQuantity": 0,
+    "filledQty": 1, "discloseQty": 0, "limitPrice": 6.95, "stopPrice": 0, "tradedPrice": 6.95, "type": 1,
+    "fyToken": "101000000014366", "exchange": 10, "segment": 10, "symbol": "NSE:IDEA-EQ", "instrument": 0,
+    "message": "", "offlineOrder": False, "orderDateTime": "09-Mar-2023 09:34:38", "orderValidity": "DAY",
+    "productType": "CNC", "side": -1, "status": 2, "orderNumStatus": "23030900015105:2", "orderTag": "1:Ordertag",
+}  # fmt: skip
+
+
+def context():
+    return ScriptedContext(credentials={"app_id": "APP-100"}, login={"access_token": "t"}, instruments=[SBIN])
+
+
+def placed(body, status=200):
+    return drive(FyersAdapter().place(ORDER, SBIN, context()), [reply(body, status=status)], adapter=FyersAdapter())
+
+
+def answer(body, status=200, *, mutates=True):
+    return FyersAdapter().classify(Reply(status, {}, b"", _json=body), Request(method="POST", mutates=mutates))
+
+
+@pytest.mark.parametrize("row", CODES.rows, ids=lambda row: f"{row.code} {row.match}")
+def test_every_row_of_the_codes_is_reached(row):
+    code = row.code if row.on == "code" else "rejected"
+    text = row.code if row.on == "text" else ""
+    status = row.http[0] if row.http else 400
+    assert CODES.find(code=code, text=text, status=status, mutates=True) is row
+
+
+def test_codes_and_words_that_are_new_are_unmapped():
+    assert answer({"s": "error", "code": -7777, "message": "new"}, 400).kind is ErrorKind.UNMAPPED
+    assert STATUS.read("55") is OrderStatus.UNKNOWN
+    assert read_order(ROW | {"status": 90}, context()).status is OrderStatus.FILLED
+
+
+@pytest.mark.parametrize(
+    ("status", "more", "expected"),
+    [
+        (1, {}, "CANCELED"),
+        (2, {}, "FILLED"),
+        (4, {}, "ACCEPTED"),
+        (5, {}, "REJECTED"),
+        (6, {"filledQty": 0}, "OPEN"),
+        (6, {"filledQty": 1, "qty": 3}, "PARTIALLY_FILLED"),
+        (6, {"filledQty": 0, "type": 3}, "TRIGGER_PENDING"),
+        (7, {}, "EXPIRED"),
+        (3, {"orderNumStatus": ""}, "UNKNOWN"),
+    ],
+)
+def test_statuses(status, more, expected):
+    assert read_order(ROW | {"status": status} | more, context()).status == expected
+
+
+def test_the_order_of_the_page():
+    order = read_order(ROW, context())
+    assert (order.order_id, order.instrument_id, order.side) == ("23030900015105", "NSE:IDEA", "SELL")
+    assert (order.price, order.average_price, order.tag) == (Decimal("6.95"), Decimal("6.95"), "Ordertag")
+    assert order.ts_created == 1678334678 * 10**9
+    assert time_ns("09-03-2023 09:34:38") == order.ts_created
+    assert time_ns("01-Jan-1970 05:30:00") is None
+
+
+def test_a_taken_order_has_its_id_and_carries_our_tag():
+    done = placed({"s": "ok", "code": 1101, "message": "", "id": "808058117761"})
+    assert (done.result.effect, done.result.order_id) == ("ACCEPTED", "808058117761")
+    (request,) = done.requests
+    assert request.json["orderTag"] == "ABCDEFGH2345"
+    assert (request.json["type"], request.json["side"], request.json["limitPrice"]) == (1, 1, 675.45)
+
+
+def test_a_refusal_keeps_the_id_of_the_order_it_is_about():
+    body = {"s": "error", "code": -99, "message": "RMS: insufficient funds", "id": "23"}
+    found = placed(body, 400).result
+    assert (found.effect, found.order_id, found.reject.kind) == ("REJECTED", "23", ErrorKind.INSUFFICIENT_MARGIN)
+
+
+def test_no_acknowledgement_leaves_the_fate_open():
+    found = placed({"s": "ok", "code": 201, "message": "sent", "id": "24"}).result
+    assert (found.effect, found.order_id, found.reject.kind) == ("UNKNOWN", "24", ErrorKind.MAYBE_SENT)
+    assert answer({"s": "ok", "code": 201}, mutates=False) is None
+
+
+def test_a_queued_order_without_an_id_is_open_too():
+    found = placed({"s": "ok", "code": 1101, "message": "Order queued successfully.", "id_fyers": "c66"}).result
+    assert (found.effect, found.order_id) == ("UNKNOWN", None)
+
+
+def test_slices_have_each_a_fate():
+    taken = {"statusCode": 200, "body": {"code": 1101, "message": "", "s": "ok", "id": "25"}}
+    lost = {"statusCode": 400, "body": {"code": -99, "message": "freeze quantity", "s": "error"}}
+    found = placed({"s": "ok", "code": 200, "data": [taken, lost]}).result
+    assert found.effect == "PARTIAL"
+    assert [child.effect for child in found.children] == ["ACCEPTED", "REJECTED"]
+    assert found.children[1].reject.kind is ErrorKind.FREEZE_QTY_EXCEEDED
+
+
+def test_a_dead_token_is_no_refusal_of_the_order():
+    with pytest.raises(Exception, match="-8") as error:
+        placed({"s": "error", "code": -8, "message": "expired"}, 401)
+    assert error.value.kind is ErrorKind.AUTH_EXPIRED
+    assert not isinstance(error.value, Rejected)
