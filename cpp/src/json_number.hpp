@@ -12,7 +12,7 @@ struct Day;
 
 inline constexpr std::size_t kPadding = 32;
 
-inline std::uint64_t load8(const std::uint8_t *at) noexcept {
+inline std::uint64_t load8(const std::uint8_t* at) noexcept {
   std::uint64_t word;
   std::memcpy(&word, at, 8);
   return word;
@@ -20,30 +20,24 @@ inline std::uint64_t load8(const std::uint8_t *at) noexcept {
 
 /// How many of the eight bytes at `at`, from the first, are digits.
 [[gnu::always_inline]] inline unsigned digit_run(std::uint64_t word) noexcept {
-  const std::uint64_t others =
-      ((word & 0xF0F0F0F0F0F0F0F0u) ^ 0x3030303030303030u) |
-      (((word + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u) ^
-       0x3030303030303030u);
+  const std::uint64_t others = ((word & 0xF0F0F0F0F0F0F0F0u) ^ 0x3030303030303030u) |
+                               (((word + 0x0606060606060606u) & 0xF0F0F0F0F0F0F0F0u) ^ 0x3030303030303030u);
   return others == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(others)) / 8;
 }
 
 /// The number that the first `count` (1 to 8) bytes of `word` write.
-[[gnu::always_inline]] inline std::uint64_t digits_of(std::uint64_t word,
-                                                      unsigned count) noexcept {
+[[gnu::always_inline]] inline std::uint64_t digits_of(std::uint64_t word, unsigned count) noexcept {
   word = (word - 0x3030303030303030u) << (64 - 8 * count);
   word = word * 10 + (word >> 8);
   const std::uint64_t pairs = word & 0x000000FF000000FFu;
   const std::uint64_t others = (word >> 16) & 0x000000FF000000FFu;
-  return static_cast<std::uint32_t>(
-      (pairs * 0x000F424000000064u + others * 0x0000271000000001u) >> 32);
+  return static_cast<std::uint32_t>((pairs * 0x000F424000000064u + others * 0x0000271000000001u) >> 32);
 }
 
-inline constexpr double kPowers[] = {
-    1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-inline constexpr std::uint64_t kWholePowers[] = {
-    1u,      10u,      100u,      1000u,      10000u,
-    100000u, 1000000u, 10000000u, 100000000u, 1000000000u};
+inline constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+inline constexpr std::uint64_t kWholePowers[] = {1u,      10u,      100u,      1000u,      10000u,
+                                                 100000u, 1000000u, 10000000u, 100000000u, 1000000000u};
 
 /// Most digits whose every decimal float64 tells apart.
 inline constexpr std::uint64_t kDigits15 = 1'000'000'000'000'000u;
@@ -51,24 +45,21 @@ inline constexpr std::uint64_t kDigits15 = 1'000'000'000'000'000u;
 /// mantissa * 10^-decimals, when `wide` is false.
 struct Decimal {
   std::uint64_t mantissa = 0;
-  std::int32_t decimals = 0; ///< digits after the point, less the exponent
+  std::int32_t decimals = 0;  ///< digits after the point, less the exponent
   bool negative = false;
-  bool wide = false; ///< more than 19 digits: the mantissa is not all of it
-  bool canonical =
-      true; ///< no exponent, no leading zero: the decimals write it again
+  bool wide = false;      ///< more than 19 digits: the mantissa is not all of it
+  bool canonical = true;  ///< no exponent, no leading zero: the decimals write it again
 };
 
 /// Read `-?digits[.digits][exponent]`, all of [begin, end); false where that is
 /// not what stands there.
-bool read_decimal(const std::uint8_t *begin, const std::uint8_t *end,
-                  Decimal &out) noexcept;
+bool read_decimal(const std::uint8_t* begin, const std::uint8_t* end, Decimal& out) noexcept;
 
 /// The common decimals: up to 15 digits before the point and up to 16 after,
 /// none of them too many. Returns where it ends, null where the general way
 /// must look.
-[[gnu::always_inline]] inline const std::uint8_t *
-read_short(const std::uint8_t *at, std::uint64_t &mantissa,
-           unsigned &decimals) noexcept {
+[[gnu::always_inline]] inline const std::uint8_t* read_short(const std::uint8_t* at, std::uint64_t& mantissa,
+                                                             unsigned& decimals) noexcept {
   std::uint64_t word = load8(at);
   unsigned run = digit_run(word);
   if (run == 0) [[unlikely]] {
@@ -126,9 +117,8 @@ read_short(const std::uint8_t *at, std::uint64_t &mantissa,
 /// The shortest decimals, up to 8 bytes before the `stop` (a quote): digits
 /// with at most one point among them, read as one number. Returns where the
 /// stop is, null where the general way must look.
-[[gnu::always_inline]] inline const std::uint8_t *
-read_quoted(const std::uint8_t *at, std::uint64_t &mantissa,
-            unsigned &decimals) noexcept {
+[[gnu::always_inline]] inline const std::uint8_t* read_quoted(const std::uint8_t* at, std::uint64_t& mantissa,
+                                                              unsigned& decimals) noexcept {
   constexpr std::uint64_t kOnes = 0x0101010101010101u;
   constexpr std::uint64_t kHighs = 0x8080808080808080u;
   const std::uint64_t word = load8(at);
@@ -140,13 +130,11 @@ read_quoted(const std::uint8_t *at, std::uint64_t &mantissa,
     return nullptr;
   }
   const unsigned size = static_cast<unsigned>(__builtin_ctzll(quote)) / 8;
-  const unsigned place =
-      point == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(point)) / 8;
+  const unsigned place = point == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(point)) / 8;
   if (place < size) {
     const std::uint64_t below = (std::uint64_t{1} << (8 * place)) - 1;
     const std::uint64_t squeezed = (word & below) | ((word >> 8) & ~below);
-    if (digit_run(squeezed) != size - 1 || place == 0 || place + 1 == size ||
-        (place > 1 && *at == '0')) {
+    if (digit_run(squeezed) != size - 1 || place == 0 || place + 1 == size || (place > 1 && *at == '0')) {
       return nullptr;
     }
     mantissa = digits_of(squeezed, size - 1);
@@ -163,17 +151,14 @@ read_quoted(const std::uint8_t *at, std::uint64_t &mantissa,
 
 /// The same for a decimal of known size, 1 to 8 bytes; false where the general
 /// way must look.
-[[gnu::always_inline]] inline bool read_sized(const std::uint8_t *at,
-                                              unsigned size,
-                                              std::uint64_t &mantissa,
-                                              unsigned &decimals) noexcept {
+[[gnu::always_inline]] inline bool read_sized(const std::uint8_t* at, unsigned size, std::uint64_t& mantissa,
+                                              unsigned& decimals) noexcept {
   constexpr std::uint64_t kOnes = 0x0101010101010101u;
   constexpr std::uint64_t kHighs = 0x8080808080808080u;
   const std::uint64_t word = load8(at);
   const std::uint64_t points = word ^ (kOnes * '.');
   const std::uint64_t point = (points - kOnes) & ~points & kHighs;
-  const unsigned place =
-      point == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(point)) / 8;
+  const unsigned place = point == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(point)) / 8;
   std::uint64_t digits = word;
   decimals = 0;
   if (place < size) {
@@ -195,34 +180,30 @@ read_quoted(const std::uint8_t *at, std::uint64_t &mantissa,
 /// The float64 nearest to the decimal, divided by 10^exponent first. False
 /// where it is beyond float64, or where a decimal of more than 19 digits should
 /// be divided.
-bool nearest(const Decimal &decimal, const std::uint8_t *begin,
-             const std::uint8_t *end, int exponent, double &out) noexcept;
+bool nearest(const Decimal& decimal, const std::uint8_t* begin, const std::uint8_t* end, int exponent,
+             double& out) noexcept;
 
 /// A number that its decimals write again: at most 15 significant digits, no
 /// exponent, no leading zeros. False: it cannot be; nothing was rounded.
-bool exact_level(const Decimal &decimal, int exponent, double &value,
-                 std::uint8_t &decimals) noexcept;
+bool exact_level(const Decimal& decimal, int exponent, double& value, std::uint8_t& decimals) noexcept;
 
 /// count * unit + part where that is an int64 that can be told from kAbsentInt.
-inline bool join(std::int64_t count, std::int64_t unit, std::int64_t part,
-                 std::int64_t &out) noexcept {
+inline bool join(std::int64_t count, std::int64_t unit, std::int64_t part, std::int64_t& out) noexcept {
   const __int128 all = static_cast<__int128>(count) * unit + part;
   out = static_cast<std::int64_t>(all);
   return out == all && out != INT64_MIN;
 }
 
 /// A whole number of 64 bits, all of [begin, end).
-bool read_integer(const std::uint8_t *begin, const std::uint8_t *end,
-                  std::int64_t &out) noexcept;
+bool read_integer(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t& out) noexcept;
 
 /// Epoch time in units of `unit_ns`, whole or decimal; digits beyond the
 /// nanosecond are cut.
-bool read_epoch(const std::uint8_t *begin, const std::uint8_t *end,
-                std::int64_t unit_ns, std::int64_t &out) noexcept;
+bool read_epoch(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t unit_ns,
+                std::int64_t& out) noexcept;
 
 /// RFC 3339 with up to 9 digits of a second, as ns since the epoch. `known` is
 /// read and kept.
-bool read_rfc3339(const std::uint8_t *begin, const std::uint8_t *end,
-                  Day &known, std::int64_t &out) noexcept;
+bool read_rfc3339(const std::uint8_t* begin, const std::uint8_t* end, Day& known, std::int64_t& out) noexcept;
 
-} // namespace dragoman::json
+}  // namespace dragoman::json

@@ -16,20 +16,19 @@ namespace {
 using packed::copy_pieces;
 using packed::kNan;
 
-constexpr std::int64_t Record::*kIntegers[] = {
-    &Record::ts_event, &Record::last_trade_time, &Record::sequence,
-    &Record::prev_sequence};
+constexpr std::int64_t Record::* kIntegers[] = {&Record::ts_event, &Record::last_trade_time,
+                                                &Record::sequence, &Record::prev_sequence};
 constexpr int kFirstInteger = 24;
 
 constexpr Level kUnknownRow{kNan, kNan, 0, Side::bid, Action::add, 255, 255};
 
-std::string_view cut(std::string_view text, const std::string &until) {
+std::string_view cut(std::string_view text, const std::string& until) {
   return until.empty() ? text : text.substr(0, text.find_first_of(until));
 }
 
-} // namespace
+}  // namespace
 
-Record &Decoder::next_record(Block &out) {
+Record& Decoder::next_record(Block& out) {
   if (record_ == records_end_) [[unlikely]] {
     const auto used = static_cast<std::size_t>(record_ - out.records());
     out.extend_records(used);
@@ -41,8 +40,7 @@ Record &Decoder::next_record(Block &out) {
 
 /// Find what names the instrument; false where the message does not say it, or
 /// not in valid text.
-bool Decoder::find_key(const MessageLayout &layout, std::int64_t &key,
-                       std::string_view &text) {
+bool Decoder::find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text) {
   if (layout.number_key) {
     const std::uint16_t slot = layout.key_slots[0];
     return to_integer(found_.types[slot], found_.captures[slot], scratch_, key);
@@ -56,8 +54,7 @@ bool Decoder::find_key(const MessageLayout &layout, std::int64_t &key,
     const Type type = found_.types[slot];
     Token token{};
     std::int64_t number = 0;
-    if (type == Type::integer &&
-        packed_integer(found_.captures[slot].at, number)) {
+    if (type == Type::integer && packed_integer(found_.captures[slot].at, number)) {
       scratch_ = std::to_string(number);
       text = scratch_;
     } else if (token_of(type, found_.captures[slot], scratch_, token)) {
@@ -80,27 +77,23 @@ bool Decoder::find_key(const MessageLayout &layout, std::int64_t &key,
 
 /// Read the fields. @param came  bits of what is there now  @param gone  of
 /// what says that it is not
-void Decoder::run_ops(const MessageLayout &layout, Record &record,
-                      std::uint32_t &came, std::uint32_t &gone) {
+void Decoder::run_ops(const MessageLayout& layout, Record& record, std::uint32_t& came, std::uint32_t& gone) {
   std::uint32_t set = 0;
   std::uint32_t unset = 0;
-  for (const Op &op : layout.ops) {
+  for (const Op& op : layout.ops) {
     const Type type = found_.types[op.slot];
     if (type == Type::absent) {
       continue;
     }
-    const Capture &capture = found_.captures[op.slot];
-    bool nothing =
-        type == Type::null || (type == Type::text && capture.size == 0);
+    const Capture& capture = found_.captures[op.slot];
+    bool nothing = type == Type::null || (type == Type::text && capture.size == 0);
     if (!op.absent.empty()) [[unlikely]] {
       Token token{};
       std::int64_t number = 0;
       if (type == Type::integer && packed_integer(capture.at, number)) {
-        nothing |= std::find(op.absent.begin(), op.absent.end(),
-                             std::to_string(number)) != op.absent.end();
+        nothing |= std::find(op.absent.begin(), op.absent.end(), std::to_string(number)) != op.absent.end();
       } else if (token_of(type, capture, scratch_, token)) {
-        nothing |= std::find(op.absent.begin(), op.absent.end(),
-                             token.view()) != op.absent.end();
+        nothing |= std::find(op.absent.begin(), op.absent.end(), token.view()) != op.absent.end();
       }
     }
     if (nothing) {
@@ -109,15 +102,12 @@ void Decoder::run_ops(const MessageLayout &layout, Record &record,
     }
     bool good;
     if (op.how == OpHow::slot) {
-      good =
-          to_number(type, capture, op.exponent, scratch_, record.values[op.to]);
+      good = to_number(type, capture, op.exponent, scratch_, record.values[op.to]);
     } else {
       std::int64_t value = 0;
-      good =
-          (op.how == OpHow::integer
-               ? to_integer(type, capture, scratch_, value)
-               : to_time(type, capture, op.unit_ns, scratch_, day_, value)) &&
-          !__builtin_add_overflow(value, op.add, &value) && value != kAbsentInt;
+      good = (op.how == OpHow::integer ? to_integer(type, capture, scratch_, value)
+                                       : to_time(type, capture, op.unit_ns, scratch_, day_, value)) &&
+             !__builtin_add_overflow(value, op.add, &value) && value != kAbsentInt;
       if (good) {
         record.*kIntegers[op.to] = value;
       }
@@ -135,10 +125,8 @@ void Decoder::run_ops(const MessageLayout &layout, Record &record,
 
 /// The place of an instrument's merged record, made where it is new; -1 where
 /// no more fit.
-std::int32_t Decoder::merged_of(const MessageLayout &layout, std::int64_t key,
-                                std::string_view text) {
-  const std::int32_t *const found =
-      layout.number_key ? merged_index_.find(key) : merged_texts_.find(text);
+std::int32_t Decoder::merged_of(const MessageLayout& layout, std::int64_t key, std::string_view text) {
+  const std::int32_t* const found = layout.number_key ? merged_index_.find(key) : merged_texts_.find(text);
   if (found != nullptr) [[likely]] {
     return *found;
   }
@@ -161,13 +149,12 @@ std::int32_t Decoder::merged_of(const MessageLayout &layout, std::int64_t key,
 /// Bring the levels of a layout's tables together at the end of the block's,
 /// bids first in a snapshot.
 template <class Scanner>
-Decoder::Depth Decoder::collect(Scanner &scanner, const MessageLayout &layout,
-                                bool snapshot) {
+Decoder::Depth Decoder::collect(Scanner& scanner, const MessageLayout& layout, bool snapshot) {
   Depth depth;
   std::uint32_t total = 0;
   std::uint32_t next = 0;
   bool tiled = true;
-  for (const Table &table : layout.tables) {
+  for (const Table& table : layout.tables) {
     const Type type = found_.types[table.slot];
     if (type != Type::array) {
       counters_.rejected_values += type > Type::null;
@@ -177,7 +164,7 @@ Decoder::Depth Decoder::collect(Scanner &scanner, const MessageLayout &layout,
     if (table.eager == kNone) {
       continue;
     }
-    const Found::Run &run = found_.runs[table.eager];
+    const Found::Run& run = found_.runs[table.eager];
     levels_.rejected += run.rejected;
     if (run.count != 0) {
       tiled &= total == 0 || run.begin == next;
@@ -186,35 +173,31 @@ Decoder::Depth Decoder::collect(Scanner &scanner, const MessageLayout &layout,
     }
   }
   const std::uint32_t later = levels_.count();
-  for (const Table &table : layout.tables) {
+  for (const Table& table : layout.tables) {
     if (table.eager == kNone && found_.types[table.slot] == Type::array) {
-      scanner.rows(layout_->shapes[table.shape], found_.captures[table.slot].at,
-                   0);
+      scanner.rows(layout_->shapes[table.shape], found_.captures[table.slot].at, 0);
     }
   }
-  Level *const all = levels_.block->levels();
+  Level* const all = levels_.block->levels();
   if (total == 0) {
     depth.begin = later;
   } else if (tiled && next == levels_.count()) {
-    depth.begin = next - total; // as they came: the usual case
+    depth.begin = next - total;  // as they came: the usual case
   } else {
     sorted_.clear();
-    for (const Table &table : layout.tables) {
+    for (const Table& table : layout.tables) {
       if (table.eager != kNone && found_.types[table.slot] == Type::array) {
-        const Found::Run &run = found_.runs[table.eager];
-        sorted_.insert(sorted_.end(), all + run.begin,
-                       all + run.begin + run.count);
+        const Found::Run& run = found_.runs[table.eager];
+        sorted_.insert(sorted_.end(), all + run.begin, all + run.begin + run.count);
       }
     }
     sorted_.insert(sorted_.end(), all + later, levels_.level);
     depth.begin = level_base_;
-    levels_.level =
-        std::copy(sorted_.begin(), sorted_.end(), all + level_base_);
+    levels_.level = std::copy(sorted_.begin(), sorted_.end(), all + level_base_);
   }
-  if (depth.begin != level_base_) { // levels of tables that this layout does
-                                    // not want lie before
-    levels_.level =
-        std::copy(all + depth.begin, levels_.level, all + level_base_);
+  if (depth.begin != level_base_) {  // levels of tables that this layout does
+                                     // not want lie before
+    levels_.level = std::copy(all + depth.begin, levels_.level, all + level_base_);
     depth.begin = level_base_;
   }
   arrange(layout, snapshot, depth);
@@ -222,17 +205,16 @@ Decoder::Depth Decoder::collect(Scanner &scanner, const MessageLayout &layout,
 }
 
 /// Make a snapshot of levels that were read as a delta's.
-void Decoder::arrange(const MessageLayout &layout, bool snapshot,
-                      Depth &depth) {
+void Decoder::arrange(const MessageLayout& layout, bool snapshot, Depth& depth) {
   if (!snapshot) {
     depth.asks = levels_.count();
     return;
   }
-  Level *const all = levels_.block->levels();
-  Level *const begin = all + depth.begin;
-  Level *to = begin;
+  Level* const all = levels_.block->levels();
+  Level* const begin = all + depth.begin;
+  Level* to = begin;
   bool mixed = false;
-  for (Level *from = begin; from != levels_.level; ++from) {
+  for (Level* from = begin; from != levels_.level; ++from) {
     if (from->quantity == 0.0) {
       continue;
     }
@@ -244,50 +226,45 @@ void Decoder::arrange(const MessageLayout &layout, bool snapshot,
   levels_.level = to;
   if (mixed) {
     sorted_.assign(begin, to);
-    Level *next = std::copy_if(
-        sorted_.begin(), sorted_.end(), begin,
-        [](const Level &level) { return level.side == Side::bid; });
+    Level* next = std::copy_if(sorted_.begin(), sorted_.end(), begin,
+                               [](const Level& level) { return level.side == Side::bid; });
     std::copy_if(sorted_.begin(), sorted_.end(), next,
-                 [](const Level &level) { return level.side == Side::ask; });
+                 [](const Level& level) { return level.side == Side::ask; });
   }
   if (layout.clears) {
     levels_.room();
-    Level *const first = levels_.block->levels() + depth.begin;
+    Level* const first = levels_.block->levels() + depth.begin;
     std::copy_backward(first, levels_.level, levels_.level + 1);
     *first = {0.0, 0.0, 0, layout.clear_side, Action::clear, 255, 255};
     ++levels_.level;
   }
-  Level *const first = levels_.block->levels() + depth.begin;
-  depth.asks = static_cast<std::uint32_t>(
-      std::find_if(first, levels_.level,
-                   [](const Level &level) {
-                     return level.side == Side::ask &&
-                            level.action == Action::add;
-                   }) -
-      levels_.block->levels());
+  Level* const first = levels_.block->levels() + depth.begin;
+  depth.asks =
+      static_cast<std::uint32_t>(std::find_if(first, levels_.level,
+                                              [](const Level& level) {
+                                                return level.side == Side::ask && level.action == Action::add;
+                                              }) -
+                                 levels_.block->levels());
 }
 
 /// Put the levels that stand in fields of their own.
-void Decoder::put_rows(const MessageLayout &layout, Level *merged,
-                       Depth &depth) {
-  for (const Row &row : layout.rows) {
+void Decoder::put_rows(const MessageLayout& layout, Level* merged, Depth& depth) {
+  for (const Row& row : layout.rows) {
     Level fresh = kUnknownRow;
-    Level &level = merged != nullptr ? merged[row.merged] : fresh;
+    Level& level = merged != nullptr ? merged[row.merged] : fresh;
     level.side = row.side;
-    const auto read = [&](std::uint16_t slot, int exponent, double &value,
-                          std::uint8_t &decimals) {
+    const auto read = [&](std::uint16_t slot, int exponent, double& value, std::uint8_t& decimals) {
       const Type type = found_.types[slot];
       if (type == Type::absent) {
         return;
       }
       depth.any = true;
-      const Capture &capture = found_.captures[slot];
+      const Capture& capture = found_.captures[slot];
       value = kNan;
       if (type == Type::null || (type == Type::text && capture.size == 0)) {
         return;
       }
-      if (!to_level(type, capture, exponent, row.exact, scratch_, value,
-                    decimals)) {
+      if (!to_level(type, capture, exponent, row.exact, scratch_, value, decimals)) {
         value = kNan;
         ++levels_.rejected;
       }
@@ -296,23 +273,20 @@ void Decoder::put_rows(const MessageLayout &layout, Level *merged,
     read(row.quantity, 0, level.quantity, level.quantity_decimals);
     if (row.orders != kNone && found_.types[row.orders] > Type::null) {
       std::int64_t orders = 0;
-      const bool good =
-          to_integer(found_.types[row.orders], found_.captures[row.orders],
-                     scratch_, orders) &&
-          orders >= 0 && orders <= std::numeric_limits<std::uint32_t>::max();
+      const bool good = to_integer(found_.types[row.orders], found_.captures[row.orders], scratch_, orders) &&
+                        orders >= 0 && orders <= std::numeric_limits<std::uint32_t>::max();
       level.orders = good ? static_cast<std::uint32_t>(orders) : 0;
       levels_.rejected += !good;
     }
     if (level.price > 0.0 && !std::isnan(level.quantity)) {
-      put_level(levels_, level.price, level.quantity, level.orders, level.side,
-                level.price_decimals, level.quantity_decimals);
+      put_level(levels_, level.price, level.quantity, level.orders, level.side, level.price_decimals,
+                level.quantity_decimals);
     }
   }
 }
 
 template <class Scanner>
-void Decoder::emit(Scanner &scanner, const MessageLayout &layout,
-                   const std::uint8_t *begin, Block &out) {
+void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, Block& out) {
   ++counters_.packets;
   std::int64_t key = kAbsentInt;
   std::string_view text;
@@ -323,23 +297,19 @@ void Decoder::emit(Scanner &scanner, const MessageLayout &layout,
   }
   std::int32_t instrument = kUnbound;
   if (layout.has_key) {
-    const std::int32_t *const bound =
-        layout.number_key ? bindings_.find(key) : texts_.find(text);
+    const std::int32_t* const bound = layout.number_key ? bindings_.find(key) : texts_.find(text);
     instrument = bound != nullptr ? *bound : kUnbound;
     counters_.unbound += bound == nullptr;
   }
   const std::int32_t merged = layout.merge ? merged_of(layout, key, text) : -1;
   if (merged >= 0 && layout.base) {
     merged_seen_[static_cast<std::size_t>(merged)] = 0;
-    std::fill_n(merged_rows_.begin() +
-                    std::ptrdiff_t{merged} * layout_->merged_rows,
-                layout_->merged_rows, kUnknownRow);
+    std::fill_n(merged_rows_.begin() + std::ptrdiff_t{merged} * layout_->merged_rows, layout_->merged_rows,
+                kUnknownRow);
   }
-  const bool over =
-      merged >= 0 && merged_seen_[static_cast<std::size_t>(merged)] != 0;
-  Record &record = next_record(out);
-  copy_pieces(record, over ? merged_[static_cast<std::size_t>(merged)]
-                           : layout.prototype);
+  const bool over = merged >= 0 && merged_seen_[static_cast<std::size_t>(merged)] != 0;
+  Record& record = next_record(out);
+  copy_pieces(record, over ? merged_[static_cast<std::size_t>(merged)] : layout.prototype);
   std::uint32_t came = 0;
   std::uint32_t gone = 0;
   run_ops(layout, record, came, gone);
@@ -354,9 +324,7 @@ void Decoder::emit(Scanner &scanner, const MessageLayout &layout,
       levels_.level = out.levels() + level_base_;
       depth.begin = level_base_;
       put_rows(layout,
-               merged >= 0 ? merged_rows_.data() +
-                                 std::ptrdiff_t{merged} * layout_->merged_rows
-                           : nullptr,
+               merged >= 0 ? merged_rows_.data() + std::ptrdiff_t{merged} * layout_->merged_rows : nullptr,
                depth);
       arrange(layout, snapshot, depth);
     } else {
@@ -369,11 +337,10 @@ void Decoder::emit(Scanner &scanner, const MessageLayout &layout,
     depth.begin = level_base_;
   }
   if (snapshot && depth.any && layout.fill != 0) {
-    const Level *const all = out.levels();
-    const Level *const first = all + depth.begin + layout.clears;
-    const std::uint32_t empty =
-        packed::fill_top(layout.fill, std::min(first, all + depth.asks),
-                         all + depth.asks, levels_.level, record);
+    const Level* const all = out.levels();
+    const Level* const first = all + depth.begin + layout.clears;
+    const std::uint32_t empty = packed::fill_top(layout.fill, std::min(first, all + depth.asks),
+                                                 all + depth.asks, levels_.level, record);
     came |= layout.fill & ~empty;
     gone |= layout.fill & empty;
   }
@@ -387,14 +354,12 @@ void Decoder::emit(Scanner &scanner, const MessageLayout &layout,
   record.changed = came;
   std::uint16_t flags = layout.prototype.flags;
   if (depth.any || (!snapshot && !layout.tables.empty())) {
-    flags |= static_cast<std::uint16_t>(
-        kFlagDepth | (snapshot && !layout.clears ? kFlagSnapshot : 0));
+    flags |= static_cast<std::uint16_t>(kFlagDepth | (snapshot && !layout.clears ? kFlagSnapshot : 0));
   }
   if (layout.has_aggressor) {
-    const auto any = [&](const std::vector<Value> &values) {
-      return std::any_of(values.begin(), values.end(), [&](const Value &value) {
-        return equals(value, layout.aggressor);
-      });
+    const auto any = [&](const std::vector<Value>& values) {
+      return std::any_of(values.begin(), values.end(),
+                         [&](const Value& value) { return equals(value, layout.aggressor); });
     };
     flags |= static_cast<std::uint16_t>(any(layout.buyer)    ? kFlagBuyer
                                         : any(layout.seller) ? kFlagSeller
@@ -432,9 +397,7 @@ void Decoder::emit(Scanner &scanner, const MessageLayout &layout,
   ++record_;
 }
 
-template void Decoder::emit(JsonScanner &, const MessageLayout &,
-                            const std::uint8_t *, Block &);
-template void Decoder::emit(MsgpackScanner &, const MessageLayout &,
-                            const std::uint8_t *, Block &);
+template void Decoder::emit(JsonScanner&, const MessageLayout&, const std::uint8_t*, Block&);
+template void Decoder::emit(MsgpackScanner&, const MessageLayout&, const std::uint8_t*, Block&);
 
-} // namespace dragoman::json
+}  // namespace dragoman::json

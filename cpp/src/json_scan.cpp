@@ -3,8 +3,7 @@
 #include <cstring>
 
 namespace dragoman::json {
-[[gnu::always_inline]] inline const std::uint8_t *
-JsonScanner::number_end(const std::uint8_t *at) noexcept {
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::number_end(const std::uint8_t* at) noexcept {
   if (const unsigned size = plain_number(at); size != 0) [[likely]] {
     return at + size;
   }
@@ -12,7 +11,7 @@ JsonScanner::number_end(const std::uint8_t *at) noexcept {
   if (!is_digit(*at)) {
     return fail(at);
   }
-  const auto digits = [](const std::uint8_t *from) {
+  const auto digits = [](const std::uint8_t* from) {
     unsigned run;
     do {
       run = digit_run(load8(from));
@@ -38,8 +37,7 @@ JsonScanner::number_end(const std::uint8_t *at) noexcept {
   return at;
 }
 
-const std::uint8_t *JsonScanner::literal(const std::uint8_t *at,
-                                         const char *rest) noexcept {
+const std::uint8_t* JsonScanner::literal(const std::uint8_t* at, const char* rest) noexcept {
   for (; *rest != '\0'; ++rest, ++at) {
     if (*at != static_cast<std::uint8_t>(*rest)) {
       return fail(at);
@@ -49,13 +47,12 @@ const std::uint8_t *JsonScanner::literal(const std::uint8_t *at,
 }
 
 /// Read a value whole, whatever it is.
-[[gnu::always_inline]] inline const std::uint8_t *
-JsonScanner::leaf(const std::uint8_t *at, Type &type, Capture &capture,
-                  unsigned depth) {
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::leaf(const std::uint8_t* at, Type& type,
+                                                                    Capture& capture, unsigned depth) {
   const std::uint8_t first = *at;
   if (first == '"') {
     bool escaped = false;
-    const std::uint8_t *const end = text_end(at + 1, escaped);
+    const std::uint8_t* const end = text_end(at + 1, escaped);
     if (end == nullptr) [[unlikely]] {
       return nullptr;
     }
@@ -63,29 +60,29 @@ JsonScanner::leaf(const std::uint8_t *at, Type &type, Capture &capture,
     capture = {at + 1, static_cast<std::uint32_t>(end - at - 1)};
     return end + 1;
   }
-  const std::uint8_t *end;
+  const std::uint8_t* end;
   if (is_digit(first) || first == '-') {
     type = Type::number;
     end = number_end(at);
   } else {
     switch (first) {
-    case 't':
-      type = Type::yes;
-      break;
-    case 'f':
-      type = Type::no;
-      break;
-    case 'n':
-      type = Type::null;
-      break;
-    case '{':
-      type = Type::object;
-      break;
-    case '[':
-      type = Type::array;
-      break;
-    default:
-      return fail(at);
+      case 't':
+        type = Type::yes;
+        break;
+      case 'f':
+        type = Type::no;
+        break;
+      case 'n':
+        type = Type::null;
+        break;
+      case '{':
+        type = Type::object;
+        break;
+      case '[':
+        type = Type::array;
+        break;
+      default:
+        return fail(at);
     }
     end = skip(at, depth);
   }
@@ -98,7 +95,7 @@ JsonScanner::leaf(const std::uint8_t *at, Type &type, Capture &capture,
 
 /// Read a key that nobody asks for and its colon; returns the place of its
 /// value.
-const std::uint8_t *JsonScanner::skip_key(const std::uint8_t *at) noexcept {
+const std::uint8_t* JsonScanner::skip_key(const std::uint8_t* at) noexcept {
   if (*at != '"') {
     return fail(at);
   }
@@ -110,51 +107,51 @@ const std::uint8_t *JsonScanner::skip_key(const std::uint8_t *at) noexcept {
   return *at == ':' ? space(at + 1) : fail(at);
 }
 
-const std::uint8_t *JsonScanner::skip(const std::uint8_t *at, unsigned depth) {
-  std::uint64_t kinds = 0; // a bit for each open container: 1 for objects
+const std::uint8_t* JsonScanner::skip(const std::uint8_t* at, unsigned depth) {
+  std::uint64_t kinds = 0;  // a bit for each open container: 1 for objects
   unsigned open = 0;
   bool escaped = false;
   for (;;) {
     switch (*at) {
-    case '"':
-      at = text_end(at + 1, escaped);
-      at = at == nullptr ? nullptr : at + 1;
-      break;
-    case 't':
-      at = literal(at, "true");
-      break;
-    case 'f':
-      at = literal(at, "false");
-      break;
-    case 'n':
-      at = literal(at, "null");
-      break;
-    case '{':
-      if (depth + open++ >= kMaxDepth) {
-        return fail(at);
-      }
-      kinds = kinds << 1 | 1;
-      at = space(at + 1);
-      if (*at != '}') {
-        if (at = skip_key(at); at == nullptr) {
-          return nullptr;
+      case '"':
+        at = text_end(at + 1, escaped);
+        at = at == nullptr ? nullptr : at + 1;
+        break;
+      case 't':
+        at = literal(at, "true");
+        break;
+      case 'f':
+        at = literal(at, "false");
+        break;
+      case 'n':
+        at = literal(at, "null");
+        break;
+      case '{':
+        if (depth + open++ >= kMaxDepth) {
+          return fail(at);
         }
-        continue;
-      }
-      break;
-    case '[':
-      if (depth + open++ >= kMaxDepth) {
-        return fail(at);
-      }
-      kinds <<= 1;
-      at = space(at + 1);
-      if (*at != ']') {
-        continue;
-      }
-      break;
-    default:
-      at = number_end(at);
-      break;
+        kinds = kinds << 1 | 1;
+        at = space(at + 1);
+        if (*at != '}') {
+          if (at = skip_key(at); at == nullptr) {
+            return nullptr;
+          }
+          continue;
+        }
+        break;
+      case '[':
+        if (depth + open++ >= kMaxDepth) {
+          return fail(at);
+        }
+        kinds <<= 1;
+        at = space(at + 1);
+        if (*at != ']') {
+          continue;
+        }
+        break;
+      default:
+        at = number_end(at);
+        break;
     }
     if (at == nullptr) {
       return nullptr;
@@ -185,20 +182,19 @@ const std::uint8_t *JsonScanner::skip(const std::uint8_t *at, unsigned depth) {
 
 /// Read a key of a node and its colon; `key` becomes the one found, or kNone,
 /// and `next` what may follow it.
-[[gnu::always_inline]] inline const std::uint8_t *
-JsonScanner::member(std::uint16_t index, const std::uint8_t *at,
-                    Found::Next *&next, std::uint16_t &key) {
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::member(std::uint16_t index,
+                                                                      const std::uint8_t* at,
+                                                                      Found::Next*& next,
+                                                                      std::uint16_t& key) {
   if (*at != '"') [[unlikely]] {
     return fail(at);
   }
   const std::uint64_t word = load8(at + 1);
   std::uint16_t id = next->one;
-  const Found::Guess *guess = &found_.guesses[id];
-  const auto is = [&](const Found::Guess &one) {
+  const Found::Guess* guess = &found_.guesses[id];
+  const auto is = [&](const Found::Guess& one) {
     return (word & one.mask) == one.word && one.owner == index &&
-           (one.size < 8 ||
-            std::memcmp(at + 9, layout_.texts.data() + one.text + 8,
-                        one.size - 7u) == 0);
+           (one.size < 8 || std::memcmp(at + 9, layout_.texts.data() + one.text + 8, one.size - 7u) == 0);
   };
   if (!is(*guess)) {
     id = next->other;
@@ -214,13 +210,11 @@ JsonScanner::member(std::uint16_t index, const std::uint8_t *at,
 }
 
 /// A key that did not come here of late: look it up and remember it.
-const std::uint8_t *JsonScanner::new_member(std::uint16_t index,
-                                            const std::uint8_t *at,
-                                            Found::Next *&next,
-                                            std::uint16_t &key) {
-  const Node &node = layout_.nodes[index];
+const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
+                                            std::uint16_t& key) {
+  const Node& node = layout_.nodes[index];
   bool escaped = false;
-  const std::uint8_t *const end = text_end(at + 1, escaped);
+  const std::uint8_t* const end = text_end(at + 1, escaped);
   if (end == nullptr) {
     return nullptr;
   }
@@ -230,35 +224,24 @@ const std::uint8_t *JsonScanner::new_member(std::uint16_t index,
     unescape(at + 1, end, scratch_);
     size = scratch_.size();
     scratch_.append(8, '\0');
-    const auto *const text =
-        reinterpret_cast<const std::uint8_t *>(scratch_.data());
+    const auto* const text = reinterpret_cast<const std::uint8_t*>(scratch_.data());
     key = find_key(layout_, node, bare_word(text, size), text, size);
   } else {
     const std::uint64_t bare = bare_word(at + 1, size);
     key = find_key(layout_, node, bare, at + 1, size);
     std::size_t id = key;
     if (key == kNone && size < 8) {
-      id = layout_.keys.size() +
-           (Layout::hash(bare + index, size) & (Found::kStrangers - 1));
-      const std::uint64_t mask =
-          size == 7 ? ~std::uint64_t{0}
-                    : (std::uint64_t{1} << (8 * (size + 1))) - 1;
+      id = layout_.keys.size() + (Layout::hash(bare + index, size) & (Found::kStrangers - 1));
+      const std::uint64_t mask = size == 7 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * (size + 1))) - 1;
       const std::uint64_t word = load8(at + 1) & mask;
       // Two that would share a place take two, or they would push each other
       // out for ever.
-      const auto other = [&](const Found::Guess &one) {
-        return one.word != word || one.owner != index;
-      };
+      const auto other = [&](const Found::Guess& one) { return one.word != word || one.owner != index; };
       if (found_.guesses[id].owner != kNone && other(found_.guesses[id])) {
-        const std::size_t next_id =
-            id + 1 == found_.guesses.size() ? layout_.keys.size() : id + 1;
-        id = found_.guesses[next_id].owner == kNone ||
-                     !other(found_.guesses[next_id])
-                 ? next_id
-                 : id;
+        const std::size_t next_id = id + 1 == found_.guesses.size() ? layout_.keys.size() : id + 1;
+        id = found_.guesses[next_id].owner == kNone || !other(found_.guesses[next_id]) ? next_id : id;
       }
-      found_.guesses[id] = {word,  mask,  0, static_cast<std::uint16_t>(size),
-                            index, kNone, 0};
+      found_.guesses[id] = {word, mask, 0, static_cast<std::uint16_t>(size), index, kNone, 0};
     }
     if (id != kNone) {
       *next = {static_cast<std::uint16_t>(id), next->one};
@@ -269,14 +252,12 @@ const std::uint8_t *JsonScanner::new_member(std::uint16_t index,
   return *at == ':' ? space(at + 1) : fail(at);
 }
 
-const std::uint8_t *JsonScanner::object(std::uint16_t index,
-                                        const std::uint8_t *at,
-                                        unsigned depth) {
+const std::uint8_t* JsonScanner::object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
   at = space(at + 1);
   if (*at == '}') {
     return at + 1;
   }
-  Found::Next *next = &found_.first[index];
+  Found::Next* next = &found_.first[index];
   for (;;) {
     std::uint16_t key;
     at = member(index, at, next, key);
@@ -285,10 +266,9 @@ const std::uint8_t *JsonScanner::object(std::uint16_t index,
     }
     if (key != kNone) {
       const std::uint16_t below = layout_.keys[key].node;
-      const Node &child = layout_.nodes[below];
+      const Node& child = layout_.nodes[below];
       if (child.plain) [[likely]] {
-        at = leaf(at, found_.types[child.slot], found_.captures[child.slot],
-                  depth + 1);
+        at = leaf(at, found_.types[child.slot], found_.captures[child.slot], depth + 1);
       } else {
         at = value(below, at, depth + 1);
       }
@@ -311,20 +291,15 @@ const std::uint8_t *JsonScanner::object(std::uint16_t index,
   }
 }
 
-const std::uint8_t *JsonScanner::array(const Node &node, const std::uint8_t *at,
-                                       unsigned depth) {
-  const std::uint8_t *last[kMaxTail] = {};
+const std::uint8_t* JsonScanner::array(const Node& node, const std::uint8_t* at, unsigned depth) {
+  const std::uint8_t* last[kMaxTail] = {};
   std::size_t count = 0;
-  const std::uint8_t *const end =
-      elements(at, [&](const std::uint8_t *from, const Capture &, Type) {
-        last[count % kMaxTail] = from;
-        const std::size_t position = count++;
-        const std::uint16_t wanted = position < node.item_count
-                                         ? layout_.items[node.items + position]
-                                         : kNone;
-        return wanted != kNone ? value(wanted, from, depth + 1)
-                               : skip(from, depth + 1);
-      });
+  const std::uint8_t* const end = elements(at, [&](const std::uint8_t* from, const Capture&, Type) {
+    last[count % kMaxTail] = from;
+    const std::size_t position = count++;
+    const std::uint16_t wanted = position < node.item_count ? layout_.items[node.items + position] : kNone;
+    return wanted != kNone ? value(wanted, from, depth + 1) : skip(from, depth + 1);
+  });
   if (end == nullptr) {
     return nullptr;
   }
@@ -337,23 +312,20 @@ const std::uint8_t *JsonScanner::array(const Node &node, const std::uint8_t *at,
   return end;
 }
 
-const std::uint8_t *JsonScanner::value(std::uint16_t index,
-                                       const std::uint8_t *at, unsigned depth) {
-  const Node &node = layout_.nodes[index];
-  Type &type = found_.types[node.slot];
-  Capture &capture = found_.captures[node.slot];
+const std::uint8_t* JsonScanner::value(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
+  const Node& node = layout_.nodes[index];
+  Type& type = found_.types[node.slot];
+  Capture& capture = found_.captures[node.slot];
   if (node.plain) {
     return leaf(at, type, capture, depth);
   }
   if (type != Type::absent) [[unlikely]] {
     for (std::size_t slot = node.slot; slot != node.end; ++slot) {
-      found_.types[slot] =
-          Type::absent; // an equal key before this one counts no more
+      found_.types[slot] = Type::absent;  // an equal key before this one counts no more
     }
   }
   const bool object_here = *at == '{' && node.key_count != 0;
-  const bool array_here =
-      *at == '[' && (node.item_count != 0 || node.tail_count != 0);
+  const bool array_here = *at == '[' && (node.item_count != 0 || node.tail_count != 0);
   const bool rows_here = *at == '[' && node.shape != kNone;
   if (!object_here && !array_here && !rows_here) {
     return leaf(at, type, capture, depth);
@@ -361,15 +333,15 @@ const std::uint8_t *JsonScanner::value(std::uint16_t index,
   if (depth >= kMaxDepth) {
     return fail(at);
   }
-  const std::uint8_t *end;
+  const std::uint8_t* end;
   if (rows_here) {
-    Found::Run &run = found_.runs[node.eager];
+    Found::Run& run = found_.runs[node.eager];
     const std::uint64_t rejected = levels_.rejected;
     run.begin = levels_.count();
     end = rows(layout_.shapes[node.shape], at, depth);
     run.count = levels_.count() - run.begin;
     run.rejected = levels_.rejected - rejected;
-    levels_.rejected = rejected; // of a table that another layout may want
+    levels_.rejected = rejected;  // of a table that another layout may want
   } else {
     end = object_here ? object(index, at, depth) : array(node, at, depth);
   }
@@ -378,8 +350,7 @@ const std::uint8_t *JsonScanner::value(std::uint16_t index,
   return end;
 }
 
-const std::uint8_t *JsonScanner::rows(const Shape &shape,
-                                      const std::uint8_t *at, unsigned depth) {
+const std::uint8_t* JsonScanner::rows(const Shape& shape, const std::uint8_t* at, unsigned depth) {
   at = space(at + 1);
   if (*at == ']') {
     return at + 1;
@@ -392,24 +363,21 @@ const std::uint8_t *JsonScanner::rows(const Shape &shape,
       std::uint64_t quantity;
       unsigned price_decimals;
       unsigned quantity_decimals;
-      const std::uint8_t *next = read_quoted(at + 2, price, price_decimals);
+      const std::uint8_t* next = read_quoted(at + 2, price, price_decimals);
       if (next == nullptr) {
         next = read_short(at + 2, price, price_decimals);
       }
-      if (next != nullptr && next[0] == '"' && next[1] == ',' && next[2] == '"')
-          [[likely]] {
-        const std::uint8_t *const second = next + 3;
+      if (next != nullptr && next[0] == '"' && next[1] == ',' && next[2] == '"') [[likely]] {
+        const std::uint8_t* const second = next + 3;
         next = read_quoted(second, quantity, quantity_decimals);
         if (next == nullptr) {
           next = read_short(second, quantity, quantity_decimals);
         }
-        if (next != nullptr && next[0] == '"' && next[1] == ']' &&
-            price < kDigits15 && quantity < kDigits15) [[likely]] {
-          put_level(levels_,
-                    static_cast<double>(price) / kPowers[price_decimals],
-                    static_cast<double>(quantity) / kPowers[quantity_decimals],
-                    0, shape.side, static_cast<std::uint8_t>(price_decimals),
-                    static_cast<std::uint8_t>(quantity_decimals));
+        if (next != nullptr && next[0] == '"' && next[1] == ']' && price < kDigits15 && quantity < kDigits15)
+            [[likely]] {
+          put_level(levels_, static_cast<double>(price) / kPowers[price_decimals],
+                    static_cast<double>(quantity) / kPowers[quantity_decimals], 0, shape.side,
+                    static_cast<std::uint8_t>(price_decimals), static_cast<std::uint8_t>(quantity_decimals));
           next += 2;
           if (next[0] == ',') [[likely]] {
             at = next[1] == '[' ? next + 1 : space(next + 1);
@@ -441,8 +409,7 @@ const std::uint8_t *JsonScanner::rows(const Shape &shape,
   }
 }
 
-const std::uint8_t *JsonScanner::row(const Shape &shape, const std::uint8_t *at,
-                                     unsigned depth) {
+const std::uint8_t* JsonScanner::row(const Shape& shape, const std::uint8_t* at, unsigned depth) {
   RowParts parts;
   if (*at != (shape.objects ? '{' : '[')) {
     if (at = skip(at, depth); at != nullptr) {
@@ -456,7 +423,7 @@ const std::uint8_t *JsonScanner::row(const Shape &shape, const std::uint8_t *at,
   if (shape.objects) {
     at = space(at + 1);
     if (*at != '}') {
-      Found::Next *next = &found_.first[shape.node];
+      Found::Next* next = &found_.first[shape.node];
       for (;;) {
         std::uint16_t key;
         at = member(shape.node, at, next, key);
@@ -485,7 +452,7 @@ const std::uint8_t *JsonScanner::row(const Shape &shape, const std::uint8_t *at,
     ++at;
   } else {
     std::uint16_t position = 0;
-    at = elements(at, [&](const std::uint8_t *from, const Capture &, Type) {
+    at = elements(at, [&](const std::uint8_t* from, const Capture&, Type) {
       const std::uint16_t here = position++;
       for (std::size_t part = 0; part < kParts; ++part) {
         if (shape.at[part] == here) {
@@ -502,4 +469,4 @@ const std::uint8_t *JsonScanner::row(const Shape &shape, const std::uint8_t *at,
   return at;
 }
 
-} // namespace dragoman::json
+}  // namespace dragoman::json

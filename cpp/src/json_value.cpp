@@ -8,7 +8,8 @@
 namespace dragoman::json {
 namespace {
 
-template <class T> T big_endian(const std::uint8_t *at) noexcept {
+template <class T>
+T big_endian(const std::uint8_t* at) noexcept {
   std::uint64_t value = 0;
   for (std::size_t i = 0; i < sizeof(T); ++i) {
     value = value << 8 | at[i];
@@ -16,7 +17,7 @@ template <class T> T big_endian(const std::uint8_t *at) noexcept {
   return static_cast<T>(value);
 }
 
-unsigned hex4(const std::uint8_t *at) noexcept {
+unsigned hex4(const std::uint8_t* at) noexcept {
   unsigned value = 0;
   for (int i = 0; i < 4; ++i) {
     const unsigned byte = at[i];
@@ -25,7 +26,7 @@ unsigned hex4(const std::uint8_t *at) noexcept {
   return value;
 }
 
-void append_utf8(std::uint32_t code, std::string &out) {
+void append_utf8(std::uint32_t code, std::string& out) {
   if (code < 0x80) {
     out.push_back(static_cast<char>(code));
   } else if (code < 0x800) {
@@ -43,28 +44,25 @@ void append_utf8(std::uint32_t code, std::string &out) {
   }
 }
 
-bool join_time(std::int64_t seconds, std::uint32_t nanos,
-               std::int64_t &out) noexcept {
+bool join_time(std::int64_t seconds, std::uint32_t nanos, std::int64_t& out) noexcept {
   return nanos <= 999'999'999 && join(seconds, 1'000'000'000, nanos, out);
 }
 
-bool packed_moment(const Capture &capture, std::int64_t &out) noexcept {
+bool packed_moment(const Capture& capture, std::int64_t& out) noexcept {
   if (capture.size == 4) {
     return join_time(big_endian<std::uint32_t>(capture.at), 0, out);
   }
   if (capture.size == 8) {
     const auto both = big_endian<std::uint64_t>(capture.at);
-    return join_time(static_cast<std::int64_t>(both & 0x3FFFFFFFFu),
-                     static_cast<std::uint32_t>(both >> 34), out);
+    return join_time(static_cast<std::int64_t>(both & 0x3FFFFFFFFu), static_cast<std::uint32_t>(both >> 34),
+                     out);
   }
-  return join_time(big_endian<std::int64_t>(capture.at + 4),
-                   big_endian<std::uint32_t>(capture.at), out);
+  return join_time(big_endian<std::int64_t>(capture.at + 4), big_endian<std::uint32_t>(capture.at), out);
 }
 
-} // namespace
+}  // namespace
 
-void unescape(const std::uint8_t *at, const std::uint8_t *end,
-              std::string &out) {
+void unescape(const std::uint8_t* at, const std::uint8_t* end, std::string& out) {
   while (at != end) {
     if (*at != '\\') {
       out.push_back(static_cast<char>(*at++));
@@ -72,44 +70,42 @@ void unescape(const std::uint8_t *at, const std::uint8_t *end,
     }
     ++at;
     switch (*at++) {
-    case 'b':
-      out.push_back('\b');
-      break;
-    case 'f':
-      out.push_back('\f');
-      break;
-    case 'n':
-      out.push_back('\n');
-      break;
-    case 'r':
-      out.push_back('\r');
-      break;
-    case 't':
-      out.push_back('\t');
-      break;
-    case 'u': {
-      std::uint32_t code = hex4(at);
-      at += 4;
-      if ((code & 0xFC00) == 0xD800 && end - at >= 6 && at[0] == '\\' &&
-          at[1] == 'u') {
-        const std::uint32_t low = hex4(at + 2);
-        if ((low & 0xFC00) == 0xDC00) {
-          code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF);
-          at += 6;
+      case 'b':
+        out.push_back('\b');
+        break;
+      case 'f':
+        out.push_back('\f');
+        break;
+      case 'n':
+        out.push_back('\n');
+        break;
+      case 'r':
+        out.push_back('\r');
+        break;
+      case 't':
+        out.push_back('\t');
+        break;
+      case 'u': {
+        std::uint32_t code = hex4(at);
+        at += 4;
+        if ((code & 0xFC00) == 0xD800 && end - at >= 6 && at[0] == '\\' && at[1] == 'u') {
+          const std::uint32_t low = hex4(at + 2);
+          if ((low & 0xFC00) == 0xDC00) {
+            code = 0x10000 + ((code & 0x3FF) << 10) + (low & 0x3FF);
+            at += 6;
+          }
         }
+        append_utf8(code, out);
+        break;
       }
-      append_utf8(code, out);
-      break;
-    }
-    default:
-      out.push_back(static_cast<char>(at[-1]));
-      break;
+      default:
+        out.push_back(static_cast<char>(at[-1]));
+        break;
     }
   }
 }
 
-bool token_of(Type type, const Capture &capture, std::string &scratch,
-              Token &out) {
+bool token_of(Type type, const Capture& capture, std::string& scratch, Token& out) {
   if (type == Type::number || type == Type::text) {
     out = {capture.at, capture.at + capture.size};
     return true;
@@ -121,18 +117,16 @@ bool token_of(Type type, const Capture &capture, std::string &scratch,
   unescape(capture.at, capture.at + capture.size, scratch);
   const std::size_t size = scratch.size();
   scratch.append(kPadding, '\0');
-  const auto *const begin =
-      reinterpret_cast<const std::uint8_t *>(scratch.data());
+  const auto* const begin = reinterpret_cast<const std::uint8_t*>(scratch.data());
   out = {begin, begin + size};
   return true;
 }
 
 bool valid_utf8(std::string_view text) noexcept {
-  const auto *at = reinterpret_cast<const std::uint8_t *>(text.data());
-  const std::uint8_t *const end = at + text.size();
+  const auto* at = reinterpret_cast<const std::uint8_t*>(text.data());
+  const std::uint8_t* const end = at + text.size();
   while (at != end) {
-    if (end - at < 8 && text.size() >= 8 &&
-        (load8(end - 8) & 0x8080808080808080u) == 0) {
+    if (end - at < 8 && text.size() >= 8 && (load8(end - 8) & 0x8080808080808080u) == 0) {
       return true;
     }
     if (end - at >= 8 && (load8(at) & 0x8080808080808080u) == 0) {
@@ -144,8 +138,7 @@ bool valid_utf8(std::string_view text) noexcept {
       continue;
     }
     const unsigned more = *at >= 0xF0 ? 3 : *at >= 0xE0 ? 2 : 1;
-    if (*at < 0xC2 || *at > 0xF4 ||
-        end - at <= static_cast<std::ptrdiff_t>(more)) {
+    if (*at < 0xC2 || *at > 0xF4 || end - at <= static_cast<std::ptrdiff_t>(more)) {
       return false;
     }
     std::uint32_t code = *at & (0x3Fu >> more);
@@ -156,8 +149,7 @@ bool valid_utf8(std::string_view text) noexcept {
       code = code << 6 | (at[i] & 0x3F);
     }
     constexpr std::uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
-    if (code < kLeast[more] || code > 0x10FFFF ||
-        (code >= 0xD800 && code < 0xE000)) {
+    if (code < kLeast[more] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) {
       return false;
     }
     at += more + 1;
@@ -165,42 +157,41 @@ bool valid_utf8(std::string_view text) noexcept {
   return true;
 }
 
-bool packed_integer(const std::uint8_t *at, std::int64_t &out) noexcept {
+bool packed_integer(const std::uint8_t* at, std::int64_t& out) noexcept {
   const std::uint8_t head = *at++;
   switch (head) {
-  case 0xCC:
-    out = *at;
-    return true;
-  case 0xCD:
-    out = big_endian<std::uint16_t>(at);
-    return true;
-  case 0xCE:
-    out = big_endian<std::uint32_t>(at);
-    return true;
-  case 0xCF:
-    out = big_endian<std::int64_t>(at);
-    return out >= 0;
-  case 0xD0:
-    out = static_cast<std::int8_t>(*at);
-    return true;
-  case 0xD1:
-    out = big_endian<std::int16_t>(at);
-    return true;
-  case 0xD2:
-    out = big_endian<std::int32_t>(at);
-    return true;
-  case 0xD3:
-    out = big_endian<std::int64_t>(at);
-    return out != std::numeric_limits<std::int64_t>::min();
-  default:
-    out = static_cast<std::int8_t>(head);
-    return true;
+    case 0xCC:
+      out = *at;
+      return true;
+    case 0xCD:
+      out = big_endian<std::uint16_t>(at);
+      return true;
+    case 0xCE:
+      out = big_endian<std::uint32_t>(at);
+      return true;
+    case 0xCF:
+      out = big_endian<std::int64_t>(at);
+      return out >= 0;
+    case 0xD0:
+      out = static_cast<std::int8_t>(*at);
+      return true;
+    case 0xD1:
+      out = big_endian<std::int16_t>(at);
+      return true;
+    case 0xD2:
+      out = big_endian<std::int32_t>(at);
+      return true;
+    case 0xD3:
+      out = big_endian<std::int64_t>(at);
+      return out != std::numeric_limits<std::int64_t>::min();
+    default:
+      out = static_cast<std::int8_t>(head);
+      return true;
   }
 }
 
-double packed_float(const std::uint8_t *at) noexcept {
-  return *at == 0xCA ? static_cast<double>(std::bit_cast<float>(
-                           big_endian<std::uint32_t>(at + 1)))
+double packed_float(const std::uint8_t* at) noexcept {
+  return *at == 0xCA ? static_cast<double>(std::bit_cast<float>(big_endian<std::uint32_t>(at + 1)))
                      : std::bit_cast<double>(big_endian<std::uint64_t>(at + 1));
 }
 
@@ -208,8 +199,7 @@ namespace {
 
 /// The number as a decimal. False where it is none; MessagePack's floats have
 /// none.
-bool decimal_of(Type type, const Capture &capture, std::string &scratch,
-                Token &token, Decimal &out) {
+bool decimal_of(Type type, const Capture& capture, std::string& scratch, Token& token, Decimal& out) {
   if (type == Type::integer) {
     std::int64_t value = 0;
     out = {};
@@ -224,14 +214,12 @@ bool decimal_of(Type type, const Capture &capture, std::string &scratch,
     token = {};
     return true;
   }
-  return token_of(type, capture, scratch, token) &&
-         read_decimal(token.begin, token.end, out);
+  return token_of(type, capture, scratch, token) && read_decimal(token.begin, token.end, out);
 }
 
-} // namespace
+}  // namespace
 
-bool general_number(Type type, const Capture &capture, int exponent,
-                    std::string &scratch, double &out) {
+bool general_number(Type type, const Capture& capture, int exponent, std::string& scratch, double& out) {
   if (type == Type::floating) {
     out = packed_float(capture.at);
     if (exponent != 0) {
@@ -245,18 +233,16 @@ bool general_number(Type type, const Capture &capture, int exponent,
          nearest(decimal, token.begin, token.end, exponent, out);
 }
 
-bool to_integer(Type type, const Capture &capture, std::string &scratch,
-                std::int64_t &out) {
+bool to_integer(Type type, const Capture& capture, std::string& scratch, std::int64_t& out) {
   if (type == Type::integer) {
     return packed_integer(capture.at, out);
   }
   Token token{};
-  return token_of(type, capture, scratch, token) &&
-         read_integer(token.begin, token.end, out);
+  return token_of(type, capture, scratch, token) && read_integer(token.begin, token.end, out);
 }
 
-bool to_time(Type type, const Capture &capture, std::int64_t unit_ns,
-             std::string &scratch, Day &known, std::int64_t &out) {
+bool to_time(Type type, const Capture& capture, std::int64_t unit_ns, std::string& scratch, Day& known,
+             std::int64_t& out) {
   if (type == Type::moment) {
     return packed_moment(capture, out);
   }
@@ -277,17 +263,14 @@ bool to_time(Type type, const Capture &capture, std::int64_t unit_ns,
       return false;
     }
     return join(static_cast<std::int64_t>(whole), unit_ns,
-                static_cast<std::int64_t>(
-                    std::nearbyint(part * static_cast<double>(unit_ns))),
-                out);
+                static_cast<std::int64_t>(std::nearbyint(part * static_cast<double>(unit_ns))), out);
   }
   Token token{};
-  return token_of(type, capture, scratch, token) &&
-         read_epoch(token.begin, token.end, unit_ns, out);
+  return token_of(type, capture, scratch, token) && read_epoch(token.begin, token.end, unit_ns, out);
 }
 
-bool to_level(Type type, const Capture &capture, int exponent, bool exact,
-              std::string &scratch, double &out, std::uint8_t &decimals) {
+bool to_level(Type type, const Capture& capture, int exponent, bool exact, std::string& scratch, double& out,
+              std::uint8_t& decimals) {
   if (type == Type::floating) {
     decimals = 255;
     return general_number(type, capture, exponent, scratch, out);
@@ -304,4 +287,4 @@ bool to_level(Type type, const Capture &capture, int exponent, bool exact,
   return !exact && nearest(decimal, token.begin, token.end, exponent, out);
 }
 
-} // namespace dragoman::json
+}  // namespace dragoman::json

@@ -11,13 +11,11 @@
 /// done with it.
 namespace dragoman::protobuf {
 
-Decoder::Decoder(std::shared_ptr<const Layout> layout)
-    : layout_(std::move(layout)) {
+Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layout)) {
   packed::copy_pieces(shared_, layout_->blank);
 }
 
-void Decoder::decode(const std::uint8_t *frame, std::size_t size,
-                     std::int64_t ts_recv, Block &out) {
+void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
   out.view = {};
   out.view.ts_recv = ts_recv;
   out.control.clear();
@@ -27,9 +25,9 @@ void Decoder::decode(const std::uint8_t *frame, std::size_t size,
     out.view.errors = 1;
     return;
   }
-  const Layout &layout = *layout_;
-  const Node &root = layout.nodes[0];
-  const std::uint8_t *const end = frame + size;
+  const Layout& layout = *layout_;
+  const Node& root = layout.nodes[0];
+  const std::uint8_t* const end = frame + size;
   frame_ = frame;
   block_ = &out;
   ts_recv_ = ts_recv;
@@ -81,22 +79,20 @@ void Decoder::decode(const std::uint8_t *frame, std::size_t size,
 /// A message and those nested in it that belong to the same record. They are
 /// opened and closed on a small stack here rather than by recursion, which
 /// would cost more than reading most of them.
-bool Decoder::message(const Node &outermost, const std::uint8_t *at,
-                      const std::uint8_t *end, Record &to) {
+bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::uint8_t* end, Record& to) {
   const auto stop = [this](Read read) {
     return fail(read == Read::truncated ? Why::truncated : Why::malformed);
   };
   struct Around {
-    const Node *node;
-    const std::uint8_t *end;
+    const Node* node;
+    const std::uint8_t* end;
   };
   Around around[kMaxDepth];
   std::size_t depth = 0;
-  const Node *node = &outermost;
-  const std::uint8_t *decided =
-      nullptr; // the end of the last message whose first field decided
-  const std::uint8_t *next; // what other functions move along, so that `at` may
-                            // stay in a register
+  const Node* node = &outermost;
+  const std::uint8_t* decided = nullptr;  // the end of the last message whose first field decided
+  const std::uint8_t* next;               // what other functions move along, so that `at` may
+                                          // stay in a register
   for (;;) {
     while (at == end) {
       if (node->preset_mask != 0) {
@@ -110,7 +106,7 @@ bool Decoder::message(const Node &outermost, const std::uint8_t *at,
       end = around[depth].end;
     }
     std::uint32_t tag = *at;
-    const Entry *entry;
+    const Entry* entry;
     if (tag < 0x80) [[likely]] {
       ++at;
       entry = &node->entries[node->direct[tag]];
@@ -138,12 +134,10 @@ bool Decoder::message(const Node &outermost, const std::uint8_t *at,
     }
     if (entry->act == Do::i64) {
       std::uint64_t raw;
-      if (const Read read = read_varint(at, end, raw); read != Read::ok)
-          [[unlikely]] {
+      if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
         return stop(read);
       }
-      to.values[entry->slot] =
-          static_cast<double>(static_cast<std::int64_t>(raw));
+      to.values[entry->slot] = static_cast<double>(static_cast<std::int64_t>(raw));
       to.present |= 1u << entry->slot;
       continue;
     }
@@ -153,7 +147,7 @@ bool Decoder::message(const Node &outermost, const std::uint8_t *at,
       if (!length(next, end, size)) {
         return false;
       }
-      const Node &child = layout_->nodes[entry->child];
+      const Node& child = layout_->nodes[entry->child];
       at = next + size;
       if (child.condition.present) {
         bool met = met_first(child, next, at);
@@ -167,9 +161,8 @@ bool Decoder::message(const Node &outermost, const std::uint8_t *at,
         }
       }
       if (entry->shape >= 0) {
-        if (current_.variant >= 0 && current_.variant != entry->shape)
-            [[unlikely]] {
-          return fail(Why::malformed); // two variants of a oneof
+        if (current_.variant >= 0 && current_.variant != entry->shape) [[unlikely]] {
+          return fail(Why::malformed);  // two variants of a oneof
         }
         current_.variant = entry->shape;
       }
@@ -181,109 +174,103 @@ bool Decoder::message(const Node &outermost, const std::uint8_t *at,
       continue;
     }
     switch (entry->act) {
-    case Do::time: {
-      std::uint64_t raw;
-      if (const Read read = read_varint(at, end, raw); read != Read::ok)
-          [[unlikely]] {
-        return stop(read);
-      }
-      std::int64_t time;
-      if (!scale_time(static_cast<std::int64_t>(raw), entry->multiplier,
-                      entry->shift_ns, time)) [[unlikely]] {
-        reject(entry->slot, to, true);
+      case Do::time: {
+        std::uint64_t raw;
+        if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
+          return stop(read);
+        }
+        std::int64_t time;
+        if (!scale_time(static_cast<std::int64_t>(raw), entry->multiplier, entry->shift_ns, time))
+            [[unlikely]] {
+          reject(entry->slot, to, true);
+          break;
+        }
+        integer_of(to, entry->slot) = time;
+        to.present |= 1u << entry->slot;
         break;
       }
-      integer_of(to, entry->slot) = time;
-      to.present |= 1u << entry->slot;
-      break;
-    }
-    case Do::value:
-      next = at;
-      if (!value(*entry, next, end, to)) {
-        return false;
+      case Do::value:
+        next = at;
+        if (!value(*entry, next, end, to)) {
+          return false;
+        }
+        at = next;
+        break;
+      case Do::rows:
+        next = at;
+        if (!rows(*entry, next, end)) {
+          return false;
+        }
+        at = next;
+        break;
+      case Do::list:
+      case Do::records: {
+        std::uint64_t size;
+        next = at;
+        if (!length(next, end, size)) {
+          return false;
+        }
+        at = next + size;
+        if (entry->act == Do::list ? !list(*entry, next, at)
+                                   : !record(layout_->nodes[entry->child], entry->shape, next, at)) {
+          return false;
+        }
+        break;
       }
-      at = next;
-      break;
-    case Do::rows:
-      next = at;
-      if (!rows(*entry, next, end)) {
-        return false;
+      case Do::list_item:
+        next = at;
+        if (!list_item(*entry, next, end)) {
+          return false;
+        }
+        at = next;
+        break;
+      case Do::key_text:
+      case Do::key_integer:
+        next = at;
+        if (!key_part(*entry, next, end)) {
+          return false;
+        }
+        at = next;
+        break;
+      case Do::restart: {
+        std::uint64_t raw;
+        if (const Read read = read_varint(at, end, raw); read != Read::ok) [[unlikely]] {
+          return stop(read);
+        }
+        current_.restart = raw != 0;
+        break;
       }
-      at = next;
-      break;
-    case Do::list:
-    case Do::records: {
-      std::uint64_t size;
-      next = at;
-      if (!length(next, end, size)) {
-        return false;
-      }
-      at = next + size;
-      if (entry->act == Do::list
-              ? !list(*entry, next, at)
-              : !record(layout_->nodes[entry->child], entry->shape, next, at)) {
-        return false;
-      }
-      break;
-    }
-    case Do::list_item:
-      next = at;
-      if (!list_item(*entry, next, end)) {
-        return false;
-      }
-      at = next;
-      break;
-    case Do::key_text:
-    case Do::key_integer:
-      next = at;
-      if (!key_part(*entry, next, end)) {
-        return false;
-      }
-      at = next;
-      break;
-    case Do::restart: {
-      std::uint64_t raw;
-      if (const Read read = read_varint(at, end, raw); read != Read::ok)
-          [[unlikely]] {
-        return stop(read);
-      }
-      current_.restart = raw != 0;
-      break;
-    }
-    case Do::control:
-      next = at;
-      if (!control(tag, next, end)) {
-        return false;
-      }
-      at = next;
-      break;
-    default:
-      if (tag < 8) [[unlikely]] {
-        return fail(Why::malformed); // field number 0
-      }
-      next = at;
-      if (end == decided && node->condition.present &&
-          tag == node->condition.tag) [[unlikely]] {
-        return fail(Why::twice);
-      }
-      if (const Read read = skip_field(tag, next, end); read != Read::ok)
-          [[unlikely]] {
-        return stop(read);
-      }
-      at = next;
-      break;
+      case Do::control:
+        next = at;
+        if (!control(tag, next, end)) {
+          return false;
+        }
+        at = next;
+        break;
+      default:
+        if (tag < 8) [[unlikely]] {
+          return fail(Why::malformed);  // field number 0
+        }
+        next = at;
+        if (end == decided && node->condition.present && tag == node->condition.tag) [[unlikely]] {
+          return fail(Why::twice);
+        }
+        if (const Read read = skip_field(tag, next, end); read != Read::ok) [[unlikely]] {
+          return stop(read);
+        }
+        at = next;
+        break;
     }
   }
 }
 
 /// Constants of a message, and what its missing fields mean.
-void Decoder::fill_in(const Node &node, Record &to) const noexcept {
-  const std::uint32_t missing =
-      node.preset_mask & ~(to.present | current_.gone);
+void Decoder::fill_in(const Node& node, Record& to) const noexcept {
+  const std::uint32_t missing = node.preset_mask & ~(to.present | current_.gone);
   if (missing == 0) {
     return;
   }
-  for (const Preset &preset : node.presets) {
+  for (const Preset& preset : node.presets) {
     if ((missing >> preset.slot & 1u) != 0) {
       to.values[preset.slot] = preset.value;
     }
@@ -293,14 +280,14 @@ void Decoder::fill_in(const Node &node, Record &to) const noexcept {
 
 /// Whether a message's own field says that it counts: the last one does, as
 /// everywhere in protobuf.
-bool Decoder::meets(const Condition &condition, const std::uint8_t *at,
-                    const std::uint8_t *end, bool &met) noexcept {
+bool Decoder::meets(const Condition& condition, const std::uint8_t* at, const std::uint8_t* end,
+                    bool& met) noexcept {
   met = condition.by_default;
   while (at != end) {
     std::uint32_t tag = 0;
     Read read = read_tag(at, end, tag);
     if (tag != condition.tag && (tag & 7) == 1 && end - at >= 8) {
-      at += 8; // a double, which most of a candle is
+      at += 8;  // a double, which most of a candle is
     } else if (read == Read::ok && tag != condition.tag) {
       read = skip_field(tag, at, end);
     } else if (read == Read::ok && (tag & 7) == 2) {
@@ -308,17 +295,15 @@ bool Decoder::meets(const Condition &condition, const std::uint8_t *at,
       if (!length(at, end, size)) {
         return false;
       }
-      const std::string_view text(reinterpret_cast<const char *>(at),
-                                  static_cast<std::size_t>(size));
-      met = std::find(condition.texts.begin(), condition.texts.end(), text) !=
-            condition.texts.end();
+      const std::string_view text(reinterpret_cast<const char*>(at), static_cast<std::size_t>(size));
+      met = std::find(condition.texts.begin(), condition.texts.end(), text) != condition.texts.end();
       at += size;
     } else if (read == Read::ok) {
       Number number;
       read = read_number(condition.type, at, end, number);
       met = number.kind == Number::Kind::integer &&
-            std::find(condition.integers.begin(), condition.integers.end(),
-                      number.integer) != condition.integers.end();
+            std::find(condition.integers.begin(), condition.integers.end(), number.integer) !=
+                condition.integers.end();
     }
     if (read != Read::ok) {
       return fail(read == Read::truncated ? Why::truncated : Why::malformed);
@@ -330,18 +315,15 @@ bool Decoder::meets(const Condition &condition, const std::uint8_t *at,
 /// Whether a message begins with the one text that makes it count, the usual
 /// place of such a field; then `at` goes behind it. That it comes again, and
 /// says otherwise, is seen later.
-bool Decoder::met_first(const Node &node, const std::uint8_t *&at,
-                        const std::uint8_t *end) const noexcept {
-  const Condition &condition = node.condition;
-  if (careful_ || condition.texts.size() != 1 || end - at < 2 ||
-      condition.tag >= 0x80 || *at != condition.tag ||
-      node.direct[condition.tag] != 0 || (condition.tag & 7) != 2) {
+bool Decoder::met_first(const Node& node, const std::uint8_t*& at, const std::uint8_t* end) const noexcept {
+  const Condition& condition = node.condition;
+  if (careful_ || condition.texts.size() != 1 || end - at < 2 || condition.tag >= 0x80 ||
+      *at != condition.tag || node.direct[condition.tag] != 0 || (condition.tag & 7) != 2) {
     return false;
   }
-  const std::string &text = condition.texts[0];
+  const std::string& text = condition.texts[0];
   const std::size_t size = at[1];
-  if (size != text.size() || size >= 0x80 ||
-      size > static_cast<std::size_t>(end - at - 2) ||
+  if (size != text.size() || size >= 0x80 || size > static_cast<std::size_t>(end - at - 2) ||
       std::memcmp(at + 2, text.data(), size) != 0) {
     return false;
   }
@@ -350,12 +332,11 @@ bool Decoder::met_first(const Node &node, const std::uint8_t *&at,
 }
 
 /// A value in any treatment but the plainest.
-bool Decoder::value(const Entry &entry, const std::uint8_t *&at,
-                    const std::uint8_t *end, Record &to) noexcept {
+bool Decoder::value(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end,
+                    Record& to) noexcept {
   Number number;
-  const std::uint8_t *const before = at;
-  if (const Read read = read_number(entry.type, at, end, number);
-      read != Read::ok) {
+  const std::uint8_t* const before = at;
+  if (const Read read = read_number(entry.type, at, end, number); read != Read::ok) {
     return fail(read == Read::truncated ? Why::truncated : Why::malformed);
   }
   const bool empty = entry.type == Type::decimal && *before == 0;
@@ -384,7 +365,7 @@ bool Decoder::value(const Entry &entry, const std::uint8_t *&at,
 
 /// What came is not there after all: because the wire says so, or because no
 /// record can hold it.
-void Decoder::reject(std::uint8_t slot, Record &to, bool counted) noexcept {
+void Decoder::reject(std::uint8_t slot, Record& to, bool counted) noexcept {
   const std::uint32_t bit = 1u << slot;
   to.present &= ~bit;
   current_.gone |= bit;
@@ -396,32 +377,27 @@ void Decoder::reject(std::uint8_t slot, Record &to, bool counted) noexcept {
   }
 }
 
-bool Decoder::key_part(const Entry &entry, const std::uint8_t *&at,
-                       const std::uint8_t *end) noexcept {
+bool Decoder::key_part(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept {
   if (entry.act == Do::key_text) {
     std::uint64_t size;
     if (!length(at, end, size)) {
       return false;
     }
-    key_texts_[entry.slot] = {reinterpret_cast<const char *>(at),
-                              static_cast<std::size_t>(size)};
+    key_texts_[entry.slot] = {reinterpret_cast<const char*>(at), static_cast<std::size_t>(size)};
     at += size;
     return true;
   }
   Number number;
-  if (const Read read = read_number(entry.type, at, end, number);
-      read != Read::ok) {
+  if (const Read read = read_number(entry.type, at, end, number); read != Read::ok) {
     return fail(read == Read::truncated ? Why::truncated : Why::malformed);
   }
-  const KeyPart &part = layout_->keys[entry.slot];
-  key_bits_[entry.slot] =
-      (static_cast<std::uint64_t>(number.integer) & part.mask) << part.shift;
+  const KeyPart& part = layout_->keys[entry.slot];
+  key_bits_[entry.slot] = (static_cast<std::uint64_t>(number.integer) & part.mask) << part.shift;
   return true;
 }
 
-bool Decoder::control(std::uint32_t tag, const std::uint8_t *&at,
-                      const std::uint8_t *end) {
-  const std::uint8_t *first = at;
+bool Decoder::control(std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end) {
+  const std::uint8_t* first = at;
   if ((tag & 7) == 2) {
     std::uint64_t size;
     if (!length(at, end, size)) {
@@ -435,10 +411,10 @@ bool Decoder::control(std::uint32_t tag, const std::uint8_t *&at,
   if (in_record_) {
     current_.control = true;
   } else {
-    block_->control.push_back({static_cast<std::uint32_t>(first - frame_),
-                               static_cast<std::uint32_t>(at - frame_)});
+    block_->control.push_back(
+        {static_cast<std::uint32_t>(first - frame_), static_cast<std::uint32_t>(at - frame_)});
   }
   return true;
 }
 
-} // namespace dragoman::protobuf
+}  // namespace dragoman::protobuf

@@ -28,10 +28,10 @@ struct Found {
   struct Guess {
     std::uint64_t word;
     std::uint64_t mask;
-    std::uint32_t text; ///< of a long key: offset in Layout::texts
+    std::uint32_t text;  ///< of a long key: offset in Layout::texts
     std::uint16_t size;
-    std::uint16_t owner; ///< node whose key it is
-    std::uint16_t key;   ///< kNone: nobody asks for it
+    std::uint16_t owner;  ///< node whose key it is
+    std::uint16_t key;    ///< kNone: nobody asks for it
     std::uint16_t unused;
   };
   /// The two keys that came here of late; messages of two kinds often take
@@ -40,31 +40,28 @@ struct Found {
     std::uint16_t one;
     std::uint16_t other;
   };
-  static constexpr std::size_t kStrangers =
-      256; ///< keys nobody asks for that are remembered
+  static constexpr std::size_t kStrangers = 256;  ///< keys nobody asks for that are remembered
 
   std::vector<Type> types;
   std::vector<Capture> captures;
-  std::vector<Run> runs; ///< by Node::eager
-  std::vector<Guess>
-      guesses;             ///< the keys of the layout, then strangers by hash
-  std::vector<Next> after; ///< by guess
-  std::vector<Next> first; ///< by node
+  std::vector<Run> runs;       ///< by Node::eager
+  std::vector<Guess> guesses;  ///< the keys of the layout, then strangers by hash
+  std::vector<Next> after;     ///< by guess
+  std::vector<Next> first;     ///< by node
 };
 
 /// The date of the last time read as text: that of the next one, mostly.
 struct Day {
-  std::uint64_t month =
-      0x2D31302D30373931u;     ///< "1970-01-" as it lies in memory
-  std::uint16_t day = 0x3130u; ///< "01"
-  std::int64_t seconds = 0;    ///< its first, since the epoch
+  std::uint64_t month = 0x2D31302D30373931u;  ///< "1970-01-" as it lies in memory
+  std::uint16_t day = 0x3130u;                ///< "01"
+  std::int64_t seconds = 0;                   ///< its first, since the epoch
 };
 
 /// Where levels go, whatever their number.
 struct LevelSink {
-  Block *block = nullptr;
-  Level *level = nullptr;
-  Level *end = nullptr;
+  Block* block = nullptr;
+  Level* level = nullptr;
+  Level* end = nullptr;
   std::uint64_t rejected = 0;
 
   [[nodiscard]] std::uint32_t count() const noexcept {
@@ -85,67 +82,55 @@ struct LevelSink {
 /// when a block or the copy of the frame must grow, for the control ranges, and
 /// when a merged instrument is seen for the first time.
 class Decoder final : public FrameDecoder {
-public:
+ public:
   static constexpr std::size_t kMaxMerged = 65536;
-  static constexpr std::size_t kMaxKey =
-      1024; ///< bytes of a text key that is remembered
+  static constexpr std::size_t kMaxKey = 1024;  ///< bytes of a text key that is remembered
 
   explicit Decoder(std::shared_ptr<const Layout> layout);
 
-  void bind(std::int64_t key, std::int32_t instrument) override {
-    bindings_.put(key, instrument);
-  }
+  void bind(std::int64_t key, std::int32_t instrument) override { bindings_.put(key, instrument); }
   void unbind(std::int64_t key) override { bindings_.erase(key); }
-  void bind_text(std::string_view text, std::int32_t instrument) override {
-    texts_.put(text, instrument);
-  }
+  void bind_text(std::string_view text, std::int32_t instrument) override { texts_.put(text, instrument); }
   void unbind_text(std::string_view text) override { texts_.erase(text); }
 
-  void decode(const std::uint8_t *frame, std::size_t size, std::int64_t ts_recv,
-              Block &out) override;
+  void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) override;
 
   [[nodiscard]] std::int64_t count() const noexcept override {
     return static_cast<std::int64_t>(counters_.frames);
   }
-  [[nodiscard]] const Counters &counters() const noexcept override {
-    return counters_;
-  }
+  [[nodiscard]] const Counters& counters() const noexcept override { return counters_; }
 
-private:
+ private:
   /// What the levels of one record are, at the end of the block's levels.
   struct Depth {
     std::uint32_t begin = 0;
-    std::uint32_t asks = 0; ///< index of the first ask of a snapshot
-    bool any = false;       ///< some table was there
+    std::uint32_t asks = 0;  ///< index of the first ask of a snapshot
+    bool any = false;        ///< some table was there
   };
 
-  template <class Scanner> void decode_frame(std::size_t size, Block &out);
   template <class Scanner>
-  void process(Scanner &scanner, std::uint16_t scope, const std::uint8_t *begin,
-               const std::uint8_t *end, Block &out);
+  void decode_frame(std::size_t size, Block& out);
   template <class Scanner>
-  void descend(Scanner &scanner, std::uint16_t scope, const std::uint8_t *begin,
-               const std::uint8_t *end, Block &out);
+  void process(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
+               Block& out);
   template <class Scanner>
-  void emit(Scanner &scanner, const MessageLayout &layout,
-            const std::uint8_t *begin, Block &out);
+  void descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
+               Block& out);
   template <class Scanner>
-  Depth collect(Scanner &scanner, const MessageLayout &layout, bool snapshot);
-  void arrange(const MessageLayout &layout, bool snapshot, Depth &depth);
-  void put_rows(const MessageLayout &layout, Level *merged, Depth &depth);
+  void emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, Block& out);
+  template <class Scanner>
+  Depth collect(Scanner& scanner, const MessageLayout& layout, bool snapshot);
+  void arrange(const MessageLayout& layout, bool snapshot, Depth& depth);
+  void put_rows(const MessageLayout& layout, Level* merged, Depth& depth);
 
-  [[nodiscard]] bool holds(const Condition &condition);
-  [[nodiscard]] bool equals(const Value &value, std::uint16_t slot);
-  [[nodiscard]] bool find_key(const MessageLayout &layout, std::int64_t &key,
-                              std::string_view &text);
-  void run_ops(const MessageLayout &layout, Record &record, std::uint32_t &came,
-               std::uint32_t &gone);
-  [[nodiscard]] std::int32_t merged_of(const MessageLayout &layout,
-                                       std::int64_t key, std::string_view text);
-  void clear(const Scope &scope) noexcept;
-  Record &next_record(Block &out);
-  void to_control(const std::uint8_t *begin, const std::uint8_t *end,
-                  Block &out);
+  [[nodiscard]] bool holds(const Condition& condition);
+  [[nodiscard]] bool equals(const Value& value, std::uint16_t slot);
+  [[nodiscard]] bool find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
+  void run_ops(const MessageLayout& layout, Record& record, std::uint32_t& came, std::uint32_t& gone);
+  [[nodiscard]] std::int32_t merged_of(const MessageLayout& layout, std::int64_t key, std::string_view text);
+  void clear(const Scope& scope) noexcept;
+  Record& next_record(Block& out);
+  void to_control(const std::uint8_t* begin, const std::uint8_t* end, Block& out);
 
   std::shared_ptr<const Layout> layout_;
   Counters counters_;
@@ -158,11 +143,10 @@ private:
   std::vector<Level> merged_rows_;
   Found found_;
   LevelSink levels_;
-  std::uint32_t level_base_ = 0; ///< levels of the records that are done
-  Record *record_ = nullptr;
-  Record *records_end_ = nullptr;
-  std::unique_ptr<std::uint8_t[]>
-      frame_; ///< the frame and zeros behind it, so that scans need no bounds
+  std::uint32_t level_base_ = 0;  ///< levels of the records that are done
+  Record* record_ = nullptr;
+  Record* records_end_ = nullptr;
+  std::unique_ptr<std::uint8_t[]> frame_;  ///< the frame and zeros behind it, so that scans need no bounds
   std::size_t frame_capacity_ = 0;
   std::string scratch_;
   Day day_;
@@ -170,4 +154,4 @@ private:
   std::vector<Level> sorted_;
 };
 
-} // namespace dragoman::json
+}  // namespace dragoman::json
