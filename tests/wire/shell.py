@@ -49,6 +49,7 @@ class Shell:
             "DRAGOMAN_STATE": str(folder / "state"),
             "DRAGOMAN_CONFIG": str(folder / "profiles.toml"),
             "DRAGOMAN_ENVIRONMENT": "emulator",
+            "DRAGOMAN_BROKER": "zerodha",
             "COLUMNS": str(columns),
             "TERM": "dumb",
             **more,
