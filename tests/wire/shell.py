@@ -49,7 +49,6 @@ class Shell:
             "DRAGOMAN_STATE": str(folder / "state"),
             "DRAGOMAN_CONFIG": str(folder / "profiles.toml"),
             "DRAGOMAN_ENVIRONMENT": "emulator",
-            "DRAGOMAN_BROKER": "zerodha",
             "COLUMNS": str(columns),
             "TERM": "dumb",
             **more,

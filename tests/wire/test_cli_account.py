@@ -141,7 +141,7 @@ def test_commands_that_do_not_trade_could_not(shell, monkeypatch):
 
 
 def test_no_profile_is_one_clear_sentence(tmp_path):
-    ran = Shell(tmp_path)("margins", DRAGOMAN_ENVIRONMENT="")
+    ran = Shell(tmp_path)("margins", DRAGOMAN_ENVIRONMENT="", DRAGOMAN_BROKER="zerodha")
     assert (ran.status, ran.out) == (2, "")
     assert "there is no file" in ran.line
     assert "api_key, api_secret" in ran.line

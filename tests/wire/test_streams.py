@@ -243,7 +243,7 @@ def test_after_a_cut_the_stream_comes_back_with_everything_wanted_and_says_what_
         await world.until(lambda: world.states.count("ready") == 2)
         back = world.runtime.clock.wall_ns()
         assert world.states == ["connecting", "ready", "stale", "waiting", "connecting", "ready"]
-        assert world.broker.heard[-1] == {"add": [[8, "full"]]}
+        await world.until(lambda: world.broker.heard[-1] == {"add": [[8, "full"]]})
         lost, missed = world.seen(Gap)
         assert (lost.stream, missed.stream) == ("market", "market")
         assert lost.start_ns <= lost.end_ns == missed.start_ns < missed.end_ns <= back

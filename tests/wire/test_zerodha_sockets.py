@@ -158,7 +158,10 @@ def test_beyond_the_last_socket_nothing_is_sent_and_the_numbers_are_named():
         client.subscribe(names[:9_000], "ltp")
         await world.until(lambda: sizes(world) == [3000, 3000, 3000])
         messages, upgrades = world.host.counters.messages, world.host.counters.upgrades
-        with pytest.raises(UsageError, match="9001 instruments, a socket carries 3000 and a key has 3: 9000 in all"):
+        with pytest.raises(
+            UsageError,
+            match="9001 instruments on the market stream, a socket carries 3000 and a key has 3: 9000 in all",
+        ):
             client.subscribe(names[9_000], "ltp")
         await world.runtime.sleep(2)
         assert (world.host.counters.messages, world.host.counters.upgrades) == (messages, upgrades)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -225,13 +226,15 @@ class AccountServices:
         flow = self._adapter.candles(instrument, interval, start, end, session.ctx, continuous=continuous)
         return await session.run(flow, timeout_s=timeout_s, on_rows=on_rows, on_progress=on_progress)
 
-    async def postback(self, body: bytes) -> Order:
+    async def postback(self, body: bytes, *, timeout_s: float = 10.0) -> Order:
         """Read an order update that the broker posted to a URL of yours, after proof that the broker wrote it.
 
         Parameters
         ----------
         body : bytes
             The request's, as it came.
+        timeout_s : float
+            For a secret that a command or a keyring has to bring first.
 
         Raises
         ------
@@ -241,7 +244,15 @@ class AccountServices:
             The secret that proves it cannot be had; after a start with a kept token the first postback fetches it.
         """
         self._adapter.capabilities.require("postback", self._adapter.name)
-        await self._session.prepare_postbacks()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._session.prepare_postbacks()
+        except TimeoutError:
+            raise UsageError(
+                f"the secret that proves postbacks did not come within {timeout_s:g} s",
+                broker=self._adapter.name,
+                remedy="see what the profile's reference runs or reads",
+            ) from None
         order = self._adapter.postback(body, self._session.ctx)
         return self._units.from_wire(order, self._master.get(order.instrument_id))
 
@@ -282,7 +293,8 @@ class AccountServices:
                 instrument_id=found.instrument_id,
                 side=leg.side,
                 quantity=leg.quantity,
-                price=leg.price,
+                # A leg always carries a price; 0 is none, for an order that has none.
+                price=leg.price if leg.price or leg.order_type.has_price else None,
                 order_type=leg.order_type,
                 product=leg.product,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from dragoman._core import FrameCounts, Intake
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown, UsageError
@@ -37,6 +37,9 @@ _TICK_NS: Final = _NS
 
 class StreamCounters(FrameCounts):
     """What one stream counted, over all its connections; what every frame counts is counted natively."""
+
+    taps: ClassVar[bool] = True
+    """Whether a wire may hand frames to `intake` past `on_binary`."""
 
     def __init__(self) -> None:
         self.connects = 0

@@ -82,6 +82,8 @@ def _recorded(capture: Capture) -> type[FeedConnection]:
     writer = capture.writer
 
     class Recorded(FeedConnection):
+        taps = False  # every frame goes through `on_binary`, where it is written down
+
         def __init__(self, *args: Any, **more: Any) -> None:
             super().__init__(*args, **more)
             self._name = self.feed.stream()

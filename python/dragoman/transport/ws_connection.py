@@ -90,7 +90,7 @@ class Connection:
         self._options = options
         self._assembler = Assembler(options.max_message_bytes)
         self._state = State.OPEN
-        self.intake: Intake | None = getattr(handler, "intake", None)
+        self.intake: Intake | None = getattr(handler, "intake", None) if getattr(handler, "taps", True) else None
         self.at_rest = True  # open, and between two messages
         self._verdict: tuple[int, str] | None = None  # why we gave the connection up
         self._peer_close: tuple[int, str] | None = None
