@@ -239,7 +239,7 @@ def test_an_account_has_so_many_alerts_and_deleted_ones_make_room():
 
 def test_orders_of_an_alert_have_a_fate_each():
     venue = quiet_venue()
-    orders = (limit(Side.BUY, 1, "95"), limit(Side.BUY, 10**7, "95"))
+    orders = (limit(Side.BUY, 1, "95"), limit(Side.BUY, 1, "9500"))  # the second beyond the day's band
     alerts = book(venue)
     alert = alerts.save(None, Terms("t", price(">", D(0)), orders), 0)
     alerts.poll(venue.now_ns)

@@ -148,7 +148,7 @@ def test_no_profile_is_one_clear_sentence(tmp_path):
 
 
 def test_no_emulator_is_one_clear_sentence(tmp_path):
-    ran = Shell(tmp_path)("margins")
+    ran = Shell(tmp_path)("margins", DRAGOMAN_BROKER="zerodha")
     assert ran.status == 2
     assert "no emulator of zerodha named 'emulator' is running" in ran.line
     assert "run `dragoman emulate zerodha`" in ran.line

@@ -74,7 +74,7 @@ def test_a_broker_that_is_down_fails(tmp_path):
 
 
 def test_without_a_profile_the_doctor_stops_there(tmp_path):
-    ran = Shell(tmp_path)("doctor", "--json", DRAGOMAN_ENVIRONMENT="")
+    ran = Shell(tmp_path)("doctor", "--json", DRAGOMAN_ENVIRONMENT="", DRAGOMAN_BROKER="zerodha")
     assert ran.status == 1
     (finding,) = ran.json["findings"]
     assert (finding["check"], finding["code"]) == ("profile", "PROFILE_UNUSABLE")

@@ -63,13 +63,15 @@ class Account:
         return load_adapter(found[0])
 
     def _likely(self, brokers: list[str]) -> list[str]:
-        """Return those with an emulator of the profile's name, where one is meant, otherwise with such a profile."""
+        """Return those with an emulator of the profile's name, where one is meant, else those with such a profile."""
         if self.environment == "emulator":
             runtime = RealRuntime()
             try:
-                return [name for name in brokers if emulators.find(runtime, name, self.name) is not None]
+                running = [name for name in brokers if emulators.find(runtime, name, self.name) is not None]
             finally:
                 runtime.close()
+            if running:
+                return running
         return [name for name in brokers if self.name in profiles_of(name)]
 
     @property
