@@ -20,7 +20,7 @@ def test_a_second_emulator_does_not_take_the_name_of_a_living_one(tmp_path):
         assert first["rest"] in said
         assert "--name" in said
         assert shell("quote", "NSE:INFY", "--profile", "toy").status == 0
-    assert "no emulator" in shell("login", "--profile", "toy").line
+    assert "no emulator" in shell("login", "--broker", "zerodha", "--profile", "toy").line
 
 
 def test_the_name_of_one_that_was_killed_is_free(tmp_path):
