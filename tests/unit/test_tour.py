@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import pathlib
 
@@ -79,7 +80,7 @@ def test_the_book_has_five_levels_a_side(executed):
 
 
 def test_the_order_lives_and_ends_as_told(executed):
-    life = eval(shown(executed, "dict.fromkeys(life)"))
+    life = ast.literal_eval(shown(executed, "dict.fromkeys(life)"))
     statuses = list(dict.fromkeys(status for status, _ in life))
     assert statuses == ["SUBMITTED", "ACCEPTED", "OPEN", "CANCELED"]
     prices = list(dict.fromkeys(float(price) for _, price in life))

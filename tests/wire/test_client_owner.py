@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
 import pathlib
 import threading
@@ -82,14 +83,14 @@ def in_a_fork(work: Callable[[], dict[str, str]]) -> dict[str, str]:
     child = os.fork()
     if child == 0:
         try:
-            os.write(write, repr(work()).encode())
+            os.write(write, json.dumps(work()).encode())
         finally:
             os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:
         text = pipe.read()
     os.waitpid(child, 0)
-    found: dict[str, str] = eval(text)
+    found: dict[str, str] = json.loads(text)
     return found
 
 
