@@ -30,6 +30,7 @@ from dragoman.model import (
     Mode,
     Notice,
     Order,
+    OrderAlert,
     OrderMargin,
     OrderRequest,
     OrderType,
@@ -45,6 +46,7 @@ from dragoman.model import (
     Variety,
 )
 from dragoman.orders import OrderService
+from dragoman.orders.reconciler import Reconciler
 from dragoman.plugin import Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.session.fanout import Fanout, Timing
@@ -54,7 +56,7 @@ from dragoman.session.shards import ShardedStream
 
 _KEEP_S = 5.0
 
-Event = StreamState | Gap | BookGap | Notice | Raw | DragomanError
+Event = StreamState | Gap | BookGap | Notice | OrderAlert | Raw | DragomanError
 
 
 class Client:
@@ -77,6 +79,7 @@ class Client:
         load_instruments: bool = True,
         streams: bool = True,
         cache: MasterCache | None = None,
+        journal: bool = False,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
@@ -95,8 +98,10 @@ class Client:
         session.ctx.instruments = self.instruments
         self.market = MarketData(session, self.instruments)
         self.market.gaps.add(self.events.publish)
-        self.orders_service = OrderService(session, self.instruments, units, self._following)
+        self.orders_service = OrderService(session, self.instruments, units, self._following, journal=journal)
+        self.orders_service.alerts.add(self.events.publish)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
+        self.reconciler: Reconciler | None = None
         self._measure()
         self.account = AccountServices(session, self.instruments, units)
 
@@ -119,6 +124,7 @@ class Client:
         self.session.on_event(self._on_event)
         try:
             await self.session.start()
+            await self.orders_service.open()
             if self._load_instruments:
                 await self.load_instruments(cached=True)
             if self._with_streams:
@@ -126,6 +132,7 @@ class Client:
             await self.orders_service.refresh()
             self._started = True
             self._catch_up()
+            self._audit()
         except BaseException:
             await self.close()
             raise
@@ -138,6 +145,9 @@ class Client:
         self._check("close")
         self.market.close()
         try:
+            if self.reconciler is not None:
+                await self.reconciler.close()
+            await self.orders_service.pause()
             await self.session.close()
             await self.orders_service.close()
             if self._keeping is not None:
@@ -191,6 +201,23 @@ class Client:
             await self.session.runtime.in_worker(cache.save, self.instruments, as_of)
         except OSError as error:
             self.events.publish(Notice("warning", f"the instrument master is not kept: {error}", "MASTER_CACHE"))
+
+    def _audit(self) -> None:
+        """Read orders, trades and positions in the background from here on."""
+        self.reconciler = Reconciler(
+            self.session,
+            self.orders_service.reader,
+            self.orders_service.alerts.publish,
+            self._distrust,
+            self.portfolio.differences,
+            streaming=bool(self._order_streams),
+        )
+        self.reconciler.start()
+
+    def _distrust(self, reason: str) -> None:
+        """Begin the order streams anew: they left something out, and nobody knows what else."""
+        for name in self._order_streams:
+            self._streams[name].primary.distrust(reason)
 
     # -- from the streams --------------------------------------------------------------------------------------------
 
@@ -369,6 +396,7 @@ class Client:
         client_order_id: str = "",
         timeout_s: float = 10.0,
         allow_stale: bool = False,
+        allow_unknown: bool = False,
         **more: Any,
     ) -> Order:
         """Place an order; return it once the broker has taken it. Its fate comes with updates: see `wait_order`.
@@ -386,8 +414,12 @@ class Client:
             its market has other words.
         market_protection : number, optional
             Percent; left out, the broker's automatic protection is asked for where it has one.
+        client_order_id : str
+            Your name of the order, good for one order ever: asking again under it returns what became of the first.
         allow_stale : bool
             Place although the order stream is interrupted.
+        allow_unknown : bool
+            Place although nobody knows what became of another order of the same instrument and side.
         **more
             Further fields of `OrderRequest`.
 
@@ -417,7 +449,9 @@ class Client:
             "client_order_id": client_order_id,
         }
         request = order_request(found, side, quantity, lots, terms)
-        return await self.orders_service.place(request, timeout_s=timeout_s, allow_stale=allow_stale)
+        return await self.orders_service.place(
+            request, timeout_s=timeout_s, allow_stale=allow_stale, allow_unknown=allow_unknown
+        )
 
     async def modify(
         self,
@@ -454,6 +488,19 @@ class Client:
         """Cancel a working order. Errors as `place`."""
         self._check("cancel")
         return await self.orders_service.cancel(order, timeout_s=timeout_s)
+
+    def resolve_order(self, name: str, order_id: str | None) -> Order:
+        """Say what became of an order that nobody could tell (see `OrderAlert`, ``UNRESOLVED``).
+
+        Parameters
+        ----------
+        name : str
+            Its client order id.
+        order_id : str or None
+            What the broker calls it; None where you have seen that it never arrived.
+        """
+        self._check("resolve_order")
+        return self.orders_service.resolve(name, order_id)
 
     async def orders(self, *, refresh: bool = True, timeout_s: float = 15.0) -> list[Order]:
         """Return today's orders, read from the broker unless `refresh` is False."""

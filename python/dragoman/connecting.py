@@ -53,6 +53,7 @@ def connect(
     load_instruments: bool = True,
     cache_instruments: bool | None = None,
     streams: bool = True,
+    journal: bool = True,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
     may_log_in: bool = True,
@@ -79,6 +80,9 @@ def connect(
     cache_instruments : bool, optional
         Whether the day's instrument master is kept below `state_dir` and taken from there; by default everywhere but in
         environment "emulator", where every venue has instruments of its own.
+    journal : bool
+        Whether every order is written down, durably, before it is sent, below `state_dir`: so nothing is lost or doubled
+        when this process ends, and one process at a time can place orders. Without it none of that is promised.
     overrides : mapping, optional
         Laid over the profile: ``credentials``, ``hosts``, ``settings``, ``egress``, ``redirect_port``; with it no
         profile file is needed.
@@ -139,6 +143,7 @@ def connect(
                 load_instruments=load_instruments,
                 streams=streams,
                 cache=_master_cache(at, session) if keeps else None,
+                journal=journal,
                 release=release,
             )
         except BaseException:

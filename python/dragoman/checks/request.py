@@ -25,12 +25,10 @@ _FURTHER = (
     "leverage",
     "self_trade_prevention",
     "algo_id",
-    "on_late",
 )
 """Fields that change what an order is. Most brokers lack most: `Capabilities.order_fields` names those they take."""
 _further = attrgetter(*_FURTHER)
 _NOTHING_FURTHER = _further(_PLAIN)
-_REASONS = {"on_late": "cancelling an order that turns up late is not built yet"}
 
 
 def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Adapter] | Adapter) -> None:
@@ -62,7 +60,7 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
     for name in _FURTHER if _further(order) != _NOTHING_FURTHER else ():
         if getattr(order, name) != getattr(_PLAIN, name) and name not in can.order_fields:
             # Dropping it silently would change what the order means.
-            reason = can.reasons.get(name) or _REASONS.get(name, "the adapter does not know it")
+            reason = can.reasons.get(name, "the adapter does not know it")
             raise UsageError(
                 f"{broker}: orders take no {name}: {reason}",
                 kind=ErrorKind.NOT_SUPPORTED,

@@ -78,3 +78,43 @@ class BookGap:
     gaps: int = 0
     duration_ns: int = 0
     tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAlert:
+    """Something about the account's orders that somebody should know: what was concluded, or could not be.
+
+    Attributes
+    ----------
+    code : str
+        ``RESOLVED``: an order, a change or a cancel of unknown outcome has one now. ``UNRESOLVED``: it has none, and
+        needs you: see `candidates`. ``LATE_ORDER``: an order taken for lost has turned up. ``ADOPTED``: an order placed
+        elsewhere, or before a restart, is followed from here on. ``MISSED_UPDATE``: a reading told what the order
+        stream had not. ``POSITION_DIFFERS``: at rest, a position is not the sum of its fills. ``UNJOURNALED``: a
+        cancel was sent though it could not be written down first. ``JOURNAL_DAMAGED``: what the journal's file had
+        lost when it was opened.
+    text : str
+    order : Order or None
+    candidates : tuple of Order
+        Orders at the broker any of which could be it.
+    subject : object
+        What else it is about: a `Discrepancy`, the damage of a journal.
+    ts : int
+        Wall clock, ns UTC.
+    """
+
+    code: Literal[
+        "RESOLVED",
+        "UNRESOLVED",
+        "LATE_ORDER",
+        "ADOPTED",
+        "MISSED_UPDATE",
+        "POSITION_DIFFERS",
+        "UNJOURNALED",
+        "JOURNAL_DAMAGED",
+    ]
+    text: str
+    order: Order | None = None
+    candidates: tuple[Order, ...] = ()
+    subject: Any = None
+    ts: int = 0

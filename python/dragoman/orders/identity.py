@@ -49,17 +49,27 @@ def read_wire_id(tag: str | None) -> str | None:
     return head + check
 
 
+def run_of(wire_id: str) -> str:
+    """Return the name of the run that minted a wire id."""
+    return wire_id[:_JOURNAL]
+
+
+def journal_id_of(entropy: bytes) -> str:
+    """Return the name of a run: 25 of the bits of `entropy`, which has at least 4 random bytes."""
+    return _encode(int.from_bytes(entropy[:4], "big") & 0x1FF_FFFF, _JOURNAL)
+
+
 class IdMint:
-    """Makes ids: unique within the process by sequence, across runs by 25 random bits.
+    """Makes ids: unique within the run by sequence, across runs by the run's name.
 
     Parameters
     ----------
-    entropy : bytes
-        At least 4 random bytes; they name the run.
+    journal_id : str
+        Names the run, see `journal_id_of`.
     """
 
-    def __init__(self, entropy: bytes) -> None:
-        self._journal = _encode(int.from_bytes(entropy[:4], "big") & 0x1FF_FFFF, _JOURNAL)
+    def __init__(self, journal_id: str) -> None:
+        self._journal = journal_id
         self._sequence = 0
 
     def wire_id(self) -> str:

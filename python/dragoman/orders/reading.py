@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,16 @@ from dragoman.session.backoff import Backoff
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
+_APART_NS = 5 * _NS
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """A change or cancel nobody knows the outcome of."""
+
+    pending: Pending
+    since_ns: int
+    quiet_since_ns: int | None = None
 
 
 class OrderReader:
@@ -40,16 +51,21 @@ class OrderReader:
         self._units = units
         self._freshness = freshness
         self._zone = ZoneInfo(session.adapter.session.time_zone)
-        self._doubts: dict[str, tuple[Pending, int]] = {}
+        self._doubts: dict[str, _Doubt] = {}
         self._rereading: asyncio.Task[None] | None = None
         restarts = session.adapter.capabilities.replace_restarts_fills
-        self.store = OrderStore(self._trading_day, fills_restart=restarts)
+        self.store = OrderStore(self.trading_day, fills_restart=restarts)
         self.complete_as_of: int | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether everything there is to know is known, as far as anybody can tell."""
+        return not self._freshness.stale
 
     # -- readings ----------------------------------------------------------------------------------------------------
 
-    async def refresh(self, timeout_s: float) -> None:
-        """Read all of today's orders and trades and merge them."""
+    async def refresh(self, timeout_s: float) -> int:
+        """Read all of today's orders and trades and merge them; return the broker's time at which that began."""
         session, adapter = self._session, self._session.adapter
         begun, reading = self._freshness.begin(), self.store.begin_reading()
         as_of = session.ctx.now_ns
@@ -62,6 +78,7 @@ class OrderReader:
         self._settle_doubts(as_of, {order.order_id for order in orders if order.pending is Pending.NONE})
         self.complete_as_of = max(as_of, self.complete_as_of or as_of)
         self._freshness.read(begun)
+        return as_of
 
     def reread(self, on_error: Callable[[DragomanError], object]) -> None:
         """Read everything in the background until that makes it fresh; one such task at a time."""
@@ -124,31 +141,45 @@ class OrderReader:
 
     # -- requests whose outcome is not known ---------------------------------------------------------------------------
 
-    def doubt(self, name: str, pending: Pending) -> None:
-        """Note that a change or cancel of this order may have arrived, or not."""
-        self._doubts[name] = (pending, self._session.ctx.now_ns)
+    def doubt(self, name: str, pending: Pending, since_ns: int | None = None) -> None:
+        """Note that a change or cancel of this order may have arrived, or not; it was sent at `since_ns`, or just now."""
+        self._doubts[name] = _Doubt(pending, self._session.ctx.now_ns if since_ns is None else since_ns)
 
     def doubts(self, name: str) -> bool:
         """Whether nobody knows yet what became of the last change of this order."""
         doubt, order = self._doubts.get(name), self.store.get(name)
         if doubt is None or order is None:
             return False
-        return doubt[0] is Pending.MODIFY and order.pending is Pending.MODIFY
+        return doubt.pending is Pending.MODIFY and order.pending is Pending.MODIFY
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether there is a change or cancel of which nobody knows what became; readings settle them."""
+        for name, doubt in list(self._doubts.items()):
+            order = self.store.get(name)
+            if order is None or order.pending is not doubt.pending:
+                del self._doubts[name]
+        return bool(self._doubts)
 
     def _settle_doubts(self, as_of: int, quiet: set[str]) -> None:
-        """Take for lost what a reading does not show after the longest time the broker may sit on a request.
+        """Take for lost what two readings do not show after the longest time the broker may sit on a request.
 
         `quiet` are the ids of orders the reading shows with nothing in flight.
         """
         queue_ns = int(self._session.adapter.session.queue_time_s * _NS)
-        for name, (pending, since) in list(self._doubts.items()):
+        for name, doubt in list(self._doubts.items()):
             order = self.store.get(name)
-            if order is None or order.pending is not pending:
+            if order is None or order.pending is not doubt.pending:
                 del self._doubts[name]
-            elif order.order_id in quiet and as_of - since >= queue_ns:
+            elif order.order_id not in quiet or as_of <= doubt.since_ns:
+                doubt.quiet_since_ns = None
+            elif doubt.quiet_since_ns is None:
+                doubt.quiet_since_ns = as_of
+            elif as_of - doubt.quiet_since_ns >= _APART_NS and as_of - doubt.since_ns >= queue_ns:
                 del self._doubts[name]
                 self.store.mark(name, Pending.NONE)
 
-    def _trading_day(self, ts: int | None) -> str:
+    def trading_day(self, ts: int | None) -> str:
+        """Return the date at the exchange of a time (ns UTC; None is now)."""
         at = ts if ts is not None else self._session.ctx.now_ns
         return datetime.fromtimestamp(at // _NS, UTC).astimezone(self._zone).date().isoformat()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown
 from dragoman.plugin import Flow, Request
 from dragoman.session.secrets import redact
+from dragoman.session.sender import BeforeSend
 from dragoman.session.session import AccountSession
 
 T = TypeVar("T")
@@ -27,12 +28,22 @@ class Sending:
         Monotonic ns: the caller's deadline.
     drop_after_ns : int, optional
         Monotonic ns after which nothing may be sent any more.
+    commit : callable, optional
+        Makes the intent durable, see `dragoman.session.sender.BeforeSend`.
     """
 
-    def __init__(self, session: AccountSession, ends_ns: int, *, drop_after_ns: int | None = None) -> None:
+    def __init__(
+        self,
+        session: AccountSession,
+        ends_ns: int,
+        *,
+        drop_after_ns: int | None = None,
+        commit: BeforeSend | None = None,
+    ) -> None:
         self._session = session
         self._ends_ns = ends_ns
         self._drop_after_ns = drop_after_ns
+        self._commit = commit
         self._reached_wire = False
 
     def start(self, flow: Flow[Any], finish: Callable[[Any, BaseException | None], T], what: str) -> asyncio.Future[T]:
@@ -65,13 +76,21 @@ class Sending:
         self._session.launch(flow, on_outcome, deadline_ns=self._ends_ns, before_send=self._before_send)
         return ended
 
-    def _before_send(self, request: Request) -> None:
+    def _before_send(self, request: Request) -> Awaitable[None] | None:
         if self._drop_after_ns is not None and self._session.runtime.clock.mono_ns() > self._drop_after_ns:
             raise NotSent(
                 f"{self._session.adapter.name}: {request.method} {request.path} was dropped: its deadline_ns passed",
                 broker=self._session.adapter.name,
                 remedy="nothing was sent",
             )
+        durable = None if self._commit is None else self._commit(request)
+        if durable is not None:
+            return self._once_durable(durable)
+        self._reached_wire = True
+        return None
+
+    async def _once_durable(self, durable: Awaitable[None]) -> None:
+        await durable
         self._reached_wire = True
 
     def left(self, error: DragomanError) -> bool:

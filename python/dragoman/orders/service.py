@@ -7,17 +7,31 @@ stream, a poll or the user can find again. Cancelling a caller detaches it: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 from dragoman.checks import WireUnits, check_change, check_request
-from dragoman.errors import DragomanError, Effect, ErrorKind, UsageError
+from dragoman.errors import AccountBusy, DragomanError, Effect, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Fill, Order, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Outcome, Pending
+from dragoman.model import (
+    Fill,
+    Notice,
+    Order,
+    OrderAlert,
+    OrderChange,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    Outcome,
+    Pending,
+)
 from dragoman.orders.freshness import Freshness
-from dragoman.orders.identity import IdMint
+from dragoman.orders.identity import IdMint, journal_id_of
+from dragoman.orders.intents import Intent, Intents
 from dragoman.orders.reading import OrderReader
+from dragoman.orders.recorder import Recorder
+from dragoman.orders.recovery import recover
 from dragoman.orders.requests import (
     change_under_way,
     check_name,
@@ -28,12 +42,15 @@ from dragoman.orders.requests import (
     unknown,
     used_before,
 )
+from dragoman.orders.resolver import Resolver
 from dragoman.orders.sending import Sending
 from dragoman.orders.state import TERMS
 from dragoman.orders.store import OrderStore
 from dragoman.orders.waiting import wait_until
-from dragoman.plugin import Adapter, FillSeen, Flow, OrderSeen
+from dragoman.orders.writer import Writer
+from dragoman.plugin import Adapter, FillSeen, Flow, OrderSeen, Request
 from dragoman.session.fanout import Fanout, Subscription
+from dragoman.session.sender import BeforeSend
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
@@ -49,6 +66,8 @@ class OrderService:
     units : WireUnits
     following : callable, optional
         Whether order updates reach us now; without it they are only ever read.
+    journal : bool
+        Whether intents are made durable before they are sent, and one process at a time may send them.
     """
 
     def __init__(
@@ -57,18 +76,28 @@ class OrderService:
         master: InstrumentMaster,
         units: WireUnits,
         following: Callable[[], bool] = lambda: True,
+        *,
+        journal: bool = False,
     ) -> None:
         self._session = session
         self._master = master
         self._units = units
-        self._mint = IdMint(session.runtime.random_bytes(4))
+        self._mint = IdMint(journal_id_of(session.runtime.random_bytes(4)))
         self._freshness = Freshness(session.adapter.name, following)
-        self._reader = OrderReader(session, master, units, self._freshness)
+        self.reader = self._reader = OrderReader(session, master, units, self._freshness)
         self.store: OrderStore = self._reader.store
         session.ctx.known_orders = lambda: tuple(self.store)
         self.updates: Fanout[OrderUpdate] = Fanout("order")
+        self.alerts: Fanout[OrderAlert] = Fanout("order alert")
+        self.recorder = Recorder(lambda: session.ctx.now_ns, self.alerts.publish)
+        self.writer = Writer(session, enabled=journal)
+        self.intents = Intents(lambda: self.store.unknown)
+        self.resolver = Resolver(
+            session, self._reader, self.intents, self.recorder, self.alerts.publish, self._cancel_late
+        )
+        # First written down, then told.
+        self.store.listen(self.recorder.learnt)
         self.store.listen(self.updates.publish)
-        self._reserved: set[str] = set()
         self._changing: set[str] = set()
 
     @property
@@ -91,6 +120,56 @@ class OrderService:
         """Say that updates may have been missed; new orders wait until `refresh` has run."""
         self._freshness.interrupted(reason)
 
+    # -- the journal -------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Become the account's writer where nobody else is, and take over what an earlier run left.
+
+        Where another process is, this one reads; it becomes the writer at its first act after the other is gone.
+        """
+        if self.writer.ready:
+            return
+        try:
+            await self._take_over()
+        except AccountBusy as busy:
+            self._session.announce(Notice("info", str(busy), code=busy.kind))
+
+    async def _take_over(self) -> None:
+        journal = await self.writer.open()
+        self._mint = IdMint(journal.journal_id)
+        self.store.journal_ids = frozenset(journal.journal_ids)
+        found = recover(journal.replay(), self._adapter.name)
+        for intent in found.intents.values():
+            self.intents.add(intent)
+        for name, order in found.orders.items():
+            if self.store.get(name) is None:
+                self.store.restore(order, found.fills.get(name, ()))
+        self.recorder.journal = journal
+        now = self._session.runtime.clock.wall_ns()
+        for damage in journal.damage:
+            self.alerts.publish(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
+        for name, (pending, since_ns) in found.changing.items():
+            order = self.store.get(name)
+            if order is not None and not order.status.terminal:
+                self.store.mark(name, pending)
+                self._reader.doubt(name, pending, since_ns)
+        self.resolver.watch_lost(found.lost.items())
+        for name, intent in found.intents.items():
+            order = self.store.get(name)
+            if order is not None and order.status is OrderStatus.UNKNOWN and not order.order_id:
+                self.resolver.watch(intent)
+        if self._reader.in_doubt:
+            self.resolver.wake()
+
+    async def _may_write(self) -> None:
+        """Take over from a writer that is gone, and read everything before anything is done; else AccountBusy."""
+        await self._take_over()
+        await self.refresh()
+
+    def resolve(self, name: str, order_id: str | None) -> Order:
+        """Say what became of an order that nobody can tell: the broker's id of it, or None where it never arrived."""
+        return self.resolver.settle_by_hand(name, order_id)
+
     async def refresh(self, *, timeout_s: float = 15.0) -> None:
         """Read all of today's orders and trades and merge them; afterwards views are complete as of the reading."""
         await self._reader.refresh(timeout_s)
@@ -101,8 +180,19 @@ class OrderService:
 
     # -- acts --------------------------------------------------------------------------------------------------------
 
-    async def place(self, request: OrderRequest, *, timeout_s: float = 10.0, allow_stale: bool = False) -> Order:
+    async def place(
+        self,
+        request: OrderRequest,
+        *,
+        timeout_s: float = 10.0,
+        allow_stale: bool = False,
+        allow_unknown: bool = False,
+    ) -> Order:
         """Place an order and return it once the broker has taken it.
+
+        Under a `client_order_id` that was used before nothing is placed: what became of the first is returned or
+        raised, and other terms under it are a `UsageError`. While an order of the same instrument and side is of
+        unknown outcome a new one is refused, unless `allow_unknown`.
 
         Raises
         ------
@@ -121,32 +211,83 @@ class OrderService:
         """
         self._session.check_mutable()
         ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
+        if not self.writer.ready:
+            await self._may_write()
         instrument = self._master.get(request.instrument_id) or self._master.resolve(request.instrument_id)
         check_request(request, instrument, self._adapter)
         request = self._adapter.check_order(request, instrument)
         check_name(request.client_order_id)
         wire_id = self._mint.wire_id()
         name = request.client_order_id or wire_id
-        if name in self._reserved or self.store.get(name) is not None:
-            raise used_before(name)
         request = named(request, instrument, name, wire_id, self._session.ctx.account)
+        known = self.intents.get(name)
+        if known is not None:
+            self.intents.check_same(known, request)
+            return await self._again(known, timeout_s)
+        if self.store.get(name) is not None:
+            raise used_before(name)
+        if self.resolver and not allow_unknown:
+            self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
         wire_request = self._units.to_wire(request, instrument)
+        intent = self.intents.add(Intent(request))
         if self.stale and not allow_stale:
-            self._reserved.add(name)
             try:
                 await self._freshness.wait(timeout_s)
-            finally:
-                self._reserved.discard(name)
+            except BaseException:
+                self.intents.drop(name)
+                raise
         self.store.create(order_of(request, self._adapter.name, self._session.runtime.clock.wall_ns()))
         flow = self._adapter.place(wire_request, instrument, self._session.ctx)
-        sending = Sending(self._session, ends_ns, drop_after_ns=request.deadline_ns)
+        sending = Sending(
+            self._session, ends_ns, drop_after_ns=request.deadline_ns, commit=partial(self._commit, intent)
+        )
         # Cancelling this caller ends its wait and nothing else.
-        return await sending.start(flow, partial(self._placed, name, sending), f"place {name}")
+        return await sending.start(flow, partial(self._placed, intent, sending), f"place {name}")
+
+    def _commit(self, intent: Intent, request: Request) -> Awaitable[None] | None:
+        """Make an intent durable: the last thing before its first byte."""
+        intent.sent_ns = self._session.ctx.now_ns
+        return self.recorder.place(intent.request, intent.sent_ns)
+
+    async def _again(self, intent: Intent, timeout_s: float) -> Order:
+        """Return, or raise, what became of an order that is asked for a second time."""
+        name = intent.name
+        if self.store.get(name) is None:
+            raise used_before(name)  # it waits for the order stream, see `Freshness`
+        known = await self.wait(name, lambda order: order.status is not OrderStatus.SUBMITTED, timeout_s=timeout_s)
+        if known.status in (OrderStatus.REJECTED, OrderStatus.DENIED):
+            raise refusal(known.reject, self._adapter.name, name)
+        if known.status is OrderStatus.UNKNOWN and not known.order_id:
+            raise unknown(self._adapter.name, f"order {name}", name)
+        return known
+
+    def _cancel_late(self, order: Order) -> None:
+        """Cancel an order that turned up late, as its request asked."""
+
+        async def cancel() -> None:
+            try:
+                await self.cancel(order)
+            except DragomanError as error:
+                text = f"order {order.client_order_id} turned up late and could not be cancelled: {error}"
+                now = self._session.runtime.clock.wall_ns()
+                self.alerts.publish(OrderAlert("UNRESOLVED", text, self.store.get(order.client_order_id), ts=now))
+
+        self._session.runtime.spawn(cancel(), name=f"cancel {order.client_order_id}, which came late")
 
     def _placed(
+        self, intent: Intent, sending: Sending, outcome: Outcome | list[Outcome], error: BaseException | None
+    ) -> Order:
+        """Record what became of a new order, and look for one of which nobody knows."""
+        try:
+            return self._outcome(intent.name, sending, outcome, error)
+        finally:
+            known = self.store.get(intent.name)
+            if known is not None and known.status is OrderStatus.UNKNOWN and not known.order_id:
+                self.resolver.watch(intent)
+
+    def _outcome(
         self, name: str, sending: Sending, outcome: Outcome | list[Outcome], error: BaseException | None
     ) -> Order:
-        """Record what became of a new order."""
         if isinstance(error, DragomanError):
             error.client_order_id = name
             known = self._unplaced(name, error, sending)
@@ -186,11 +327,13 @@ class OrderService:
         """
         self._session.check_mutable()
         ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
+        if not self.writer.ready:
+            await self._may_write()
         known = self._addressable(order)
         instrument = self._master.resolve(known.instrument_id)
         check_change(known, change, instrument, self._adapter)
         asked = {name: value for name in TERMS if (value := getattr(change, name)) is not None}
-        change = self._units.change_to_wire(change, instrument)
+        wire_change = self._units.change_to_wire(change, instrument)
         name = known.client_order_id
         if name in self._changing or self._reader.doubts(name):
             raise change_under_way(known, self._adapter.name, in_doubt=name not in self._changing)
@@ -198,25 +341,32 @@ class OrderService:
         try:
             if not allow_stale:
                 await self._freshness.wait(timeout_s)
-            flow = self._adapter.modify(known, change, instrument, self._session.ctx)
+            flow = self._adapter.modify(known, wire_change, instrument, self._session.ctx)
         except BaseException:
             self._changing.discard(name)
             raise
         # The act outlives a caller that is cancelled, and so does its claim on the order.
-        return await self._amend(known, flow, Pending.MODIFY, Sending(self._session, ends_ns), asked)
+        commit = self._commit_amend(Pending.MODIFY, known, change)
+        return await self._amend(known, flow, Pending.MODIFY, Sending(self._session, ends_ns, commit=commit), asked)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""
         self._session.check_mutable()
         self._adapter.capabilities.require("cancel", self._adapter.name)
+        if not self.writer.ready:
+            await self._may_write()
         known = self._addressable(order)
         if known.status.terminal:
             raise UsageError(
                 f"order {known.order_id} is {known.status} already", kind=ErrorKind.TOO_LATE_TO_MODIFY_OR_CANCEL
             )
         flow = self._adapter.cancel(known, self._session.ctx)
-        sending = Sending(self._session, self._session.runtime.clock.mono_ns() + int(timeout_s * _NS))
+        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
+        sending = Sending(self._session, ends_ns, commit=self._commit_amend(Pending.CANCEL, known, None))
         return await self._amend(known, flow, Pending.CANCEL, sending)
+
+    def _commit_amend(self, pending: Pending, known: Order, change: OrderChange | None) -> BeforeSend:
+        return lambda request: self.recorder.amend(pending, known, change)
 
     def _amend(
         self,
@@ -232,7 +382,11 @@ class OrderService:
         def finish(outcome: Outcome, error: BaseException | None) -> Order:
             if pending is Pending.MODIFY:
                 self._changing.discard(name)
-            return self._amended(known, pending, sending, take_back, outcome, error)
+            try:
+                return self._amended(known, pending, sending, take_back, outcome, error)
+            finally:
+                if self._reader.in_doubt:
+                    self.resolver.wake()
 
         return sending.start(flow, finish, f"{pending.lower()} {known.order_id}")
 
@@ -249,6 +403,7 @@ class OrderService:
         name = known.client_order_id
         if isinstance(error, DragomanError):
             error.client_order_id = name
+            self.recorder.answered(pending, name, error.effect.value, error)
             if error.effect is Effect.NONE:
                 take_back()
             else:
@@ -260,6 +415,7 @@ class OrderService:
             else:
                 take_back()
             raise error
+        self.recorder.answered(pending, name, outcome.effect)
         if outcome.effect == "REJECTED":
             take_back()
             raise refusal(outcome.reject, self._adapter.name, name)
@@ -300,10 +456,17 @@ class OrderService:
         """Take what an order stream reported."""
         self._reader.on_stream(event)
 
+    async def pause(self) -> None:
+        """End what runs in the background: the search for orders of unknown outcome, and readings after a gap."""
+        await self.resolver.close()
+        await self._reader.close()
+
     async def close(self) -> None:
         """End all iterators. The session has ended all acts already, and their outcomes are recorded."""
-        await self._reader.close()
+        await self.pause()
         self.updates.close()
+        self.alerts.close()
+        await self.writer.close()
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 

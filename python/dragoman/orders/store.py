@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from dragoman.model import Fill, Order, OrderStatus, OrderUpdate, Origin, Outcom
 from dragoman.model.order import is_order_id
 from dragoman.orders.chained import ChainFills
 from dragoman.orders.fills import FillLedger
-from dragoman.orders.identity import read_wire_id
+from dragoman.orders.identity import read_wire_id, run_of
 from dragoman.orders.slices import child_of, rolled_up
 from dragoman.orders.state import Asked, Merge, Verdict, fills_of, merge, seen_again, unchanged, with_fills
 
@@ -46,6 +46,11 @@ class OrderStore:
         See `FillLedger`.
     fills_restart : bool
         Each id of a replace chain counts its own fills, see `Capabilities.replace_restarts_fills`.
+
+    Attributes
+    ----------
+    journal_ids : frozenset of str
+        Names of our runs: an order whose tag has a wire id of one of them is ours, also where its intent is lost.
     """
 
     def __init__(self, trading_day: Callable[[int | None], str], *, fills_restart: bool = False) -> None:
@@ -62,10 +67,11 @@ class OrderStore:
         self._reported: set[str] = set()  # parents that the broker itself reports
         self._orphans: dict[str, list[Fill]] = {}
         self._listeners: list[Callable[[OrderUpdate], None]] = []
+        self.journal_ids: frozenset[str] = frozenset()
         self.fills = FillLedger(trading_day)
         self.counters: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         self.counters.update(
-            unknown_status=0, fill_conflicts=0, external=0, joined=0, id_conflicts=0, no_id=0, listener_errors=0
+            unknown_status=0, fill_conflicts=0, external=0, adopted=0, joined=0, id_conflicts=0, no_id=0, listener_errors=0
         )
         self.unknown_words: dict[str, int] = {}
 
@@ -95,6 +101,24 @@ class OrderStore:
             self._by_wire_id[order.wire_id] = order.client_order_id
         self._tell(OrderUpdate(order, source="local"))
         return order
+
+    def restore(self, order: Order, fills: Iterable[Fill]) -> None:
+        """Enter an order as the journal of an earlier run has it; nobody is told."""
+        name = order.client_order_id
+        self._orders[name] = order
+        if order.wire_id:
+            self._by_wire_id[order.wire_id] = name
+        for order_id in order.order_ids:
+            self._by_order_id[order_id] = name
+        self._left_behind.update(order.order_ids[:-1])
+        if order.origin is Origin.EXTERNAL:
+            self._provisional.add(name)
+        parent, slash, _ = name.rpartition("/")
+        if slash and parent in self._orders:
+            self._children.setdefault(parent, []).append(name)
+        for fill in fills:
+            self.fills.add(fill, name)
+        self.fills.report(order, name)
 
     def settle(self, client_order_id: str, outcome: Outcome, ts: int) -> Order:
         """Apply the outcome of placing. A stream may have been faster: then only the id is new."""
@@ -310,6 +334,8 @@ class OrderStore:
         wire_id = read_wire_id(seen.tag) or next(filter(None, map(read_wire_id, seen.tags)), None)
         ours = self._by_wire_id.get(wire_id) if wire_id else None
         external = f"{EXTERNAL_PREFIX}{seen.order_id}"
+        if ours is None and wire_id is not None and run_of(wire_id) in self.journal_ids and seen.order_id:
+            return wire_id  # ours, and its intent was lost with a damaged journal
         if ours is None:
             return external if seen.order_id else None
         if seen.parent_order_id and seen.parent_order_id != seen.order_id:
@@ -332,6 +358,11 @@ class OrderStore:
     def _first_seen(self, seen: Order, owner: str) -> Order:
         self._provisional.add(owner)
         parent = None if owner.startswith(EXTERNAL_PREFIX) else self._orders.get(owner.rpartition("/")[0])
+        if parent is None and not owner.startswith(EXTERNAL_PREFIX):
+            self.counters["adopted"] += 1
+            self._by_wire_id[owner] = owner
+            self._provisional.discard(owner)
+            return seen.but(client_order_id=owner, wire_id=owner, order_ids=(seen.order_id,), origin=Origin.US)
         if parent is None:
             self.counters["external"] += 1
             ids = (*takewhile(lambda one: one != seen.order_id, seen.order_ids), seen.order_id)

@@ -49,6 +49,10 @@ class Portfolio:
         has.
         """
         await self._orders.refresh(timeout_s=timeout_s)
+        return await self.differences(timeout_s=timeout_s)
+
+    async def differences(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
+        """The same, with orders and trades as they are known: only positions are read."""
         positions = await self.positions(timeout_s=timeout_s)
         today = self._orders.store.fills.of_day(self._session.ctx.now_ns)
         return compare(positions, self.of_positions(net_positions(today)))

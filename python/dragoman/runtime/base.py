@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from dragoman.runtime.watchdog import Stall
@@ -34,8 +36,106 @@ class Clock(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a lock.
+
+    Attributes
+    ----------
+    pid : int
+        0 where the holder did not say.
+    host : str
+    since_ns : int
+        Wall clock, ns UTC.
+    """
+
+    pid: int = 0
+    host: str = ""
+    since_ns: int = 0
+
+
+class LockTaken(Exception):
+    """Another handle, of this process or another, has the lock."""
+
+    def __init__(self, path: str, holder: Holder) -> None:
+        super().__init__(f"{path} is locked by process {holder.pid} on {holder.host}")
+        self.path = path
+        self.holder = holder
+
+
+class DiskLock(Protocol):
+    """An exclusive lock. It ends with `release` or with the process; a forked child does not have it."""
+
+    @property
+    def holder(self) -> Holder:
+        """What others are told."""
+        ...
+
+    def release(self) -> None:
+        """Give it up; a second call does nothing."""
+        ...
+
+
+class DiskFile(Protocol):
+    """One file of fixed size, read and written at offsets. Blocking; every failure is an OSError."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, offset: int, n: int) -> bytes:
+        """Return `n` bytes, fewer at the end of the file."""
+        ...
+
+    def write(self, offset: int, data: bytes | bytearray) -> None:
+        """Write all of `data`. It is durable after `sync`; until then a crash may keep any of its sectors."""
+        ...
+
+    def sync(self) -> None:
+        """Make everything written durable.
+
+        A failure is final: what was written before is lost or not, and a second `sync` that succeeds proves nothing.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
 class Disk(Protocol):
-    """Files, whole or appended to. Blocking; call from `Runtime.in_worker` where the loop must not wait."""
+    """Files, whole or of fixed size. Blocking; call from `Runtime.in_worker` where the loop must not wait."""
+
+    @property
+    def instant(self) -> bool:
+        """Whether a write and a sync take no time, so that the loop itself may do them."""
+        ...
+
+    def open(self, path: str, *, size: int) -> DiskFile:
+        """Open a file to read and write at offsets.
+
+        An absent one is made, durably, of `size` zeros (mode 0600, a missing folder 0700): after a crash it is there
+        whole or not at all. One that exists is opened as it is.
+        """
+        ...
+
+    def lock(self, path: str, *, now_ns: int) -> DiskLock:
+        """Take the lock that a file stands for, without waiting; `now_ns` is what others are told as its beginning.
+
+        Raises
+        ------
+        LockTaken
+            Somebody else has it; tells who.
+        """
+        ...
+
+    def holder(self, path: str) -> Holder | None:
+        """Return who has the lock at this moment; None where nobody does."""
+        ...
+
+    def database(self, path: str, *, read_only: bool = False) -> sqlite3.Connection:
+        """Open an SQLite database for the calling thread, made (mode 0600) where it is absent.
+
+        With `read_only` nothing is made, and no statement can change it.
+        """
+        ...
 
     def read(self, path: str) -> bytes:
         """Return the file's bytes. Raises FileNotFoundError."""
@@ -57,6 +157,24 @@ class Disk(Protocol):
 
     def listdir(self, path: str) -> list[str]:
         """Return sorted names; empty where the folder is absent."""
+        ...
+
+
+class Lane(Protocol):
+    """One thread for calls that block, performed one after another in the order they came."""
+
+    def submit(self, work: Callable[[], T], on_done: Callable[[T | None, BaseException | None], object]) -> None:
+        """Perform `work` after all that came before; then call `on_done` with its result or error, on the loop.
+
+        Raises
+        ------
+        UsageError
+            The lane was closed, or belongs to another process.
+        """
+        ...
+
+    async def close(self, *, patience_s: float) -> bool:
+        """Take no more; wait for what was submitted. Return False where it had not ended after `patience_s`."""
         ...
 
 
@@ -148,6 +266,10 @@ class Runtime(Protocol):
 
     def in_worker(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Run blocking work on a worker thread (inline on the virtual loop)."""
+        ...
+
+    def lane(self, name: str) -> Lane:
+        """Return a new lane that reports to the running loop; on a virtual loop its work takes virtual time only."""
         ...
 
     def watch_loop(self, on_lag: Callable[[int], object], on_stall: Callable[[Stall], object]) -> Callable[[], None]:

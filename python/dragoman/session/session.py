@@ -284,6 +284,10 @@ class AccountSession:
         """Call back for what concerns the session itself: expiry ahead, its end, renewals. Returns what ends it."""
         return self._events.add(callback)
 
+    def announce(self, event: StreamEvent | DragomanError) -> None:
+        """Tell everybody who listens to the session's events."""
+        self._events.publish(event)
+
     def latencies(self) -> dict[str, dict[str, float]]:
         """Return round trips by meter: count, mean_us, p50_us ... p99.99_us, max_us."""
         return self.metrics.round_trips()

@@ -186,6 +186,11 @@ class Stream:
         if self._live and self._connection is not None:
             self._connection.loop_stalled(seconds, reason)
 
+    def distrust(self, reason: str) -> None:
+        """Give the connection up although it looks sound: it left something out. A new one heals it."""
+        if self._live and self._connection is not None:
+            self._connection.end(reason)
+
     # -- what is wanted ----------------------------------------------------------------------------------------------
 
     def frames(self, add: Sequence[Want], drop: Sequence[Want]) -> Sequence[Send]:

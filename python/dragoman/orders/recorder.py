@@ -1,0 +1,108 @@
+"""What the order path writes into the journal: intents before they are sent, then everything that is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from dragoman.errors import DragomanError
+from dragoman.model import Order, OrderAlert, OrderChange, OrderRequest, OrderUpdate, Pending
+from dragoman.orders.journal import Journal, Kind
+from dragoman.orders.journal.codec import to_plain
+
+_KINDS: Final = {"stream": Kind.STREAM, "poll": Kind.POLL, "reply": Kind.REPLY, "local": Kind.DECISION}
+
+
+class Recorder:
+    """Writes for one account; without a journal it writes nothing, and says that all is durable.
+
+    Parameters
+    ----------
+    now_ns : callable
+        The broker's clock.
+    alert : callable
+
+    Attributes
+    ----------
+    journal : Journal or None
+    unjournaled : set of str
+        Orders whose cancel left without having been written down.
+    """
+
+    def __init__(self, now_ns: Callable[[], int], alert: Callable[[OrderAlert], object]) -> None:
+        self._now_ns = now_ns
+        self._alert = alert
+        self.journal: Journal | None = None
+
+    # -- before the first byte ---------------------------------------------------------------------------------------
+
+    def place(self, request: OrderRequest, sent_ns: int) -> Awaitable[None] | None:
+        """Make the intent of a new order durable; what comes back, unless None, is awaited before anything is sent."""
+        if self.journal is None:
+            return None
+        return self.journal.commit(
+            Kind.INTENT,
+            {"op": "place", "name": request.client_order_id, "at": sent_ns, "request": to_plain(request)},
+        )
+
+    def amend(self, pending: Pending, order: Order, change: OrderChange | None) -> Awaitable[None] | None:
+        """Make the intent of a change or cancel durable. A cancel is sent also where that fails."""
+        if self.journal is None:
+            return None
+        entry: dict[str, Any] = {
+            "op": pending.value.lower(),
+            "name": order.client_order_id,
+            "order_id": order.order_id,
+            "at": self._now_ns(),
+        }
+        if change is not None:
+            entry["change"] = to_plain(change)
+        if pending is not Pending.CANCEL:
+            return self.journal.commit(Kind.INTENT, entry)
+        try:
+            durable = self.journal.commit(Kind.INTENT, entry)
+        except DragomanError as error:
+            self._sent_unwritten(order, entry, error)
+            return None
+        return None if durable is None else self._or_unwritten(durable, order, entry)
+
+    async def _or_unwritten(self, durable: Awaitable[None], order: Order, entry: dict[str, Any]) -> None:
+        try:
+            await durable
+        except DragomanError as error:
+            self._sent_unwritten(order, entry, error)
+
+    def _sent_unwritten(self, order: Order, entry: dict[str, Any], error: DragomanError) -> None:
+        """A cancel only lowers risk: it goes out, is kept in memory, and is written when the disk returns."""
+        assert self.journal is not None
+        self.journal.append(Kind.INTENT, entry | {"unjournaled": True})
+        name = order.client_order_id
+        text = f"the cancel of order {name} is being sent though it could not be written down first: {error}"
+        self._alert(OrderAlert("UNJOURNALED", text, order, ts=self._now_ns()))
+
+    # -- what is learnt ----------------------------------------------------------------------------------------------
+
+    def learnt(self, update: OrderUpdate) -> None:
+        """Write down how an order looks after a change; durable with the next intent, or shortly after."""
+        if self.journal is None:
+            return
+        entry: dict[str, Any] = {"order": to_plain(update.order)}
+        if update.fills:
+            entry["fills"] = [to_plain(fill) for fill in update.fills]
+        if update.replaced:
+            entry["replaced"] = list(update.replaced)
+        self.journal.append(_KINDS[update.source], entry)
+
+    def answered(self, pending: Pending, name: str, effect: str, error: DragomanError | None = None) -> None:
+        """Write down what the broker answered to a change or cancel."""
+        if self.journal is None:
+            return
+        entry: dict[str, Any] = {"op": pending.value.lower(), "name": name, "effect": effect}
+        if error is not None:
+            entry |= {"kind": error.kind.value, "text": error.text or str(error.args[0])}
+        self.journal.append(Kind.REPLY, entry)
+
+    def decided(self, what: str, name: str, **details: object) -> None:
+        """Write down what was concluded about an order, and why."""
+        if self.journal is not None:
+            self.journal.append(Kind.DECISION, {"what": what, "name": name, **details})

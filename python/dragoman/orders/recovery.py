@@ -1,0 +1,98 @@
+"""What an earlier run of this account knew, read back from its journal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dragoman.model import Fill, Order, OrderRequest, OrderStatus, Origin, Pending
+from dragoman.orders.intents import Intent
+from dragoman.orders.journal import Kind, Record
+from dragoman.orders.journal.codec import from_plain
+from dragoman.orders.requests import order_of
+
+_log = logging.getLogger("dragoman.orders")
+_VIEWS: Final = (Kind.STREAM, Kind.POLL, Kind.REPLY, Kind.DECISION)
+
+
+@dataclass(slots=True)
+class Recovered:
+    """The orders of the journal as they were known last.
+
+    Attributes
+    ----------
+    intents : dict of str to Intent
+    orders : dict of str to Order
+        Those of intents without an outcome are UNKNOWN.
+    fills : dict of str to list of Fill
+        Itemised ones, by order.
+    changing : dict of str to tuple of Pending and int
+        Changes and cancels without an answer, and when they were sent.
+    lost : dict of str to int
+        Orders taken for lost, and when that was concluded.
+    unreadable : int
+        Records whose content nobody can read: written by a later version.
+    """
+
+    intents: dict[str, Intent] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    fills: dict[str, list[Fill]] = field(default_factory=dict)
+    changing: dict[str, tuple[Pending, int]] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    unreadable: int = 0
+
+
+def recover(records: Iterable[Record], broker: str) -> Recovered:
+    """Read what the records of a journal, in their order, come to."""
+    found = Recovered()
+    for record in records:
+        try:
+            _take(found, record, broker)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            found.unreadable += 1
+            _log.warning("journal record %d cannot be read: %r", record.sequence, error)
+    for name, order in found.orders.items():
+        if order.status is OrderStatus.SUBMITTED:
+            found.orders[name] = order.but(status=OrderStatus.UNKNOWN, status_is_firm=False)
+        if order.pending is not Pending.NONE and name not in found.changing:
+            # The broker took it, or its reports showed it in flight: what came of it a reading will tell.
+            found.changing[name] = (order.pending, order.ts_recv or 0)
+    return found
+
+
+def _take(found: Recovered, record: Record, broker: str) -> None:
+    payload = record.payload
+    if record.kind is Kind.INTENT:
+        _intent(found, payload, record.time_ns, broker)
+        return
+    if record.kind not in _VIEWS:
+        return
+    if "order" in payload:
+        order = from_plain(Order, payload["order"])
+        name = order.client_order_id
+        if order.origin is not Origin.EXTERNAL:
+            for order_id in order.order_ids:
+                found.orders.pop(f"EXT-{order_id}", None)  # it was seen before anybody knew whose it is
+        found.orders[name] = order
+        replaced = set(payload.get("replaced", ()))
+        kept = [fill for fill in found.fills.get(name, ()) if fill.trade_id not in replaced]
+        new = [from_plain(Fill, fill) for fill in payload.get("fills", ())]
+        found.fills[name] = kept + [fill for fill in new if not fill.is_synthetic]
+    elif record.kind is Kind.REPLY:
+        found.changing.pop(payload["name"], None)
+    elif payload.get("what") == "never arrived":
+        found.lost[payload["name"]] = payload["at"]
+    elif payload.get("what") == "late":
+        found.lost.pop(payload["name"], None)
+
+
+def _intent(found: Recovered, payload: dict[str, Any], time_ns: int, broker: str) -> None:
+    name = payload["name"]
+    if payload["op"] != "place":
+        found.changing[name] = (Pending(payload["op"].upper()), payload["at"])
+        return
+    request = from_plain(OrderRequest, payload["request"])
+    found.intents[name] = Intent(request, payload["at"])
+    found.orders.setdefault(name, order_of(request, broker, time_ns))

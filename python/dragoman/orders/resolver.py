@@ -1,0 +1,275 @@
+"""Finds out what became of orders, changes and cancels whose outcome nobody knows.
+
+An order of unknown outcome ends only by proof: the broker shows it under our wire id; or exactly one order there can be
+it, where a broker carries no id of ours; or it is absent, for longer than the broker may sit on a request, from two
+readings a while apart. One taken for lost that way stays watched: should it turn up late, that is said, and it is
+cancelled where its request asked for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from dragoman.errors import DragomanError, Effect, ErrorKind, Retry, UsageError
+from dragoman.model import Order, OrderAlert, OrderRequest, OrderStatus, Origin, Outcome, Reject
+from dragoman.orders.intents import Intent, Intents
+from dragoman.orders.reading import OrderReader
+from dragoman.session.session import AccountSession
+
+_NS: Final = 1_000_000_000
+_APART_NS: Final = 5 * _NS
+_PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0)
+_PAUSE_S: Final = 5.0
+_AHEAD_NS: Final = 5 * _NS
+_ESCALATE_AFTER_NS: Final = 300 * _NS
+_SHAPE: Final = ("instrument_id", "side", "quantity", "order_type", "price", "trigger_price", "product")
+
+
+class Record(Protocol):
+    """Where decisions are written down."""
+
+    def decided(self, what: str, name: str, **details: object) -> None: ...
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """An order being looked for."""
+
+    intent: Intent
+    absent_since_ns: int | None = None
+    escalated: bool = field(default=False)
+
+
+class Resolver:
+    """Looks for what became of the orders of one account.
+
+    Parameters
+    ----------
+    session : AccountSession
+    reader : OrderReader
+    intents : Intents
+    record : Record
+    alert : callable
+        Told of every conclusion.
+    cancel : callable
+        Cancels an order that turned up late, without anybody waiting for it.
+
+    Attributes
+    ----------
+    names : set of str
+        Orders being looked for. Empty, as a rule.
+    """
+
+    def __init__(
+        self,
+        session: AccountSession,
+        reader: OrderReader,
+        intents: Intents,
+        record: Record,
+        alert: Callable[[OrderAlert], object],
+        cancel: Callable[[Order], object],
+    ) -> None:
+        self._session = session
+        self._reader = reader
+        self._store = reader.store
+        self._intents = intents
+        self._record = record
+        self._alert = alert
+        self._cancel = cancel
+        self._doubts: dict[str, _Doubt] = {}
+        self._lost: dict[str, str] = {}  # taken for lost, by name: the trading day to whose end it is watched
+        self._task: asyncio.Task[None] | None = None
+        self._nudge = asyncio.Event()
+        self._store.listen(lambda update: self._seen(update.order))
+
+    @property
+    def names(self) -> set[str]:
+        return set(self._doubts)
+
+    def __bool__(self) -> bool:
+        return bool(self._doubts)
+
+    def watch(self, intent: Intent) -> None:
+        """Look for an order until its fate is proven."""
+        self._doubts.setdefault(intent.name, _Doubt(intent))
+        self.wake()
+
+    def wake(self) -> None:
+        """Begin to read, if nothing does: an order, a change or a cancel has an outcome nobody knows."""
+        self._nudge.set()
+        if self._task is None or self._task.done():
+            self._task = self._session.runtime.spawn(
+                self._resolve(), name=f"{self._session.adapter.name} looks for orders of unknown outcome"
+            )
+
+    def watch_lost(self, names: Iterable[tuple[str, int]]) -> None:
+        """Go on watching orders that were taken for lost before a restart: each with the time that was concluded."""
+        for name, at_ns in names:
+            self._lost[name] = self._reader.trading_day(at_ns)
+
+    async def close(self) -> None:
+        """End the search; what is unresolved stays so, and a next run goes on."""
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+    def settle_by_hand(self, name: str, order_id: str | None) -> Order:
+        """Take the user's word for what became of an order: the broker's id of it, or None where it never arrived.
+
+        Raises
+        ------
+        UsageError
+            It is not one whose outcome is unknown.
+        """
+        doubt = self._doubts.get(name)
+        if doubt is None:
+            raise UsageError(
+                f"order {name!r} is not one of unknown outcome",
+                kind=ErrorKind.ORDER_NOT_FOUND,
+                remedy=f"those are: {', '.join(sorted(self._doubts)) or 'none'}",
+            )
+        if order_id is None:
+            return self._take_for_lost(doubt, "you said so")
+        return self._bind(doubt, order_id, "you said so")
+
+    # -- the search --------------------------------------------------------------------------------------------------
+
+    async def _resolve(self) -> None:
+        pauses = iter(_PAUSES_S)
+        runtime = self._session.runtime
+        while self._doubts or self._reader.in_doubt:
+            if self._nudge.is_set():
+                self._nudge.clear()
+                pauses = iter(_PAUSES_S)
+            delay = next(pauses, _PAUSE_S)
+            try:
+                as_of = await self._reader.refresh(15.0)
+            except DragomanError as error:
+                delay = max(delay, error.retry_after_s or 0.0)
+                self._too_long(str(error))
+            else:
+                for doubt in tuple(self._doubts.values()):
+                    self._judge(doubt, as_of)
+            if self._doubts or self._reader.in_doubt:
+                await runtime.sleep(delay)
+
+    def _judge(self, doubt: _Doubt, as_of: int) -> None:
+        """Conclude what a whole reading, begun at `as_of` of the broker's clock, allows to conclude."""
+        if doubt.intent.name not in self._doubts:
+            return  # its report came in meanwhile, see `_seen`
+        candidates = self._candidates(doubt.intent)
+        if len(candidates) == 1 and not self._twins(doubt.intent):
+            self._bind(doubt, candidates[0].order_id, "it is the only order there that can be it")
+            return
+        if candidates:
+            twins = " and others of ours look the same" if self._twins(doubt.intent) else ""
+            self._escalate(doubt, f"{len(candidates)} orders there can be it{twins}", candidates)
+            return
+        queue_ns = int(self._session.adapter.session.queue_time_s * _NS)
+        if as_of <= doubt.intent.sent_ns or self._stray_fills(doubt.intent.request):
+            doubt.absent_since_ns = None
+            return
+        if doubt.absent_since_ns is None:
+            doubt.absent_since_ns = as_of
+        elif as_of - doubt.absent_since_ns >= _APART_NS and as_of - doubt.intent.sent_ns >= queue_ns:
+            seconds = (as_of - doubt.intent.sent_ns) / _NS
+            self._take_for_lost(doubt, f"two readings, the last {seconds:.0f} s after it was sent, do not show it")
+
+    def _candidates(self, intent: Intent) -> list[Order]:
+        """Return the orders of nobody that can be this one, where the broker carries no id of ours."""
+        if self._session.adapter.capabilities.wire_id_carrier:
+            return []  # ours would show its id
+        queue_ns = int(self._session.adapter.session.queue_time_s * _NS)
+        first, last = intent.sent_ns - _AHEAD_NS, intent.sent_ns + queue_ns
+        shape = [getattr(intent.request, name) for name in _SHAPE]
+        return [
+            order
+            for order in self._store
+            if order.origin is Origin.EXTERNAL
+            and order.tag is None
+            and not order.tags
+            and order.ts_created is not None
+            and first <= order.ts_created <= last
+            and [getattr(order, name) for name in _SHAPE] == shape
+        ]
+
+    def _twins(self, intent: Intent) -> bool:
+        """Whether another order of unknown outcome has the same shape: then no candidate can be told to be this one."""
+        shape = [getattr(intent.request, name) for name in _SHAPE]
+        return any(
+            [getattr(other.intent.request, name) for name in _SHAPE] == shape
+            for name, other in self._doubts.items()
+            if name != intent.name
+        )
+
+    def _stray_fills(self, request: OrderRequest) -> bool:
+        """Whether fills of an order nobody has shown yet could be its."""
+        return any(
+            fill.instrument_id == request.instrument_id and fill.side is request.side
+            for fill in self._store.orphan_fills
+        )
+
+    # -- conclusions -------------------------------------------------------------------------------------------------
+
+    def _bind(self, doubt: _Doubt, order_id: str, why: str) -> Order:
+        name = doubt.intent.name
+        self._record.decided("bound", name, order_id=order_id, why=why)
+        return self._store.settle(name, Outcome.accepted(order_id), self._session.runtime.clock.wall_ns())
+
+    def _take_for_lost(self, doubt: _Doubt, why: str) -> Order:
+        name, now = doubt.intent.name, self._session.ctx.now_ns
+        text = f"it never arrived: {why}"
+        reject = Reject(ErrorKind.NEVER_ARRIVED, text, None, Effect.NONE, Retry.USER_ACTION)
+        self._lost[name] = self._reader.trading_day(now)
+        self._record.decided("never arrived", name, why=why, at=now)
+        return self._store.settle(name, Outcome.rejected(reject), self._session.runtime.clock.wall_ns())
+
+    def _escalate(self, doubt: _Doubt, why: str, candidates: Iterable[Order] = ()) -> None:
+        if doubt.escalated:
+            return
+        doubt.escalated = True
+        name = doubt.intent.name
+        found = tuple(candidates)
+        self._record.decided("escalated", name, why=why, candidates=[order.order_id for order in found])
+        text = f"nobody can tell what became of order {name}: {why}; look at the broker and say with resolve_order()"
+        self._tell("UNRESOLVED", text, self._store.get(name), found)
+
+    def _too_long(self, why: str) -> None:
+        now = self._session.ctx.now_ns
+        for doubt in self._doubts.values():
+            if now - doubt.intent.sent_ns >= _ESCALATE_AFTER_NS:
+                self._escalate(doubt, f"the broker cannot be asked: {why}")
+
+    def _seen(self, order: Order) -> None:
+        """Take note of every change: one that is looked for may have shown up, one taken for lost as well."""
+        name = order.client_order_id
+        if name in self._doubts and (order.status is not OrderStatus.UNKNOWN or order.order_id):
+            del self._doubts[name]
+            self._tell("RESOLVED", f"order {name} is {order.status}", order)
+        if name in self._lost and order.status is not OrderStatus.REJECTED:
+            self._turned_up(order)
+
+    def _turned_up(self, order: Order) -> None:
+        name = order.client_order_id
+        del self._lost[name]
+        intent = self._intents.get(name)
+        cancels = intent is not None and intent.request.on_late == "cancel" and order.status.working
+        self._record.decided("late", name, order_id=order.order_id, cancels=cancels)
+        then = "; it is being cancelled" if cancels else ""
+        self._tell("LATE_ORDER", f"order {name}, taken for lost, is {order.status} at the broker{then}", order)
+        if cancels:
+            self._cancel(order)
+
+    def day_began(self) -> None:
+        """Stop watching what was taken for lost on an earlier trading day."""
+        today = self._reader.trading_day(self._session.ctx.now_ns)
+        for name in [name for name, day in self._lost.items() if day != today]:
+            del self._lost[name]
+
+    def _tell(self, code: str, text: str, order: Order | None, candidates: tuple[Order, ...] = ()) -> None:
+        now = self._session.runtime.clock.wall_ns()
+        self._alert(OrderAlert(code, text, order, candidates, None, now))  # type: ignore[arg-type]
