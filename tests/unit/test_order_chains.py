@@ -10,7 +10,7 @@ from dragoman.model import Fill, Order, OrderStatus, Origin, Outcome, Pending, S
 from dragoman.orders import IdMint, OrderStore
 
 S = OrderStatus
-WIRE = IdMint(b"test").wire_id()
+WIRE = IdMint(journal_id_of(b"test")).wire_id()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dragoman.orders.slices import rolled_up
 from dragoman.orders.state import Verdict
 
 S = OrderStatus
-WIRE = IdMint(b"test").wire_id()
+WIRE = IdMint(journal_id_of(b"test")).wire_id()
 NO = Reject(ErrorKind.INSUFFICIENT_MARGIN, "no money")
 
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dragoman.runtime.watchdog import Stall
+
+if TYPE_CHECKING:
+    import sqlite3
 
 T = TypeVar("T")
 

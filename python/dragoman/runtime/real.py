@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
-from dragoman.runtime.base import Disk, Net
+from dragoman.runtime.base import Disk, Lane, Net
 from dragoman.runtime.garbage import garbage_kept
 from dragoman.runtime.real_disk import RealDisk
+from dragoman.runtime.real_lane import ThreadLane
 from dragoman.runtime.real_net import RealNet
 from dragoman.runtime.watchdog import Stall, watch_loop
 
@@ -70,6 +71,10 @@ class RealRuntime:
         if self._workers is None:
             self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="dragoman-worker")
         return asyncio.get_running_loop().run_in_executor(self._workers, partial(fn, *args))
+
+    def lane(self, name: str) -> Lane:
+        """Return a new lane with a thread of its own."""
+        return ThreadLane(name)
 
     def watch_loop(self, on_lag: Callable[[int], object], on_stall: Callable[[Stall], object]) -> Callable[[], None]:
         """Watch the running loop from a thread; see `Runtime.watch_loop`."""

@@ -3,13 +3,108 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
+from typing import TYPE_CHECKING
+
+from dragoman.runtime.base import DiskFile, DiskLock, Holder
+from dragoman.runtime.real_lock import lock_file, lock_holder
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_ZEROS = bytes(256 * 1024)
+
+
+class RealFile:
+    """`DiskFile` over a descriptor."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+
+    def read(self, offset: int, n: int) -> bytes:
+        """Return `n` bytes, fewer at the end of the file."""
+        pieces = []
+        while n > 0 and (piece := os.pread(self._descriptor, n, offset)):
+            pieces.append(piece)
+            offset, n = offset + len(piece), n - len(piece)
+        return b"".join(pieces)
+
+    def write(self, offset: int, data: bytes | bytearray) -> None:
+        """Write all of `data`, in as many calls as the system needs."""
+        written = os.pwrite(self._descriptor, data, offset)
+        while written < len(data):  # a full disk is often told only by the call after the one it cut short
+            more = os.pwrite(self._descriptor, memoryview(data)[written:], offset + written)
+            if more == 0:
+                raise OSError(errno.EIO, "a write took no bytes", self._path)
+            written += more
+
+    def sync(self) -> None:
+        """Make everything written durable."""
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the descriptor; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 class RealDisk:
-    """Whole files, replaced atomically. Every call blocks."""
+    """Files of the operating system. Every call blocks."""
+
+    instant = False
+
+    def open(self, path: str, *, size: int) -> DiskFile:
+        """Open a file, made of zeros where it is absent; see `Disk.open`.
+
+        The zeros are written out, not merely reserved: the first write into a reserved block changes the file
+        system's own tables too, and would make each sync as slow as two.
+        """
+        try:
+            return RealFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        except FileNotFoundError:
+            folder = _made_folder(path)
+        descriptor, temporary = _temporary(folder, path)
+        try:
+            left = size
+            while left > 0:
+                left -= os.write(descriptor, _ZEROS[:left])
+            os.fsync(descriptor)
+            os.link(temporary, path)
+        except FileExistsError:  # another process was faster
+            os.close(descriptor)
+            return RealFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        finally:
+            os.unlink(temporary)
+        _sync_folder(folder)
+        return RealFile(path, descriptor)
+
+    def lock(self, path: str, *, now_ns: int) -> DiskLock:
+        """Lock the file, made where it is absent; see `Disk.lock`."""
+        _made_folder(path)
+        return lock_file(path, now_ns=now_ns)
+
+    def holder(self, path: str) -> Holder | None:
+        """Return who has the lock at this moment."""
+        return lock_holder(path)
+
+    def database(self, path: str, *, read_only: bool = False) -> sqlite3.Connection:
+        """Open an SQLite database; see `Disk.database`."""
+        import sqlite3  # few runs need one, and importing the package must stay cheap
+
+        if read_only:
+            return sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
+        _made_folder(path)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        return sqlite3.connect(path)
 
     def read(self, path: str) -> bytes:
         """Return the file's bytes. Raises FileNotFoundError."""
@@ -22,9 +117,8 @@ class RealDisk:
         A missing folder is made with mode 0700. The temporary file is created 0600, so the bytes are never readable
         by others, not even for a moment.
         """
-        folder = os.path.dirname(path) or "."
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".tmp", dir=folder)
+        folder = _made_folder(path)
+        descriptor, temporary = _temporary(folder, path)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -57,6 +151,30 @@ class RealDisk:
             return sorted(os.listdir(path))
         except FileNotFoundError:
             return []
+
+
+def _made_folder(path: str) -> str:
+    """Return the folder of `path`, made durably with those above it that are missing."""
+    folder = os.path.dirname(path) or "."
+    missing = []
+    above = folder
+    while not os.path.isdir(above):
+        missing.append(above)
+        above = os.path.dirname(above) or "."
+    for one in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(one, mode=0o700)
+        _sync_folder(os.path.dirname(one) or ".")
+    return folder
+
+
+def _temporary(folder: str, path: str) -> tuple[int, str]:
+    return tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".tmp", dir=folder)
+
+
+def _quoted(path: str) -> str:
+    """Return a path as SQLite's URIs want it."""
+    return "".join(f"%{ord(letter):02x}" if letter in "%?#" else letter for letter in os.path.abspath(path))
 
 
 def _sync_folder(folder: str) -> None:
