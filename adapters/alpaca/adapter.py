@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
@@ -31,6 +31,7 @@ from dragoman.plugin import (
     Scope,
     Session,
     SessionRules,
+    TradingHours,
     errors,
     model,
     no,
@@ -164,6 +165,10 @@ class AlpacaAdapter(MarketFlows):
     capabilities = CAPABILITIES
     limits = LIMITS
     session = SessionRules(time_zone="America/New_York", refresh="relogin")
+    hours = (
+        TradingHours(frozenset(("US",)), time(9, 30), time(16)),
+        TradingHours(frozenset((CRYPTO,)), weekdays=frozenset(range(7))),
+    )
     codes = CODES
     feeds = (StockFeed, CryptoFeed, OptionFeed, TradeUpdates)
     emulator = "dragoman.adapters.alpaca.emulator:make"

@@ -148,7 +148,7 @@ class DataFeed(Feed):
     """
 
     kind = "market"
-    stall = StallRule(any_frame_s=30.0, data_s=300.0, ping_s=10.0)
+    stall = StallRule(any_frame_s=10.0, data_s=60.0, ping_s=4.0)
     authenticates_in_band = True
     max_sockets = 1
     source: ClassVar[Kind]
@@ -300,7 +300,7 @@ class TradeUpdates(Feed):
     """Every event of every order of the account. Frames are binary on some hosts, text on others; both hold JSON."""
 
     kind: ClassVar[Literal["market", "depth", "orders"]] = "orders"
-    stall = StallRule(any_frame_s=30.0, ping_s=10.0)
+    stall = StallRule(any_frame_s=9.5, ping_s=4.0)
     authenticates_in_band = True
     carries_orders = True
 

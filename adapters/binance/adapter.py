@@ -27,6 +27,7 @@ from dragoman.plugin import (
     Scope,
     Session,
     SessionRules,
+    TradingHours,
     Window,
     errors,
     model,
@@ -150,6 +151,7 @@ class BinanceAdapter(OrderFlows, AccountFlows):
     limits = LIMITS
     # An order is refused recvWindow (5 s) after its timestamp, and the backend gives up after 10 s.
     session = SessionRules(time_zone="UTC", refresh="none", queue_time_s=20.0, settle_s=2.0)
+    hours = (TradingHours(weekdays=frozenset(range(7))),)
     codes = CODES
     feeds = (SpotMarket, FuturesTrades, FuturesDepth, SpotUser, FuturesUser)
     emulator = "dragoman.adapters.binance.emulator:make"

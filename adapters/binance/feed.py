@@ -49,7 +49,7 @@ BATCH: Final = 200
 PACE_S: Final = 0.25
 """Between two frames: the venue takes five a second, pongs included."""
 LISTEN_KEY: Final = "/listenKey"
-_PING: Final = StallRule(any_frame_s=60.0, ping_s=20.0)
+_PING: Final = StallRule(any_frame_s=9.5, ping_s=4.0)
 _SUBSCRIBED: Final = "subscribe"
 _LOGON: Final = "logon"
 

@@ -34,7 +34,7 @@ from dragoman.plugin import (
     model,
     no,
 )
-from dragoman.plugin.indian import SHARES
+from dragoman.plugin.indian import INDIAN_HOURS, SHARES
 from dragoman.plugin.jwt_claims import jwt_claims, jwt_expiry_ns
 from dragoman.plugin.records import IST, json_number, next_time_ns, pairs, wire_tag
 
@@ -148,6 +148,7 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
     session = SessionRules(
         time_zone="Asia/Kolkata", refresh="none", static_ip="orders", instruments_at=time(8, 30), queue_time_s=60.0
     )
+    hours = INDIAN_HOURS
     codes = CODES
     feeds = (MarketFeed, DeepFeed, OrderFeed)
     emulator = "dragoman.adapters.fyers.emulator:make"

@@ -215,7 +215,7 @@ class MarketFeed(Feed):
     layouts = STREAM
     authenticates_in_band = True
     # It may stall while connected, and answers no heartbeat that is known of.
-    stall = StallRule(any_frame_s=90.0, data_s=90.0, ping_s=30.0)
+    stall = StallRule(any_frame_s=30.0, data_s=5.0, ping_s=10.0)
 
     def __init__(self) -> None:
         self._subscribed: dict[bytes, int] = {}
@@ -384,7 +384,7 @@ CHANNEL: Final = "1"
 class _Beating(Feed):
     """A socket that is kept alive by a word each ten seconds, which the server answers."""
 
-    stall = StallRule(any_frame_s=30.0)
+    stall = StallRule(any_frame_s=9.5, ping_s=4.0)
 
     def __init__(self) -> None:
         self._beat_ns = 0

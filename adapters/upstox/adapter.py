@@ -36,7 +36,7 @@ from dragoman.plugin import (
     model,
     no,
 )
-from dragoman.plugin.indian import SHARES
+from dragoman.plugin.indian import INDIAN_HOURS, SHARES
 from dragoman.plugin.jwt_claims import jwt_expiry_ns
 from dragoman.plugin.records import IST, json_number, next_time_ns, pairs, wire_tag
 
@@ -161,6 +161,7 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         static_ip="orders",
         instruments_at=time(6, 15),
     )
+    hours = INDIAN_HOURS
     codes = CODES
     feeds = (MarketFeed, DeepFeed, PortfolioFeed)
     emulator = "dragoman.adapters.upstox.emulator:make"

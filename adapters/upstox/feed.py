@@ -134,7 +134,7 @@ class MarketFeed(Feed):
     kind: ClassVar[Literal["market", "depth", "orders"]] = "market"
     layouts = STREAM
     # The broker pings when idle and beats not at all; a pong to our own ping counts as a sign of life.
-    stall = StallRule(any_frame_s=30.0, ping_s=10.0)
+    stall = StallRule(any_frame_s=9.5, data_s=5.0, ping_s=4.0)
     _modes: ClassVar[frozenset[model.Mode]] = frozenset((model.Mode.LTP, model.Mode.QUOTE, model.Mode.FULL))
 
     def __init__(self) -> None:
@@ -199,7 +199,7 @@ class PortfolioFeed(Feed):
     kind = "orders"
     carries_orders = True
     max_sockets = 1
-    stall = StallRule(any_frame_s=30.0, ping_s=10.0)
+    stall = StallRule(any_frame_s=9.5, ping_s=4.0)
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         return (

@@ -42,6 +42,7 @@ from dragoman.plugin import (
     model,
     no,
 )
+from dragoman.plugin.indian import INDIAN_HOURS
 
 from . import words
 from .candles import CandleFlows
@@ -187,6 +188,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         redirect_port=5010,
         instruments_at=time(8, 30),
     )
+    hours = INDIAN_HOURS
     codes = CODES
     feeds = (Ticker,)
     emulator = "dragoman.adapters.zerodha.emulator:make"

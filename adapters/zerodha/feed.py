@@ -132,7 +132,7 @@ class Ticker(Feed):
     kind = "market"
     layouts = STREAM
     # The broker beats about once a second and wants no pings; its Go and JS clients call five silent seconds dead.
-    stall = StallRule(any_frame_s=5.0)
+    stall = StallRule(any_frame_s=5.0, data_s=5.0)
     carries_orders = True
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:

@@ -310,28 +310,46 @@ class DataJudged(ToyFeed):
     stall = StallRule(any_frame_s=5.0, data_s=8.0)
 
 
-def test_missing_data_is_judged_only_while_the_market_is_open_and_something_is_subscribed():
+def test_missing_data_is_judged_only_in_an_open_market_that_has_sent_some():
     async def scenario(world):
-        market = {"open": False}
-        world.session.market_open = lambda: market["open"]
+        market = {"opened": None}
+
+        def open_for_s(exchanges):
+            return None if market["opened"] is None else (world.runtime.clock.mono_ns() - market["opened"]) / 1e9
+
+        world.session.calendar.open_for_s = open_for_s
         await world.stream.start()
         await world.runtime.sleep(100)  # closed, nothing subscribed
-        market["open"] = True
-        await world.runtime.sleep(100)  # open, nothing subscribed
-        market["open"] = False
-        world.broker.sockets.clear()  # the server forgets: heartbeats stop too
-        world.broker.sockets[1] = {}
+        market["opened"] = world.runtime.clock.mono_ns()
         world.stream.subscribe([want(7)])
-        await world.runtime.sleep(1)
+        await world.until(lambda: world.ticks)
         world.broker.sockets[1].clear()  # subscribed here, forgotten there
-        await world.runtime.sleep(100)
-        assert world.states == ["connecting", "ready"]
-        market["open"] = True
         began = world.runtime.clock.mono_ns()
         await world.until(lambda: "stale" in world.states)
         assert 7.0 <= (world.runtime.clock.mono_ns() - began) / 1e9 <= 9.5
         assert "no data" in world.seen(Gap)[0].reason
-        await world.until(lambda: world.ticks)  # subscribed afresh
+        seen = len(world.ticks)
+        await world.until(lambda: len(world.ticks) > seen)  # subscribed afresh
+
+    play(scenario, feed=DataJudged)
+
+
+def test_silence_of_a_closed_market_or_of_a_holiday_is_no_stall():
+    async def scenario(world):
+        opened = {"at": None}
+
+        def open_for_s(exchanges):
+            return None if opened["at"] is None else (world.runtime.clock.mono_ns() - opened["at"]) / 1e9
+
+        world.session.calendar.open_for_s = open_for_s
+        await world.stream.start()
+        world.stream.subscribe([want(7)])
+        await world.until(lambda: world.ticks)
+        world.broker.sockets[1].clear()
+        await world.runtime.sleep(1200)
+        opened["at"] = world.runtime.clock.mono_ns()  # by the calendar; nothing comes, for it is a holiday
+        await world.runtime.sleep(600)
+        assert world.states == ["connecting", "ready"]
 
     play(scenario, feed=DataJudged)
 

@@ -88,7 +88,7 @@ class Reconciler:
         """Return how long may pass between two readings now."""
         if self._store.open:
             return _WORKING_S if self._streaming else _POLLED_S
-        return _OPEN_S if self._session.market_open() else _CLOSED_S
+        return _OPEN_S if self._session.calendar.open_for_s() is not None else _CLOSED_S
 
     async def _run(self) -> None:
         runtime = self._session.runtime

@@ -7,7 +7,7 @@ from dragoman import errors, model
 from dragoman._core import copied
 from dragoman.errors import Effect as ErrorEffect
 from dragoman.errors import ErrorKind, Rejected, Retry, UsageError, error_for
-from dragoman.plugin.adapter import CONTRACT, Adapter, Credential, Session, SessionRules
+from dragoman.plugin.adapter import CONTRACT, Adapter, Credential, Session, SessionRules, TradingHours
 from dragoman.plugin.capabilities import YES, Capabilities, Support, no, unverified
 from dragoman.plugin.codes import Code, CodeTable, EnumMap, Failure
 from dragoman.plugin.context import Context, InstrumentLookup, SecretValue
@@ -180,6 +180,7 @@ __all__ = [
     "Send",
     "Session",
     "SessionRules",
+    "TradingHours",
     "SideFlag",
     "Skipped",
     "StallRule",

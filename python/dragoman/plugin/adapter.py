@@ -109,6 +109,26 @@ class SessionRules:
 
 
 @dataclass(frozen=True, slots=True)
+class TradingHours:
+    """When exchanges trade, as a rule; holidays need not be listed, see `dragoman.session.calendar`.
+
+    Attributes
+    ----------
+    exchanges : frozenset of str
+        As instruments name them; empty for all.
+    opens, closes : time
+        In the session's time zone; equal ones mean around the clock.
+    weekdays : frozenset of int
+        0 is Monday.
+    """
+
+    exchanges: frozenset[str] = frozenset()
+    opens: time = time(0)
+    closes: time = time(0)
+    weekdays: frozenset[int] = frozenset(range(5))
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """What `login` returns: the access token, when it dies, who it is for, and whatever later requests need.
 
@@ -131,6 +151,8 @@ class Adapter:
     contract: ClassVar[int] = CONTRACT
     name: ClassVar[str]
     title: ClassVar[str]
+    hours: ClassVar[Sequence[TradingHours]] = ()
+    """When ticks are to be expected; without them a market stream is judged by its heartbeats alone."""
     hosts: ClassVar[Mapping[str, Mapping[str, str]]]
     """Environment -> host name -> root. ``emulator`` roots are filled in by whoever started the emulator."""
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()

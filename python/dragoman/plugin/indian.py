@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
 from dragoman.model import AssetClass, CanonicalId, IdKind, InstrumentType, OptionType
+from dragoman.plugin.adapter import TradingHours
 
 ASSET_CLASS: Final = {
     "CDS": AssetClass.CURRENCY,
@@ -17,6 +18,13 @@ ASSET_CLASS: Final = {
     "NCO": AssetClass.COMMODITY,
 }
 """Of the venues whose contracts are not on shares or indices."""
+
+INDIAN_HOURS: Final = (
+    TradingHours(frozenset(("NSE", "BSE", "NFO", "BFO")), time(9, 15), time(15, 30)),
+    TradingHours(frozenset(("CDS", "BCD")), time(9), time(17)),
+    TradingHours(frozenset(("MCX", "NCO")), time(9), time(23, 30)),
+)
+"""Continuous trading, in Asia/Kolkata. Commodities end later in winter; silence is not held against a stream then."""
 
 INDEX_ROOTS: Final = frozenset("NIFTY BANKNIFTY FINNIFTY MIDCPNIFTY NIFTYNXT50 SENSEX BANKEX SENSEX50".split())
 RIGHTS: Final = {"CE": OptionType.CALL, "PE": OptionType.PUT}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _NS: Final = 1_000_000_000
 _TICK_NS: Final = _NS
+_QUIET_TIMES: Final = 4
 
 
 class StreamCounters(FrameCounts):
@@ -53,6 +54,28 @@ class StreamCounters(FrameCounts):
     def counts(self) -> dict[str, int]:
         """Return all counts by name."""
         return {"frames": self.frames, "bytes": self.bytes, "messages": self.messages, **vars(self)}
+
+
+class _Quiet:
+    """How long a stream is silent as a rule, while data are expected of it."""
+
+    def __init__(self) -> None:
+        self._last_ns: int | None = None
+        self._longest_ns = 0
+
+    def look(self, last_data_ns: int) -> None:
+        """Take note of when data came last."""
+        if self._last_ns is not None:
+            self._longest_ns = max(self._longest_ns, last_data_ns - self._last_ns)
+        self._last_ns = last_data_ns
+
+    def pause(self) -> None:
+        """Nothing is expected: the silence that begins here says nothing."""
+        self._last_ns = None
+
+    def bound_ns(self, data_s: float) -> int:
+        """Return the silence that is too long, where the feed's rule says `data_s` at least."""
+        return max(int(data_s * _NS), _QUIET_TIMES * self._longest_ns)
 
 
 class FeedConnection:
@@ -309,10 +332,20 @@ class FeedConnection:
 
     # -- life --------------------------------------------------------------------------------------------------------
 
-    async def watch(self, market_open: Callable[[], bool], subscribed: Callable[[], bool]) -> None:
-        """Tick the feed once a second and end the connection once it is silent for too long; returns when it ended."""
+    async def watch(self, open_for_s: Callable[[], float | None]) -> None:
+        """Tick the feed once a second and end the connection once it is silent for too long; returns when it ended.
+
+        Data are missed only where they came before on this trading day: nothing comes on a holiday. And only after a
+        silence several times as long as any before it: quiet instruments are no dead stream.
+
+        Parameters
+        ----------
+        open_for_s : callable
+            Returns for how long markets have been open of which data are expected; None where none are.
+        """
         rule, intake = self.feed.stall, self.intake
         judged_from = ticked = self._mono_ns()
+        quiet, began = _Quiet(), intake.last_data_ns
         while not self.ended.done():
             before = self._mono_ns()
             nap = _TICK_NS
@@ -320,8 +353,14 @@ class FeedConnection:
                 nap = min(nap, max(0, intake.last_frame_ns + int(rule.any_frame_s * _NS) - before) + 1_000_000)
             await self._runtime.sleep(nap / _NS)
             now = self._mono_ns()
-            if not (market_open() and subscribed()):
+            if intake.last_data_ns != began:
+                self._counters.last_data_ns = intake.last_data_ns
+            open_s = open_for_s() if rule.data_s > 0 else None
+            if open_s is None or now - self._counters.last_data_ns > int(open_s * _NS):
                 judged_from = now
+                quiet.pause()
+            else:
+                quiet.look(intake.last_data_ns)
             lag_s = (now - before - nap) / _NS
             if lag_s > 1.0:
                 if 0 < rule.any_frame_s < lag_s:
@@ -331,9 +370,9 @@ class FeedConnection:
             elif rule.any_frame_s > 0 and now - intake.last_frame_ns >= int(rule.any_frame_s * _NS):
                 self._counters.stalls += 1
                 self.end(f"no frame for {rule.any_frame_s:g} s")
-            elif rule.data_s > 0 and now - max(intake.last_data_ns, judged_from) >= int(rule.data_s * _NS):
+            elif rule.data_s > 0 and now - max(intake.last_data_ns, judged_from) >= quiet.bound_ns(rule.data_s):
                 self._counters.stalls += 1
-                self.end(f"no data for {rule.data_s:g} s in an open market")
+                self.end(f"no data for {quiet.bound_ns(rule.data_s) / _NS:g} s in an open market")
             if now - ticked >= _TICK_NS and not self.ended.done():
                 ticked = now
                 self._ask("tick", lambda: self.feed.tick(self._ctx.now_ns, self._ctx))

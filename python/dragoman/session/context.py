@@ -190,6 +190,11 @@ class SessionContext:
         self._account = session.account
         self.generation += 1
 
+    def differs(self, session: Session) -> bool:
+        """Whether a session has another token than the one in force."""
+        held = self._login.get("access_token")
+        return not isinstance(held, Secret) or held.reveal() != session.access_token
+
     def drop(self) -> None:
         """Forget the session in force."""
         self._login = MappingProxyType({})

@@ -15,10 +15,12 @@ from dragoman.plugin import Adapter, Credential, Endpoint, Flow, Session
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.watchdog import Stall
 from dragoman.session.brokertime import BrokerClock, expiry_ns
+from dragoman.session.calendar import TradingCalendar
 from dragoman.session.connection import FeedConnection
 from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
 from dragoman.session.fanout import Fanout
+from dragoman.session.keeper import SessionKeeper
 from dragoman.session.launched import OnOutcome
 from dragoman.session.leases import SocketLeases
 from dragoman.session.limiter import Limiter
@@ -41,9 +43,6 @@ _NS: Final = 1_000_000_000
 _CLOSE_S: Final = 5.0
 _LOGIN_S: Final = 300.0
 _PROBE_S: Final = 15.0
-_WARN_AHEAD_S: Final = 900.0
-_RENEW_AHEAD_S: Final = 120.0
-_LOOK_AGAIN_S: Final = 60.0
 NO_SESSION: Final = "NO_SESSION"
 """Code of the AuthRequired that stands for a login which may not begin."""
 _log = logging.getLogger("dragoman.session")
@@ -75,8 +74,8 @@ class AccountSession:
     runtime, adapter, profile, ctx, limiter, sockets, driver, sender, clock
     owner : Owner
         Says where the session may be used: in its process, on the loop that started it.
-    market_open : callable
-        Says whether ticks are to be expected now; False until somebody who knows the calendar sets it.
+    calendar : TradingCalendar
+        Says whether ticks are to be expected now.
     expires_ns : int or None
         When the session ends, by the broker's clock.
     connection_class : type of FeedConnection
@@ -105,7 +104,7 @@ class AccountSession:
         self.adapter = adapter
         self.profile = profile
         self.read_only = read_only
-        self.market_open: Callable[[], bool] = lambda: False
+        self.calendar = TradingCalendar(adapter.hours, adapter.session.time_zone, lambda: self.clock.now_ns)
         self.expires_ns: int | None = None
         self.connection_class: type[FeedConnection] = FeedConnection
         self._token = None if access_token is None else as_secret(access_token)
@@ -142,8 +141,8 @@ class AccountSession:
         self._events: Fanout[StreamEvent | DragomanError] = Fanout("session")
         self._streams: list[ShardedStream] = []
         self._over: AuthRequired | None = None
-        self._renewal: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._refused: str | None = None
+        self._keeper = SessionKeeper(self, f"{self._cache.path}.lock")
         self._unwatch: Callable[[], None] = lambda: None
         self.stalls = 0
 
@@ -183,13 +182,13 @@ class AccountSession:
         else:
             session = await self._kept() or await self._log_in()
         await self._adopt(session)
-        self._keeper = self.runtime.spawn(self._keep(), name=f"{self.adapter.name} session keeper")
+        self._keeper.start()
         self._unwatch = self.runtime.watch_loop(self._on_lag, self._on_stall)
 
     async def login(self) -> None:
         """Log in anew, also over a session that stands; streams that had ended for want of it begin again."""
         await self._adopt(await self._log_in())
-        await self._restart_streams()
+        await self.restart_streams()
 
     async def logout(self) -> None:
         """End the session at the broker and forget its token; one that is over already is only forgotten."""
@@ -210,11 +209,7 @@ class AccountSession:
         self._unwatch()
         try:
             async with asyncio.timeout(_CLOSE_S):
-                tasks = [task for task in (self._keeper, self._renewal) if task is not None and not task.done()]
-                for task in tasks:
-                    task.cancel()
-                if tasks:
-                    await asyncio.wait(tasks)
+                await self._keeper.close()
                 if self._streams:
                     await asyncio.gather(*(stream.close() for stream in self._streams))
                 await self.driver.close(timeout_s=_CLOSE_S / 2)
@@ -340,8 +335,7 @@ class AccountSession:
             remedy="log in again",
         )
         self._events.publish(self._over)
-        if self.adapter.session.refresh != "none":
-            self._renew()
+        self._keeper.session_ended()
 
     def _check_alive(self) -> None:
         if self._over is not None:
@@ -441,54 +435,57 @@ class AccountSession:
 
     def _limits_path(self, account: str) -> str:
         """Name the file in which all processes count what this account spends."""
+        return f"{self.state_dir}/limits/{self._account_name(account)}.rates"
+
+    @property
+    def journal_folder(self) -> str:
+        """Where the orders of this account are written down."""
+        return f"{self.state_dir}/journal/{self._account_name(self.ctx.account)}"
+
+    def _account_name(self, account: str) -> str:
         parts = [self.adapter.name, self.environment, account]
         if self.environment == "emulator":  # each emulator counts for itself
             parts += sorted({str(urlsplit(root).port) for root in self.profile.hosts.values()})
-        return f"{self.state_dir}/limits/{file_name(*parts)}.rates"
+        return file_name(*parts)
 
-    # -- keeping it --------------------------------------------------------------------------------------------------
+    # -- lent to the keeper ------------------------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
-        """Warn ahead of the session's end, and renew it where that needs no human."""
-        warned_for: int | None = None
-        while True:
-            ends = self.expires_ns
-            left = None if ends is None else (ends - self.clock.now_ns) / _NS
-            if left is not None and self.adapter.session.refresh != "none" and left <= _RENEW_AHEAD_S:
-                self._renew()
-            elif left is not None and left <= _WARN_AHEAD_S and warned_for != ends:
-                warned_for = ends
-                text = f"{self.profile}: the session ends in {max(0.0, left) / 60:.0f} minutes; log in again before"
-                self._events.publish(Notice("warning", text, code=ErrorKind.AUTH_EXPIRED))
-            elif left is not None and left <= 0 and self._over is None:
-                self._over = AuthRequired(f"{self.profile}: the session ended", broker=self.adapter.name)
-                self._events.publish(self._over)
-            # Looked at again and again, because the wall clock may step under any long sleep.
-            pause = _LOOK_AGAIN_S if left is None or left <= 0 else min(_LOOK_AGAIN_S, max(1.0, left))
-            await self.runtime.sleep(pause)
+    @property
+    def over(self) -> AuthRequired | None:
+        """Why nothing is sent any more; None while the session stands."""
+        return self._over
 
-    def _renew(self) -> None:
-        if self._renewal is None or self._renewal.done():
-            self._renewal = self.runtime.spawn(self._renewed(), name=f"{self.adapter.name} session renewal")
+    def end(self, error: AuthRequired) -> None:
+        """Refuse requests from here on, with zero bytes sent, until there is a new session."""
+        self._over = error
+        self._events.publish(error)
 
-    async def _renewed(self) -> None:
-        """Fetch a new session without a human; one at a time, and one try a minute while there is none."""
-        flow = self.adapter.refresh(self.ctx) if self.adapter.session.refresh == "token" else None
+    async def renew(self) -> None:
+        """Fetch a new session without a human, as the broker allows. Errors as `start`."""
+        if self.adapter.session.refresh == "token":
+            await self._adopt(await self._session_of(self.adapter.refresh(self.ctx), _PROBE_S))
+        else:
+            await self._adopt(await self._log_in())
+
+    async def take_over_token(self) -> bool:
+        """Adopt the session that another process of this host has fetched meanwhile; False where there is none."""
+        found = await self.runtime.in_worker(self._load)
+        if found is None or not self.ctx.differs(found) or found.access_token == self._refused:
+            return False
         try:
-            if flow is not None:
-                await self._adopt(await self._session_of(flow, _PROBE_S))
-            else:
-                await self._adopt(await self._log_in())
-        except DragomanError as error:
-            _log.warning("%s: renewing the session failed: %s", self.profile, redact(str(error)))
-            self._events.publish(error)
-            # While this task lives no other begins: a broker that refuses is not hammered.
-            await self.runtime.sleep(_LOOK_AGAIN_S)
-            return
-        self._events.publish(Notice("info", f"{self.profile}: the session was renewed"))
-        await self._restart_streams()
+            session = await self._import(Secret(found.access_token))
+        except AuthRequired:
+            self._refused = found.access_token  # asked once: a broker that says no is not hammered
+            return False
+        except UsageError as error:
+            if error.kind is not ErrorKind.NOT_SUPPORTED:
+                raise
+            session = found
+        await self._adopt(session if session.account == found.account else found)
+        return True
 
-    async def _restart_streams(self) -> None:
+    async def restart_streams(self) -> None:
+        """Begin the streams again that had ended for want of a session."""
         for stream in self._streams:
             if stream.state == "fatal" and isinstance(stream.error, AuthRequired):
                 try:

@@ -277,7 +277,7 @@ class Stream:
             began = self._runtime.clock.mono_ns()
             self._welcome(connection)
             watch = self._runtime.spawn(
-                connection.watch(lambda: self._session.market_open(), lambda: bool(self.wanted)),
+                connection.watch(self._open_for_s),
                 name=f"{self._adapter.name} {self.name} watchdog",
             )
             keep = self._runtime.spawn(
@@ -300,6 +300,11 @@ class Stream:
                     self._decoded[name] = self._decoded.get(name, 0) + count
             self._connection = None
             await connection.close()
+
+    def _open_for_s(self) -> float | None:
+        """Return for how long the markets of what is wanted have been open; None where nothing is expected."""
+        exchanges = {want.instrument.exchange for want in self.wanted.values()}
+        return self._session.calendar.open_for_s(exchanges) if exchanges else None
 
     async def _keep_alive(self, connection: FeedConnection) -> None:
         """Prolong what the connection lives on, as often as its feed says."""
