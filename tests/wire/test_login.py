@@ -227,7 +227,7 @@ async def toy_session(runtime, broker=None, *, start=True, adapter=None, credent
         assert reply.status == 200
 
     session = AccountSession(runtime, adapter, profile, state_dir="/state", open_url=open_url, **more)
-    session.opened = opened  # what the tests look at
+    session.opened, session.open_url = opened, open_url  # what the tests look at
     try:
         if start:
             await session.start()
