@@ -5,6 +5,7 @@
 /// One function per module of the core; each puts its names into `m`. A module adds its line here and in
 /// module.cpp.
 void bind_book(pybind11::module_& m);
+void bind_crc32c(pybind11::module_& m);
 void bind_decoder(pybind11::module_& m);
 void bind_histogram(pybind11::module_& m);
 void bind_http(pybind11::module_& m);

@@ -16,4 +16,5 @@ PYBIND11_MODULE(_core, m) {
   bind_http(m);
   bind_intake(m);
   bind_values(m);
+  bind_crc32c(m);
 }

@@ -236,9 +236,23 @@ class StaleData(DragomanError):
 
 
 class AccountBusy(DragomanError):
-    """Another process writes to this account; reading is still possible."""
+    """Another process writes to this account; reading is still possible.
+
+    Attributes
+    ----------
+    pid, host : int, str
+        The writer, where it is known; 0 and empty where it is not.
+    since_ns : int
+        When it began, wall clock, ns UTC.
+    """
 
     default_kind = ErrorKind.ACCOUNT_BUSY
+
+    def __init__(self, message: str, *, pid: int = 0, host: str = "", since_ns: int = 0, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.pid = pid
+        self.host = host
+        self.since_ns = since_ns
 
 
 KIND_CLASS: Final[dict[ErrorKind, type[DragomanError]]] = {

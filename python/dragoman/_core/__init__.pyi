@@ -10,6 +10,7 @@ from typing import Any, Final, Self, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Buffer
 
 _T = TypeVar("_T")
 
@@ -50,6 +51,23 @@ def copied(value: _T, /, **changes: Any) -> _T:
         For a change that names no field, or a value that is no dataclass of slots alone (or has a ``__post_init__``,
         which a copy would not run).
     """
+
+# --- checksums ------------------------------------------------------------------------------------------------------
+
+CRC32C_IN_HARDWARE: Final[bool]
+"""Whether `crc32c` runs on an instruction of this processor."""
+
+def crc32c(data: Buffer, seed: int = 0, /) -> int:
+    """Return the CRC-32C (Castagnoli) of bytes; `seed` is that of the bytes before them.
+
+    Raises
+    ------
+    OverflowError
+        If the seed is not in 0 to 2^32 - 1.
+    """
+
+def crc32c_tables(data: Buffer, seed: int = 0, /) -> int:
+    """Return what `crc32c` does, without the processor's instruction; for tests."""
 
 # --- http -----------------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from dragoman.runtime.base import Lane
 from dragoman.runtime.garbage import garbage_kept
 from dragoman.runtime.virtual_disk import VirtualDisk
+from dragoman.runtime.virtual_lane import VirtualLane
 from dragoman.runtime.virtual_loop import DeadlockError, LivelockError, Trace, VirtualLoop
 from dragoman.runtime.virtual_net import VirtualNet
 from dragoman.runtime.watchdog import Stall
@@ -112,7 +114,7 @@ class VirtualRuntime:
         # Streams of their own, so that one more random byte here does not shift every latency there.
         self.net = VirtualNet(self.loop, random.Random(f"{seed}/net"))
         self._bytes = random.Random(f"{seed}/bytes")
-        self.disk = VirtualDisk()
+        self.disk = VirtualDisk(f"{seed}/disk")
         self.env: dict[str, str] = {}
         self.commands: dict[tuple[str, ...], str] = {}
         self._spawned: dict[asyncio.Task[Any], None] = {}
@@ -169,6 +171,10 @@ class VirtualRuntime:
     def in_worker(self, fn: Callable[..., T], *args: Any) -> Awaitable[T]:
         """Run `fn` at once, on the spot."""
         return self.loop.run_in_executor(None, fn, *args)
+
+    def lane(self, name: str) -> Lane:
+        """Return a new lane; work on it takes the disk's `latency_s`."""
+        return VirtualLane(name, self.loop, lambda: self.disk.latency_s)
 
     def watch_loop(self, on_lag: Callable[[int], object], on_stall: Callable[[Stall], object]) -> Callable[[], None]:
         """Watch nothing: virtual time moves only between callbacks, so no callback is ever late."""

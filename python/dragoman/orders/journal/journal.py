@@ -1,0 +1,574 @@
+"""The durable record of what we are about to ask of a broker, and of everything learnt about it.
+
+Theory: a `commit` is durable before it is answered, so an order whose intent was committed is never forgotten. One write
+and one `fdatasync` on a thread of its own carry all that waits; what is committed meanwhile goes together with the next,
+so that the cost of a sync is shared and never queued for. Records get their hashes when they are written, not before: a
+record that was refused leaves no trace in the chain of those that were not.
+
+Two things can be wrong with the disk. It is *full*: the next chunk cannot be made; commits are refused, nothing was
+written, and the journal goes on by itself once there is space. Or it *failed*: a write or a sync did not succeed, so
+nobody knows what is on it; that is final for this process, because a later sync that succeeds would prove nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from dragoman.errors import DragomanError, Retry, UsageError
+from dragoman.orders.journal.format import (
+    DEFAULT_CHUNK,
+    HEADER_SIZE,
+    SMALLEST_CHUNK,
+    ChunkHeader,
+    Kind,
+    Record,
+    chunk_name,
+    encode_payload,
+    encode_record,
+    record_hash,
+    record_length,
+)
+from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write
+from dragoman.orders.journal.scan import Chunk, Damage, Scan
+from dragoman.runtime.base import DiskFile, Runtime
+
+_HEALS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+_HELD = 10_000
+_MARGIN = 64  # what `Kind.REFUSED` says around a payload
+_LOOK_AGAIN_S = 1.0
+_PATIENCE_S = 5.0
+
+
+class _Entry:
+    """A record that waits to be written."""
+
+    __slots__ = ("future", "kind", "payload", "sequence", "time_ns")
+
+    def __init__(self, kind: Kind, payload: bytes, sequence: int, time_ns: int) -> None:
+        self.kind = kind
+        self.payload = payload
+        self.sequence = sequence
+        self.time_ns = time_ns
+        self.future: asyncio.Future[None] | None = None
+
+
+_Segment = tuple[DiskFile, int, bytes | bytearray]
+
+
+class Journal:
+    """The journal of one account, open for writing. Made by `open`; belongs to the loop it was opened on.
+
+    Attributes
+    ----------
+    folder : str
+    epoch : int
+        Which opening this is, from 1.
+    journal_id : str
+        Name of this run: the head of the wire ids it mints, never used by an earlier run of this journal.
+    journal_ids : frozenset of str
+        All it ever had, this one included: a wire id that begins with one of them is ours.
+    damage : tuple of Damage
+        What this opening was the first to find: reconcile everything before trusting the records.
+    known_damage : tuple of Damage
+        What an earlier one had found already.
+    clean : bool
+        The run before this one closed properly, and nothing is newly damaged.
+    last_ns : int
+        Wall clock of the newest record before this run, 0 where there is none: what happened since then is unknown.
+    failed : DragomanError or None
+        Why nothing can be written any more; see `on_failed`.
+    on_failed : callable or None
+        Told once, on the loop, when the journal fails.
+    """
+
+    def __init__(
+        self, runtime: Runtime, folder: str, epoch: Epoch, *, chunk_size: int, flush_s: float, held_limit: int
+    ) -> None:
+        self.folder = folder
+        self.epoch = epoch.number
+        self.journal_id = epoch.journal_id
+        self.journal_ids = epoch.scan.journal_ids | {epoch.journal_id}
+        self.damage: tuple[Damage, ...] = tuple(one for one in epoch.damage if not one.known)
+        self.known_damage: tuple[Damage, ...] = tuple(one for one in epoch.damage if one.known)
+        self.clean = not self.damage and epoch.scan.kind in (0, Kind.CLOSE)
+        self.last_ns = epoch.scan.time_ns
+        self.failed: DragomanError | None = None
+        self.on_failed: Callable[[DragomanError], object] | None = None
+        self.dropped = 0
+        self._runtime = runtime
+        self._disk = runtime.disk
+        self._now_ns = runtime.clock.wall_ns
+        self._loop = asyncio.get_running_loop()
+        self._lane = runtime.lane(f"dragoman-journal-{epoch.journal_id}")
+        self._lock = epoch.lock
+        self._chunks: list[Chunk] = epoch.scan.chunks
+        self._chunk_size = chunk_size
+        self._flush_s = flush_s
+        self._held_limit = held_limit
+        self._run = epoch.journal_id.encode()
+        self._file, self._number, self._end = epoch.file, epoch.chunk, epoch.end
+        self._next: DiskFile | None = None
+        self._preparing = False
+        self._obstacle: BaseException | None = None
+        self._cause: BaseException = OSError()
+        self._hash = epoch.hash
+        self._sequence = self._durable = epoch.sequence
+        self._pending: deque[_Entry] = deque()
+        self._writing: list[_Entry] | None = None
+        self._urgent = False
+        self._held: deque[_Entry] = deque()
+        self._flushes: list[tuple[int, asyncio.Future[None]]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        runtime: Runtime,
+        folder: str,
+        *,
+        broker: str,
+        environment: str,
+        account: str,
+        chunk_size: int = DEFAULT_CHUNK,
+        flush_s: float = 0.05,
+        held_limit: int = _HELD,
+    ) -> Journal:
+        """Take the writer's lock, verify every record there is, and begin an epoch durably.
+
+        Parameters
+        ----------
+        runtime : Runtime
+        folder : str
+            See `dragoman.orders.journal.journal_folder`.
+        broker, environment, account : str
+            Whose journal it is; one folder is never two accounts'.
+        chunk_size : int
+            Bytes of each new chunk, a multiple of 8.
+        flush_s : float
+            The longest an appended record waits for a commit to take it along.
+        held_limit : int
+            How many records are kept in memory while the disk takes none.
+
+        Raises
+        ------
+        AccountBusy
+            Another process, or another handle of this one, has it open; says which.
+        UsageError
+            The folder is another account's, or of a later version.
+        Rejected
+            The disk does not let it be written (kind LOCAL_DENIED).
+        """
+        if chunk_size < SMALLEST_CHUNK or chunk_size % 8:
+            raise UsageError(f"chunk_size is {chunk_size}, expected a multiple of 8 of at least {SMALLEST_CHUNK}")
+
+        def begin() -> Epoch:
+            return begin_epoch(
+                runtime.disk,
+                folder,
+                about={"broker": broker, "environment": environment, "account": account},
+                entropy=lambda: runtime.random_bytes(4),
+                now_ns=runtime.clock.wall_ns,
+                chunk_size=chunk_size,
+            )
+
+        work = asyncio.ensure_future(runtime.in_worker(begin))
+        try:
+            epoch = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(_abandoned)
+            raise
+        return cls(runtime, folder, epoch, chunk_size=chunk_size, flush_s=flush_s, held_limit=held_limit)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "failed" if self.failed else "full" if self.full else "open"
+        return f"Journal({self.folder!r}, epoch={self.epoch}, journal_id={self.journal_id!r}, {state})"
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def replay(self, since_ns: int = 0) -> Iterator[Record]:
+        """Yield the records of earlier epochs, oldest first, from `since_ns` of their wall clock on.
+
+        It reads the disk, so call it from a worker (or use `recent`) where the loop must not wait. Chunks that hold
+        nothing so new are not read. Damaged records are left out; `damage` names them.
+        """
+        for chunk in self._chunks:
+            if chunk.newest_ns < since_ns or not chunk.records:
+                continue
+            sequence, previous = chunk.before
+            scan = Scan(sequence=sequence, previous=previous)
+            for raw in scan.chunk(chunk.number, self._disk.read(f"{self.folder}/{chunk.name}")):
+                if raw.epoch < self.epoch and raw.time_ns >= since_ns:
+                    yield raw.read()
+
+    async def recent(self, since_ns: int = 0) -> list[Record]:
+        """Return what `replay` yields, read by a worker."""
+        return await self._runtime.in_worker(lambda: list(self.replay(since_ns)))
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def append(self, kind: Kind, payload: Mapping[str, Any]) -> int:
+        """Take a record that nobody waits for: durable with the next commit, or within `flush_s`.
+
+        Returns
+        -------
+        int
+            Its sequence; 0 where the disk takes nothing and as many records as memory may hold wait already.
+
+        Raises
+        ------
+        UsageError
+            The payload is no plain JSON object, or too large for a chunk, or the journal is closed.
+        """
+        entry = self._take_in(kind, payload)
+        if self.failed is not None or len(self._pending) >= self._held_limit:
+            return self._hold(entry)
+        self._pending.append(entry)
+        if self._writing is None:
+            self._set_timer(self._flush_s)
+        return entry.sequence
+
+    def commit(self, kind: Kind, payload: Mapping[str, Any]) -> asyncio.Future[None] | None:
+        """Take a record and everything appended before it; they are durable when the future is done.
+
+        Returns
+        -------
+        Future or None
+            Cancelling it changes nothing. None where the record is durable already, on a disk that is instant.
+
+        Raises
+        ------
+        Rejected
+            Here or by the future, kind LOCAL_DENIED: the record is not durable, so what it announces must not be done.
+            With ``retry`` BACKOFF the disk is full and may have space again; with NEVER the journal has failed.
+        UsageError
+            As `append`.
+        """
+        entry = self._take_in(kind, payload)
+        if self.failed is not None:
+            self._hold(entry)
+            raise self._refusal()
+        if len(self._pending) >= self._held_limit:
+            self.dropped += 1
+            raise self._refusal()
+        self._pending.append(entry)
+        if self._disk.instant and self._writing is None:
+            self._write_now()
+            if self._durable >= entry.sequence:
+                return None
+            if self.failed is None:
+                self._refuse(entry)
+            raise self._refusal()
+        future: asyncio.Future[None] = self._loop.create_future()
+        entry.future = future
+        self._urgent = True
+        if self._writing is None:
+            self._write()
+        return future
+
+    def flush(self) -> asyncio.Future[None] | None:
+        """Make durable what was appended so far; None where it is already.
+
+        Raises
+        ------
+        Rejected
+            As `commit`.
+        """
+        if self.failed is not None:
+            raise self._refusal()
+        if self._durable >= self._sequence:
+            return None
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._flushes.append((self._sequence, future))
+        self._urgent = True
+        if self._writing is None:
+            self._write()
+        return future
+
+    @property
+    def unwritten(self) -> int:
+        """Records that exist in memory only: they wait for space, or the journal failed before they were durable."""
+        return len(self._held) + (len(self._pending) if self.full else 0)
+
+    @property
+    def full(self) -> bool:
+        """Whether the disk has no space for the next chunk, and this one none for what waits."""
+        return self._obstacle is not None and self.failed is None and self._blocked()
+
+    @property
+    def durable(self) -> int:
+        """Sequence up to which everything is durable."""
+        return self._durable
+
+    async def close(self, *, patience_s: float = _PATIENCE_S) -> bool:
+        """Write that the epoch ended, and let go of the lock; at most `patience_s` long.
+
+        Returns
+        -------
+        bool
+            Whether all was written. Where it was not, the next opening is not `clean`. The lock stays with a write
+            that never returned: it could still reach the disk.
+        """
+        if self._closed:
+            return self.failed is None
+        written = self.failed is None
+        if written:
+            try:
+                done = self.commit(Kind.CLOSE, {"dropped": self.dropped} if self.dropped else {})
+                if done is not None:
+                    async with asyncio.timeout(patience_s):
+                        await done
+            except (DragomanError, TimeoutError):
+                written = False
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if await self._lane.close(patience_s=patience_s):
+            self._file.close()
+            if self._next is not None:
+                self._next.close()
+            self._lock.release()
+        return written
+
+    # -- how it is done ----------------------------------------------------------------------------------------------
+
+    def _take_in(self, kind: Kind, payload: Mapping[str, Any]) -> _Entry:
+        if self._closed:
+            raise UsageError(f"journal {self.folder} is closed", remedy="connect again")
+        try:
+            data = encode_payload(payload)
+        except TypeError as error:
+            raise UsageError(
+                f"journal {self.folder}: a {kind.name} record is not plain JSON: {error}",
+                remedy="make values plain with dragoman.orders.journal.codec",
+            ) from error
+        if record_length(data) + _MARGIN > self._chunk_size - HEADER_SIZE:
+            raise UsageError(
+                f"journal {self.folder}: a {kind.name} record of {len(data)} bytes does not fit into a chunk of"
+                f" {self._chunk_size}",
+                remedy="open the journal with a larger chunk_size",
+            )
+        self._sequence += 1
+        return _Entry(kind, data, self._sequence, self._now_ns())
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._writing is None and self._pending and self.failed is None:
+            self._write()
+
+    def _set_timer(self, seconds: float) -> None:
+        if self._timer is None and not self._closed:
+            self._timer = self._loop.call_later(seconds, self._on_timer)
+
+    def _write(self) -> None:
+        """Hand what waits to the lane; on an instant disk write it here."""
+        if self._disk.instant:
+            self._write_now()
+            return
+        segments, retired = self._batch()
+        if segments:
+            self._lane.submit(lambda: _perform(segments, retired), self._on_written)
+        if self._wants_chunk() and not self._preparing:
+            # Away from the lane: a commit must not wait for megabytes of zeros.
+            self._preparing = True
+            work = asyncio.ensure_future(self._runtime.in_worker(self._make_chunk(self._number + 1)))
+            work.add_done_callback(self._on_prepared)
+
+    def _write_now(self) -> None:
+        blocked = False
+        while self._pending and self.failed is None and not blocked:
+            segments, retired = self._batch()
+            if segments:
+                try:
+                    _perform(segments, retired)
+                except OSError as error:
+                    self._on_written(None, error)
+                else:
+                    self._on_written(None, None)
+            if self.failed is None and self._wants_chunk():
+                try:
+                    self._prepared(self._make_chunk(self._number + 1)(), None)
+                except OSError as error:
+                    self._prepared(None, error)
+            blocked = self._next is None
+
+    def _batch(self) -> tuple[list[_Segment], DiskFile | None]:
+        """Encode what waits, as far as there is a chunk for it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        pending = self._pending
+        taken: list[_Entry] = []
+        segments: list[_Segment] = []
+        retired: DiskFile | None = None
+        start, batch = self._end, bytearray()
+        while pending:
+            entry = pending[0]
+            if start + len(batch) + record_length(entry.payload) > self._file.size:
+                if self._next is None:
+                    break
+                if batch:
+                    segments.append((self._file, start, batch))
+                retired, self._file, self._next = self._file, self._next, None
+                self._number += 1
+                head = ChunkHeader(self._number, entry.sequence, self._file.size, entry.time_ns, self._hash)
+                start, batch = 0, bytearray(head.packed())
+            record = encode_record(
+                entry.kind,
+                entry.payload,
+                sequence=entry.sequence,
+                time_ns=entry.time_ns,
+                epoch=self.epoch,
+                run=self._run,
+                previous=self._hash,
+            )
+            self._hash = record_hash(record)
+            batch += record
+            taken.append(pending.popleft())
+        self._urgent = bool(pending)
+        if taken:
+            segments.append((self._file, start, batch))
+            self._end = start + len(batch)
+            self._writing = taken
+        return segments, retired
+
+    def _on_written(self, _: None, error: BaseException | None) -> None:
+        written, self._writing = self._writing or [], None
+        if error is not None:
+            self._fail(error, written)
+            return
+        self._durable = written[-1].sequence
+        for entry in written:
+            if entry.future is not None and not entry.future.done():
+                entry.future.set_result(None)
+        left = []
+        for sequence, future in self._flushes:
+            if sequence > self._durable:
+                left.append((sequence, future))
+            elif not future.done():
+                future.set_result(None)
+        self._flushes = left
+        if self._pending and not self._disk.instant:
+            if self._urgent:
+                self._write()
+            else:
+                self._set_timer(self._flush_s)
+
+    # -- the next chunk ----------------------------------------------------------------------------------------------
+
+    def _blocked(self) -> bool:
+        """Whether what waits first has no room in the present chunk."""
+        return bool(self._pending) and self._end + record_length(self._pending[0].payload) > self._file.size
+
+    def _wants_chunk(self) -> bool:
+        if self._next is not None:
+            return False
+        ahead = self._end * 4 >= self._file.size * 3 and self._obstacle is None
+        return ahead or self._blocked()
+
+    def _make_chunk(self, number: int) -> Callable[[], DiskFile]:
+        disk, path, size = self._disk, f"{self.folder}/{chunk_name(number)}", self._chunk_size
+        return lambda: disk.open(path, size=size)
+
+    def _on_prepared(self, work: asyncio.Future[DiskFile]) -> None:
+        self._preparing = False
+        if work.cancelled():
+            self._prepared(None, OSError(errno.EIO, "the work was cancelled"))
+        elif (error := work.exception()) is not None:
+            self._prepared(None, error)
+        else:
+            self._prepared(work.result(), None)
+            if self._pending and self._writing is None and self.failed is None:
+                self._write()
+
+    def _prepared(self, file: DiskFile | None, error: BaseException | None) -> None:
+        if file is not None:
+            if self._closed or self.failed is not None:
+                file.close()
+            else:
+                self._next, self._obstacle = file, None
+            return
+        self._obstacle = error
+        if self._writing is not None or not self._blocked():
+            return  # not needed yet; it is tried again once it is
+        if not (isinstance(error, OSError) and error.errno in _HEALS):
+            assert error is not None
+            self._fail(error, [])
+            return
+        for entry in self._pending:
+            if entry.future is not None:
+                self._refuse(entry)
+        self._fail_flushes()
+        self._set_timer(_LOOK_AGAIN_S)
+
+    # -- what could not be written -----------------------------------------------------------------------------------
+
+    def _refuse(self, entry: _Entry) -> None:
+        """Turn a record that was committed in vain into one that says so, for when there is space again."""
+        said = {"kind": entry.kind.name, "payload": orjson.Fragment(entry.payload)}
+        entry.kind, entry.payload = Kind.REFUSED, encode_payload(said)
+        future, entry.future = entry.future, None
+        if future is not None and not future.done():
+            future.set_exception(self._refusal())
+
+    def _refusal(self) -> DragomanError:
+        """Return a new error, so that each caller's has a traceback of its own."""
+        if self.failed is not None:
+            return cannot_write(self.folder, self._cause, doing="written")
+        error = cannot_write(self.folder, self._obstacle or OSError(errno.ENOSPC, "too much waits"), doing="extended")
+        error.retry = Retry.BACKOFF
+        error.remedy = "make space on its disk; the journal goes on by itself, and nothing was sent"
+        return error
+
+    def _fail(self, error: BaseException, written: list[_Entry]) -> None:
+        self._cause = error
+        self.failed = cannot_write(self.folder, error, doing="written")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lost = [*written, *self._pending]
+        self._pending.clear()
+        for entry in lost:
+            self._hold(entry)
+            if entry.future is not None and not entry.future.done():
+                entry.future.set_exception(self._refusal())
+        self._fail_flushes()
+        if self.on_failed is not None:
+            self.on_failed(self.failed)
+
+    def _fail_flushes(self) -> None:
+        for _, future in self._flushes:
+            if not future.done():
+                future.set_exception(self._refusal())
+        self._flushes.clear()
+
+    def _hold(self, entry: _Entry) -> int:
+        if len(self._held) >= self._held_limit:
+            self.dropped += 1
+            return 0
+        self._held.append(entry)
+        return entry.sequence
+
+
+def _perform(segments: list[_Segment], retired: DiskFile | None) -> None:
+    """Write and sync; the lane's part of a commit."""
+    for file, offset, data in segments:
+        file.write(offset, data)
+    for file, _, _ in segments:
+        file.sync()
+    if retired is not None:
+        retired.close()
+
+
+def _abandoned(work: asyncio.Future[Epoch]) -> None:
+    """Close what was opened for a caller that is gone."""
+    if not work.cancelled() and work.exception() is None:
+        epoch = work.result()
+        epoch.file.close()
+        epoch.lock.release()
