@@ -8,6 +8,7 @@ import pytest
 
 from dragoman.model import Fill, Order, OrderStatus, Origin, Outcome, Pending, Side
 from dragoman.orders import IdMint, OrderStore
+from dragoman.orders.identity import journal_id_of
 
 S = OrderStatus
 WIRE = IdMint(journal_id_of(b"test")).wire_id()

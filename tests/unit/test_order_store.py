@@ -10,6 +10,7 @@ import pytest
 from dragoman.errors import ErrorKind
 from dragoman.model import Fill, Order, OrderStatus, Origin, Outcome, Pending, Reject, Side
 from dragoman.orders import IdMint, OrderStore
+from dragoman.orders.identity import journal_id_of
 from dragoman.orders.slices import rolled_up
 from dragoman.orders.state import Verdict
 

@@ -62,7 +62,7 @@ class Reconciler:
         self._check_positions = check_positions
         self._streaming = streaming
         self._reading = False
-        self._found: list[Order] = []
+        self._found: dict[str, Order] = {}
         self._changed_ns: dict[str, int] = {}
         self._differing: frozenset[Any] = frozenset()
         self._task: asyncio.Task[None] | None = None
@@ -113,7 +113,7 @@ class Reconciler:
     async def _audit(self) -> None:
         """Read everything, and say what the stream should have told."""
         streamed = self._streaming and self._reader.fresh
-        self._reading, self._found = True, []
+        self._reading, self._found = True, {}
         try:
             as_of = await self._reader.refresh(15.0)
         finally:
@@ -121,7 +121,7 @@ class Reconciler:
         self.audits += 1
         if not streamed or not self._reader.fresh:
             return  # a gap is known, and this reading is part of healing it
-        late = [order for order in self._found if (order.ts_event or as_of) <= as_of - _ON_THE_WAY_NS]
+        late = [order for order in self._found.values() if (order.ts_event or as_of) <= as_of - _ON_THE_WAY_NS]
         for order in late:
             self.missed += 1
             external = order.origin is Origin.EXTERNAL
@@ -148,4 +148,4 @@ class Reconciler:
         order = update.order
         self._changed_ns[order.instrument_id] = self._session.runtime.clock.mono_ns()
         if self._reading and update.source == "poll":
-            self._found.append(order)
+            self._found[order.client_order_id] = order

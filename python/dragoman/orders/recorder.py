@@ -36,7 +36,7 @@ class Recorder:
 
     # -- before the first byte ---------------------------------------------------------------------------------------
 
-    def place(self, request: OrderRequest, sent_ns: int) -> Awaitable[None] | None:
+    def place(self, request: OrderRequest, sent_ns: int) -> Awaitable[object] | None:
         """Make the intent of a new order durable; what comes back, unless None, is awaited before anything is sent."""
         if self.journal is None:
             return None
@@ -45,7 +45,7 @@ class Recorder:
             {"op": "place", "name": request.client_order_id, "at": sent_ns, "request": to_plain(request)},
         )
 
-    def amend(self, pending: Pending, order: Order, change: OrderChange | None) -> Awaitable[None] | None:
+    def amend(self, pending: Pending, order: Order, change: OrderChange | None) -> Awaitable[object] | None:
         """Make the intent of a change or cancel durable. A cancel is sent also where that fails."""
         if self.journal is None:
             return None
@@ -66,7 +66,7 @@ class Recorder:
             return None
         return None if durable is None else self._or_unwritten(durable, order, entry)
 
-    async def _or_unwritten(self, durable: Awaitable[None], order: Order, entry: dict[str, Any]) -> None:
+    async def _or_unwritten(self, durable: Awaitable[object], order: Order, entry: dict[str, Any]) -> None:
         try:
             await durable
         except DragomanError as error:

@@ -76,7 +76,7 @@ class Sending:
         self._session.launch(flow, on_outcome, deadline_ns=self._ends_ns, before_send=self._before_send)
         return ended
 
-    def _before_send(self, request: Request) -> Awaitable[None] | None:
+    def _before_send(self, request: Request) -> Awaitable[object] | None:
         if self._drop_after_ns is not None and self._session.runtime.clock.mono_ns() > self._drop_after_ns:
             raise NotSent(
                 f"{self._session.adapter.name}: {request.method} {request.path} was dropped: its deadline_ns passed",
@@ -89,7 +89,7 @@ class Sending:
         self._reached_wire = True
         return None
 
-    async def _once_durable(self, durable: Awaitable[None]) -> None:
+    async def _once_durable(self, durable: Awaitable[object]) -> None:
         await durable
         self._reached_wire = True
 

@@ -138,13 +138,14 @@ class OrderService:
         journal = await self.writer.open()
         self._mint = IdMint(journal.journal_id)
         self.store.journal_ids = frozenset(journal.journal_ids)
-        found = recover(journal.replay(), self._adapter.name)
+        found = recover(await journal.recent(), self._adapter.name)
         for intent in found.intents.values():
             self.intents.add(intent)
         for name, order in found.orders.items():
             if self.store.get(name) is None:
                 self.store.restore(order, found.fills.get(name, ()))
         self.recorder.journal = journal
+        journal.on_failed = self._journal_failed
         now = self._session.runtime.clock.wall_ns()
         for damage in journal.damage:
             self.alerts.publish(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
@@ -160,6 +161,10 @@ class OrderService:
                 self.resolver.watch(intent)
         if self._reader.in_doubt:
             self.resolver.wake()
+
+    def _journal_failed(self, error: DragomanError) -> None:
+        now = self._session.runtime.clock.wall_ns()
+        self.alerts.publish(OrderAlert("JOURNAL_FAILED", str(error), subject=error, ts=now))
 
     async def _may_write(self) -> None:
         """Take over from a writer that is gone, and read everything before anything is done; else AccountBusy."""
@@ -244,7 +249,7 @@ class OrderService:
         # Cancelling this caller ends its wait and nothing else.
         return await sending.start(flow, partial(self._placed, intent, sending), f"place {name}")
 
-    def _commit(self, intent: Intent, request: Request) -> Awaitable[None] | None:
+    def _commit(self, intent: Intent, request: Request) -> Awaitable[object] | None:
         """Make an intent durable: the last thing before its first byte."""
         intent.sent_ns = self._session.ctx.now_ns
         return self.recorder.place(intent.request, intent.sent_ns)

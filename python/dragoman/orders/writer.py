@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.errors import AccountBusy
-from dragoman.orders.journal import Journal
+from dragoman.orders.journal import Journal, journal_folder
 from dragoman.session.session import AccountSession
 
 
@@ -34,6 +34,15 @@ class Writer:
         """Whether this process may write now."""
         return self.journal is not None or not self.enabled
 
+    @property
+    def folder(self) -> str:
+        """Where the journal of this account lies."""
+        session = self._session
+        hosts = session.profile.hosts.values()
+        return journal_folder(
+            session.state_dir, session.adapter.name, session.environment, session.ctx.account, hosts=hosts
+        )
+
     async def open(self) -> Journal:
         """Become the account's writer.
 
@@ -46,7 +55,7 @@ class Writer:
         try:
             self.journal = await Journal.open(
                 session.runtime,
-                session.journal_folder,
+                self.folder,
                 broker=session.adapter.name,
                 environment=session.environment,
                 account=session.ctx.account,

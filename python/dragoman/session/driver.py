@@ -406,7 +406,7 @@ class FlowDriver:
         run.replied = True
         return reply
 
-    def commit(self, run: Run, request: Request, before: int) -> Awaitable[None] | None:
+    def commit(self, run: Run, request: Request, before: int) -> Awaitable[object] | None:
         """Hand a request to the journal, immediately before it may leave; return what is to be awaited first."""
         run.committed = True
         journal = None if run.before_send is None else run.before_send(request)
@@ -415,7 +415,7 @@ class FlowDriver:
             return None
         return self._committed(run, journal, before)
 
-    async def _committed(self, run: Run, journal: Awaitable[None], before: int) -> None:
+    async def _committed(self, run: Run, journal: Awaitable[object], before: int) -> None:
         await journal
         run.unsettled = before + 1
 

@@ -69,7 +69,7 @@ class Launched:
             task.add_done_callback(self._taken_over)
             return
 
-    def _commit(self, request: Request) -> Awaitable[None] | None:
+    def _commit(self, request: Request) -> Awaitable[object] | None:
         return self._driver.commit(self._run, request, self._before)
 
     def _replied(self, found: Reply | Exception) -> None:

@@ -36,7 +36,7 @@ _NS: Final = 1_000_000_000
 _log = logging.getLogger("dragoman.session")
 _ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
 
-BeforeSend = Callable[[Request], Awaitable[None] | None]
+BeforeSend = Callable[[Request], Awaitable[object] | None]
 """Called for a `mutates` request after the limiter and before the first byte: the journal. What it returns, unless that
 is None, is awaited. What it raises means that nothing was sent."""
 
@@ -94,7 +94,7 @@ class Flight:
     asked_ns: int = 0
     granted_ns: int = 0
     grant: Grant | None = None
-    journal: Awaitable[None] | None = None
+    journal: Awaitable[object] | None = None
     generation: int = -1
     error: Exception | None = None
     prepared: bool = False

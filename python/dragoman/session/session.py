@@ -435,18 +435,10 @@ class AccountSession:
 
     def _limits_path(self, account: str) -> str:
         """Name the file in which all processes count what this account spends."""
-        return f"{self.state_dir}/limits/{self._account_name(account)}.rates"
-
-    @property
-    def journal_folder(self) -> str:
-        """Where the orders of this account are written down."""
-        return f"{self.state_dir}/journal/{self._account_name(self.ctx.account)}"
-
-    def _account_name(self, account: str) -> str:
         parts = [self.adapter.name, self.environment, account]
         if self.environment == "emulator":  # each emulator counts for itself
             parts += sorted({str(urlsplit(root).port) for root in self.profile.hosts.values()})
-        return file_name(*parts)
+        return f"{self.state_dir}/limits/{file_name(*parts)}.rates"
 
     # -- lent to the keeper ------------------------------------------------------------------------------------------
 
