@@ -186,6 +186,7 @@ class Order(Shown):
     time_in_force: TimeInForce = TimeInForce.UNKNOWN
     product: Product = Product.UNKNOWN
     variety: Variety = Variety.UNKNOWN
+    position_side: Literal["NET", "LONG", "SHORT"] = "NET"
     display_quantity: Decimal | None = None
     market_protection: Decimal | None = None
     filled_quantity: Decimal = ZERO
@@ -239,6 +240,7 @@ class Fill(Shown):
     client_order_id: str = ""
     exchange_order_id: str | None = None
     product: Product = Product.UNKNOWN
+    position_side: Literal["NET", "LONG", "SHORT"] = "NET"
     exchange: str = ""
     broker: str = ""
     account_id: str = ""

@@ -95,6 +95,7 @@ class FillLedger:
             client_order_id=order.client_order_id,
             exchange_order_id=order.exchange_order_id,
             product=order.product,
+            position_side=order.position_side,
             broker=order.broker,
             account_id=order.account_id,
             ts_event=order.ts_event,

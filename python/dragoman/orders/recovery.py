@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dragoman.model import Fill, Order, OrderRequest, OrderStatus, Origin, Pending
+from dragoman.model import Fill, Order, OrderChange, OrderRequest, OrderStatus, Origin, Pending
 from dragoman.orders.intents import Intent
 from dragoman.orders.journal import Kind, Record
 from dragoman.orders.journal.codec import from_plain
 from dragoman.orders.requests import order_of
+from dragoman.orders.state import TERMS
 
 _log = logging.getLogger("dragoman.orders")
 _VIEWS: Final = (Kind.STREAM, Kind.POLL, Kind.REPLY, Kind.DECISION)
+
+
+@dataclass(slots=True)
+class Amendment:
+    """A change or cancel of which nobody knows yet what became.
+
+    Attributes
+    ----------
+    since_ns : int
+        When it was sent, by the broker's clock.
+    terms : mapping
+        What a change asks for.
+    answered : bool
+        The broker has taken it; its reports are missing.
+    """
+
+    pending: Pending
+    since_ns: int
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    answered: bool = False
 
 
 @dataclass(slots=True)
@@ -28,8 +49,7 @@ class Recovered:
         Those of intents without an outcome are UNKNOWN.
     fills : dict of str to list of Fill
         Itemised ones, by order.
-    changing : dict of str to tuple of Pending and int
-        Changes and cancels without an answer, and when they were sent.
+    changing : dict of str to Amendment
     lost : dict of str to int
         Orders taken for lost, and when that was concluded.
     unreadable : int
@@ -39,7 +59,7 @@ class Recovered:
     intents: dict[str, Intent] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     fills: dict[str, list[Fill]] = field(default_factory=dict)
-    changing: dict[str, tuple[Pending, int]] = field(default_factory=dict)
+    changing: dict[str, Amendment] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
 
@@ -57,8 +77,7 @@ def recover(records: Iterable[Record], broker: str) -> Recovered:
         if order.status is OrderStatus.SUBMITTED:
             found.orders[name] = order.but(status=OrderStatus.UNKNOWN, status_is_firm=False)
         if order.pending is not Pending.NONE and name not in found.changing:
-            # The broker took it, or its reports showed it in flight: what came of it a reading will tell.
-            found.changing[name] = (order.pending, order.ts_recv or 0)
+            found.changing[name] = Amendment(order.pending, order.ts_recv or 0, answered=True)
     return found
 
 
@@ -81,17 +100,29 @@ def _take(found: Recovered, record: Record, broker: str) -> None:
         new = [from_plain(Fill, fill) for fill in payload.get("fills", ())]
         found.fills[name] = kept + [fill for fill in new if not fill.is_synthetic]
     elif record.kind is Kind.REPLY:
-        found.changing.pop(payload["name"], None)
+        _answered(found, payload)
     elif payload.get("what") == "never arrived":
         found.lost[payload["name"]] = payload["at"]
     elif payload.get("what") == "late":
         found.lost.pop(payload["name"], None)
 
 
+def _answered(found: Recovered, payload: Mapping[str, Any]) -> None:
+    amendment = found.changing.get(payload["name"])
+    if amendment is None or payload["effect"] == "UNKNOWN":
+        return
+    if payload["effect"] in ("ACCEPTED", "APPLIED"):
+        amendment.answered = True
+    else:
+        del found.changing[payload["name"]]
+
+
 def _intent(found: Recovered, payload: dict[str, Any], time_ns: int, broker: str) -> None:
     name = payload["name"]
     if payload["op"] != "place":
-        found.changing[name] = (Pending(payload["op"].upper()), payload["at"])
+        change = from_plain(OrderChange, payload.get("change", {}))
+        terms = {term: value for term in TERMS if (value := getattr(change, term)) is not None}
+        found.changing[name] = Amendment(Pending(payload["op"].upper()), payload["at"], terms)
         return
     request = from_plain(OrderRequest, payload["request"])
     found.intents[name] = Intent(request, payload["at"])

@@ -79,6 +79,7 @@ def order_of(request: OrderRequest, broker: str, ts: int) -> Order:
         time_in_force=request.time_in_force,
         product=request.product,
         variety=request.variety,
+        position_side=request.position_side,
         display_quantity=request.display_quantity,
         market_protection=request.market_protection,
         remaining_quantity=request.quantity,

@@ -149,11 +149,14 @@ class OrderService:
         now = self._session.runtime.clock.wall_ns()
         for damage in journal.damage:
             self.alerts.publish(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
-        for name, (pending, since_ns) in found.changing.items():
+        for name, amendment in found.changing.items():
             order = self.store.get(name)
-            if order is not None and not order.status.terminal:
-                self.store.mark(name, pending)
-                self._reader.doubt(name, pending, since_ns)
+            if order is None or order.status.terminal:
+                continue
+            self.store.ask(name, amendment.pending, amendment.terms)
+            if amendment.answered:
+                self.store.answered(name)
+            self._reader.doubt(name, amendment.pending, amendment.since_ns)
         self.resolver.watch_lost(found.lost.items())
         for name, intent in found.intents.items():
             order = self.store.get(name)
@@ -412,7 +415,7 @@ class OrderService:
             if error.effect is Effect.NONE:
                 take_back()
             else:
-                self._reader.doubt(name, pending)
+                self._in_doubt(name, pending, error.effect)
             raise error
         if error is not None:
             if sending.left(sending.interrupted(error)):
@@ -422,15 +425,25 @@ class OrderService:
             raise error
         self.recorder.answered(pending, name, outcome.effect)
         if outcome.effect == "REJECTED":
-            take_back()
+            if outcome.reject is None or outcome.reject.effect is Effect.NONE:
+                take_back()
+            else:
+                self._in_doubt(name, pending, outcome.reject.effect)
             raise refusal(outcome.reject, self._adapter.name, name)
         if outcome.effect == "UNKNOWN":
-            self._reader.doubt(name, pending)
+            self._in_doubt(name, pending, Effect.UNKNOWN)
             raise unknown(self._adapter.name, f"the {pending.lower()} of order {known.order_id}", name)
         self.store.answered(name)
         if outcome.order_id and outcome.replaces:
             return self.store.rename(name, outcome.order_id, outcome.replaces)
         return self.store.get(name) or known
+
+    def _in_doubt(self, name: str, pending: Pending, effect: Effect) -> None:
+        """Let readings tell what became of a change or cancel."""
+        self._reader.doubt(name, pending)
+        if effect is Effect.APPLIED:
+            # Refused, and yet something was done: half of a replace. What is known of the order is old.
+            self._freshness.interrupted(f"a {pending.lower()} of order {name} was half done")
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from decimal import Decimal
 from dragoman.model import Fill, Position, Product
 
 ZERO = Decimal(0)
-PositionKey = tuple[str, Product]
+PositionKey = tuple[str, Product, str]
+"""Instrument, product, and the side where an account keeps both sides of an instrument apart (else NET)."""
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class NetPosition:
 
     instrument_id: str
     product: Product
+    position_side: str = "NET"
     opening_quantity: Decimal = ZERO
     buy_quantity: Decimal = ZERO
     buy_value: Decimal = ZERO
@@ -40,6 +42,7 @@ class Discrepancy:
 
     instrument_id: str
     product: Product
+    position_side: str
     field: str
     ours: Decimal
     broker: Decimal
@@ -48,10 +51,11 @@ class Discrepancy:
 def net_positions(
     fills: Iterable[Fill], opening: Mapping[PositionKey, Decimal] | None = None
 ) -> dict[PositionKey, NetPosition]:
-    """Sum fills by (instrument, product), from opening quantities."""
+    """Sum fills by position, from opening quantities."""
     nets = {key: NetPosition(*key, opening_quantity=quantity) for key, quantity in (opening or {}).items()}
     for fill in fills:
-        net = nets.setdefault((fill.instrument_id, fill.product), NetPosition(fill.instrument_id, fill.product))
+        key = (fill.instrument_id, fill.product, fill.position_side)
+        net = nets.setdefault(key, NetPosition(*key))
         if fill.side == "BUY":
             net.buy_quantity += fill.quantity
             net.buy_value += fill.quantity * fill.price
@@ -72,7 +76,7 @@ def compare(positions: Iterable[Position], nets: Mapping[PositionKey, NetPositio
     found: list[Discrepancy] = []
     seen: set[PositionKey] = set()
     for position in positions:
-        key = (position.instrument_id, position.product)
+        key = (position.instrument_id, position.product, position.position_side)
         seen.add(key)
         net = nets.get(key) or NetPosition(*key)
         pairs = (

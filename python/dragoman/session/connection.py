@@ -17,6 +17,7 @@ from dragoman.plugin import (
     Fatal,
     Feed,
     FeedEvent,
+    Missed,
     QuoteSeen,
     Raw,
     Ready,
@@ -286,6 +287,8 @@ class FeedConnection:
             self._counters.control_errors += 1
             text = redact(f"{self._adapter.name}: a control message of {len(frame)} bytes cannot be read: {error}")
             self._on_event(Notice("error", text, code=type(error).__name__))
+            if self.feed.kind == "orders" or self.feed.carries_orders:
+                self._on_event(Missed("a message that may have been an order's could not be read"))
             return
         self.send(control.send)
         for event in control.events:
