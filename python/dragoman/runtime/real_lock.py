@@ -1,9 +1,9 @@
 """Exclusive locks on files, which end with the process that took them.
 
-Theory: of the system's locks on files, those of `fcntl(F_SETLK)` end when the process closes any descriptor of the file,
-even one a library opened for a moment. Locks of an open file description have no such trap, and can be asked about
-without being taken. A forked child shares its parent's description, though, and would keep the lock alive after the
-parent's death; so a child closes what it inherited as its first act. A program started with `exec` never has it.
+Theory: of the system's locks on files, those of `fcntl(F_SETLK)` end when the process closes any descriptor of the
+file, even one a library opened for a moment. Locks of an open file description have no such trap, and can be asked
+about without being taken. A forked child shares its parent's description, though, and would keep the lock alive after
+the parent's death; so a child closes what it inherited as its first act. A program started with `exec` never has it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class FileLock:
         _held.add(self)
 
     def release(self) -> None:
-        """Give it up; a second call does nothing. The file stays: removing it would let two processes lock two files."""
+        """Give it up; a second call does nothing.
+
+        The file stays: if it were removed, two processes could each lock a file of that name.
+        """
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)

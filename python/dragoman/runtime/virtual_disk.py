@@ -1,9 +1,9 @@
 """`Disk` in memory, with failures on demand and what a loss of power does to bytes nobody made durable.
 
 Theory: a real disk writes sectors. Of what was written and not synced a crash may keep any sector, new or old, in any
-combination; so the disk remembers, for each sector written since the last sync, what it held before, and `crash` throws
-a coin of its seed for each. A sync that fails is worse: the system forgets that those sectors were to be written and
-still shows them, so that the next sync succeeds and the bytes are gone after the crash. That is modelled as it is.
+combination; so the disk remembers, for each sector written since the last sync, what it held before, and `crash` tosses
+a coin for each. A sync that fails is worse: the system forgets that those sectors were to be written and goes on to
+show them, so that the next sync succeeds and the bytes are gone after the crash. That is modelled as it is.
 
 `cut_power_after` makes the n-th call the last one of the process: it is carried out, or not, or half, and that call and
 all later ones raise `PowerCut` until `crash` brings the machine back. Code under test may catch it and go on for as long

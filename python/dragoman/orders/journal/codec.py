@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
 from math import isfinite
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
@@ -71,8 +70,17 @@ def from_plain(kind: type[T], data: Mapping[str, Any]) -> T:
     return kind(**values)
 
 
-@lru_cache(maxsize=None)
+_plans: dict[type[Any], _Plan] = {}
+
+
 def _plan(kind: type[Any]) -> _Plan:
+    plan = _plans.get(kind)
+    if plan is None:
+        plan = _plans[kind] = _planned(kind)
+    return plan
+
+
+def _planned(kind: type[Any]) -> _Plan:
     if not is_dataclass(kind):
         raise TypeError(f"{kind.__name__} is no value of the model: expected a dataclass")
     hints = typing.get_type_hints(kind)

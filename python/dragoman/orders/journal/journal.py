@@ -1,9 +1,9 @@
 """The durable record of what we are about to ask of a broker, and of everything learnt about it.
 
-Theory: a `commit` is durable before it is answered, so an order whose intent was committed is never forgotten. One write
-and one `fdatasync` on a thread of its own carry all that waits; what is committed meanwhile goes together with the next,
-so that the cost of a sync is shared and never queued for. Records get their hashes when they are written, not before: a
-record that was refused leaves no trace in the chain of those that were not.
+Theory: a `commit` is durable before it is answered, so an order whose intent was committed is never forgotten. One
+write and one `fdatasync` on a thread of its own carry all that waits; what is committed meanwhile goes together with
+the next, so that the cost of a sync is shared and never queued for. Records get their hashes when they are written, not
+before: a record that was refused leaves no trace in the chain of those that were not.
 
 Two things can be wrong with the disk. It is *full*: the next chunk cannot be made; commits are refused, nothing was
 written, and the journal goes on by itself once there is space. Or it *failed*: a write or a sync did not succeed, so
@@ -36,6 +36,7 @@ from dragoman.orders.journal.format import (
 )
 from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write
 from dragoman.orders.journal.scan import Chunk, Damage, Scan
+from dragoman.orders.journal.words import cleaned
 from dragoman.runtime.base import DiskFile, Runtime
 
 _HEALS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
@@ -342,7 +343,8 @@ class Journal:
         if self._closed:
             raise UsageError(f"journal {self.folder} is closed", remedy="connect again")
         try:
-            data = encode_payload(payload)
+            # An intent holds what the caller gave, in names and numbers: it stands on the order path as it is.
+            data = encode_payload(payload if kind is Kind.INTENT else cleaned(payload))
         except TypeError as error:
             raise UsageError(
                 f"journal {self.folder}: a {kind.name} record is not plain JSON: {error}",

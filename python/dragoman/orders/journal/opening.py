@@ -1,8 +1,8 @@
 """Begin an epoch: take the lock, read what is there, put damage aside, write the record that says so. All of it blocks.
 
-Nothing that is on the disk is ever written over. A chunk in which anything is damaged stays as it was found, with a copy
-of the damaged bytes beside it, and the epoch begins in the next chunk; so opening twice reads the same as opening once,
-wherever a first opening was interrupted.
+Nothing that is on the disk is ever written over. A chunk in which anything is damaged stays as it was found, with a
+copy of the damaged bytes beside it, and the epoch begins in the next chunk; so opening twice reads the same as opening
+once, wherever a first opening was interrupted.
 """
 
 from __future__ import annotations

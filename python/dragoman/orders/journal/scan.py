@@ -47,10 +47,12 @@ class Damage:
         Name of the chunk within the journal's folder.
     offset, length : int
         Which of its bytes; a length of 0 where something is absent rather than wrong.
-    what : {"torn", "damaged", "header", "cut short", "too long", "missing", "missing chunk", "out of order", "unlinked"}
-        torn: the bytes after the last good record are not a whole one, as a crash in the middle of a write leaves them.
-        damaged: bytes between good records. missing: good records whose numbers leave a gap. unlinked: a record that
-        does not name the one before it as its predecessor.
+    what : str
+        torn: the bytes after the last good record are not a whole one, as a crash in the middle of a write leaves them;
+        damaged: bytes between good records; header: those a chunk begins with; cut short, too long: a file that has
+        not the size its header says; missing: good records whose numbers leave a gap; missing chunk: a file that is not
+        there; out of order: a record that repeats an earlier number, or goes back to an earlier epoch; unlinked: a
+        record that does not name the one before it as its predecessor.
     after : int
         Sequence of the last good record before it.
     lost : int or None
@@ -203,15 +205,18 @@ class Scan:
             if len(data) < SMALLEST_CHUNK:
                 self._add(number, len(data), b"", "cut short")
             return
-        data = self._headed(number, data)
-        yield from self._records(chunk, data)
+        size = self._headed(number, data)
+        yield from self._records(chunk, data if size >= len(data) else data[:size])
+        if len(data) < size:
+            self._add(number, len(data), b"", "cut short")
+        chunk.damaged = any(one.file == chunk.name for one in self._damage)
 
-    def _headed(self, number: int, data: bytes) -> bytes:
-        """Check a chunk's header and return the bytes that belong to the chunk."""
+    def _headed(self, number: int, data: bytes) -> int:
+        """Check a chunk's header and return how many bytes the chunk has."""
         header = read_header(data)
         if header is None:
             self._add(number, 0, data[:HEADER_SIZE], "header")
-            return data
+            return len(data)
         if header.version > VERSION:
             raise UsageError(
                 f"journal chunk {chunk_name(number)} has version {header.version}, expected at most {VERSION}",
@@ -219,8 +224,6 @@ class Scan:
             )
         if header.number != number:
             self._add(number, 0, data[:HEADER_SIZE], "out of order")
-        if len(data) < header.size:
-            self._add(number, len(data), b"", "cut short")
         if header.first_sequence > self.sequence + 1:
             self._settle(header.first_sequence, number, 0)
             self.hash = header.previous
@@ -228,8 +231,7 @@ class Scan:
             self._add(number, 0, data[:HEADER_SIZE], "unlinked", lost=0)
         if len(data) > header.size:
             self._add(number, header.size, data[header.size :], "too long", lost=0)
-            return data[: header.size]
-        return data
+        return header.size
 
     def _records(self, chunk: Chunk, data: bytes) -> Iterator[Raw]:
         unpack, checksum = RECORD.unpack_from, crc32c
@@ -249,8 +251,8 @@ class Scan:
             if number != sequence + 1 or hole:
                 self.sequence = sequence
                 if number <= sequence:
-                    self._add(chunk.number, offset, data[offset:stop], "out of order", lost=0)
-                    offset = stop
+                    self._add(chunk.number, offset, data[offset:stop], "out of order")
+                    offset, hole = stop, True
                     continue
                 self._settle(number, chunk.number, offset)
             elif previous != link:
@@ -273,8 +275,6 @@ class Scan:
         chunk.records, chunk.last_sequence, chunk.newest_ns, chunk.end = count, sequence if count else 0, newest, offset
         if data[offset:].strip(b"\0"):  # fewer bytes than a record has, and not zero
             self._hole(chunk.number, data, view, offset)
-        name = chunk.name
-        chunk.damaged = any(one.file == name for one in self._damage)
 
     def _turn(
         self, number: int, offset: int, sequence: int, epoch: int, kind: int, run: bytes, payload: memoryview
