@@ -283,6 +283,10 @@ class Journal:
         """
         if self.failed is not None:
             raise self._refusal()
+        if self._disk.instant and self._writing is None:
+            self._write_now()
+        if self.failed is not None or self.full:
+            raise self._refusal()
         if self._durable >= self._sequence:
             return None
         future: asyncio.Future[None] = self._loop.create_future()
@@ -517,7 +521,7 @@ class Journal:
         entry.kind, entry.payload = Kind.REFUSED, encode_payload(said)
         future, entry.future = entry.future, None
         if future is not None and not future.done():
-            future.set_exception(self._refusal())
+            _refused(future, self._refusal())
 
     def _refusal(self) -> DragomanError:
         """Return a new error, so that each caller's has a traceback of its own."""
@@ -539,7 +543,7 @@ class Journal:
         for entry in lost:
             self._hold(entry)
             if entry.future is not None and not entry.future.done():
-                entry.future.set_exception(self._refusal())
+                _refused(entry.future, self._refusal())
         self._fail_flushes()
         if self.on_failed is not None:
             self.on_failed(self.failed)
@@ -547,7 +551,7 @@ class Journal:
     def _fail_flushes(self) -> None:
         for _, future in self._flushes:
             if not future.done():
-                future.set_exception(self._refusal())
+                _refused(future, self._refusal())
         self._flushes.clear()
 
     def _hold(self, entry: _Entry) -> int:
@@ -566,6 +570,11 @@ def _perform(segments: list[_Segment], retired: DiskFile | None) -> None:
         file.sync()
     if retired is not None:
         retired.close()
+
+
+def _refused(future: asyncio.Future[None], error: DragomanError) -> None:
+    future.set_exception(error)
+    future.exception()  # its caller may be gone; that the journal refuses is told by `failed` and `on_failed`, too
 
 
 def _abandoned(work: asyncio.Future[Epoch]) -> None:
