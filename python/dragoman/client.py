@@ -101,7 +101,7 @@ class Client:
         self.orders_service = OrderService(session, self.instruments, units, self._following, journal=journal)
         self.orders_service.alerts.add(self.events.publish)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
-        self.reconciler: Reconciler | None = None
+        self._reconciler: Reconciler | None = None
         self._measure()
         self.account = AccountServices(session, self.instruments, units)
 
@@ -145,8 +145,8 @@ class Client:
         self._check("close")
         self.market.close()
         try:
-            if self.reconciler is not None:
-                await self.reconciler.close()
+            if self._reconciler is not None:
+                await self._reconciler.close()
             await self.orders_service.pause()
             await self.session.close()
             await self.orders_service.close()
@@ -204,7 +204,7 @@ class Client:
 
     def _audit(self) -> None:
         """Read orders, trades and positions in the background from here on."""
-        self.reconciler = Reconciler(
+        self._reconciler = Reconciler(
             self.session,
             self.orders_service.reader,
             self.orders_service.alerts.publish,
@@ -212,7 +212,7 @@ class Client:
             self.portfolio.differences,
             streaming=bool(self._order_streams),
         )
-        self.reconciler.start()
+        self._reconciler.start()
 
     def _distrust(self, reason: str) -> None:
         """Begin the order streams anew: they left something out, and nobody knows what else."""
@@ -572,10 +572,11 @@ class Client:
         return self._counts()
 
     def _counts(self) -> dict[str, Any]:
-        store = self.orders_service.store
+        store, audit = self.orders_service.store, self._reconciler
         return {
             "streams": {name: stream.counters for name, stream in self._streams.items()},
             "orders": dict(store.counters) | {"open": len(store.open), "unknown": len(store.unknown)},
+            "audit": {"readings": audit.audits, "missed": audit.missed} if audit is not None else {},
             "unknown_words": dict(store.unknown_words),
             "unconverted": self.account.unconverted,
             "books": {"count": len(self.market.books), "gaps": self.market.books.gaps},

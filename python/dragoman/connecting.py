@@ -81,8 +81,8 @@ def connect(
         Whether the day's instrument master is kept below `state_dir` and taken from there; by default everywhere but in
         environment "emulator", where every venue has instruments of its own.
     journal : bool
-        Whether every order is written down, durably, before it is sent, below `state_dir`: so nothing is lost or doubled
-        when this process ends, and one process at a time can place orders. Without it none of that is promised.
+        Whether every order is written down, durably, before it is sent, below `state_dir`: so that nothing is lost or
+        doubled when this process ends, and one process at a time places orders. Without it none of that is promised.
     overrides : mapping, optional
         Laid over the profile: ``credentials``, ``hosts``, ``settings``, ``egress``, ``redirect_port``; with it no
         profile file is needed.

@@ -91,7 +91,6 @@ def test_fields_that_are_not_the_users_are_refused(name):
         ("trailing_offset", 5),
         ("expire_time_ns", 1),
         ("self_trade_prevention", "CANCEL_NEWEST"),
-        ("on_late", "cancel"),
     ],
 )
 def test_what_a_broker_would_not_see_is_refused_and_not_dropped(field, value):
@@ -109,7 +108,7 @@ def test_money_stands_in_for_the_quantity_and_not_beside_it():
 
 
 def test_what_an_adapter_takes_is_let_through():
-    order = order_request(SHARE, "BUY", 1, None, {"algo_id": "A1", "post_only": False, "on_late": "keep"})
+    order = order_request(SHARE, "BUY", 1, None, {"algo_id": "A1", "post_only": False, "on_late": "cancel"})
     check_request(order, SHARE, ZerodhaAdapter())
 
 

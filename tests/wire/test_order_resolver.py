@@ -169,7 +169,7 @@ def test_a_fill_that_the_stream_leaves_out_is_found_by_the_audit_and_the_stream_
         order = await world.client.wait_order("mine", timeout_s=30)
         assert (order.status, order.filled_quantity) == (S.FILLED, 10)
         assert [event.order.client_order_id for event in alerts(world, "MISSED_UPDATE")] == ["mine"]
-        assert world.client.reconciler.missed == 1
+        assert world.client.counters()["audit"]["missed"] == 1
         await world.until(lambda: world.client.streams["market"].counters["reconnects"] == 1)
 
     play(scenario)

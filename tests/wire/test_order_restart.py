@@ -70,9 +70,7 @@ def test_an_order_of_unknown_outcome_is_looked_for_by_the_next_run(arrived):
             else:
                 assert client.order("mine").status is S.UNKNOWN
                 with pytest.raises(UsageError) as caught:
-                    await client.place(
-                        INFY, "BUY", 10, order_type="LIMIT", price=world.price(), product="INTRADAY"
-                    )
+                    await client.place(INFY, "BUY", 10, order_type="LIMIT", price=world.price(), product="INTRADAY")
                 assert caught.value.kind is ErrorKind.LOCAL_DENIED
                 order = await client.wait_order("mine", timeout_s=90)
                 assert (order.status, order.reject.kind) == (S.REJECTED, ErrorKind.NEVER_ARRIVED)

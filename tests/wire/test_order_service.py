@@ -87,7 +87,7 @@ def test_a_lost_reply_that_the_stream_answers_later_ends_by_the_stream(fault):
         order = await world.client.wait_order("mine", lambda o: o.status is S.OPEN)
         assert order.order_id == world.live[0].order_id
         assert len(world.live) == 1
-        assert [u.source for u in world.updates if u.order.status is S.OPEN][0] == "stream"
+        assert next(u.source for u in world.updates if u.order.status is S.OPEN) == "stream"
 
     play(scenario)
 

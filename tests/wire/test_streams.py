@@ -322,7 +322,7 @@ def test_missing_data_is_judged_only_in_an_open_market_that_has_sent_some():
         await world.runtime.sleep(100)  # closed, nothing subscribed
         market["opened"] = world.runtime.clock.mono_ns()
         world.stream.subscribe([want(7)])
-        await world.until(lambda: world.ticks)
+        await world.runtime.sleep(20)  # lively
         world.broker.sockets[1].clear()  # subscribed here, forgotten there
         began = world.runtime.clock.mono_ns()
         await world.until(lambda: "stale" in world.states)
@@ -330,6 +330,20 @@ def test_missing_data_is_judged_only_in_an_open_market_that_has_sent_some():
         assert "no data" in world.seen(Gap)[0].reason
         seen = len(world.ticks)
         await world.until(lambda: len(world.ticks) > seen)  # subscribed afresh
+
+    play(scenario, feed=DataJudged)
+
+
+def test_an_instrument_that_trades_now_and_then_is_no_dead_stream():
+    async def scenario(world):
+        world.session.calendar.open_for_s = lambda exchanges: 3600.0
+        await world.stream.start()
+        for pause in (30, 5, 90, 300):
+            world.stream.subscribe([want(7)])  # a tick, and one more
+            await world.runtime.sleep(1)
+            world.broker.sockets[1].clear()
+            await world.runtime.sleep(pause)
+        assert world.states == ["connecting", "ready"]
 
     play(scenario, feed=DataJudged)
 
@@ -344,7 +358,7 @@ def test_silence_of_a_closed_market_or_of_a_holiday_is_no_stall():
         world.session.calendar.open_for_s = open_for_s
         await world.stream.start()
         world.stream.subscribe([want(7)])
-        await world.until(lambda: world.ticks)
+        await world.runtime.sleep(60)
         world.broker.sockets[1].clear()
         await world.runtime.sleep(1200)
         opened["at"] = world.runtime.clock.mono_ns()  # by the calendar; nothing comes, for it is a holiday

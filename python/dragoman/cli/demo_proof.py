@@ -45,7 +45,7 @@ async def prove(client: Client, emulator: Emulator, host: EmulatorHost) -> dict[
     differences += _differ("fill", fills, venue_fills)
 
     nets = client.portfolio.of_positions(net_positions(store.fills.all()))
-    by_fills = {key: net.quantity for key, net in nets.items() if net.quantity}
+    by_fills = {(key[0], key[1]): net.quantity for key, net in nets.items() if net.quantity}  # one side each
     by_broker = {(p.instrument_id, p.product): p.quantity for p in positions if p.quantity}
     wallet = bool(client.session.adapter.capabilities.features.get("balances"))
     by_exchange = {

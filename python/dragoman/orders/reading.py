@@ -142,7 +142,7 @@ class OrderReader:
     # -- requests whose outcome is not known ---------------------------------------------------------------------------
 
     def doubt(self, name: str, pending: Pending, since_ns: int | None = None) -> None:
-        """Note that a change or cancel of this order may have arrived, or not; it was sent at `since_ns`, or just now."""
+        """Note that a change or cancel of this order may have arrived, or not; it was sent at `since_ns`, or now."""
         self._doubts[name] = _Doubt(pending, self._session.ctx.now_ns if since_ns is None else since_ns)
 
     def doubts(self, name: str) -> bool:

@@ -140,7 +140,9 @@ class Reconciler:
         now = self._session.runtime.clock.wall_ns()
         for one in at_rest:
             if one not in self._differing:  # said once, until it changes
-                text = f"{one.instrument_id} {one.product}: {one.field} is {one.broker} at the broker, {one.ours} by fills"
+                text = (
+                    f"{one.instrument_id} {one.product}: {one.field} is {one.broker} at the broker, {one.ours} by fills"
+                )
                 self._alert(OrderAlert("POSITION_DIFFERS", text, subject=one, ts=now))
         self._differing = frozenset(at_rest)
 

@@ -150,8 +150,8 @@ class OrderService:
         for damage in journal.damage:
             self.alerts.publish(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
         for name, amendment in found.changing.items():
-            order = self.store.get(name)
-            if order is None or order.status.terminal:
+            changing = self.store.get(name)
+            if changing is None or changing.status.terminal:
                 continue
             self.store.ask(name, amendment.pending, amendment.terms)
             if amendment.answered:
@@ -159,8 +159,8 @@ class OrderService:
             self._reader.doubt(name, amendment.pending, amendment.since_ns)
         self.resolver.watch_lost(found.lost.items())
         for name, intent in found.intents.items():
-            order = self.store.get(name)
-            if order is not None and order.status is OrderStatus.UNKNOWN and not order.order_id:
+            known = self.store.get(name)
+            if known is not None and known.status is OrderStatus.UNKNOWN and not known.order_id:
                 self.resolver.watch(intent)
         if self._reader.in_doubt:
             self.resolver.wake()

@@ -50,7 +50,7 @@ class OrderStore:
     Attributes
     ----------
     journal_ids : frozenset of str
-        Names of our runs: an order whose tag has a wire id of one of them is ours, also where its intent is lost.
+        Names of our runs: an order whose tag has a wire id of one of them is ours, even where its intent is lost.
     """
 
     def __init__(self, trading_day: Callable[[int | None], str], *, fills_restart: bool = False) -> None:
@@ -71,7 +71,14 @@ class OrderStore:
         self.fills = FillLedger(trading_day)
         self.counters: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         self.counters.update(
-            unknown_status=0, fill_conflicts=0, external=0, adopted=0, joined=0, id_conflicts=0, no_id=0, listener_errors=0
+            unknown_status=0,
+            fill_conflicts=0,
+            external=0,
+            adopted=0,
+            joined=0,
+            id_conflicts=0,
+            no_id=0,
+            listener_errors=0,
         )
         self.unknown_words: dict[str, int] = {}
 

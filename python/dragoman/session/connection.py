@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _NS: Final = 1_000_000_000
 _TICK_NS: Final = _NS
 _QUIET_TIMES: Final = 4
+_LIVELY: Final = 10
+_LIVELY_MOST: Final = 30
 
 
 class StreamCounters(FrameCounts):
@@ -58,25 +60,33 @@ class StreamCounters(FrameCounts):
 
 
 class _Quiet:
-    """How long a stream is silent as a rule, while data are expected of it."""
+    """How long a stream is silent as a rule, while data are expected of it; looked at once a second.
+
+    Only a stream that has been lively can be found dead by its silence: a snapshot after subscribing, or an instrument
+    that trades now and then, promises nothing.
+    """
 
     def __init__(self) -> None:
         self._last_ns: int | None = None
         self._longest_ns = 0
+        self._lively = 0
 
     def look(self, last_data_ns: int) -> None:
         """Take note of when data came last."""
-        if self._last_ns is not None:
-            self._longest_ns = max(self._longest_ns, last_data_ns - self._last_ns)
+        if self._last_ns is not None and last_data_ns > self._last_ns:
+            gap_ns = last_data_ns - self._last_ns
+            self._longest_ns = max(self._longest_ns, gap_ns)
+            self._lively = min(_LIVELY_MOST, max(0, self._lively - gap_ns // _NS + 1) + 1)
         self._last_ns = last_data_ns
 
     def pause(self) -> None:
         """Nothing is expected: the silence that begins here says nothing."""
         self._last_ns = None
+        self._lively = 0
 
-    def bound_ns(self, data_s: float) -> int:
-        """Return the silence that is too long, where the feed's rule says `data_s` at least."""
-        return max(int(data_s * _NS), _QUIET_TIMES * self._longest_ns)
+    def too_long(self, silent_ns: int, data_s: float) -> bool:
+        """Whether a silence is too long, where the feed's rule says `data_s` at least."""
+        return self._lively >= _LIVELY and silent_ns >= max(int(data_s * _NS), _QUIET_TIMES * self._longest_ns)
 
 
 class FeedConnection:
@@ -373,9 +383,9 @@ class FeedConnection:
             elif rule.any_frame_s > 0 and now - intake.last_frame_ns >= int(rule.any_frame_s * _NS):
                 self._counters.stalls += 1
                 self.end(f"no frame for {rule.any_frame_s:g} s")
-            elif rule.data_s > 0 and now - max(intake.last_data_ns, judged_from) >= quiet.bound_ns(rule.data_s):
+            elif rule.data_s > 0 and quiet.too_long(silent := now - max(intake.last_data_ns, judged_from), rule.data_s):
                 self._counters.stalls += 1
-                self.end(f"no data for {quiet.bound_ns(rule.data_s) / _NS:g} s in an open market")
+                self.end(f"no data for {silent / _NS:.0f} s in an open market")
             if now - ticked >= _TICK_NS and not self.ended.done():
                 ticked = now
                 self._ask("tick", lambda: self.feed.tick(self._ctx.now_ns, self._ctx))

@@ -28,7 +28,7 @@ from dragoman.session.login import LoginRedirect, OpenUrl
 from dragoman.session.metrics import Metrics
 from dragoman.session.profiles import Profile
 from dragoman.session.references import Reference
-from dragoman.session.secrets import Secret, as_secret, guard_logging, redact
+from dragoman.session.secrets import Secret, as_secret, guard_logging
 from dragoman.session.sender import BeforeSend, Sender, SenderHooks
 from dragoman.session.shards import ShardedStream
 from dragoman.session.streams import Stream, StreamEvent

@@ -32,6 +32,7 @@ from dragoman.model import (
     Mode,
     Notice,
     Order,
+    OrderAlert,
     OrderMargin,
     OrderRequest,
     OrderType,
@@ -57,7 +58,7 @@ from dragoman.sync.iterators import Following
 Named = str | Instrument
 Progress = Callable[[int | None, int | None], object]
 Rows = Callable[[Sequence[Candle]], object]
-Event = StreamState | Gap | BookGap | Notice | Raw | DragomanError
+Event = StreamState | Gap | BookGap | Notice | OrderAlert | Raw | DragomanError
 
 class BlockingAccount:
     def __init__(self, engine: Engine) -> None: ...
@@ -166,6 +167,7 @@ class Client:
         client_order_id: str = "",
         timeout_s: float = 10.0,
         allow_stale: bool = False,
+        allow_unknown: bool = False,
         **more: Any,
     ) -> Order: ...
     def modify(
@@ -178,6 +180,7 @@ class Client:
         **changes: Any,
     ) -> Order: ...
     def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order: ...
+    def resolve_order(self, name: str, order_id: str | None) -> Order: ...
     def orders(self, *, refresh: bool = True, timeout_s: float = 15.0) -> list[Order]: ...
     def order(self, name: Order | str) -> Order | None: ...
     def order_history(self, order: Order | str, *, timeout_s: float = 10.0) -> list[Order]: ...

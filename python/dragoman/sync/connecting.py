@@ -23,6 +23,7 @@ def connect(
     load_instruments: bool = True,
     cache_instruments: bool | None = None,
     streams: bool = True,
+    journal: bool = True,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
     may_log_in: bool = True,
@@ -35,7 +36,7 @@ def connect(
     ----------
     broker, profile, environment, read_only, access_token, state_dir, may_log_in
         As `dragoman.connect` has them.
-    load_instruments, cache_instruments, streams, overrides
+    load_instruments, cache_instruments, streams, journal, overrides
         As `dragoman.connect` has them.
     open_url, prompt : callable, optional
         How a login asks the human: open a page; type something, given what kind it is, a text to show and whether it
@@ -66,6 +67,7 @@ def connect(
             load_instruments=load_instruments,
             cache_instruments=cache_instruments,
             streams=streams,
+            journal=journal,
             overrides=overrides,
             state_dir=state_dir,
             may_log_in=may_log_in,
