@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from reference.journal_kit import committed, filled, numbers, on, opened, scanned, until_it_fails
 
 from dragoman.errors import Rejected
 from dragoman.orders.journal import Kind
 from dragoman.runtime.virtual_disk import VirtualDisk
+from reference.journal_kit import committed, filled, numbers, on, opened, scanned, until_it_fails
 
 COMMITS = 24
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from reference.journal_kit import FOLDER, copy_of, filled, numbers, on, opened, scanned
 
 from dragoman.orders.journal import Kind
 from dragoman.orders.journal.format import HEADER_SIZE, chunk_name
 from dragoman.orders.journal.scan import Scan
+from reference.journal_kit import FOLDER, copy_of, filled, numbers, on, opened, scanned
 
 CHUNK = 1024
 RECORDS = 200
@@ -28,7 +28,7 @@ def chunks_of(disk):
 
 
 def pieces(disk):
-    """Yield for each chunk: its number, its bytes, those of the next, and a way to scan the two as part of the whole."""
+    """Yield for each chunk what a scan says of it, its bytes, and a way to scan others in their place."""
     scan, _ = scanned(disk)
     contents = [bytes(disk.files[path][0]) for path in chunks_of(disk)]
     for chunk, content, after in zip(scan.chunks, contents, [*contents[1:], None], strict=True):

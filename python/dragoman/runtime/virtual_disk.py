@@ -3,10 +3,10 @@
 Theory: a real disk writes sectors. Of what was written and not synced a crash may keep any sector, new or old, in any
 combination; so the disk remembers, for each sector written since the last sync, what it held before, and `crash` tosses
 a coin for each. A sync that fails is worse: the system forgets that those sectors were to be written and goes on to
-show them, so that the next sync succeeds and the bytes are gone after the crash. That is modelled as it is.
+show them, so the next sync succeeds, and after the crash the bytes are gone. That is modelled as it is.
 
 `cut_power_after` makes the n-th call the last one of the process: it is carried out, or not, or half, and that call and
-all later ones raise `PowerCut` until `crash` brings the machine back. Code under test may catch it and go on for as long
+all later ones raise `PowerCut` until `crash` brings the machine back. Code under test may catch it and go on as long
 as it likes; nothing it does reaches the disk.
 """
 
