@@ -101,7 +101,9 @@ class RealDisk:
         import sqlite3  # few runs need one, and importing the package must stay cheap
 
         if read_only:
-            return sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
+            connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
+            connection.execute("PRAGMA query_only = ON")  # also for what a statement may attach
+            return connection
         _made_folder(path)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         return sqlite3.connect(path)

@@ -34,6 +34,7 @@ from dragoman.orders.journal.format import (
     record_hash,
     record_length,
 )
+from dragoman.orders.journal.index import named
 from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write
 from dragoman.orders.journal.scan import Chunk, Damage, Scan
 from dragoman.orders.journal.words import cleaned
@@ -211,6 +212,18 @@ class Journal:
     async def recent(self, since_ns: int = 0) -> list[Record]:
         """Return what `replay` yields, read by a worker."""
         return await self._runtime.in_worker(lambda: list(self.replay(since_ns)))
+
+    async def named(self, name: str) -> list[Record]:
+        """Return every record about the order of a client order id, oldest first, this epoch's durable ones included.
+
+        However long ago it was: by the index beside the log, which is brought up to date first, by a worker.
+
+        Raises
+        ------
+        OSError
+            The log cannot be read, or the index not written.
+        """
+        return await self._runtime.in_worker(named, self._disk, self.folder, name)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
