@@ -384,6 +384,31 @@ def test_a_full_disk_refuses_and_goes_on_once_there_is_space(disk):
     assert any(record.payload == {"meanwhile": True} for record in records)
 
 
+def test_what_a_full_disk_makes_too_much_is_counted_and_leaves_no_gap(disk):
+    async def scenario(runtime):
+        journal = await opened(runtime, chunk_size=1024, held_limit=30)
+        disk.fail(errno.ENOSPC, operation="open", times=-1)
+        for number in range(12):
+            journal.append(Kind.STREAM, {"n": number})
+        await runtime.sleep(0.1)
+        kept = [journal.append(Kind.STREAM, {"n": number}) for number in range(12, 60)]
+        assert kept.count(0) == journal.dropped > 0
+        with pytest.raises(Rejected):
+            journal.commit(Kind.INTENT, {"n": 60})
+        await runtime.sleep(3)
+        disk.heal()
+        await runtime.sleep(3)
+        assert journal.unwritten == 0
+        assert await journal.close()
+        return [number for number, sequence in enumerate(kept, 12) if sequence], journal.dropped
+
+    kept, dropped = on(disk, scenario)
+    scan, records = scanned(disk)
+    assert not scan.damage
+    assert [record.payload["n"] for record in records if record.kind is Kind.STREAM] == [*range(12), *kept]
+    assert records[-1].payload == {"dropped": dropped}
+
+
 def test_a_disk_that_was_full_is_looked_at_again_without_a_commit(disk):
     async def scenario(runtime):
         journal = await opened(runtime, chunk_size=1024)

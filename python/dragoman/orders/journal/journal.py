@@ -52,10 +52,10 @@ class _Entry:
 
     __slots__ = ("future", "kind", "payload", "sequence", "time_ns")
 
-    def __init__(self, kind: Kind, payload: bytes, sequence: int, time_ns: int) -> None:
+    def __init__(self, kind: Kind, payload: bytes, time_ns: int) -> None:
         self.kind = kind
         self.payload = payload
-        self.sequence = sequence
+        self.sequence = 0
         self.time_ns = time_ns
         self.future: asyncio.Future[None] | None = None
 
@@ -241,9 +241,12 @@ class Journal:
             The payload is no plain JSON object, or too large for a chunk, or the journal is closed.
         """
         entry = self._take_in(kind, payload)
-        if self.failed is not None or len(self._pending) >= self._held_limit:
+        if self.failed is not None:
             return self._hold(entry)
-        self._pending.append(entry)
+        if len(self._pending) >= self._held_limit:
+            self.dropped += 1
+            return 0
+        self._number_and_queue(entry)
         if self._writing is None:
             self._set_timer(self._flush_s)
         return entry.sequence
@@ -271,7 +274,7 @@ class Journal:
         if len(self._pending) >= self._held_limit:
             self.dropped += 1
             raise self._refusal()
-        self._pending.append(entry)
+        self._number_and_queue(entry)
         if self._disk.instant and self._writing is None:
             self._write_now()
             if self._durable >= entry.sequence:
@@ -373,8 +376,13 @@ class Journal:
                 f" {self._chunk_size}",
                 remedy="open the journal with a larger chunk_size",
             )
+        return _Entry(kind, data, self._now_ns())
+
+    def _number_and_queue(self, entry: _Entry) -> None:
+        """Number a record that will be written: a number that was given and not used would read as a lost record."""
         self._sequence += 1
-        return _Entry(kind, data, self._sequence, self._now_ns())
+        entry.sequence = self._sequence
+        self._pending.append(entry)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -572,7 +580,7 @@ class Journal:
             self.dropped += 1
             return 0
         self._held.append(entry)
-        return entry.sequence
+        return entry.sequence or self._sequence + len(self._held)
 
 
 def _perform(segments: list[_Segment], retired: DiskFile | None) -> None:
