@@ -7,14 +7,23 @@ stream, a poll or the user can find again. Cancelling a caller detaches it: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from dragoman.checks import WireUnits, check_change, check_request
+from dragoman.checks import WireUnits, check_change, check_request, order_gate
 from dragoman.errors import DragomanError, Effect, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Fill, Order, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Outcome, Pending
+from dragoman.model import (
+    Fill,
+    Instrument,
+    Order,
+    OrderChange,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    Outcome,
+    Pending,
+)
 from dragoman.orders.freshness import Freshness
 from dragoman.orders.identity import IdMint
 from dragoman.orders.reading import OrderReader
@@ -61,6 +70,8 @@ class OrderService:
         self._session = session
         self._master = master
         self._units = units
+        self._mono_ns, self._wall_ns = session.runtime.clock.mono_ns, session.runtime.clock.wall_ns
+        self._gate = order_gate(session.adapter)
         self._mint = IdMint(session.runtime.random_bytes(4))
         self._freshness = Freshness(session.adapter.name, following)
         self._reader = OrderReader(session, master, units, self._freshness)
@@ -119,34 +130,60 @@ class OrderService:
             It may be live. The order stays in the store as UNKNOWN until it is found; never place it again. Where the
             stream has told already what became of it, that is returned instead.
         """
-        self._session.check_mutable()
-        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
         instrument = self._master.get(request.instrument_id) or self._master.resolve(request.instrument_id)
-        check_request(request, instrument, self._adapter)
-        request = self._adapter.check_order(request, instrument)
-        check_name(request.client_order_id)
+        return await self.placing(request, instrument, timeout_s, allow_stale)
+
+    def placing(
+        self, request: OrderRequest, instrument: Instrument, timeout_s: float, allow_stale: bool
+    ) -> Awaitable[Order]:
+        """Place an order, as `place`, from here on: what is returned tells how it ends.
+
+        It is checked, entered and written before this returns, where nothing has to be waited for. Its errors come from
+        here or, from the moment it is entered, when it is awaited.
+        """
+        session, adapter = self._session, self._session.adapter
+        session.check_mutable()
+        ends_ns = self._mono_ns() + int(timeout_s * _NS)
+        if not self._gate.admits(request, instrument):
+            check_request(request, instrument, adapter)
+        request = adapter.check_order(request, instrument)
+        name = request.client_order_id
         wire_id = self._mint.wire_id()
-        name = request.client_order_id or wire_id
+        if name:
+            check_name(name)
+        else:
+            name = wire_id
         if name in self._reserved or self.store.get(name) is not None:
             raise used_before(name)
-        request = named(request, instrument, name, wire_id, self._session.ctx.account)
+        request = named(request, instrument, name, wire_id, session.ctx.account)
         wire_request = self._units.to_wire(request, instrument)
-        if self.stale and not allow_stale:
-            self._reserved.add(name)
-            try:
-                await self._freshness.wait(timeout_s)
-            finally:
-                self._reserved.discard(name)
-        self.store.create(order_of(request, self._adapter.name, self._session.runtime.clock.wall_ns()))
-        flow = self._adapter.place(wire_request, instrument, self._session.ctx)
-        sending = Sending(self._session, ends_ns, drop_after_ns=request.deadline_ns)
-        # Cancelling this caller ends its wait and nothing else.
-        return await sending.start(flow, partial(self._placed, name, sending), f"place {name}")
+        if self._freshness.stale and not allow_stale:
+            return self._place_fresh(request, wire_request, instrument, timeout_s, ends_ns)
+        return self._place_now(request, wire_request, instrument, ends_ns)
 
-    def _placed(
-        self, name: str, sending: Sending, outcome: Outcome | list[Outcome], error: BaseException | None
+    async def _place_fresh(
+        self, request: OrderRequest, wire_request: OrderRequest, instrument: Instrument, timeout_s: float, ends_ns: int
     ) -> Order:
+        self._reserved.add(request.client_order_id)
+        try:
+            await self._freshness.wait(timeout_s)
+        finally:
+            self._reserved.discard(request.client_order_id)
+        return await self._place_now(request, wire_request, instrument, ends_ns)
+
+    def _place_now(
+        self, request: OrderRequest, wire_request: OrderRequest, instrument: Instrument, ends_ns: int
+    ) -> asyncio.Future[Order]:
+        session, adapter = self._session, self._session.adapter
+        self.store.create(order_of(request, adapter.name, self._wall_ns()))
+        flow = adapter.place(wire_request, instrument, session.ctx)
+        # Cancelling whoever awaits it ends that wait and nothing else.
+        sending: Sending[Order] = Sending(session, request.client_order_id, "place", ends_ns, request.deadline_ns)
+        return sending.start(flow, self._placed)
+
+    def _placed(self, sending: Sending[Order], outcome: Outcome | list[Outcome], error: BaseException | None) -> Order:
         """Record what became of a new order."""
+        name = sending.name
         if isinstance(error, DragomanError):
             error.client_order_id = name
             known = self._unplaced(name, error, sending)
@@ -160,16 +197,16 @@ class OrderService:
             raise error
         if isinstance(outcome, list):
             outcome = outcome[0] if len(outcome) == 1 else Outcome.parent(None, tuple(outcome))
-        order = self.store.settle(name, outcome, self._session.runtime.clock.wall_ns())
+        order = self.store.settle(name, outcome, self._wall_ns())
         if outcome.effect == "REJECTED" and order.status is OrderStatus.REJECTED:
             raise refusal(outcome.reject or order.reject, self._adapter.name, name)
         if order.status is OrderStatus.UNKNOWN:
             raise unknown(self._adapter.name, f"order {name}", name)
         return order
 
-    def _unplaced(self, name: str, error: DragomanError, sending: Sending) -> Order:
+    def _unplaced(self, name: str, error: DragomanError, sending: Sending[Order]) -> Order:
         """Record why placing did not end with an outcome."""
-        now = self._session.runtime.clock.wall_ns()
+        now = self._wall_ns()
         reject = reject_of(error)
         if not sending.left(error):
             return self.store.deny(name, reject, now)
@@ -185,7 +222,7 @@ class OrderService:
         a `UsageError` with zero bytes sent. Two on the way at once may arrive in either order.
         """
         self._session.check_mutable()
-        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
+        ends_ns = self._mono_ns() + int(timeout_s * _NS)
         known = self._addressable(order)
         instrument = self._master.resolve(known.instrument_id)
         check_change(known, change, instrument, self._adapter)
@@ -203,7 +240,7 @@ class OrderService:
             self._changing.discard(name)
             raise
         # The act outlives a caller that is cancelled, and so does its claim on the order.
-        return await self._amend(known, flow, Pending.MODIFY, Sending(self._session, ends_ns), asked)
+        return await self._amend(known, flow, Pending.MODIFY, ends_ns, asked)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""
@@ -215,32 +252,33 @@ class OrderService:
                 f"order {known.order_id} is {known.status} already", kind=ErrorKind.TOO_LATE_TO_MODIFY_OR_CANCEL
             )
         flow = self._adapter.cancel(known, self._session.ctx)
-        sending = Sending(self._session, self._session.runtime.clock.mono_ns() + int(timeout_s * _NS))
-        return await self._amend(known, flow, Pending.CANCEL, sending)
+        return await self._amend(known, flow, Pending.CANCEL, self._mono_ns() + int(timeout_s * _NS))
 
     def _amend(
         self,
         known: Order,
         flow: Flow[Outcome],
         pending: Pending,
-        sending: Sending,
+        ends_ns: int,
         terms: Mapping[str, Any] | None = None,
     ) -> asyncio.Future[Order]:
         name = known.client_order_id
         take_back = self.store.ask(name, pending, terms)
 
-        def finish(outcome: Outcome, error: BaseException | None) -> Order:
+        def finish(sending: Sending[Order], outcome: Outcome, error: BaseException | None) -> Order:
             if pending is Pending.MODIFY:
                 self._changing.discard(name)
             return self._amended(known, pending, sending, take_back, outcome, error)
 
-        return sending.start(flow, finish, f"{pending.lower()} {known.order_id}")
+        act = f"{pending.lower()} {known.order_id} of"
+        sending: Sending[Order] = Sending(self._session, name, act, ends_ns)
+        return sending.start(flow, finish)
 
     def _amended(
         self,
         known: Order,
         pending: Pending,
-        sending: Sending,
+        sending: Sending[Order],
         take_back: Callable[[], None],
         outcome: Outcome,
         error: BaseException | None,
