@@ -161,7 +161,7 @@ def test_a_callback_that_was_removed_is_not_called():
 
 @pytest.mark.parametrize("factory", LOOPS)
 def test_an_exit_ends_the_loop_and_spares_whoever_settled_it(factory):
-    settled = []
+    settled, tasks = [], []
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -175,12 +175,13 @@ def test_an_exit_ends_the_loop_and_spares_whoever_settled_it(factory):
             future.set_result(None)
             settled.append(True)
 
-        task = asyncio.ensure_future(leave())
+        tasks.append(asyncio.ensure_future(leave()))
         await turn()
         loop.call_soon(settle)
-        await asyncio.wait((task,))
+        await asyncio.wait(tasks)
         await asyncio.sleep(5)
 
     with pytest.raises(SystemExit):
         run(main, factory)
     assert settled == [True]
+    assert isinstance(tasks[0].exception(), SystemExit)
