@@ -51,7 +51,7 @@ from .forms import data, pairs, plain, refused, rows, whole
 from .gtt import TriggerFlows
 from .master import InstrumentParser
 from .money import MoneyFlows
-from .words import CODES, IST, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, loads, reading
+from .words import CODES, IST, MISREAD, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, loads, misread, reading
 
 TAG_LENGTH: Final = 20
 USER_TAG_LENGTH: Final = 8
@@ -80,6 +80,8 @@ _UNIT_OPEN: Final = (
 )
 
 _PLACE: Final = Request(method="POST", mutates=True, meter="orders")
+_PLACE_PATHS: Final = {variety: f"/orders/{word}" for variety, word in VARIETY.outward.items()}
+_NONE: Final[Mapping[str, Any]] = {}
 
 CAPABILITIES: Final = Capabilities(
     order_types=frozenset(
@@ -333,18 +335,22 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        extras = order.extras.get(self.name, {})
+        extras = order.extras.get(self.name, _NONE) if order.extras else _NONE
         reply = yield _PLACE.but(
-            path=f"/orders/{VARIETY.write(order.variety)}",
+            path=_PLACE_PATHS[order.variety],
             form=_place_form(order, instrument, extras),
             cost=SECOND_SHARE if extras.get("autoslice") else 1,
         )
-        with reading("order reply"):
+        try:
             data = reply.json["data"]
             order_id, children = _order_id(data), data.get("children")
             if not children:
                 return model.Outcome.accepted(order_id, raw=data)
             return model.Outcome.parent(order_id, tuple(self._child(child) for child in children), raw=data)
+        except errors.DragomanError:
+            raise
+        except MISREAD as error:
+            raise misread("order reply", error) from error
 
     def _child(self, child: Mapping[str, Any]) -> model.Outcome:
         if "error" not in child:
@@ -563,13 +569,13 @@ def _place_form(
     form = [
         ("exchange", instrument.exchange),
         ("tradingsymbol", instrument.broker_symbol),
-        ("transaction_type", SIDE.write(order.side)),
+        ("transaction_type", SIDE.outward[order.side]),
         ("quantity", whole(order.quantity)),
-        ("product", PRODUCT.write(order.product)),
-        ("order_type", ORDER_TYPE.write(order.order_type)),
+        ("product", PRODUCT.outward[order.product]),
+        ("order_type", ORDER_TYPE.outward[order.order_type]),
         ("price", plain(order.price)),
         ("trigger_price", plain(order.trigger_price if cover is None else _decimal(cover))),
-        ("validity", VALIDITY.write(order.time_in_force)),
+        ("validity", VALIDITY.outward[order.time_in_force]),
     ]
     if shown is not None and not iceberg:
         form.append(("disclosed_quantity", whole(shown)))

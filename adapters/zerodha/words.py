@@ -22,7 +22,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 CODES: Final = CodeTable.load(__package__ or "dragoman.adapters.zerodha")
 
-_MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 S = model.OrderStatus
 STATUS: Final = EnumMap[model.OrderStatus](
@@ -111,13 +111,17 @@ class reading:  # noqa: N801 - reads as a statement
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not isinstance(error, _MISREAD) or isinstance(error, errors.DragomanError):
-            return
-        raise errors.DecodeError(
-            f"zerodha: {self._what} is not as documented: {type(error).__name__} {error}",
-            broker="zerodha",
-            remedy="look at the raw record; if the broker changed its format, the adapter must follow",
-        ) from error
+        if isinstance(error, MISREAD) and not isinstance(error, errors.DragomanError):
+            raise misread(self._what, error) from error
+
+
+def misread(what: str, error: BaseException) -> errors.DecodeError:
+    """Return the error of a record of the wrong shape."""
+    return errors.DecodeError(
+        f"zerodha: {what} is not as documented: {type(error).__name__} {error}",
+        broker="zerodha",
+        remedy="look at the raw record; if the broker changed its format, the adapter must follow",
+    )
 
 
 def loads(text: str | bytes) -> Any:

@@ -1,29 +1,24 @@
-#include <Python.h>
 #include <structmember.h>
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <unordered_map>
-#include <vector>
+#include <utility>
 
 #include "bindings.hpp"
+#include "py_values.hpp"
 
 namespace py = pybind11;
 
-/// Copies of frozen, slotted dataclass values. Such a value is a row of object pointers at fixed offsets: a
-/// copy takes the pointers over and replaces those that change. Which offset a field has is looked up once
-/// for each class.
+/// Copies of frozen, slotted dataclass values: a copy takes the pointers of the other over and replaces those
+/// that change.
 ///
-/// Everything here runs under the GIL. A class that was copied once is kept for the life of the process.
+/// The names of a call's keywords are one constant tuple of the calling code, so where they lie is kept by
+/// that tuple's identity: calls from the same line look nothing up by name.
+///
+/// Everything here runs under the GIL.
 namespace {
-
-struct SlotLayout {
-  std::vector<Py_ssize_t> offsets;
-  PyObject* index = nullptr;  // field name -> offset
-};
-
-PyObject** slot_at(PyObject* value, Py_ssize_t offset) {
-  return reinterpret_cast<PyObject**>(reinterpret_cast<char*>(value) + offset);
-}
 
 /// Read the layout of a dataclass; raise TypeError where its fields are not all slots of their own.
 SlotLayout layout_of(PyTypeObject* type) {
@@ -54,6 +49,140 @@ SlotLayout layout_of(PyTypeObject* type) {
   return found;
 }
 
+/// One line of code that copies: the classes, and the names of what it takes over and of what it changes.
+/// Sites stand in tables by the addresses of their keys, which they hold, so that an address means nothing
+/// else meanwhile.
+struct Site {
+  PyTypeObject* type = nullptr;
+  PyTypeObject* from = nullptr;
+  PyObject* taken = nullptr;
+  PyObject* names = nullptr;
+  const SlotLayout* layout = nullptr;
+  std::vector<Py_ssize_t> sources;  // of what is taken over, in the other value
+  std::vector<Py_ssize_t> targets;  // and here
+  std::vector<Py_ssize_t> offsets;  // of what changes, in the order of the names
+};
+
+/// Append the offsets of `names` (a tuple, or null for none) to `offsets`; false with an exception set.
+bool look_up(PyTypeObject* type, const SlotLayout& layout, PyObject* names,
+             std::vector<Py_ssize_t>& offsets) {
+  const Py_ssize_t count = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    const Py_ssize_t offset = offset_of(type, layout, PyTuple_GET_ITEM(names, i));
+    if (offset < 0) {
+      return false;
+    }
+    offsets.push_back(offset);
+  }
+  return true;
+}
+
+std::uintptr_t bits(const void* address) {
+  return reinterpret_cast<std::uintptr_t>(address) >> 4;
+}
+
+/// Return the site of a call; null with an exception where a name is no field. `from` and `taken` are null
+/// for a plain copy.
+const Site* known_site(PyTypeObject* type, PyTypeObject* from, PyObject* taken, PyObject* names) {
+  static std::array<Site, 256> sites;
+  Site& site = sites[(bits(names) ^ (bits(type) >> 2) ^ bits(taken)) % sites.size()];
+  if (site.type == type && site.names == names && site.from == from && site.taken == taken) {
+    return &site;
+  }
+  try {
+    Site found{type, from, taken, names, &known_layout(type), {}, {}, {}};
+    if (!look_up(type, *found.layout, names, found.offsets) ||
+        !look_up(type, *found.layout, taken, found.targets) ||
+        (from != nullptr && !look_up(from, known_layout(from), taken, found.sources))) {
+      return nullptr;
+    }
+    Py_XINCREF(names);
+    Py_XINCREF(taken);
+    std::swap(site, found);
+    Py_XDECREF(found.names);
+    Py_XDECREF(found.taken);
+  } catch (py::error_already_set& error) {
+    error.restore();
+    return nullptr;
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
+    return nullptr;
+  }
+  return &site;
+}
+
+void put(PyObject* value, Py_ssize_t offset, PyObject* held) {
+  PyObject** slot = slot_at(value, offset);
+  PyObject* old = *slot;
+  Py_XINCREF(held);
+  *slot = held;
+  Py_XDECREF(old);
+}
+
+PyObject* made(PyObject* value, PyObject* other, PyObject* taken, PyObject* const* changed, PyObject* names) {
+  PyTypeObject* type = Py_TYPE(value);
+  PyTypeObject* from = other == nullptr ? nullptr : Py_TYPE(other);
+  const Site* site = known_site(type, from, taken, names);
+  if (site == nullptr) {
+    return nullptr;
+  }
+  PyObject* copy = type->tp_alloc(type, 0);
+  if (copy == nullptr) {
+    return nullptr;
+  }
+  // Once more: the allocation may have collected garbage, and what ended there may have copied, too.
+  site = known_site(type, from, taken, names);
+  if (site == nullptr) {
+    Py_DECREF(copy);
+    return nullptr;
+  }
+  for (const Py_ssize_t offset : site->layout->offsets) {
+    PyObject* held = *slot_at(value, offset);
+    Py_XINCREF(held);
+    *slot_at(copy, offset) = held;
+  }
+  // What is replaced is held by `value` still, so nothing ends here and no code of others runs.
+  for (std::size_t i = 0; i < site->sources.size(); ++i) {
+    put(copy, site->targets[i], *slot_at(other, site->sources[i]));
+  }
+  for (const Py_ssize_t offset : site->offsets) {
+    put(copy, offset, *changed++);
+  }
+  return copy;
+}
+
+PyObject* copied(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  if (count != 1) {
+    PyErr_Format(PyExc_TypeError, "copied takes one value and its changes by name, found %zd values", count);
+    return nullptr;
+  }
+  return made(args[0], nullptr, nullptr, args + 1, names);
+}
+
+PyObject* taking(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+  if (count != 3 || !PyTuple_CheckExact(args[2])) {
+    PyErr_SetString(PyExc_TypeError,
+                    "taking takes a value, another, a tuple of the fields to take over, and changes by name");
+    return nullptr;
+  }
+  return made(args[0], args[1], args[2], args + 3, names);
+}
+
+PyCFunction function(PyObject* (*call)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call));
+}
+
+PyMethodDef kMethods[] = {
+    {"copied", function(copied), METH_FASTCALL | METH_KEYWORDS,
+     "copied(value, /, **changes)\n--\n\nReturn a copy of a frozen, slotted dataclass value with `changes`."},
+    {"taking", function(taking), METH_FASTCALL | METH_KEYWORDS,
+     "taking(value, other, names, /, **changes)\n--\n\nReturn a copy that takes fields over from another "
+     "value."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+}  // namespace
+
 const SlotLayout& known_layout(PyTypeObject* type) {
   static std::unordered_map<PyTypeObject*, SlotLayout> known;
   const auto at = known.find(type);
@@ -65,64 +194,22 @@ const SlotLayout& known_layout(PyTypeObject* type) {
   return known.emplace(type, std::move(layout)).first->second;
 }
 
-PyObject* copied(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* names) {
-  if (count != 1) {
-    PyErr_Format(PyExc_TypeError, "copied takes one value and its changes by name, found %zd values", count);
-    return nullptr;
-  }
-  PyObject* value = args[0];
-  PyTypeObject* type = Py_TYPE(value);
-  const SlotLayout* layout = nullptr;
-  try {
-    layout = &known_layout(type);
-  } catch (py::error_already_set& error) {
-    error.restore();
-    return nullptr;
-  } catch (const py::builtin_exception& error) {
-    error.set_error();
-    return nullptr;
-  }
-  PyObject* copy = type->tp_alloc(type, 0);
-  if (copy == nullptr) {
-    return nullptr;
-  }
-  for (const Py_ssize_t offset : layout->offsets) {
-    PyObject* held = *slot_at(value, offset);
-    Py_XINCREF(held);
-    *slot_at(copy, offset) = held;
-  }
-  const Py_ssize_t changes = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
-  for (Py_ssize_t i = 0; i < changes; ++i) {
-    PyObject* name = PyTuple_GET_ITEM(names, i);
-    PyObject* offset = PyDict_GetItemWithError(layout->index, name);
-    if (offset == nullptr) {
-      if (!PyErr_Occurred()) {
-        PyErr_Format(PyExc_TypeError, "%s has no field %R", type->tp_name, name);
-      }
-      Py_DECREF(copy);
-      return nullptr;
+Py_ssize_t offset_of(PyTypeObject* type, const SlotLayout& layout, PyObject* name) {
+  PyObject* offset = PyDict_GetItemWithError(layout.index, name);
+  if (offset == nullptr) {
+    if (!PyErr_Occurred()) {
+      PyErr_Format(PyExc_TypeError, "%s has no field %R", type->tp_name, name);
     }
-    PyObject* changed = args[count + i];
-    Py_INCREF(changed);
-    PyObject** slot = slot_at(copy, PyLong_AsSsize_t(offset));
-    PyObject* old = *slot;
-    *slot = changed;
-    Py_XDECREF(old);
+    return -1;
   }
-  return copy;
+  return PyLong_AsSsize_t(offset);
 }
-
-PyMethodDef kMethods[] = {
-    {"copied", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(copied)),
-     METH_FASTCALL | METH_KEYWORDS,
-     "copied(value, /, **changes)\n--\n\nReturn a copy of a frozen, slotted dataclass value with `changes`."},
-    {nullptr, nullptr, 0, nullptr},
-};
-
-}  // namespace
 
 void bind_values(py::module_& m) {
   if (PyModule_AddFunctions(m.ptr(), kMethods) != 0) {
     throw py::error_already_set();
   }
+  // A builtin does not bind to an instance by itself; in this wrapping it is a method of the class it stands
+  // in.
+  m.attr("copying") = py::reinterpret_steal<py::object>(PyInstanceMethod_New(m.attr("copied").ptr()));
 }

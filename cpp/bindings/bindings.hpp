@@ -7,6 +7,7 @@
 void bind_book(pybind11::module_& m);
 void bind_crc32c(pybind11::module_& m);
 void bind_decoder(pybind11::module_& m);
+void bind_gate(pybind11::module_& m);
 void bind_histogram(pybind11::module_& m);
 void bind_http(pybind11::module_& m);
 void bind_instruments(pybind11::module_& m);

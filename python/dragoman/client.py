@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from dragoman._core import Batch, Book, Tick
-from dragoman.checks import Number, WireUnits, order_change, order_request
+from dragoman.checks import Number, WireUnits, order_change, order_request, plain_request
 from dragoman.errors import DragomanError, ErrorKind, Rejected, UsageError
 from dragoman.market import InstrumentMaster, MarketData, MasterCache
 from dragoman.model import (
@@ -435,23 +435,28 @@ class Client:
         """
         self._check("place")
         found = self.instruments.resolve(instrument)
-        defaults = self.session.adapter.order_defaults(found)
-        terms = more | {
-            "order_type": order_type,
-            "price": price,
-            "trigger_price": trigger_price,
-            "time_in_force": time_in_force or defaults.get("time_in_force"),
-            "product": product or defaults.get("product"),
-            "variety": variety,
-            "market_protection": market_protection,
-            "display_quantity": display_quantity,
-            "tag": tag,
-            "client_order_id": client_order_id,
-        }
-        request = order_request(found, side, quantity, lots, terms)
-        return await self.orders_service.place(
-            request, timeout_s=timeout_s, allow_stale=allow_stale, allow_unknown=allow_unknown
-        )
+        if not (time_in_force and product):
+            defaults = self.session.adapter.order_defaults(found)
+            time_in_force = time_in_force or defaults.get("time_in_force")
+            product = product or defaults.get("product")
+        request = None
+        if lots is market_protection is display_quantity is trigger_price is tag is None and not client_order_id:
+            request = plain_request(found, side, quantity, order_type, price, time_in_force, product, variety, more)
+        if request is None:
+            terms = more | {
+                "order_type": order_type,
+                "price": price,
+                "trigger_price": trigger_price,
+                "time_in_force": time_in_force,
+                "product": product,
+                "variety": variety,
+                "market_protection": market_protection,
+                "display_quantity": display_quantity,
+                "tag": tag,
+                "client_order_id": client_order_id,
+            }
+            request = order_request(found, side, quantity, lots, terms)
+        return await self.orders_service.placing(request, found, timeout_s, allow_stale, allow_unknown)
 
     async def modify(
         self,

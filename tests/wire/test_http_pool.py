@@ -10,8 +10,10 @@ import pytest
 from dragoman.errors import NotSent, OutcomeUnknown, UsageError
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.runtime.virtual_net import LinkFault
-from dragoman.transport.base import HttpOptions, Origin
+from dragoman.transport.base import HttpOptions, Origin, WireReply
 from dragoman.transport.http import HttpClient
+from dragoman.transport.http_conn import HttpConnection
+from dragoman.transport.http_pool import ConnectionPool
 from wire.http_peer import OK, Peer, PeerConnection, answer_all, get, play, post
 
 
@@ -99,16 +101,23 @@ def test_a_cancelled_waiter_does_not_take_a_connection_with_it():
     play(slow, client, options=HttpOptions(max_connections=1))
 
 
-def test_a_waiter_cancelled_in_the_step_it_is_served_hands_its_connection_on():
-    async def client(http: HttpClient, origin: Origin, peer: Peer) -> None:
-        async def send_then_cancel_second() -> None:
-            await http.send(origin, get("/0"), timeout_s=60)
-            second.cancel()  # it has its connection already, and has not run since
+def test_a_waiter_cancelled_in_the_step_it_is_served_hands_its_connection_on(monkeypatch):
+    waiting: list[asyncio.Task[WireReply]] = []
+    release = ConnectionPool.release
 
-        first = asyncio.ensure_future(send_then_cancel_second())
+    def release_and_cancel(pool: ConnectionPool, connection: HttpConnection) -> None:
+        release(pool, connection)
+        if waiting:
+            waiting.pop().cancel()  # it has its connection already, and has not run since
+
+    monkeypatch.setattr(ConnectionPool, "release", release_and_cancel)
+
+    async def client(http: HttpClient, origin: Origin, peer: Peer) -> None:
+        first = asyncio.ensure_future(http.send(origin, get("/0"), timeout_s=60))
         await peer.runtime.sleep(0.1)
         second = asyncio.ensure_future(http.send(origin, get("/1"), timeout_s=60))
         third = asyncio.ensure_future(http.send(origin, get("/2"), timeout_s=60))
+        waiting.append(second)
         assert (await third).status == 200
         assert first.done()
         assert len(peer.connections) == 1

@@ -69,6 +69,44 @@ def crc32c(data: Buffer, seed: int = 0, /) -> int:
 def crc32c_tables(data: Buffer, seed: int = 0, /) -> int:
     """Return what `crc32c` does, without the processor's instruction; for tests."""
 
+def taking(value: _T, other: object, names: tuple[str, ...], /, **changes: Any) -> _T:
+    """Return a copy of `value` that has the fields `names` from `other`, and `changes`; errors as `copied`."""
+
+copying: Any
+"""`copied` as a method: what a class of such values calls ``but``."""
+
+@final
+class OrderGate:
+    """Says yes to the orders that `dragoman.checks.check_request` would find nothing against, nearly all of them.
+
+    Its no decides nothing: it may be said to orders that pass those checks.
+    """
+
+    def __new__(
+        cls,
+        plain: object,
+        instrument: type,
+        further: tuple[str, ...],
+        sets: tuple[frozenset[Any], ...],
+        /,
+    ) -> Self:
+        """Make one of an adapter.
+
+        Parameters
+        ----------
+        plain : OrderRequest
+            One that says nothing further.
+        instrument : type
+            The class of instruments.
+        further : tuple of str
+            Fields in which an order must be as `plain`.
+        sets : tuple of frozenset
+            The order types, products, times in force, varieties and segments there are; the order types that have a
+            price, and those that have a trigger.
+        """
+
+    def admits(self, order: object, instrument: object, /) -> bool: ...
+
 # --- http -----------------------------------------------------------------------------------------------------------
 
 def plain_reply(data: bytes, max_header_bytes: int, max_body_bytes: int, /) -> tuple[int, dict[str, str], bytes] | None:

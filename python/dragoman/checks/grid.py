@@ -22,8 +22,9 @@ def check_price(name: str, price: Decimal, instrument: Instrument) -> None:
     signed = instrument.asset_class == "COMMODITY"
     low, high = instrument.price_band_low, instrument.price_band_high
     if (
-        _is_sane(price)
-        and (price > 0 or signed)
+        price.is_finite()
+        and price.adjusted() <= _MOST_DIGITS
+        and (signed or price > 0)
         and not (tick and price % tick)
         and (low is None or price >= low)
         and (high is None or price <= high)
@@ -55,7 +56,13 @@ def check_quantity(name: str, quantity: Decimal, instrument: Instrument, *, free
         Kind INVALID_QUANTITY or FREEZE_QTY_EXCEEDED, naming the nearest valid quantities.
     """
     lot, most = instrument.lot_size, instrument.freeze_quantity if freeze else None
-    if _is_sane(quantity) and quantity > 0 and not (lot and quantity % lot) and (most is None or quantity <= most):
+    if (
+        quantity.is_finite()
+        and quantity.adjusted() <= _MOST_DIGITS
+        and quantity > 0
+        and not (lot and quantity % lot)
+        and (most is None or quantity <= most)
+    ):
         return
     where = f"{instrument.instrument_id}: {name} {quantity}"
     if not _is_sane(quantity) or quantity <= 0:

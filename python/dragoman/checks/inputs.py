@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeAlias, TypeVar, cast
 
 from dragoman._core import copied
@@ -102,6 +102,44 @@ def order_request(
     read["side"] = choice(Side, "side", side)
     read["quantity"] = Decimal(0) if by_money else _units(instrument, quantity, lots)
     return copied(_EMPTY, **read)
+
+
+def plain_request(
+    instrument: Instrument,
+    side: Side | str,
+    quantity: Number | None,
+    order_type: OrderType | str,
+    price: Number | None,
+    time_in_force: TimeInForce | str | None,
+    product: Product | str | None,
+    variety: Variety | str,
+    more: Mapping[str, Any],
+) -> OrderRequest | None:
+    """Return what `order_request` does, for an order that says nothing but this; None where that has to look closer.
+
+    Orders in a row differ in quantity and price: what the words mean is looked up once for each set of them.
+    """
+    if quantity is None or more:
+        return None
+    try:
+        meant = _meant(side, order_type, time_in_force, product, variety)
+        units = exact("quantity", quantity)
+        at = None if price is None else exact("price", price)
+    except (UsageError, TypeError):
+        return None
+    return copied(meant, instrument_id=instrument.instrument_id, quantity=units, price=at, extras={})
+
+
+@lru_cache(maxsize=4096)
+def _meant(
+    side: Side | str,
+    order_type: OrderType | str,
+    time_in_force: TimeInForce | str | None,
+    product: Product | str | None,
+    variety: Variety | str,
+) -> OrderRequest:
+    words = {"order_type": order_type, "time_in_force": time_in_force, "product": product, "variety": variety}
+    return replace(_EMPTY, side=choice(Side, "side", side), **_read("an order", words, _FURTHER))
 
 
 def order_change(instrument: Instrument | None, lots: int | None, terms: Mapping[str, Any]) -> OrderChange:

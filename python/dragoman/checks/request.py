@@ -7,10 +7,12 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import NoReturn
 
+from dragoman._core import OrderGate
 from dragoman.checks.grid import check_price, check_quantity
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Instrument, InstrumentType, Order, OrderChange, OrderRequest, OrderType, Side
-from dragoman.plugin import Adapter
+from dragoman.model.enums import PRICED, TRIGGERED
+from dragoman.plugin import Adapter, Capabilities
 
 _PLAIN = OrderRequest(instrument_id="", side=Side.BUY, quantity=Decimal(1))
 _FURTHER = (
@@ -31,6 +33,14 @@ _further = attrgetter(*_FURTHER)
 _NOTHING_FURTHER = _further(_PLAIN)
 
 
+def order_gate(adapter: type[Adapter] | Adapter) -> OrderGate:
+    """Return what says at once that `check_request` has nothing against an order: nearly all of them."""
+    can = adapter.capabilities
+    types = can.order_types if can.features.get("place") else ()
+    offered = types, can.products, can.time_in_force, can.varieties, can.segments, PRICED, TRIGGERED
+    return OrderGate(_PLAIN, Instrument, (*_FURTHER, "display_quantity"), tuple(map(frozenset, offered)))
+
+
 def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Adapter] | Adapter) -> None:
     """Refuse an order the broker cannot take, before a byte is sent.
 
@@ -48,25 +58,24 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
             broker=broker,
             remedy="trade its futures, options or a fund that follows it",
         )
-    for what, value, offered in (
-        ("order type", order.order_type, can.order_types),
-        ("product", order.product, can.products),
-        ("time in force", order.time_in_force, can.time_in_force),
-        ("variety", order.variety, can.varieties),
-        ("segment", instrument.exchange, can.segments),
+    order_type = order.order_type
+    if not (
+        order_type in can.order_types
+        and order.product in can.products
+        and order.time_in_force in can.time_in_force
+        and order.variety in can.varieties
+        and instrument.exchange in can.segments
     ):
-        if value not in offered:
+        for what, value, offered in (
+            ("order type", order_type, can.order_types),
+            ("product", order.product, can.products),
+            ("time in force", order.time_in_force, can.time_in_force),
+            ("variety", order.variety, can.varieties),
+            ("segment", instrument.exchange, can.segments),
+        ):
             can.require_value(what, value, frozenset(offered), broker)
-    for name in _FURTHER if _further(order) != _NOTHING_FURTHER else ():
-        if getattr(order, name) != getattr(_PLAIN, name) and name not in can.order_fields:
-            # Dropping it silently would change what the order means.
-            reason = can.reasons.get(name, "the adapter does not know it")
-            raise UsageError(
-                f"{broker}: orders take no {name}: {reason}",
-                kind=ErrorKind.NOT_SUPPORTED,
-                broker=broker,
-                remedy=f"leave {name} out",
-            )
+    if _further(order) != _NOTHING_FURTHER:
+        _check_further(order, can, broker)
     if order.notional is None:
         check_quantity("quantity", order.quantity, instrument, freeze=not adapter.slices(order))
     elif order.notional <= 0 or order.quantity != 0:
@@ -75,12 +84,15 @@ def check_request(order: OrderRequest, instrument: Instrument, adapter: type[Ada
             kind=ErrorKind.INVALID_QUANTITY,
             remedy="give a notional above 0 and no quantity, or a quantity alone",
         )
-    _needed("price", order.price is not None, order.order_type.has_price, order)
-    _needed("trigger_price", order.trigger_price is not None, order.order_type.has_trigger, order)
-    if order.price is not None:
-        check_price("price", order.price, instrument)
-    if order.trigger_price is not None:
-        check_price("trigger price", order.trigger_price, instrument)
+    price, trigger = order.price, order.trigger_price
+    if (price is not None) is not (order_type in PRICED):
+        _wrong("price", price is not None, order_type)
+    if (trigger is not None) is not (order_type in TRIGGERED):
+        _wrong("trigger_price", trigger is not None, order_type)
+    if price is not None:
+        check_price("price", price, instrument)
+    if trigger is not None:
+        check_price("trigger price", trigger, instrument)
     if order.display_quantity is not None and not 0 < order.display_quantity <= order.quantity:
         raise UsageError(
             f"display_quantity {order.display_quantity} is not within 0 to {order.quantity}",
@@ -151,9 +163,17 @@ def check_change(order: Order, change: OrderChange, instrument: Instrument, adap
         )
 
 
-def _needed(name: str, given: bool, wanted: bool, order: OrderRequest) -> None:
-    if given != wanted:
-        _wrong(name, given, order.order_type)
+def _check_further(order: OrderRequest, can: Capabilities, broker: str) -> None:
+    for name in _FURTHER:
+        if getattr(order, name) != getattr(_PLAIN, name) and name not in can.order_fields:
+            # Dropping it silently would change what the order means.
+            reason = can.reasons.get(name, "the adapter does not know it")
+            raise UsageError(
+                f"{broker}: orders take no {name}: {reason}",
+                kind=ErrorKind.NOT_SUPPORTED,
+                broker=broker,
+                remedy=f"leave {name} out",
+            )
 
 
 def _wrong(name: str, given: bool, order_type: OrderType) -> NoReturn:

@@ -87,6 +87,8 @@ class WireUnits:
         UsageError
             Where the unit is unverified, or the conversion would not be exact.
         """
+        if self._units.get(instrument.exchange) is QuantityUnit.UNITS:
+            return value
         return _scaled(value, self._divisor(instrument), divide=True)
 
     def change_to_wire(self, value: OrderChange, instrument: Instrument) -> OrderChange:

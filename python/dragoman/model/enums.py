@@ -31,15 +31,15 @@ class OrderType(StrEnum):
 
     @property
     def has_price(self) -> bool:
-        return self in _PRICED
+        return self in PRICED
 
     @property
     def has_trigger(self) -> bool:
-        return self in _TRIGGERED
+        return self in TRIGGERED
 
 
-_PRICED = frozenset((OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED, OrderType.TRAILING_STOP_LIMIT))
-_TRIGGERED = frozenset(
+PRICED = frozenset((OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.LIMIT_IF_TOUCHED, OrderType.TRAILING_STOP_LIMIT))
+TRIGGERED = frozenset(
     (OrderType.STOP_MARKET, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
 )
 

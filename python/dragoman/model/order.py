@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from dragoman._core import copied
+from dragoman._core import copying
 from dragoman.errors import Effect, ErrorKind, Retry
 from dragoman.model.enums import (
     Liquidity,
@@ -219,9 +219,14 @@ class Order(Shown):
     def is_open(self) -> bool:
         return self.status.working
 
-    def but(self, **changes: Any) -> Order:
-        """Return a copy with `changes`."""
-        return copied(self, **changes)
+    if TYPE_CHECKING:
+
+        def but(self, **changes: Any) -> Order:
+            """Return a copy with `changes`."""
+            ...
+
+    else:
+        but = copying
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

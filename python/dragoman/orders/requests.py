@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from dragoman._core import copied
+from dragoman._core import copied, taking
 from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, Retry, UsageError
 from dragoman.model import Instrument, Order, OrderRequest, OrderStatus, Origin, Reject, Side
 from dragoman.orders.store import EXTERNAL_PREFIX
 
 _SUBMITTED = Order(instrument_id="", side=Side.BUY, quantity=Decimal(0), status=OrderStatus.SUBMITTED, origin=Origin.US)
+_ASKED = (
+    "instrument_id",
+    "side",
+    "quantity",
+    "order_type",
+    "client_order_id",
+    "wire_id",
+    "account_id",
+    "price",
+    "trigger_price",
+    "time_in_force",
+    "product",
+    "variety",
+    "position_side",
+    "display_quantity",
+    "market_protection",
+    "tag",
+)
+"""What an order has from its request."""
 
 
 def check_name(client_order_id: str) -> None:
@@ -64,26 +83,12 @@ def named(
 
 def order_of(request: OrderRequest, broker: str, ts: int) -> Order:
     """Return the order a request is before anybody answered."""
-    return copied(
+    return taking(
         _SUBMITTED,
-        instrument_id=request.instrument_id,
-        side=request.side,
-        quantity=request.quantity,
-        order_type=request.order_type,
-        client_order_id=request.client_order_id,
-        wire_id=request.wire_id,
+        request,
+        _ASKED,
         broker=broker,
-        account_id=request.account_id,
-        price=request.price,
-        trigger_price=request.trigger_price,
-        time_in_force=request.time_in_force,
-        product=request.product,
-        variety=request.variety,
-        position_side=request.position_side,
-        display_quantity=request.display_quantity,
-        market_protection=request.market_protection,
         remaining_quantity=request.quantity,
-        tag=request.tag,
         ts_created=ts,
         ts_submitted=ts,
     )

@@ -7,16 +7,14 @@ stream, a poll or the user can find again. Cancelling a caller detaches it: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-from dragoman.checks import WireUnits, check_change, check_request
-from dragoman.errors import AccountBusy, DragomanError, Effect, ErrorKind, UsageError
+from dragoman.checks import WireUnits, check_request, order_gate
+from dragoman.errors import DragomanError, Effect, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Fill,
-    Notice,
+    Instrument,
     Order,
     OrderAlert,
     OrderChange,
@@ -24,16 +22,14 @@ from dragoman.model import (
     OrderStatus,
     OrderUpdate,
     Outcome,
-    Pending,
 )
+from dragoman.orders.amending import Amender
 from dragoman.orders.freshness import Freshness
 from dragoman.orders.identity import IdMint, journal_id_of
 from dragoman.orders.intents import Intent, Intents
 from dragoman.orders.reading import OrderReader
 from dragoman.orders.recorder import Recorder
-from dragoman.orders.recovery import recover
 from dragoman.orders.requests import (
-    change_under_way,
     check_name,
     named,
     order_of,
@@ -43,14 +39,13 @@ from dragoman.orders.requests import (
     used_before,
 )
 from dragoman.orders.resolver import Resolver
-from dragoman.orders.sending import Sending
-from dragoman.orders.state import TERMS
+from dragoman.orders.sending import Placing, Sending
 from dragoman.orders.store import OrderStore
+from dragoman.orders.succession import Succession, outcome_unknown
 from dragoman.orders.waiting import wait_until
 from dragoman.orders.writer import Writer
-from dragoman.plugin import Adapter, FillSeen, Flow, OrderSeen, Request
+from dragoman.plugin import Adapter, FillSeen, OrderSeen
 from dragoman.session.fanout import Fanout, Subscription
-from dragoman.session.sender import BeforeSend
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
@@ -82,6 +77,8 @@ class OrderService:
         self._session = session
         self._master = master
         self._units = units
+        self._mono_ns, self._wall_ns = session.runtime.clock.mono_ns, session.runtime.clock.wall_ns
+        self._gate = order_gate(session.adapter)
         self._mint = IdMint(journal_id_of(session.runtime.random_bytes(4)))
         self._freshness = Freshness(session.adapter.name, following)
         self.reader = self._reader = OrderReader(session, master, units, self._freshness)
@@ -89,16 +86,20 @@ class OrderService:
         session.ctx.known_orders = lambda: tuple(self.store)
         self.updates: Fanout[OrderUpdate] = Fanout("order")
         self.alerts: Fanout[OrderAlert] = Fanout("order alert")
-        self.recorder = Recorder(lambda: session.ctx.now_ns, self.alerts.publish)
+        alert = self.alerts.publish
+        self.recorder = recorder = Recorder(lambda: session.ctx.now_ns, alert)
         self.writer = Writer(session, enabled=journal)
         self.intents = Intents(lambda: self.store.unknown)
-        self.resolver = Resolver(
-            session, self._reader, self.intents, self.recorder, self.alerts.publish, self._cancel_late
+        self.resolver = Resolver(session, self._reader, self.intents, recorder, alert, self._cancel_late)
+        self._succession = Succession(
+            session, self.writer, self._reader, self.intents, recorder, self.resolver, alert
         )
-        # First written down, then told.
-        self.store.listen(self.recorder.learnt)
+        self._amender = Amender(
+            session, master, units, self._reader, self._freshness, recorder, lambda: self.resolver.wake()
+        )
+        if self.writer.enabled:
+            self.store.listen(recorder.learnt)  # first written down, then told
         self.store.listen(self.updates.publish)
-        self._changing: set[str] = set()
 
     @property
     def _adapter(self) -> Adapter:
@@ -120,64 +121,6 @@ class OrderService:
         """Say that updates may have been missed; new orders wait until `refresh` has run."""
         self._freshness.interrupted(reason)
 
-    # -- the journal -------------------------------------------------------------------------------------------------
-
-    async def open(self) -> None:
-        """Become the account's writer where nobody else is, and take over what an earlier run left.
-
-        Where another process is, this one reads; it becomes the writer at its first act after the other is gone.
-        """
-        if self.writer.ready:
-            return
-        try:
-            await self._take_over()
-        except AccountBusy as busy:
-            self._session.announce(Notice("info", str(busy), code=busy.kind))
-
-    async def _take_over(self) -> None:
-        journal = await self.writer.open()
-        self._mint = IdMint(journal.journal_id)
-        self.store.journal_ids = frozenset(journal.journal_ids)
-        found = recover(await journal.recent(), self._adapter.name)
-        for intent in found.intents.values():
-            self.intents.add(intent)
-        for name, order in found.orders.items():
-            if self.store.get(name) is None:
-                self.store.restore(order, found.fills.get(name, ()))
-        self.recorder.journal = journal
-        journal.on_failed = self._journal_failed
-        now = self._session.runtime.clock.wall_ns()
-        for damage in journal.damage:
-            self.alerts.publish(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
-        for name, amendment in found.changing.items():
-            changing = self.store.get(name)
-            if changing is None or changing.status.terminal:
-                continue
-            self.store.ask(name, amendment.pending, amendment.terms)
-            if amendment.answered:
-                self.store.answered(name)
-            self._reader.doubt(name, amendment.pending, amendment.since_ns)
-        self.resolver.watch_lost(found.lost.items())
-        for name, intent in found.intents.items():
-            known = self.store.get(name)
-            if known is not None and known.status is OrderStatus.UNKNOWN and not known.order_id:
-                self.resolver.watch(intent)
-        if self._reader.in_doubt:
-            self.resolver.wake()
-
-    def _journal_failed(self, error: DragomanError) -> None:
-        now = self._session.runtime.clock.wall_ns()
-        self.alerts.publish(OrderAlert("JOURNAL_FAILED", str(error), subject=error, ts=now))
-
-    async def _may_write(self) -> None:
-        """Take over from a writer that is gone, and read everything before anything is done; else AccountBusy."""
-        await self._take_over()
-        await self.refresh()
-
-    def resolve(self, name: str, order_id: str | None) -> Order:
-        """Say what became of an order that nobody can tell: the broker's id of it, or None where it never arrived."""
-        return self.resolver.settle_by_hand(name, order_id)
-
     async def refresh(self, *, timeout_s: float = 15.0) -> None:
         """Read all of today's orders and trades and merge them; afterwards views are complete as of the reading."""
         await self._reader.refresh(timeout_s)
@@ -185,6 +128,21 @@ class OrderService:
     def reread(self, on_error: Callable[[DragomanError], object]) -> None:
         """Read everything in the background until nothing is missing; tries again for as long as that takes."""
         self._reader.reread(on_error)
+
+    # -- the right to write ------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Become the account's writer where nobody else is, and take over what an earlier run left.
+
+        Where another process is, this one reads; it becomes the writer at its first act after the other is gone.
+        """
+        if not self.writer.ready:
+            self._mint = await self._succession.begin() or self._mint
+
+    async def _may_write(self) -> None:
+        """Take over from a writer that is gone, and read everything before anything is done; else AccountBusy."""
+        self._mint = await self._succession.take_over()
+        await self.refresh()
 
     # -- acts --------------------------------------------------------------------------------------------------------
 
@@ -210,6 +168,8 @@ class OrderService:
             The broker refused; nothing is live.
         NotSent, StaleData
             It never left; the order, where it was entered already, is DENIED.
+        AccountBusy
+            Another process writes to this account; zero bytes were sent.
         Throttled
             Nothing is live. Our own copy of a limit refused it before it left (DENIED), or the broker did (REJECTED).
             `error.retry` says whether to try again: not on the same day after DAILY_LIMIT_REACHED.
@@ -217,45 +177,76 @@ class OrderService:
             It may be live. The order stays in the store as UNKNOWN until it is found; never place it again. Where the
             stream has told already what became of it, that is returned instead.
         """
-        self._session.check_mutable()
-        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
-        if not self.writer.ready:
-            await self._may_write()
         instrument = self._master.get(request.instrument_id) or self._master.resolve(request.instrument_id)
-        check_request(request, instrument, self._adapter)
-        request = self._adapter.check_order(request, instrument)
-        check_name(request.client_order_id)
+        return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown)
+
+    def placing(
+        self,
+        request: OrderRequest,
+        instrument: Instrument,
+        timeout_s: float,
+        allow_stale: bool,
+        allow_unknown: bool = False,
+    ) -> Awaitable[Order]:
+        """Place an order, as `place`, from here on: what is returned tells how it ends.
+
+        It is checked, entered and written before this returns, where nothing has to be waited for. Its errors come from
+        here or, from the moment it is entered, when it is awaited.
+        """
+        session, adapter = self._session, self._session.adapter
+        session.check_mutable()
+        if not self.writer.ready:
+            return self._place_later(request, instrument, timeout_s, allow_stale, allow_unknown)
+        ends_ns = self._mono_ns() + int(timeout_s * _NS)
+        if not self._gate.admits(request, instrument):
+            check_request(request, instrument, adapter)
+        request = adapter.check_order(request, instrument)
+        name = request.client_order_id
         wire_id = self._mint.wire_id()
-        name = request.client_order_id or wire_id
-        request = named(request, instrument, name, wire_id, self._session.ctx.account)
+        if name:
+            check_name(name)
+        else:
+            name = wire_id
+        request = named(request, instrument, name, wire_id, session.ctx.account)
         known = self.intents.get(name)
         if known is not None:
             self.intents.check_same(known, request)
-            return await self._again(known, timeout_s)
+            return self._again(known, timeout_s)
         if self.store.get(name) is not None:
             raise used_before(name)
         if self.resolver and not allow_unknown:
-            self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
+            self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
         intent = self.intents.add(Intent(request))
-        if self.stale and not allow_stale:
-            try:
-                await self._freshness.wait(timeout_s)
-            except BaseException:
-                self.intents.drop(name)
-                raise
-        self.store.create(order_of(request, self._adapter.name, self._session.runtime.clock.wall_ns()))
-        flow = self._adapter.place(wire_request, instrument, self._session.ctx)
-        sending = Sending(
-            self._session, ends_ns, drop_after_ns=request.deadline_ns, commit=partial(self._commit, intent)
-        )
-        # Cancelling this caller ends its wait and nothing else.
-        return await sending.start(flow, partial(self._placed, intent, sending), f"place {name}")
+        if self._freshness.stale and not allow_stale:
+            return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns)
+        return self._place_now(intent, wire_request, instrument, ends_ns)
 
-    def _commit(self, intent: Intent, request: Request) -> Awaitable[object] | None:
-        """Make an intent durable: the last thing before its first byte."""
-        intent.sent_ns = self._session.ctx.now_ns
-        return self.recorder.place(intent.request, intent.sent_ns)
+    async def _place_later(
+        self, request: OrderRequest, instrument: Instrument, timeout_s: float, allow_stale: bool, allow_unknown: bool
+    ) -> Order:
+        await self._may_write()
+        return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown)
+
+    async def _place_fresh(
+        self, intent: Intent, wire_request: OrderRequest, instrument: Instrument, timeout_s: float, ends_ns: int
+    ) -> Order:
+        try:
+            await self._freshness.wait(timeout_s)
+        except BaseException:
+            self.intents.drop(intent.name)
+            raise
+        return await self._place_now(intent, wire_request, instrument, ends_ns)
+
+    def _place_now(
+        self, intent: Intent, wire_request: OrderRequest, instrument: Instrument, ends_ns: int
+    ) -> asyncio.Future[Order]:
+        session, adapter, request = self._session, self._session.adapter, intent.request
+        self.store.create(order_of(request, adapter.name, self._wall_ns()))
+        flow = adapter.place(wire_request, instrument, session.ctx)
+        # Cancelling whoever awaits it ends that wait and nothing else.
+        sending = Placing(session, intent, ends_ns, self.recorder)
+        return sending.start(flow, self._placed)
 
     async def _again(self, intent: Intent, timeout_s: float) -> Order:
         """Return, or raise, what became of an order that is asked for a second time."""
@@ -265,37 +256,13 @@ class OrderService:
         known = await self.wait(name, lambda order: order.status is not OrderStatus.SUBMITTED, timeout_s=timeout_s)
         if known.status in (OrderStatus.REJECTED, OrderStatus.DENIED):
             raise refusal(known.reject, self._adapter.name, name)
-        if known.status is OrderStatus.UNKNOWN and not known.order_id:
+        if outcome_unknown(known):
             raise unknown(self._adapter.name, f"order {name}", name)
         return known
 
-    def _cancel_late(self, order: Order) -> None:
-        """Cancel an order that turned up late, as its request asked."""
-
-        async def cancel() -> None:
-            try:
-                await self.cancel(order)
-            except DragomanError as error:
-                text = f"order {order.client_order_id} turned up late and could not be cancelled: {error}"
-                now = self._session.runtime.clock.wall_ns()
-                self.alerts.publish(OrderAlert("UNRESOLVED", text, self.store.get(order.client_order_id), ts=now))
-
-        self._session.runtime.spawn(cancel(), name=f"cancel {order.client_order_id}, which came late")
-
-    def _placed(
-        self, intent: Intent, sending: Sending, outcome: Outcome | list[Outcome], error: BaseException | None
-    ) -> Order:
-        """Record what became of a new order, and look for one of which nobody knows."""
-        try:
-            return self._outcome(intent.name, sending, outcome, error)
-        finally:
-            known = self.store.get(intent.name)
-            if known is not None and known.status is OrderStatus.UNKNOWN and not known.order_id:
-                self.resolver.watch(intent)
-
-    def _outcome(
-        self, name: str, sending: Sending, outcome: Outcome | list[Outcome], error: BaseException | None
-    ) -> Order:
+    def _placed(self, sending: Sending[Order], outcome: Outcome | list[Outcome], error: BaseException | None) -> Order:
+        """Record what became of a new order."""
+        name = sending.name
         if isinstance(error, DragomanError):
             error.client_order_id = name
             known = self._unplaced(name, error, sending)
@@ -309,21 +276,29 @@ class OrderService:
             raise error
         if isinstance(outcome, list):
             outcome = outcome[0] if len(outcome) == 1 else Outcome.parent(None, tuple(outcome))
-        order = self.store.settle(name, outcome, self._session.runtime.clock.wall_ns())
+        order = self.store.settle(name, outcome, self._wall_ns())
         if outcome.effect == "REJECTED" and order.status is OrderStatus.REJECTED:
             raise refusal(outcome.reject or order.reject, self._adapter.name, name)
         if order.status is OrderStatus.UNKNOWN:
+            self._look_for(order)
             raise unknown(self._adapter.name, f"order {name}", name)
         return order
 
-    def _unplaced(self, name: str, error: DragomanError, sending: Sending) -> Order:
+    def _unplaced(self, name: str, error: DragomanError, sending: Sending[Order]) -> Order:
         """Record why placing did not end with an outcome."""
-        now = self._session.runtime.clock.wall_ns()
+        now = self._wall_ns()
         reject = reject_of(error)
         if not sending.left(error):
             return self.store.deny(name, reject, now)
         nothing = error.effect is Effect.NONE
-        return self.store.settle(name, Outcome.rejected(reject) if nothing else Outcome.unknown(reject), now)
+        known = self.store.settle(name, Outcome.rejected(reject) if nothing else Outcome.unknown(reject), now)
+        self._look_for(known)
+        return known
+
+    def _look_for(self, known: Order) -> None:
+        intent = self.intents.get(known.client_order_id)
+        if intent is not None and outcome_unknown(known):
+            self.resolver.watch(intent)
 
     async def modify(
         self, order: Order | str, change: OrderChange, *, timeout_s: float = 10.0, allow_stale: bool = False
@@ -334,28 +309,9 @@ class OrderService:
         a `UsageError` with zero bytes sent. Two on the way at once may arrive in either order.
         """
         self._session.check_mutable()
-        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
         if not self.writer.ready:
             await self._may_write()
-        known = self._addressable(order)
-        instrument = self._master.resolve(known.instrument_id)
-        check_change(known, change, instrument, self._adapter)
-        asked = {name: value for name in TERMS if (value := getattr(change, name)) is not None}
-        wire_change = self._units.change_to_wire(change, instrument)
-        name = known.client_order_id
-        if name in self._changing or self._reader.doubts(name):
-            raise change_under_way(known, self._adapter.name, in_doubt=name not in self._changing)
-        self._changing.add(name)
-        try:
-            if not allow_stale:
-                await self._freshness.wait(timeout_s)
-            flow = self._adapter.modify(known, wire_change, instrument, self._session.ctx)
-        except BaseException:
-            self._changing.discard(name)
-            raise
-        # The act outlives a caller that is cancelled, and so does its claim on the order.
-        commit = self._commit_amend(Pending.MODIFY, known, change)
-        return await self._amend(known, flow, Pending.MODIFY, Sending(self._session, ends_ns, commit=commit), asked)
+        return await self._amender.modify(self._addressable(order), change, timeout_s, allow_stale)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""
@@ -363,87 +319,24 @@ class OrderService:
         self._adapter.capabilities.require("cancel", self._adapter.name)
         if not self.writer.ready:
             await self._may_write()
-        known = self._addressable(order)
-        if known.status.terminal:
-            raise UsageError(
-                f"order {known.order_id} is {known.status} already", kind=ErrorKind.TOO_LATE_TO_MODIFY_OR_CANCEL
-            )
-        flow = self._adapter.cancel(known, self._session.ctx)
-        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
-        sending = Sending(self._session, ends_ns, commit=self._commit_amend(Pending.CANCEL, known, None))
-        return await self._amend(known, flow, Pending.CANCEL, sending)
+        return await self._amender.cancel(self._addressable(order), timeout_s)
 
-    def _commit_amend(self, pending: Pending, known: Order, change: OrderChange | None) -> BeforeSend:
-        return lambda request: self.recorder.amend(pending, known, change)
+    def resolve(self, name: str, order_id: str | None) -> Order:
+        """Say what became of an order that nobody can tell: the broker's id of it, or None where it never arrived."""
+        return self.resolver.settle_by_hand(name, order_id)
 
-    def _amend(
-        self,
-        known: Order,
-        flow: Flow[Outcome],
-        pending: Pending,
-        sending: Sending,
-        terms: Mapping[str, Any] | None = None,
-    ) -> asyncio.Future[Order]:
-        name = known.client_order_id
-        take_back = self.store.ask(name, pending, terms)
+    def _cancel_late(self, order: Order) -> None:
+        """Cancel an order that turned up late, as its request asked."""
 
-        def finish(outcome: Outcome, error: BaseException | None) -> Order:
-            if pending is Pending.MODIFY:
-                self._changing.discard(name)
+        async def cancel() -> None:
             try:
-                return self._amended(known, pending, sending, take_back, outcome, error)
-            finally:
-                if self._reader.in_doubt:
-                    self.resolver.wake()
+                await self.cancel(order)
+            except DragomanError as error:
+                text = f"order {order.client_order_id} turned up late and could not be cancelled: {error}"
+                known = self.store.get(order.client_order_id)
+                self.alerts.publish(OrderAlert("UNRESOLVED", text, known, ts=self._wall_ns()))
 
-        return sending.start(flow, finish, f"{pending.lower()} {known.order_id}")
-
-    def _amended(
-        self,
-        known: Order,
-        pending: Pending,
-        sending: Sending,
-        take_back: Callable[[], None],
-        outcome: Outcome,
-        error: BaseException | None,
-    ) -> Order:
-        """Record what became of a change or cancel."""
-        name = known.client_order_id
-        if isinstance(error, DragomanError):
-            error.client_order_id = name
-            self.recorder.answered(pending, name, error.effect.value, error)
-            if error.effect is Effect.NONE:
-                take_back()
-            else:
-                self._in_doubt(name, pending, error.effect)
-            raise error
-        if error is not None:
-            if sending.left(sending.interrupted(error)):
-                self._reader.doubt(name, pending)
-            else:
-                take_back()
-            raise error
-        self.recorder.answered(pending, name, outcome.effect)
-        if outcome.effect == "REJECTED":
-            if outcome.reject is None or outcome.reject.effect is Effect.NONE:
-                take_back()
-            else:
-                self._in_doubt(name, pending, outcome.reject.effect)
-            raise refusal(outcome.reject, self._adapter.name, name)
-        if outcome.effect == "UNKNOWN":
-            self._in_doubt(name, pending, Effect.UNKNOWN)
-            raise unknown(self._adapter.name, f"the {pending.lower()} of order {known.order_id}", name)
-        self.store.answered(name)
-        if outcome.order_id and outcome.replaces:
-            return self.store.rename(name, outcome.order_id, outcome.replaces)
-        return self.store.get(name) or known
-
-    def _in_doubt(self, name: str, pending: Pending, effect: Effect) -> None:
-        """Let readings tell what became of a change or cancel."""
-        self._reader.doubt(name, pending)
-        if effect is Effect.APPLIED:
-            # Refused, and yet something was done: half of a replace. What is known of the order is old.
-            self._freshness.interrupted(f"a {pending.lower()} of order {name} was half done")
+        self._session.runtime.spawn(cancel(), name=f"cancel {order.client_order_id}, which came late")
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

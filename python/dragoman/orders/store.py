@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from itertools import takewhile
 from typing import Any, Literal
 
-from dragoman.model import Fill, Order, OrderStatus, OrderUpdate, Origin, Outcome, Pending, Reject
+from dragoman._core import copied
+from dragoman.model import Fill, Order, OrderStatus, OrderUpdate, Origin, Outcome, Pending, Reject, Side
 from dragoman.model.order import is_order_id
 from dragoman.orders.chained import ChainFills
 from dragoman.orders.fills import FillLedger
@@ -22,6 +24,7 @@ log = logging.getLogger("dragoman.orders")
 
 EXTERNAL_PREFIX = "EXT-"
 _WORDS_KEPT = 1000
+_UPDATE = OrderUpdate(Order(instrument_id="", side=Side.BUY, quantity=Decimal(0)))
 _STATUS = {
     "ACCEPTED": OrderStatus.ACCEPTED,
     "PARTIAL": OrderStatus.ACCEPTED,
@@ -66,8 +69,8 @@ class OrderStore:
         self._children: dict[str, list[str]] = {}
         self._reported: set[str] = set()  # parents that the broker itself reports
         self._orphans: dict[str, list[Fill]] = {}
-        self._listeners: list[Callable[[OrderUpdate], None]] = []
         self.journal_ids: frozenset[str] = frozenset()
+        self._listeners: tuple[Callable[[OrderUpdate], None], ...] = ()  # replaced whole: telling needs no copy
         self.fills = FillLedger(trading_day)
         self.counters: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         self.counters.update(
@@ -96,8 +99,15 @@ class OrderStore:
 
     def listen(self, listener: Callable[[OrderUpdate], None]) -> Callable[[], None]:
         """Call `listener` after every change; returns what ends it. One that raises is counted, and hurts nobody."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        self._listeners += (listener,)
+
+        def end() -> None:
+            kept = list(self._listeners)
+            if listener in kept:
+                kept.remove(listener)
+                self._listeners = tuple(kept)
+
+        return end
 
     # -- our own acts ------------------------------------------------------------------------------------------------
 
@@ -106,7 +116,7 @@ class OrderStore:
         self._orders[order.client_order_id] = order
         if order.wire_id:
             self._by_wire_id[order.wire_id] = order.client_order_id
-        self._tell(OrderUpdate(order, source="local"))
+        self._tell(copied(_UPDATE, order=order, source="local"))
         return order
 
     def restore(self, order: Order, fills: Iterable[Fill]) -> None:
@@ -129,9 +139,34 @@ class OrderStore:
 
     def settle(self, client_order_id: str, outcome: Outcome, ts: int) -> Order:
         """Apply the outcome of placing. A stream may have been faster: then only the id is new."""
-        known = self._orders[client_order_id]
-        if outcome.order_id:
-            known = self._bind_ours(known, outcome.order_id)
+        known, order_id = self._orders[client_order_id], outcome.order_id
+        if (
+            order_id
+            and outcome.effect == "ACCEPTED"
+            and known.status is OrderStatus.SUBMITTED
+            and not known.order_ids
+            and not outcome.children
+            and not self._orphans
+            and order_id not in self._by_order_id
+            and client_order_id not in self._children
+            and is_order_id(order_id)
+        ):
+            # What becomes of most: taken, and nobody has told anything of it before. The same as below, in one step.
+            self._by_order_id[order_id] = client_order_id
+            self._orders[client_order_id] = known = copied(
+                known,
+                order_id=order_id,
+                order_ids=(order_id,),
+                status=OrderStatus.ACCEPTED,
+                status_is_firm=False,
+                reject=outcome.reject,
+                ts_recv=ts,
+                ts_accepted=ts,
+            )
+            self._tell(copied(_UPDATE, order=known, source="reply"))
+            return self._orders[client_order_id]
+        if order_id:
+            known = self._bind_ours(known, order_id)
         status = _STATUS[outcome.effect]
         if known.status in (OrderStatus.SUBMITTED, OrderStatus.UNKNOWN) and known.status is not status:
             over = status.terminal
@@ -438,7 +473,7 @@ class OrderStore:
             self.unknown_words[word] = self.unknown_words.get(word, 0) + 1
 
     def _tell(self, update: OrderUpdate) -> None:
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             try:
                 listener(update)
             except Exception:

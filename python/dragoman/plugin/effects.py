@@ -12,9 +12,9 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from dragoman._core import copied
+from dragoman._core import copying
 from dragoman.errors import DecodeError
 
 T = TypeVar("T")
@@ -79,9 +79,14 @@ class Request:
     auth: bool = True
     note: Any = field(default=None, compare=False, repr=False)
 
-    def but(self, **changes: Any) -> Request:
-        """Return a copy with `changes`."""
-        return copied(self, **changes)
+    if TYPE_CHECKING:
+
+        def but(self, **changes: Any) -> Request:
+            """Return a copy with `changes`."""
+            ...
+
+    else:
+        but = copying
 
 
 @cache

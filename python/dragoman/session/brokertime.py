@@ -32,14 +32,19 @@ class BrokerClock:
     """
 
     def __init__(self, clock: Clock, *, threshold_s: float = 2.0, samples: int = 15) -> None:
-        self._clock = clock
+        self._wall_ns = clock.wall_ns
         self._threshold_ns = int(threshold_s * _NS)
         self._samples: deque[int] = deque(maxlen=samples)
+        self._beyond = 0  # how many of them are beyond the threshold
         self.offset_ns = 0
+
+    def read(self) -> int:
+        """Return the broker's wall clock, ns UTC."""
+        return self._wall_ns() + self.offset_ns
 
     @property
     def now_ns(self) -> int:
-        return self._clock.wall_ns() + self.offset_ns
+        return self._wall_ns() + self.offset_ns
 
     @property
     def measured_ns(self) -> int | None:
@@ -53,8 +58,16 @@ class BrokerClock:
             return
         middle = sent_wall_ns + (received_wall_ns - sent_wall_ns) // 2
         # The header is cut down to its second: half a second is the expected rest.
-        self._samples.append(when + _NS // 2 - middle)
-        median = _median(self._samples)
+        sample, samples = when + _NS // 2 - middle, self._samples
+        if len(samples) == samples.maxlen and abs(samples[0]) > self._threshold_ns:
+            self._beyond -= 1
+        samples.append(sample)
+        if abs(sample) > self._threshold_ns:
+            self._beyond += 1
+        if not self._beyond:
+            self.offset_ns = 0  # where none is beyond it, neither is their median
+            return
+        median = _median(samples)
         # One odd sample (a cached page, a proxy's clock) must not move the clock by hours.
         enough = len(self._samples) >= 3
         self.offset_ns = median if enough and abs(median) > self._threshold_ns else 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -115,6 +116,10 @@ class SessionContext:
 
     Attributes
     ----------
+    account : str
+    credentials : Credentials
+    login : mapping
+        What the login flow returned, secrets wrapped; ``access_token`` is always there after a login.
     instruments : InstrumentLookup
         Set by whoever loads the master.
     known_orders : callable
@@ -149,18 +154,10 @@ class SessionContext:
     def hosts(self) -> Mapping[str, str]:
         return self._profile.hosts
 
-    @property
-    def account(self) -> str:
-        return self._account
-
-    @property
-    def credentials(self) -> Credentials:
-        return self._credentials
-
-    @property
-    def login(self) -> Mapping[str, Any]:
-        """What the login flow returned, secrets wrapped; ``access_token`` is always there after a login."""
-        return self._login
+    # Read for every request, so by getters that run no bytecode.
+    account = cast(str, property(attrgetter("_account")))
+    credentials = cast(Credentials, property(attrgetter("_credentials")))
+    login = cast(Mapping[str, Any], property(attrgetter("_login")))
 
     @property
     def orders(self) -> Sequence[Order]:
@@ -201,4 +198,4 @@ class SessionContext:
         self.generation += 1
 
     def __repr__(self) -> str:
-        return f"SessionContext({self._profile}, account={self._account!r})"
+        return f"SessionContext({self._profile}, account={self.account!r})"

@@ -12,7 +12,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from dragoman.errors import (
@@ -32,7 +31,7 @@ from dragoman.plugin import All, Download, Downloaded, Flow, Part, Prompt, Redir
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.process import Owner
 from dragoman.session.brokertime import BrokerClock
-from dragoman.session.launched import Launched, OnOutcome
+from dragoman.session.launched import Launched, OnOutcome, Run
 from dragoman.session.secrets import Secret, forget_locals, redact
 from dragoman.session.sender import BeforeSend, Flight, Sender
 
@@ -49,29 +48,6 @@ AskHuman = Callable[[str, str, bool], str | Awaitable[str]]
 AskRedirect = Callable[[Redirect], Awaitable[dict[str, str]]]
 
 _log = logging.getLogger("dragoman.session")
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """One flow on its way.
-
-    `committed`: from here on bytes of a `mutates` request may leave. `unsettled`: how many left and are not proven to
-    have changed nothing. `answered`: the flow's last effect was a `mutates` request, and the broker
-    has said what it did.
-    """
-
-    deadline_ns: int
-    on_rows: OnRows | None
-    on_progress: OnProgress | None
-    prompt: AskHuman | None
-    redirect: AskRedirect | None
-    before_send: BeforeSend | None
-    allow_mutates: bool
-    committed: bool = False
-    unsettled: int = 0
-    answered: bool = False
-    replied: bool = False
-    typed: list[Secret] = field(default_factory=list)
 
 
 class FlowDriver:
@@ -187,9 +163,9 @@ class FlowDriver:
         """Begin driving a flow and return its task; parameters as `run`. Whoever holds it takes its outcome."""
         self._check_open(flow)
         deadline_ns = self._runtime.clock.mono_ns() + int(timeout_s * _NS)
-        return self.take_over(
-            flow, Run(deadline_ns, on_rows, on_progress, prompt, redirect, before_send, allow_mutates)
-        )
+        run = Run(deadline_ns, before_send, allow_mutates)
+        run.on_rows, run.on_progress, run.prompt, run.redirect = on_rows, on_progress, prompt, redirect
+        return self.take_over(flow, run)
 
     def launch(
         self,
@@ -212,8 +188,7 @@ class FlowDriver:
         before_send, allow_mutates
             As `run`.
         """
-        run = Run(deadline_ns, None, None, None, None, before_send, allow_mutates)
-        launched = Launched(self, flow, run, on_outcome)
+        launched = Launched(self, flow, on_outcome, deadline_ns, before_send, allow_mutates)
         try:
             self._check_open(flow)
         except DragomanError as error:
@@ -394,30 +369,16 @@ class FlowDriver:
                 remedy="connect with read_only=False",
             )
 
-        before = run.unsettled
+        if begun is None:
+            run.before = run.unsettled
         try:
-            reply = await self.sender.send(
-                request, run.deadline_ns, lambda final: self.commit(run, final, before), begun
-            )
+            reply = await self.sender.send(request, run.deadline_ns, run.commit, begun)
         except DragomanError as error:
             if error.effect is Effect.NONE:
-                run.unsettled = before
+                run.unsettled = run.before
             raise
         run.replied = True
         return reply
-
-    def commit(self, run: Run, request: Request, before: int) -> Awaitable[object] | None:
-        """Hand a request to the journal, immediately before it may leave; return what is to be awaited first."""
-        run.committed = True
-        journal = None if run.before_send is None else run.before_send(request)
-        if journal is None:
-            run.unsettled = before + 1
-            return None
-        return self._committed(run, journal, before)
-
-    async def _committed(self, run: Run, journal: Awaitable[object], before: int) -> None:
-        await journal
-        run.unsettled = before + 1
 
     async def _read(self, request: Request, run: Run) -> Reply:
         for attempt in range(1, _READ_TRIES + 1):
@@ -528,7 +489,7 @@ class FlowDriver:
         answer = run.prompt(effect.kind, effect.text, effect.secret)
         typed = await answer if inspect.isawaitable(answer) else answer
         if effect.secret:
-            run.typed.append(Secret(typed))  # keeps it out of the logs while the flow runs
+            run.typed += (Secret(typed),)  # keeps it out of the logs while the flow runs
         return typed
 
     def _late(self, what: str, run: Run) -> DragomanError:

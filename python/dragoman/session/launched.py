@@ -13,36 +13,91 @@ from typing import TYPE_CHECKING, Any
 
 from dragoman.errors import DragomanError, Effect
 from dragoman.plugin import Flow, Reply, Request
-from dragoman.session.sender import Flight
+from dragoman.session.sender import BeforeSend, Flight
 
 if TYPE_CHECKING:
-    from dragoman.session.driver import FlowDriver, Run
+    from dragoman.session.driver import AskHuman, AskRedirect, FlowDriver, OnProgress, OnRows
+    from dragoman.session.secrets import Secret
     from dragoman.transport.base import Line
 
 OnOutcome = Callable[[Any, BaseException | None], object]
 """Told once how a flow ended: its value, or its error. It must not raise."""
 
 
-class Launched:
+class Run:
+    """One flow on its way.
+
+    Attributes
+    ----------
+    committed : bool
+        From here on bytes of a `mutates` request may leave.
+    unsettled, before : int
+        How many left and are not proven to have changed nothing; how many those were before the request in flight.
+    answered : bool
+        The flow's last effect was a `mutates` request, and the broker has said what it did.
+    replied : bool
+        Some reply was read.
+    """
+
+    # Most flows need none of these, so they stand here and not in each run.
+    on_rows: OnRows | None = None
+    on_progress: OnProgress | None = None
+    prompt: AskHuman | None = None
+    redirect: AskRedirect | None = None
+    committed = False
+    unsettled = 0
+    before = 0
+    answered = False
+    replied = False
+    typed: tuple[Secret, ...] = ()
+
+    def __init__(self, deadline_ns: int, before_send: BeforeSend | None, allow_mutates: bool) -> None:
+        self.deadline_ns = deadline_ns
+        self.before_send = before_send
+        self.allow_mutates = allow_mutates
+
+    def commit(self, request: Request) -> Awaitable[object] | None:
+        """Hand a request to the journal, immediately before it may leave; return what is to be awaited first."""
+        self.committed = True
+        journal = None if self.before_send is None else self.before_send(request)
+        if journal is None:
+            self.unsettled = self.before + 1
+            return None
+        return self._committed(journal)
+
+    async def _committed(self, journal: Awaitable[object]) -> None:
+        await journal
+        self.unsettled = self.before + 1
+
+
+class Launched(Run):
     """One flow, until its end is told; `FlowDriver.launch` makes it."""
 
-    __slots__ = ("_before", "_driver", "_flow", "_landed", "_line", "_on_outcome", "_run")
+    _line: Line | None = None
+    _landed: asyncio.Future[None] | None = None
 
-    def __init__(self, driver: FlowDriver, flow: Flow[Any], run: Run, on_outcome: OnOutcome) -> None:
+    def __init__(
+        self,
+        driver: FlowDriver,
+        flow: Flow[Any],
+        on_outcome: OnOutcome,
+        deadline_ns: int,
+        before_send: BeforeSend | None,
+        allow_mutates: bool,
+    ) -> None:
+        self.deadline_ns = deadline_ns
+        self.before_send = before_send
+        self.allow_mutates = allow_mutates
         self._driver = driver
         self._flow = flow
-        self._run = run
         self._on_outcome: OnOutcome | None = on_outcome
-        self._before = 0
-        self._line: Line | None = None
-        self._landed: asyncio.Future[None] | None = None
 
     def go_on(self, value: Any = None, thrown: DragomanError | None = None) -> None:
         """Step the flow and do what it asks for: at once where that can be, else in a task."""
-        driver, run = self._driver, self._run
+        driver = self._driver
         while True:
             try:
-                ended, effect = driver.step(self._flow, run, value, thrown)
+                ended, effect = driver.step(self._flow, self, value, thrown)
             except BaseException as error:  # noqa: BLE001 - it goes to whoever launched
                 self.end(None, error)
                 return
@@ -50,10 +105,10 @@ class Launched:
                 self.end(effect, None)
                 return
             begun: Flight | None = None
-            if isinstance(effect, Request) and effect.mutates and run.allow_mutates:
-                self._before = run.unsettled
+            if isinstance(effect, Request) and effect.mutates and self.allow_mutates:
+                self.before = self.unsettled
                 try:
-                    sent = driver.sender.begin(effect, run.deadline_ns, self._commit, self._replied)
+                    sent = driver.sender.begin(effect, self.deadline_ns, self.commit, self._replied)
                 except DragomanError as error:
                     value, thrown = None, self._failed(error)
                     continue
@@ -65,12 +120,9 @@ class Launched:
                     driver.flying[self] = None
                     return
                 begun = sent
-            task = driver.take_over(self._flow, run, effect, begun)
+            task = driver.take_over(self._flow, self, effect, begun)
             task.add_done_callback(self._taken_over)
             return
-
-    def _commit(self, request: Request) -> Awaitable[object] | None:
-        return self._driver.commit(self._run, request, self._before)
 
     def _replied(self, found: Reply | Exception) -> None:
         """Go on with what the request in flight came to."""
@@ -79,7 +131,7 @@ class Launched:
         self._line = None
         self._driver.flying.pop(self, None)
         if isinstance(found, Reply):
-            self._run.replied = self._run.answered = True
+            self.replied = self.answered = True
             self.go_on(found)
         elif isinstance(found, DragomanError):
             self.go_on(None, self._failed(found))
@@ -88,8 +140,8 @@ class Launched:
 
     def _failed(self, error: DragomanError) -> DragomanError:
         if error.effect is Effect.NONE:
-            self._run.unsettled = self._before
-        self._run.answered = error.effect is Effect.APPLIED
+            self.unsettled = self.before
+        self.answered = error.effect is Effect.APPLIED
         return error
 
     def _taken_over(self, task: asyncio.Task[Any]) -> None:

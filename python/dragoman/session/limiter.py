@@ -48,16 +48,37 @@ _LONGEST_PENALTY_S: Final = 86_400.0
 _DEFAULT_METER: Final = "default"
 
 
-@dataclass(slots=True, eq=False)
 class Grant:
-    """What one request took; `Limiter.refund` gives it back if the request never left."""
+    """What one request took; `Limiter.refund` gives it back if the request never left.
 
-    plan: int | None
-    lane: Lane
-    orders: tuple[str, ...] = ()
-    native: RateLimiter | SharedRateLimiter | None = None  # where it was taken
-    mono_ns: int = 0  # when it was taken: the native refund finds it by that
-    refunded: bool = False
+    Attributes
+    ----------
+    plan : int or None
+    lane : Lane
+    orders : tuple of str
+        What it took of its order's own limit.
+    native : RateLimiter or SharedRateLimiter or None
+        Where it was taken.
+    mono_ns : int
+        When it was taken: the native refund finds it by that.
+    refunded : bool
+    """
+
+    refunded = False
+
+    def __init__(
+        self,
+        plan: int | None,
+        lane: Lane,
+        orders: tuple[str, ...] = (),
+        native: RateLimiter | SharedRateLimiter | None = None,
+        mono_ns: int = 0,
+    ) -> None:
+        self.plan = plan
+        self.lane = lane
+        self.orders = orders
+        self.native = native
+        self.mono_ns = mono_ns
 
 
 @dataclass(slots=True, eq=False)
@@ -270,6 +291,23 @@ class Limiter:
 
     def take(self, request: Request) -> Grant | None:
         """Take room for `request` where there is some now, or nothing and return None; errors as `acquire`."""
+        lane, native = request.lane, self._native
+        plan = self._plans.get((request.meter, request.cost, lane))
+        line = self._lines.get(request.meter)
+        if (
+            plan is not None
+            and native is not None
+            and request.limit_key is None
+            and (line is None or line.pump is None)
+        ):
+            # Nobody waits, and nothing but these counts has a say.
+            now = self._clock.mono_ns()
+            try:
+                left = native.try_acquire(now, self._local_ns(), plan, lane)
+            except (TimeoutError, RuntimeError):
+                pass  # it is met again below, and dealt with there
+            else:
+                return None if left else Grant(plan, lane, (), native, now)
         grant, wait = self._at_once(request)
         if wait == 0:
             return grant

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
+from dragoman._core import copied
 from dragoman.errors import (
     AuthRequired,
     DragomanError,
@@ -68,7 +69,6 @@ class SenderHooks:
     socket: Callable[[str], Exchange | None] = lambda name: None
 
 
-@dataclass(slots=True, eq=False)
 class Flight:
     """One request on its way to the wire, and what happened to it there.
 
@@ -76,6 +76,8 @@ class Flight:
     ----------
     asked_ns, granted_ns : int
         Monotonic: when it asked the limiter, and had its grant.
+    prepared_ns : int
+        Monotonic: when it had its connection; 0 before that.
     journal : awaitable, optional
         What `before_send` returned and nobody has awaited yet.
     generation : int
@@ -85,19 +87,30 @@ class Flight:
     prepared : bool
     """
 
-    request: Request
-    root: str
-    origin: Origin
-    body: bytes
-    content_type: str | None
-    on_end: Callable[[Reply | Exception], object] | None = None
-    asked_ns: int = 0
-    granted_ns: int = 0
+    asked_ns = 0
+    granted_ns = 0
+    prepared_ns = 0
     grant: Grant | None = None
     journal: Awaitable[object] | None = None
-    generation: int = -1
+    generation = -1
     error: Exception | None = None
-    prepared: bool = False
+    prepared = False
+
+    def __init__(
+        self,
+        request: Request,
+        root: str,
+        origin: Origin,
+        body: bytes,
+        content_type: str | None,
+        on_end: Callable[[Reply | Exception], object] | None = None,
+    ) -> None:
+        self.request = request
+        self.root = root
+        self.origin = origin
+        self.body = body
+        self.content_type = content_type
+        self.on_end = on_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +157,9 @@ class Sender:
         self.counters = SenderCounters()
         self._reads_usage = type(adapter).usage is not Adapter.usage
         self._recorders: dict[str, _Times] = {}
+        self._mono_ns = runtime.clock.mono_ns
+        self._last: tuple[object, ...] | None = None  # all of the last request but its body, and what it became
+        self._last_wire: WireRequest | None = None
 
     async def send(
         self,
@@ -211,14 +227,14 @@ class Sender:
         line = self._http.take(flight.origin) if request.via == "http" else None
         if line is None:
             return flight
-        mono_ns = self._runtime.clock.mono_ns
-        flight.asked_ns = mono_ns()
+        mono_ns = self._mono_ns
+        asked_ns = flight.asked_ns = mono_ns()
         try:
             flight.grant = self._limiter.take(request)
             if flight.grant is None:
                 line.release()
                 return flight
-            flight.granted_ns = mono_ns()
+            granted_ns = flight.granted_ns = mono_ns()
             if request.mutates:
                 flight.journal = before_send(request)
                 if flight.journal is not None:
@@ -233,7 +249,10 @@ class Sender:
             line.send(partial(self._prepare, flight), partial(self._landed, flight), timeout_s=timeout_s)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             self._raise(flight, error)
-        self._times(request.meter).limiter(flight.granted_ns - flight.asked_ns)
+        # It is on its way: what is only measured is noted while the broker works.
+        times = self._times(request.meter)
+        times.limiter(granted_ns - asked_ns)
+        times.connection(flight.prepared_ns - granted_ns)
         return line
 
     def _landed(self, flight: Flight, outcome: WireReply | Exception) -> None:
@@ -243,8 +262,9 @@ class Sender:
         try:
             if not isinstance(outcome, WireReply):
                 self._raise(flight, outcome)
-            self._times(request.meter).whole(outcome.mono_recv_ns - flight.asked_ns)
-            found: Reply | Exception = self._judge(request, self._received(request, outcome), flight.generation)
+            times = self._times(request.meter)
+            times.whole(outcome.mono_recv_ns - flight.asked_ns)
+            found: Reply | Exception = self._judge(request, self._received(times, outcome), flight.generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever began
             found = error
         flight.on_end(found)
@@ -279,14 +299,18 @@ class Sender:
             if request.via == "socket":
                 return await self._over_socket(flight, timeout_s)
             prepare = partial(self._prepare, flight)
-            if sink is None:
-                wire = await self._http.send(flight.origin, prepare, timeout_s=timeout_s)
-            else:
-                wire = await self._http.download(flight.origin, prepare, sink, timeout_s=timeout_s)
+            try:
+                if sink is None:
+                    wire = await self._http.send(flight.origin, prepare, timeout_s=timeout_s)
+                else:
+                    wire = await self._http.download(flight.origin, prepare, sink, timeout_s=timeout_s)
+            finally:
+                if flight.prepared_ns:
+                    times.connection(flight.prepared_ns - flight.granted_ns)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             self._raise(flight, error)
         times.whole(mono_ns() - flight.asked_ns)
-        return self._received(request, wire)
+        return self._received(times, wire)
 
     def _raise(self, flight: Flight, error: BaseException) -> NoReturn:
         """Raise what ended a request after its grant, once what it took and did not use is given back."""
@@ -324,7 +348,7 @@ class Sender:
         return root, origin
 
     def _time_left(self, request: Request, deadline_ns: int) -> float:
-        left = (deadline_ns - self._runtime.clock.mono_ns()) / _NS
+        left = (deadline_ns - self._mono_ns()) / _NS
         if left <= 0:
             raise NotSent(
                 f"{self._label(request)}: the deadline passed before it could be sent",
@@ -336,7 +360,7 @@ class Sender:
     def _prepare(self, flight: Flight) -> WireRequest:
         """Authorize a request, on its connection: what leaves is made here, immediately before the write."""
         request = flight.request
-        self._times(request.meter).connection(self._runtime.clock.mono_ns() - flight.granted_ns)
+        flight.prepared_ns = self._mono_ns()
         try:
             authorized = self._authorize(flight)
             content, kind = flight.body, flight.content_type
@@ -347,11 +371,20 @@ class Sender:
             ):
                 # A nonce inside the body is minted here, last, so that nonces leave in order.
                 content, kind = body_of(authorized)
-            wire = wire_request(flight.root, authorized, content, kind, self._adapter.headers)
+            wire = self._assembled(flight.root, authorized, content, kind)
         except Exception as error:
             flight.error = error
             raise
         flight.prepared = True
+        return wire
+
+    def _assembled(self, root: str, request: Request, body: bytes, kind: str | None) -> WireRequest:
+        """Return the request as it stands on the wire. Orders in a row differ in their bodies alone."""
+        terms = (request.path, request.headers, request.method, kind, root, request.query, request.url)
+        if terms == self._last and self._last_wire is not None:
+            return copied(self._last_wire, body=body)
+        wire = wire_request(root, request, body, kind, self._adapter.headers)
+        self._last, self._last_wire = terms, wire
         return wire
 
     def _authorize(self, flight: Flight) -> Request:
@@ -412,17 +445,20 @@ class Sender:
 
     # -- the reply ---------------------------------------------------------------------------------------------------
 
-    def _received(self, request: Request, wire: WireReply) -> Reply:
+    def _received(self, times: _Times, wire: WireReply) -> Reply:
         if wire.mono_sent_ns and wire.mono_recv_ns:
             took = wire.mono_recv_ns - wire.mono_sent_ns
-            self._times(request.meter).first_byte((wire.mono_first_ns or wire.mono_recv_ns) - wire.mono_sent_ns)
+            times.first_byte((wire.mono_first_ns or wire.mono_recv_ns) - wire.mono_sent_ns)
             self._clock.observe(wire.headers.get("date"), wire.ts_recv - took, wire.ts_recv)
         return Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
 
     def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
         if self._reads_usage:
             self._learn_usage(request, reply)
-        failure = self.classify(reply, request)
+        try:
+            failure = self._adapter.classify(reply, request)
+        except Exception as misread:  # noqa: BLE001 - as `classify`
+            failure = unreadable(reply, misread)
         if failure is None:
             return reply
         if failure.code is not None and failure.code in request.answers:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, UsageError
@@ -21,7 +21,6 @@ from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
 from dragoman.session.fanout import Fanout
 from dragoman.session.keeper import SessionKeeper
-from dragoman.session.launched import OnOutcome
 from dragoman.session.leases import SocketLeases
 from dragoman.session.limiter import Limiter
 from dragoman.session.login import LoginRedirect, OpenUrl
@@ -119,7 +118,7 @@ class AccountSession:
             adapter.limits,
             broker=adapter.name,
             time_zone=adapter.session.time_zone,
-            wall_ns=lambda: self.clock.now_ns,
+            wall_ns=self.clock.read,
         )
         self.sockets = SocketLeases(adapter.name, lambda: self.limiter.shared)
         self._http = http or self._own_http()
@@ -237,18 +236,6 @@ class AccountSession:
             on_progress=on_progress,
             prompt=self._prompt,
             redirect=self._redirect,
-            before_send=before_send,
-            allow_mutates=not self.read_only,
-        )
-
-    def launch(
-        self, flow: Flow[Any], on_outcome: OnOutcome, *, deadline_ns: int, before_send: BeforeSend | None = None
-    ) -> None:
-        """Drive one of the adapter's flows without its caller; see `FlowDriver.launch`."""
-        self.driver.launch(
-            flow,
-            on_outcome,
-            deadline_ns=deadline_ns,
             before_send=before_send,
             allow_mutates=not self.read_only,
         )

@@ -77,7 +77,10 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
         For more than one kind of body, or JSON that cannot be written.
     """
     if request.form is not None and request.json is None and request.body is None:
-        return _form(request.form), "application/x-www-form-urlencoded"
+        plain = plain_form(request.form)  # nothing in most forms needs encoding
+        if plain is None:
+            plain = urlencode(request.form).encode("ascii")
+        return plain, "application/x-www-form-urlencoded"
     given = [name for name in ("form", "json", "body") if getattr(request, name) is not None]
     if len(given) > 1:
         raise UsageError(f"{request.method} {request.path}: {' and '.join(given)} given, expected one of them")
@@ -87,12 +90,6 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
         except TypeError as error:
             raise UsageError(f"{request.method} {request.path}: the body is not JSON: {error}") from error
     return request.body or b"", None
-
-
-def _form(pairs: Pairs) -> bytes:
-    """Return what ``urlencode`` makes of a form, at once where nothing in it needs encoding."""
-    plain = plain_form(pairs)
-    return urlencode(pairs).encode("ascii") if plain is None else plain
 
 
 def target_of(root: str, request: Request) -> str:

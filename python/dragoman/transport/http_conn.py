@@ -9,9 +9,10 @@ answer to the next request. Bytes on an idle connection close it for the same re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
+from dragoman._core import plain_reply
 from dragoman.errors import ErrorKind, NotSent, OutcomeUnknown
 from dragoman.runtime.base import Clock
 from dragoman.transport.base import HttpOptions, OnEnd, Origin, Prepare, WireReply, WireRequest
@@ -43,9 +44,13 @@ class HttpConnection(asyncio.Protocol):
         "_clock",
         "_deadline",
         "_encoder",
+        "_fast",
         "_first_ns",
         "_gone",
+        "_head",
         "_loop",
+        "_max_body",
+        "_max_header",
         "_on_end",
         "_on_free",
         "_on_gone",
@@ -54,6 +59,7 @@ class HttpConnection(asyncio.Protocol):
         "_request",
         "_sent_ns",
         "_silence_s",
+        "_sink",
         "_timeout_s",
         "_timer",
         "_timer_at",
@@ -82,6 +88,11 @@ class HttpConnection(asyncio.Protocol):
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
         self._parser = ReplyParser(options.max_header_bytes, options.max_body_bytes)
+        self._max_header = options.max_header_bytes
+        self._max_body = options.max_body_bytes
+        self._head = False
+        self._sink: Sink | None = None
+        self._fast = False  # nothing of the reply has come yet; the parser is as the last one left it
         self._request: WireRequest | None = None
         self._on_end: OnEnd | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -151,8 +162,14 @@ class HttpConnection(asyncio.Protocol):
             raise
         self._request = request
         self._on_end = on_end
+        self._first_ns = 0
+        self._sent_ns = self._clock.mono_ns()
+        self.transport.write(data)
+        # It is on its way; nothing of the reply is seen before the loop has its turn.
         self._timeout_s = timeout_s
-        self._parser.begin(head=request.method == "HEAD", sink=sink)
+        self._head = request.method == "HEAD"
+        self._sink = sink
+        self._fast = True
         if sink is not None:
             self._silence_s = timeout_s
             deadline = now + timeout_s
@@ -163,9 +180,6 @@ class HttpConnection(asyncio.Protocol):
         # while, not once each.
         if self._timer is None or self._timer_at > deadline:
             self._set_timer(deadline)
-        self._first_ns = 0
-        self._sent_ns = self._clock.mono_ns()
-        self.transport.write(data)
 
     def abandon(self) -> None:
         """Close at once; a request under way ends as on a lost connection."""
@@ -181,11 +195,21 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # A cast, not a check: uvloop's transports are none by inheritance.
         self.transport = cast(asyncio.Transport, transport)
+        # A request leaves when it is written, not when the loop has run everything else: what is done after the write
+        # costs it nothing.
+        self.transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
         if self._on_end is None:
             self._drop()
             return
+        if self._fast:
+            if self._sink is None and not self._head:
+                plain = plain_reply(data, self._max_header, self._max_body)
+                if plain is not None:  # most replies are: they need no parser
+                    self._complete(*plain, self._clock.mono_ns(), reusable=True)
+                    return
+            self._begin_reading()
         if not self._first_ns:
             self._first_ns = self._clock.mono_ns()
         if self._silence_s is not None:
@@ -198,7 +222,7 @@ class HttpConnection(asyncio.Protocol):
             self._end_with(error)
         else:
             if done:
-                self._complete()
+                self._complete_parsed()
 
     def eof_received(self) -> None:
         self._end(None)
@@ -214,10 +238,12 @@ class HttpConnection(asyncio.Protocol):
     def _end(self, exc: Exception | None) -> None:
         if self._on_end is None:
             return
+        if self._fast:
+            self._begin_reading()
         if exc is None:
             try:
                 if self._parser.end(tls=self.transport.get_extra_info("ssl_object") is not None):
-                    self._complete()
+                    self._complete_parsed()
                     return
             except BadReplyError as error:
                 self._bad_reply(error)
@@ -232,25 +258,29 @@ class HttpConnection(asyncio.Protocol):
         lost.__cause__ = exc
         self._end_with(lost)
 
-    def _complete(self) -> None:
-        parser, on_end = self._parser, self._on_end
-        assert on_end is not None
+    def _begin_reading(self) -> None:
+        """Make the parser ready for the reply, once it is known to be needed."""
+        self._fast = False
+        self._parser.begin(head=self._head, sink=self._sink)
+
+    def _complete_parsed(self) -> None:
+        parser = self._parser
         recv_ns = self._clock.mono_ns()
+        self._complete(parser.status, parser.headers, parser.take_body(), recv_ns, reusable=parser.reusable)
+
+    def _complete(self, status: int, headers: Mapping[str, str], body: bytes, recv_ns: int, *, reusable: bool) -> None:
+        on_end = self._on_end
+        assert on_end is not None
         reply = WireReply(
-            parser.status,
-            parser.headers,
-            parser.take_body(),
-            self._clock.wall_ns(),
-            self._sent_ns,
-            recv_ns,
-            self._first_ns or recv_ns,
+            status, headers, body, self._clock.wall_ns(), self._sent_ns, recv_ns, self._first_ns or recv_ns
         )
         self._on_end = self._request = None
-        on_end(reply)
-        if parser.reusable and not self.gone:
+        # Free before it is told: whoever waits may go on at once, and send the next request.
+        if reusable and not self.gone:
             self._on_free(self)
         else:
             self._drop()
+        on_end(reply)
 
     def _bad_reply(self, error: BadReplyError, cause: BaseException | None = None) -> None:
         unknown = OutcomeUnknown(f"{self._name()}: {error}", kind=ErrorKind.BAD_RESPONSE, remedy=_LOOK_FIRST)
@@ -260,9 +290,9 @@ class HttpConnection(asyncio.Protocol):
     def _end_with(self, error: Exception) -> None:
         """End the request that is under way, if any, and the connection with it."""
         on_end, self._on_end, self._request = self._on_end, None, None
+        self._drop()
         if on_end is not None:
             on_end(error)
-        self._drop()
 
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
@@ -277,6 +307,8 @@ class HttpConnection(asyncio.Protocol):
         if self._deadline > self._loop.time():
             self._set_timer(self._deadline)
             return
+        if self._fast:
+            self._begin_reading()
         what = "no reply" if not self._parser.started else "no end of the reply"
         self._end_with(
             OutcomeUnknown(

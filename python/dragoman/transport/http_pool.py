@@ -60,9 +60,9 @@ class ConnectionPool:
         Those found closed or stale are dropped on the way. One with unread bytes is not ready: the peer may be closing
         it. It is dropped with `drop_unread`, and stops the search without.
         """
-        now = self._loop.time()
-        while self._idle:
-            connection = self._idle.pop()
+        idle, now = self._idle, self._loop.time()
+        while idle:
+            connection = idle.pop()
             if connection.gone or self._due(connection) <= now:
                 connection.abandon()
             elif not connection.unread():
@@ -70,7 +70,7 @@ class ConnectionPool:
             elif drop_unread:
                 connection.abandon()
             else:
-                self._idle.append(connection)
+                idle.append(connection)
                 return None
         return None
 
@@ -163,8 +163,7 @@ class ConnectionPool:
 
     def release(self, connection: HttpConnection) -> None:
         """Take back a connection that may carry another request."""
-        turn = self._next_in_line()
-        if turn is not None:
+        if self._queue and (turn := self._next_in_line()) is not None:
             turn.set_result(connection)
             return
         connection.idle_since = self._loop.time()

@@ -1,0 +1,108 @@
+"""Becoming the one that writes to an account: its journal, and all that earlier runs have left in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dragoman.errors import AccountBusy, DragomanError
+from dragoman.model import Notice, Order, OrderAlert, OrderStatus
+from dragoman.orders.identity import IdMint
+from dragoman.orders.intents import Intents
+from dragoman.orders.reading import OrderReader
+from dragoman.orders.recorder import Recorder
+from dragoman.orders.recovery import Recovered, recover
+from dragoman.orders.resolver import Resolver
+from dragoman.orders.writer import Writer
+from dragoman.session.session import AccountSession
+
+
+class Succession:
+    """Takes an account over from whoever wrote to it before.
+
+    Parameters
+    ----------
+    session : AccountSession
+    writer : Writer
+    reader : OrderReader
+    intents : Intents
+    recorder : Recorder
+    resolver : Resolver
+    alert : callable
+    """
+
+    def __init__(
+        self,
+        session: AccountSession,
+        writer: Writer,
+        reader: OrderReader,
+        intents: Intents,
+        recorder: Recorder,
+        resolver: Resolver,
+        alert: Callable[[OrderAlert], object],
+    ) -> None:
+        self._session = session
+        self._writer = writer
+        self._reader = reader
+        self._store = reader.store
+        self._intents = intents
+        self._recorder = recorder
+        self._resolver = resolver
+        self._alert = alert
+
+    async def begin(self) -> IdMint | None:
+        """Take over where nobody else writes; None where somebody does: then this process reads."""
+        try:
+            return await self.take_over()
+        except AccountBusy as busy:
+            self._session.announce(Notice("info", str(busy), code=busy.kind))
+            return None
+
+    async def take_over(self) -> IdMint:
+        """Open the journal, enter what it knows, and look for what it does not; return what mints ids from here on.
+
+        Raises
+        ------
+        AccountBusy
+        """
+        journal = await self._writer.open()
+        self._store.journal_ids = frozenset(journal.journal_ids)
+        found = recover(await journal.recent(), self._session.adapter.name)
+        for intent in found.intents.values():
+            self._intents.add(intent)
+        for name, order in found.orders.items():
+            if self._store.get(name) is None:
+                self._store.restore(order, found.fills.get(name, ()))
+        self._recorder.journal = journal
+        journal.on_failed = self._failed
+        now = self._session.runtime.clock.wall_ns()
+        for damage in journal.damage:
+            self._alert(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
+        self._look_for(found)
+        return IdMint(journal.journal_id)
+
+    def _look_for(self, found: Recovered) -> None:
+        """Let readings tell what became of everything that had no outcome."""
+        for name, amendment in found.changing.items():
+            changing = self._store.get(name)
+            if changing is None or changing.status.terminal:
+                continue
+            self._store.ask(name, amendment.pending, amendment.terms)
+            if amendment.answered:
+                self._store.answered(name)
+            self._reader.doubt(name, amendment.pending, amendment.since_ns)
+        self._resolver.watch_lost(found.lost.items())
+        for name, intent in found.intents.items():
+            known = self._store.get(name)
+            if known is not None and outcome_unknown(known):
+                self._resolver.watch(intent)
+        if self._reader.in_doubt:
+            self._resolver.wake()
+
+    def _failed(self, error: DragomanError) -> None:
+        now = self._session.runtime.clock.wall_ns()
+        self._alert(OrderAlert("JOURNAL_FAILED", str(error), subject=error, ts=now))
+
+
+def outcome_unknown(order: Order) -> bool:
+    """Whether nobody knows if the broker has an order. One whose status has an unmapped word is known to be there."""
+    return order.status is OrderStatus.UNKNOWN and not order.order_id

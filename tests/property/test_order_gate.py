@@ -1,0 +1,177 @@
+"""The short ways of placing an order say what the long ones do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dragoman._core import copied, taking
+from dragoman.checks import check_request, order_gate, order_request, plain_request
+from dragoman.errors import UsageError
+from dragoman.model import (
+    AssetClass,
+    Instrument,
+    InstrumentType,
+    Order,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Origin,
+    Product,
+    Side,
+    TimeInForce,
+    Variety,
+)
+from dragoman.orders.requests import order_of
+from dragoman.plugin.registry import load_adapter
+
+BROKERS = [load_adapter(name) for name in ("zerodha", "upstox", "fyers", "alpaca", "binance")]
+NUMBERS = st.one_of(
+    st.sampled_from(
+        [Decimal(text) for text in ("0", "1", "5", "-1", "0.05", "1500.05", "1500.07", "1E+20", "NaN", "-0")]
+    ),
+    st.sampled_from([Decimal("Infinity"), Decimal("sNaN"), Decimal("1E-30"), Decimal("100000")]),
+    st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-100, max_value=10**6),
+)
+MAYBE = st.none() | NUMBERS
+STEPS = st.sampled_from([Decimal(text) for text in ("0", "1", "0.05", "25", "0.0001")])
+
+
+@st.composite
+def instruments(draw):
+    return Instrument(
+        instrument_id="NSE:INFY",
+        symbol="INFY",
+        exchange=draw(st.sampled_from(["NSE", "NFO", "MCX", "US", "BINANCE", "NONE"])),
+        asset_class=draw(st.sampled_from(AssetClass)),
+        instrument_type=InstrumentType.SPOT,
+        broker_symbol="INFY",
+        broker_token="1",
+        tick_size=draw(STEPS),
+        lot_size=draw(STEPS),
+        freeze_quantity=draw(st.none() | st.sampled_from([Decimal(10), Decimal(1800)])),
+        price_band_low=draw(st.none() | st.sampled_from([Decimal(1), Decimal("1400.05")])),
+        price_band_high=draw(st.none() | st.sampled_from([Decimal(2), Decimal("1600.05")])),
+        tradable=draw(st.sampled_from([True, True, True, False])),
+    )
+
+
+@st.composite
+def requests(draw):
+    order_type = draw(st.sampled_from(OrderType))
+    given_right = draw(st.booleans())
+    price = draw(NUMBERS) if given_right and order_type.has_price else None if given_right else draw(MAYBE)
+    trigger = draw(NUMBERS) if given_right and order_type.has_trigger else None if given_right else draw(MAYBE)
+    further = draw(
+        st.sampled_from(
+            [{}, {}, {}, {"post_only": True}, {"notional": Decimal(5)}, {"display_quantity": Decimal(1)}, {"tag": "a"}]
+        )
+    )
+    return OrderRequest(
+        instrument_id="NSE:INFY",
+        side=draw(st.sampled_from(Side)),
+        quantity=draw(NUMBERS),
+        order_type=order_type,
+        price=price,
+        trigger_price=trigger,
+        time_in_force=draw(st.sampled_from(TimeInForce)),
+        product=draw(st.sampled_from(Product)),
+        variety=draw(st.sampled_from([Variety.REGULAR, *Variety])),
+        **further,
+    )
+
+
+@given(adapter=st.sampled_from(BROKERS), order=requests(), instrument=instruments())
+def test_what_the_gate_admits_the_checks_have_nothing_against(adapter, order, instrument):
+    if order_gate(adapter).admits(order, instrument):
+        check_request(order, instrument, adapter)
+
+
+@given(price=st.integers(1, 10**6), quantity=st.integers(1, 10**6), lot=st.sampled_from([1, 25]))
+def test_a_plain_order_on_the_grid_is_admitted(price, quantity, lot):
+    instrument = Instrument(
+        "NSE:INFY", "INFY", "NSE", AssetClass.EQUITY, InstrumentType.SPOT, "INFY", "1", tick_size=Decimal("0.05")
+    )
+    instrument = replace(instrument, lot_size=Decimal(lot))
+    order = OrderRequest(
+        instrument_id="NSE:INFY",
+        side=Side.BUY,
+        quantity=Decimal(quantity * lot),
+        order_type=OrderType.LIMIT,
+        price=price * Decimal("0.05"),
+    )
+    gate = order_gate(BROKERS[0])
+    assert gate.admits(order, instrument)
+    assert not gate.admits(replace(order, price=order.price + Decimal("0.01")), instrument)
+    assert gate.admits(replace(order, quantity=order.quantity + 1), instrument) == (lot == 1)
+
+
+def test_a_gate_admits_nothing_of_another_class():
+    assert not order_gate(BROKERS[0]).admits(object(), object())
+
+
+WORDS = st.sampled_from(["BUY", "sell", "LIMIT", "market", "DAY", "ioc", "DELIVERY", "intraday", "REGULAR", "no", 7])
+
+
+def made(make, *arguments):
+    try:
+        return make(*arguments)
+    except UsageError as error:
+        return str(error)
+
+
+@given(
+    side=WORDS | st.sampled_from(Side),
+    order_type=WORDS | st.sampled_from(OrderType),
+    tif=st.none() | WORDS | st.sampled_from(TimeInForce),
+    product=st.none() | WORDS | st.sampled_from(Product) | st.just([]),
+    variety=WORDS | st.sampled_from(Variety),
+    quantity=st.sampled_from([None, 1, "2", 2.5, "x", True, Decimal("NaN"), Decimal(3)]),
+    price=st.sampled_from([None, 1, "1500.05", 1500.05, "inf", b"1"]),
+    more=st.sampled_from([{}, {}, {"post_only": True}]),
+    instrument=instruments(),
+)
+def test_a_plain_request_is_the_request(side, order_type, tif, product, variety, quantity, price, more, instrument):
+    plain = plain_request(instrument, side, quantity, order_type, price, tif, product, variety, more)
+    terms = {"order_type": order_type, "price": price, "time_in_force": tif, "product": product, "variety": variety}
+    if plain is not None:
+        assert plain == made(order_request, instrument, side, quantity, None, terms)
+
+
+def test_the_usual_request_is_plain():
+    instrument = Instrument("NSE:INFY", "INFY", "NSE", AssetClass.EQUITY, InstrumentType.SPOT, "INFY", "1")
+    one = plain_request(instrument, "BUY", 1, "LIMIT", "1500.05", None, "DELIVERY", Variety.REGULAR, {})
+    assert one is not None
+    other = plain_request(instrument, "BUY", 1, "LIMIT", "1500.05", None, "DELIVERY", Variety.REGULAR, {})
+    assert one == other
+    assert one.extras is not other.extras
+
+
+@given(request=requests(), ts=st.integers(0, 2**62))
+def test_an_order_has_the_terms_of_its_request(request, ts):
+    shared = ("instrument_id", "side", "order_type", "client_order_id", "wire_id", "account_id", "time_in_force")
+    more = ("product", "variety", "tag", "quantity", "price", "trigger_price", "display_quantity", "market_protection")
+    terms = {name: getattr(request, name) for name in (*shared, *more)}
+    whole = Order(
+        **terms,
+        broker="x",
+        status=OrderStatus.SUBMITTED,
+        origin=Origin.US,
+        remaining_quantity=request.quantity,
+        ts_created=ts,
+        ts_submitted=ts,
+    )
+    assert repr(order_of(request, "x", ts)) == repr(whole)
+
+
+def test_a_copy_of_many_lines_is_each_lines_own():
+    order = OrderRequest(instrument_id="A", side=Side.BUY, quantity=Decimal(1))
+    for _ in range(3):
+        for name in ("tag", "algo_id", "self_trade_prevention", "wire_id", "client_order_id"):
+            changed = copied(order, **{name: "x"})
+            assert changed == replace(order, **{name: "x"})
+            assert taking(order, changed, (name,)) == changed
+    assert copied(order) == order
