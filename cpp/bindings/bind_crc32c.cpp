@@ -47,7 +47,8 @@ PyObject* crc32c_tables(PyObject*, PyObject* const* args, Py_ssize_t count) {
 
 PyMethodDef kMethods[] = {
     {"crc32c", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crc32c)), METH_FASTCALL,
-     "crc32c(data, seed=0, /)\n--\n\nReturn the CRC-32C of `data`, which continues that of what came before."},
+     "crc32c(data, seed=0, /)\n--\n\nReturn the CRC-32C of `data`, which continues that of what came "
+     "before."},
     {"crc32c_tables", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(crc32c_tables)),
      METH_FASTCALL,
      "crc32c_tables(data, seed=0, /)\n--\n\nReturn what `crc32c` does, without the processor's instruction."},

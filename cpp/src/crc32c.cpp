@@ -11,8 +11,8 @@
 namespace dragoman {
 
 // Theory: the checksum is the remainder of the message, as a polynomial over GF(2), by 0x1EDC6F41 (bits
-// reversed: 0x82F63B78), started at all ones and inverted at the end. A table holds the remainder of one byte;
-// with eight tables, one for each distance from the end of a word, eight bytes are folded in by eight
+// reversed: 0x82F63B78), started at all ones and inverted at the end. A table holds the remainder of one
+// byte; with eight tables, one for each distance from the end of a word, eight bytes are folded in by eight
 // independent look-ups ("slicing by 8"). The instruction does the same division for a word in three cycles.
 
 namespace {
@@ -104,6 +104,8 @@ std::uint32_t crc32c_tables(const void* data, std::size_t size, std::uint32_t se
   return ~by_tables(~seed, static_cast<const unsigned char*>(data), size);
 }
 
-bool crc32c_in_hardware() noexcept { return kInHardware; }
+bool crc32c_in_hardware() noexcept {
+  return kInHardware;
+}
 
 }  // namespace dragoman

@@ -84,6 +84,14 @@ def test_no_acknowledged_record_is_lost_when_the_process_is_killed(tmp_path):
     assert len(acknowledged) > 4
 
 
+def test_what_is_left_of_an_unfinished_chunk_is_cleared_away(tmp_path):
+    look(str(tmp_path))
+    (tmp_path / ".00000002.journal.x1y2z3.tmp").write_bytes(bytes(100))
+    journal, _ = look(str(tmp_path))
+    assert journal.damage == ()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000001.journal", "writer.lock"]
+
+
 def test_a_forked_child_does_not_keep_the_lock_of_its_parent(tmp_path):
     path = str(tmp_path / "lock")
     lock = RealDisk().lock(path, now_ns=1)

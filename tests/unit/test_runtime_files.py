@@ -76,6 +76,18 @@ def test_a_file_that_cannot_be_filled_is_not_there(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_file_system_without_second_names_will_do(tmp_path, monkeypatch):
+    def no_links(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    made = RealDisk().open(str(tmp_path / "f"), size=100)
+    made.write(0, b"ours")
+    made.close()
+    assert RealDisk().read(str(tmp_path / "f"))[:4] == b"ours"
+    assert os.listdir(tmp_path) == ["f"]
+
+
 def test_a_write_that_the_system_cuts_short_is_completed(tmp_path, monkeypatch):
     file = RealDisk().open(str(tmp_path / "f"), size=100)
     whole = os.pwrite

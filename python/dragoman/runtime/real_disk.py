@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 _ZEROS = bytes(256 * 1024)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)  # a file system without second names
 
 
 class RealFile:
@@ -75,7 +76,7 @@ class RealDisk:
             while left > 0:
                 left -= os.write(descriptor, _ZEROS[:left])
             os.fsync(descriptor)
-            os.link(temporary, path)
+            _put(temporary, path)
         except FileExistsError:  # another process was faster
             os.close(descriptor)
             return RealFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
@@ -83,7 +84,8 @@ class RealDisk:
             os.close(descriptor)
             raise
         finally:
-            os.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
         _sync_folder(folder)
         return RealFile(path, descriptor)
 
@@ -172,6 +174,18 @@ def _made_folder(path: str) -> str:
 
 def _temporary(folder: str, path: str) -> tuple[int, str]:
     return tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".tmp", dir=folder)
+
+
+def _put(temporary: str, path: str) -> None:
+    """Give a file its name, unless another has it: FileExistsError."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.exists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from error
+        os.rename(temporary, path)
 
 
 def _quoted(path: str) -> str:

@@ -118,6 +118,10 @@ def _begin(
     chunk_size: int,
 ) -> Epoch:
     scan = Scan()
+    for name in disk.listdir(folder):
+        # The making of a chunk was cut off. Nobody else makes one while we have the lock.
+        if name.startswith(".") and name.endswith(".tmp"):
+            disk.remove(f"{folder}/{name}")
     for _ in scan.folder(disk, folder):
         pass
     if scan.opened is not None:
