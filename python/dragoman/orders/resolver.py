@@ -23,6 +23,7 @@ _NS: Final = 1_000_000_000
 _APART_NS: Final = 5 * _NS
 _PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0)
 _PAUSE_S: Final = 5.0
+_SEARCH_S: Final = 10.0
 _AHEAD_NS: Final = 5 * _NS
 _ESCALATE_AFTER_NS: Final = 300 * _NS
 _SHAPE: Final = ("instrument_id", "side", "quantity", "order_type", "price", "trigger_price", "product")
@@ -139,12 +140,14 @@ class Resolver:
     # -- the search --------------------------------------------------------------------------------------------------
 
     async def _resolve(self) -> None:
+        runtime, again_ns = self._session.runtime, 0
         pauses = iter(_PAUSES_S)
-        runtime = self._session.runtime
         while self._doubts or self._reader.in_doubt:
             if self._nudge.is_set():
                 self._nudge.clear()
-                pauses = iter(_PAUSES_S)
+                if runtime.clock.mono_ns() >= again_ns:  # many questions at once are one search
+                    again_ns = runtime.clock.mono_ns() + int(_SEARCH_S * _NS)
+                    pauses = iter(_PAUSES_S)
             delay = next(pauses, _PAUSE_S)
             try:
                 as_of = await self._reader.refresh(15.0)
