@@ -51,7 +51,7 @@ def test_a_change_while_another_has_no_answer_is_refused_with_zero_bytes():
         with pytest.raises(UsageError, match="no answer yet"):
             await world.client.modify("mine", price=world.price(-20))
         await world.client.wait_order("mine", lambda o: o.price == world.price(-10) and o.pending is Pending.NONE)
-        await world.until(lambda: not world.client.orders_service._changing)
+        await world.until(lambda: not world.client.orders_service._amender._changing)
         second = await world.client.modify("mine", price=world.price(-20))
         done = await world.client.wait_order(second, lambda o: o.pending is Pending.NONE)
         assert done.price == world.price(-20)
