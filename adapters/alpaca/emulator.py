@@ -14,19 +14,33 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.apps import same
-from dragoman.emulator.bodies import json_answer, rfc3339, shortest
-from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
-from dragoman.emulator.contracts import ContractFilter
-from dragoman.emulator.counting import DAY, MINUTE, Meter
-from dragoman.emulator.forms import Form, json_body
-from dragoman.emulator.guarded import Quota
-from dragoman.emulator.paging import page
-from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route
-from dragoman.emulator.tokens import Tokens
-from dragoman.emulator.venue.types import VenueFill, VenueProtocol
-from dragoman.emulator.venue.us import us_venue
+from dragoman.emulator.parts import (
+    DAY,
+    MINUTE,
+    ContractFilter,
+    Emulator,
+    Form,
+    Handler,
+    HttpAnswer,
+    HttpCall,
+    Meter,
+    Push,
+    Quota,
+    RestEmulator,
+    Roots,
+    Route,
+    Rule,
+    Tokens,
+    VenueFill,
+    VenueProtocol,
+    json_answer,
+    json_body,
+    page,
+    rfc3339,
+    same,
+    shortest,
+    us_venue,
+)
 from dragoman.plugin import model
 
 from .emulator_market import NEW_YORK, MarketDesk

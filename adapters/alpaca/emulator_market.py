@@ -8,13 +8,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from dragoman.emulator.bodies import json_answer, rfc3339
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import DAY, MINUTE
-from dragoman.emulator.forms import Form
-from dragoman.emulator.history import ALWAYS, Bar, History
-from dragoman.emulator.paging import page
-from dragoman.emulator.venue.types import VenueProtocol
+from dragoman.emulator.parts import (
+    ALWAYS,
+    DAY,
+    MINUTE,
+    Bar,
+    Form,
+    History,
+    HttpAnswer,
+    HttpCall,
+    VenueProtocol,
+    json_answer,
+    page,
+    rfc3339,
+)
 
 from .emulator_words import AlpacaError, Asset, Assets, Tape, bar_row
 

@@ -9,12 +9,26 @@ from collections.abc import Mapping
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import json_answer, rfc3339, shortest
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.forms import Form, json_body
-from dragoman.emulator.linked_orders import LinkedOrders
-from dragoman.emulator.links import Chain, Link, Phase, Told, Trail
-from dragoman.emulator.venue.types import ZERO, OrderState, VenueFill, VenueOrder, VenueProtocol
+from dragoman.emulator.parts import (
+    ZERO,
+    Chain,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Link,
+    LinkedOrders,
+    OrderState,
+    Phase,
+    Told,
+    Trail,
+    VenueFill,
+    VenueOrder,
+    VenueProtocol,
+    json_answer,
+    json_body,
+    rfc3339,
+    shortest,
+)
 from dragoman.plugin import model
 from dragoman.plugin.records import rfc3339_ns
 

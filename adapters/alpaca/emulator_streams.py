@@ -11,13 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dragoman.emulator.bodies import rfc3339
-from dragoman.emulator.channels import Listener
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
-from dragoman.emulator.counting import DAY, SECOND
-from dragoman.emulator.guarded import GuardedSockets
-from dragoman.emulator.updates import MarketChanges
-from dragoman.emulator.venue.types import VenueProtocol
+from dragoman.emulator.parts import (
+    DAY,
+    SECOND,
+    GuardedSockets,
+    HttpAnswer,
+    HttpCall,
+    Listener,
+    MarketChanges,
+    Push,
+    VenueProtocol,
+    rfc3339,
+)
 from dragoman.plugin import errors
 from dragoman.plugin.messagepack import Moment, pack_messagepack, unpack_messagepack
 

@@ -9,13 +9,19 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num, shortest
-from dragoman.emulator.contract import HttpAnswer
-from dragoman.emulator.forms import FieldError
-from dragoman.emulator.history import Bar
-from dragoman.emulator.listed import ListingName
-from dragoman.emulator.refusals import ApiError
-from dragoman.emulator.venue.types import Listing, MarketView, VenueFill, VenuePosition
+from dragoman.emulator.parts import (
+    ApiError,
+    Bar,
+    FieldError,
+    HttpAnswer,
+    Listing,
+    ListingName,
+    MarketView,
+    VenueFill,
+    VenuePosition,
+    num,
+    shortest,
+)
 from dragoman.plugin import ErrorKind
 
 from .words import CRYPTO

@@ -13,17 +13,32 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.bodies import json_answer
-from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
-from dragoman.emulator.counting import MINUTE, SECOND, Meter
-from dragoman.emulator.forms import Form
-from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Route
-from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
-from dragoman.emulator.sums import owned
-from dragoman.emulator.tokens import Lease, Tokens
-from dragoman.emulator.venue.crypto import crypto_venue
-from dragoman.emulator.venue.types import VenueFill, VenueProtocol
+from dragoman.emulator.parts import (
+    MINUTE,
+    SECOND,
+    Emulator,
+    Fault,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Lease,
+    Meter,
+    Push,
+    RestEmulator,
+    Roots,
+    Route,
+    Rule,
+    SignedKey,
+    Tokens,
+    VenueFill,
+    VenueProtocol,
+    crypto_venue,
+    json_answer,
+    owned,
+    seeded_ed25519,
+    sorted_pairs,
+    unsigned,
+)
 from dragoman.plugin import model
 
 from .emulator_market import LIMITS, MarketDesk

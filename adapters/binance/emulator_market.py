@@ -13,12 +13,17 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.forms import Form
-from dragoman.emulator.history import ALWAYS, Bar, History
-from dragoman.emulator.listed import ListingName
-from dragoman.emulator.numbered import NumberedBooks
-from dragoman.emulator.updates import MarketChanges
-from dragoman.emulator.venue.types import MarketView, VenueProtocol
+from dragoman.emulator.parts import (
+    ALWAYS,
+    Bar,
+    Form,
+    History,
+    ListingName,
+    MarketChanges,
+    MarketView,
+    NumberedBooks,
+    VenueProtocol,
+)
 
 from .emulator_words import Names, error_of, ms, symbol_row, text
 from .words import SPOT, USDM, Market

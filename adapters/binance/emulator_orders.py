@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.forms import Form
-from dragoman.emulator.listed import ListingName
-from dragoman.emulator.stops import crosses, passed
-from dragoman.emulator.venue.types import OrderState, VenueOrder, VenueProtocol
+from dragoman.emulator.parts import Form, ListingName, OrderState, VenueOrder, VenueProtocol, crosses, passed
 from dragoman.plugin import model
 
 from .emulator_words import (

@@ -7,12 +7,25 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
-from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.listed import ListingName
-from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
-from dragoman.emulator.updates import Execution, OrderChanges, execution
-from dragoman.emulator.venue.types import OrderState, VenueEvent, VenueProtocol
+from dragoman.emulator.parts import (
+    Execution,
+    FieldError,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    ListingName,
+    NamedStreams,
+    OrderChanges,
+    OrderState,
+    Push,
+    SessionAct,
+    SignedSession,
+    SocketRequest,
+    VenueEvent,
+    VenueProtocol,
+    execution,
+    read_request,
+)
 from dragoman.plugin import model
 
 from .emulator_market import MarketDesk, wire

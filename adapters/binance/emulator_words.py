@@ -6,13 +6,21 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.bodies import fixed, millis
-from dragoman.emulator.contract import HttpAnswer
-from dragoman.emulator.counting import MeterFullError
-from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.listed import ListingName
-from dragoman.emulator.refusals import ApiError
-from dragoman.emulator.venue.types import Listing, MarketView, OrderState, VenueFill, VenuePosition
+from dragoman.emulator.parts import (
+    ApiError,
+    FieldError,
+    Form,
+    HttpAnswer,
+    Listing,
+    ListingName,
+    MarketView,
+    MeterFullError,
+    OrderState,
+    VenueFill,
+    VenuePosition,
+    fixed,
+    millis,
+)
 from dragoman.plugin import ErrorKind, model
 
 from .words import MARKETS, SPOT, USDM, Market

@@ -1,0 +1,192 @@
+"""Everything a broker's emulator is made of, under one name: the contract, the venue, and the parts brokers share.
+
+As `dragoman.plugin` is to an adapter, so is this to its emulator. What each part is for is said where it is defined.
+"""
+
+from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
+from dragoman.emulator.apps import App, AppRefusalError, same
+from dragoman.emulator.bodies import fixed, json_answer, ladder, millis, num, rfc3339, shortest, stamp
+from dragoman.emulator.brackets import Bracket, BracketBook, Fate, Part
+from dragoman.emulator.chains import Chains, Follow, cover, iceberg, slices
+from dragoman.emulator.channels import Listener
+from dragoman.emulator.conflated import Client as ConflatedClient
+from dragoman.emulator.conflated import ConflatedSockets
+from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Post, Push, Roots
+from dragoman.emulator.contracts import ContractFilter
+from dragoman.emulator.counting import DAY, MINUTE, SECOND, Meter, MeterFullError
+from dragoman.emulator.encode import StreamEncoder, market_values
+from dragoman.emulator.encode_protobuf import proto_field, proto_map, proto_message
+from dragoman.emulator.encode_topics import TopicEncoder, Vector
+from dragoman.emulator.fees import Rates, fees, indian_rates
+from dragoman.emulator.forms import FieldError, Form, json_body, records
+from dragoman.emulator.guarded import GuardedSockets, Quota
+from dragoman.emulator.history import ALWAYS, Bar, History, StretchError, joined
+from dragoman.emulator.linked_orders import LinkedOrders
+from dragoman.emulator.links import Chain, Link, Phase, Told, Trail
+from dragoman.emulator.listed import Listed, ListingName, csv_bytes, exchange_symbol, kind_word, last_expiries
+from dragoman.emulator.listeners import Listeners
+from dragoman.emulator.numbered import NumberedBooks
+from dragoman.emulator.paging import page
+from dragoman.emulator.postbacks import Postbacks
+from dragoman.emulator.protection import Bands, asked_protection, automatic
+from dragoman.emulator.refusals import ApiError
+from dragoman.emulator.rest import RestEmulator, Rule
+from dragoman.emulator.routes import Handler, Route
+from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
+from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
+from dragoman.emulator.statuses import StatusWords
+from dragoman.emulator.stops import crosses, passed
+from dragoman.emulator.sums import Security, Worth, owned, position_sums, securities, worth
+from dragoman.emulator.tokens import Lease, Tokens
+from dragoman.emulator.triggers import Leg, Resting, TriggerBook
+from dragoman.emulator.updates import Execution, MarketChanges, OrderChanges, execution
+from dragoman.emulator.venue import FUNDS, default_venue
+from dragoman.emulator.venue.crypto import crypto_venue
+from dragoman.emulator.venue.types import (
+    ZERO,
+    Listing,
+    MarketView,
+    OrderNeed,
+    OrderState,
+    VenueEvent,
+    VenueFill,
+    VenueFunds,
+    VenueOrder,
+    VenuePosition,
+    VenueProtocol,
+    VenueRejectError,
+)
+from dragoman.emulator.venue.us import us_venue
+
+__all__ = [
+    "ALWAYS",
+    "DAY",
+    "FUNDS",
+    "MINUTE",
+    "SECOND",
+    "ZERO",
+    "Alert",
+    "AlertBook",
+    "ApiError",
+    "App",
+    "AppRefusalError",
+    "Bands",
+    "Bar",
+    "Bracket",
+    "BracketBook",
+    "Chain",
+    "Chains",
+    "Condition",
+    "ConflatedClient",
+    "ConflatedSockets",
+    "ContractFilter",
+    "Emulator",
+    "Execution",
+    "Fate",
+    "Fault",
+    "FieldError",
+    "Figure",
+    "Firing",
+    "Follow",
+    "Form",
+    "GuardedSockets",
+    "Handler",
+    "History",
+    "HttpAnswer",
+    "HttpCall",
+    "Lease",
+    "Leg",
+    "Link",
+    "LinkedOrders",
+    "Listed",
+    "Listener",
+    "Listeners",
+    "Listing",
+    "ListingName",
+    "MarketChanges",
+    "MarketView",
+    "Meter",
+    "MeterFullError",
+    "NamedStreams",
+    "NumberedBooks",
+    "OrderChanges",
+    "OrderNeed",
+    "OrderState",
+    "Part",
+    "Phase",
+    "Post",
+    "Postbacks",
+    "Push",
+    "Quota",
+    "Rates",
+    "RestEmulator",
+    "Resting",
+    "Roots",
+    "Route",
+    "Rule",
+    "Security",
+    "SessionAct",
+    "SignedKey",
+    "SignedSession",
+    "SocketRequest",
+    "StatusWords",
+    "StreamEncoder",
+    "StretchError",
+    "Terms",
+    "Tokens",
+    "Told",
+    "TopicEncoder",
+    "Trail",
+    "TriggerBook",
+    "Vector",
+    "VenueEvent",
+    "VenueFill",
+    "VenueFunds",
+    "VenueOrder",
+    "VenuePosition",
+    "VenueProtocol",
+    "VenueRejectError",
+    "Worth",
+    "asked_protection",
+    "automatic",
+    "cover",
+    "crosses",
+    "crypto_venue",
+    "csv_bytes",
+    "default_venue",
+    "exchange_symbol",
+    "execution",
+    "fees",
+    "fixed",
+    "iceberg",
+    "indian_rates",
+    "joined",
+    "json_answer",
+    "json_body",
+    "kind_word",
+    "ladder",
+    "last_expiries",
+    "market_values",
+    "millis",
+    "num",
+    "owned",
+    "page",
+    "passed",
+    "position_sums",
+    "proto_field",
+    "proto_map",
+    "proto_message",
+    "read_request",
+    "records",
+    "rfc3339",
+    "same",
+    "securities",
+    "seeded_ed25519",
+    "shortest",
+    "slices",
+    "sorted_pairs",
+    "stamp",
+    "unsigned",
+    "us_venue",
+    "worth",
+]
