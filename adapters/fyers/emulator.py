@@ -13,17 +13,31 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.apps import AppRefusalError
-from dragoman.emulator.bodies import json_answer, num
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push, Roots
-from dragoman.emulator.counting import DAY, MINUTE, Meter
-from dragoman.emulator.forms import FieldError, Form, json_body
-from dragoman.emulator.history import History, StretchError
-from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route
-from dragoman.emulator.sums import securities
-from dragoman.emulator.venue import default_venue
-from dragoman.emulator.venue.types import OrderState, VenueProtocol
+from dragoman.emulator.parts import (
+    DAY,
+    MINUTE,
+    AppRefusalError,
+    FieldError,
+    Form,
+    Handler,
+    History,
+    HttpAnswer,
+    HttpCall,
+    Meter,
+    OrderState,
+    Push,
+    RestEmulator,
+    Roots,
+    Route,
+    Rule,
+    StretchError,
+    VenueProtocol,
+    default_venue,
+    json_answer,
+    json_body,
+    num,
+    securities,
+)
 from dragoman.plugin import model
 from dragoman.plugin.records import IST, moment_ns
 

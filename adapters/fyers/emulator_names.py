@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.listed import Listed, ListingName, exchange_symbol, kind_word, last_expiries
-from dragoman.emulator.venue.types import Listing
+from dragoman.emulator.parts import Listed, Listing, ListingName, exchange_symbol, kind_word, last_expiries, num
 from dragoman.plugin.records import IST, moment_ns
 
 from . import words

@@ -6,14 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num, stamp
-from dragoman.emulator.chains import slices
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import DAY, SECOND
-from dragoman.emulator.forms import FieldError, Form, json_body, records
-from dragoman.emulator.stops import passed
-from dragoman.emulator.triggers import Leg, Resting, TriggerBook
-from dragoman.emulator.venue.types import OrderState, VenueOrder, VenueProtocol, VenueRejectError
+from dragoman.emulator.parts import (
+    DAY,
+    SECOND,
+    FieldError,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Leg,
+    OrderState,
+    Resting,
+    TriggerBook,
+    VenueOrder,
+    VenueProtocol,
+    VenueRejectError,
+    json_body,
+    num,
+    passed,
+    records,
+    slices,
+    stamp,
+)
 from dragoman.plugin import model
 from dragoman.plugin.records import IST
 

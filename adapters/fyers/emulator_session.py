@@ -7,11 +7,7 @@ import hashlib
 import json
 from typing import Final
 
-from dragoman.emulator.apps import App, AppRefusalError
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import MINUTE, SECOND
-from dragoman.emulator.forms import json_body
-from dragoman.emulator.tokens import Tokens
+from dragoman.emulator.parts import MINUTE, SECOND, App, AppRefusalError, HttpAnswer, HttpCall, Tokens, json_body
 from dragoman.plugin.jwt_claims import jwt_claims
 
 from .emulator_words import FyersError, success

@@ -12,13 +12,21 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
-from dragoman.emulator.counting import SECOND
-from dragoman.emulator.encode import market_values
-from dragoman.emulator.encode_protobuf import proto_field, proto_map, proto_message
-from dragoman.emulator.encode_topics import TopicEncoder, Vector
-from dragoman.emulator.updates import MarketChanges
-from dragoman.emulator.venue.types import MarketView, VenueProtocol
+from dragoman.emulator.parts import (
+    SECOND,
+    HttpAnswer,
+    HttpCall,
+    MarketChanges,
+    MarketView,
+    Push,
+    TopicEncoder,
+    Vector,
+    VenueProtocol,
+    market_values,
+    proto_field,
+    proto_map,
+    proto_message,
+)
 
 from . import hsm
 from .emulator_names import Named, NameTable

@@ -7,12 +7,23 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from dragoman.emulator.bodies import json_answer, ladder, num, stamp
-from dragoman.emulator.contract import HttpAnswer
-from dragoman.emulator.refusals import ApiError
-from dragoman.emulator.statuses import StatusWords
-from dragoman.emulator.sums import Security, position_sums, worth
-from dragoman.emulator.venue.types import MarketView, OrderState, VenueFill, VenueFunds, VenuePosition
+from dragoman.emulator.parts import (
+    ApiError,
+    HttpAnswer,
+    MarketView,
+    OrderState,
+    Security,
+    StatusWords,
+    VenueFill,
+    VenueFunds,
+    VenuePosition,
+    json_answer,
+    ladder,
+    num,
+    position_sums,
+    stamp,
+    worth,
+)
 from dragoman.plugin import ErrorKind, model
 from dragoman.plugin.records import IST
 

@@ -15,15 +15,26 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.apps import AppRefusalError
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push, Roots
-from dragoman.emulator.counting import MINUTE, SECOND, Meter
-from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.history import StretchError
-from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route
-from dragoman.emulator.venue import default_venue
-from dragoman.emulator.venue.types import OrderState, VenueProtocol
+from dragoman.emulator.parts import (
+    MINUTE,
+    SECOND,
+    AppRefusalError,
+    FieldError,
+    Form,
+    Handler,
+    HttpAnswer,
+    HttpCall,
+    Meter,
+    OrderState,
+    Push,
+    RestEmulator,
+    Roots,
+    Route,
+    Rule,
+    StretchError,
+    VenueProtocol,
+    default_venue,
+)
 from dragoman.plugin import model
 
 from .emulator_more import DataDesk, MoneyDesk

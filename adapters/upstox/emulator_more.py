@@ -7,13 +7,23 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.fees import fees, indian_rates
-from dragoman.emulator.forms import FieldError, Form, json_body
-from dragoman.emulator.history import Bar, History, joined
-from dragoman.emulator.sums import securities
-from dragoman.emulator.venue.types import MarketView, VenueOrder, VenueProtocol
+from dragoman.emulator.parts import (
+    Bar,
+    FieldError,
+    Form,
+    History,
+    HttpAnswer,
+    HttpCall,
+    MarketView,
+    VenueOrder,
+    VenueProtocol,
+    fees,
+    indian_rates,
+    joined,
+    json_body,
+    num,
+    securities,
+)
 from dragoman.plugin import model
 from dragoman.plugin.records import IST
 

@@ -9,10 +9,7 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.forms import Form
-from dragoman.emulator.listed import Listed, ListingName, kind_word
-from dragoman.emulator.venue.types import Listing
+from dragoman.emulator.parts import Form, Listed, Listing, ListingName, kind_word, num
 from dragoman.plugin.records import IST, moment_ns
 
 from . import words

@@ -6,13 +6,22 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import json_answer
-from dragoman.emulator.chains import slices
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.forms import FieldError, Form, json_body, records
-from dragoman.emulator.protection import Bands, automatic
-from dragoman.emulator.stops import passed
-from dragoman.emulator.venue.types import OrderState, VenueOrder, VenueProtocol
+from dragoman.emulator.parts import (
+    Bands,
+    FieldError,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    OrderState,
+    VenueOrder,
+    VenueProtocol,
+    automatic,
+    json_answer,
+    json_body,
+    passed,
+    records,
+    slices,
+)
 from dragoman.plugin import model
 from dragoman.plugin.indian import SHARES
 

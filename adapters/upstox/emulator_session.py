@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from dragoman.emulator.apps import App, AppRefusalError
-from dragoman.emulator.bodies import json_answer
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import MINUTE, SECOND
-from dragoman.emulator.forms import Form
-from dragoman.emulator.tokens import Tokens
+from dragoman.emulator.parts import (
+    MINUTE,
+    SECOND,
+    App,
+    AppRefusalError,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Tokens,
+    json_answer,
+)
 
 from .emulator_words import UpstoxError, success
 

@@ -8,13 +8,20 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import Final
 
-from dragoman.emulator.conflated import Client, ConflatedSockets
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
-from dragoman.emulator.counting import SECOND
-from dragoman.emulator.encode_protobuf import proto_field, proto_message
-from dragoman.emulator.listeners import Listeners
-from dragoman.emulator.updates import OrderChanges
-from dragoman.emulator.venue.types import MarketView, VenueProtocol
+from dragoman.emulator.parts import (
+    SECOND,
+    ConflatedSockets,
+    HttpAnswer,
+    HttpCall,
+    Listeners,
+    MarketView,
+    OrderChanges,
+    Push,
+    VenueProtocol,
+    proto_field,
+    proto_message,
+)
+from dragoman.emulator.parts import ConflatedClient as Client
 
 from .emulator_more import MoneyDesk
 from .emulator_names import Named, NameTable

@@ -6,12 +6,21 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.brackets import Bracket, BracketBook, Fate, Part
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import DAY
-from dragoman.emulator.forms import Form, json_body
-from dragoman.emulator.venue.types import VenueOrder, VenueProtocol, VenueRejectError
+from dragoman.emulator.parts import (
+    DAY,
+    Bracket,
+    BracketBook,
+    Fate,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Part,
+    VenueOrder,
+    VenueProtocol,
+    VenueRejectError,
+    json_body,
+    num,
+)
 from dragoman.plugin import model
 
 from .emulator_names import NameTable

@@ -15,16 +15,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.apps import AppRefusalError
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Post, Push, Roots
-from dragoman.emulator.counting import DAY, MINUTE, Meter
-from dragoman.emulator.forms import FieldError
-from dragoman.emulator.history import StretchError
-from dragoman.emulator.postbacks import Postbacks
-from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route
-from dragoman.emulator.venue import FUNDS, default_venue
-from dragoman.emulator.venue.types import OrderState, VenueProtocol
+from dragoman.emulator.parts import (
+    DAY,
+    FUNDS,
+    MINUTE,
+    AppRefusalError,
+    FieldError,
+    Handler,
+    HttpAnswer,
+    HttpCall,
+    Meter,
+    OrderState,
+    Post,
+    Postbacks,
+    Push,
+    RestEmulator,
+    Roots,
+    Route,
+    Rule,
+    StretchError,
+    VenueProtocol,
+    default_venue,
+)
 from dragoman.plugin import model
 
 from .emulator_more import MoreDesk, PortfolioDesk

@@ -7,13 +7,24 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.fees import Rates, fees, indian_rates
-from dragoman.emulator.forms import FieldError, Form, records
-from dragoman.emulator.history import Bar, History
-from dragoman.emulator.sums import securities, worth
-from dragoman.emulator.venue.types import OrderNeed, VenueOrder, VenueProtocol
+from dragoman.emulator.parts import (
+    Bar,
+    FieldError,
+    Form,
+    History,
+    HttpAnswer,
+    HttpCall,
+    OrderNeed,
+    Rates,
+    VenueOrder,
+    VenueProtocol,
+    fees,
+    indian_rates,
+    num,
+    records,
+    securities,
+    worth,
+)
 from dragoman.plugin import model
 
 from .candles import INTERVALS

@@ -11,9 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.listed import Listed, ListingName, csv_bytes, exchange_symbol, kind_word, last_expiries
-from dragoman.emulator.venue.types import Listing
+from dragoman.emulator.parts import (
+    FieldError,
+    Form,
+    Listed,
+    Listing,
+    ListingName,
+    csv_bytes,
+    exchange_symbol,
+    kind_word,
+    last_expiries,
+)
 from dragoman.plugin import model
 
 from .master import COLUMNS

@@ -7,13 +7,21 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.chains import Chains, Follow, cover, iceberg, slices
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import SECOND
-from dragoman.emulator.forms import Form
-from dragoman.emulator.protection import asked_protection
-from dragoman.emulator.stops import passed
-from dragoman.emulator.venue.types import VenueOrder, VenueProtocol
+from dragoman.emulator.parts import (
+    SECOND,
+    Chains,
+    Follow,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    VenueOrder,
+    VenueProtocol,
+    asked_protection,
+    cover,
+    iceberg,
+    passed,
+    slices,
+)
 from dragoman.plugin import model
 
 from .emulator_more import read_order

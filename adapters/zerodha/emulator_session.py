@@ -6,11 +6,7 @@ import hashlib
 from typing import Final
 from urllib.parse import parse_qsl
 
-from dragoman.emulator.apps import App
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import SECOND
-from dragoman.emulator.forms import Form
-from dragoman.emulator.tokens import Tokens
+from dragoman.emulator.parts import SECOND, App, Form, HttpAnswer, HttpCall, Tokens
 
 from .emulator_words import KiteError, ist, success
 

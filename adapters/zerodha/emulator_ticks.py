@@ -11,12 +11,19 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dragoman.emulator.conflated import ConflatedSockets
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
-from dragoman.emulator.counting import SECOND
-from dragoman.emulator.encode import StreamEncoder, market_values
-from dragoman.emulator.updates import MarketChanges, OrderChanges
-from dragoman.emulator.venue.types import MarketView, VenueProtocol
+from dragoman.emulator.parts import (
+    SECOND,
+    ConflatedSockets,
+    HttpAnswer,
+    HttpCall,
+    MarketChanges,
+    MarketView,
+    OrderChanges,
+    Push,
+    StreamEncoder,
+    VenueProtocol,
+    market_values,
+)
 
 from .emulator_names import Named, NameTable
 from .emulator_session import SessionDesk

@@ -10,13 +10,25 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
-from dragoman.emulator.bodies import num
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import DAY
-from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.triggers import Leg, Resting, TriggerBook
-from dragoman.emulator.venue.types import VenueOrder, VenueProtocol
+from dragoman.emulator.parts import (
+    DAY,
+    Alert,
+    AlertBook,
+    Condition,
+    FieldError,
+    Figure,
+    Firing,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Leg,
+    Resting,
+    Terms,
+    TriggerBook,
+    VenueOrder,
+    VenueProtocol,
+    num,
+)
 
 from .emulator_more import read_order
 from .emulator_names import Named, NameTable

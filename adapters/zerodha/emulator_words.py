@@ -8,17 +8,22 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import json_answer, ladder, num, stamp
-from dragoman.emulator.contract import HttpAnswer
-from dragoman.emulator.refusals import ApiError
-from dragoman.emulator.statuses import StatusWords
-from dragoman.emulator.sums import Security, Worth, position_sums
-from dragoman.emulator.venue.types import (
+from dragoman.emulator.parts import (
+    ApiError,
+    HttpAnswer,
     MarketView,
     OrderState,
+    Security,
+    StatusWords,
     VenueFill,
     VenueFunds,
     VenuePosition,
+    Worth,
+    json_answer,
+    ladder,
+    num,
+    position_sums,
+    stamp,
 )
 from dragoman.plugin import ErrorKind, model
 
