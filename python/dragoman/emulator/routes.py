@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from dragoman.emulator.bodies import json_answer
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import CalendarCounter, Meter, MeterFullError
+from dragoman.emulator.forms import Form
 
 RuleT = TypeVar("RuleT")
 Handler = Callable[..., HttpAnswer]
+
+
+def replying(work: Callable[..., Any], read: Callable[[HttpCall], Form] = Form.asked) -> Handler:
+    """Make a handler of a function of (fields, now_ns, **groups) that returns the JSON of a reply, or an answer."""
+
+    def handle(call: HttpCall, now_ns: int, **groups: str | None) -> HttpAnswer:
+        found = work(read(call), now_ns, **groups)
+        return found if isinstance(found, HttpAnswer) else json_answer(found)
+
+    return handle
 
 
 @dataclass(frozen=True, slots=True)
