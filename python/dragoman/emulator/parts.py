@@ -4,6 +4,7 @@ As `dragoman.plugin` is to an adapter, so is this to its emulator. What each par
 """
 
 from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
+from dragoman.emulator.app_emulator import AppEmulator, AppSession, LoginPage
 from dragoman.emulator.apps import App, AppRefusalError, same
 from dragoman.emulator.bodies import fixed, json_answer, ladder, millis, num, rfc3339, shortest, stamp
 from dragoman.emulator.brackets import Bracket, BracketBook, Fate, Part
@@ -14,6 +15,7 @@ from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Post, Push, Roots
 from dragoman.emulator.contracts import ContractFilter
 from dragoman.emulator.counting import DAY, MINUTE, SECOND, Meter, MeterFullError
+from dragoman.emulator.desks import Desk, StreamDesk, TriggerDesk
 from dragoman.emulator.encode import StreamEncoder, market_values
 from dragoman.emulator.encode_protobuf import proto_field, proto_map, proto_message
 from dragoman.emulator.encode_topics import TopicEncoder, Vector
@@ -23,15 +25,25 @@ from dragoman.emulator.guarded import GuardedSockets, Quota
 from dragoman.emulator.history import ALWAYS, Bar, History, StretchError, joined
 from dragoman.emulator.linked_orders import LinkedOrders
 from dragoman.emulator.links import Chain, Link, Phase, Told, Trail
-from dragoman.emulator.listed import Listed, ListingName, csv_bytes, exchange_symbol, kind_word, last_expiries
+from dragoman.emulator.listed import (
+    COUNTED_IN_LOTS,
+    Listed,
+    ListingName,
+    csv_bytes,
+    exchange_symbol,
+    kind_word,
+    last_expiries,
+)
 from dragoman.emulator.listeners import Listeners
 from dragoman.emulator.numbered import NumberedBooks
+from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
 from dragoman.emulator.paging import page
 from dragoman.emulator.postbacks import Postbacks
 from dragoman.emulator.protection import Bands, asked_protection, automatic
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Handler, Route
+from dragoman.emulator.rows import As, Levels, Table, write
 from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
 from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
 from dragoman.emulator.statuses import StatusWords
@@ -57,11 +69,14 @@ from dragoman.emulator.venue.types import (
     VenueRejectError,
 )
 from dragoman.emulator.venue.us import us_venue
+from dragoman.emulator.views import FundsView, HoldingView, OrderView, PositionView, QuoteView, TradeView
 
 __all__ = [
     "ALWAYS",
+    "COUNTED_IN_LOTS",
     "DAY",
     "FUNDS",
+    "MARKET_TYPES",
     "MINUTE",
     "SECOND",
     "ZERO",
@@ -69,7 +84,10 @@ __all__ = [
     "AlertBook",
     "ApiError",
     "App",
+    "AppEmulator",
     "AppRefusalError",
+    "AppSession",
+    "As",
     "Bands",
     "Bar",
     "Bracket",
@@ -80,6 +98,7 @@ __all__ = [
     "ConflatedClient",
     "ConflatedSockets",
     "ContractFilter",
+    "Desk",
     "Emulator",
     "Execution",
     "Fate",
@@ -89,13 +108,16 @@ __all__ = [
     "Firing",
     "Follow",
     "Form",
+    "FundsView",
     "GuardedSockets",
     "Handler",
     "History",
+    "HoldingView",
     "HttpAnswer",
     "HttpCall",
     "Lease",
     "Leg",
+    "Levels",
     "Link",
     "LinkedOrders",
     "Listed",
@@ -103,6 +125,7 @@ __all__ = [
     "Listeners",
     "Listing",
     "ListingName",
+    "LoginPage",
     "MarketChanges",
     "MarketView",
     "Meter",
@@ -110,14 +133,19 @@ __all__ = [
     "NamedStreams",
     "NumberedBooks",
     "OrderChanges",
+    "OrderDesk",
     "OrderNeed",
     "OrderState",
+    "OrderView",
+    "OrderWords",
     "Part",
     "Phase",
+    "PositionView",
     "Post",
     "Postbacks",
     "Push",
     "Quota",
+    "QuoteView",
     "Rates",
     "RestEmulator",
     "Resting",
@@ -130,14 +158,18 @@ __all__ = [
     "SignedSession",
     "SocketRequest",
     "StatusWords",
+    "StreamDesk",
     "StreamEncoder",
     "StretchError",
+    "Table",
     "Terms",
     "Tokens",
     "Told",
     "TopicEncoder",
+    "TradeView",
     "Trail",
     "TriggerBook",
+    "TriggerDesk",
     "Vector",
     "VenueEvent",
     "VenueFill",
@@ -189,4 +221,5 @@ __all__ = [
     "unsigned",
     "us_venue",
     "worth",
+    "write",
 ]
