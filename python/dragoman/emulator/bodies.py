@@ -69,3 +69,8 @@ def ladder(levels: Iterable[Level], rows: int, write: Callable[[Decimal, Decimal
     best = list(levels)[:rows]
     nothing = (Decimal(0), Decimal(0), 0)
     return [write(*level) for level in best + [nothing] * (rows - len(best))]
+
+
+def best(levels: Sequence[Level]) -> tuple[Decimal, Decimal]:
+    """Return price and quantity of the first level of a side, zeros where it has none."""
+    return levels[0][:2] if levels else (Decimal(0), Decimal(0))

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 
+from dragoman.emulator.bodies import num
 from dragoman.emulator.venue.rng import MASK, mix64, salt
 from dragoman.emulator.venue.types import Listing
 
@@ -48,6 +49,11 @@ EQUITY_HOURS = Sessions(555, 930)
 INDIAN_HOURS = {"CDS": Sessions(540, 1020), "BCD": Sessions(540, 1020), "MCX": Sessions(540, 1410)}
 """Of the exchanges that do not keep the hours of equity, 09:15 to 15:30."""
 ALWAYS = Sessions(0, 1440, daily=True)
+
+
+def candle(bar: Bar, start: object, *, oi: bool = True) -> list[object]:
+    """Write a candle as most brokers do: a list of its start, open, high, low, close, volume and perhaps interest."""
+    return [start, *map(num, (bar.open, bar.high, bar.low, bar.close)), bar.volume, *([bar.oi] if oi else [])]
 
 
 class StretchError(Exception):

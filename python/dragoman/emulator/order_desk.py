@@ -6,7 +6,7 @@ A broker's desk says how its fields are called (`OrderWords`), adds its own chec
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -40,7 +40,7 @@ class OrderWords:
     types: Mapping[str, OrderType]
     products: Mapping[str, Product]
     validities: Mapping[str, TimeInForce]
-    sides: Mapping[str, Side] = BUY_SELL
+    sides: Mapping[str, Side] = field(default_factory=lambda: BUY_SELL)
     side: str = "transaction_type"
     type: str = "order_type"
     product: str = "product"
@@ -49,6 +49,7 @@ class OrderWords:
     disclosed: str = "disclosed_quantity"
     price: str = "price"
     trigger: str = "trigger_price"
+    tag: str = "tag"
     default_validity: str | None = None
     keeps_at_zero: Collection[str] = ()
 
@@ -77,7 +78,8 @@ class OrderWords:
         validity = self.validities[form.choice(self.validity, self.validities, default=self.default_validity)]
         shown = form.integer(self.disclosed, default=0)
         display = named.units(shown) if shown else None
-        return replace(self.terms(form, named), time_in_force=validity, display_quantity=display)
+        tag = form.get(self.tag)
+        return replace(self.terms(form, named), time_in_force=validity, display_quantity=display, tag=tag)
 
     def changes(self, form: Form, order: VenueOrder, named: ListingName) -> dict[str, Any]:
         """Read what a request changes of `order`, as `VenueProtocol.modify` takes it. Raises FieldError."""
@@ -199,11 +201,6 @@ class OrderDesk(Desk[TableT]):
         )
         with self.errors.refusing(self.names.by_id[position.instrument_id]):
             return self.venue.submit(self.account, order, now_ns)
-
-    def convert(self, named: Any, old: Product, new: Product, size: Decimal, *, overnight: bool) -> None:
-        """Move a position, or part of it, to another product."""
-        with self.errors.refusing(named):
-            self.venue.convert(self.account, named.instrument_id, old, new, size, overnight=overnight)
 
     def _check_trigger(self, order: VenueOrder, trigger: Decimal | None) -> None:
         market = self.venue.market(order.instrument_id)

@@ -6,9 +6,11 @@ As `dragoman.plugin` is to an adapter, so is this to its emulator. What each par
 from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
 from dragoman.emulator.app_emulator import AppEmulator, AppSession, LoginPage
 from dragoman.emulator.apps import App, AppRefusalError, same
-from dragoman.emulator.bodies import fixed, json_answer, ladder, millis, num, rfc3339, shortest, stamp
+from dragoman.emulator.bodies import best, fixed, json_answer, ladder, millis, num, rfc3339, shortest, stamp
 from dragoman.emulator.brackets import Bracket, BracketBook, Fate, Part
+from dragoman.emulator.by_path import SocketsByPath
 from dragoman.emulator.chains import Chains, Follow, cover, iceberg, slices
+from dragoman.emulator.channel_sockets import ChannelFault, ChannelSocket, ChannelSockets
 from dragoman.emulator.channels import Listener
 from dragoman.emulator.conflated import Client as ConflatedClient
 from dragoman.emulator.conflated import ConflatedSockets
@@ -22,7 +24,7 @@ from dragoman.emulator.encode_topics import TopicEncoder, Vector
 from dragoman.emulator.fees import Rates, fees, indian_rates
 from dragoman.emulator.forms import FieldError, Form, json_body, records
 from dragoman.emulator.guarded import GuardedSockets, Quota
-from dragoman.emulator.history import ALWAYS, Bar, History, StretchError, joined
+from dragoman.emulator.history import ALWAYS, Bar, History, StretchError, candle, joined
 from dragoman.emulator.linked_orders import LinkedOrders
 from dragoman.emulator.links import Chain, Link, Phase, Told, Trail
 from dragoman.emulator.listed import (
@@ -35,14 +37,15 @@ from dragoman.emulator.listed import (
     last_expiries,
 )
 from dragoman.emulator.listeners import Listeners
+from dragoman.emulator.minutes import MinuteBar, MinuteBars
 from dragoman.emulator.numbered import NumberedBooks
 from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
-from dragoman.emulator.paging import page
+from dragoman.emulator.paging import page, page_after
 from dragoman.emulator.postbacks import Postbacks
 from dragoman.emulator.protection import Bands, asked_protection, automatic
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route
+from dragoman.emulator.routes import Handler, Route, replying
 from dragoman.emulator.rows import As, Levels, Table, write
 from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
 from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
@@ -94,6 +97,9 @@ __all__ = [
     "BracketBook",
     "Chain",
     "Chains",
+    "ChannelFault",
+    "ChannelSocket",
+    "ChannelSockets",
     "Condition",
     "ConflatedClient",
     "ConflatedSockets",
@@ -130,6 +136,8 @@ __all__ = [
     "MarketView",
     "Meter",
     "MeterFullError",
+    "MinuteBar",
+    "MinuteBars",
     "NamedStreams",
     "NumberedBooks",
     "OrderChanges",
@@ -157,6 +165,7 @@ __all__ = [
     "SignedKey",
     "SignedSession",
     "SocketRequest",
+    "SocketsByPath",
     "StatusWords",
     "StreamDesk",
     "StreamEncoder",
@@ -181,6 +190,8 @@ __all__ = [
     "Worth",
     "asked_protection",
     "automatic",
+    "best",
+    "candle",
     "cover",
     "crosses",
     "crypto_venue",
@@ -203,6 +214,7 @@ __all__ = [
     "num",
     "owned",
     "page",
+    "page_after",
     "passed",
     "position_sums",
     "proto_field",
@@ -210,6 +222,7 @@ __all__ = [
     "proto_message",
     "read_request",
     "records",
+    "replying",
     "rfc3339",
     "same",
     "securities",

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from dragoman.emulator.bodies import json_answer
 from dragoman.emulator.contract import HttpAnswer
-from dragoman.emulator.counting import Meter
+from dragoman.emulator.counting import Meter, MeterFullError
 from dragoman.emulator.listed import ListingName
 from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind
@@ -65,6 +65,12 @@ class ApiError(Exception):
             raise cls(*words, **more)
 
     @classmethod
+    def check(cls, *rules: tuple[object, str, str]) -> None:
+        """Raise the error of the first rule (whether it is broken, word, text) that is broken."""
+        for broken, word, text in rules:
+            cls.when(broken, word, text)
+
+    @classmethod
     def of(cls, refused: VenueRejectError, named: ListingName) -> Self:
         """Say what the venue refused, about the instrument as the broker names it."""
         text = cls.texts.get(refused.kind) or refused.text.replace(named.instrument_id, named.symbol)
@@ -88,9 +94,11 @@ class ApiError(Exception):
 
     @classmethod
     def meant(cls, error: Exception) -> Self | None:
-        """Return an exception as the broker's error; None of one that no table names: a bug of the emulator."""
+        """Return an exception as the broker's error, a full meter as at the gate; None of a bug of the emulator."""
         if isinstance(error, cls):
             return error
+        if isinstance(error, MeterFullError):
+            return cls.gated(429, error.meter)
         word = next((word for kind, word in cls.causes.items() if type(error) is kind), None)
         return None if word is None else cls(word, str(error))
 
