@@ -12,22 +12,20 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dragoman.emulator.parts import (
-    SECOND,
+    AppSession,
     ConflatedSockets,
     HttpAnswer,
     HttpCall,
-    MarketChanges,
     MarketView,
-    OrderChanges,
     Push,
+    StreamDesk,
     StreamEncoder,
     VenueProtocol,
     market_values,
 )
 
 from .emulator_names import Named, NameTable
-from .emulator_session import SessionDesk
-from .emulator_words import STATUS, KiteError, order_row, update_word
+from .emulator_words import Kite, KiteError, order_row, update_word
 from .feed import STREAM
 
 MOST_SOCKETS: Final = 3  # per api_key
@@ -38,31 +36,20 @@ MODES: Final = ("ltp", "quote", "full")
 _INDEX_CHANGE: Final = (24, struct.Struct(">i"))  # field no official parser reads, so that no layout has it
 
 
-class Ticker:
+class Ticker(Kite, StreamDesk[NameTable]):
     """All sockets of the app."""
 
-    def __init__(
-        self, venue: VenueProtocol, names: NameTable, session: SessionDesk, account: str, tick_rate: float
-    ) -> None:
-        if tick_rate <= 0:
-            raise ValueError(f"zerodha: tick_rate is {tick_rate}, expected ticks per second above 0")
-        self._venue = venue
-        self._names = names
-        self._session = session
-        self._account = account
+    def __init__(self, venue: VenueProtocol, names: NameTable, session: AppSession, pace_ns: int) -> None:
+        super().__init__(venue, names, session)
         self._encoder = StreamEncoder(STREAM)
         self.sockets = ConflatedSockets(
-            int(SECOND / tick_rate),
-            lambda token, mode: self.packet(names.by_token[token], self._market(token), mode),
+            pace_ns,
+            lambda token, mode: self.packet(names.by_token[token], self.quote(names.by_token[token]).market, mode),
             self._encoder.frame,
             per_frame=PACKETS_PER_FRAME,
             heartbeat=HEARTBEAT,
         )
-        self._markets = MarketChanges(venue)
-        self._orders = OrderChanges(venue, account)
-
-    def _market(self, token: int) -> MarketView:
-        return self._venue.market(self._names.by_token[token].instrument_id)
+        self.close = self.sockets.close
 
     # --- sockets ----------------------------------------------------------------------------------------------------
 
@@ -70,10 +57,10 @@ class Ticker:
         query = dict(call.query)
         api_key, token = query.get("api_key"), query.get("access_token")
         if call.path not in ("", "/"):
-            return KiteError("GeneralException", "Route not found", 404).answer()
+            return KiteError.gated(404, None).answer()
         if not api_key or not token:
             return HttpAnswer(400)
-        if not self._session.admits(api_key, token, now_ns):
+        if not self.session.admits(api_key, token, now_ns):
             return HttpAnswer(403)
         if len(self.sockets) >= MOST_SOCKETS:
             return KiteError("NetworkException", "Too many connections").answer()
@@ -82,7 +69,7 @@ class Ticker:
 
     # --- what a client says -------------------------------------------------------------------------------------------
 
-    def hear(self, socket: int, data: str | bytes) -> Sequence[Push]:
+    def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
         client = self.sockets.get(socket)
         if client is None:
             return ()
@@ -90,7 +77,7 @@ class Ticker:
             message = json.loads(data)
             action, value = message["a"], message["v"]
             mode, tokens = value if action == "mode" else ("quote", value)
-            wanted = [token for token in map(int, tokens) if token in self._names.by_token]  # unknown ones are ignored
+            wanted = [token for token in map(int, tokens) if token in self.names.by_token]  # unknown ones are ignored
         except (ValueError, KeyError, TypeError, RecursionError):
             return (_error(socket, "Invalid message"),)
         if mode not in MODES:
@@ -105,12 +92,8 @@ class Ticker:
 
     def poll(self, now_ns: int) -> Sequence[Push]:
         """Return what became due; sockets whose token died end (unverified: the broker may let them live)."""
-        self.sockets.drop(lambda token: not self._session.tokens.valid(token, now_ns))
-        return self.sockets.poll(now_ns, self._order_updates(), self._changes)
-
-    def _changes(self) -> Iterator[int]:
-        by_id = self._names.by_id
-        return (by_id[name].token for name in self._markets.fresh() if name in by_id)
+        self.sockets.drop(self.dead(now_ns))
+        return self.sockets.poll(now_ns, self._order_updates(), self.changed)
 
     def packet(self, named: Named, market: MarketView, mode: str) -> bytes:
         """Return the packet of an instrument in a mode."""
@@ -126,10 +109,9 @@ class Ticker:
 
     def _order_updates(self) -> Iterator[str]:
         """Write the account's new order events as text frames: every state, of every order, to every socket."""
-        for before, after in self._orders.fresh():
-            named = self._names.by_id[after.order.instrument_id]
-            for status in STATUS.between(before, after):
-                row = order_row(after, update_word(status, after), named, self._account)
+        for _, shown in self.updates():
+            for one in shown:
+                row = order_row(one) | {"status": update_word(one)}
                 yield json.dumps({"type": "order", "id": "", "data": row})
 
 

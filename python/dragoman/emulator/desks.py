@@ -15,7 +15,7 @@ from dragoman.emulator.triggers import Leg, Resting, TriggerBook
 from dragoman.emulator.updates import MarketChanges, OrderChanges
 from dragoman.emulator.venue.types import OrderNeed, OrderState, VenueEvent, VenueOrder, VenueProtocol
 from dragoman.emulator.views import FundsView, HoldingView, OrderView, PositionView, QuoteView, TradeView
-from dragoman.model import Segment
+from dragoman.model import Product, Segment
 
 TableT = TypeVar("TableT", bound=Listed[Any])
 
@@ -82,6 +82,11 @@ class Desk(Generic[TableT]):
         with self.errors.refusing(self.names.by_id[orders[0].instrument_id]):
             each, together = self.venue.needs(self.account, orders, positions=positions)
         return list(each), OrderNeed(pledge=together)
+
+    def move(self, named: Any, old: Product, new: Product, size: Decimal, *, overnight: bool) -> None:
+        """Move a position, or part of it, to another product. Raises the broker's error."""
+        with self.errors.refusing(named):
+            self.venue.convert(self.account, named.instrument_id, old, new, size, overnight=overnight)
 
 
 class TriggerDesk(Desk[TableT]):

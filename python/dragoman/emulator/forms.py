@@ -128,6 +128,13 @@ class Form:
         except ValueError as error:
             raise FieldError(f"Invalid `{name}`. It should be yyyy-mm-dd.") from error
 
+    def rows(self, name: str) -> list[Form]:
+        """Return a list of objects of a JSON body as forms; there must be one."""
+        found = self.raw(name)
+        if not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):
+            raise FieldError(f"Invalid `{name}`. It should be a list of objects.")
+        return [Form(item) for item in found]
+
     def record(self, name: str, kind: type) -> Any:
         """Return the JSON in a field, which must be of `kind` (dict or list)."""
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from dragoman.emulator.chains import slices
@@ -19,7 +20,7 @@ from dragoman.emulator.stops import passed
 from dragoman.emulator.venue.types import OrderState, VenueOrder, VenuePosition, VenueRejectError
 from dragoman.model import OrderType, Product, Side, TimeInForce
 
-BUY_SELL: Mapping[str, Side] = {"BUY": Side.BUY, "SELL": Side.SELL}
+BUY_SELL: Mapping[str, Side] = MappingProxyType({"BUY": Side.BUY, "SELL": Side.SELL})
 MARKET_TYPES = (OrderType.MARKET, OrderType.STOP_MARKET)
 
 

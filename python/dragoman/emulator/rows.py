@@ -13,7 +13,7 @@ Example
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -24,7 +24,7 @@ from typing import Any
 
 from dragoman.emulator.bodies import num
 
-Table = Mapping[str, Any]
+Table = dict[str, Any]
 """Key -> path, `As`, `Levels`, a constant, or another table."""
 
 
@@ -64,7 +64,7 @@ def _cell(cell: Any, record: object) -> Any:
         return num(value) if isinstance(value, Decimal) else value
     if isinstance(cell, As):
         return cell.convert(_reader(cell.path)(record))
-    if isinstance(cell, Mapping):
+    if isinstance(cell, dict):
         return write(cell, record)
     if isinstance(cell, Levels):
         return _levels(cell, _reader(cell.path)(record))
