@@ -51,6 +51,7 @@ def connect(
     read_only: bool = False,
     access_token: str | None = None,
     load_instruments: bool = True,
+    load_orders: bool = True,
     cache_instruments: bool | None = None,
     streams: bool = True,
     overrides: Mapping[str, Any] | None = None,
@@ -74,8 +75,9 @@ def connect(
         Every mutating call is a `UsageError`.
     access_token : str, optional
         A token your own login already made: no login runs.
-    load_instruments, streams : bool
-        Leave out the instrument master, or the streams, for a quick read.
+    load_instruments, load_orders, streams : bool
+        Leave out the instrument master, today's orders and trades, or the streams, for a quick read. Orders that were
+        left out are read by the first call that needs one.
     cache_instruments : bool, optional
         Whether the day's instrument master is kept below `state_dir` and taken from there; by default everywhere but in
         environment "emulator", where every venue has instruments of its own.
@@ -137,6 +139,7 @@ def connect(
             return Client(
                 session,
                 load_instruments=load_instruments,
+                load_orders=load_orders,
                 streams=streams,
                 cache=_master_cache(at, session) if keeps else None,
                 release=release,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from dragoman.checks import WireUnits, check_change, check_request
+from dragoman.checks import WireUnits, check_change, check_request, seconds
 from dragoman.errors import DragomanError, Effect, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Fill, Order, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Outcome, Pending
@@ -21,6 +21,7 @@ from dragoman.orders.reading import OrderReader
 from dragoman.orders.requests import (
     change_under_way,
     check_name,
+    name_of,
     named,
     order_of,
     refusal,
@@ -93,7 +94,7 @@ class OrderService:
 
     async def refresh(self, *, timeout_s: float = 15.0) -> None:
         """Read all of today's orders and trades and merge them; afterwards views are complete as of the reading."""
-        await self._reader.refresh(timeout_s)
+        await self._reader.refresh(seconds("timeout_s", timeout_s))
 
     def reread(self, on_error: Callable[[DragomanError], object]) -> None:
         """Read everything in the background until nothing is missing; tries again for as long as that takes."""
@@ -120,6 +121,7 @@ class OrderService:
             stream has told already what became of it, that is returned instead.
         """
         self._session.check_mutable()
+        timeout_s = seconds("timeout_s", timeout_s)
         ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
         instrument = self._master.get(request.instrument_id) or self._master.resolve(request.instrument_id)
         check_request(request, instrument, self._adapter)
@@ -185,6 +187,7 @@ class OrderService:
         a `UsageError` with zero bytes sent. Two on the way at once may arrive in either order.
         """
         self._session.check_mutable()
+        timeout_s = seconds("timeout_s", timeout_s)
         ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
         known = self._addressable(order)
         instrument = self._master.resolve(known.instrument_id)
@@ -208,6 +211,7 @@ class OrderService:
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""
         self._session.check_mutable()
+        timeout_s = seconds("timeout_s", timeout_s)
         self._adapter.capabilities.require("cancel", self._adapter.name)
         known = self._addressable(order)
         if known.status.terminal:
@@ -275,11 +279,12 @@ class OrderService:
 
     async def history(self, order: Order | str, *, timeout_s: float = 10.0) -> list[Order]:
         """Return the states an order went through, oldest first, and merge the last one."""
-        return await self._reader.history(self._identified(order), timeout_s)
+        return await self._reader.history(self._identified(order), seconds("timeout_s", timeout_s))
 
     async def trades(self, order: Order | str | None = None, *, timeout_s: float = 10.0) -> list[Fill]:
         """Return today's fills, of one order or all, and count each once."""
-        return await self._reader.trades(None if order is None else self._identified(order), timeout_s)
+        known = None if order is None else self._identified(order)
+        return await self._reader.trades(known, seconds("timeout_s", timeout_s))
 
     async def wait(self, order: Order | str, until: Callable[[Order], bool], *, timeout_s: float) -> Order:
         """Return the order once `until` holds for it; what `until` raises, this raises.
@@ -308,7 +313,7 @@ class OrderService:
     # -- helpers -----------------------------------------------------------------------------------------------------
 
     def _known(self, order: Order | str) -> Order:
-        name = order if isinstance(order, str) else order.client_order_id or order.order_id
+        name = name_of(order)
         found = self.store.get(name)
         if found is None:
             raise UsageError(
