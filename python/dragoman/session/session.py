@@ -163,6 +163,15 @@ class AccountSession:
     def environment(self) -> str:
         return self.profile.environment
 
+    @property
+    def broker(self) -> str:
+        return self.adapter.name
+
+    @property
+    def account(self) -> str:
+        """The broker's name of the account; empty before the login."""
+        return self.ctx.account
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -475,7 +484,8 @@ class AccountSession:
                 await self._adopt(await self._session_of(flow, _PROBE_S))
             else:
                 await self._adopt(await self._log_in())
-        except DragomanError as error:
+        except Exception as raised:  # noqa: BLE001 - whatever a human's callback raised; it is announced
+            error = raised if isinstance(raised, DragomanError) else self._not_renewed(raised)
             _log.warning("%s: renewing the session failed: %s", self.profile, redact(str(error)))
             self._events.publish(error)
             # While this task lives no other begins: a broker that refuses is not hammered.
@@ -483,6 +493,16 @@ class AccountSession:
             return
         self._events.publish(Notice("info", f"{self.profile}: the session was renewed"))
         await self._restart_streams()
+
+    def _not_renewed(self, cause: Exception) -> AuthRequired:
+        error = AuthRequired(
+            f"{self.profile}: asking a human to log in failed: {type(cause).__name__}: {cause}",
+            kind=ErrorKind.AUTH_EXPIRED,
+            broker=self.adapter.name,
+            remedy="log in again",
+        )
+        error.__cause__ = cause
+        return error
 
     async def _restart_streams(self) -> None:
         for stream in self._streams:
