@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from dragoman.emulator.parts import (
+    ZERO,
     Execution,
-    FieldError,
     Form,
     HttpAnswer,
     HttpCall,
@@ -28,7 +27,8 @@ from dragoman.emulator.parts import (
 )
 from dragoman.plugin import model
 
-from .emulator_market import MarketDesk, wire
+from .emulator_market import MarketDesk, market_of, wire
+from .emulator_orders import OrderDesk
 from .emulator_words import Names, SpotError, algo_row, is_algo, ms, note_trigger, order_row, text, trade_row
 from .words import ALGO_EVENT, SPOT, USDM, Market
 
@@ -55,8 +55,33 @@ _ACTS: Final = {
     "userDataStream.subscribe.signature": SessionAct.LISTEN,
     "userDataStream.unsubscribe": SessionAct.SILENCE,
 }
-Call = Callable[[Form, Market, int], Any]
-Check = Callable[[Mapping[str, Any], int], None]
+_ALGO_NAMES: Final = {
+    "clientOrderId": "clientAlgoId",
+    "orderId": "algoId",
+    "type": "orderType",
+    "origQty": "quantity",
+    "stopPrice": "triggerPrice",
+    "status": "algoStatus",
+    "avgPrice": "actualPrice",
+    "executedQty": "actualQty",
+}
+_ALGO_LETTERS: Final = {_ALGO_NAMES.get(name, name): letter for name, letter in ALGO_EVENT.items() if letter != "T"}
+"""Keys of a conditional order's record -> those of its event."""
+
+
+class Account(Protocol):
+    """What sockets ask of the account behind them."""
+
+    @property
+    def orders(self) -> OrderDesk: ...
+
+    def check_params(self, params: Mapping[str, Any], now_ns: int) -> None: ...
+
+    def live_key(self, key: str, now_ns: int) -> bool: ...
+
+    def wallets(self, market: Market) -> list[dict[str, Any]]: ...
+
+    def spot_account(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]: ...
 
 
 @dataclass(slots=True)
@@ -73,64 +98,52 @@ class _Client:
 
 
 class Sockets:
-    """All sockets of the platform.
-
-    Parameters
-    ----------
-    calls : mapping
-        Methods of the WebSocket API that are about orders and the account.
-    check : callable
-        Raises the venue's error for parameters whose signature, time or key is wrong.
-    live_key : callable
-        Whether a listen key is alive now.
-    """
+    """All sockets of the platform."""
 
     def __init__(
-        self,
-        venue: VenueProtocol,
-        names: Names,
-        market: MarketDesk,
-        account: str,
-        pace_ns: int,
-        calls: Mapping[str, Call],
-        check: Check,
-        live_key: Callable[[str, int], bool],
-        wallets: Callable[[Market], list[dict[str, Any]]],
+        self, venue: VenueProtocol, names: Names, market: MarketDesk, uid: str, pace_ns: int, account: Account
     ) -> None:
-        self._venue = venue
-        self._names = names
-        self._market = market
-        self._account = account
-        self._pace_ns = pace_ns
-        self._calls = calls
-        self._check = check
-        self._live_key = live_key
-        self._wallets = wallets
+        self._venue, self._names, self._market, self._account = venue, names, market, account
+        self._uid, self._pace_ns = uid, pace_ns
         self._clients: dict[int, _Client] = {}
         self._next_ns = 0
-        self._orders = OrderChanges(venue, account)
+        self._orders = OrderChanges(venue, uid)
         self._executions = 0
+        orders = account.orders
+        self._calls = {
+            "order.place": orders.place,
+            "order.test": orders.test,
+            "order.cancel": orders.cancel,
+            "order.cancelReplace": orders.replace,
+            "order.amend.keepPriority": orders.amend,
+            "order.status": orders.one,
+            "openOrders.status": orders.open,
+            "openOrders.cancelAll": orders.cancel_all,
+            "allOrders": orders.every,
+            "myTrades": orders.trades,
+            "account.status": account.spot_account,
+        }
+        """Methods of the WebSocket API that are about orders and the account."""
 
     # -- opening -----------------------------------------------------------------------------------------------------
 
     def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
         path, query = call.path.rstrip("/"), dict(call.query)
+        head, _, name = path.rpartition("/")
+        market, route, combined = _ROUTES.get(path) or _ROUTES.get(head) or (None, "", False)
+        key = query.get("listenKey") or name
         if path == "/ws-api/v3":
             self._clients[socket] = _Client("api", SPOT)
-            return None
-        head, _, name = path.rpartition("/")
-        if path.startswith("/fstream/private"):
-            key = query.get("listenKey") or name
-            if not self._live_key(key, now_ns):
+        elif path.startswith("/fstream/private"):
+            if not self._account.live_key(key, now_ns):
                 return SpotError("-1125", "This listenKey does not exist.").answer()
             self._clients[socket] = _Client("user", USDM, listen_key=key)
-            return None
-        single = path not in _ROUTES and head in _ROUTES
-        if path not in _ROUTES and not single:
+        elif market is None:
             return HttpAnswer(404)
-        market, route, combined = _ROUTES[head if single else path]
-        wanted = [name] if single and not name.isdigit() else query.get("streams", "").split("/")
-        self._clients[socket] = _Client("market", market, route, combined, NamedStreams(wanted, MOST_STREAMS))
+        else:
+            alone = path not in _ROUTES and not name.isdigit()
+            streams = NamedStreams([name] if alone else query.get("streams", "").split("/"), MOST_STREAMS)
+            self._clients[socket] = _Client("market", market, route, combined, streams)
         return None
 
     def close(self, socket: int) -> None:
@@ -168,16 +181,14 @@ class Sockets:
 
     def _answer(self, client: _Client, request: SocketRequest, now_ns: int) -> dict[str, Any]:
         """Answer a request of the WebSocket API."""
-        try:
-            result = self._api(client.session, request.method, request.named, now_ns)
-        except (SpotError, FieldError) as error:
-            refused = error if isinstance(error, SpotError) else SpotError("-1102", str(error))
-            return {"status": refused.status, "error": dict(refused.body()), "rateLimits": []}
-        return {"status": 200, "result": result, "rateLimits": []}
+        found = SpotError.attempt(self._api, client.session, request.method, request.named, now_ns)
+        if isinstance(found, SpotError):
+            return {"status": found.status, "error": dict(found.body()), "rateLimits": []}
+        return {"status": 200, "result": found, "rateLimits": []}
 
     def _api(self, session: SignedSession, method: str, params: dict[str, Any], now_ns: int) -> Any:
         def check(fields: Mapping[str, Any]) -> None:
-            self._check(fields, now_ns)
+            self._account.check_params(fields, now_ns)
 
         if method in _ACTS:
             session.act(_ACTS[method], params, check)
@@ -186,17 +197,20 @@ class Sockets:
             return shown if method.startswith("session.") else listens
         if method in ("ping", "time"):
             return {} if method == "ping" else {"serverTime": ms(now_ns)}
-        if method not in self._calls:
-            raise SpotError("-1102", f"Unknown method {method!r}")
+        call = SpotError.found(self._calls.get(method), "-1102", f"Unknown method {method!r}")
         session.admit(params, check, signed=False)
-        return self._calls[method](Form(params), SPOT, now_ns)
+        return call(Form(params), SPOT, now_ns)
 
     # -- what clients hear -------------------------------------------------------------------------------------------
 
-    def poll(self, now_ns: int) -> Iterator[Push]:
+    def poll(self, now_ns: int) -> Sequence[Push]:
+        """Return what became due."""
+        return list(self._due(now_ns))
+
+    def _due(self, now_ns: int) -> Iterator[Push]:
         """Yield what became due; sockets whose listen key died are told, and are silent from then on."""
         for socket, client in self._clients.items():
-            if client.listen_key and not self._live_key(client.listen_key, now_ns):
+            if client.listen_key and not self._account.live_key(client.listen_key, now_ns):
                 expired = {"e": "listenKeyExpired", "E": ms(now_ns), "listenKey": client.listen_key}
                 client.listen_key = ""
                 yield Push(socket, wire(expired))
@@ -226,7 +240,7 @@ class Sockets:
         for before, event in self._orders.events():
             note_trigger(event.order)
             named = self._names.by_id[event.order.order.instrument_id]
-            spot = named.exchange == SPOT.exchange
+            spot = market_of(named) is SPOT
             for message in self._spot(event, before, named) if spot else self._futures(event, before, named):
                 told = wire({"subscriptionId": 0, "event": message} if spot else message)
                 for socket, client in self._clients.items():
@@ -237,11 +251,12 @@ class Sockets:
         kind = execution(before, event)
         if kind is None:
             return
-        state, fill = event.order, event.fill
-        row, at = order_row(state, named, SPOT), ms(state.ts_updated)
+        state, fill, at = event.order, event.fill, ms(event.order.ts_updated)
+        row = order_row(state, named, SPOT)
+        price, size = (fill.price, fill.quantity) if fill else (ZERO, ZERO)
         by_user = kind is Execution.ENDED and row["status"] == "CANCELED"
         self._executions += 1
-        message = {
+        yield {
             "e": "executionReport",
             "E": at,
             **{letter: row[name] for name, letter in SPOT.events.items() if name in row},
@@ -251,9 +266,9 @@ class Sockets:
             "r": "NONE",
             "g": -1,
             "I": self._executions,
-            "l": text(fill.quantity if fill else Decimal(0)),
-            "L": text(fill.price if fill else Decimal(0)),
-            "Y": text(fill.quantity * fill.price if fill else Decimal(0)),
+            "l": text(size),
+            "L": text(price),
+            "Y": text(size * price),
             "n": "0",
             "N": named.instrument.currency if fill else None,
             "t": int(fill.trade_id) if fill else -1,
@@ -263,25 +278,18 @@ class Sockets:
             "W": at,
             "V": "EXPIRE_MAKER",
         }
-        yield message
         assets = {named.instrument.name, named.instrument.currency}
-        told = [row for row in self._wallets(SPOT) if row["asset"] in assets]
-        balances = [{"a": row["asset"], "f": row["free"], "l": row["locked"]} for row in told]
+        told = [one for one in self._account.wallets(SPOT) if one["asset"] in assets]
+        balances = [{"a": one["asset"], "f": one["free"], "l": one["locked"]} for one in told]
         yield {"e": "outboundAccountPosition", "E": at, "u": at, "B": balances}
 
     def _futures(self, event: VenueEvent, before: OrderState | None, named: ListingName) -> Iterator[dict[str, Any]]:
         state, fill, at = event.order, event.fill, ms(event.order.ts_updated)
         if is_algo(state):
-            row = {"T": at, **algo_row(state, named)}
-            own = {"clientOrderId": "clientAlgoId", "orderId": "algoId", "type": "orderType", "origQty": "quantity"}
-            own |= {"stopPrice": "triggerPrice", "status": "algoStatus", "avgPrice": "actualPrice"}
-            own |= {"executedQty": "actualQty", "updateTime": "T"}
-            told = {
-                letter: row[own.get(name, name)] for name, letter in ALGO_EVENT.items() if own.get(name, name) in row
-            }
-            told.pop("T")
-            if before is None or algo_row(before, named)["algoStatus"] != row["algoStatus"]:
-                more = {"ps": row["positionSide"], "at": "CONDITIONAL", "R": row["reduceOnly"]}
+            algo = algo_row(state, named)
+            if before is None or algo_row(before, named)["algoStatus"] != algo["algoStatus"]:
+                told = {letter: algo[name] for name, letter in _ALGO_LETTERS.items() if name in algo}
+                more = {"ps": algo["positionSide"], "at": "CONDITIONAL", "R": algo["reduceOnly"]}
                 yield {"e": "ALGO_UPDATE", "T": at, "E": at, "o": told | more}
             if state.status in (S.ACCEPTED, S.TRIGGER_PENDING) or not state.order.extra.get("made"):
                 return
@@ -307,11 +315,11 @@ class Sockets:
         }
         yield {"e": "ORDER_TRADE_UPDATE", "E": at, "T": at, "o": order}
         if fill is not None:
-            wallets = self._wallets(USDM)
-            told_b = [{"a": one["asset"], "wb": one["balance"], "cw": one["balance"], "bc": "0"} for one in wallets]
+            wallets = self._account.wallets(USDM)
+            balances = [{"a": one["asset"], "wb": one["balance"], "cw": one["balance"], "bc": "0"} for one in wallets]
             positions = [
                 {"s": named.symbol, "pa": text(one.quantity), "ep": text(one.average_price), "ps": row["positionSide"]}
-                for one in self._venue.positions(self._account)
+                for one in self._venue.positions(self._uid)
                 if one.instrument_id == named.instrument_id and one.product is state.order.product
             ]
-            yield {"e": "ACCOUNT_UPDATE", "E": at, "T": at, "a": {"m": "ORDER", "B": told_b, "P": positions}}
+            yield {"e": "ACCOUNT_UPDATE", "E": at, "T": at, "a": {"m": "ORDER", "B": balances, "P": positions}}

@@ -10,11 +10,9 @@ from dragoman.emulator.parts import (
     ApiError,
     FieldError,
     Form,
-    HttpAnswer,
     Listing,
     ListingName,
     MarketView,
-    MeterFullError,
     OrderState,
     VenueFill,
     VenuePosition,
@@ -29,6 +27,13 @@ S = model.OrderStatus
 _K = ErrorKind
 text: Final = fixed
 ms: Final = millis
+
+
+def worths(**amounts: Decimal) -> dict[str, str]:
+    """Write amounts of money, by name."""
+    return {name: text(amount) for name, amount in amounts.items()}
+
+
 SIDES: Final = {"BOTH": model.Product.MARGIN, "LONG": model.Product.CARRY, "SHORT": model.Product.INTRADAY}
 """How the exchange behind keeps the sides of a hedged account apart: as products."""
 SIDE_OF: Final = {product: word for word, product in SIDES.items()}
@@ -51,6 +56,10 @@ WORDS: Final = {
     S.REJECTED: "REJECTED",
     S.EXPIRED: "EXPIRED",
 }
+
+
+_TOO_MANY: Final = "Too many requests; please use the websocket for live updates."
+NO_KEY: Final = ("-2015", "Invalid API-key, IP, or permissions for action.")
 
 
 class SpotError(ApiError):
@@ -81,6 +90,34 @@ class SpotError(ApiError):
         _K.FREEZE_QTY_EXCEEDED: "Filter failure: LOT_SIZE",
     }
 
+    causes: ClassVar[Mapping[type[Exception], str]] = {FieldError: "-1102"}
+    gates: ClassVar[Mapping[int | str, tuple[str, str]]] = {
+        404: ("-5000", "Path or method is invalid"),
+        405: ("-5000", "Path or method is invalid"),
+        429: ("-1003", _TOO_MANY),
+        "sorders": ("-1015", _TOO_MANY),
+        "uorders": ("-1015", _TOO_MANY),
+    }
+    faults: ClassVar[Mapping[int, tuple[str, str]]] = {
+        401: NO_KEY,
+        403: NO_KEY,
+        408: ("-1007", "Timeout waiting for response from backend server."),
+        429: ("-1003", "Too many requests."),
+        503: ("-1000", "Unknown error, please check your request or try again later."),
+    }
+    fault = (
+        "-1007",
+        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    )
+    told: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "long id": ("-1100", "Client order id length should be less than 36 chars"),
+        "used id": ("-2010", "Duplicate order sent."),
+        "triggers": ("-2010", "Stop price would trigger immediately."),
+        "notional": ("-1013", "Filter failure: NOTIONAL"),
+        "takes": ("-2010", "Order would immediately match and take."),
+    }
+    """What is said of an order that breaks a rule of the market."""
+
     def body(self) -> Mapping[str, Any]:
         return {"code": int(self.word), "msg": self.message}
 
@@ -102,20 +139,17 @@ class FuturesError(SpotError):
         _K.FREEZE_QTY_EXCEEDED: "Quantity greater than max quantity.",
         _K.PRICE_OUT_OF_BAND: "Limit price can't be higher than the limit.",
     }
+    told = {
+        "long id": ("-4015", "Client order id length should be less than 36 chars"),
+        "used id": ("-4116", "ClientOrderId is duplicated."),
+        "triggers": ("-2021", "Order would immediately trigger."),
+        "notional": ("-4164", "Order's notional must be no smaller than 5"),
+        "takes": ("-5022", "Order would immediately match and take."),
+    }
 
 
 def error_of(market: Market) -> type[SpotError]:
     return SpotError if market is SPOT else FuturesError
-
-
-def worded(error: Exception) -> HttpAnswer | None:
-    """Return the answer of an error that is the venue's, None of a bug."""
-    if isinstance(error, MeterFullError):
-        code = "-1015" if error.meter.name.endswith("orders") else "-1003"
-        error = SpotError(code, "Too many requests; please use the websocket for live updates.")
-    if isinstance(error, FieldError):
-        error = SpotError("-1102", str(error))
-    return error.answer() if isinstance(error, ApiError) else None
 
 
 class Names:
@@ -129,10 +163,7 @@ class Names:
 
     def of(self, market: Market, form: Form) -> ListingName:
         """Return what a form names. Raises the venue's error."""
-        found = self.find(market, form.text("symbol"))
-        if found is None:
-            raise error_of(market)("-1121", "Invalid symbol.")
-        return found
+        return error_of(market).found(self.find(market, form.text("symbol")), "-1121", "Invalid symbol.")
 
     def find(self, market: Market, symbol: str) -> ListingName | None:
         return self._by_symbol.get((market.exchange, symbol.upper()))
