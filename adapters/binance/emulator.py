@@ -25,6 +25,7 @@ from dragoman.emulator.parts import (
     Lease,
     Meter,
     Push,
+    RecordedMarket,
     RestEmulator,
     Roots,
     Route,
@@ -36,6 +37,7 @@ from dragoman.emulator.parts import (
     crypto_venue,
     json_answer,
     owned,
+    recorded_listings,
     seeded_ed25519,
     sorted_pairs,
     unsigned,
@@ -142,6 +144,12 @@ class BinanceEmulator(RestEmulator):
 
     def fill_name(self, fill: VenueFill) -> tuple[str, str]:
         return self.order_name(fill.order_id), fill.trade_id
+
+    def list_recorded(self, markets: Sequence[RecordedMarket]) -> None:
+        for listing in recorded_listings(PLATFORM, markets, quote=CASH, perpetuals=USDM.exchange):
+            if self.venue.listing(listing.instrument.instrument_id) is None:
+                self.venue.list(listing)
+                self.names.add(listing)
 
     def revoke(self) -> None:
         """Delete the key, as its owner does at the venue."""

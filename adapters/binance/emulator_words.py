@@ -156,10 +156,18 @@ class Names:
     """What the platform lists, by market and symbol."""
 
     def __init__(self, listings: Iterable[Listing]) -> None:
-        offered = [one for one in listings if one.instrument.exchange in MARKETS]
-        self.all = [ListingName(one, at, one.instrument.broker_symbol) for at, one in enumerate(offered)]
-        self.by_id = {one.instrument_id: one for one in self.all}
-        self._by_symbol = {(one.exchange, one.symbol): one for one in self.all}
+        self.all: list[ListingName] = []
+        self.by_id: dict[str, ListingName] = {}
+        self._by_symbol: dict[tuple[str, str], ListingName] = {}
+        for one in listings:
+            self.add(one)
+
+    def add(self, listing: Listing) -> None:
+        """Offer a listing, if it is of the platform."""
+        if listing.instrument.exchange in MARKETS:
+            named = ListingName(listing, len(self.all), listing.instrument.broker_symbol)
+            self.all.append(named)
+            self.by_id[named.instrument_id] = self._by_symbol[named.exchange, named.symbol] = named
 
     def of(self, market: Market, form: Form) -> ListingName:
         """Return what a form names. Raises the venue's error."""

@@ -57,6 +57,7 @@ from dragoman.emulator.triggers import Leg, Resting, TriggerBook
 from dragoman.emulator.updates import Execution, MarketChanges, OrderChanges, execution
 from dragoman.emulator.venue import FUNDS, default_venue
 from dragoman.emulator.venue.crypto import crypto_venue
+from dragoman.emulator.venue.recorded import RecordedMarket
 from dragoman.emulator.venue.types import (
     ZERO,
     Listing,
@@ -71,6 +72,7 @@ from dragoman.emulator.venue.types import (
     VenueProtocol,
     VenueRejectError,
 )
+from dragoman.emulator.venue.universe_crypto import recorded_listings
 from dragoman.emulator.venue.us import us_venue
 from dragoman.emulator.views import FundsView, HoldingView, OrderView, PositionView, QuoteView, TradeView
 
@@ -155,6 +157,7 @@ __all__ = [
     "Quota",
     "QuoteView",
     "Rates",
+    "RecordedMarket",
     "RestEmulator",
     "Resting",
     "Roots",
@@ -221,6 +224,7 @@ __all__ = [
     "proto_map",
     "proto_message",
     "read_request",
+    "recorded_listings",
     "records",
     "replying",
     "rfc3339",
