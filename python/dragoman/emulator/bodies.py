@@ -33,6 +33,16 @@ def num(value: Decimal) -> int | float:
     return whole if whole == value else float(value)
 
 
+def cents(value: Decimal) -> int | float:
+    """Return a decimal as a JSON number with two digits behind the point at most."""
+    return num(round(value, 2))
+
+
+def seconds(ns: int | None) -> int:
+    """Return a time, ns UTC, in seconds; None is 0."""
+    return (ns or 0) // 1_000_000_000
+
+
 def stamp(ns: int | None, zone: tzinfo, form: str = "%Y-%m-%d %H:%M:%S") -> str | None:
     """Write a time, ns UTC, in `zone`; None stays None."""
     return None if ns is None else datetime.fromtimestamp(ns // 1_000_000_000, zone).strftime(form)

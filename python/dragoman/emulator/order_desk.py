@@ -140,8 +140,9 @@ class OrderDesk(Desk[TableT]):
         named = self.names.of(form)
         self.check(form, named)
         order = self.words.order(form, named)
+        order = replace(order, protection=self.protection(form, order.order_type, named))
         self._check_trigger(order, order.trigger_price)
-        return named, replace(order, protection=self.protection(form, order.order_type, named))
+        return named, order
 
     def submit(self, named: Any, order: VenueOrder, now_ns: int, *, sliced: bool = False) -> list[str | ApiError]:
         """Queue an order; `sliced`, one above the freeze quantity in parts, each with an id or an error of its own.
@@ -176,10 +177,10 @@ class OrderDesk(Desk[TableT]):
         """Queue what a form changes of an order; return its id."""
         named, kind = self.names.by_id[state.order.instrument_id], state.order.order_type
         told = self.words.changes(form, state.order, named)
-        if told["trigger_price"] != state.order.trigger_price:
-            self._check_trigger(state.order, told["trigger_price"])
         after = told["order_type"]
         moved = self.protection(form, after, named) if after not in (None, kind) else None
+        if told["trigger_price"] != state.order.trigger_price:
+            self._check_trigger(state.order, told["trigger_price"])
         with self.errors.refusing(named):
             self.venue.modify(self.account, state.order_id, now_ns, **told, protection=moved)
         return state.order_id

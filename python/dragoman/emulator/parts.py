@@ -6,7 +6,19 @@ As `dragoman.plugin` is to an adapter, so is this to its emulator. What each par
 from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
 from dragoman.emulator.app_emulator import AppEmulator, AppSession, LoginPage
 from dragoman.emulator.apps import App, AppRefusalError, same
-from dragoman.emulator.bodies import best, fixed, json_answer, ladder, millis, num, rfc3339, shortest, stamp
+from dragoman.emulator.bodies import (
+    best,
+    cents,
+    fixed,
+    json_answer,
+    ladder,
+    millis,
+    num,
+    rfc3339,
+    seconds,
+    shortest,
+    stamp,
+)
 from dragoman.emulator.brackets import Bracket, BracketBook, Fate, Part
 from dragoman.emulator.by_path import SocketsByPath
 from dragoman.emulator.chains import Chains, Follow, cover, iceberg, slices
@@ -19,7 +31,7 @@ from dragoman.emulator.contracts import ContractFilter
 from dragoman.emulator.counting import DAY, MINUTE, SECOND, Meter, MeterFullError
 from dragoman.emulator.desks import Desk, StreamDesk, TriggerDesk
 from dragoman.emulator.encode import StreamEncoder, market_values
-from dragoman.emulator.encode_protobuf import proto_field, proto_map, proto_message
+from dragoman.emulator.encode_protobuf import proto_field, proto_map, proto_message, proto_wrapped
 from dragoman.emulator.encode_topics import TopicEncoder, Vector
 from dragoman.emulator.fees import Rates, fees, indian_rates
 from dragoman.emulator.forms import FieldError, Form, json_body, records
@@ -41,19 +53,21 @@ from dragoman.emulator.minutes import MinuteBar, MinuteBars
 from dragoman.emulator.numbered import NumberedBooks
 from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
 from dragoman.emulator.paging import page, page_after
+from dragoman.emulator.placed import PlacedSocket
 from dragoman.emulator.postbacks import Postbacks
 from dragoman.emulator.protection import Bands, asked_protection, automatic
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Handler, Route, replying
-from dragoman.emulator.rows import As, Levels, Table, write
+from dragoman.emulator.rows import As, Levels, Or, Table, write
 from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
 from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
 from dragoman.emulator.statuses import StatusWords
 from dragoman.emulator.stops import crosses, passed
 from dragoman.emulator.sums import Security, Worth, owned, position_sums, securities, worth
 from dragoman.emulator.tokens import Lease, Tokens
-from dragoman.emulator.triggers import Leg, Resting, TriggerBook
+from dragoman.emulator.topic_sockets import Sockets, Topic, TopicSocket, TopicSockets
+from dragoman.emulator.triggers import Leg, Resting, TriggerBook, TriggerOverError
 from dragoman.emulator.updates import Execution, MarketChanges, OrderChanges, execution
 from dragoman.emulator.venue import FUNDS, default_venue
 from dragoman.emulator.venue.crypto import crypto_venue
@@ -142,6 +156,7 @@ __all__ = [
     "MinuteBars",
     "NamedStreams",
     "NumberedBooks",
+    "Or",
     "OrderChanges",
     "OrderDesk",
     "OrderNeed",
@@ -150,6 +165,7 @@ __all__ = [
     "OrderWords",
     "Part",
     "Phase",
+    "PlacedSocket",
     "PositionView",
     "Post",
     "Postbacks",
@@ -168,6 +184,7 @@ __all__ = [
     "SignedKey",
     "SignedSession",
     "SocketRequest",
+    "Sockets",
     "SocketsByPath",
     "StatusWords",
     "StreamDesk",
@@ -177,11 +194,15 @@ __all__ = [
     "Terms",
     "Tokens",
     "Told",
+    "Topic",
     "TopicEncoder",
+    "TopicSocket",
+    "TopicSockets",
     "TradeView",
     "Trail",
     "TriggerBook",
     "TriggerDesk",
+    "TriggerOverError",
     "Vector",
     "VenueEvent",
     "VenueFill",
@@ -195,6 +216,7 @@ __all__ = [
     "automatic",
     "best",
     "candle",
+    "cents",
     "cover",
     "crosses",
     "crypto_venue",
@@ -223,12 +245,14 @@ __all__ = [
     "proto_field",
     "proto_map",
     "proto_message",
+    "proto_wrapped",
     "read_request",
     "recorded_listings",
     "records",
     "replying",
     "rfc3339",
     "same",
+    "seconds",
     "securities",
     "seeded_ed25519",
     "shortest",

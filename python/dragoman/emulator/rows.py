@@ -1,7 +1,8 @@
 """JSON as a broker writes it, as tables: each key beside what of a record stands there.
 
-A text that starts with a dot is a path into the record (``.order.tag``); everything else stands for itself. Decimals
-are written as JSON numbers. `As` converts what a path leads to, `Levels` writes one side of a book.
+A text that starts with a dot is a path into the record (``.order.tag``; a dot alone is all of it); everything else
+stands for itself. Decimals are written as JSON numbers. `Or` stands in for what is missing, `As` converts what a path
+leads to, `Levels` writes one side of a book.
 
 Example
 -------
@@ -37,6 +38,14 @@ class As:
 
 
 @dataclass(frozen=True, slots=True)
+class Or:
+    """What a path leads to, or `other` where that is nothing: None, empty, 0."""
+
+    path: str
+    other: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Levels:
     """The best `rows` levels that a path leads to, each a row of `table` over ``price``, ``quantity`` and ``orders``.
 
@@ -55,7 +64,7 @@ def write(table: Table, record: object) -> dict[str, Any]:
 
 @cache
 def _reader(path: str) -> Callable[[object], Any]:
-    return attrgetter(path.removeprefix("."))
+    return attrgetter(path[1:]) if path != "." else lambda record: record
 
 
 def _cell(cell: Any, record: object) -> Any:
@@ -64,6 +73,8 @@ def _cell(cell: Any, record: object) -> Any:
         return num(value) if isinstance(value, Decimal) else value
     if isinstance(cell, As):
         return cell.convert(_reader(cell.path)(record))
+    if isinstance(cell, Or):
+        return _cell(cell.path, record) or cell.other
     if isinstance(cell, dict):
         return write(cell, record)
     if isinstance(cell, Levels):

@@ -299,6 +299,10 @@ class QuoteView(Generic[NamedT]):
         return self.market.asks[0][0] if self.market.asks else ZERO
 
     @property
+    def spread(self) -> Decimal:
+        return self.ask - self.bid
+
+    @property
     def average(self) -> Decimal:
         return round(self.market.average_price, self.named.decimals)
 
