@@ -35,9 +35,10 @@ from dragoman.plugin import (
 )
 
 from .account import AccountFlows
+from .changes import ChangeFlows
 from .feed import FuturesDepth, FuturesTrades, FuturesUser, SpotMarket, SpotUser
+from .fields import WIRE_ID_LENGTH
 from .master import parser
-from .orders import WIRE_ID_LENGTH, OrderFlows
 from .requests import markets_of, read, signed
 from .words import CODES, MARKETS, RECORDS, SPOT, USDM
 
@@ -67,6 +68,7 @@ CAPABILITIES: Final = Capabilities(
         "slice": no("the venue does not split orders"),
     },
     modify_keeps_id=False,
+    replace_restarts_fills=True,
     wire_id_carrier="newClientOrderId",
     wire_id_length=WIRE_ID_LENGTH,
     market_orders="native",
@@ -120,7 +122,7 @@ _COUNTED: Final = (
 )
 
 
-class BinanceAdapter(OrderFlows, AccountFlows):
+class BinanceAdapter(ChangeFlows, AccountFlows):
     """Spot and USD-M futures of one account."""
 
     contract = 1

@@ -106,6 +106,11 @@ SPOT: Final = Market(
         "isWorking": "w",
         "time": "O",
         "expiryReason": "eR",
+        "orderListId": "g",
+        "selfTradePreventionMode": "V",
+        "strategyId": "j",
+        "strategyType": "J",
+        "pegPriceType": "gP",
     },
 )
 USDM: Final = Market(
