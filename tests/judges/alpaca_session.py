@@ -138,6 +138,7 @@ FACES = (TradingClient, StockHistoricalDataClient, CryptoHistoricalDataClient, O
 FACES += (TradingStream, StockDataStream, CryptoDataStream, OptionDataStream)
 events = []
 heard = {"stock": [], "pair": [], "option": []}
+minutes = []
 state = {}
 
 
@@ -283,6 +284,10 @@ async def on_update(update):
     events.append(update)
 
 
+async def on_minute(bar):
+    minutes.append(bar)
+
+
 def collector(name):
     async def collect(message):
         heard[name].append(message)
@@ -297,6 +302,7 @@ def the_streams_start():
         stream.subscribe_trades(collector(name), symbol)
         stream.subscribe_quotes(collector(name), symbol)
         stream.subscribe_daily_bars(collector(name), symbol)
+        stream.subscribe_bars(on_minute, symbol)
     pair_stream.subscribe_orderbooks(collector("pair"), "BTC/USD")
     option_stream.subscribe_trades(collector("option"), state["option"])
     option_stream.subscribe_quotes(collector("option"), state["option"])
@@ -690,6 +696,21 @@ def snapshots_are_read_of_all_three():
     chain = options.get_option_chain(OptionChainRequest(underlying_symbol="AAPL"))
     assert name in chain
     assert len(chain) == 36
+
+
+@check
+def every_minute_ends_with_a_bar():
+    for stream, symbol in ((stock_stream, "AAPL"), (pair_stream, "BTC/USD")):
+        bars = until(lambda symbol=symbol: [one for one in minutes if one.symbol == symbol], "a minute's bar", 70)
+        starts = [one.timestamp for one in bars]
+        assert all((start.second, start.microsecond) == (0, 0) for start in starts)
+        assert starts == sorted(set(starts))
+        for bar in bars:
+            assert bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
+            assert bar.low <= bar.vwap <= bar.high
+            assert bar.volume > 0
+            assert bar.trade_count > 0
+        stream.unsubscribe_bars(symbol)
 
 
 @check

@@ -15,7 +15,7 @@ from dragoman.emulator.apps import App, AppRefusalError
 from dragoman.emulator.bodies import json_answer, ladder, num, redirect, stamp
 from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import DAY, SECOND, Meter
+from dragoman.emulator.counting import DAY, SECOND, Meter, MeterFullError
 from dragoman.emulator.fees import INDIAN, indian_rates
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import Listed, ListingName, exchange_symbol, kind_word
@@ -375,7 +375,7 @@ def test_charges_of_a_kind_take_the_brokers_own_brokerage():
 def test_holdings_without_any_are_worth_nothing():
     venue = quiet_venue()
     total = worth(securities(venue, "A"))
-    assert (total.invested, total.current, total.percent(total.profit, total.invested)) == (0, 0, 0)
+    assert (total.invested, total.current, total.profit_percent) == (0, 0, 0)
 
 
 def test_commands_of_a_socket_are_done_or_refused_whole():
@@ -397,6 +397,7 @@ class WordedError(ApiError):
     words = MappingProxyType({ErrorKind.INSUFFICIENT_MARGIN: "NoMoney"})
     other = "BadInput"
     texts = MappingProxyType({ErrorKind.INSUFFICIENT_MARGIN: "more money, please"})
+    gates = MappingProxyType({429: ("BadInput", "later"), "orders": ("TooMany", "slower")})
 
     def body(self):
         return {"code": self.word, "text": self.message}
@@ -415,6 +416,14 @@ def test_what_the_venue_refuses_is_said_in_the_brokers_words_about_its_own_symbo
     assert (status, body["code"]) == (400, "BadInput")
     assert "of INFY-EQ is not a multiple of the tick size" in body["text"]
     assert WordedError("NoMoney", "x", 418).answer().status == 418
+
+
+def test_the_first_rule_that_is_broken_is_said_and_a_full_meter_as_at_the_gate():
+    WordedError.check((False, "BadInput", "never"), (None, "NoMoney", "never"))
+    with pytest.raises(WordedError, match="second"):
+        WordedError.check((0, "BadInput", "first"), (1, "NoMoney", "second"), (1, "BadInput", "third"))
+    full = WordedError.meant(MeterFullError(Meter("orders", 1)))
+    assert (full.word, full.status, str(full)) == ("TooMany", 429, "slower")
 
 
 def test_markets_that_changed_are_named_once():
