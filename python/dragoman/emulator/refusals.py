@@ -86,7 +86,7 @@ class ApiError(Exception):
             raise cls.of(refused, named) from refused
 
     @classmethod
-    def found(cls, value: FoundT | None, *words: Any, **more: Any) -> FoundT:
+    def found(cls, value: FoundT | None, /, *words: Any, **more: Any) -> FoundT:
         """Return a value; raise the error of these arguments where it is None."""
         if value is None:
             raise cls(*words, **more)

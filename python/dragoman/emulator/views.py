@@ -253,6 +253,11 @@ class FundsView:
         return self.used + self.blocked
 
     @property
+    def margin(self) -> Decimal:
+        """What is tied beside premiums and securities."""
+        return self.tied - self.used_premium - self.used_delivery
+
+    @property
     def span(self) -> Decimal:
         """What positions use beside premiums and securities."""
         return self.used - self.used_premium - self.used_delivery
