@@ -129,8 +129,8 @@ class BinanceEmulator(RestEmulator):
         self.names = Names(venue.listings())
         self.orders = OrderDesk(venue, self.names, uid, hedge=hedge)
         self.market = MarketDesk(venue, self.names, seed)
-        self.streams = Sockets(venue, self.names, self.market, uid, int(SECOND / tick_rate), self)
-        self.serve(self._table())
+        self.streams = Sockets(self, int(SECOND / tick_rate))
+        self.serve(self._table(), [self.orders.lapse])
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
         extra = {"futures": base_http, "ws_api": f"{base_ws}/ws-api/v3", "futures_ws": f"{base_ws}/fstream"}

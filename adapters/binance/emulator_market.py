@@ -6,7 +6,6 @@ it contains. Numbers of spot rise by one with every level, those of futures jump
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -263,7 +262,3 @@ def _day(view: MarketView, market: Market, now_ms: int) -> dict[str, Any]:
     times = {"openTime": now_ms - 86_400_000, "closeTime": now_ms, "firstId": 0, "lastId": 0, "count": 1}
     percent = {"priceChangePercent": f"{change / view.close * 100:.3f}"}
     return (_best(view) if market is SPOT else {}) | prices | percent | times
-
-
-def wire(message: Any) -> str:
-    return json.dumps(message, separators=(",", ":"))

@@ -20,6 +20,7 @@ from dragoman.emulator.parts import (
 from dragoman.plugin import model
 
 from .emulator_words import (
+    PREVENTION,
     SIDES,
     Names,
     SpotError,
@@ -43,6 +44,10 @@ _MOST_ID: Final = 36
 _ACK: Final = ("symbol", "orderId", "orderListId", "clientOrderId", "transactTime")
 _NO_ORDER: Final = ("-2013", "Order does not exist.")
 _UNKNOWN: Final = ("-2011", "Unknown order sent.")
+_RESTRICTED: Final = ("-2011", "Order was not canceled due to cancel restrictions.")
+_BAD_END: Final = ("-1102", "Mandatory parameter 'goodTillDate' was not sent, was empty/null, or malformed.")
+_LEAST_LIFE: Final = 600_000
+"""Of an order that is good till a date, in ms."""
 _CANCELED_ALL: Final = {"code": 200, "msg": "The operation of cancel all open order is done."}
 
 
@@ -70,11 +75,11 @@ class OrderDesk:
     # -- placing -----------------------------------------------------------------------------------------------------
 
     def place(self, form: Form, market: Market, now_ns: int) -> Any:
-        named, order = self.read(form, market)
+        named, order = self.read(form, market, now_ns)
         return self._reply(self._submit(named, order, market, now_ns), named, market, form)
 
     def test(self, form: Form, market: Market, now_ns: int) -> Any:
-        self.read(form, market)
+        self.read(form, market, now_ns)
         return {}
 
     def place_algo(self, form: Form, market: Market, now_ns: int) -> Any:
@@ -82,11 +87,11 @@ class OrderDesk:
         named, first = self._names.of(market, form), form.choice("type", _ALGO_TYPES)
         kind = USDM.order_types.inward[first]
         word = "LIMIT" if kind.has_price else "MARKET"
-        order = self._order(form, market, named, kind, word, form.get("clientAlgoId"))
+        order = self._order(form, market, named, kind, word, form.get("clientAlgoId"), now_ns)
         order.extra.update(algo=True, first=first)
         return algo_row(self._submit(named, order, market, now_ns), named)
 
-    def read(self, form: Form, market: Market) -> tuple[ListingName, VenueOrder]:
+    def read(self, form: Form, market: Market, now_ns: int) -> tuple[ListingName, VenueOrder]:
         """Check the parameters of an order. Raises the venue's error for what is refused before it becomes one."""
         named, word = self._names.of(market, form), form.choice("type", market.order_types.inward)
         kind = market.order_types.inward[word]
@@ -95,10 +100,17 @@ class OrderDesk:
             (market is USDM and kind in ON_TRIGGER, "-4120", algo),
             (form.get("trailingDelta"), "-1013", "Filter failure: TRAILING_DELTA"),
         )
-        return named, self._order(form, market, named, kind, word, form.get("newClientOrderId"))
+        return named, self._order(form, market, named, kind, word, form.get("newClientOrderId"), now_ns)
 
     def _order(
-        self, form: Form, market: Market, named: ListingName, kind: model.OrderType, word: str, tag: str | None
+        self,
+        form: Form,
+        market: Market,
+        named: ListingName,
+        kind: model.OrderType,
+        word: str,
+        tag: str | None,
+        now_ns: int,
     ) -> VenueOrder:
         error, view = error_of(market), self._venue.market(named.instrument_id)
         side = model.Side(form.choice("side", ("BUY", "SELL")))
@@ -107,6 +119,8 @@ class OrderDesk:
         by_worth = form.get("quoteOrderQty") and kind is _T.MARKET and market is SPOT
         quantity = self._bought_for(form, named) if by_worth else form.number("quantity")
         tif = form.choice("timeInForce", ("GTC", "IOC", "FOK", "GTX", "GTD"), "GTC" if word != "LIMIT" else None)
+        until = form.integer("goodTillDate", 0)
+        prevention = form.choice("selfTradePreventionMode", PREVENTION[: 6 if market is SPOT else 3], PREVENTION[0])
         reduce, post_only = form.get("reduceOnly") == "true", word == "LIMIT_MAKER" or tif == "GTX"
         worth = (price or trigger or view.last_price) * quantity
         waits = side if kind in (_T.STOP_MARKET, _T.STOP_LIMIT) else side.opposite
@@ -116,6 +130,8 @@ class OrderDesk:
             (trigger is not None and passed(waits, trigger, view), *error.told["triggers"]),
             (worth < Decimal(str(named.instrument.extra["min_notional"])) and not reduce, *error.told["notional"]),
             (post_only and price is not None and crosses(side, price, view), *error.told["takes"]),
+            (tif == "GTD" and (market is SPOT or until <= ms(now_ns) + _LEAST_LIFE), *_BAD_END),
+            (tif != "GTD" and until != 0, *_BAD_END),
         )
         return VenueOrder(
             instrument_id=named.instrument_id,
@@ -129,7 +145,7 @@ class OrderDesk:
             display_quantity=form.nonzero("icebergQty"),
             tag=tag or self._mint(),
             post_only=post_only,
-            extra={"word": word, "tif": tif, "reduce": reduce},
+            extra={"word": word, "tif": tif, "reduce": reduce, "until": until, "prevention": prevention},
         )
 
     def _bought_for(self, form: Form, named: ListingName) -> Decimal:
@@ -184,6 +200,8 @@ class OrderDesk:
 
     def cancel(self, form: Form, market: Market, now_ns: int) -> Any:
         named, state = self.known(form, market, _UNKNOWN)
+        met = "ONLY_PARTIALLY_FILLED" if state.filled_quantity else "ONLY_NEW"
+        SpotError.when((form.get("cancelRestrictions") or met) != met, *_RESTRICTED)
         if form.get("newClientOrderId"):
             state.order.extra["cancel"] = form.text("newClientOrderId")
         return self._canceled([state], named, market, now_ns)[0]
@@ -226,6 +244,14 @@ class OrderDesk:
         if failed or isinstance(new, SpotError):
             raise ReplaceError("-2022" if failed else "-2021", halves)
         return halves
+
+    def lapse(self, now_ns: int) -> None:
+        """End the orders that were good till now."""
+        for state in self._open(USDM):
+            until = state.order.extra.get("until", 0)
+            if isinstance(until, int) and 0 < until <= ms(now_ns) and state.pending is not model.Pending.CANCEL:
+                state.order.extra["lapsed"] = True
+                self._venue.cancel(self._account, state.order_id, now_ns)
 
     def amend(self, form: Form, market: Market, now_ns: int) -> Any:
         """Reduce an order's quantity; it keeps its place in the queue."""
@@ -324,6 +350,7 @@ _OLD_ORDER: Final = {
     "orderId": "cancelOrderId",
     "origClientOrderId": "cancelOrigClientOrderId",
     "newClientOrderId": "cancelNewClientOrderId",
+    "cancelRestrictions": "cancelRestrictions",
 }
 """What names the order of a cancel-and-replace that goes: as `OrderDesk.cancel` has it, and as the request does."""
 

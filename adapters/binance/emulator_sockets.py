@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from dragoman.emulator.parts import (
     ZERO,
@@ -13,40 +12,52 @@ from dragoman.emulator.parts import (
     HttpAnswer,
     HttpCall,
     ListingName,
-    NamedStreams,
+    NamedSocket,
+    NamedSockets,
     OrderChanges,
     OrderState,
     Push,
     SessionAct,
     SignedSession,
     SocketRequest,
+    StreamRoute,
     VenueEvent,
-    VenueProtocol,
     execution,
-    read_request,
+    wire,
 )
 from dragoman.plugin import model
 
-from .emulator_market import MarketDesk, market_of, wire
-from .emulator_orders import OrderDesk
-from .emulator_words import Names, SpotError, algo_row, is_algo, ms, note_trigger, order_row, text, trade_row
+from .emulator_market import Message, market_of
+from .emulator_words import SpotError, algo_row, is_algo, ms, note_trigger, order_row, text, trade_row
 from .words import ALGO_EVENT, SPOT, USDM, Market
+
+if TYPE_CHECKING:
+    from .emulator import BinanceEmulator
 
 S = model.OrderStatus
 MOST_STREAMS: Final = 1024
 _PUBLIC: Final = ("depth", "bookTicker", "trade")
 """Of futures. That trades are heard there is the word of a client library only (unverified)."""
+
+
+def _is_public(stream: str) -> bool:
+    return stream.partition("@")[2].partition("@")[0] in _PUBLIC
+
+
+def _is_of_the_market(stream: str) -> bool:
+    return not _is_public(stream)
+
+
 _ROUTES: Final = {
-    "/streams/ws": (SPOT, "all", False),
-    "/streams/stream": (SPOT, "all", True),
-    "/fstream/ws": (USDM, "public", False),
-    "/fstream/stream": (USDM, "public", True),
-    "/fstream/public/ws": (USDM, "public", False),
-    "/fstream/public/stream": (USDM, "public", True),
-    "/fstream/market/ws": (USDM, "market", False),
-    "/fstream/market/stream": (USDM, "market", True),
+    f"{root}/{kind}": StreamRoute(market, carries, combined=kind == "stream")
+    for root, market, carries in (
+        ("/streams", SPOT, lambda stream: True),
+        ("/fstream", USDM, _is_public),
+        ("/fstream/public", USDM, _is_public),
+        ("/fstream/market", USDM, _is_of_the_market),
+    )
+    for kind in ("ws", "stream")
 }
-"""Path -> market, which of its streams are heard there, and whether messages are wrapped with their stream's name."""
 _ACTS: Final = {
     "session.logon": SessionAct.LOG_ON,
     "session.logout": SessionAct.LOG_OFF,
@@ -69,45 +80,13 @@ _ALGO_LETTERS: Final = {_ALGO_NAMES.get(name, name): letter for name, letter in 
 """Keys of a conditional order's record -> those of its event."""
 
 
-class Account(Protocol):
-    """What sockets ask of the account behind them."""
+class Sockets(NamedSockets[Market]):
+    """All sockets of the platform: what `account` is told, and is asked for, beside the market."""
 
-    @property
-    def orders(self) -> OrderDesk: ...
-
-    def check_params(self, params: Mapping[str, Any], now_ns: int) -> None: ...
-
-    def live_key(self, key: str, now_ns: int) -> bool: ...
-
-    def wallets(self, market: Market) -> list[dict[str, Any]]: ...
-
-    def spot_account(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]: ...
-
-
-@dataclass(slots=True)
-class _Client:
-    """One socket. `kind` is market, api or user."""
-
-    kind: str
-    market: Market
-    route: str = "all"
-    combined: bool = False
-    streams: NamedStreams = field(default_factory=NamedStreams)
-    listen_key: str = ""
-    session: SignedSession = field(default_factory=SignedSession)
-
-
-class Sockets:
-    """All sockets of the platform."""
-
-    def __init__(
-        self, venue: VenueProtocol, names: Names, market: MarketDesk, uid: str, pace_ns: int, account: Account
-    ) -> None:
-        self._venue, self._names, self._market, self._account = venue, names, market, account
-        self._uid, self._pace_ns = uid, pace_ns
-        self._clients: dict[int, _Client] = {}
-        self._next_ns = 0
-        self._orders = OrderChanges(venue, uid)
+    def __init__(self, account: BinanceEmulator, pace_ns: int) -> None:
+        super().__init__(_ROUTES, MOST_STREAMS, pace_ns)
+        self._account, self._market, self._names = account, account.market, account.names
+        self._orders = OrderChanges(account.venue, account.account)
         self._executions = 0
         orders = account.orders
         self._calls = {
@@ -125,63 +104,36 @@ class Sockets:
         }
         """Methods of the WebSocket API that are about orders and the account."""
 
-    # -- opening -----------------------------------------------------------------------------------------------------
-
-    def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        path, query = call.path.rstrip("/"), dict(call.query)
-        head, _, name = path.rpartition("/")
-        market, route, combined = _ROUTES.get(path) or _ROUTES.get(head) or (None, "", False)
-        key = query.get("listenKey") or name
-        if path == "/ws-api/v3":
-            self._clients[socket] = _Client("api", SPOT)
-        elif path.startswith("/fstream/private"):
-            if not self._account.live_key(key, now_ns):
-                return SpotError("-1125", "This listenKey does not exist.").answer()
-            self._clients[socket] = _Client("user", USDM, listen_key=key)
-        elif market is None:
+    def door(self, call: HttpCall, name: str, now_ns: int) -> NamedSocket[Market] | HttpAnswer:
+        if call.path.rstrip("/") == "/ws-api/v3":
+            return NamedSocket()
+        if not call.path.startswith("/fstream/private"):
             return HttpAnswer(404)
-        else:
-            alone = path not in _ROUTES and not name.isdigit()
-            streams = NamedStreams([name] if alone else query.get("streams", "").split("/"), MOST_STREAMS)
-            self._clients[socket] = _Client("market", market, route, combined, streams)
-        return None
+        key = dict(call.query).get("listenKey") or name
+        known = self._account.live_key(key, now_ns)
+        return NamedSocket(key=key) if known else SpotError("-1125", "This listenKey does not exist.").answer()
 
-    def close(self, socket: int) -> None:
-        self._clients.pop(socket, None)
+    def invalid(self, what: str) -> dict[str, Any]:
+        return {"code": 2, "msg": f"Invalid request: {what}"}
 
-    # -- what clients say --------------------------------------------------------------------------------------------
+    # -- the market --------------------------------------------------------------------------------------------------
 
-    def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        client = self._clients.get(socket)
-        if client is None:
-            return ()
-        request = read_request(data)
-        if request is None:
-            return (Push(socket, wire({"code": 2, "msg": "Invalid request: invalid JSON"})),)
-        if client.kind == "market":
-            return list(self._subscribe(client, socket, request, now_ns))
-        told = self._answer(client, request, now_ns) if client.kind == "api" else {"result": None}
-        return (Push(socket, wire({"id": request.id, **told})),)
+    def exists(self, market: Market, stream: str) -> bool:
+        return self._market.stream(market, stream) is not None
 
-    def _subscribe(self, client: _Client, socket: int, request: SocketRequest, now_ns: int) -> Iterator[Push]:
-        if request.method == "LIST_SUBSCRIPTIONS":
-            yield Push(socket, wire({"result": list(client.streams.names), "id": request.id}))
-            return
-        wrong = client.streams.wrong(request, lambda one: self._market.stream(client.market, one) is not None)
-        if wrong is not None:
-            error = {"code": 2, "msg": f"Invalid request: {request.method} {wrong}"}
-            yield Push(socket, wire({"error": error, "id": request.id}))
-            return
-        yield Push(socket, wire({"result": None, "id": request.id}))
-        for one in client.streams.take(request):
-            named = self._market.stream(client.market, one)
-            first = self._market.first(named, one.partition("@")[2], now_ns) if named else None
-            if first is not None and self._carries(client, one):
-                yield self._told(client, socket, one, first)
+    def first(self, market: Market, stream: str, now_ns: int) -> dict[str, Any] | None:
+        named = self._market.stream(market, stream)
+        return self._market.first(named, stream.partition("@")[2], now_ns) if named else None
 
-    def _answer(self, client: _Client, request: SocketRequest, now_ns: int) -> dict[str, Any]:
-        """Answer a request of the WebSocket API."""
-        found = SpotError.attempt(self._api, client.session, request.method, request.named, now_ns)
+    def messages(self, now_ns: int) -> Iterator[Message]:
+        return self._market.messages(now_ns)
+
+    # -- the WebSocket API -------------------------------------------------------------------------------------------
+
+    def called(self, socket: NamedSocket[Market], request: SocketRequest, now_ns: int) -> dict[str, Any]:
+        if socket.key:
+            return {"result": None}
+        found = SpotError.attempt(self._api, socket.session, request.method, request.named, now_ns)
         if isinstance(found, SpotError):
             return {"status": found.status, "error": dict(found.body()), "rateLimits": []}
         return {"status": 200, "result": found, "rateLimits": []}
@@ -201,51 +153,23 @@ class Sockets:
         session.admit(params, check, signed=False)
         return call(Form(params), SPOT, now_ns)
 
-    # -- what clients hear -------------------------------------------------------------------------------------------
+    # -- what happens to the account ---------------------------------------------------------------------------------
 
-    def poll(self, now_ns: int) -> Sequence[Push]:
-        """Return what became due."""
-        return list(self._due(now_ns))
-
-    def _due(self, now_ns: int) -> Iterator[Push]:
-        """Yield what became due; sockets whose listen key died are told, and are silent from then on."""
-        for socket, client in self._clients.items():
-            if client.listen_key and not self._account.live_key(client.listen_key, now_ns):
-                expired = {"e": "listenKeyExpired", "E": ms(now_ns), "listenKey": client.listen_key}
-                client.listen_key = ""
-                yield Push(socket, wire(expired))
-        yield from self._account_events(now_ns)
-        if now_ns < self._next_ns:
-            return
-        self._next_ns = now_ns + self._pace_ns
-        listening = [
-            (socket, one) for socket, one in self._clients.items() if one.kind == "market" and one.streams.names
-        ]
-        for market, stream, message in self._market.messages(now_ns):
-            for socket, client in listening:
-                if client.market is market and stream in client.streams.names and self._carries(client, stream):
-                    yield self._told(client, socket, stream, message)
-
-    @staticmethod
-    def _carries(client: _Client, stream: str) -> bool:
-        """Whether a route carries a stream: what it does not is accepted, and silent."""
-        kind = stream.partition("@")[2].partition("@")[0]
-        return client.route == "all" or (client.route == "public") is (kind in _PUBLIC)
-
-    @staticmethod
-    def _told(client: _Client, socket: int, stream: str, message: dict[str, Any]) -> Push:
-        return Push(socket, wire({"stream": stream, "data": message} if client.combined else message))
-
-    def _account_events(self, now_ns: int) -> Iterator[Push]:
+    def events(self, now_ns: int) -> Iterator[Push]:
+        """Yield what users hear; sockets whose listen key died are told, and are silent from then on."""
+        for number, socket in self.sockets.items():
+            if socket.key and not self._account.live_key(socket.key, now_ns):
+                yield Push(number, wire({"e": "listenKeyExpired", "E": ms(now_ns), "listenKey": socket.key}))
+                socket.key = ""
         for before, event in self._orders.events():
             note_trigger(event.order)
             named = self._names.by_id[event.order.order.instrument_id]
             spot = market_of(named) is SPOT
             for message in self._spot(event, before, named) if spot else self._futures(event, before, named):
                 told = wire({"subscriptionId": 0, "event": message} if spot else message)
-                for socket, client in self._clients.items():
-                    if client.session.listening if spot else client.listen_key:
-                        yield Push(socket, told)
+                for number, socket in self.sockets.items():
+                    if socket.session.listening if spot else socket.key:
+                        yield Push(number, told)
 
     def _spot(self, event: VenueEvent, before: OrderState | None, named: ListingName) -> Iterator[dict[str, Any]]:
         kind = execution(before, event)
@@ -264,7 +188,6 @@ class Sockets:
             "C": row["clientOrderId"] if by_user else "",
             "x": {Execution.AMENDED: "REPLACED", Execution.ENDED: row["status"]}.get(kind, kind.value),
             "r": "NONE",
-            "g": -1,
             "I": self._executions,
             "l": text(size),
             "L": text(price),
@@ -276,7 +199,6 @@ class Sockets:
             "M": False,
             "Q": "0.00000000",
             "W": at,
-            "V": "EXPIRE_MAKER",
         }
         assets = {named.instrument.name, named.instrument.currency}
         told = [one for one in self._account.wallets(SPOT) if one["asset"] in assets]
@@ -319,7 +241,7 @@ class Sockets:
             balances = [{"a": one["asset"], "wb": one["balance"], "cw": one["balance"], "bc": "0"} for one in wallets]
             positions = [
                 {"s": named.symbol, "pa": text(one.quantity), "ep": text(one.average_price), "ps": row["positionSide"]}
-                for one in self._venue.positions(self._uid)
+                for one in self._account.venue.positions(self._account.account)
                 if one.instrument_id == named.instrument_id and one.product is state.order.product
             ]
             yield {"e": "ACCOUNT_UPDATE", "E": at, "T": at, "a": {"m": "ORDER", "B": balances, "P": positions}}

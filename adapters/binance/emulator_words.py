@@ -37,6 +37,8 @@ def worths(**amounts: Decimal) -> dict[str, str]:
 SIDES: Final = {"BOTH": model.Product.MARGIN, "LONG": model.Product.CARRY, "SHORT": model.Product.INTRADAY}
 """How the exchange behind keeps the sides of a hedged account apart: as products."""
 SIDE_OF: Final = {product: word for word, product in SIDES.items()}
+PREVENTION: Final = ("EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "NONE", "DECREMENT", "TRANSFER")
+"""Ways to keep an account from trading with itself: the default first; the last three are of spot only."""
 ENDED_BY_RULE: Final = (
     "immediate or cancel",
     "fill or kill",
@@ -246,7 +248,7 @@ def symbol_row(named: ListingName, market: Market) -> dict[str, Any]:
         "triggerProtect": "0.0500",
         "marketTakeBound": "0.05",
         "orderTypes": list(USDM.order_types.inward),
-        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
     }
 
 
@@ -280,6 +282,7 @@ def note_trigger(state: OrderState) -> None:
 def word_of(state: OrderState) -> str:
     ended = state.reject_text or ""
     by_rule = state.status is S.CANCELED and any(rule in ended for rule in ENDED_BY_RULE)
+    by_rule |= state.status is S.CANCELED and bool(state.order.extra.get("lapsed"))
     return "EXPIRED" if by_rule else WORDS[state.status]
 
 
@@ -301,7 +304,7 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
         "stopPrice": text(order.trigger_price or Decimal(0)),
         "time": ms(state.ts_created),
         "updateTime": ms(state.ts_updated),
-        "selfTradePreventionMode": "EXPIRE_MAKER",
+        "selfTradePreventionMode": order.extra.get("prevention", PREVENTION[0]),
     }
     if market is SPOT:
         more = {"expiryReason": "EXCHANGE_CANCELED"} if row["status"] == "EXPIRED" else {}
@@ -328,7 +331,7 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
         "priceMatch": "NONE",
-        "goodTillDate": 0,
+        "goodTillDate": order.extra.get("until", 0),
     }
 
 

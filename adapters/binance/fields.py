@@ -8,7 +8,7 @@ from typing import Final
 from dragoman.plugin import ErrorKind, model
 from dragoman.plugin.records import Pairs, number, pairs, plain, wire_tag
 
-from .words import MARKETS, RECORDS, SIDE, SPOT, TIME_IN_FORCE, USDM, Market
+from .words import MARKETS, ON_TRIGGER, RECORDS, SIDE, SPOT, TIME_IN_FORCE, USDM, Market
 
 WIRE_ID_LENGTH: Final = 36
 _T = model.OrderType
@@ -35,6 +35,8 @@ def check_terms(order: model.OrderRequest, instrument: model.Instrument) -> None
         raise refused("reduce_only and position_side do not go together", "give one of them")
     if (order.expire_time_ns is not None) != (order.time_in_force is _F.GTD):
         raise refused("expire_time_ns belongs to GTD, and GTD to it", "give both or neither")
+    if order.order_type in ON_TRIGGER and not spot and (order.time_in_force is _F.GTD or order.self_trade_prevention):
+        raise refused("the service of conditional orders takes no GTD and no self_trade_prevention", "leave it out")
     if order.post_only and (order.order_type is not _T.LIMIT or order.time_in_force is not _F.GTC):
         raise refused("post_only is for LIMIT orders that are GTC", "leave post_only out")
     if order.display_quantity is not None and (

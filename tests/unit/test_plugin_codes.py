@@ -13,6 +13,6 @@ TIMES = EnumMap({"GTC": TimeInForce.GTC, "GTX": TimeInForce.GTC}, unknown=TimeIn
 
 def test_a_value_without_a_word_is_refused_by_name():
     assert TIMES.write(TIMES.read("GTX")) == "GTC"
-    with pytest.raises(UsageError, match="TimeInForce UNKNOWN is nothing this broker takes.*it takes GTC") as caught:
+    with pytest.raises(UsageError, match=r"TimeInForce UNKNOWN is nothing this broker takes.*it takes GTC") as caught:
         TIMES.write(TIMES.read("RPI"))
     assert caught.value.kind is ErrorKind.NOT_SUPPORTED

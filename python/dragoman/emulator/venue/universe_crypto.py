@@ -133,5 +133,6 @@ def _listing(ident: CanonicalId, exchange: str, level: Decimal, tick: str, step:
         depth_levels=20,
         depth_quantity=max(lot, (_WORTH / level / lot).quantize(_ONE, ROUND_HALF_UP) * lot),
         oi=1_000 if perp else 0,
+        ordered_stops=False,
         settles_at_once=not perp,
     )
