@@ -22,8 +22,8 @@ from dragoman.emulator.parts import (
     SocketRequest,
     StreamRoute,
     VenueEvent,
+    compact,
     execution,
-    wire,
 )
 from dragoman.plugin import model
 
@@ -159,14 +159,14 @@ class Sockets(NamedSockets[Market]):
         """Yield what users hear; sockets whose listen key died are told, and are silent from then on."""
         for number, socket in self.sockets.items():
             if socket.key and not self._account.live_key(socket.key, now_ns):
-                yield Push(number, wire({"e": "listenKeyExpired", "E": ms(now_ns), "listenKey": socket.key}))
+                yield Push(number, compact({"e": "listenKeyExpired", "E": ms(now_ns), "listenKey": socket.key}))
                 socket.key = ""
         for before, event in self._orders.events():
             note_trigger(event.order)
             named = self._names.by_id[event.order.order.instrument_id]
             spot = market_of(named) is SPOT
             for message in self._spot(event, before, named) if spot else self._futures(event, before, named):
-                told = wire({"subscriptionId": 0, "event": message} if spot else message)
+                told = compact({"subscriptionId": 0, "event": message} if spot else message)
                 for number, socket in self.sockets.items():
                     if socket.session.listening if spot else socket.key:
                         yield Push(number, told)

@@ -84,3 +84,8 @@ def ladder(levels: Iterable[Level], rows: int, write: Callable[[Decimal, Decimal
 def best(levels: Sequence[Level]) -> tuple[Decimal, Decimal]:
     """Return price and quantity of the first level of a side, zeros where it has none."""
     return levels[0][:2] if levels else (Decimal(0), Decimal(0))
+
+
+def compact(message: Any) -> str:
+    """Write JSON without spaces."""
+    return json.dumps(message, separators=(",", ":"))

@@ -9,6 +9,7 @@ from dragoman.emulator.apps import App, AppRefusalError, same
 from dragoman.emulator.bodies import (
     best,
     cents,
+    compact,
     fixed,
     json_answer,
     ladder,
@@ -50,6 +51,7 @@ from dragoman.emulator.listed import (
 )
 from dragoman.emulator.listeners import Listeners
 from dragoman.emulator.minutes import MinuteBar, MinuteBars
+from dragoman.emulator.named_sockets import NamedSocket, NamedSockets, StreamRoute
 from dragoman.emulator.numbered import NumberedBooks
 from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
 from dragoman.emulator.paging import page, page_after
@@ -154,6 +156,8 @@ __all__ = [
     "MeterFullError",
     "MinuteBar",
     "MinuteBars",
+    "NamedSocket",
+    "NamedSockets",
     "NamedStreams",
     "NumberedBooks",
     "Or",
@@ -189,6 +193,7 @@ __all__ = [
     "StatusWords",
     "StreamDesk",
     "StreamEncoder",
+    "StreamRoute",
     "StretchError",
     "Table",
     "Terms",
@@ -217,6 +222,7 @@ __all__ = [
     "best",
     "candle",
     "cents",
+    "compact",
     "cover",
     "crosses",
     "crypto_venue",
