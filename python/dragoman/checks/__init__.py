@@ -3,6 +3,7 @@
 from dragoman.checks.arguments import Moment, count, day, function, moment, span
 from dragoman.checks.grid import check_price, check_quantity
 from dragoman.checks.inputs import (
+    LONGEST_S,
     Number,
     choice,
     exact,
@@ -19,6 +20,7 @@ from dragoman.checks.request import check_change, check_request, check_triggered
 from dragoman.checks.units import WireUnits
 
 __all__ = [
+    "LONGEST_S",
     "Moment",
     "Number",
     "WireUnits",
