@@ -12,7 +12,7 @@ from typing import Any
 from dragoman.emulator.contract import HttpCall
 from dragoman.plugin.records import rfc3339_ns
 
-_INTEGER = re.compile(r"\d{1,12}")
+_INTEGER = re.compile(r"\d{1,15}")
 _LARGEST = 10**9
 
 
