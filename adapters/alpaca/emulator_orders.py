@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_DOWN, Decimal
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.emulator.parts import (
@@ -19,13 +20,14 @@ from dragoman.emulator.parts import (
     LinkedOrders,
     OrderState,
     Phase,
+    StatusWords,
     Told,
     Trail,
     VenueFill,
     VenueOrder,
     VenueProtocol,
-    best,
     json_answer,
+    lots_for,
     page_after,
     rfc3339,
     shortest,
@@ -37,17 +39,22 @@ from .emulator_words import AlpacaError, Asset, Assets, activity_row, identity
 from .words import ORDER_TYPE, TIME_IN_FORCE
 
 S, T, F = model.OrderStatus, model.OrderType, model.TimeInForce
-WORDS: Final = {
-    S.ACCEPTED: "pending_new",
-    S.OPEN: "new",
-    S.TRIGGER_PENDING: "new",
-    S.TRIGGERED: "new",
-    S.PARTIALLY_FILLED: "partially_filled",
-    S.FILLED: "filled",
-    S.CANCELED: "canceled",
-    S.EXPIRED: "expired",
-    S.REJECTED: "rejected",
-}
+WORDS: Final = StatusWords(
+    firm={
+        S.ACCEPTED: "pending_new",
+        S.OPEN: "new",
+        S.TRIGGER_PENDING: "new",
+        S.TRIGGERED: "new",
+        S.PARTIALLY_FILLED: "partially_filled",
+        S.FILLED: "filled",
+        S.CANCELED: "canceled",
+        S.EXPIRED: "expired",
+        S.REJECTED: "rejected",
+    },
+    waiting="accepted",
+    modifying="pending_replace",
+    canceling="pending_cancel",
+)
 _PHASES: Final = {
     Phase.HELD: "held",
     Phase.ASKED: "accepted",
@@ -186,7 +193,9 @@ class OrderDesk(LinkedOrders[Asset]):
         times = TIME_IN_FORCE.read(form.choice("time_in_force", TIME_IN_FORCE.inward))
         quantity, money = form.optional("qty"), form.optional("notional")
         AlpacaError.when((quantity is None) == (money is None), "42210000", "qty or notional is required, one of them")
-        quantity = self._bought_for(asset, side, money or ZERO) if quantity is None else quantity
+        if quantity is None:
+            market = self._venue.market(asset.instrument_id)
+            quantity = lots_for(money or ZERO, side, market, asset.instrument.lot_size)
         share_part = asset.kind == "us_equity" and quantity % 1 != 0
         extended = form.get("extended_hours") == "True"
         AlpacaError.check(
@@ -220,11 +229,6 @@ class OrderDesk(LinkedOrders[Asset]):
             not_before=now_ns + _AUCTION_WAIT if times in (F.AT_THE_OPEN, F.AT_THE_CLOSE) else 0,
         )
         return order, trail
-
-    def _bought_for(self, asset: Asset, side: model.Side, money: Decimal) -> Decimal:
-        market, lot = self._venue.market(asset.instrument_id), asset.instrument.lot_size
-        price, _ = best(market.asks if side is model.Side.BUY else market.bids)
-        return (money / (price or market.last_price) / lot).to_integral_value(ROUND_DOWN) * lot
 
     def _check_free(self, asset: Asset, side: model.Side, quantity: Decimal) -> None:
         """Refuse to cross from long to short in one order, and to sell a pair or a fraction that is not held."""
@@ -327,7 +331,7 @@ class OrderDesk(LinkedOrders[Asset]):
         self, told: Told, chain: Chain[Asset], link: Link, state: OrderState, fill: VenueFill | None = None
     ) -> None:
         data: Mapping[str, Any] = {"timestamp": rfc3339(state.ts_updated)}
-        word = _EVENTS.get(told) or WORDS[state.status]
+        word = _EVENTS.get(told) or WORDS.firm[state.status]
         if fill is not None:
             word = "fill" if state.status is S.FILLED else "partial_fill"
             data = {
@@ -380,7 +384,7 @@ class OrderDesk(LinkedOrders[Asset]):
             "time_in_force": kept["time_in_force"],
             "limit_price": shortest(order.price) if kept["limit_price"] else None,
             "stop_price": shortest(order.trigger_price),
-            "status": _PHASES.get(link.phase) or self._status(state, filled, chain),
+            "status": _PHASES.get(link.phase) or _status(state, filled, chain),
             "extended_hours": kept["extended_hours"],
             "legs": [self.row(leg, leg.link) for leg in chain.legs] or None if nested else None,
             "trail_percent": kept["trail_percent"],
@@ -389,15 +393,13 @@ class OrderDesk(LinkedOrders[Asset]):
             "source": "access_key",
         }
 
-    @staticmethod
-    def _status(state: OrderState, filled: Decimal, chain: Chain[Asset]) -> str:
-        if not state.status.terminal and state.pending is model.Pending.CANCEL:
-            return "pending_cancel"
-        if not state.status.terminal and state.pending is model.Pending.MODIFY and chain.waiting is not None:
-            return "pending_replace"
-        if state.status is S.PARTIALLY_FILLED and not filled:
-            return "new"
-        return "accepted" if state.status is S.ACCEPTED and state.order.not_before else WORDS[state.status]
+
+def _status(state: OrderState, filled: Decimal, chain: Chain[Asset]) -> str:
+    if state.status is S.PARTIALLY_FILLED and not filled and state.pending is model.Pending.NONE:
+        return WORDS.firm[S.OPEN]  # filled under an id before
+    # A trailing stop is changed by the broker itself, which is not shown.
+    moved = state.pending is model.Pending.MODIFY and chain.waiting is None
+    return WORDS.now(replace(state, pending=model.Pending.NONE) if moved else state)
 
 
 def _nested(query: Form) -> bool:

@@ -7,7 +7,6 @@ it contains. Numbers of spot rise by one with every level, those of futures jump
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -21,6 +20,7 @@ from dragoman.emulator.parts import (
     MarketChanges,
     MarketView,
     NumberedBooks,
+    Prints,
     VenueProtocol,
     best,
 )
@@ -46,21 +46,13 @@ Message = tuple[Market, str, dict[str, Any]]
 """Market, stream, message."""
 
 
-@dataclass(slots=True)
-class _Tape:
-    """What the trade streams of one symbol have told so far: up to which volume, in how many trades."""
-
-    volume: Decimal
-    trades: int = 0
-
-
 class MarketDesk:
     """Quotes, candles and stream messages of everything the platform lists."""
 
     def __init__(self, venue: VenueProtocol, names: Names, seed: int) -> None:
         self._venue, self._names, self._seed = venue, names, seed
         self._books = NumberedBooks()
-        self._tapes: dict[str, _Tape] = {}
+        self._traded = Prints()
         self._changes = MarketChanges(venue)
         self._unsent: list[tuple[str, dict[str, Any]]] = []
 
@@ -163,7 +155,7 @@ class MarketDesk:
 
     def first(self, named: ListingName, kind: str, now_ns: int) -> dict[str, Any] | None:
         """Return what a stream sends at once to whoever subscribes: best prices and mark prices, no differences."""
-        self._tape(named)
+        self._traded.begin(self._venue.market(named.instrument_id))
         found = {stream.partition("@")[2]: message for _, stream, message in self._quotes(named, now_ns)}
         return found.get(kind) if kind in _FIRST else None
 
@@ -182,17 +174,16 @@ class MarketDesk:
         yield market, f"{lower}@miniTicker", {"e": "24hrMiniTicker"} | {key: day[key] for key in "Escohlvq"}
 
     def _trades(self, named: ListingName, now_ns: int) -> Iterator[Message]:
-        view, told, market = self._venue.market(named.instrument_id), self._tape(named), market_of(named)
-        fresh, told.volume = view.volume != told.volume, view.volume
-        if not fresh or not view.last_quantity:
+        view, market = self._venue.market(named.instrument_id), market_of(named)
+        if not self._traded.look(view) or not view.last_quantity:
             return
-        told.trades += 1
+        number = self._traded.count[named.instrument_id]
         maker = view.last_price <= (best(view.bids)[0] or view.last_price)
         both = {"E": ms(now_ns), "s": named.symbol, **worths(p=view.last_price, q=view.last_quantity)}
         both |= {"T": ms(view.last_trade_ts), "m": maker}
-        numbers = dict.fromkeys("afl", told.trades)
+        numbers = dict.fromkeys("afl", number)
         yield market, f"{named.symbol.lower()}@aggTrade", {"e": "aggTrade", **both, **numbers}
-        yield market, f"{named.symbol.lower()}@trade", {"e": "trade", **both, "t": told.trades}
+        yield market, f"{named.symbol.lower()}@trade", {"e": "trade", **both, "t": number}
 
     def _sync(self, named: ListingName, now_ns: int) -> None:
         """Number what changed in a book since somebody looked, and keep it for those who follow."""
@@ -206,11 +197,6 @@ class MarketDesk:
         message = {"e": "depthUpdate", "E": ms(now_ns), "s": named.symbol, "U": change.first, "u": change.last}
         message |= {} if spot else {"T": ms(now_ns), "pu": change.previous}
         self._unsent.append((named.instrument_id, message | {"b": bids, "a": asks}))
-
-    def _tape(self, named: ListingName) -> _Tape:
-        """Return what was told of a symbol's trades; those before somebody looked are not told."""
-        now = self._venue.market(named.instrument_id).volume
-        return self._tapes.setdefault(named.instrument_id, _Tape(now))
 
 
 def market_of(named: ListingName) -> Market:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.parts import (
@@ -13,8 +13,8 @@ from dragoman.emulator.parts import (
     OrderState,
     VenueOrder,
     VenueProtocol,
-    best,
     crosses,
+    lots_for,
     passed,
 )
 from dragoman.plugin import model
@@ -116,8 +116,10 @@ class OrderDesk:
         side = model.Side(form.choice("side", ("BUY", "SELL")))
         price = form.number("price") if kind.has_price else None
         trigger = form.number("triggerPrice" if market is USDM else "stopPrice") if kind.has_trigger else None
-        by_worth = form.get("quoteOrderQty") and kind is _T.MARKET and market is SPOT
-        quantity = self._bought_for(form, named) if by_worth else form.number("quantity")
+        if form.get("quoteOrderQty") and kind is _T.MARKET and market is SPOT:
+            quantity = lots_for(form.number("quoteOrderQty"), model.Side.BUY, view, named.instrument.lot_size)
+        else:
+            quantity = form.number("quantity")
         tif = form.choice("timeInForce", ("GTC", "IOC", "FOK", "GTX", "GTD"), "GTC" if word != "LIMIT" else None)
         until = form.integer("goodTillDate", 0)
         prevention = form.choice("selfTradePreventionMode", PREVENTION[: 6 if market is SPOT else 3], PREVENTION[0])
@@ -147,11 +149,6 @@ class OrderDesk:
             post_only=post_only,
             extra={"word": word, "tif": tif, "reduce": reduce, "until": until, "prevention": prevention},
         )
-
-    def _bought_for(self, form: Form, named: ListingName) -> Decimal:
-        """Return the lots that the money of an order buys."""
-        lot, (price, _) = named.instrument.lot_size, best(self._venue.market(named.instrument_id).asks)
-        return (form.number("quoteOrderQty") / price / lot).to_integral_value(ROUND_FLOOR) * lot
 
     def _side(self, form: Form, side: model.Side, quantity: Decimal, named: ListingName) -> model.Product:
         """Return the product that stands for the position side; refuse what would open where only closing is meant."""

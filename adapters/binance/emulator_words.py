@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.parts import (
+    ZERO,
     ApiError,
     FieldError,
     Form,
@@ -158,7 +159,6 @@ class Names:
     """What the platform lists, by market and symbol."""
 
     def __init__(self, listings: Iterable[Listing]) -> None:
-        self.all: list[ListingName] = []
         self.by_id: dict[str, ListingName] = {}
         self._by_symbol: dict[tuple[str, str], ListingName] = {}
         for one in listings:
@@ -167,8 +167,7 @@ class Names:
     def add(self, listing: Listing) -> None:
         """Offer a listing, if it is of the platform."""
         if listing.instrument.exchange in MARKETS:
-            named = ListingName(listing, len(self.all), listing.instrument.broker_symbol)
-            self.all.append(named)
+            named = ListingName(listing, len(self.by_id), listing.instrument.broker_symbol)
             self.by_id[named.instrument_id] = self._by_symbol[named.exchange, named.symbol] = named
 
     def of(self, market: Market, form: Form) -> ListingName:
@@ -179,76 +178,67 @@ class Names:
         return self._by_symbol.get((market.exchange, symbol.upper()))
 
     def market(self, market: Market) -> list[ListingName]:
-        return [one for one in self.all if one.exchange == market.exchange]
+        return [one for one in self.by_id.values() if one.exchange == market.exchange]
 
 
 # -- symbols -----------------------------------------------------------------------------------------------------------
 
 
+_SPOT_SYMBOL: Final[Mapping[str, Any]] = {
+    "quotePrecision": 8,
+    "quoteAssetPrecision": 8,
+    "orderTypes": list(SPOT.order_types.inward),
+    "icebergAllowed": True,
+    "ocoAllowed": False,
+    "quoteOrderQtyMarketAllowed": True,
+    "cancelReplaceAllowed": True,
+    "amendAllowed": True,
+    "isSpotTradingAllowed": True,
+    "isMarginTradingAllowed": False,
+    "permissions": [],
+    "permissionSets": [["SPOT"]],
+    "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+}
+_FUTURES_SYMBOL: Final[Mapping[str, Any]] = {
+    "contractType": "PERPETUAL",
+    "deliveryDate": 4133404800000,
+    "onboardDate": 1569398400000,
+    "pricePrecision": 8,
+    "quantityPrecision": 8,
+    "quotePrecision": 8,
+    "triggerProtect": "0.0500",
+    "marketTakeBound": "0.05",
+    "orderTypes": list(USDM.order_types.inward),
+    "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+}
+
+
 def symbol_row(named: ListingName, market: Market) -> dict[str, Any]:
     """Write a row of ``exchangeInfo``."""
-    instrument, listing = named.instrument, named.listing
-    up, down = 1 + listing.band, 1 - listing.band
-    step, most = text(instrument.lot_size), text(instrument.freeze_quantity or Decimal(0))
-    lot = {"minQty": step, "maxQty": most, "stepSize": step}
-    filters: list[dict[str, Any]] = [
-        {
-            "filterType": "PRICE_FILTER",
-            "minPrice": text(instrument.tick_size),
-            "maxPrice": text(instrument.tick_size * 10**9),
-            "tickSize": text(instrument.tick_size),
-        },
-        {"filterType": "LOT_SIZE", **lot},
-        {"filterType": "MARKET_LOT_SIZE", **lot},
-    ]
-    worth = str(instrument.extra["min_notional"])
-    row: dict[str, Any] = {
+    instrument, worth = named.instrument, str(named.instrument.extra["min_notional"])
+    up, down = (f"{1 + sign * named.listing.band:.4f}" for sign in (1, -1))
+    lot = worths(minQty=instrument.lot_size, maxQty=instrument.freeze_quantity or ZERO, stepSize=instrument.lot_size)
+    tick = worths(minPrice=instrument.tick_size, maxPrice=instrument.tick_size * 10**9, tickSize=instrument.tick_size)
+    filters: dict[str, dict[str, Any]] = {"PRICE_FILTER": tick, "LOT_SIZE": lot, "MARKET_LOT_SIZE": lot}
+    if market is SPOT:
+        sides = {
+            f"{side}Multiplier{way}": value for side in ("bid", "ask") for way, value in (("Up", up), ("Down", down))
+        }
+        filters["PERCENT_PRICE_BY_SIDE"] = {**sides, "avgPriceMins": 5}
+        filters["NOTIONAL"] = {"minNotional": worth, "applyMinToMarket": True, "avgPriceMins": 5}
+        more = _SPOT_SYMBOL
+    else:
+        filters["PERCENT_PRICE"] = {"multiplierUp": up, "multiplierDown": down, "multiplierDecimal": "4"}
+        filters["MIN_NOTIONAL"] = {"notional": worth}
+        more = {"pair": named.symbol, "marginAsset": instrument.currency, **_FUTURES_SYMBOL}
+    return {
         "symbol": named.symbol,
         "status": "TRADING",
         "baseAsset": instrument.name,
         "quoteAsset": instrument.currency,
         "baseAssetPrecision": 8,
-        "filters": filters,
-    }
-    if market is SPOT:
-        band = {
-            f"{side}Multiplier{way}": f"{value:.4f}"
-            for side in ("bid", "ask")
-            for way, value in (("Up", up), ("Down", down))
-        }
-        filters.append({"filterType": "PERCENT_PRICE_BY_SIDE", **band, "avgPriceMins": 5})
-        filters.append({"filterType": "NOTIONAL", "minNotional": worth, "applyMinToMarket": True, "avgPriceMins": 5})
-        return row | {
-            "quotePrecision": 8,
-            "quoteAssetPrecision": 8,
-            "orderTypes": list(SPOT.order_types.inward),
-            "icebergAllowed": True,
-            "ocoAllowed": False,
-            "quoteOrderQtyMarketAllowed": True,
-            "cancelReplaceAllowed": True,
-            "amendAllowed": True,
-            "isSpotTradingAllowed": True,
-            "isMarginTradingAllowed": False,
-            "permissions": [],
-            "permissionSets": [["SPOT"]],
-            "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-        }
-    band = {"multiplierUp": f"{up:.4f}", "multiplierDown": f"{down:.4f}", "multiplierDecimal": "4"}
-    filters.append({"filterType": "PERCENT_PRICE", **band})
-    filters.append({"filterType": "MIN_NOTIONAL", "notional": worth})
-    return row | {
-        "pair": named.symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": 4133404800000,
-        "onboardDate": 1569398400000,
-        "marginAsset": instrument.currency,
-        "pricePrecision": 8,
-        "quantityPrecision": 8,
-        "quotePrecision": 8,
-        "triggerProtect": "0.0500",
-        "marketTakeBound": "0.05",
-        "orderTypes": list(USDM.order_types.inward),
-        "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+        "filters": [{"filterType": name, **fields} for name, fields in filters.items()],
+        **more,
     }
 
 
@@ -294,14 +284,14 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
         "symbol": named.symbol,
         "orderId": number_of(state),
         "clientOrderId": order.tag or f"web_{state.order_id}",
-        "price": text(order.price or Decimal(0)),
+        "price": text(order.price or ZERO),
         "origQty": text(order.quantity),
         "executedQty": text(filled),
         "status": word_of(state),
         "timeInForce": order.extra.get("tif", "GTC"),
         "type": book_type(state, market),
         "side": order.side.value,
-        "stopPrice": text(order.trigger_price or Decimal(0)),
+        "stopPrice": text(order.trigger_price or ZERO),
         "time": ms(state.ts_created),
         "updateTime": ms(state.ts_updated),
         "selfTradePreventionMode": order.extra.get("prevention", PREVENTION[0]),
@@ -314,10 +304,10 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
             | {
                 "orderListId": -1,
                 "cummulativeQuoteQty": text(quote),
-                "icebergQty": text(order.display_quantity or Decimal(0)),
+                "icebergQty": text(order.display_quantity or ZERO),
                 "isWorking": state.status not in (S.ACCEPTED, S.TRIGGER_PENDING, S.TRIGGERED),
                 "workingTime": ms(state.ts_exchange),
-                "origQuoteOrderQty": text(Decimal(0)),
+                "origQuoteOrderQty": text(ZERO),
             }
         )
     return row | {
@@ -352,8 +342,8 @@ def algo_row(state: OrderState, named: ListingName) -> dict[str, Any]:
         "timeInForce": order.extra["tif"],
         "quantity": text(order.quantity),
         "algoStatus": word,
-        "triggerPrice": text(order.trigger_price or Decimal(0)),
-        "price": text(order.price or Decimal(0)),
+        "triggerPrice": text(order.trigger_price or ZERO),
+        "price": text(order.price or ZERO),
         "actualOrderId": str(number_of(state)) if made else "",
         "actualPrice": text(state.average_price),
         "actualQty": text(state.filled_quantity),
@@ -378,14 +368,14 @@ def trade_row(fill: VenueFill, state: OrderState, named: ListingName, market: Ma
         "price": text(fill.price),
         "qty": text(fill.quantity),
         "quoteQty": text(fill.price * fill.quantity),
-        "commission": text(Decimal(0)),
+        "commission": text(ZERO),
         "commissionAsset": named.instrument.currency,
         "time": ms(fill.ts),
     }
     buyer = fill.side is model.Side.BUY
     if market is SPOT:
         return row | {"orderListId": -1, "isBuyer": buyer, "isMaker": False, "isBestMatch": True}
-    more = {"side": fill.side.value, "buyer": buyer, "maker": False, "realizedPnl": text(Decimal(0))}
+    more = {"side": fill.side.value, "buyer": buyer, "maker": False, "realizedPnl": text(ZERO)}
     return row | more | {"positionSide": SIDE_OF[fill.product], "marginAsset": named.instrument.currency}
 
 
@@ -405,15 +395,15 @@ def position_row(position: VenuePosition, view: MarketView, named: ListingName) 
         "breakEvenPrice": text(position.average_price),
         "markPrice": text(view.last_price),
         "unRealizedProfit": text(position.unrealised),
-        "liquidationPrice": text(Decimal(0)),
-        "isolatedMargin": text(Decimal(0)),
+        "liquidationPrice": text(ZERO),
+        "isolatedMargin": text(ZERO),
         "notional": text(worth),
         "marginAsset": named.instrument.currency,
         "initialMargin": need,
         "maintMargin": text(abs(worth) * Decimal("0.004")),
         "positionInitialMargin": need,
-        "openOrderInitialMargin": text(Decimal(0)),
-        "isolatedWallet": text(Decimal(0)),
+        "openOrderInitialMargin": text(ZERO),
+        "isolatedWallet": text(ZERO),
         "adl": 1,
         "updateTime": ms(view.ts),
     }

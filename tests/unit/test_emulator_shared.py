@@ -24,10 +24,10 @@ from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Route
 from dragoman.emulator.statuses import StatusWords
-from dragoman.emulator.stops import passed
+from dragoman.emulator.stops import lots_for, passed
 from dragoman.emulator.sums import securities, worth
 from dragoman.emulator.tokens import Tokens
-from dragoman.emulator.updates import MarketChanges, OrderChanges
+from dragoman.emulator.updates import MarketChanges, OrderChanges, Prints
 from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind
 from dragoman.model import InstrumentType, OptionType, OrderStatus, Pending, Product, Side
@@ -358,6 +358,23 @@ def test_a_stop_waits_beyond_the_last_price_and_not_at_it():
     last = market.last_price
     assert [passed(Side.BUY, last + step, market) for step in (-1, 0, 1)] == [True, True, False]
     assert [passed(Side.SELL, last + step, market) for step in (-1, 0, 1)] == [False, True, True]
+
+
+def test_money_buys_whole_lots_at_the_price_it_meets():
+    market = quiet_venue().market(SHARE_LISTING.instrument.instrument_id)
+    facing = replace(market, bids=((D(8), D(1), 1),), asks=((D(10), D(1), 1),), last_price=D(9))
+    assert lots_for(D("100.5"), Side.BUY, facing, D("0.25")) == 10
+    assert lots_for(D(100), Side.SELL, facing, D("0.25")) == D("12.5")
+    assert lots_for(D(90), Side.BUY, replace(facing, asks=()), D(1)) == 10
+
+
+def test_what_traded_is_told_once_and_not_what_traded_before():
+    market, prints = quiet_venue().market(SHARE_LISTING.instrument.instrument_id), Prints()
+    prints.begin(replace(market, volume=D(5)))
+    prints.begin(replace(market, volume=D(6)))
+    assert [prints.look(replace(market, volume=D(volume))) for volume in (7, 7, 9)] == [2, 0, 2]
+    assert prints.count == {market.instrument_id: 2}
+    assert Prints().look(market) == 0
 
 
 def test_charges_of_a_kind_take_the_brokers_own_brokerage():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dragoman.emulator.counting import MINUTE
+from dragoman.emulator.updates import Prints
 from dragoman.emulator.venue.types import ZERO, MarketView
 
 
@@ -38,16 +39,14 @@ class MinuteBars:
 
     def __init__(self) -> None:
         self._now: dict[str, MinuteBar] = {}
-        self._volumes: dict[str, Decimal] = {}
+        self._prints = Prints()
         self.ended: dict[str, MinuteBar] = {}
         """The last whole minute of each market that has one."""
 
     def look(self, market: MarketView, now_ns: int) -> None:
         """Take what traded since the last look into the minute of `now_ns`; call `turn` first."""
-        name, price = market.instrument_id, market.last_price
-        traded = market.volume - self._volumes.get(name, market.volume)
-        self._volumes[name] = market.volume
-        if traded <= 0:
+        name, price, traded = market.instrument_id, market.last_price, self._prints.look(market)
+        if not traded:
             return
         bar = self._now.setdefault(name, MinuteBar(now_ns // MINUTE * MINUTE, price, price, price, price))
         bar.high, bar.low, bar.close = max(bar.high, price), min(bar.low, price), price

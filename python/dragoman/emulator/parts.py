@@ -65,12 +65,12 @@ from dragoman.emulator.rows import As, Levels, Or, Table, write
 from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
 from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
 from dragoman.emulator.statuses import StatusWords
-from dragoman.emulator.stops import crosses, passed
+from dragoman.emulator.stops import crosses, lots_for, passed
 from dragoman.emulator.sums import Security, Worth, owned, position_sums, securities, worth
 from dragoman.emulator.tokens import Lease, Tokens
 from dragoman.emulator.topic_sockets import Sockets, Topic, TopicSocket, TopicSockets
 from dragoman.emulator.triggers import Leg, Resting, TriggerBook, TriggerOverError
-from dragoman.emulator.updates import Execution, MarketChanges, OrderChanges, execution
+from dragoman.emulator.updates import Execution, MarketChanges, OrderChanges, Prints, execution
 from dragoman.emulator.venue import FUNDS, default_venue
 from dragoman.emulator.venue.crypto import crypto_venue
 from dragoman.emulator.venue.recorded import RecordedMarket
@@ -173,6 +173,7 @@ __all__ = [
     "PositionView",
     "Post",
     "Postbacks",
+    "Prints",
     "Push",
     "Quota",
     "QuoteView",
@@ -240,6 +241,7 @@ __all__ = [
     "kind_word",
     "ladder",
     "last_expiries",
+    "lots_for",
     "market_values",
     "millis",
     "num",
