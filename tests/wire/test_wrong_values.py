@@ -7,7 +7,9 @@ its arguments in `right` the walk fails.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import pathlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +18,8 @@ from typing import Any
 
 import pytest
 
+import dragoman
+import dragoman.sync
 from dragoman.client import Client
 from dragoman.errors import DragomanError
 from dragoman.market import InstrumentMaster, MarketData
@@ -260,3 +264,30 @@ def test_no_wrong_field_of_a_value_of_the_model_brings_a_raw_error(method: str, 
         assert not found, "\n".join(found)
 
     scene(scenario)
+
+
+@pytest.mark.parametrize("connect", [dragoman.connect, dragoman.sync.connect], ids=["async", "blocking"])
+@pytest.mark.parametrize("parameter", inspect.signature(dragoman.sync.connect).parameters)
+def test_no_wrong_argument_of_connect_brings_a_raw_error(
+    connect: Callable[..., Any], parameter: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DRAGOMAN_CONFIG", str(tmp_path / "profiles.toml"))
+
+    async def enter(arguments: dict[str, Any]) -> None:
+        await dragoman.connect(**arguments)
+
+    found = []
+    for wrong in WRONG:
+        arguments = {"broker": "zerodha", "profile": "none", "state_dir": str(tmp_path)} | {parameter: wrong}
+        try:
+            if connect is dragoman.connect:
+                asyncio.run(enter(arguments))
+            else:
+                connect(**arguments)
+        except DragomanError:
+            continue
+        except Exception as error:  # noqa: BLE001 - a raw error is what this looks for
+            found.append(f"{parameter}={wrong!r:.60}: {error!r}")
+        else:
+            found.append(f"{parameter}={wrong!r:.60}: connected to a profile that does not exist")
+    assert not found, "\n".join(found)

@@ -56,6 +56,7 @@ def connect(
     AuthRequired
         A human must log in and nobody was there to ask.
     """
+    dragoman.connecting.check_arguments(**locals())
     io = shared_io_thread()
     made: list[AsyncClient] = []
 
