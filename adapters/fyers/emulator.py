@@ -18,7 +18,6 @@ from dragoman.emulator.parts import (
     AppEmulator,
     Form,
     Handler,
-    History,
     HttpAnswer,
     HttpCall,
     Meter,
@@ -26,9 +25,9 @@ from dragoman.emulator.parts import (
     Route,
     Rule,
     VenueProtocol,
-    candle,
     json_answer,
     json_body,
+    refusing,
     seconds,
     write,
 )
@@ -79,9 +78,9 @@ class FyersEmulator(AppEmulator):
 
     def __init__(self, venue: VenueProtocol, *, seed: int = 1, **options: Any) -> None:
         super().__init__(venue, seed=seed, **options)
-        self._seed, self._ws = seed, ""
+        self._ws = ""
         self.names = NameTable(venue.listings())
-        self.orders = OrderDesk(venue, self.names, self.account)
+        self.orders = OrderDesk(venue, self.names, self.account, seed)
         self.gtts = GttDesk(venue, self.names, self.account)
         self.streams: Streams = Streams(venue, self.names, self.session, self.pace_ns)
         self.serve(self._table(), (self.gtts.book.poll,))
@@ -93,10 +92,11 @@ class FyersEmulator(AppEmulator):
     def _table(self) -> Sequence[Route[Rule]]:
         session, orders, gtts = self.session, self.orders, self.gtts
         one, changes = r"/api/v3/orders/(?P<how>sync|async)", ("POST", "PATCH", "DELETE")
+        no_refresh = refusing(FyersError, "-16", "refresh tokens are discontinued")
         rows: tuple[tuple[str, str, Handler, Rule], ...] = (
             ("GET", "/api/v3/generate-authcode", session.login_page, FILE),
             ("POST", "/api/v3/validate-authcode", session.exchange, OPEN),
-            ("POST", "/api/v3/validate-refresh-token", session.no_refresh, OPEN),
+            ("POST", "/api/v3/validate-refresh-token", no_refresh, OPEN),
             ("POST", "/api/v3/logout", session.logout, ANY),
             ("GET", "/api/v3/profile", session.profile, ANY),
             ("GET", "/api/v3/funds", self._funds, ANY),
@@ -171,12 +171,13 @@ class FyersEmulator(AppEmulator):
     def _history(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = Form(dict(call.query))
         named, oi = self.names.of(form), form.get("oi_flag") == "1"
-        length, longest = LENGTH[form.choice("resolution", LENGTH)]
-        first, last = (_moment(form, name) for name in ("range_from", "range_to"))
-        bars = History.of(self._seed, named.listing).stretch(first, last, length, longest, now_ns)
+        length = LENGTH[form.choice("resolution", LENGTH)]
+        stretch = _moment(form, "range_from"), _moment(form, "range_to")
         # Days are stamped 00:00 UTC of their date.
-        shift = self.session.offset_ns if length >= timedelta(days=1) else 0
-        rows = [candle(bar, seconds(moment_ns(bar.start) + shift), oi=oi) for bar in bars]
+        shift = self.session.offset_ns if length[0] >= timedelta(days=1) else 0
+        rows = self.orders.candles(
+            named, stretch, length, lambda start: seconds(moment_ns(start) + shift), now_ns, oi=oi
+        )
         return json_answer({"s": "ok" if rows else "no_data", "code": 200, "message": "", "candles": rows})
 
     def _market_status(self, call: HttpCall, now_ns: int) -> HttpAnswer:

@@ -72,6 +72,8 @@ class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
     """Order requests of one account, and its positions."""
 
     words: ClassVar = WORDS
+    unknown: ClassVar = ("-51", "Invalid order id")
+    wrong_side: ClassVar = ("-390", "The stop price {trigger} is on the wrong side of {last}")  # (unverified)
 
     def one(self, call: HttpCall, now_ns: int, how: str = "sync", order_id: str | None = None) -> HttpAnswer:
         """Place, change or cancel an order, by the call's method."""
@@ -106,13 +108,6 @@ class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
         good = tag.isalnum() and tag.isascii() and len(tag) <= LONGEST_TAG
         FyersError.when(named.is_index, "-300", "Please provide valid symbol")
         FyersError.when(not good, "-50", "orderTag should be 1 to 30 alphanumeric characters")
-
-    def wrong_trigger(self, side: model.Side, trigger: Decimal, last: Decimal) -> FyersError:
-        """Say that a stop is on the wrong side of the market (the broker's words are unverified)."""
-        return FyersError("-390", f"The stop price {trigger} is on the wrong side of {last}")
-
-    def unknown(self, order_id: str) -> FyersError:
-        return FyersError("-51", "Invalid order id")
 
     def _open(self, order_id: str) -> OrderState:
         state = self.find(order_id)

@@ -60,6 +60,7 @@ class SessionDesk(AppSession):
     dies_at_ns: ClassVar = 3 * 3600 * SECOND  # 03:00 Indian time (unverified)
     code_life_ns: ClassVar = 10 * MINUTE  # of a login's code (unverified)
     tokens_type: ClassVar = WebTokens
+    stranger: ClassVar = ("-16", "Could not authenticate the user")
     page: ClassVar = LoginPage(
         (({"client_id": ".api_key", "redirect_uri": ".redirect_url"}, ("-50", "client_id or redirect_uri mismatch")),),
         "auth_code",
@@ -74,9 +75,6 @@ class SessionDesk(AppSession):
             token = self.redeem(self.api_key, form.text("code"), form.text("appIdHash"), expected, now_ns)
         return success(access_token=token, refresh_token=self.tokens.mint("refresh", now_ns))
 
-    def no_refresh(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        raise FyersError("-16", "refresh tokens are discontinued")
-
     def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         self.tokens.end()
         return success(message="you are successfully logged out")
@@ -88,8 +86,7 @@ class SessionDesk(AppSession):
         """Check ``app_id:token``; the lookup of symbols takes the bare token."""
         app, _, token = call.headers.get("authorization", "").rpartition(":")
         bare = call.path.endswith("/symbol-token") and not app
-        alive = self.admits(self.api_key if bare else app, token, now_ns)
-        FyersError.when(not alive, "-16", "Could not authenticate the user")
+        FyersError.when(not self.admits(self.api_key if bare else app, token, now_ns), *self.stranger)
 
     def opens_feed(self, key: str, now_ns: int) -> bool:
         token = self.tokens.access

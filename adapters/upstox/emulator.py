@@ -27,6 +27,7 @@ from dragoman.emulator.parts import (
     Route,
     Rule,
     VenueProtocol,
+    listing,
     write,
 )
 
@@ -36,7 +37,7 @@ from .emulator_orders import OrderDesk
 from .emulator_session import MARKET, PORTFOLIO, USER_ID, SessionDesk
 from .emulator_ticks import Streams
 from .emulator_triggers import GttDesk
-from .emulator_words import ORDER, TRADE, UpstoxError, success
+from .emulator_words import HOLDING, ORDER, TRADE, UpstoxError, success
 from .master import PATH
 
 __all__ = ["USER_ID", "UpstoxEmulator", "make"]
@@ -92,32 +93,29 @@ class UpstoxEmulator(AppEmulator):
             ("POST", "/v2/order/multi/place", orders.place_many, ORDERS),
             ("DELETE", "/v2/order/multi/cancel", orders.cancel_many, ORDERS),
             ("POST", "/v2/order/positions/exit", orders.exit_all, ORDERS),
-            ("GET", "/v2/order/retrieve-all", self._book, ANY),
+            ("GET", "/v2/order/retrieve-all", listing(success, ORDER, orders.orders), ANY),
             ("GET", "/v2/order/(?P<what>details|history)", self._states, ANY),
-            ("GET", "/v2/order/trades/get-trades-for-day", self._trades, ANY),
-            ("GET", "/v2/order/trades", partial(self._trades, of_one=True), ANY),
+            ("GET", "/v2/order/trades/get-trades-for-day", listing(success, TRADE, orders.trades), ANY),
+            ("GET", "/v2/order/trades", self._trades, ANY),
             ("POST", "/v3/order/gtt/place", gtts.place, ORDERS),
             ("PUT", "/v3/order/gtt/modify", gtts.change, ORDERS),
             ("DELETE", "/v3/order/gtt/cancel", gtts.cancel, ORDERS),
             ("GET", "/v3/order/gtt", gtts.read, ANY),
             ("GET", r"/v(?P<version>2)/portfolio/short-term-positions", held.open, ANY),
             ("GET", r"/v(?P<version>3)/portfolio/mtf-positions", held.open, ANY),
-            ("GET", "/v2/portfolio/long-term-holdings", held.held, ANY),
+            ("GET", "/v2/portfolio/long-term-holdings", listing(success, HOLDING, held.holdings), ANY),
             ("PUT", "/v2/portfolio/convert-position", held.convert, ANY),
             ("POST", "/v2/charges/margin", held.margin, ANY),
             ("GET", "/v2/charges/brokerage", held.brokerage, ANY),
             ("GET", "/v3/market-quote/(?P<kind>ltp|ohlc|quotes|option-greek)", data.quotes, ANY),
             ("GET", "/v2/market-quote/(?P<kind>quotes)", data.quotes, ANY),
-            ("GET", f"/v3/historical-candle/intraday/{key}", data.candles, OPEN),
-            ("GET", f"/v3/historical-candle/{key}/(?P<last>{day})(?:/(?P<first>{day}))?", data.candles, OPEN),
+            ("GET", f"/v3/historical-candle/intraday/{key}", data.history, OPEN),
+            ("GET", f"/v3/historical-candle/{key}/(?P<last>{day})(?:/(?P<first>{day}))?", data.history, OPEN),
             ("GET", "/v3/feed/market-data-feed/authorize", partial(session.authorise, stream=MARKET), ANY),
             ("GET", "/v2/feed/portfolio-stream-feed/authorize", partial(session.authorise, stream=PORTFOLIO), ANY),
             ("GET", ASSETS_ROOT + PATH, self._file, Rule(token=False)),
         )
         return [Route(*row) for row in rows]
-
-    def _book(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([write(ORDER, one) for one in self.orders.orders()])
 
     def _states(self, call: HttpCall, now_ns: int, what: str) -> HttpAnswer:
         """Answer with an order now, or with all its states; the history also by tag."""
@@ -130,8 +128,8 @@ class UpstoxEmulator(AppEmulator):
         chosen = tagged if tag else [self.orders.find(form.text("order_id"))]
         return success([write(ORDER, one) for state in chosen for one in self.orders.life(state.order_id)])
 
-    def _trades(self, call: HttpCall, now_ns: int, *, of_one: bool = False) -> HttpAnswer:
-        order_id = self.orders.find(Form(dict(call.query)).text("order_id")).order_id if of_one else None
+    def _trades(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        order_id = Form(dict(call.query)).text("order_id")
         return success([write(TRADE, one) for one in self.orders.trades(order_id)])
 
     def _file(self, call: HttpCall, now_ns: int) -> HttpAnswer:

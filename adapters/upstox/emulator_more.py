@@ -11,12 +11,10 @@ from dragoman.emulator.parts import (
     Desk,
     FieldError,
     Form,
-    History,
     HttpAnswer,
     HttpCall,
     Table,
     VenueOrder,
-    VenueProtocol,
     candle,
     fees,
     indian_rates,
@@ -31,7 +29,7 @@ from dragoman.plugin.records import IST
 from .candles import FINE, UNITS
 from .emulator_names import Named, NameTable
 from .emulator_orders import WORDS
-from .emulator_words import FUNDS, HOLDING, OLD_FUNDS, POSITION, QUOTES, Upstox, UpstoxError, quote_row, success, timed
+from .emulator_words import FUNDS, OLD_FUNDS, POSITION, QUOTES, Upstox, UpstoxError, quote_row, success, timed
 from .money import MOST_LEGS
 
 _CAP: Final = Decimal(20)
@@ -85,9 +83,6 @@ class MoneyDesk(Upstox, Desk[NameTable]):
     def open(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
         return success(self.rows(funded=version == "3"))
 
-    def held(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([write(HOLDING, one) for one in self.holdings()])
-
     def convert(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = json_body(call)
         named = self.names.of(form)
@@ -133,10 +128,6 @@ def _calculated(form: Form, named: Named) -> VenueOrder:
 class DataDesk(Upstox, Desk[NameTable]):
     """Quotes and candles."""
 
-    def __init__(self, venue: VenueProtocol, names: NameTable, account: str, seed: int) -> None:
-        super().__init__(venue, names, account)
-        self._seed = seed
-
     def quotes(self, call: HttpCall, now_ns: int, kind: str) -> HttpAnswer:
         form = Form(dict(call.query))
         if kind == "ohlc":
@@ -145,7 +136,7 @@ class DataDesk(Upstox, Desk[NameTable]):
         # Keyed by symbol behind a colon, not by what was asked for.
         return success({f"{one.segment}:{one.symbol}": quote_row(self.quote(one), kind) for one in found})
 
-    def candles(
+    def history(
         self,
         call: HttpCall,
         now_ns: int,
@@ -170,7 +161,7 @@ class DataDesk(Upstox, Desk[NameTable]):
             good = since <= to <= since + longest
             UpstoxError.when(not good, "UDAPI1148", "Invalid date range", path="from_date", value=first)
             end, bar = min(to + _DAY, today) - timedelta(seconds=1), min(bar, _DAY)
-        bars = list(History.of(self._seed, named.listing).bars(since, end, bar))
+        bars = list(self.past(named).bars(since, end, bar))
         if last is not None and unit in ("weeks", "months"):
             bars = joined(bars, monthly=unit == "months")
         return success({"candles": [candle(one, f"{one.start:%Y-%m-%dT%H:%M:%S}+05:30") for one in reversed(bars)]})

@@ -96,12 +96,12 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
         UpstoxError.when(not good, "UDAPI1159", "market_protection should be -1, or 1 to 25", path=path)
         return asked if asked > 0 else automatic(self.quote(named).market.last_price, BANDS)
 
-    def wrong_trigger(self, side: model.Side, trigger: Decimal, last: Decimal) -> UpstoxError:
+    def misplaced(self, side: model.Side, trigger: Decimal, last: Decimal) -> UpstoxError:
         """Say that a stop is on the wrong side of the market (the broker's code for it is unverified)."""
         text = f"The trigger price {trigger} is on the wrong side of the last price {last}"
         return UpstoxError("UDAPI100036", text, path="trigger_price")
 
-    def unknown(self, order_id: str) -> UpstoxError:
+    def missing(self, order_id: str) -> UpstoxError:
         return UpstoxError("UDAPI100010", "Order id not found", path="order_id", value=order_id)
 
     def modify(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Final
 
 from dragoman.emulator.parts import (
@@ -61,6 +62,8 @@ class SessionDesk(AppSession):
     }
     dies_at_ns: ClassVar = (3 * 3600 + 1800) * SECOND  # 03:30 Indian time
     code_life_ns: ClassVar = 10 * MINUTE  # of a login's code (unverified)
+    header: ClassVar = re.compile("Bearer (?P<token>.*)")
+    stranger: ClassVar = ("UDAPI100050", "Invalid token used to access API")
     page: ClassVar = LoginPage(
         (
             ({"response_type": "code", "client_id": ".api_key"}, _STRANGER),
@@ -91,11 +94,6 @@ class SessionDesk(AppSession):
 
     def profile(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         return success(_PROFILE | {"user_id": self.user_id})
-
-    def check_header(self, call: HttpCall, now_ns: int) -> None:
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        alive = scheme == "Bearer" and self.tokens.valid(token, now_ns)
-        UpstoxError.when(not alive, "UDAPI100050", "Invalid token used to access API")
 
     # -- streams -----------------------------------------------------------------------------------------------------
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice, zip_longest
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from dragoman.emulator.parts import (
     ConflatedClient,
-    ConflatedSockets,
     HttpAnswer,
     HttpCall,
     Listeners,
     Push,
     QuoteView,
-    StreamDesk,
+    TickDesk,
     VenueProtocol,
     millis,
     proto_field,
@@ -40,8 +39,10 @@ MIXED: Final = {"ltpc": 2000, "option_greeks": 2000, "full": 1500, "full_d30": 1
 LEVELS: Final = {"full": 5, "full_d30": 30}
 
 
-class Streams(Upstox, StreamDesk[NameTable]):
-    """All sockets of the app."""
+class Streams(Upstox, TickDesk[NameTable]):
+    """All sockets of the app. Nothing they say is acknowledged, and what is wrong is ignored."""
+
+    per_frame: ClassVar = PER_FRAME
 
     def __init__(
         self,
@@ -52,12 +53,10 @@ class Streams(Upstox, StreamDesk[NameTable]):
         gtts: GttDesk,
         pace_ns: int,
     ) -> None:
-        super().__init__(venue, names, session)
+        super().__init__(venue, names, session, pace_ns)
         self._desk, self._money, self._gtts = session, money, gtts
-        self._now_ns = 0
         self._listeners = Listeners()
         self._greeted: list[Push] = []
-        self.sockets = ConflatedSockets(pace_ns, self._entry, self._frame, per_frame=PER_FRAME, heartbeat=None)
 
     # --- sockets ----------------------------------------------------------------------------------------------------
 
@@ -75,27 +74,21 @@ class Streams(Upstox, StreamDesk[NameTable]):
         return None
 
     def close(self, socket: int) -> None:
-        self.sockets.close(socket)
+        super().close(socket)
         self._listeners.close(socket)
 
     # --- what a client says -------------------------------------------------------------------------------------------
 
     def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        """Take a request: JSON in a binary frame. Nothing is ever acknowledged, and what is wrong is ignored."""
-        client = self.sockets.get(socket)
-        if client is None or isinstance(data, str):
-            return ()
-        try:
-            message = json.loads(data)
-            method, asked = message["method"], message["data"]
-            tokens = self.names.tokens(asked["instrumentKeys"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return ()
-        mode = asked.get("mode") or "ltpc"
+        """Take a request: JSON in a binary frame."""
+        return () if isinstance(data, str) else super().hear(socket, data, now_ns)
+
+    def command(self, socket: int, client: ConflatedClient, message: Mapping[str, Any]) -> Sequence[Push]:
+        method, asked = message["method"], message["data"]
+        tokens, mode = self.names.tokens(asked["instrumentKeys"]), asked.get("mode") or "ltpc"
         if method == "unsub":
             self.sockets.unsubscribe(client, tokens)
         elif mode in MODES and method in ("sub", "change_mode"):
-            self._now_ns = now_ns
             return self._subscribe(socket, client, tokens, mode)
         return ()
 
@@ -110,18 +103,14 @@ class Streams(Upstox, StreamDesk[NameTable]):
             client.dirty.pop(token, None)
         parts = [taken[at : at + PER_FRAME] for at in range(0, len(taken), PER_FRAME)]
         greetings, self._greeted = self._greeted, []  # they come first
-        frames = (self._frame([self._entry(key, mode) for key in part], INITIAL) for part in parts)
+        frames = (self.frame([self.entry(key, mode) for key in part], INITIAL) for part in parts)
         return [*greetings, *(Push(socket, frame) for frame in frames)]
 
     # --- what clients hear --------------------------------------------------------------------------------------------
 
     def poll(self, now_ns: int) -> Sequence[Push]:
-        """Return what became due; sockets whose token died end (unverified: the broker may let them live)."""
-        dead, self._now_ns = self.dead(now_ns), now_ns
         greetings, self._greeted = self._greeted, []
-        self.sockets.drop(dead)
-        told = self._listeners.poll(dead, self._news())
-        return [*greetings, *told, *self.sockets.poll(now_ns, (), self.changed)]
+        return [*greetings, *self._listeners.poll(self.dead(now_ns), self._news()), *super().poll(now_ns)]
 
     def _news(self) -> Iterator[tuple[str, str]]:
         """Write the account's new events as text frames: every state of every order, positions after fills, GTTs."""
@@ -138,14 +127,14 @@ class Streams(Upstox, StreamDesk[NameTable]):
 
     # --- bytes --------------------------------------------------------------------------------------------------------
 
-    def _entry(self, token: int, mode: str) -> bytes:
+    def entry(self, token: int, mode: str) -> bytes:
         """Return the map entry of an instrument in a mode."""
         named = self.names.by_token[token]
         return proto_message(2, proto_field(1, "string", named.key), proto_message(2, feed(self.quote(named), mode)))
 
-    def _frame(self, entries: Sequence[bytes], kind: int = LIVE) -> bytes:
-        stamp = proto_field(3, "int64", millis(self._now_ns))
-        return proto_field(1, "enum", kind) + b"".join(entries) + stamp
+    def frame(self, packets: Sequence[bytes], kind: int = LIVE) -> bytes:
+        stamp = proto_field(3, "int64", millis(self.now_ns))
+        return proto_field(1, "enum", kind) + b"".join(packets) + stamp
 
 
 def market_info(now_ns: int) -> bytes:

@@ -24,22 +24,22 @@ from dragoman.emulator.parts import (
     HttpCall,
     Meter,
     OrderState,
-    Post,
     Postbacks,
     Roots,
     Route,
     Rule,
     VenueProtocol,
-    write,
+    listing,
+    refusing,
 )
 
-from .emulator_more import MoreDesk, PortfolioDesk
+from .emulator_more import AccountDesk
 from .emulator_names import SEGMENT_CODE, NameTable
 from .emulator_orders import OrderDesk
 from .emulator_session import API_KEY, API_SECRET, REDIRECT_URL, USER_ID, SessionDesk
 from .emulator_ticks import Ticker
 from .emulator_triggers import AlertDesk, GttDesk
-from .emulator_words import TRADE, KiteError, order_row, quote_row, success, update_word
+from .emulator_words import COMPACT, HOLDING, TRADE, KiteError, order_row, quote_row, success, update_word
 
 __all__ = ["API_KEY", "API_SECRET", "FUNDS", "REDIRECT_URL", "USER_ID", "ZerodhaEmulator", "make"]
 QUOTE_CAPS: Final = {"quote": 500, "ohlc": 1000, "ltp": 1000}
@@ -55,6 +55,7 @@ GTTS: Final = Rule((Meter("others", 10), Meter("triggers", 10)), registered=True
 ORDERS: Final = Rule(
     (Meter("orders", 10), Meter("orders a minute", 400, MINUTE), Meter("orders a day", 5000, DAY)), registered=True
 )
+_NO_REFRESH: Final = "Invalid `refresh_token`. Refresh tokens are not issued to this app."
 
 
 class ZerodhaEmulator(AppEmulator):
@@ -74,8 +75,7 @@ class ZerodhaEmulator(AppEmulator):
         super().__init__(venue, seed=seed, **options)
         self.names, user = NameTable(venue.listings()), self.account
         self.orders = OrderDesk(venue, self.names, user)
-        self.portfolio = PortfolioDesk(venue, self.names, user)
-        self.more = MoreDesk(venue, self.names, user, seed)
+        self.held = AccountDesk(venue, self.names, user, seed)
         self.gtts = GttDesk(venue, self.names, user)
         self.alerts = AlertDesk(venue, self.names, user, seed)
         self.ticker = self.streams = Ticker(venue, self.names, self.session, self.pace_ns)
@@ -87,60 +87,52 @@ class ZerodhaEmulator(AppEmulator):
 
     def _table(self) -> Sequence[Route[Rule]]:
         order, variety = r"(?P<order_id>[\w-]{1,40})", r"(?P<variety>[\w-]{1,20})"
-        more, held, session = self.more, self.portfolio, self.session
+        orders, held, session, alerts = self.orders, self.held, self.session, self.alerts
         trigger, alert = r"/gtt/triggers/(?P<number>\d{1,12})", r"/alerts/(?P<uuid>[\w-]{1,40})"
+        no_refresh = refusing(KiteError, "TokenException", _NO_REFRESH)
+        no_funds = refusing(KiteError, "PermissionException", "Insufficient permission for that call.")
         rows: tuple[tuple[str, str, Handler, Rule], ...] = (
             ("GET", "/connect/login", session.login_page, PAGE),
             ("POST", "/session/token", session.exchange, OPEN),
             ("DELETE", "/session/token", session.logout, OPEN),
-            ("POST", "/session/refresh_token", session.no_refresh, OPEN),
+            ("POST", "/session/refresh_token", no_refresh, OPEN),
             ("GET", r"/user/profile(?P<full>/full)?", session.profile, ANY),
-            ("GET", r"/user/margins(?:/(?P<segment>\w+))?", held.margins, ANY),
-            ("GET", "/orders", self._book, ANY),
-            ("GET", f"/orders/{order}", self._history, ANY),
-            ("GET", f"/orders/{order}/trades", self._trades, ANY),
-            ("POST", f"/orders/{variety}", self.orders.place, ORDERS),
-            ("PUT", f"/orders/{variety}/{order}", self.orders.modify, ORDERS),
-            ("DELETE", f"/orders/{variety}/{order}", self.orders.cancel, ORDERS),
-            ("GET", "/trades", self._trades, ANY),
+            ("GET", r"/user/margins(?:/(?P<segment>\w+))?", held.money, ANY),
+            ("GET", "/orders", listing(success, order_row, orders.orders), ANY),
+            ("GET", f"/orders/{order}", listing(success, order_row, orders.life), ANY),
+            ("GET", f"/orders/{order}/trades", listing(success, TRADE, orders.trades), ANY),
+            ("POST", f"/orders/{variety}", orders.place, ORDERS),
+            ("PUT", f"/orders/{variety}/{order}", orders.modify, ORDERS),
+            ("DELETE", f"/orders/{variety}/{order}", orders.cancel, ORDERS),
+            ("GET", "/trades", listing(success, TRADE, orders.trades), ANY),
             ("GET", "/portfolio/positions", held.all, ANY),
             ("PUT", "/portfolio/positions", held.convert, ANY),
-            ("GET", "/portfolio/holdings", held.held, ANY),
+            ("GET", "/portfolio/holdings", listing(success, HOLDING, held.holdings), ANY),
             ("GET", "/portfolio/holdings/summary", held.summary, ANY),
-            ("GET", "/portfolio/holdings/compact", held.compact, ANY),
+            ("GET", "/portfolio/holdings/compact", listing(success, COMPACT, held.holdings), ANY),
             ("GET", "/portfolio/holdings/auctions", held.auctions, ANY),
             ("POST", "/portfolio/holdings/authorise", held.authorise, ANY),
             ("GET", r"/instruments(?:/(?P<exchange>[A-Z]+))?", self._instruments, ANY),
-            ("GET", r"/instruments/historical/(?P<token>\d{1,10})/(?P<interval>\w+)", more.candles, CANDLES),
-            ("GET", r"/instruments/trigger_range/(?P<side>buy|sell)", more.trigger_range, ANY),
-            ("POST", "/margins/orders", more.margins, ANY),
-            ("POST", "/margins/basket", more.basket, ANY),
-            ("POST", "/charges/orders", more.charges, ANY),
+            ("GET", r"/instruments/historical/(?P<token>\d{1,10})/(?P<interval>\w+)", held.history, CANDLES),
+            ("GET", r"/instruments/trigger_range/(?P<side>buy|sell)", held.trigger_range, ANY),
+            ("POST", "/margins/orders", held.margins, ANY),
+            ("POST", "/margins/basket", held.basket, ANY),
+            ("POST", "/charges/orders", held.charges, ANY),
             ("GET", "/gtt/triggers", self.gtts.every, ANY),
             ("POST", "/gtt/triggers", self.gtts.one, GTTS),
             ("GET", trigger, self.gtts.one, ANY),
             ("PUT", trigger, self.gtts.one, GTTS),
             ("DELETE", trigger, self.gtts.one, GTTS),
-            ("GET", "/alerts", self.alerts.every, ANY),
-            ("POST", "/alerts", self.alerts.one, ANY),
-            ("DELETE", "/alerts", self.alerts.delete, ANY),
-            ("GET", alert, self.alerts.one, ANY),
-            ("PUT", alert, self.alerts.one, ANY),
-            ("GET", f"{alert}/history", self.alerts.history, ANY),
+            ("GET", "/alerts", listing(success, alerts.row, alerts.book.kept), ANY),
+            ("POST", "/alerts", alerts.one, ANY),
+            ("DELETE", "/alerts", alerts.delete, ANY),
+            ("GET", alert, alerts.one, ANY),
+            ("PUT", alert, alerts.one, ANY),
+            ("GET", f"{alert}/history", alerts.history, ANY),
             ("GET", r"/quote(?:/(?P<mode>ohlc|ltp))?", self._quotes, QUOTES),
-            *((method, r"/mf(?:/.*)?", _not_permitted, ANY) for method in ("GET", "POST", "PUT", "DELETE")),
+            *((method, r"/mf(?:/.*)?", no_funds, ANY) for method in ("GET", "POST", "PUT", "DELETE")),
         )
         return [Route(*row) for row in rows]
-
-    def _book(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([order_row(one) for one in self.orders.orders()])
-
-    def _history(self, call: HttpCall, now_ns: int, order_id: str) -> HttpAnswer:
-        return success([order_row(one) for one in self.orders.life(self.orders.find(order_id).order_id)])
-
-    def _trades(self, call: HttpCall, now_ns: int, order_id: str | None = None) -> HttpAnswer:
-        known = order_id and self.orders.find(order_id).order_id
-        return success([write(TRADE, one) for one in self.orders.trades(known)])
 
     def _instruments(self, call: HttpCall, now_ns: int, exchange: str | None = None) -> HttpAnswer:
         KiteError.when(exchange not in (None, *SEGMENT_CODE), "InputException", "Invalid `exchange`.")
@@ -151,9 +143,6 @@ class ZerodhaEmulator(AppEmulator):
         return success({key: quote_row(self.orders.quote(named), mode or "quote") for key, named in found.items()})
 
     # --- the postbacks ----------------------------------------------------------------------------------------------
-
-    def posts(self) -> Sequence[Post]:
-        return self.postbacks.take()
 
     def _postback(self, before: OrderState | None, after: OrderState) -> Iterator[bytes]:
         """Write what the app's own URL is told: ends of orders, and what changed of open ones."""
@@ -171,7 +160,3 @@ class ZerodhaEmulator(AppEmulator):
 
 
 make = ZerodhaEmulator.make
-
-
-def _not_permitted(call: HttpCall, now_ns: int) -> HttpAnswer:
-    raise KiteError("PermissionException", "Insufficient permission for that call.")

@@ -11,21 +11,15 @@ from dragoman.emulator.parts import (
     Desk,
     FieldError,
     Form,
-    History,
     HttpAnswer,
     HttpCall,
     OrderNeed,
-    PositionView,
     Rates,
     Table,
-    VenueProtocol,
-    candle,
     fees,
     indian_rates,
     num,
     records,
-    securities,
-    worth,
     write,
 )
 from dragoman.plugin import model
@@ -46,7 +40,6 @@ BROKERAGE: Final = {
     "commodity": (Decimal("0.0003"), _CAP),
 }
 SEGMENTS: Final = {"equity": model.Segment.EQUITY, "commodity": model.Segment.COMMODITY}
-_COMPACT: Final = ("exchange", "tradingsymbol", "instrument_token", "t1_quantity", "quantity")
 SUMMARY: Final[Table] = {
     "total_pnl": ".profit",
     "total_pnl_percent": ".profit_percent",
@@ -81,39 +74,26 @@ MARGIN: Final[Table] = {
 }
 
 
-class PortfolioDesk(Kite, Desk[NameTable]):
-    """The portfolio of one account."""
+class AccountDesk(Kite, Desk[NameTable]):
+    """The portfolio of one account, its calculators, and history."""
 
-    def margins(self, call: HttpCall, now_ns: int, segment: str | None = None) -> HttpAnswer:
+    def money(self, call: HttpCall, now_ns: int, segment: str | None = None) -> HttpAnswer:
         opened = self.venue.funds(self.account)
         rows = {word: write(FUNDS, self.funds(one)) for word, one in SEGMENTS.items() if one in opened}
         return success(rows if segment is None else rows[Form({"segment": segment}).choice("segment", rows)])
 
     def all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        today = [
-            self._row(one) for one in self.positions(net=False) if one.day_bought.quantity or one.day_sold.quantity
-        ]
-        return success({"net": [self._row(one) for one in self.positions()], "day": today})
-
-    @staticmethod
-    def _row(one: PositionView[Any]) -> dict[str, Any]:
-        return write(POSITION, one)
-
-    def _holdings(self) -> list[dict[str, Any]]:
-        return [write(HOLDING, one) for one in self.holdings()]
-
-    def held(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(self._holdings())
+        today = [one for one in self.positions(net=False) if one.bought.quantity or one.sold.quantity]
+        lists = {"net": self.positions(), "day": today}
+        return success({word: [write(POSITION, one) for one in found] for word, found in lists.items()})
 
     def summary(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(write(SUMMARY, worth(securities(self.venue, self.account))))
-
-    def compact(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([{name: row[name] for name in _COMPACT} for row in self._holdings()])
+        return success(write(SUMMARY, self.worth()))
 
     def auctions(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Offer every holding: the numbers count up from 1 (the broker lists those short in its own settlement)."""
-        return success([row | {"auction_number": str(at)} for at, row in enumerate(self._holdings(), 1)])
+        rows = [write(HOLDING, one) | {"auction_number": str(at)} for at, one in enumerate(self.holdings(), 1)]
+        return success(rows)
 
     def authorise(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         return success({"request_id": f"emu{now_ns}"})
@@ -127,14 +107,6 @@ class PortfolioDesk(Kite, Desk[NameTable]):
         self.move(named, old, new, named.units(size), overnight=part == "overnight")
         return success(True)
 
-
-class MoreDesk(Kite, Desk[NameTable]):
-    """Calculators and history."""
-
-    def __init__(self, venue: VenueProtocol, names: NameTable, account: str, seed: int) -> None:
-        super().__init__(venue, names, account)
-        self._seed = seed
-
     # -- margins and charges -------------------------------------------------------------------------------------------
 
     def margins(self, call: HttpCall, now_ns: int) -> HttpAnswer:
@@ -143,12 +115,10 @@ class MoreDesk(Kite, Desk[NameTable]):
     def basket(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query = dict(call.query)
         rows, together = self._margins(call, positions=query.get("consider_positions", "true").lower() != "false")
-        charges = _charges_row(Rates(""), model.Side.BUY, ZERO)
         alone = OrderNeed(pledge=sum((Decimal(str(row["total"])) for row in rows), ZERO))
-        sums = {
-            name: write(MARGIN, need) | {"charges": charges} for name, need in (("initial", alone), ("final", together))
-        }
-        return success(sums if query.get("mode") == "compact" else sums | {"orders": rows, "charges": charges})
+        charges = {"charges": _charges_row(Rates(""), model.Side.BUY, ZERO)}
+        told = {"initial": write(MARGIN, alone) | charges, "final": write(MARGIN, together) | charges}
+        return success(told if query.get("mode") == "compact" else told | charges | {"orders": rows})
 
     def _margins(self, call: HttpCall, *, positions: bool = True) -> tuple[list[dict[str, Any]], OrderNeed]:
         pairs = [(self.names.of(form), form) for form in records(call.body)]
@@ -187,15 +157,15 @@ class MoreDesk(Kite, Desk[NameTable]):
 
     # -- history -------------------------------------------------------------------------------------------------------
 
-    def candles(self, call: HttpCall, now_ns: int, token: str, interval: str) -> HttpAnswer:
+    def history(self, call: HttpCall, now_ns: int, token: str, interval: str) -> HttpAnswer:
         form, named = Form(dict(call.query)), self.names.by_token.get(int(token))
         if named is None:
             raise FieldError("invalid token")
-        length, longest = LENGTH[Form({"interval": interval}).choice("interval", LENGTH)]
-        first, last = (form.moment(name, IST) for name in ("from", "to"))
-        bars = History.of(self._seed, named.listing).stretch(first, last, length, longest, now_ns)
-        oi = form.get("oi") == "1"
-        return success({"candles": [candle(bar, f"{bar.start:%Y-%m-%dT%H:%M:%S%z}", oi=oi) for bar in bars]})
+        length = LENGTH[Form({"interval": interval}).choice("interval", LENGTH)]
+        stretch, oi = (form.moment("from", IST), form.moment("to", IST)), form.get("oi") == "1"
+        return success(
+            {"candles": self.candles(named, stretch, length, "{:%Y-%m-%dT%H:%M:%S%z}".format, now_ns, oi=oi)}
+        )
 
     def trigger_range(self, call: HttpCall, now_ns: int, side: str) -> HttpAnswer:
         """Give a band of 2 to 10 percent on the losing side of the market (the broker's varies by instrument)."""

@@ -59,6 +59,11 @@ class OrderDesk(Kite, parts.OrderDesk[NameTable]):
     """Order requests of one account."""
 
     words: ClassVar = WORDS
+    unknown: ClassVar = ("InputException", "Couldn't find that `order_id`.")
+    wrong_side: ClassVar = (
+        "InputException",
+        "Trigger price for stoploss {side} orders cannot be {beyond} than or at the last traded price ({last}).",
+    )  # (unverified)
 
     def __init__(self, venue: VenueProtocol, names: NameTable, account: str) -> None:
         super().__init__(venue, names, account)
@@ -123,18 +128,8 @@ class OrderDesk(Kite, parts.OrderDesk[NameTable]):
         """Return an order of a variety. Raises KiteError where it is not in the book, or of another."""
         Form({"variety": variety}).choice("variety", OFFERED)
         state = self.find(order_id)
-        if state.order.extra.get("variety", "regular") != variety:
-            raise self.unknown(order_id)
+        KiteError.when(state.order.extra.get("variety", "regular") != variety, *self.unknown)
         return state
-
-    def unknown(self, order_id: str) -> KiteError:
-        return KiteError("InputException", "Couldn't find that `order_id`.")
-
-    def wrong_trigger(self, side: model.Side, trigger: Decimal, last: Decimal) -> KiteError:
-        """Say that a stop is on the wrong side of the market (the broker's text is unverified)."""
-        low = "lower" if side is model.Side.BUY else "higher"
-        text = f"Trigger price for stoploss {side.lower()} orders cannot be {low} than or at the last traded price"
-        return KiteError("InputException", f"{text} ({last}).")
 
     def protection(self, form: Form, kind: model.OrderType, named: Named) -> Decimal | None:
         """Return the percent a market order may move; such orders are refused without one since 1 April 2026."""

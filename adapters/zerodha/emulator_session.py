@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
@@ -52,6 +53,8 @@ class SessionDesk(AppSession):
     }
     dies_at_ns: ClassVar = 6 * 3600 * SECOND  # 06:00 Indian time
     code_life_ns: ClassVar = 300 * SECOND  # "a few minutes"
+    header: ClassVar = re.compile("token (?P<key>[^:]*):(?P<token>.*)")
+    stranger: ClassVar = ("TokenException", "Incorrect `api_key` or `access_token`.")
     page: ClassVar = LoginPage(
         (({"v": "3", "api_key": ".api_key"}, ("InputException", "Invalid `api_key`.")),),
         "request_token",
@@ -77,9 +80,6 @@ class SessionDesk(AppSession):
         }
         return success(_PROFILE | told)
 
-    def no_refresh(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        raise KiteError("TokenException", "Invalid `refresh_token`. Refresh tokens are not issued to this app.")
-
     def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query = dict(call.query)
         alive = self.admits(query.get("api_key"), query.get("access_token"), now_ns)
@@ -89,10 +89,3 @@ class SessionDesk(AppSession):
 
     def profile(self, call: HttpCall, now_ns: int, full: str | None = None) -> HttpAnswer:
         return success({"user_id": self.user_id, **_PROFILE, **(_FULL if full else {})})
-
-    def check_header(self, call: HttpCall, now_ns: int) -> None:
-        """Check ``Authorization: token api_key:access_token``."""
-        scheme, _, pair = call.headers.get("authorization", "").partition(" ")
-        api_key, _, token = pair.partition(":")
-        alive = scheme == "token" and self.admits(api_key, token, now_ns)
-        KiteError.when(not alive, "TokenException", "Incorrect `api_key` or `access_token`.")

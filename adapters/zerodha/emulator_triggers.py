@@ -8,13 +8,12 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
+from dragoman.emulator import parts
 from dragoman.emulator.parts import (
     DAY,
     Alert,
-    AlertBook,
     As,
     Condition,
-    Desk,
     FieldError,
     Figure,
     Firing,
@@ -27,7 +26,6 @@ from dragoman.emulator.parts import (
     Table,
     Terms,
     TriggerDesk,
-    VenueProtocol,
     num,
     write,
 )
@@ -132,38 +130,27 @@ class GttDesk(Kite, TriggerDesk[NameTable]):
         return row
 
 
-class AlertDesk(Kite, Desk[NameTable]):
+class AlertDesk(Kite, parts.AlertDesk[NameTable]):
     """Alerts of one account; an alert that places orders (``ato``) fires once (unverified)."""
 
     refusals: ClassVar = _refusals("Alert")
 
-    def __init__(self, venue: VenueProtocol, names: NameTable, account: str, seed: int) -> None:
-        super().__init__(venue, names, account)
-        self.book = AlertBook(venue, account, lambda number: _uuid(seed, number))
-
-    def every(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([self._row(alert) for alert in self.book.kept()])
+    def key(self, number: int) -> str:
+        told = hashlib.sha256(f"{self.seed}/alert/{number}".encode()).digest()
+        return str(UUID(bytes=told[:16], version=4))
 
     def one(self, call: HttpCall, now_ns: int, uuid: str | None = None) -> HttpAnswer:
         """Create, read or change an alert."""
-        with self.errors.turning(self.refusals):
-            if call.method == "GET":
-                return success(self._row(self.book.get(uuid or "")))
-            return success(self._row(self.book.save(uuid, self._terms(Form.of(call)), now_ns)))
+        return success(self.row(self.act(call.method, uuid, lambda: self._terms(Form.of(call)), now_ns)))
 
     def delete(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Delete all that are named, or none where one is unknown."""
-        with self.errors.turning(self.refusals):
-            found = [self.book.get(value) for name, value in call.query if name == "uuid"]
-        if not found:
+        if not self.remove((value for name, value in call.query if name == "uuid"), now_ns):
             raise FieldError("Missing or empty field `uuid`")
-        for alert in found:
-            self.book.delete(alert, now_ns)
         return success(None)
 
     def history(self, call: HttpCall, now_ns: int, uuid: str) -> HttpAnswer:
-        with self.errors.turning(self.refusals):
-            alert = self.book.get(uuid)
+        alert = self.find(uuid)
         return success([self._event(alert, firing) for firing in reversed(alert.firings)])
 
     def _terms(self, form: Form) -> Terms:
@@ -192,7 +179,7 @@ class AlertDesk(Kite, Desk[NameTable]):
             raise FieldError(f"Invalid `{side}_tradingsymbol`. There is no {exchange}:{symbol}.")
         return Figure(named.instrument_id, FIGURE[form.choice(f"{side}_attribute", FIGURE)]), named
 
-    def _row(self, alert: Alert) -> dict[str, Any]:
+    def row(self, alert: Alert) -> dict[str, Any]:
         return dict(alert.terms.echoed) | write(ALERT, alert) | {"user_id": self.account}
 
     def _event(self, alert: Alert, firing: Firing) -> dict[str, Any]:
@@ -233,7 +220,3 @@ _ECHOED: Final = (
     "rhs_tradingsymbol",
     "rhs_constant",
 )
-
-
-def _uuid(seed: int, number: int) -> str:
-    return str(UUID(bytes=hashlib.sha256(f"{seed}/alert/{number}".encode()).digest()[:16], version=4))

@@ -267,6 +267,8 @@ HOLDING: Final[Table] = PLACE | {
         "initial_margin": ".funded_margin",
     },
 }
+_COMPACT: Final = ("exchange", "tradingsymbol", "instrument_token", "t1_quantity", "quantity")
+COMPACT: Final[Table] = {name: HOLDING[name] for name in _COMPACT}
 FUNDS: Final[Table] = {
     "enabled": True,
     "net": ".net",  # with collateral

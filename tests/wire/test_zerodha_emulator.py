@@ -179,7 +179,7 @@ VECTORS = (
 @pytest.mark.parametrize(("mode", "rows", "expected"), VECTORS, ids=range(len(VECTORS)))
 def test_frames_are_the_documented_ones(caller: Caller, mode: str, rows: Any, expected: str) -> None:
     ticker = caller.emulator.ticker
-    frame = ticker._encoder.frame([ticker.packet(named(token), view, mode) for token, view in rows])
+    frame = ticker.frame([ticker.packet(named(token), view, mode) for token, view in rows])
     assert frame.hex() == expected
 
 

@@ -6,6 +6,7 @@ page checks and how a call shows its token; `AppEmulator` is set up from it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -57,6 +58,10 @@ class AppSession(App):
         Time of day, local, at which access tokens die.
     code_life_ns : int
         How long a login's single-use token lives.
+    header : re.Pattern
+        How ``Authorization`` shows a token: a group ``token``, and ``key`` where the app's key goes with it.
+    stranger : tuple
+        The broker's error of a call that shows no live token: word and text.
     """
 
     errors: ClassVar[type[ApiError]]
@@ -66,6 +71,8 @@ class AppSession(App):
     code_life_ns: ClassVar[int]
     offset_ns: ClassVar[int] = INDIA_NS
     tokens_type: ClassVar[type[Tokens]] = Tokens
+    header: ClassVar[re.Pattern[str]]
+    stranger: ClassVar[tuple[str, str]]
 
     @classmethod
     def of(cls, options: Mapping[str, str], seed: int) -> Self:
@@ -96,7 +103,10 @@ class AppSession(App):
 
     def check_header(self, call: HttpCall, now_ns: int) -> None:
         """Raise the broker's error where a call shows no live token."""
-        raise TypeError(f"{type(self).__name__} does not define check_header")
+        shown = self.header.fullmatch(call.headers.get("authorization", ""))
+        found = shown.groupdict() if shown else {}
+        alive = self.admits(found.get("key", self.api_key), found.get("token"), now_ns)
+        self.errors.when(not alive, *self.stranger)
 
     def dead(self, token: str, now_ns: int) -> bool:
         return not self.tokens.valid(token, now_ns)

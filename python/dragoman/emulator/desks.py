@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
 from dragoman.emulator.app_emulator import AppSession
+from dragoman.emulator.history import History, candle
 from dragoman.emulator.listed import Listed
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.statuses import StatusWords
-from dragoman.emulator.sums import securities
+from dragoman.emulator.sums import Worth, securities, worth
 from dragoman.emulator.triggers import Leg, Resting, TriggerBook
 from dragoman.emulator.updates import MarketChanges, OrderChanges
 from dragoman.emulator.venue.types import OrderNeed, OrderState, VenueEvent, VenueOrder, VenueProtocol
@@ -32,8 +34,46 @@ class Desk(Generic[TableT]):
     errors: ClassVar[type[ApiError]]
     statuses: ClassVar[StatusWords]
 
-    def __init__(self, venue: VenueProtocol, names: TableT, account: str) -> None:
-        self.venue, self.names, self.account = venue, names, account
+    def __init__(self, venue: VenueProtocol, names: TableT, account: str, seed: int = 1) -> None:
+        self.venue, self.names, self.account, self.seed = venue, names, account, seed
+
+    def past(self, named: Any) -> History:
+        """Return the past of an instrument, drawn from the seed."""
+        return History.of(self.seed, named.listing)
+
+    def candles(
+        self,
+        named: Any,
+        stretch: tuple[datetime, datetime],
+        length: tuple[timedelta, timedelta],
+        start: Callable[[datetime], object],
+        now_ns: int,
+        *,
+        oi: bool,
+    ) -> list[list[object]]:
+        """Return the candles of one request as rows, none of the future.
+
+        Parameters
+        ----------
+        stretch : (datetime, datetime)
+            First and last.
+        length : (timedelta, timedelta)
+            Of one candle, and of the longest stretch.
+        start : callable
+            Writes when a candle opens.
+        oi : bool
+            Whether open interest is told.
+
+        Raises
+        ------
+        StretchError
+        """
+        bars = self.past(named).stretch(*stretch, *length, now_ns)
+        return [candle(bar, start(bar.start), oi=oi) for bar in bars]
+
+    def worth(self) -> Worth:
+        """Return all holdings together."""
+        return worth(securities(self.venue, self.account))
 
     def order(self, state: OrderState, status: str | None = None) -> OrderView[Any]:
         """Return a state of an order under a status, by default the one it is shown under in the book."""

@@ -18,6 +18,7 @@ from dragoman.emulator.listed import ListingName
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.stops import passed
 from dragoman.emulator.venue.types import OrderState, VenueOrder, VenuePosition, VenueRejectError
+from dragoman.emulator.views import OrderView, TradeView
 from dragoman.model import OrderType, Product, Side, TimeInForce
 
 BUY_SELL: Mapping[str, Side] = MappingProxyType({"BUY": Side.BUY, "SELL": Side.SELL})
@@ -112,9 +113,16 @@ class OrderDesk(Desk[TableT]):
     Class attributes
     ----------------
     words : OrderWords
+    unknown : tuple
+        The broker's error of an order that is not in the book: word and text.
+    wrong_side : tuple
+        Of a stop on the wrong side of the market; ``{side}``, ``{trigger}``, ``{last}`` and ``{beyond}``
+        (lower or higher) stand for its terms.
     """
 
     words: ClassVar[OrderWords]
+    unknown: ClassVar[tuple[str, str]]
+    wrong_side: ClassVar[tuple[str, str]]
 
     # -- what a broker says ------------------------------------------------------------------------------------------
 
@@ -125,13 +133,15 @@ class OrderDesk(Desk[TableT]):
         """Return the percent an order of this type may move, None where there is no such limit."""
         return None
 
-    def unknown(self, order_id: str) -> ApiError:
+    def missing(self, order_id: str) -> ApiError:
         """Return the error of an order that is not in the book."""
-        raise TypeError(f"{type(self).__name__} does not define unknown")
+        return self.errors(*self.unknown)
 
-    def wrong_trigger(self, side: Side, trigger: Decimal, last: Decimal) -> ApiError:
+    def misplaced(self, side: Side, trigger: Decimal, last: Decimal) -> ApiError:
         """Return the error of a stop on the wrong side of the market."""
-        raise TypeError(f"{type(self).__name__} does not define wrong_trigger")
+        word, text = self.wrong_side
+        beyond = "lower" if side is Side.BUY else "higher"
+        return self.errors(word, text.format(side=side.lower(), trigger=trigger, last=last, beyond=beyond))
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -167,11 +177,17 @@ class OrderDesk(Desk[TableT]):
         return [one for one in fates if isinstance(one, str)]
 
     def find(self, order_id: str) -> OrderState:
-        """Return an order of the book. Raises what `unknown` returns."""
+        """Return an order of the book. Raises the broker's error where there is none."""
         state = self.venue.order(self.account, order_id)
         if state is None:
-            raise self.unknown(order_id)
+            raise self.missing(order_id)
         return state
+
+    def life(self, order_id: str) -> list[OrderView[Any]]:
+        return super().life(self.find(order_id).order_id)
+
+    def trades(self, order_id: str | None = None) -> list[TradeView[Any]]:
+        return super().trades(order_id and self.find(order_id).order_id)
 
     def change(self, state: OrderState, form: Form, now_ns: int) -> str:
         """Queue what a form changes of an order; return its id."""
@@ -207,4 +223,4 @@ class OrderDesk(Desk[TableT]):
     def _check_trigger(self, order: VenueOrder, trigger: Decimal | None) -> None:
         market = self.venue.market(order.instrument_id)
         if trigger is not None and passed(order.side, trigger, market):
-            raise self.wrong_trigger(order.side, trigger, market.last_price)
+            raise self.misplaced(order.side, trigger, market.last_price)

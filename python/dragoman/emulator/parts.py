@@ -3,6 +3,7 @@
 As `dragoman.plugin` is to an adapter, so is this to its emulator. What each part is for is said where it is defined.
 """
 
+from dragoman.emulator.alert_desk import AlertDesk
 from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
 from dragoman.emulator.app_emulator import AppEmulator, AppSession, LoginPage
 from dragoman.emulator.apps import App, AppRefusalError, same
@@ -26,7 +27,7 @@ from dragoman.emulator.chains import Chains, Follow, cover, iceberg, slices
 from dragoman.emulator.channel_sockets import ChannelFault, ChannelSocket, ChannelSockets
 from dragoman.emulator.channels import Listener
 from dragoman.emulator.conflated import Client as ConflatedClient
-from dragoman.emulator.conflated import ConflatedSockets
+from dragoman.emulator.conflated import ConflatedSockets, RequestError
 from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Post, Push, Roots
 from dragoman.emulator.contracts import ContractFilter
 from dragoman.emulator.counting import DAY, MINUTE, SECOND, Meter, MeterFullError
@@ -60,13 +61,14 @@ from dragoman.emulator.postbacks import Postbacks
 from dragoman.emulator.protection import Bands, asked_protection, automatic
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route, replying
+from dragoman.emulator.routes import Handler, Route, listing, refusing, replying
 from dragoman.emulator.rows import As, Levels, Or, Table, write
 from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
 from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
 from dragoman.emulator.statuses import StatusWords
 from dragoman.emulator.stops import crosses, lots_for, passed
 from dragoman.emulator.sums import Security, Worth, owned, position_sums, securities, worth
+from dragoman.emulator.tick_desk import TickDesk
 from dragoman.emulator.tokens import Lease, Tokens
 from dragoman.emulator.topic_sockets import Sockets, Topic, TopicSocket, TopicSockets
 from dragoman.emulator.triggers import Leg, Resting, TriggerBook, TriggerOverError
@@ -103,6 +105,7 @@ __all__ = [
     "ZERO",
     "Alert",
     "AlertBook",
+    "AlertDesk",
     "ApiError",
     "App",
     "AppEmulator",
@@ -179,6 +182,7 @@ __all__ = [
     "QuoteView",
     "Rates",
     "RecordedMarket",
+    "RequestError",
     "RestEmulator",
     "Resting",
     "Roots",
@@ -198,6 +202,7 @@ __all__ = [
     "StretchError",
     "Table",
     "Terms",
+    "TickDesk",
     "Tokens",
     "Told",
     "Topic",
@@ -241,6 +246,7 @@ __all__ = [
     "kind_word",
     "ladder",
     "last_expiries",
+    "listing",
     "lots_for",
     "market_values",
     "millis",
@@ -257,6 +263,7 @@ __all__ = [
     "read_request",
     "recorded_listings",
     "records",
+    "refusing",
     "replying",
     "rfc3339",
     "same",

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar, Protocol
 
-from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push
+from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Post, Push
 from dragoman.emulator.counting import CalendarCounter, Meter
+from dragoman.emulator.postbacks import Postbacks
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.routes import Gate, Route
 from dragoman.emulator.tokens import Tokens
@@ -67,10 +68,13 @@ class RestEmulator(Emulator):
     ----------
     streams : SocketSide, optional
         All sockets; an emulator without one answers upgrades itself.
+    postbacks : Postbacks, optional
+        What is posted to the user's own URL.
     """
 
     errors: ClassVar[type[ApiError]]
     streams: SocketSide | None = None
+    postbacks: Postbacks | None = None
 
     def __init__(
         self,
@@ -155,6 +159,9 @@ class RestEmulator(Emulator):
     def on_close(self, socket: int) -> None:
         if self.streams:
             self.streams.close(socket)
+
+    def posts(self) -> Sequence[Post]:
+        return self.postbacks.take() if self.postbacks else ()
 
     def expire_tokens(self) -> None:
         self.tokens.end()
