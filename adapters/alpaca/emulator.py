@@ -22,6 +22,7 @@ from dragoman.emulator.parts import (
     HttpCall,
     Meter,
     Quota,
+    RecordedMarket,
     RestEmulator,
     Roots,
     Route,
@@ -33,6 +34,7 @@ from dragoman.emulator.parts import (
     VenueProtocol,
     json_answer,
     page,
+    recorded_listings,
     replying,
     rfc3339,
     same,
@@ -328,6 +330,12 @@ class AlpacaEmulator(RestEmulator):
         days = [first.date() + timedelta(days=at) for at in range(min((last.date() - first.date()).days + 1, 3660))]
         hours = {"open": "09:30", "close": "16:00", "session_open": "0400", "session_close": "2000"}
         return [{"date": day.isoformat()} | hours for day in days if day.weekday() < 5]
+
+    def list_recorded(self, markets: Sequence[RecordedMarket]) -> None:
+        for listing in recorded_listings(CRYPTO, markets, quote="USD"):
+            if listing.instrument.instrument_id not in self.assets.by_id:
+                self.venue.list(listing)
+                self.assets.add(listing)
 
     # --- names ------------------------------------------------------------------------------------------------------
 

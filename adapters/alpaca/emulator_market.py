@@ -53,8 +53,8 @@ class MarketDesk:
         match = AlpacaError.found(_FRAME.fullmatch(frame), "40010001", f"invalid timeframe: {frame}")
         length = timedelta(seconds=int(match[1]) * _SPANS[match[2][0].upper()])
         for name, asset in self._asked(names).items() if first <= last else ():
-            one, zone = asset.instrument, UTC if asset.kind == "crypto" else NEW_YORK
-            history = History(self._seed, one.instrument_id, asset.listing.reference, one.tick_size, ALWAYS)
+            zone = UTC if asset.kind == "crypto" else NEW_YORK
+            history = History.of(self._seed, asset.listing, ALWAYS)
             history.check(first, last, _LONGEST)
             bars = history.bars(first.astimezone(zone), last.astimezone(zone), length)
             yield from ((name, bar) for bar in bars)

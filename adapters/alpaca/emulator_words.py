@@ -15,6 +15,7 @@ from dragoman.emulator.parts import (
     FieldError,
     Listing,
     ListingName,
+    Lookup,
     MarketView,
     MinuteBar,
     VenueFill,
@@ -135,22 +136,16 @@ class Asset(ListingName):
         }
 
 
-class Assets:
-    """What the broker offers, by symbol, by id and by canonical id."""
+class Assets(Lookup[Asset]):
+    """What the broker offers, by symbol (a pair's with or without its slash), by id and by canonical id."""
 
-    def __init__(self, listings: Iterable[Listing]) -> None:
-        self.all: list[Asset] = []
-        for at, listing in enumerate(listings):
-            one = listing.instrument
-            symbol = one.symbol if one.exchange == CRYPTO else one.broker_symbol
-            self.all.append(Asset(listing, at, symbol, asset_id=identity("asset", symbol)))
-        self.by_id = {asset.instrument_id: asset for asset in self.all}
-        self._by_name = {name: asset for asset in self.all for name in (asset.symbol, asset.asset_id)}
-        self._by_name |= {asset.symbol.replace("/", ""): asset for asset in self.all if asset.kind == "crypto"}
+    def name(self, listing: Listing, number: int) -> Asset:
+        one = listing.instrument
+        symbol = one.symbol if one.exchange == CRYPTO else one.broker_symbol
+        return Asset(listing, number, symbol, asset_id=identity("asset", symbol))
 
-    def find(self, name: str) -> Asset | None:
-        """Find by symbol, a pair's with or without its slash, or by id."""
-        return self._by_name.get(name)
+    def names(self, named: Asset) -> Iterable[str]:
+        return (named.symbol, named.asset_id, named.symbol.replace("/", ""))
 
     def get(self, name: str) -> Asset:
         """Find, or raise the broker's error."""

@@ -117,8 +117,9 @@ class MarketDesk:
         named, length = self._names.of(market, form), _LENGTHS[form.choice("interval", _LENGTHS)]
         end = min(int(form.get("endTime") or ms(now_ns)), ms(now_ns)) / 1000
         start = int(form.text("startTime")) / 1000 if form.get("startTime") else None
-        past = History(self._seed, named.instrument_id, named.listing.reference, named.instrument.tick_size, ALWAYS)
-        bars = past.window(start, end, timedelta(seconds=length), form.integer("limit", 500))
+        bars = History.of(self._seed, named.listing, ALWAYS).window(
+            start, end, timedelta(seconds=length), form.integer("limit", 500)
+        )
         return [_candle(bar, length, named.instrument.lot_size) for bar in bars]
 
     def _asked(self, form: Form, market: Market) -> list[ListingName]:
@@ -139,7 +140,7 @@ class MarketDesk:
         """Return whose stream a name is, None of one that does not exist."""
         symbol, _, kind = name.partition("@")
         known = kind.partition("@")[0] in _KINDS and not (kind.startswith("markPrice") and market is SPOT)
-        return self._names.find(market, symbol) if known else None
+        return self._names.on(market, symbol) if known else None
 
     def messages(self, now_ns: int) -> Iterator[Message]:
         """Yield everything that happened since the last call."""

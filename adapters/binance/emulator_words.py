@@ -13,6 +13,7 @@ from dragoman.emulator.parts import (
     Form,
     Listing,
     ListingName,
+    Lookup,
     MarketView,
     OrderState,
     VenueFill,
@@ -155,30 +156,25 @@ def error_of(market: Market) -> type[SpotError]:
     return SpotError if market is SPOT else FuturesError
 
 
-class Names:
+class Names(Lookup[ListingName]):
     """What the platform lists, by market and symbol."""
 
-    def __init__(self, listings: Iterable[Listing]) -> None:
-        self.by_id: dict[str, ListingName] = {}
-        self._by_symbol: dict[tuple[str, str], ListingName] = {}
-        for one in listings:
-            self.add(one)
+    def name(self, listing: Listing, number: int) -> ListingName | None:
+        instrument = listing.instrument
+        return ListingName(listing, number, instrument.broker_symbol) if instrument.exchange in MARKETS else None
 
-    def add(self, listing: Listing) -> None:
-        """Offer a listing, if it is of the platform."""
-        if listing.instrument.exchange in MARKETS:
-            named = ListingName(listing, len(self.by_id), listing.instrument.broker_symbol)
-            self.by_id[named.instrument_id] = self._by_symbol[named.exchange, named.symbol] = named
+    def names(self, named: ListingName) -> Iterable[tuple[str, str]]:
+        return ((named.exchange, named.symbol),)
 
     def of(self, market: Market, form: Form) -> ListingName:
         """Return what a form names. Raises the venue's error."""
-        return error_of(market).found(self.find(market, form.text("symbol")), "-1121", "Invalid symbol.")
+        return error_of(market).found(self.on(market, form.text("symbol")), "-1121", "Invalid symbol.")
 
-    def find(self, market: Market, symbol: str) -> ListingName | None:
-        return self._by_symbol.get((market.exchange, symbol.upper()))
+    def on(self, market: Market, symbol: str) -> ListingName | None:
+        return self.find((market.exchange, symbol.upper()))
 
     def market(self, market: Market) -> list[ListingName]:
-        return [one for one in self.by_id.values() if one.exchange == market.exchange]
+        return [one for one in self.all if one.exchange == market.exchange]
 
 
 # -- symbols -----------------------------------------------------------------------------------------------------------

@@ -595,7 +595,12 @@ def all_positions_are_closed():
     assert until(lambda: not trading.get_all_positions(), "no positions") is True
     account = trading.get_account()
     assert abs(float(account.equity) - float(account.cash)) < 0.01
-    assert float(account.equity) < 1_000_000
+    rows = trading.get("/account/activities/FILL", {"page_size": 100})
+    assert len(rows) < 100
+    signed = [float(row["qty"]) * (1 if row["side"] == "sell" else -1) for row in rows]
+    units = [100 if row["symbol"] == state["option"] else 1 for row in rows]
+    paid = sum(one * unit * float(row["price"]) for one, unit, row in zip(signed, units, rows, strict=True))
+    assert abs(float(account.cash) - 1_000_000 - paid) < 0.05
 
 
 @check

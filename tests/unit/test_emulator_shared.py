@@ -19,6 +19,7 @@ from dragoman.emulator.counting import DAY, SECOND, Meter, MeterFullError
 from dragoman.emulator.fees import INDIAN, indian_rates
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import Listed, ListingName, exchange_symbol, kind_word
+from dragoman.emulator.lookup import Lookup
 from dragoman.emulator.protection import asked_protection
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
@@ -441,6 +442,26 @@ def test_the_first_rule_that_is_broken_is_said_and_a_full_meter_as_at_the_gate()
         WordedError.check((0, "BadInput", "first"), (1, "NoMoney", "second"), (1, "BadInput", "third"))
     full = WordedError.meant(MeterFullError(Meter("orders", 1)))
     assert (full.word, full.status, str(full)) == ("TooMany", 429, "slower")
+
+
+class Shelf(Lookup):
+    """Offers shares only, by symbol and by number."""
+
+    def name(self, listing, number):
+        share = listing.instrument.exchange == "NSE"
+        return ListingName(listing, number, listing.instrument.symbol) if share else None
+
+    def names(self, named):
+        return (named.symbol, named.token)
+
+
+def test_a_lookup_finds_by_every_name_and_takes_more_later():
+    shelf = Shelf([FUTURE_LISTING, SHARE_LISTING])
+    (infy,) = shelf.all
+    assert shelf.find("INFY") is shelf.find(0) is shelf.by_id[infy.instrument_id] is infy
+    tcs = replace(SHARE_LISTING.instrument, instrument_id="NSE:TCS", symbol="TCS")
+    shelf.add(replace(SHARE_LISTING, instrument=tcs))
+    assert (shelf.find("TCS").token, shelf.find("TATA"), len(shelf.all)) == (1, None, 2)
 
 
 def test_markets_that_changed_are_named_once():

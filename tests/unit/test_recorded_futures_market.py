@@ -71,6 +71,8 @@ def test_what_is_quoted_in_another_currency_is_not_listed():
     (listing,) = recorded_listings("BINANCE", (pair, perp), quote="USDT", perpetuals="BINANCEUSDM")
     assert listing.instrument.instrument_id == SUSHI.instrument_id
     assert listing.instrument.tick_size == D("0.00001")
+    (pair,) = recorded_listings("ALPACA", (replace(pair, symbol="ABC/USD", exchange="ALPACA"),), quote="USD")
+    assert pair.instrument.instrument_id == "ALPACA:ABC/USD"
 
 
 def play_demo(path: Path):

@@ -81,10 +81,10 @@ class History:
         self._sessions = sessions
 
     @classmethod
-    def of(cls, seed: int, listing: Listing) -> History:
-        """Return the past of a listing, in the hours of its exchange."""
+    def of(cls, seed: int, listing: Listing, hours: Sessions | None = None) -> History:
+        """Return the past of a listing, in the hours of its exchange (an Indian one) where none are given."""
         instrument = listing.instrument
-        hours = INDIAN_HOURS.get(instrument.exchange, EQUITY_HOURS)
+        hours = hours or INDIAN_HOURS.get(instrument.exchange, EQUITY_HOURS)
         return cls(seed, instrument.instrument_id, listing.reference, instrument.tick_size or _CENT, hours)
 
     def stretch(

@@ -51,6 +51,7 @@ from dragoman.emulator.listed import (
     last_expiries,
 )
 from dragoman.emulator.listeners import Listeners
+from dragoman.emulator.lookup import Lookup
 from dragoman.emulator.minutes import MinuteBar, MinuteBars
 from dragoman.emulator.named_sockets import NamedSocket, NamedSockets, StreamRoute
 from dragoman.emulator.numbered import NumberedBooks
@@ -153,6 +154,7 @@ __all__ = [
     "Listing",
     "ListingName",
     "LoginPage",
+    "Lookup",
     "MarketChanges",
     "MarketView",
     "Meter",

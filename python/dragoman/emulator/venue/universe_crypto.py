@@ -76,7 +76,9 @@ def recorded_listings(
     kinds = {platform: IdKind.PAIR, perpetuals: IdKind.PERP}
     return tuple(
         _listing(
-            CanonicalId(platform, one.symbol.upper().removesuffix(quote), kinds[one.exchange], quote=quote),
+            CanonicalId(
+                platform, one.symbol.upper().removesuffix(quote).rstrip("/-"), kinds[one.exchange], quote=quote
+            ),
             one.exchange,
             one.price,
             str(one.tick),
@@ -86,6 +88,10 @@ def recorded_listings(
         for one in markets
         if one.exchange in kinds and one.symbol.upper().endswith(quote)
     )
+
+
+def _base(symbol: str, quote: str) -> str:
+    return symbol.upper().removesuffix(quote).rstrip("/-")
 
 
 def _listings(platform: str, seed: int, quote: str, perpetuals: str, least_worth: str) -> Iterator[Listing]:
