@@ -14,7 +14,6 @@ from dragoman.emulator.parts import (
     HttpAnswer,
     HttpCall,
     Table,
-    VenueOrder,
     candle,
     fees,
     indian_rates,
@@ -27,7 +26,7 @@ from dragoman.plugin import model
 from dragoman.plugin.records import IST
 
 from .candles import FINE, UNITS
-from .emulator_names import Named, NameTable
+from .emulator_names import NameTable
 from .emulator_orders import WORDS
 from .emulator_words import FUNDS, OLD_FUNDS, POSITION, QUOTES, Upstox, UpstoxError, quote_row, success, timed
 from .money import MOST_LEGS
@@ -99,8 +98,9 @@ class MoneyDesk(Upstox, Desk[NameTable]):
         rows, path = json_body(call).raw("instruments"), "instruments"
         good = isinstance(rows, list) and 0 < len(rows) <= MOST_LEGS
         UpstoxError.when(not good, "UDAPI1102", f"1 to {MOST_LEGS} instruments are allowed", path=path)
-        forms = [Form(row) for row in rows]
-        needs, together = self.needs([_calculated(form, self.names.of(form, "instrument_key")) for form in forms])
+        types = ("LIMIT" if Form(row).nonzero("price") else "MARKET" for row in rows)
+        forms = [Form(row | {"order_type": word}) for row, word in zip(rows, types, strict=True)]
+        needs, together = self.needs([WORDS.terms(form, self.names.of(form, "instrument_key")) for form in forms])
         required = sum((need.total for need in needs), ZERO)
         told = {"required_margin": num(required), "final_margin": num(together.total)}
         return success(told | {"margins": [write(LEG, need) for need in needs]})
@@ -111,18 +111,6 @@ class MoneyDesk(Upstox, Desk[NameTable]):
         turnover = named.units(form.integer("quantity")) * form.number("price")
         rates = indian_rates(named.instrument, WORDS.product_of(form, named), BROKERAGE)
         return success({"charges": write(CHARGES, fees(rates, side, turnover))})
-
-
-def _calculated(form: Form, named: Named) -> VenueOrder:
-    price = form.nonzero("price")
-    return VenueOrder(
-        instrument_id=named.instrument_id,
-        side=WORDS.side_of(form),
-        quantity=named.units(form.integer("quantity")),
-        order_type=model.OrderType.LIMIT if price else model.OrderType.MARKET,
-        product=WORDS.product_of(form, named),
-        price=price,
-    )
 
 
 class DataDesk(Upstox, Desk[NameTable]):

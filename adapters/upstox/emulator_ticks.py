@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
-from itertools import islice, zip_longest
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.parts import (
+    As,
     ConflatedClient,
+    Each,
     HttpAnswer,
     HttpCall,
     Listeners,
+    ProtoTable,
     Push,
     QuoteView,
     TickDesk,
     VenueProtocol,
+    cents,
     millis,
     proto_field,
     proto_message,
     write,
+    write_proto,
 )
 
 from .emulator_more import MoneyDesk
@@ -36,7 +39,6 @@ INITIAL, LIVE, INFO = 0, 1, 2
 MODES: Final = {"ltpc": 0, "full": 1, "option_greeks": 2, "full_d30": 3}
 ALONE: Final = {"ltpc": 5000, "option_greeks": 3000, "full": 2000, "full_d30": 50}
 MIXED: Final = {"ltpc": 2000, "option_greeks": 2000, "full": 1500, "full_d30": 1500}
-LEVELS: Final = {"full": 5, "full_d30": 30}
 
 
 class Streams(Upstox, TickDesk[NameTable]):
@@ -144,56 +146,80 @@ def market_info(now_ns: int) -> bytes:
     return proto_field(1, "enum", INFO) + proto_field(3, "int64", millis(now_ns)) + proto_message(4, *segments)
 
 
+# --- the feed of an instrument ----------------------------------------------------------------------------------------
+
+_PRICE: Final[ProtoTable] = (
+    (1, "double", ".market.last_price"),
+    (2, "int64", As(".market.last_trade_ts", millis)),
+    (4, "double", ".market.close"),
+)
+_LTPC: Final[ProtoTable] = (*_PRICE, (3, "int64", ".last_quantity"))
+_PAIR: Final[ProtoTable] = (
+    (1, "int64", ".bid_quantity"),
+    (2, "double", ".bid"),
+    (3, "int64", ".ask_quantity"),
+    (4, "double", ".ask"),
+)
+_TIME: Final[ProtoTable] = ((7, "int64", As(".market.ts", millis)),)
+_DAY: Final[ProtoTable] = (
+    (1, "string", "1d"),
+    (2, "double", ".market.open"),
+    (3, "double", ".market.high"),
+    (4, "double", ".market.low"),
+    (5, "double", ".market.last_price"),
+)
+_MINUTE: Final[ProtoTable] = (
+    (1, "string", "I1"),
+    *((at, "double", ".market.last_price") for at in range(2, 6)),
+)
+_VOLUME: Final[ProtoTable] = ((6, "int64", ".volume"),)
+
+
+def _candles(*tail: Any) -> ProtoTable:
+    """The day, and the minute twice: the one before and the running one go by the same name."""
+    return tuple((1, "message", (*candle, *tail)) for candle in (_DAY, _MINUTE, _MINUTE))
+
+
+def _full(levels: int) -> ProtoTable:
+    body: ProtoTable = (
+        (1, "message", _LTPC),
+        (2, "message", ((1, "message", Each(".pairs", _PAIR, levels)),)),
+        (4, "message", _candles(*_VOLUME, *_TIME)),
+        (5, "double", As(".market.average_price", cents)),
+        (6, "int64", ".volume"),
+        (7, "double", ".oi"),
+        (9, "double", ".buy_quantity"),
+        (10, "double", ".sell_quantity"),
+    )
+    return ((2, "message", ((1, "message", body),)),)
+
+
+FEEDS: Final[Mapping[str, ProtoTable]] = {
+    "ltpc": ((1, "message", _LTPC),),
+    "full": (*_full(5), (4, "enum", MODES["full"])),
+    "option_greeks": (
+        (
+            3,
+            "message",
+            (
+                (1, "message", _LTPC),
+                (2, "message", Each(".pairs", _PAIR, 1)),
+                (4, "int64", ".volume"),
+                (5, "double", ".oi"),
+            ),
+        ),
+        (4, "enum", MODES["option_greeks"]),
+    ),
+    "full_d30": (*_full(30), (4, "enum", MODES["full_d30"])),
+}
+INDEX: Final[ProtoTable] = (
+    (2, "message", ((2, "message", ((1, "message", _PRICE), (2, "message", _candles(*_TIME)))),)),
+)
+
+
 def feed(one: QuoteView[Any], mode: str) -> bytes:
-    """Write one instrument's feed. Zeros are left out, as proto3 does."""
-    market, index = one.market, one.named.is_index
-    ltpc = proto_message(
-        1,
-        proto_field(1, "double", float(market.last_price)),
-        proto_field(2, "int64", millis(market.last_trade_ts)),
-        proto_field(3, "int64", None if index else one.last_quantity),
-        proto_field(4, "double", float(market.close)),
-    )
-    asked = proto_field(4, "enum", MODES[mode])
-    if mode == "ltpc":
-        return ltpc
-    if index:
-        return proto_message(2, proto_message(2, ltpc, proto_message(2, *_candles(one)))) + asked
-    if mode == "option_greeks":
-        totals = (proto_field(4, "int64", one.volume), proto_field(5, "double", one.oi))
-        return proto_message(3, ltpc, proto_message(2, *_levels(one, 1)), *totals) + asked
-    body = proto_message(
-        1,
-        ltpc,
-        proto_message(2, *(proto_message(1, row) for row in _levels(one, LEVELS[mode]))),
-        proto_message(4, *_candles(one)),
-        proto_field(5, "double", float(round(market.average_price, 2))),
-        proto_field(6, "int64", one.volume),
-        proto_field(7, "double", one.oi),
-        proto_field(9, "double", one.buy_quantity),
-        proto_field(10, "double", one.sell_quantity),
-    )
-    return proto_message(2, body) + asked
-
-
-def _levels(one: QuoteView[Any], most: int) -> list[bytes]:
-    """Write rows of one bid and one ask each."""
-    pairs = islice(zip_longest(one.bids, one.asks, fillvalue=(Decimal(0), 0, 0)), most)
-    return [
-        b"".join(
-            proto_field(number, "int64", quantity) + proto_field(number + 1, "double", float(price))
-            for number, (price, quantity, _) in ((1, bid), (3, ask))
-        )
-        for bid, ask in pairs
-    ]
-
-
-def _candles(one: QuoteView[Any]) -> Iterator[bytes]:
-    """Write the day, and the minute twice: the one before and the running one go by the same name."""
-    market, last = one.market, float(one.market.last_price)
-    volume = proto_field(6, "int64", None if one.named.is_index else one.volume)
-    tail = volume + proto_field(7, "int64", millis(market.ts))
-    day = (float(market.open), float(market.high), float(market.low), last)
-    for interval, prices in (("1d", day), ("I1", (last,) * 4), ("I1", (last,) * 4)):
-        values = (proto_field(at, "double", price) for at, price in enumerate(prices, 2))
-        yield proto_message(1, proto_field(1, "string", interval), *values, tail)
+    """Write one instrument's feed."""
+    if not one.named.is_index:
+        return write_proto(FEEDS[mode], one)
+    last: ProtoTable = ((1, "message", _PRICE),)
+    return write_proto(last if mode == "ltpc" else (*INDEX, (4, "enum", MODES[mode])), one)

@@ -60,6 +60,7 @@ from dragoman.emulator.paging import page, page_after
 from dragoman.emulator.placed import PlacedSocket
 from dragoman.emulator.postbacks import Postbacks
 from dragoman.emulator.protection import Bands, asked_protection, automatic
+from dragoman.emulator.proto_rows import Each, ProtoTable, write_proto
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Handler, Route, listing, refusing, replying
@@ -127,6 +128,7 @@ __all__ = [
     "ConflatedSockets",
     "ContractFilter",
     "Desk",
+    "Each",
     "Emulator",
     "Execution",
     "Fate",
@@ -179,6 +181,7 @@ __all__ = [
     "Post",
     "Postbacks",
     "Prints",
+    "ProtoTable",
     "Push",
     "Quota",
     "QuoteView",
@@ -280,4 +283,5 @@ __all__ = [
     "us_venue",
     "worth",
     "write",
+    "write_proto",
 ]

@@ -59,7 +59,7 @@ class Levels:
 
 def write(table: Table, record: object) -> dict[str, Any]:
     """Write the row of a record. Raises AttributeError where a path leads nowhere."""
-    return {key: _cell(cell, record) for key, cell in table.items()}
+    return {key: read(cell, record) for key, cell in table.items()}
 
 
 @cache
@@ -67,14 +67,15 @@ def _reader(path: str) -> Callable[[object], Any]:
     return attrgetter(path[1:]) if path != "." else lambda record: record
 
 
-def _cell(cell: Any, record: object) -> Any:
+def read(cell: Any, record: object) -> Any:
+    """Return what stands in one cell of a record's row."""
     if isinstance(cell, str) and cell.startswith("."):
         value = _reader(cell)(record)
         return num(value) if isinstance(value, Decimal) else value
     if isinstance(cell, As):
         return cell.convert(_reader(cell.path)(record))
     if isinstance(cell, Or):
-        return _cell(cell.path, record) or cell.other
+        return read(cell.path, record) or cell.other
     if isinstance(cell, dict):
         return write(cell, record)
     if isinstance(cell, Levels):

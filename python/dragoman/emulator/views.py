@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 
 from dragoman.emulator.listed import ListingName
@@ -275,6 +276,16 @@ class FundsView:
         return self.net + self.tied
 
 
+@dataclass(frozen=True, slots=True)
+class PairView:
+    """One place of both sides of a book."""
+
+    bid: Decimal
+    bid_quantity: int
+    ask: Decimal
+    ask_quantity: int
+
+
 class QuoteView(Generic[NamedT]):
     """The market of one instrument as the wire counts it; `bids` and `asks` are levels of it."""
 
@@ -293,6 +304,13 @@ class QuoteView(Generic[NamedT]):
     @property
     def asks(self) -> Iterator[tuple[Decimal, int, int]]:
         return self._levels(self.market.asks)
+
+    @property
+    def pairs(self) -> Iterator[PairView]:
+        """The levels of both sides, place by place; zeros where a side has none."""
+        nothing = (ZERO, 0, 0)
+        both = zip_longest(self.bids, self.asks, fillvalue=nothing)
+        return (PairView(bid, bid_size, ask, ask_size) for (bid, bid_size, _), (ask, ask_size, _) in both)
 
     @property
     def bid(self) -> Decimal:
