@@ -487,6 +487,26 @@ class Compiler {
     }
     add(at, entry, place);
     layout_.nodes[at].sides |= entry.sides;
+    steps(layout_.nodes[entry.child]);
+  }
+
+  /// Where all a row may hold is the plain prices and quantities of its sides, they are put in the order of
+  /// their tags.
+  static void steps(Node& row) {
+    std::vector<Entry> cells(row.entries.begin() + 1, row.entries.end());  // behind the one that skips
+    const bool plain = std::all_of(cells.begin(), cells.end(), [](const Entry& entry) {
+      return entry.tag < 128 && (entry.act == Do::cell_f64 || entry.act == Do::cell_i64);
+    });
+    if (!plain) {
+      return;
+    }
+    std::sort(cells.begin(), cells.end(),
+              [](const Entry& one, const Entry& other) { return one.tag < other.tag; });
+    for (const Entry& cell : cells) {
+      Sources& sources = row.sources[cell.slot / 3u];
+      (cell.slot % 3 == 0 ? sources.price : sources.quantity) = row.step_count;
+      row.steps[row.step_count++] = {static_cast<std::uint8_t>(cell.tag), cell.act == Do::cell_f64};
+    }
   }
 
   static Entry column(const ColumnSpec& spec, std::size_t cell, const Place& place) {

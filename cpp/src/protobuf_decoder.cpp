@@ -29,6 +29,7 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
   const Node& root = layout.nodes[0];
   const std::uint8_t* const end = frame + size;
   frame_ = frame;
+  frame_end_ = end;
   block_ = &out;
   ts_recv_ = ts_recv;
   bool right = true;

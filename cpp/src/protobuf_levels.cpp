@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <bit>
 #include <limits>
+#include <utility>
 
 #include "dragoman/protobuf_decoder.hpp"
 #include "packed_read.hpp"
@@ -10,6 +12,58 @@ namespace dragoman::protobuf {
 namespace {
 
 constexpr std::uint8_t kDecimalsUnknown = 255;
+
+/// A row of steps may be read beyond its end by less than this before it is seen that it went wrong.
+constexpr std::ptrdiff_t kSlack = 64;
+
+/// What follows price and quantity in a level: orders, side, action and decimals as one word, as stores of
+/// single bytes would have to be waited for.
+constexpr std::uint64_t tail_of(std::size_t side) noexcept {
+  return static_cast<std::uint64_t>(side) << 32 | std::uint64_t{0xFFFF} << 48;
+}
+
+/// Read the cell of a step, 0 where it did not come. False for a varint that is longer than most.
+[[gnu::always_inline]] inline bool straight_cell(const Step& step, const std::uint8_t*& at, double& cell) noexcept {
+  cell = 0.0;
+  if (*at != step.tag) {
+    return true;
+  }
+  ++at;
+  if (step.f64) {
+    cell = load_bits<double>(at) + 0.0;
+    at += 8;
+    return true;
+  }
+  std::uint64_t raw;
+  if (!read_varint_of_8(at, raw)) [[unlikely]] {
+    return false;
+  }
+  cell = static_cast<double>(static_cast<std::int64_t>(raw));
+  return true;
+}
+
+/// Where the next row of a side goes, and the last one that has room.
+struct Space {
+  Level* next;
+  Level* end;
+};
+
+/// Keep a row of finite numbers unless it says nothing. False without room.
+[[gnu::always_inline]] inline bool keep(Space& space, double price_, double quantity_, std::uint64_t tail,
+                                        bool drop_zero) noexcept {
+  const auto price = std::bit_cast<std::uint64_t>(price_), quantity = std::bit_cast<std::uint64_t>(quantity_);
+  if ((price | quantity) == 0 && drop_zero) {
+    return true;
+  }
+  if (space.next == space.end) [[unlikely]] {
+    return false;
+  }
+  auto* const to = reinterpret_cast<unsigned char*>(space.next++);
+  std::memcpy(to, &price, sizeof price);
+  std::memcpy(to + 8, &quantity, sizeof quantity);
+  std::memcpy(to + 16, &tail, sizeof tail);
+  return true;
+}
 
 /// Best first; among equal prices some order that does not depend on the wire's.
 bool better(const Level& one, const Level& other, bool bids) noexcept {
@@ -32,6 +86,11 @@ bool orders_from(double cell, std::uint32_t& orders) noexcept {
 bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) {
   const Node& node = layout_->nodes[entry.child];
   const std::uint8_t* next = at;
+  if (node.step_count != 0 && (node.step_count == 4 ? straight_rows<4>(entry, node, next, end)
+                                                    : straight_rows<2>(entry, node, next, end))) [[likely]] {
+    at = next;
+    return true;
+  }
   for (;;) {
     std::uint64_t size;
     if (!length(next, end, size)) {
@@ -59,6 +118,70 @@ bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8
   }
   at = next;
   return true;
+}
+
+/// Rows whose fields stand in the order of their tags, as senders write them. False where one does not, or
+/// where anything else about it is unusual: then `at` stands before the length of the first such row, and the
+/// ones before it are kept.
+template <std::size_t kCount>
+bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uint8_t*& at,
+                            const std::uint8_t* end) noexcept {
+  constexpr std::size_t kSides = kCount / 2;
+  const std::size_t first_side = kSides == 2 || entry.sides == 1 ? 0 : 1;
+  Space spaces[kSides];
+  for (std::size_t i = 0; i < kSides; ++i) {
+    std::vector<Level>& rows = sides_[first_side + i];
+    spaces[i].next = rows.data() + current_.rows[first_side + i];
+    spaces[i].end = rows.data() + std::min<std::size_t>(rows.size(), entry.max_rows);
+  }
+  const bool drop_zero = entry.drop_zero;
+  const std::uint8_t tag = static_cast<std::uint8_t>(entry.tag);
+  const std::uint8_t* const frame_end = frame_end_;
+  const std::uint8_t* next = at;
+  bool right = false;
+  for (;;) {
+    if (frame_end - next <= kSlack) {
+      break;
+    }
+    const std::ptrdiff_t size = *next;
+    const std::uint8_t* cell = next + 1;
+    if (size >= 0x80 || size > end - cell || size + kSlack > frame_end - cell) {
+      break;
+    }
+    const std::uint8_t* const last = cell + size;
+    double cells[kCount];
+    bool known = true;
+    double finite = 0.0;  // NaN where a cell is not
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((known = straight_cell(node.steps[I], cell, cells[I]) && known, finite += cells[I] * 0.0), ...);
+    }(std::make_index_sequence<kCount>{});
+    if (!known || cell != last || finite != 0.0) [[unlikely]] {
+      break;
+    }
+    bool room = true;
+    Level* const before = spaces[0].next;
+    for (std::size_t i = 0; i < kSides; ++i) {
+      const Sources from = node.sources[first_side + i];
+      room = keep(spaces[i], cells[from.price], cells[from.quantity], tail_of(first_side + i), drop_zero) && room;
+    }
+    if (!room) [[unlikely]] {
+      spaces[0].next = before;
+      break;
+    }
+    next = last;
+    if (next == end || *next != tag) {
+      right = true;
+      break;
+    }
+    ++next;
+  }
+  at = next;
+  for (std::size_t i = 0; i < kSides; ++i) {
+    const std::size_t side = first_side + i;
+    current_.rows[side] = static_cast<std::uint32_t>(spaces[i].next - sides_[side].data());
+    current_.sorted |= static_cast<std::uint8_t>(entry.sort << side);
+  }
+  return right;
 }
 
 [[gnu::always_inline]] inline bool Decoder::add_row(const Entry& entry, std::size_t side, const Row& row) {

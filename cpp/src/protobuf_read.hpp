@@ -32,27 +32,33 @@ enum class Read : std::uint8_t { ok, truncated, malformed };
   return Read::malformed;
 }
 
-/// The same, from eight bytes at once where they are there: the end is the first byte whose top bit is clear,
-/// and three steps push the groups of seven together.
+/// The same from eight bytes, which must be there: the end is the first byte whose top bit is clear, and three
+/// steps push the groups of seven together. False, with `at` where it was, for a varint that is longer.
+[[gnu::always_inline]] inline bool read_varint_of_8(const std::uint8_t*& at, std::uint64_t& value) noexcept {
+  std::uint64_t word;
+  std::memcpy(&word, at, sizeof word);
+  const std::uint64_t stops = ~word & 0x8080808080808080u;
+  if (stops == 0) [[unlikely]] {
+    return false;
+  }
+  word &= stops ^ (stops - 1);  // up to and with the last byte
+  at += (std::countr_zero(stops) >> 3) + 1;
+  word &= 0x7F7F7F7F7F7F7F7Fu;
+  word = (word & 0x007F007F007F007Fu) | (word & 0x7F007F007F007F00u) >> 1;
+  word = (word & 0x00003FFF00003FFFu) | (word & 0x3FFF00003FFF0000u) >> 2;
+  value = (word & 0x000000000FFFFFFFu) | (word & 0x0FFFFFFF00000000u) >> 4;
+  return true;
+}
+
+/// Any varint, the quickest way that the bytes left allow.
 [[gnu::always_inline]] inline Read read_varint(const std::uint8_t*& at, const std::uint8_t* end,
                                                std::uint64_t& value) noexcept {
   if (at != end && *at < 0x80) [[likely]] {
     value = *at++;
     return Read::ok;
   }
-  if (end - at >= 8) [[likely]] {
-    std::uint64_t word;
-    std::memcpy(&word, at, sizeof word);
-    const std::uint64_t stops = ~word & 0x8080808080808080u;
-    if (stops != 0) [[likely]] {
-      word &= stops ^ (stops - 1);  // up to and with the last byte
-      at += (std::countr_zero(stops) >> 3) + 1;
-      word &= 0x7F7F7F7F7F7F7F7Fu;
-      word = (word & 0x007F007F007F007Fu) | (word & 0x7F007F007F007F00u) >> 1;
-      word = (word & 0x00003FFF00003FFFu) | (word & 0x3FFF00003FFF0000u) >> 2;
-      value = (word & 0x000000000FFFFFFFu) | (word & 0x0FFFFFFF00000000u) >> 4;
-      return Read::ok;
-    }
+  if (end - at >= 8 && read_varint_of_8(at, value)) [[likely]] {
+    return Read::ok;
   }
   const std::uint8_t* next = at;  // a copy, so that the caller's `at` may stay in a register
   const Read read = read_varint_slowly(next, end, value);

@@ -123,6 +123,9 @@ class Decoder final : public FrameDecoder {
   bool cell(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Row& row) noexcept;
   bool other_cell(const Entry& entry, std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end,
                   Row& row) noexcept;
+  template <std::size_t kCount>
+  bool straight_rows(const Entry& entry, const Node& node, const std::uint8_t*& at,
+                     const std::uint8_t* end) noexcept;
   bool add_row(const Entry& entry, std::size_t side, const Row& row);
   bool add_placed(const Entry& entry, std::size_t side, const Row& row);
   bool reserve_places();

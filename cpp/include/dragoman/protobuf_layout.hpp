@@ -112,6 +112,18 @@ struct Preset {
   double value;
 };
 
+/// A cell of a row that is a plain double or int64.
+struct Step {
+  std::uint8_t tag;
+  bool f64;
+};
+
+/// Which steps of a row a side's level is made of.
+struct Sources {
+  std::uint8_t price;
+  std::uint8_t quantity;
+};
+
 struct Node {
   std::array<std::uint8_t, 128> direct{};  ///< one-byte tag to entry, 0 is the one that skips
   std::vector<Entry> entries;
@@ -119,6 +131,9 @@ struct Node {
   std::vector<Preset> presets;                                 ///< constants, and what missing fields mean
   std::uint32_t preset_mask = 0;
   std::uint8_t sides = 0;  ///< whose depth this message tells
+  std::uint8_t step_count = 0;  ///< 2 or 4 in a row of nothing but plain cells
+  std::array<Step, 4> steps{};  ///< its fields by tag, which is the order senders write them in
+  std::array<Sources, 2> sources{};
   Condition condition;
 };
 
