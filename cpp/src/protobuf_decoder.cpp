@@ -52,6 +52,7 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
     composed_.clear();
     rows_placed_.clear();
     in_record_ = false;
+    in_order_ = true;
     current_ = {};
     if (layout.root_is_record) {
       right = record(root, layout.root_shape, frame, end);
@@ -252,10 +253,20 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
         if (tag < 8) [[unlikely]] {
           return fail(Why::malformed);  // field number 0
         }
-        next = at;
         if (end == decided && node->condition.present && tag == node->condition.tag) [[unlikely]] {
           return fail(Why::twice);
         }
+        if ((tag & 7) == 1 && end - at >= 8) {
+          at += 8;
+          break;
+        }
+        if ((tag & 7) == 0) {
+          if (const Read read = skip_varint(at, end, frame_end_); read != Read::ok) [[unlikely]] {
+            return stop(read);
+          }
+          break;
+        }
+        next = at;
         if (const Read read = skip_field(tag, next, end); read != Read::ok) [[unlikely]] {
           return stop(read);
         }
@@ -285,11 +296,18 @@ bool Decoder::meets(const Condition& condition, const std::uint8_t* at, const st
                     bool& met) noexcept {
   met = condition.by_default;
   while (at != end) {
-    std::uint32_t tag = 0;
-    Read read = read_tag(at, end, tag);
-    if (tag != condition.tag && (tag & 7) == 1 && end - at >= 8) {
-      at += 8;  // a double, which most of a candle is
-    } else if (read == Read::ok && tag != condition.tag) {
+    std::uint32_t tag = *at;
+    Read read;
+    // Doubles and integers of short tags, which most of a candle is.
+    if (tag != condition.tag && tag >= 8 && tag < 0x80 && (tag & 7) <= 1) [[likely]] {
+      ++at;
+      if ((tag & 7) == 0) {
+        read = skip_varint(at, end, frame_end_);
+      } else {
+        read = end - at >= 8 ? Read::ok : Read::truncated;
+        at += 8;
+      }
+    } else if (read = read_tag(at, end, tag); read == Read::ok && tag != condition.tag) {
       read = skip_field(tag, at, end);
     } else if (read == Read::ok && (tag & 7) == 2) {
       std::uint64_t size;
@@ -325,7 +343,7 @@ bool Decoder::met_first(const Node& node, const std::uint8_t*& at, const std::ui
   const std::string& text = condition.texts[0];
   const std::size_t size = at[1];
   if (size != text.size() || size >= 0x80 || size > static_cast<std::size_t>(end - at - 2) ||
-      std::memcmp(at + 2, text.data(), size) != 0) {
+      !TextMap::same(reinterpret_cast<const char*>(at + 2), text.data(), size)) {
     return false;
   }
   at += 2 + size;

@@ -399,10 +399,10 @@ bool Decoder::finish_depth(Record& record, Kind kind) {
   }
   for (std::size_t side = 0; side < 2; ++side) {
     const Level* const rows = sides_[side].data();
-    for (std::uint32_t i = 0; i < current_.rows[side]; ++i) {
-      out[i] = rows[i];
-      if (delta) {
-        out[i].action = rows[i].quantity == 0.0 ? Action::remove : Action::update;
+    std::copy_n(rows, current_.rows[side], out);
+    if (delta) {
+      for (Level* level = out; level != out + current_.rows[side]; ++level) {
+        level->action = level->quantity == 0.0 ? Action::remove : Action::update;
       }
     }
     out += current_.rows[side];

@@ -12,6 +12,13 @@ namespace dragoman::protobuf {
 
 enum class Read : std::uint8_t { ok, truncated, malformed };
 
+template <class T>
+[[gnu::always_inline]] inline T load_bits(const std::uint8_t* at) noexcept {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
 /// A varint byte by byte: at most ten, the tenth no larger than 1, so that it fits 64 bits.
 [[gnu::noinline]] inline Read read_varint_slowly(const std::uint8_t*& at, const std::uint8_t* end,
                                                  std::uint64_t& value) noexcept {
@@ -35,8 +42,7 @@ enum class Read : std::uint8_t { ok, truncated, malformed };
 /// The same from eight bytes, which must be there: the end is the first byte whose top bit is clear, and three
 /// steps push the groups of seven together. False, with `at` where it was, for a varint that is longer.
 [[gnu::always_inline]] inline bool read_varint_of_8(const std::uint8_t*& at, std::uint64_t& value) noexcept {
-  std::uint64_t word;
-  std::memcpy(&word, at, sizeof word);
+  auto word = load_bits<std::uint64_t>(at);
   const std::uint64_t stops = ~word & 0x8080808080808080u;
   if (stops == 0) [[unlikely]] {
     return false;
@@ -61,6 +67,23 @@ enum class Read : std::uint8_t { ok, truncated, malformed };
     return Read::ok;
   }
   const std::uint8_t* next = at;  // a copy, so that the caller's `at` may stay in a register
+  const Read read = read_varint_slowly(next, end, value);
+  at = next;
+  return read;
+}
+
+/// Step over a varint. Bytes up to `readable`, which is `end` or behind it, may be looked at.
+[[gnu::always_inline]] inline Read skip_varint(const std::uint8_t*& at, const std::uint8_t* end,
+                                               const std::uint8_t* readable) noexcept {
+  if (readable - at >= 8) [[likely]] {
+    const std::uint64_t stops = ~load_bits<std::uint64_t>(at) & 0x8080808080808080u;
+    if (stops != 0) [[likely]] {
+      at += (std::countr_zero(stops) >> 3) + 1;
+      return at <= end ? Read::ok : Read::truncated;
+    }
+  }
+  std::uint64_t value;
+  const std::uint8_t* next = at;
   const Read read = read_varint_slowly(next, end, value);
   at = next;
   return read;
@@ -185,13 +208,6 @@ inline bool read_decimal(std::string_view text, Number& out) noexcept {
   out.floating = (negative ? -value : value) + 0.0;
   out.decimals = static_cast<std::uint8_t>(behind);
   return true;
-}
-
-template <class T>
-[[gnu::always_inline]] inline T load_bits(const std::uint8_t* at) noexcept {
-  T value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
 }
 
 /// Read one number of a type, its tag behind it. An unreadable decimal is `Number::Kind::none` with `ok`.

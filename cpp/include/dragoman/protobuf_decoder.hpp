@@ -139,6 +139,7 @@ class Decoder final : public FrameDecoder {
   void commit();
   void merge(Record& record, const Pending& pending);
   std::int32_t find(const Pending& pending, std::int64_t key) const noexcept;
+  std::int32_t find_in_order(const Pending& pending);
   void set_instrument(std::int32_t known, std::int32_t instrument) noexcept;
   [[nodiscard]] std::string_view text_of(const Pending& pending) const noexcept;
 
@@ -183,6 +184,7 @@ class Decoder final : public FrameDecoder {
   std::uint32_t rejected_ = 0;
   Why why_ = Why::none;
   bool in_record_ = false;
+  bool in_order_ = true;  ///< the frame's texts came in the order of the last one so far
   bool careful_ = false;  ///< a condition's field came twice: look through
                           ///< messages before reading them
   Current current_;
@@ -198,6 +200,7 @@ class Decoder final : public FrameDecoder {
   // What the connection remembers.
   KeyMap integers_;  ///< key to index in `known_`
   TextMap texts_;
+  std::vector<std::uint32_t> hints_;  ///< by record of a frame: where its text was the last time
   std::vector<Known> known_;
   std::vector<Record> merged_;
   std::vector<Places> places_;  ///< beside `merged_`, where rows say their place
