@@ -16,6 +16,9 @@ constexpr std::uint8_t kDecimalsUnknown = 255;
 /// A row of steps may be read beyond its end by less than this before it is seen that it went wrong.
 constexpr std::ptrdiff_t kSlack = 64;
 
+/// Bytes of a row and its length, which is one byte.
+constexpr std::ptrdiff_t kMostRow = 128;
+
 /// What follows price and quantity in a level: orders, side, action and decimals as one word, as stores of
 /// single bytes would have to be waited for.
 constexpr std::uint64_t tail_of(std::size_t side) noexcept {
@@ -23,7 +26,9 @@ constexpr std::uint64_t tail_of(std::size_t side) noexcept {
 }
 
 /// Read the cell of a step, 0 where it did not come. False for a varint that is longer than most.
-[[gnu::always_inline]] inline bool straight_cell(const Step& step, const std::uint8_t*& at, double& cell) noexcept {
+/// @param finite  becomes NaN where the cell is a number that is not
+[[gnu::always_inline]] inline bool straight_cell(const Step& step, const std::uint8_t*& at, double& cell,
+                                                 double& finite) noexcept {
   cell = 0.0;
   if (*at != step.tag) {
     return true;
@@ -31,6 +36,7 @@ constexpr std::uint64_t tail_of(std::size_t side) noexcept {
   ++at;
   if (step.f64) {
     cell = load_bits<double>(at) + 0.0;
+    finite += cell * 0.0;
     at += 8;
     return true;
   }
@@ -49,10 +55,9 @@ struct Space {
 };
 
 /// Keep a row of finite numbers unless it says nothing. False without room.
-[[gnu::always_inline]] inline bool keep(Space& space, double price_, double quantity_, std::uint64_t tail,
+[[gnu::always_inline]] inline bool keep(Space& space, double price, double quantity, std::uint64_t tail,
                                         bool drop_zero) noexcept {
-  const auto price = std::bit_cast<std::uint64_t>(price_), quantity = std::bit_cast<std::uint64_t>(quantity_);
-  if ((price | quantity) == 0 && drop_zero) {
+  if ((std::bit_cast<std::uint64_t>(price) | std::bit_cast<std::uint64_t>(quantity)) == 0 && drop_zero) {
     return true;
   }
   if (space.next == space.end) [[unlikely]] {
@@ -129,40 +134,38 @@ bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uin
   constexpr std::size_t kSides = kCount / 2;
   const std::size_t first_side = kSides == 2 || entry.sides == 1 ? 0 : 1;
   Space spaces[kSides];
+  Sources from[kSides];
   for (std::size_t i = 0; i < kSides; ++i) {
     std::vector<Level>& rows = sides_[first_side + i];
     spaces[i].next = rows.data() + current_.rows[first_side + i];
     spaces[i].end = rows.data() + std::min<std::size_t>(rows.size(), entry.max_rows);
+    from[i] = node.sources[first_side + i];
   }
   const bool drop_zero = entry.drop_zero;
-  const std::uint8_t tag = static_cast<std::uint8_t>(entry.tag);
-  const std::uint8_t* const frame_end = frame_end_;
+  const auto tag = static_cast<std::uint8_t>(entry.tag);
   const std::uint8_t* next = at;
   bool right = false;
-  for (;;) {
-    if (frame_end - next <= kSlack) {
-      break;
-    }
+  // A row that cannot be longer than what is left has its last cells in front of the slack.
+  for (const std::uint8_t* const frame_end = frame_end_; frame_end - next >= kMostRow + kSlack;) {
     const std::ptrdiff_t size = *next;
     const std::uint8_t* cell = next + 1;
-    if (size >= 0x80 || size > end - cell || size + kSlack > frame_end - cell) {
+    if (size > kMostRow - 1 || size > end - cell) {
       break;
     }
     const std::uint8_t* const last = cell + size;
     double cells[kCount];
     bool known = true;
-    double finite = 0.0;  // NaN where a cell is not
+    double finite = 0.0;
     [&]<std::size_t... I>(std::index_sequence<I...>) {
-      ((known = straight_cell(node.steps[I], cell, cells[I]) && known, finite += cells[I] * 0.0), ...);
+      ((known &= straight_cell(node.steps[I], cell, cells[I], finite)), ...);
     }(std::make_index_sequence<kCount>{});
     if (!known || cell != last || finite != 0.0) [[unlikely]] {
       break;
     }
-    bool room = true;
     Level* const before = spaces[0].next;
+    bool room = true;
     for (std::size_t i = 0; i < kSides; ++i) {
-      const Sources from = node.sources[first_side + i];
-      room = keep(spaces[i], cells[from.price], cells[from.quantity], tail_of(first_side + i), drop_zero) && room;
+      room &= keep(spaces[i], cells[from[i].price], cells[from[i].quantity], tail_of(first_side + i), drop_zero);
     }
     if (!room) [[unlikely]] {
       spaces[0].next = before;
@@ -179,7 +182,7 @@ bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uin
   for (std::size_t i = 0; i < kSides; ++i) {
     const std::size_t side = first_side + i;
     current_.rows[side] = static_cast<std::uint32_t>(spaces[i].next - sides_[side].data());
-    current_.sorted |= static_cast<std::uint8_t>(entry.sort << side);
+    current_.sorted |= static_cast<std::uint8_t>((entry.sort ? 1u : 0u) << side);
   }
   return right;
 }
@@ -305,7 +308,7 @@ bool Decoder::cell(const Entry& entry, const std::uint8_t*& at, const std::uint8
                 offsetof(Level, action) == 21 && offsetof(Level, price_decimals) == 22 &&
                 static_cast<int>(Action::add) == 0);
   std::memcpy(reinterpret_cast<char*>(&level) + 16, &tail, sizeof tail);
-  current_.sorted |= static_cast<std::uint8_t>(entry.sort << side);
+  current_.sorted |= static_cast<std::uint8_t>((entry.sort ? 1u : 0u) << side);
   return true;
 }
 

@@ -106,7 +106,7 @@ class Decoder final : public FrameDecoder {
 
   bool message(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Record& to);
   bool meets(const Condition& condition, const std::uint8_t* at, const std::uint8_t* end, bool& met) noexcept;
-  bool met_first(const Node& node, const std::uint8_t*& at, const std::uint8_t* end) const noexcept;
+  bool met_first(const Condition& condition, const std::uint8_t*& at, const std::uint8_t* end) const noexcept;
   bool value(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Record& to) noexcept;
   void reject(std::uint8_t slot, Record& to, bool counted) noexcept;
   void fill_in(const Node& node, Record& to) const noexcept;
@@ -153,7 +153,8 @@ class Decoder final : public FrameDecoder {
   }
   /// The length of a message or text, which must be there. Mostly one byte or
   /// two.
-  bool length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept {
+  [[gnu::always_inline]] bool length(const std::uint8_t*& at, const std::uint8_t* end,
+                                     std::uint64_t& size) noexcept {
     if (at != end && *at < 0x80) [[likely]] {
       size = *at++;
       return within(size, at, end);
@@ -163,7 +164,12 @@ class Decoder final : public FrameDecoder {
       at += 2;
       return within(size, at, end);
     }
-    return long_length(at, end, size);
+    const std::uint8_t* next = at;  // a copy, so that the caller's may stay in a register
+    std::uint64_t found = 0;
+    const bool right = long_length(next, end, found);
+    at = next;
+    size = found;
+    return right;
   }
   bool long_length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept;
 
