@@ -165,7 +165,8 @@ bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uin
     Level* const before = spaces[0].next;
     bool room = true;
     for (std::size_t i = 0; i < kSides; ++i) {
-      room &= keep(spaces[i], cells[from[i].price], cells[from[i].quantity], tail_of(first_side + i), drop_zero);
+      room &=
+          keep(spaces[i], cells[from[i].price], cells[from[i].quantity], tail_of(first_side + i), drop_zero);
     }
     if (!room) [[unlikely]] {
       spaces[0].next = before;
@@ -376,6 +377,27 @@ bool Decoder::finish_lists(std::size_t side) {
   return true;
 }
 
+/// The best level of a side, null for none, where no field told it.
+[[gnu::always_inline]] inline void Decoder::top_of(Record& record, std::size_t side,
+                                                   const Level* best) noexcept {
+  static_assert(Slot::bid_quantity == Slot{static_cast<int>(Slot::bid_price) + 1} &&
+                Slot::ask_price == Slot{static_cast<int>(Slot::bid_price) + 2} &&
+                Slot::ask_quantity == Slot{static_cast<int>(Slot::bid_price) + 3});
+  const std::size_t price = static_cast<std::size_t>(Slot::bid_price) + 2 * side;
+  const std::uint32_t untold = 3u << price & ~(record.present | current_.gone);
+  if (best == nullptr) {
+    current_.gone |= untold;
+    return;
+  }
+  record.present |= untold;
+  if ((untold >> price & 1) != 0) {
+    record.values[price] = best->price;
+  }
+  if ((untold >> price & 2) != 0) {
+    record.values[price + 1] = best->quantity;
+  }
+}
+
 /// The record's levels go to the block, bids first; its top of book is filled where no field told it.
 bool Decoder::finish_depth(Record& record, Kind kind) {
   for (std::size_t side = 0; side < 2; ++side) {
@@ -410,21 +432,7 @@ bool Decoder::finish_depth(Record& record, Kind kind) {
     }
     out += current_.rows[side];
     if (!delta && (current_.sides >> side & 1) != 0) {
-      const Slot slots[] = {side == 0 ? Slot::bid_price : Slot::ask_price,
-                            side == 0 ? Slot::bid_quantity : Slot::ask_quantity};
-      const double first[] = {rows != nullptr ? rows->price : 0.0, rows != nullptr ? rows->quantity : 0.0};
-      for (std::size_t i = 0; i < 2; ++i) {
-        const std::uint32_t bit = 1u << static_cast<unsigned>(slots[i]);
-        if (((record.present | current_.gone) & bit) != 0) {
-          continue;
-        }
-        if (current_.rows[side] == 0) {
-          current_.gone |= bit;
-        } else {
-          record.values[static_cast<std::size_t>(slots[i])] = first[i];
-          record.present |= bit;
-        }
-      }
+      top_of(record, side, current_.rows[side] != 0 ? rows : nullptr);
     }
   }
   record.level_count = static_cast<std::uint32_t>(wanted);

@@ -44,8 +44,9 @@ template <class T>
   return Read::malformed;
 }
 
-/// The same from eight bytes, which must be there: the end is the first byte whose top bit is clear, and a step
-/// or two more push the groups of seven together. False, with `at` where it was, for a varint that is longer.
+/// The same from eight bytes, which must be there: the end is the first byte whose top bit is clear, and a
+/// step or two more push the groups of seven together. False, with `at` where it was, for a varint that is
+/// longer.
 [[gnu::always_inline]] inline bool read_varint_of_8(const std::uint8_t*& at, std::uint64_t& value) noexcept {
   auto low = load_bits<std::uint32_t>(at);
   if (const std::uint32_t stops = ~low & 0x80808080u; stops != 0) [[likely]] {

@@ -42,7 +42,7 @@ bool Decoder::record(const Node& node, std::int16_t shape, const std::uint8_t* a
   }
   Record& made = records_[record_count_];
   packed::copy_pieces(made, layout_->blank);
-  const Current around = current_;
+  const std::uint32_t around = current_.gone;  // all that counts of the messages around it
   current_ = {};
   current_.sides = node.sides;
   current_.placed = rows_placed_.size();
@@ -53,7 +53,7 @@ bool Decoder::record(const Node& node, std::int16_t shape, const std::uint8_t* a
   in_record_ = true;
   const bool right = message(node, at, end, made) && finish_record(made, shape, at, end);
   in_record_ = false;
-  current_ = around;
+  current_.gone = around;
   return right;
 }
 
@@ -134,8 +134,7 @@ bool Decoder::finish_key(Record& record, Pending& pending) {
       pending.text_size = composed_.size() - pending.text;
       break;
   }
-  pending.known =
-      layout_->key_how == KeyHow::integer ? find(pending, record.key) : find_in_order(pending);
+  pending.known = layout_->key_how == KeyHow::integer ? find(pending, record.key) : find_in_order(pending);
   if (pending.known >= 0) [[likely]] {
     const Known& known = known_[static_cast<std::size_t>(pending.known)];
     record.key = known.number;

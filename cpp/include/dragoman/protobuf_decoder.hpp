@@ -115,6 +115,7 @@ class Decoder final : public FrameDecoder {
   bool finish_record(Record& record, std::int16_t shape, const std::uint8_t* at, const std::uint8_t* end);
   bool finish_key(Record& record, Pending& pending);
   bool finish_depth(Record& record, Kind kind);
+  void top_of(Record& record, std::size_t side, const Level* best) noexcept;
   bool finish_lists(std::size_t side);
   double* cell_of_list(const Entry& entry);
   bool rows(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end);

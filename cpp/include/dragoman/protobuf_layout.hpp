@@ -138,7 +138,7 @@ struct Node {
   std::vector<std::pair<std::uint32_t, std::uint8_t>> others;  ///< longer tags
   std::vector<Preset> presets;                                 ///< constants, and what missing fields mean
   std::uint32_t preset_mask = 0;
-  std::uint8_t sides = 0;  ///< whose depth this message tells
+  std::uint8_t sides = 0;       ///< whose depth this message tells
   std::uint8_t step_count = 0;  ///< 2 or 4 in a row of nothing but plain cells
   std::array<Step, 4> steps{};  ///< its fields by tag, which is the order senders write them in
   std::array<Sources, 2> sources{};

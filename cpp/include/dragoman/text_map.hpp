@@ -27,7 +27,8 @@ class TextMap {
   /// The same, for texts that come in one order again and again: `hint` says at which entry to look first, if
   /// it is trusted, and afterwards at which the text was found. Any number will do. A trusted hint that was
   /// wrong is trusted no more.
-  [[nodiscard]] const std::int32_t* find(std::string_view text, std::uint32_t& hint, bool& trust) const noexcept {
+  [[nodiscard]] const std::int32_t* find(std::string_view text, std::uint32_t& hint,
+                                         bool& trust) const noexcept {
     if (trust) [[likely]] {
       const Entry& expected = entries_[hint & mask_];
       if (expected.used != 0 && holds(expected, text)) [[likely]] {
