@@ -256,10 +256,18 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
         }
         at = next;
         break;
-      case Do::key_text:
+      case Do::key_text: {
+        std::uint64_t size;
+        if (!length(at, end, size)) {
+          return false;
+        }
+        key_texts_[entry->slot] = {reinterpret_cast<const char*>(at), static_cast<std::size_t>(size)};
+        at += size;
+        break;
+      }
       case Do::key_integer:
         next = at;
-        if (!key_part(*entry, next, end)) {
+        if (!key_integer(*entry, next, end)) {
           return false;
         }
         at = next;
@@ -412,16 +420,7 @@ void Decoder::reject(std::uint8_t slot, Record& to, bool counted) noexcept {
   }
 }
 
-bool Decoder::key_part(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept {
-  if (entry.act == Do::key_text) {
-    std::uint64_t size;
-    if (!length(at, end, size)) {
-      return false;
-    }
-    key_texts_[entry.slot] = {reinterpret_cast<const char*>(at), static_cast<std::size_t>(size)};
-    at += size;
-    return true;
-  }
+bool Decoder::key_integer(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept {
   Number number;
   if (const Read read = read_number(entry.type, at, end, number); read != Read::ok) {
     return fail(read == Read::truncated ? Why::truncated : Why::malformed);

@@ -135,7 +135,7 @@ class Decoder final : public FrameDecoder {
   bool add_level(const Entry& entry, std::size_t side, double price, double quantity, std::uint64_t tail);
   bool list(const Entry& entry, const std::uint8_t* at, const std::uint8_t* end);
   bool list_item(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end);
-  bool key_part(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept;
+  bool key_integer(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept;
 
   void commit();
   void merge(Record& record, const Pending& pending);
