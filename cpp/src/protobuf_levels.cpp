@@ -182,8 +182,11 @@ bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uin
   at = next;
   for (std::size_t i = 0; i < kSides; ++i) {
     const std::size_t side = first_side + i;
-    current_.rows[side] = static_cast<std::uint32_t>(spaces[i].next - sides_[side].data());
-    current_.sorted |= static_cast<std::uint8_t>((entry.sort ? 1u : 0u) << side);
+    const auto count = static_cast<std::uint32_t>(spaces[i].next - sides_[side].data());
+    if (count != current_.rows[side]) {
+      current_.rows[side] = count;
+      current_.sorted |= static_cast<std::uint8_t>((entry.sort ? 1u : 0u) << side);
+    }
   }
   return right;
 }
