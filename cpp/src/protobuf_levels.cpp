@@ -133,16 +133,18 @@ bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uin
                             const std::uint8_t* end) noexcept {
   constexpr std::size_t kSides = kCount / 2;
   const std::size_t first_side = kSides == 2 || entry.sides == 1 ? 0 : 1;
-  Space spaces[kSides];
+  std::array<Space, kSides> spaces;
   Sources from[kSides];
   for (std::size_t i = 0; i < kSides; ++i) {
     std::vector<Level>& rows = sides_[first_side + i];
-    spaces[i].next = rows.data() + current_.rows[first_side + i];
-    spaces[i].end = rows.data() + std::min<std::size_t>(rows.size(), entry.max_rows);
+    const std::size_t count = current_.rows[first_side + i];
+    spaces[i].next = rows.data() + count;
+    // Another table of the side may have filled more than this one may.
+    spaces[i].end = rows.data() + std::max(count, std::min<std::size_t>(rows.size(), entry.max_rows));
     from[i] = node.sources[first_side + i];
   }
   const bool drop_zero = entry.drop_zero;
-  const auto tag = static_cast<std::uint8_t>(entry.tag);
+  const std::uint32_t tag = entry.tag;
   const std::uint8_t* next = at;
   bool right = false;
   // A row that cannot be longer than what is left has its last cells in front of the slack.
@@ -162,14 +164,14 @@ bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uin
     if (!known || cell != last || finite != 0.0) [[unlikely]] {
       break;
     }
-    Level* const before = spaces[0].next;
+    const std::array<Space, kSides> before = spaces;
     bool room = true;
     for (std::size_t i = 0; i < kSides; ++i) {
       room &=
           keep(spaces[i], cells[from[i].price], cells[from[i].quantity], tail_of(first_side + i), drop_zero);
     }
     if (!room) [[unlikely]] {
-      spaces[0].next = before;
+      spaces = before;
       break;
     }
     next = last;

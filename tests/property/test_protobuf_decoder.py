@@ -89,7 +89,7 @@ LADDERS = ProtoStream(
                     max_rows=3,
                 ),
                 ProtoLevels(3, ask=ProtoSide(ProtoColumn(2, "double"), ProtoColumn(1, "double")), empty="none"),
-                ProtoLevels(4, bid=ProtoSide(ProtoColumn(15, "int64"), ProtoColumn(3, "double")), sort=True),
+                ProtoLevels(20, bid=ProtoSide(ProtoColumn(15, "int64"), ProtoColumn(3, "double")), sort=True),
             ),
             shape=ProtoShape("ladder"),
         ),
@@ -263,7 +263,7 @@ def damaged(draw, frame):
 def test_made_up_messages_decode_as_the_reference_does(name):
     stream = STREAMS[name]
 
-    @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
     @given(data=st.data())
     def check(data):
         frames = [data.draw(damaged(data.draw(fields(stream.members)))) for _ in range(data.draw(st.integers(1, 3)))]
