@@ -48,6 +48,12 @@ constexpr std::uint64_t tail_of(std::size_t side) noexcept {
   return true;
 }
 
+/// The byte by which a further row of a table is told; one that no byte equals where the tag has several,
+/// which are then left to who reads the message.
+constexpr std::uint32_t tag_of_more(const Entry& entry) noexcept {
+  return entry.tag < 0x80 ? entry.tag : 0x100;
+}
+
 /// Where the next row of a side goes, and the last one that has room.
 struct Space {
   Level* next;
@@ -90,6 +96,7 @@ bool orders_from(double cell, std::uint32_t& orders) noexcept {
 /// first row's tag, and in the end behind the last row.
 bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) {
   const Node& node = layout_->nodes[entry.child];
+  const std::uint32_t more = tag_of_more(entry);
   const std::uint8_t* next = at;
   if (node.step_count != 0 && (node.step_count == 4 ? straight_rows<4>(entry, node, next, end)
                                                     : straight_rows<2>(entry, node, next, end))) [[likely]] {
@@ -116,7 +123,7 @@ bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8
       return false;
     }
     next = last;
-    if (next == end || *next != entry.tag) {
+    if (next == end || *next != more) {
       break;
     }
     ++next;
@@ -144,7 +151,7 @@ bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uin
     from[i] = node.sources[first_side + i];
   }
   const bool drop_zero = entry.drop_zero;
-  const std::uint32_t tag = entry.tag;
+  const std::uint32_t tag = tag_of_more(entry);
   const std::uint8_t* next = at;
   bool right = false;
   // A row that cannot be longer than what is left has its last cells in front of the slack.
