@@ -61,3 +61,14 @@ def no_stray_logs(request: pytest.FixtureRequest) -> Iterator[None]:
             logging.getLogger(name).removeHandler(collector)
     if collector.lines and request.node.get_closest_marker("logs") is None:
         pytest.fail("logged without the mark `logs`:\n" + "\n".join(collector.lines[:10]), pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many of a broker's own sample bodies went through its adapter."""
+    bodies: dict[str, set[str]] = {}
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, body in report.user_properties:
+            if name.endswith(" body"):
+                bodies.setdefault(name.removesuffix(" body"), set()).add(str(body))
+    for name, passed in bodies.items():
+        terminalreporter.write_line(f"{name}: {len(passed)} sample bodies went through the adapter")

@@ -6,33 +6,47 @@ One paper account. Read in this order: `emulator_orders` (what is taken, refused
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.apps import same
-from dragoman.emulator.bodies import json_answer, rfc3339, shortest
-from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
-from dragoman.emulator.contracts import ContractFilter
-from dragoman.emulator.counting import DAY, MINUTE, Meter
-from dragoman.emulator.forms import Form, json_body
-from dragoman.emulator.guarded import Quota
-from dragoman.emulator.paging import page
-from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route
-from dragoman.emulator.tokens import Tokens
-from dragoman.emulator.venue.types import VenueFill, VenueProtocol
-from dragoman.emulator.venue.us import us_venue
+from dragoman.emulator.parts import (
+    DAY,
+    MINUTE,
+    ZERO,
+    ContractFilter,
+    Emulator,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Meter,
+    Quota,
+    RecordedMarket,
+    RestEmulator,
+    Roots,
+    Route,
+    Rule,
+    SocketsByPath,
+    Tokens,
+    VenueFill,
+    VenuePosition,
+    VenueProtocol,
+    json_answer,
+    page,
+    recorded_listings,
+    replying,
+    rfc3339,
+    same,
+    shortest,
+    us_venue,
+)
 from dragoman.plugin import model
 
 from .emulator_market import NEW_YORK, MarketDesk
 from .emulator_orders import OrderDesk
 from .emulator_streams import ORDERS, PATHS, DataStreams, OrderStreams
-from .emulator_words import AlpacaError, Assets, cents, identity, not_found, position_row, worded
+from .emulator_words import AlpacaError, Assets, cents, identity, position_row
 from .words import CRYPTO, trade_id
 
 API_KEY: Final = "emu_PKEMULATOR"
@@ -43,6 +57,21 @@ TRADING: Final = Rule((Meter("trading", 200, MINUTE),))
 DATA: Final = Rule((Meter("data", 10_000, MINUTE),))
 OPEN_DATA: Final = Rule((Meter("data", 10_000, MINUTE),), token=False)
 """Data of pairs is given to anybody."""
+STOCKS: Final = "v2/stocks"
+PAIRS: Final = "v1beta3/crypto/us"
+OPTIONS: Final = "v1beta1/options"
+EVERY_KIND: Final = (STOCKS, PAIRS, OPTIONS)
+_ACCOUNT: Final[Mapping[str, Any]] = {
+    "status": "ACTIVE",
+    "crypto_status": "ACTIVE",
+    "currency": "USD",
+    "multiplier": "1",
+    "shorting_enabled": True,
+    "options_approved_level": 2,
+    "options_trading_level": 2,
+    "created_at": "2024-01-02T14:30:00.000000Z",
+    **dict.fromkeys(("trading_blocked", "transfers_blocked", "account_blocked", "trade_suspended_by_user"), False),
+}
 _CONFIGURATIONS: Final[Mapping[str, Any]] = {
     "dtbp_check": "entry",
     "fractional_trading": True,
@@ -74,6 +103,7 @@ class AlpacaEmulator(RestEmulator):
     """
 
     name: ClassVar[str] = "alpaca"
+    errors = AlpacaError
     # Key pairs do not expire: only their owner revokes them.
     expire_tokens = Emulator.expire_tokens
 
@@ -97,7 +127,9 @@ class AlpacaEmulator(RestEmulator):
         self.orders = OrderDesk(venue, self.assets, account, seed)
         self.markets = MarketDesk(venue, self.assets, seed)
         self.data = DataStreams(venue, self.assets, self._accepts, tick_rate, symbol_limit)
-        self.updates = OrderStreams(self._accepts, self._bearer)
+        self.updates = OrderStreams(self._accepts, self._bearer, self.orders.take_told)
+        unknown = AlpacaError.gated(404, None)
+        self.streams = SocketsByPath({ORDERS: self.updates, **dict.fromkeys(PATHS, self.data)}, unknown.answer)
         self._settings = dict(_CONFIGURATIONS)
         self._quota = Quota(TRADING.meters[0])
         self.serve(self._table(), (self.orders.poll,))
@@ -118,26 +150,8 @@ class AlpacaEmulator(RestEmulator):
     def authenticate(self, call: HttpCall, now_ns: int) -> None:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         pair = (call.headers.get(f"apca-api-{name}", "") for name in ("key-id", "secret-key"))
-        AlpacaError.when(
-            not (self._bearer(token) if scheme == "Bearer" else self._accepts(*pair)),
-            "40110000",
-            "request is not authorized",
-        )
-
-    def worded(self, error: Exception) -> HttpAnswer | None:
-        return worded(error)
-
-    def unserved(self, status: int, meter: Meter | None) -> Exception:
-        if meter is not None:
-            return AlpacaError("42910000", "too many requests.")
-        return AlpacaError("40410000" if status == 404 else "40010001", "endpoint not found", status)
-
-    def error_answer(self, status: int, call: HttpCall) -> HttpAnswer:
-        words = {401: ("40110000", "request is not authorized"), 403: ("40310000", "forbidden")}
-        word, told = words.get(
-            status, (f"{status}10000", "internal server error occurred" if status >= 500 else "too many requests.")
-        )
-        return AlpacaError(word, told, status).answer()
+        accepted = self._bearer(token) if scheme == "Bearer" else self._accepts(*pair)
+        AlpacaError.when(not accepted, "40110000", "request is not authorized")
 
     def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         answer = super().handle(call, now_ns)
@@ -147,15 +161,14 @@ class AlpacaEmulator(RestEmulator):
 
     def _table(self) -> Sequence[Route[Rule]]:
         order, orders, markets = r"/v2/orders/(?P<order_id>[\w-]{1,64})", self.orders, self.markets
-        stocks, pairs, options = "/v2/stocks", "/v1beta3/crypto/us", "/v1beta1/options"
-        past, newest = r"(?P<what>bars|trades|quotes)", r"(?P<what>bars|trades|quotes|orderbooks)"
+        past, newest = "(?P<what>bars|trades|quotes)", "(?P<what>bars|trades|quotes|orderbooks)"
         one = r"(?P<symbol>[A-Z0-9.]{1,21})"
-        trading: tuple[tuple[str, str, Handler], ...] = (
+        trading: tuple[tuple[str, str, Callable[..., Any]], ...] = (
             ("GET", "/v2/account", self._account),
-            ("GET", "/v2/account/configurations", self._configurations),
+            ("GET", "/v2/account/configurations", lambda query, now_ns: self._settings),
             ("PATCH", "/v2/account/configurations", self._configurations),
             ("GET", "/v2/account/portfolio/history", self._history),
-            ("GET", r"/v2/account/activities(?:/(?P<kind>[A-Z]+))?", self._activities),
+            ("GET", r"/v2/account/activities(?:/(?P<kind>[A-Z]+))?", orders.activities),
             ("POST", "/v2/orders", orders.place),
             ("GET", "/v2/orders", orders.many),
             ("DELETE", "/v2/orders", orders.cancel_all),
@@ -174,222 +187,155 @@ class AlpacaEmulator(RestEmulator):
             ("GET", "/v2/clock", self._clock),
             ("GET", "/v2/calendar", self._calendar),
         )
-        data: list[tuple[str, str, Handler]] = []
-        for root, kind in ((stocks, "stocks"), (pairs, "crypto"), (options, "options")):
-            snapshots = partial(markets.snapshots, kind=kind)
-            data += [
-                ("GET", f"{root}/{past}", markets.past),
-                ("GET", f"{root}/latest/{newest}", markets.latest),
-                ("GET", f"{root}/{newest}/latest", markets.latest),
-                ("GET", f"{root}/snapshots", snapshots),
-            ]
-            if kind == "stocks":
-                data += [
-                    ("GET", f"{root}/{one}/{past}", markets.past),
-                    ("GET", f"{root}/{one}/{past}/latest", markets.latest),
-                    ("GET", f"{root}/{one}/snapshot", snapshots),
-                ]
-        data.append(("GET", rf"{options}/snapshots/(?P<underlying>[A-Z0-9.]+)", markets.chain))
-        open_data = [Route(*row, OPEN_DATA if row[1].startswith(pairs) else DATA) for row in data]
-        return [Route(*row, TRADING) for row in trading] + open_data
+        data: tuple[tuple[tuple[str, ...], str, Callable[..., Any]], ...] = (
+            (EVERY_KIND, past, markets.past),
+            (EVERY_KIND, f"latest/{newest}", markets.latest),
+            (EVERY_KIND, f"{newest}/latest", markets.latest),
+            (EVERY_KIND, "snapshots", markets.snapshots),
+            ((STOCKS,), f"{one}/{past}", markets.past),
+            ((STOCKS,), f"{one}/{past}/latest", markets.latest),
+            ((STOCKS,), f"{one}/snapshot", markets.snapshots),
+            ((OPTIONS,), "snapshots/(?P<underlying>[A-Z0-9.]+)", markets.chain),
+        )
+        rows = [Route(method, path, replying(work), TRADING) for method, path, work in trading]
+        for kind, rule in ((STOCKS, DATA), (PAIRS, OPEN_DATA), (OPTIONS, DATA)):
+            found = [(path, work) for kinds, path, work in data if kind in kinds]
+            rows += [Route("GET", f"/(?P<kind>{kind})/{path}", replying(work), rule) for path, work in found]
+        return rows
 
     # --- the account ------------------------------------------------------------------------------------------------
 
-    def _account(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+    def _account(self, form: Form, now_ns: int) -> Any:
         funds = self.venue.funds(self.account)[model.Segment.ALL]
         held = self.venue.positions(self.account)
         values = [self._worth(one.instrument_id, one.quantity) for one in held]
-        longs, shorts = (sum((value for value in values if sign * value > 0), Decimal(0)) for sign in (1, -1))
-        equity = funds.opening + funds.payin + funds.realised + sum((one.unrealised for one in held), Decimal(0))
-        spare = max(funds.net, Decimal(0))
+        longs, shorts = (sum((value for value in values if sign * value > 0), ZERO) for sign in (1, -1))
+        equity = funds.opening + funds.payin + funds.realised + sum((one.unrealised for one in held), ZERO)
+        powers = ("buying_power", "regt_buying_power", "non_marginable_buying_power", "options_buying_power")
         money = {
             "cash": equity - longs - shorts,
             "equity": equity,
             "portfolio_value": equity,
             "last_equity": funds.opening,
-            "buying_power": spare,
-            "regt_buying_power": spare,
-            "non_marginable_buying_power": spare,
-            "options_buying_power": spare,
+            **dict.fromkeys(powers, max(funds.net, ZERO)),
             "long_market_value": longs,
             "position_market_value": longs + shorts,
             "short_market_value": shorts,
             "initial_margin": funds.used + funds.blocked,
             "maintenance_margin": funds.used * Decimal("0.6"),
-            "last_maintenance_margin": Decimal(0),
-            "sma": Decimal(0),
-            "accrued_fees": Decimal(0),
+            **dict.fromkeys(("last_maintenance_margin", "sma", "accrued_fees"), ZERO),
         }
-        flags = ("trading_blocked", "transfers_blocked", "account_blocked", "trade_suspended_by_user")
-        return json_answer(
-            {
-                "id": identity("account", self.account),
-                "account_number": self.account,
-                "status": "ACTIVE",
-                "crypto_status": "ACTIVE",
-                "currency": "USD",
-                "multiplier": "1",
-                "shorting_enabled": True,
-                "options_approved_level": 2,
-                "options_trading_level": 2,
-                "created_at": "2024-01-02T14:30:00.000000Z",
-                **{name: cents(value) for name, value in money.items()},
-                **dict.fromkeys(flags, False),
-            }
-        )
+        return {
+            "id": identity("account", self.account),
+            "account_number": self.account,
+            **_ACCOUNT,
+            **{name: cents(value) for name, value in money.items()},
+        }
 
     def _worth(self, instrument_id: str, quantity: Decimal) -> Decimal:
         size = self.assets.by_id[instrument_id].instrument.multiplier
         return quantity * self.venue.market(instrument_id).last_price * size
 
-    def _configurations(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        if call.method == "PATCH":
-            form = json_body(call)
-            asked = {name: form.raw(name) for name in form.names}
-            if set(asked) - set(self._settings):
-                raise AlpacaError("40010001", f"unknown configuration {sorted(set(asked) - set(self._settings))[0]}")
-            self._settings |= asked
-        return json_answer(self._settings)
+    def _configurations(self, form: Form, now_ns: int) -> Any:
+        """Change what a body names (PATCH), and answer what holds."""
+        asked = {name: form.raw(name) for name in form.names}
+        unknown = sorted(set(asked) - set(self._settings))
+        AlpacaError.when(unknown, "40010001", f"unknown configuration {', '.join(unknown[:1])}")
+        self._settings |= asked
+        return self._settings
 
-    def _history(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+    def _history(self, query: Form, now_ns: int) -> Any:
         """Answer a flat line: this account has no yesterday."""
         opening = float(self.venue.funds(self.account)[model.Segment.ALL].opening)
         stamps = [now_ns // DAY * 86_400 - day * 86_400 for day in (2, 1, 0)]
         flat = {"equity": [opening] * 3, "profit_loss": [0.0] * 3, "profit_loss_pct": [0.0] * 3}
-        frame = dict(call.query).get("timeframe", "1D")
-        return json_answer({"timestamp": stamps, "base_value": opening, "timeframe": frame, "cashflow": {}} | flat)
+        frame = query.get("timeframe") or "1D"
+        return {"timestamp": stamps, "base_value": opening, "timeframe": frame, "cashflow": {}} | flat
 
-    def _activities(self, call: HttpCall, now_ns: int, kind: str | None = None) -> HttpAnswer:
-        query = Form(dict(call.query))
-        kinds = {kind} if kind else set((query.get("activity_types") or "FILL").split(","))
-        rows = self.orders.activities() if "FILL" in kinds else []
-        for name, sign in (("after", 1), ("until", -1)):
-            if query.get(name):
-                edge = query.moment(name, UTC).timestamp()
-                stamps = [datetime.fromisoformat(row["transaction_time"]).timestamp() for row in rows]
-                rows = [row for row, at in zip(rows, stamps, strict=True) if sign * at > sign * edge]
-        if query.get("direction") != "asc":
-            rows.reverse()
-        ids = [row["id"] for row in rows]
-        token = query.get("page_token")
-        start = ids.index(token) + 1 if token in ids else 0
-        return json_answer(rows[start : start + min(query.integer("page_size", 100), 100)])
+    def _positions(self, query: Form, now_ns: int) -> Any:
+        return [self._row(one) for one in self.venue.positions(self.account) if one.quantity]
 
-    def _positions(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return json_answer([self._position_row(one) for one in self.venue.positions(self.account) if one.quantity])
-
-    def _position_row(self, position: Any) -> dict[str, Any]:
+    def _row(self, position: VenuePosition) -> dict[str, Any]:
         name = position.instrument_id
         return position_row(position, self.assets.by_id[name], self.venue.market(name))
 
-    def _position(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
+    def _position(self, query: Form, now_ns: int, name: str) -> Any:
+        symbol = self.assets.get(name).symbol.replace("/", "")
+        found = [row for row in self._positions(query, now_ns) if row["symbol"] == symbol]
+        AlpacaError.when(not found, "40410000", "position does not exist")
+        return found[0]
+
+    def _close(self, query: Form, now_ns: int, name: str) -> Any:
         asset = self.assets.get(name)
-        for one in self.venue.positions(self.account):
-            if one.instrument_id == asset.instrument_id and one.quantity:
-                return json_answer(self._position_row(one))
-        raise not_found("position does")
+        held, lot = self.orders.held(asset.instrument_id), asset.instrument.lot_size
+        AlpacaError.when(not held, "40410000", "position does not exist")
+        part = abs(held) * query.number("percentage", Decimal(100)) / 100 // lot * lot
+        order = {
+            "symbol": asset.symbol,
+            "qty": shortest(query.number("qty", part)),
+            "side": "sell" if held > 0 else "buy",
+            "type": "market",
+            "time_in_force": "gtc" if asset.kind == "crypto" else "day",
+        }
+        return self.orders.place(Form(order), now_ns)
 
-    def _close(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
-        asset, query = self.assets.get(name), Form(dict(call.query))
-        held = self.orders.held(asset.instrument_id)
-        if not held:
-            raise not_found("position does")
-        quantity = abs(held)
-        if query.get("qty"):
-            quantity = query.number("qty")
-        elif query.get("percentage"):
-            lot = asset.instrument.lot_size
-            quantity = quantity * query.number("percentage") / 100 // lot * lot
-        side = model.Side.SELL if held > 0 else model.Side.BUY
-        times = "gtc" if asset.kind == "crypto" else "day"
-        asked = {"symbol": asset.symbol, "qty": shortest(quantity), "side": side.lower(), "type": "market"}
-        return self.orders.place(replace(call, body=json_answer(asked | {"time_in_force": times}).body), now_ns)
-
-    def _close_all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        if dict(call.query).get("cancel_orders", "").lower() == "true":
-            self.orders.cancel_all(call, now_ns)
-        found = []
-        for one in self.venue.positions(self.account):
-            if one.quantity:
-                symbol = self.assets.by_id[one.instrument_id].symbol
-                answer = self._close(replace(call, query=()), now_ns, symbol)
-                found.append({"symbol": symbol, "status": 200, "body": json.loads(answer.body)})
-        return json_answer(found, 207)
+    def _close_all(self, query: Form, now_ns: int) -> Any:
+        if (query.get("cancel_orders") or "").lower() == "true":
+            self.orders.cancel_all(query, now_ns)
+        names = [one.instrument_id for one in self.venue.positions(self.account) if one.quantity]
+        symbols = [self.assets.by_id[name].symbol for name in names]
+        closed = [{"symbol": one, "status": 200, "body": self._close(Form({}), now_ns, one)} for one in symbols]
+        return json_answer(closed, 207)
 
     # --- what is listed, and when ------------------------------------------------------------------------------------
 
-    def _assets(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        query = Form(dict(call.query))
-        kind = query.get("asset_class") or "us_equity"
-        rows = [asset.row() for asset in self.assets.all if asset.kind == kind]
-        exchange = query.get("exchange")
+    def _assets(self, query: Form, now_ns: int) -> Any:
+        kind, exchange = query.get("asset_class") or "us_equity", query.get("exchange")
         active = query.get("status") in (None, "active")
-        return json_answer([row for row in rows if active and exchange in (None, row["exchange"])])
+        rows = [asset.row() for asset in self.assets.all if asset.kind == kind and active]
+        return [row for row in rows if exchange in (None, row["exchange"])]
 
-    def _asset(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
-        asset = self.assets.find(name)
-        if asset is None:
-            raise not_found(f"asset {name}")
-        return json_answer(asset.row())
+    def _asset(self, query: Form, now_ns: int, name: str) -> Any:
+        return AlpacaError.found(self.assets.find(name), "40410000", f"asset {name} not found").row()
 
-    def _contracts(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        query = Form(dict(call.query))
-        exact = query.day("expiration_date")
+    def _contracts(self, query: Form, now_ns: int) -> Any:
+        exact, right = query.day("expiration_date"), query.get("type")
         wanted = ContractFilter(
-            roots=set(filter(None, (query.get("underlying_symbols") or "").split(","))),
-            right=model.OptionType(query.choice("type", ("call", "put")).upper()) if query.get("type") else None,
+            roots=query.listed("underlying_symbols"),
+            right=model.OptionType(query.choice("type", ("call", "put")).upper()) if right else None,
             first=exact or query.day("expiration_date_gte") or date.min,
             last=exact or query.day("expiration_date_lte") or date.max,
-            lowest=query.number("strike_price_gte", Decimal(0)),
+            lowest=query.number("strike_price_gte", ZERO),
             highest=query.number("strike_price_lte", Decimal(10**8)),
         )
-        found = (asset.contract(self.assets.get(asset.root).asset_id) for asset in wanted.of(self.assets.all))
+        found = map(self.assets.contract, wanted.of(self.assets.all))
         rows, token = page(found, query.integer("page_token", 0), min(query.integer("limit", 100), 10_000))
-        return json_answer({"option_contracts": rows, "next_page_token": token})
+        return {"option_contracts": rows, "next_page_token": token}
 
-    def _contract(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
+    def _contract(self, query: Form, now_ns: int, name: str) -> Any:
         asset = self.assets.find(name)
-        if asset is None or asset.kind != "us_option":
-            raise not_found(f"option contract {name}")
-        return json_answer(asset.contract(self.assets.get(asset.root).asset_id))
+        option = asset if asset is not None and asset.kind == "us_option" else None
+        return self.assets.contract(AlpacaError.found(option, "40410000", f"option contract {name} not found"))
 
-    def _clock(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+    def _clock(self, query: Form, now_ns: int) -> Any:
         """Answer that the market is open: this one never closes."""
-        now = datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK)
-        ahead = (now + timedelta(days=1)).replace(minute=0, second=0, microsecond=0)
-        times = {"next_open": ahead.replace(hour=9, minute=30), "next_close": ahead.replace(hour=16)}
-        return json_answer(
-            {"timestamp": rfc3339(now_ns), "is_open": True} | {k: v.isoformat() for k, v in times.items()}
-        )
+        ahead = datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK) + timedelta(days=1)
+        opens, closes = (datetime.combine(ahead, time(*at), NEW_YORK).isoformat() for at in ((9, 30), (16, 0)))
+        return {"timestamp": rfc3339(now_ns), "is_open": True, "next_open": opens, "next_close": closes}
 
-    def _calendar(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        query, today = Form(dict(call.query)), datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK).date()
-        first = query.moment("start", UTC).date() if query.get("start") else today
-        last = query.moment("end", UTC).date() if query.get("end") else first + timedelta(days=30)
-        days = (first + timedelta(days=at) for at in range(min((last - first).days + 1, 3660)))
+    def _calendar(self, query: Form, now_ns: int) -> Any:
+        today = datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK)
+        first = query.moment("start", UTC, today)
+        last = query.moment("end", UTC, first + timedelta(days=30))
+        days = [first.date() + timedelta(days=at) for at in range(min((last.date() - first.date()).days + 1, 3660))]
         hours = {"open": "09:30", "close": "16:00", "session_open": "0400", "session_close": "2000"}
-        return json_answer([{"date": day.isoformat()} | hours for day in days if day.weekday() < 5])
+        return [{"date": day.isoformat()} | hours for day in days if day.weekday() < 5]
 
-    # --- sockets ----------------------------------------------------------------------------------------------------
-
-    def open_socket(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        if call.path == ORDERS:
-            self.updates.open(socket)
-            return None
-        if call.path in PATHS:
-            return self.data.open(call, socket, now_ns)
-        return AlpacaError("40410000", "endpoint not found").answer()
-
-    def on_message(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        return (*self.data.hear(socket, data, now_ns), *self.updates.hear(socket, data))
-
-    def on_close(self, socket: int) -> None:
-        self.data.close(socket)
-        self.updates.close(socket)
-
-    def frames(self, now_ns: int) -> Sequence[Push]:
-        told, self.orders.told = self.orders.told, []
-        return [*self.updates.tell(told), *self.data.poll(now_ns)]
+    def list_recorded(self, markets: Sequence[RecordedMarket]) -> None:
+        for listing in recorded_listings(CRYPTO, markets, quote="USD"):
+            if listing.instrument.instrument_id not in self.assets.by_id:
+                self.venue.list(listing)
+                self.assets.add(listing)
 
     # --- names ------------------------------------------------------------------------------------------------------
 

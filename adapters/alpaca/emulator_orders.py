@@ -6,34 +6,55 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import ROUND_DOWN, Decimal
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import json_answer, rfc3339, shortest
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.forms import Form, json_body
-from dragoman.emulator.linked_orders import LinkedOrders
-from dragoman.emulator.links import Chain, Link, Phase, Told, Trail
-from dragoman.emulator.venue.types import ZERO, OrderState, VenueFill, VenueOrder, VenueProtocol
+from dragoman.emulator.parts import (
+    SECOND,
+    ZERO,
+    Chain,
+    Form,
+    HttpAnswer,
+    Link,
+    LinkedOrders,
+    OrderState,
+    Phase,
+    StatusWords,
+    Told,
+    Trail,
+    VenueFill,
+    VenueOrder,
+    VenueProtocol,
+    json_answer,
+    lots_for,
+    page_after,
+    rfc3339,
+    shortest,
+)
 from dragoman.plugin import model
-from dragoman.plugin.records import rfc3339_ns
 
 from .adapter import ID_LENGTH
-from .emulator_words import AlpacaError, Asset, Assets, activity_row, identity, not_found
-from .words import ORDER_TYPE, SIDE, TIME_IN_FORCE
+from .emulator_words import AlpacaError, Asset, Assets, activity_row, identity
+from .words import ORDER_TYPE, TIME_IN_FORCE
 
 S, T, F = model.OrderStatus, model.OrderType, model.TimeInForce
-WORDS: Final = {
-    S.ACCEPTED: "pending_new",
-    S.OPEN: "new",
-    S.TRIGGER_PENDING: "new",
-    S.TRIGGERED: "new",
-    S.PARTIALLY_FILLED: "partially_filled",
-    S.FILLED: "filled",
-    S.CANCELED: "canceled",
-    S.EXPIRED: "expired",
-    S.REJECTED: "rejected",
-}
+WORDS: Final = StatusWords(
+    firm={
+        S.ACCEPTED: "pending_new",
+        S.OPEN: "new",
+        S.TRIGGER_PENDING: "new",
+        S.TRIGGERED: "new",
+        S.PARTIALLY_FILLED: "partially_filled",
+        S.FILLED: "filled",
+        S.CANCELED: "canceled",
+        S.EXPIRED: "expired",
+        S.REJECTED: "rejected",
+    },
+    waiting="accepted",
+    modifying="pending_replace",
+    canceling="pending_cancel",
+)
 _PHASES: Final = {
     Phase.HELD: "held",
     Phase.ASKED: "accepted",
@@ -52,7 +73,8 @@ _EVENTS: Final = {
 _STAMPS: Final = {S.FILLED: "filled_at", S.CANCELED: "canceled_at", S.EXPIRED: "expired_at", S.REJECTED: "failed_at"}
 _CLOSED: Final = ("filled", "canceled", "expired", "rejected", "replaced")
 _VENUE_TIME: Final = {F.GTC: F.GTC, F.IOC: F.IOC, F.FOK: F.FOK}
-_AUCTION_WAIT: Final = 60_000_000_000
+_AUCTION_WAIT: Final = 60 * SECOND
+_NEVER: Final = 2**63
 _CHANGED: Final = (("qty", "quantity"), ("limit_price", "price"), ("stop_price", "trigger_price"))
 _KEPT: Final = ("limit_price", "stop_price", "trail_price", "trail_percent", "notional", "type", "time_in_force")
 _EXITS: Final = {"bracket": 2, "oto": 1, "oco": 1, "simple": 0}
@@ -72,13 +94,12 @@ class OrderDesk(LinkedOrders[Asset]):
         self._assets = assets
         self._seed = seed
         self._made = 0
-        self.told: list[tuple[str, dict[str, Any]]] = []
+        self._told: list[tuple[str, dict[str, Any]]] = []
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
-    def place(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+    def place(self, form: Form, now_ns: int) -> Any:
         """Queue an order. Raises AlpacaError and FieldError: such an order is in no book."""
-        form = json_body(call)
         asset = self._assets.get(form.text("symbol"))
         kept: dict[str, Any] = {name: form.get(name) for name in _KEPT}
         kept["order_class"] = form.choice("order_class", _EXITS, "simple")
@@ -89,11 +110,11 @@ class OrderDesk(LinkedOrders[Asset]):
         legs = self._legs(chain, form, now_ns)
         with AlpacaError.refusing(asset):
             self.send(chain, legs, now_ns, exclusive=kept["order_class"] == "oco")
-        return json_answer(self.row(chain, chain.link, nested=True))
+        return self.row(chain, chain.link, nested=True)
 
-    def replace(self, call: HttpCall, now_ns: int, order_id: str) -> HttpAnswer:
+    def replace(self, form: Form, now_ns: int, order_id: str) -> Any:
         """Queue a change; the order it makes is answered, and is in force once the exchange has made it."""
-        form, chain = json_body(call), self._known(order_id)
+        chain = self._known(order_id)
         early = not chain.venue_id or self.state(chain).status is S.ACCEPTED
         if early or chain.link.order_id != order_id or not self.idle(chain):
             word = "pending_new" if early else self.row(chain, chain.find(order_id))["status"]
@@ -109,10 +130,9 @@ class OrderDesk(LinkedOrders[Asset]):
             chain.fields["trail_price" if by_price else "trail_percent"] = form.text("trail")
             setattr(chain.trail, "offset" if by_price else "percent", form.number("trail"))
         with AlpacaError.refusing(chain.named):
-            fresh = self.change(chain, self._new_id(), name, now_ns, **changes)
-        return json_answer(self.row(chain, fresh))
+            return self.row(chain, self.change(chain, self._new_id(), name, now_ns, **changes))
 
-    def cancel(self, call: HttpCall, now_ns: int, order_id: str) -> HttpAnswer:
+    def cancel(self, form: Form, now_ns: int, order_id: str) -> Any:
         chain = self._known(order_id)
         AlpacaError.when(
             chain.link.order_id != order_id or not self.idle(chain),
@@ -123,88 +143,79 @@ class OrderDesk(LinkedOrders[Asset]):
             self.withdraw(chain, now_ns)
         return HttpAnswer(204)
 
-    def cancel_all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+    def cancel_all(self, form: Form, now_ns: int) -> Any:
         chosen = [chain for chain in self.all() if not self.state(chain).status.terminal]
         for chain in filter(self.idle, chosen):
             self.withdraw(chain, now_ns)
         return json_answer([{"id": chain.link.order_id, "status": 200} for chain in chosen], 207)
 
-    def one(self, call: HttpCall, now_ns: int, order_id: str) -> HttpAnswer:
+    def one(self, query: Form, now_ns: int, order_id: str) -> Any:
         chain = self._known(order_id)
-        return json_answer(self.row(chain, chain.find(order_id), nested=_nested(Form(dict(call.query)))))
+        return self.row(chain, chain.find(order_id), nested=_nested(query))
 
-    def by_client_id(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        try:
-            return json_answer(self.row(*self.by_client(Form(dict(call.query)).text("client_order_id"))))
-        except LookupError as missing:
-            raise not_found("order") from missing
+    def by_client_id(self, query: Form, now_ns: int) -> Any:
+        with AlpacaError.turning({LookupError: ("40410000", "order not found")}):
+            return self.row(*self.by_client(query.text("client_order_id")))
 
-    def many(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        query = Form(dict(call.query))
+    def many(self, query: Form, now_ns: int) -> Any:
         status, nested = query.choice("status", ("open", "closed", "all"), "open"), _nested(query)
-        symbols = set(filter(None, (query.get("symbols") or "").split(",")))
-        after, until = (rfc3339_ns(_zoned(query.get(name))) for name in ("after", "until"))
+        symbols, sides = query.listed("symbols"), (query.get("side") or "buy,sell").split(",")
+        after, until = query.time_ns("after") or 0, query.time_ns("until") or _NEVER
         found = [
             (link.created, row)
             for chain in self.all()
             if not (nested and chain.parent) and (not symbols or chain.named.symbol in symbols)
             for link in chain.every
-            if (after is None or link.created > after) and (until is None or link.created < until)
+            if after < link.created < until
             for row in (self.row(chain, link, nested=nested),)
-            if status == "all" or (row["status"] in _CLOSED) is (status == "closed")
-            if (query.get("side") or row["side"]) == row["side"]
+            if row["side"] in sides and (status == "all" or (row["status"] in _CLOSED) is (status == "closed"))
         ]
         found.sort(key=lambda one: one[0], reverse=query.get("direction") != "asc")
-        return json_answer([row for _, row in found[: min(query.integer("limit", 50), 500)]])
+        return [row for _, row in found[: min(query.integer("limit", 50), 500)]]
 
-    def activities(self) -> list[dict[str, Any]]:
-        """Return every fill of the account as an activity, oldest first."""
-        rows = self.every_fill()
-        return [activity_row(fill, link.order_id, total, left, chain.named) for fill, chain, link, total, left in rows]
+    def activities(self, query: Form, now_ns: int, kind: str | None = None) -> Any:
+        """Return fills as activities, the latest first unless asked otherwise, in pages that start after an id."""
+        kinds = [kind] if kind else query.listed("activity_types") or ["FILL"]
+        after, until = query.time_ns("after") or 0, query.time_ns("until") or _NEVER
+        rows = [
+            activity_row(fill, link.order_id, total, left, chain.named)
+            for fill, chain, link, total, left in (self.every_fill() if "FILL" in kinds else ())
+            if after < fill.ts < until
+        ]
+        newest_first = rows if query.get("direction") == "asc" else rows[::-1]
+        return page_after(newest_first, query.get("page_token"), min(query.integer("page_size", 100), 100))
 
     # -- reading requests --------------------------------------------------------------------------------------------
 
     def _read(self, asset: Asset, form: Form, now_ns: int) -> tuple[VenueOrder, Trail | None]:
-        side = SIDE.read(form.choice("side", ("buy", "sell")))
+        side = model.Side(form.choice("side", ("buy", "sell")).upper())
         kind = ORDER_TYPE.read(form.choice("type", ORDER_TYPE.inward))
-        time_in_force = TIME_IN_FORCE.read(form.choice("time_in_force", TIME_IN_FORCE.inward))
-        assert side is not None
-        AlpacaError.when(
-            (form.get("qty") is None) == (form.get("notional") is None),
-            "42210000",
-            "qty or notional is required, one of them",
-        )
-        quantity = form.number("qty") if form.get("qty") else self._bought_for(asset, side, form.number("notional"))
-        times, whole = time_in_force, quantity % 1 == 0
-        rules = (
+        times = TIME_IN_FORCE.read(form.choice("time_in_force", TIME_IN_FORCE.inward))
+        quantity, money = form.optional("qty"), form.optional("notional")
+        AlpacaError.when((quantity is None) == (money is None), "42210000", "qty or notional is required, one of them")
+        if quantity is None:
+            market = self._venue.market(asset.instrument_id)
+            quantity = lots_for(money or ZERO, side, market, asset.instrument.lot_size)
+        share_part = asset.kind == "us_equity" and quantity % 1 != 0
+        extended = form.get("extended_hours") == "True"
+        AlpacaError.check(
             (asset.kind == "crypto" and times not in _VENUE_TIME, "42210000", "invalid crypto time_in_force"),
-            (
-                asset.kind == "us_option" and times is not F.DAY,
-                "42210000",
-                "invalid time_in_force for option orders",
-            ),
+            (asset.kind == "us_option" and times is not F.DAY, "42210000", "invalid time_in_force for option orders"),
             (quantity <= 0, "40010001", "qty must be > 0"),
             (
-                asset.kind == "us_equity" and not whole and asset.instrument.lot_size == 1,
+                share_part and asset.instrument.lot_size == 1,
                 "40310000",
                 f'asset "{asset.symbol}" is not fractionable',
             ),
+            (share_part and times is not F.DAY, "42210000", "fractional orders must be DAY orders"),
             (
-                asset.kind == "us_equity" and not whole and times is not F.DAY,
-                "42210000",
-                "fractional orders must be DAY orders",
-            ),
-            (
-                form.get("extended_hours") == "True" and (kind is not T.LIMIT or times is not F.DAY),
+                extended and (kind is not T.LIMIT or times is not F.DAY),
                 "42210000",
                 "extended hours order must be DAY limit orders",
             ),
         )
-        for broken, word, text in rules:
-            AlpacaError.when(broken, word, text)
         self._check_free(asset, side, quantity)
         trail = self._trail(asset, form) if kind is T.TRAILING_STOP_MARKET else None
-        auction = time_in_force in (F.AT_THE_OPEN, F.AT_THE_CLOSE)
         order = VenueOrder(
             instrument_id=asset.instrument_id,
             side=side,
@@ -213,50 +224,49 @@ class OrderDesk(LinkedOrders[Asset]):
             product=model.Product.DELIVERY,
             price=form.number("limit_price") if kind.has_price else None,
             trigger_price=trail.trigger(side) if trail else form.number("stop_price") if kind.has_trigger else None,
-            time_in_force=_VENUE_TIME.get(time_in_force, F.DAY),
+            time_in_force=_VENUE_TIME.get(times, F.DAY),
             tag=form.get("client_order_id"),
-            not_before=now_ns + _AUCTION_WAIT if auction else 0,
+            not_before=now_ns + _AUCTION_WAIT if times in (F.AT_THE_OPEN, F.AT_THE_CLOSE) else 0,
         )
         return order, trail
-
-    def _bought_for(self, asset: Asset, side: model.Side, money: Decimal) -> Decimal:
-        market = self._venue.market(asset.instrument_id)
-        levels = market.asks if side is model.Side.BUY else market.bids
-        lot = asset.instrument.lot_size
-        return (money / (levels[0][0] if levels else market.last_price) / lot).to_integral_value(ROUND_DOWN) * lot
 
     def _check_free(self, asset: Asset, side: model.Side, quantity: Decimal) -> None:
         """Refuse to cross from long to short in one order, and to sell a pair or a fraction that is not held."""
         held = self.held(asset.instrument_id)
         same = [self.state(chain) for chain in self.all() if chain.named is asset and chain.venue_id]
         working = sum((one.remaining for one in same if not one.status.terminal and one.order.side is side), ZERO)
-        free = -side.sign * held - working
-        short = side is model.Side.SELL and held <= 0 and asset.kind == "us_equity" and quantity % 1 == 0
-        if held * side.sign < 0 and quantity > free:
-            told = f"requested: {shortest(quantity)}, available: {shortest(max(free, ZERO))}"
-            raise AlpacaError("40310000", f"insufficient qty available for order ({told})")
-        if side is model.Side.SELL and held <= 0 and not short and asset.kind != "us_option":
-            name = asset.symbol.partition("/")[0]
-            raise AlpacaError(
-                "40310000", f"insufficient balance for {name} (requested: {shortest(quantity)}, available: 0)"
-            )
+        free = max(-side.sign * held - working, ZERO)
+        bare = side is model.Side.SELL and held <= 0
+        short = asset.kind == "us_option" or (asset.kind == "us_equity" and quantity % 1 == 0)
+        name, size = asset.symbol.partition("/")[0], shortest(quantity)
+        AlpacaError.check(
+            (
+                held * side.sign < 0 and quantity > free,
+                "40310000",
+                f"insufficient qty available for order (requested: {size}, available: {shortest(free)})",
+            ),
+            (
+                bare and not short,
+                "40310000",
+                f"insufficient balance for {name} (requested: {size}, available: 0)",
+            ),
+        )
 
     def _trail(self, asset: Asset, form: Form) -> Trail:
-        offset, percent = (form.number(name) if form.get(name) else None for name in ("trail_price", "trail_percent"))
-        AlpacaError.when(
-            (offset is None) == (percent is None), "42210000", "trail_price or trail_percent is required, one of them"
-        )
+        offset, percent = form.optional("trail_price"), form.optional("trail_percent")
+        wrong = (offset is None) == (percent is None)
+        AlpacaError.when(wrong, "42210000", "trail_price or trail_percent is required, one of them")
         last = self._venue.market(asset.instrument_id).last_price
         return Trail(last, asset.instrument.tick_size, offset, percent)
 
     def _client_id(self, given: str | None) -> str:
-        AlpacaError.when(
-            given is not None and len(given) > ID_LENGTH,
-            "40010001",
-            f"client_order_id must be no more than {ID_LENGTH} characters",
+        name = given or self._new_id()
+        long = len(name) > ID_LENGTH
+        AlpacaError.check(
+            (long, "40010001", f"client_order_id must be no more than {ID_LENGTH} characters"),
+            (self.taken(name), "40010001", "client_order_id must be unique"),
         )
-        AlpacaError.when(given is not None and self.taken(given), "40010001", "client_order_id must be unique")
-        return given or self._new_id()
+        return name
 
     def _new_id(self) -> str:
         self._made += 1
@@ -293,10 +303,13 @@ class OrderDesk(LinkedOrders[Asset]):
         return legs
 
     def _known(self, order_id: str) -> Chain[Asset]:
-        try:
+        with AlpacaError.turning({LookupError: ("40410000", f"order {order_id} not found")}):
             return self.get(order_id)
-        except LookupError as missing:
-            raise not_found(f"order {order_id}") from missing
+
+    def take_told(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return the events of orders since the last call."""
+        told, self._told = self._told, []
+        return told
 
     # -- what the exchange tells -------------------------------------------------------------------------------------
 
@@ -318,7 +331,7 @@ class OrderDesk(LinkedOrders[Asset]):
         self, told: Told, chain: Chain[Asset], link: Link, state: OrderState, fill: VenueFill | None = None
     ) -> None:
         data: Mapping[str, Any] = {"timestamp": rfc3339(state.ts_updated)}
-        word = _EVENTS.get(told) or WORDS[state.status]
+        word = _EVENTS.get(told) or WORDS.firm[state.status]
         if fill is not None:
             word = "fill" if state.status is S.FILLED else "partial_fill"
             data = {
@@ -328,7 +341,7 @@ class OrderDesk(LinkedOrders[Asset]):
                 "position_qty": shortest(self.held(chain.named.instrument_id)),
                 "execution_id": identity("execution", fill.trade_id, fill.order_id),
             }
-        self.told.append((word, {**data, "order": self.row(chain, link, state=state)}))
+        self._told.append((word, {**data, "order": self.row(chain, link, state=state)}))
 
     # -- records -----------------------------------------------------------------------------------------------------
 
@@ -371,7 +384,7 @@ class OrderDesk(LinkedOrders[Asset]):
             "time_in_force": kept["time_in_force"],
             "limit_price": shortest(order.price) if kept["limit_price"] else None,
             "stop_price": shortest(order.trigger_price),
-            "status": _PHASES.get(link.phase) or self._status(state, filled, chain),
+            "status": _PHASES.get(link.phase) or _status(state, filled, chain),
             "extended_hours": kept["extended_hours"],
             "legs": [self.row(leg, leg.link) for leg in chain.legs] or None if nested else None,
             "trail_percent": kept["trail_percent"],
@@ -380,24 +393,14 @@ class OrderDesk(LinkedOrders[Asset]):
             "source": "access_key",
         }
 
-    @staticmethod
-    def _status(state: OrderState, filled: Decimal, chain: Chain[Asset]) -> str:
-        if not state.status.terminal and state.pending is model.Pending.CANCEL:
-            return "pending_cancel"
-        if not state.status.terminal and state.pending is model.Pending.MODIFY and chain.waiting is not None:
-            return "pending_replace"
-        if state.status is S.PARTIALLY_FILLED and not filled:
-            return "new"
-        return "accepted" if state.status is S.ACCEPTED and state.order.not_before else WORDS[state.status]
+
+def _status(state: OrderState, filled: Decimal, chain: Chain[Asset]) -> str:
+    if state.status is S.PARTIALLY_FILLED and not filled and state.pending is model.Pending.NONE:
+        return WORDS.firm[S.OPEN]  # filled under an id before
+    # A trailing stop is changed by the broker itself, which is not shown.
+    moved = state.pending is model.Pending.MODIFY and chain.waiting is None
+    return WORDS.now(replace(state, pending=model.Pending.NONE) if moved else state)
 
 
 def _nested(query: Form) -> bool:
     return (query.get("nested") or "").lower() == "true"
-
-
-def _zoned(given: str | None) -> str | None:
-    """Return a time of a query; a plus in it may have become a blank, and a day stands for its beginning."""
-    if not given:
-        return None
-    whole = given.replace(" ", "+") if "T" in given else f"{given}T00:00:00Z"
-    return whole if whole[-1] == "Z" or "+" in whole[10:] or "-" in whole[10:] else f"{whole}Z"

@@ -7,22 +7,24 @@ answered with the latest of what it asks for, where the real streams wait for th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from dragoman.emulator.bodies import rfc3339
-from dragoman.emulator.channels import Listener
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
-from dragoman.emulator.counting import DAY, SECOND
-from dragoman.emulator.guarded import GuardedSockets
-from dragoman.emulator.updates import MarketChanges
-from dragoman.emulator.venue.types import VenueProtocol
-from dragoman.plugin import errors
-from dragoman.plugin.messagepack import Moment, pack_messagepack, unpack_messagepack
+from dragoman.emulator.parts import (
+    DAY,
+    SECOND,
+    ChannelFault,
+    ChannelSocket,
+    ChannelSockets,
+    GuardedSockets,
+    HttpCall,
+    MarketChanges,
+    MinuteBars,
+    VenueProtocol,
+)
 
 from .emulator_market import levels
-from .emulator_words import Asset, Assets, Tape
+from .emulator_words import Assets, Tape
 
 PATHS: Final = {
     **dict.fromkeys((f"/v2/{name}" for name in "iex sip delayed_sip boats overnight".split()), "us_equity"),
@@ -35,7 +37,16 @@ CHANNELS: Final = {
     "crypto": "trades quotes bars updatedBars dailyBars orderbooks".split(),
     "us_option": "trades quotes".split(),
 }
-AUTH_NS: Final = 10 * SECOND
+FAULTS: Final = {
+    ChannelFault.MALFORMED: 400,
+    ChannelFault.STRANGER: 401,
+    ChannelFault.DENIED: 402,
+    ChannelFault.TWICE: 403,
+    ChannelFault.LATE: 404,
+    ChannelFault.LIMIT: 405,
+    ChannelFault.CROWDED: 406,
+    ChannelFault.UNKNOWN: 410,
+}
 ERRORS: Final = {
     400: "invalid syntax",
     401: "not authenticated",
@@ -49,34 +60,10 @@ ERRORS: Final = {
     413: '"*" is not supported for option quotes',
 }
 Accepts = Callable[[str, str], bool]
+Told = Callable[[], Iterable[tuple[str, Mapping[str, Any]]]]
 
 
-@dataclass
-class DataSocket:
-    """One market data connection, and what it was told last."""
-
-    path: str
-    packed: bool
-    opened: int
-    accepted: bool = False
-    listener: Listener = field(default_factory=Listener)
-    waiting: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def kind(self) -> str:
-        return PATHS[self.path]
-
-    def push(self, number: int, messages: Sequence[Mapping[str, Any]]) -> Push:
-        if self.packed:
-            return Push(number, pack_messagepack([_timed(one, Moment) for one in messages]))
-        return Push(number, json.dumps([_timed(one, rfc3339) for one in messages]))
-
-
-def _timed(message: Mapping[str, Any], write: Callable[[int], Any]) -> dict[str, Any]:
-    return {name: write(value) if name == "t" else value for name, value in message.items()}
-
-
-class DataStreams:
+class DataStreams(ChannelSockets):
     """All market data connections of the user.
 
     Parameters
@@ -92,111 +79,62 @@ class DataStreams:
     def __init__(
         self, venue: VenueProtocol, assets: Assets, accepts: Accepts, tick_rate: float, symbol_limit: int | None
     ) -> None:
-        if tick_rate <= 0:
-            raise ValueError(f"alpaca: tick_rate is {tick_rate}, expected messages per second above 0")
-        self._venue = venue
-        self._assets = assets
-        self._accepts = accepts
-        self._pace = int(SECOND / tick_rate)
-        self._limit = symbol_limit
-        self._sockets: dict[int, DataSocket] = {}
-        self._markets = MarketChanges(venue)
+        super().__init__(tick_rate, login_ns=10 * SECOND)
+        self._venue, self._assets, self._accepts, self._limit = venue, assets, accepts, symbol_limit
+        self._markets, self._minutes = MarketChanges(venue), MinuteBars()
 
-    def open(self, call: HttpCall, number: int, now_ns: int) -> HttpAnswer | None:
-        packed = "msgpack" in call.headers.get("content-type", "")
-        socket = DataSocket(call.path, packed, now_ns)
-        self._sockets[number] = socket
+    def kind(self, socket: ChannelSocket) -> str:
+        return PATHS[socket.path]
+
+    def fault(self, fault: ChannelFault) -> dict[str, Any]:
+        return _error(FAULTS[fault])
+
+    def greeting(self, socket: ChannelSocket, call: HttpCall) -> list[dict[str, Any]]:
+        if self.kind(socket) == "us_option" and not socket.packed:
+            return [_error(412)]
         key, secret = (call.headers.get(f"apca-api-{name}", "") for name in ("key-id", "secret-key"))
-        if socket.kind == "us_option" and not packed:
-            socket.waiting.append(_error(412))
-            return None
-        socket.waiting.append(_success("connected"))
-        if key and self._accepts(key, secret):
-            socket.waiting.append(self._admit(socket))
-        return None
+        shown = [self._admit(socket, known=True)] if key and self._accepts(key, secret) else []
+        return [_success("connected"), *shown]
 
-    def close(self, number: int) -> None:
-        self._sockets.pop(number, None)
+    def _admit(self, socket: ChannelSocket, *, known: bool) -> dict[str, Any]:
+        fault = self.log_on(socket, known=known)
+        return self.fault(fault) if fault else _success("authenticated")
 
-    def hear(self, number: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        socket = self._sockets.get(number)
-        if socket is None:
-            return ()
-        try:
-            binary = data if isinstance(data, bytes) else data.encode()
-            message = unpack_messagepack(binary) if socket.packed else json.loads(data)
-            answers = self._answers(socket, message)
-        except (ValueError, TypeError, AttributeError, errors.DecodeError):
-            answers = [_error(400)]
-        greeted, socket.waiting = [[one] for one in socket.waiting], []
-        return [socket.push(number, messages) for messages in (*greeted, answers)]
-
-    def _answers(self, socket: DataSocket, message: Mapping[str, Any]) -> list[dict[str, Any]]:
-        match message.get("action"):
-            case "auth" if socket.accepted:
-                return [_error(403)]
-            case "auth":
-                if not self._accepts(str(message.get("key")), str(message.get("secret"))):
-                    return [_error(402)]
-                return [self._admit(socket)]
-            case "subscribe" | "unsubscribe" if not socket.accepted:
-                return [_error(401)]
-            case "subscribe" | "unsubscribe" as action:
-                return [self._subscribe(socket, message, more=action == "subscribe")]
-        return [_error(400)]
-
-    def _admit(self, socket: DataSocket) -> dict[str, Any]:
-        if any(one.accepted and one.path == socket.path for one in self._sockets.values()):
-            return _error(406)
-        socket.accepted = True
-        return _success("authenticated")
-
-    def _subscribe(self, socket: DataSocket, message: Mapping[str, Any], *, more: bool) -> dict[str, Any]:
-        channels = CHANNELS[socket.kind]
+    def answer(self, socket: ChannelSocket, message: Mapping[str, Any]) -> dict[str, Any]:
+        action = message.get("action")
+        if action == "auth":
+            return self._admit(socket, known=self._accepts(str(message.get("key")), str(message.get("secret"))))
+        if action not in ("subscribe", "unsubscribe"):
+            return self.fault(ChannelFault.MALFORMED)
+        kind, more = self.kind(socket), action == "subscribe"
         asked = {name: set(map(str, names)) for name, names in message.items() if name != "action" and names}
-        if set(asked) - set(channels):
-            return _error(410)
-        if socket.kind == "us_option" and "*" in asked.get("quotes", ()) and more:
+        if kind == "us_option" and "*" in asked.get("quotes", ()) and socket.accepted and more:
             return _error(413)
-        wanted = socket.listener.asked(asked, more=more)
-        counted = wanted.get("trades", set()) | wanted.get("quotes", set())
-        if self._limit is not None and len(counted) > self._limit:
-            return _error(405)
-        socket.listener.wanted = wanted
-        if more:
-            fresh = set().union(*asked.values()) if asked else set()
-            named = (asset.symbol for asset in self._assets.all if asset.kind == socket.kind)
-            socket.listener.refresh(asked, (one for one in named if one in fresh or "*" in fresh))
-        return {"T": "subscription"} | {name: sorted(wanted.get(name, ())) for name in channels}
+        symbols = (asset.symbol for asset in self._assets.all if asset.kind == kind)
+        counted = ("trades", "quotes")
+        fault = self.subscribe(socket, asked, CHANNELS[kind], symbols, more=more, counted=counted, most=self._limit)
+        told = {name: sorted(socket.listener.wanted.get(name, ())) for name in CHANNELS[kind]}
+        return self.fault(fault) if fault else {"T": "subscription"} | told
 
-    def poll(self, now_ns: int) -> list[Push]:
-        pushes = []
-        changed = [self._assets.by_id[name] for name in self._markets.fresh() if name in self._assets.by_id]
-        for number, socket in list(self._sockets.items()):
-            if socket.waiting:
-                pushes.append(socket.push(number, socket.waiting[:1]))
-                del socket.waiting[:1]
-                continue
-            if not socket.accepted and now_ns - socket.opened >= AUTH_NS:
-                pushes += [socket.push(number, [_error(404)]), Push(number, close_code=1000)]
-                del self._sockets[number]
-                continue
-            socket.listener.changed(asset.symbol for asset in changed if asset.kind == socket.kind)
-            names = socket.listener.due(now_ns, self._pace)
-            messages = [one for name in names for one in self._news(socket.listener, self._assets.get(name), now_ns)]
-            if messages:
-                pushes.append(socket.push(number, messages))
-        return pushes
+    def changed(self, now_ns: int) -> Iterator[tuple[str, str]]:
+        ended, fresh = list(self._minutes.turn(now_ns)), self._markets.fresh()
+        for name in fresh:
+            self._minutes.look(self._venue.market(name), now_ns)
+        for name in dict.fromkeys((*ended, *fresh)):
+            if name in self._assets.by_id:
+                yield self._assets.by_id[name].kind, self._assets.by_id[name].symbol
 
-    def _news(self, listener: Listener, asset: Asset, now_ns: int) -> Iterable[dict[str, Any]]:
-        """Yield what a socket has not been told of a market yet."""
-        market, symbol = self._venue.market(asset.instrument_id), asset.symbol
+    def news(self, socket: ChannelSocket, symbol: str, now_ns: int) -> Iterator[dict[str, Any]]:
+        asset, listener = self._assets.get(symbol), socket.listener
+        market, minute = self._venue.market(asset.instrument_id), self._minutes.ended.get(asset.instrument_id)
         tops = tuple(side[:1] for side in (market.bids, market.asks))
-        news: tuple[tuple[str, Any, dict[str, Any]], ...] = (
+        news: list[tuple[str, Any, dict[str, Any]]] = [
             ("trades", (market.volume, market.last_price), {"T": "t"} | Tape.trade(asset, market)),
             ("quotes", tops, {"T": "q"} | Tape.quote(asset, market)),
             ("dailyBars", market.volume, {"T": "d"} | Tape.day(market, now_ns // DAY * DAY)),
-        )
+        ]
+        if minute is not None:
+            news.append(("bars", minute.start_ns, {"T": "b"} | Tape.minute(minute)))
         for channel, seen, message in news:
             if listener.news(channel, symbol, seen):
                 yield message | {"S": symbol}
@@ -214,11 +152,11 @@ def _error(code: int) -> dict[str, Any]:
 
 
 class OrderStreams(GuardedSockets):
-    """All connections to the order stream."""
+    """All connections to the order stream; `told` takes the events of orders that were not told yet."""
 
-    def __init__(self, accepts: Accepts, bearer: Callable[[str], bool]) -> None:
+    def __init__(self, accepts: Accepts, bearer: Callable[[str], bool], told: Told) -> None:
         super().__init__()
-        self._accepts, self._bearer = accepts, bearer
+        self._accepts, self._bearer, self._told = accepts, bearer, told
 
     def malformed(self) -> bytes:
         return _framed("error", {"error": "invalid message"})
@@ -236,10 +174,8 @@ class OrderStreams(GuardedSockets):
         self.listen(socket, more=bool(streams))
         return _framed("listening", {"streams": streams})
 
-    def tell(self, told: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Push]:
-        """Tell events of orders to who listens."""
-        frames = [_framed("trade_updates", {"event": word, **data}) for word, data in told]
-        return [Push(socket, frame) for frame in frames for socket in self.listening]
+    def due(self) -> list[bytes]:
+        return [_framed("trade_updates", {"event": word, **data}) for word, data in self._told()]
 
 
 def _framed(stream: str, data: Mapping[str, Any]) -> bytes:

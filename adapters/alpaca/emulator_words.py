@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num, shortest
-from dragoman.emulator.contract import HttpAnswer
-from dragoman.emulator.forms import FieldError
-from dragoman.emulator.history import Bar
-from dragoman.emulator.listed import ListingName
-from dragoman.emulator.refusals import ApiError
-from dragoman.emulator.venue.types import Listing, MarketView, VenueFill, VenuePosition
+from dragoman.emulator.parts import (
+    ApiError,
+    Bar,
+    FieldError,
+    Listing,
+    ListingName,
+    Lookup,
+    MarketView,
+    MinuteBar,
+    VenueFill,
+    VenuePosition,
+    best,
+    num,
+    shortest,
+)
 from dragoman.plugin import ErrorKind
 
 from .words import CRYPTO
@@ -50,19 +58,22 @@ class AlpacaError(ApiError):
         _K.INVALID_PRICE_TICK: "invalid price: sub-penny increment does not fulfill minimum pricing criteria",
     }
 
+    causes = {FieldError: "40010001"}
+    gates = {
+        404: ("40410000", "endpoint not found"),
+        405: ("40010001", "endpoint not found"),
+        429: ("42910000", "too many requests."),
+    }
+    faults = {
+        401: ("40110000", "request is not authorized"),
+        403: ("40310000", "forbidden"),
+        429: ("42910000", "too many requests."),
+        **{status: (f"{status}10000", "internal server error occurred") for status in (502, 503, 504)},
+    }
+    fault = ("50010000", "internal server error occurred")
+
     def body(self) -> Mapping[str, Any]:
-        return {"code": int(self.word), "message": self.message}
-
-
-def worded(error: Exception) -> HttpAnswer | None:
-    """Return the answer of an error that is the broker's, None of a bug."""
-    if isinstance(error, FieldError):
-        error = AlpacaError("40010001", str(error).replace("`", '"'))
-    return error.answer() if isinstance(error, ApiError) else None
-
-
-def not_found(what: str) -> AlpacaError:
-    return AlpacaError("40410000", f"{what} not found")
+        return {"code": int(self.word), "message": self.message.replace("`", '"')}
 
 
 def identity(*parts: object) -> str:
@@ -88,7 +99,8 @@ class Asset(ListingName):
 
     def row(self) -> dict[str, Any]:
         one, crypto = self.instrument, self.kind == "crypto"
-        found: dict[str, Any] = {
+        names = {"min_order_size": one.lot_size, "min_trade_increment": one.lot_size, "price_increment": one.tick_size}
+        return {
             "id": self.asset_id,
             "class": self.kind,
             "exchange": "CRYPTO" if crypto else one.extra["exchange"],
@@ -100,30 +112,22 @@ class Asset(ListingName):
             "shortable": not crypto,
             "easy_to_borrow": not crypto,
             "fractionable": one.lot_size < 1,
+            **({name: shortest(value) for name, value in names.items()} if crypto else {}),
         }
-        if crypto:
-            increments = {"min_order_size": one.lot_size, "min_trade_increment": one.lot_size}
-            found |= {name: shortest(value) for name, value in increments.items()} | {
-                "price_increment": shortest(one.tick_size)
-            }
-        return found
 
     def contract(self, underlying_id: str) -> dict[str, Any]:
         one = self.instrument
-        assert one.expiry is not None
-        assert one.option_type is not None
-        assert one.strike is not None
         return {
             "id": self.asset_id,
             "symbol": self.symbol,
             "name": one.name,
             "status": "active",
             "tradable": True,
-            "expiration_date": one.expiry.isoformat(),
+            "expiration_date": str(one.expiry),
             "root_symbol": self.root,
             "underlying_symbol": self.root,
             "underlying_asset_id": underlying_id,
-            "type": one.option_type.value.lower(),
+            "type": str(one.option_type).lower(),
             "style": "american",
             "strike_price": shortest(one.strike),
             "size": shortest(one.multiplier),
@@ -132,29 +136,24 @@ class Asset(ListingName):
         }
 
 
-class Assets:
-    """What the broker offers, by symbol, by id and by canonical id."""
+class Assets(Lookup[Asset]):
+    """What the broker offers, by symbol (a pair's with or without its slash), by id and by canonical id."""
 
-    def __init__(self, listings: Iterable[Listing]) -> None:
-        self.all: list[Asset] = []
-        for at, listing in enumerate(listings):
-            one = listing.instrument
-            symbol = one.symbol if one.exchange == CRYPTO else one.broker_symbol
-            self.all.append(Asset(listing, at, symbol, asset_id=identity("asset", symbol)))
-        self.by_id = {asset.instrument_id: asset for asset in self.all}
-        self._by_name = {name: asset for asset in self.all for name in (asset.symbol, asset.asset_id)}
-        self._by_name |= {asset.symbol.replace("/", ""): asset for asset in self.all if asset.kind == "crypto"}
+    def name(self, listing: Listing, number: int) -> Asset:
+        one = listing.instrument
+        symbol = one.symbol if one.exchange == CRYPTO else one.broker_symbol
+        return Asset(listing, number, symbol, asset_id=identity("asset", symbol))
 
-    def find(self, name: str) -> Asset | None:
-        """Find by symbol, a pair's with or without its slash, or by id."""
-        return self._by_name.get(name)
+    def names(self, named: Asset) -> Iterable[str]:
+        return (named.symbol, named.asset_id, named.symbol.replace("/", ""))
 
     def get(self, name: str) -> Asset:
         """Find, or raise the broker's error."""
-        found = self.find(name)
-        if found is None:
-            raise AlpacaError("42210000", f'asset "{name}" not found')
-        return found
+        return AlpacaError.found(self.find(name), "42210000", f'asset "{name}" not found')
+
+    def contract(self, asset: Asset) -> dict[str, Any]:
+        """Write the record of an option contract."""
+        return asset.contract(self.get(asset.root).asset_id)
 
 
 def position_row(position: VenuePosition, asset: Asset, market: MarketView) -> dict[str, Any]:
@@ -206,14 +205,18 @@ def activity_row(fill: VenueFill, order_id: str, cum: Decimal, left: Decimal, as
 
 
 def bar_row(bar: Bar) -> dict[str, Any]:
+    """Write a bar of the past."""
+    prices = {"o": num(bar.open), "h": num(bar.high), "l": num(bar.low), "c": num(bar.close)}
     middle = (bar.open + bar.high + bar.low + bar.close) / 4
-    return {
-        "t": f"{bar.start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        **{key: num(getattr(bar, name)) for key, name in (("o", "open"), ("h", "high"), ("l", "low"), ("c", "close"))},
-        "v": bar.volume,
-        "n": max(1, bar.volume // 100),
-        "vw": float(round(middle, 6)),
-    }
+    sums = {"v": bar.volume, "n": max(1, bar.volume // 100), "vw": float(round(middle, 6))}
+    return {"t": f"{bar.start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"} | prices | sums
+
+
+_QUOTED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "crypto": {},
+    "us_option": {"bx": "V", "ax": "V", "c": "R"},
+    "us_equity": {"bx": "V", "ax": "V", "c": ["R"], "z": "C"},
+}
 
 
 class Tape:
@@ -222,36 +225,31 @@ class Tape:
     @staticmethod
     def trade(asset: Asset, market: MarketView) -> dict[str, Any]:
         number = int(market.volume / (asset.instrument.lot_size or 1)) % 2**53
+        buyer = not market.asks or market.last_price >= market.asks[0][0]
+        own: dict[str, dict[str, Any]] = {
+            "crypto": {"i": number, "tks": "B" if buyer else "S"},
+            "us_option": {"x": "N", "c": "I"},
+            "us_equity": {"x": "V", "i": number, "c": ["@"], "z": "C"},
+        }
         found = {"t": market.last_trade_ts, "p": float(market.last_price), "s": num(market.last_quantity)}
-        if asset.kind == "crypto":
-            buyer = not market.asks or market.last_price >= market.asks[0][0]
-            return found | {"i": number, "tks": "B" if buyer else "S"}
-        if asset.kind == "us_option":
-            return found | {"x": "N", "c": "I"}
-        return found | {"x": "V", "i": number, "c": ["@"], "z": "C"}
+        return found | own[asset.kind]
 
     @staticmethod
     def quote(asset: Asset, market: MarketView) -> dict[str, Any]:
-        found: dict[str, Any] = {"t": market.ts}
-        for side, levels in (("b", market.bids), ("a", market.asks)):
-            price, size, _ = levels[0] if levels else (Decimal(0), Decimal(0), 0)
-            found |= {f"{side}p": float(price), f"{side}s": num(size)}
-        if asset.kind == "crypto":
-            return found
-        found |= {"bx": "V", "ax": "V"}
-        return found | ({"c": "R"} if asset.kind == "us_option" else {"c": ["R"], "z": "C"})
+        (bid, bid_size), (ask, ask_size) = best(market.bids), best(market.asks)
+        found = {"t": market.ts, "bp": float(bid), "bs": num(bid_size), "ap": float(ask), "as": num(ask_size)}
+        return {**found, **_QUOTED[asset.kind]}
 
     @staticmethod
     def day(market: MarketView, start_ns: int) -> dict[str, Any]:
-        prices = {"o": market.open, "h": market.high, "l": market.low, "c": market.last_price}
-        volume = num(market.volume)
-        return {
-            "t": start_ns,
-            **{key: float(price) for key, price in prices.items()},
-            "v": volume,
-            "n": max(1, int(volume) // 100),
-            "vw": float(market.average_price),
-        }
+        last, mean = market.last_price, market.average_price
+        trades = max(1, int(market.volume) // 100)
+        return bar_of(start_ns, (market.open, market.high, market.low, last), market.volume, mean, trades)
+
+    @staticmethod
+    def minute(bar: MinuteBar) -> dict[str, Any]:
+        prices = (bar.open, bar.high, bar.low, bar.close)
+        return bar_of(bar.start_ns, prices, bar.volume, round(bar.average_price, 6), bar.trades)
 
     @staticmethod
     def book(market: MarketView) -> dict[str, dict[float, float]]:
@@ -259,3 +257,9 @@ class Tape:
             side: {float(price): float(size) for price, size, _ in levels}
             for side, levels in (("b", market.bids), ("a", market.asks))
         }
+
+
+def bar_of(start_ns: int, prices: Sequence[Decimal], volume: Decimal, mean: Decimal, trades: int) -> dict[str, Any]:
+    """Write a bar of a stream; its time is ns, as all of `Tape`."""
+    shape = dict(zip("ohlc", map(float, prices), strict=True))
+    return {"t": start_ns, **shape, "v": num(volume), "n": trades, "vw": float(mean)}

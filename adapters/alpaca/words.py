@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, model
-from dragoman.plugin.records import Records, Row, given, number, rfc3339_ns, text_or_none
+from dragoman.plugin.records import Records, Row, given, needed, rfc3339_ns, text_or_none
 
 RECORDS: Final = Records("alpaca")
 reading, loads, refused, as_rows = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.as_rows
@@ -162,10 +162,9 @@ def read_order(row: Row, ctx: Context) -> model.Order:
     """Read one order. Raises DecodeError."""
     with reading("order"):
         word, order_id = str(row["status"]), str(row["id"])
-        filled = number(row.get("filled_qty"))
+        filled = needed(row, "filled_qty")
         # An order for an amount of money has a quantity once it has filled.
-        quantity = given(row, "qty") if row.get("qty") is not None else filled
-        quantity = quantity if quantity is not None else filled
+        quantity = filled if row.get("qty") is None and row.get("notional") else needed(row, "qty")
         order_type = ORDER_TYPE.read(row.get("order_type") or row.get("type"))
         status = _status(word, order_type, quantity, filled)
         ended = status.terminal
@@ -245,14 +244,14 @@ def read_fill(row: Row, ctx: Context) -> model.Fill:
         return model.Fill(
             broker="alpaca",
             account_id=ctx.account,
-            trade_id=trade_id(order_id, number(row["cum_qty"])),
+            trade_id=trade_id(order_id, needed(row, "cum_qty")),
             order_id=order_id,
             instrument_id=name,
             exchange=name.partition(":")[0],
             side=side(row),
             product=model.Product.DELIVERY,
-            quantity=number(row["qty"]),
-            price=number(row["price"]),
+            quantity=needed(row, "qty"),
+            price=needed(row, "price"),
             ts_event=rfc3339_ns(row["transaction_time"]),
             raw=row,
         )
@@ -272,15 +271,15 @@ def read_execution(data: Row, order: model.Order, ctx: Context) -> model.Fill:
         return model.Fill(
             broker="alpaca",
             account_id=ctx.account,
-            trade_id=trade_id(order.order_id, number(row["filled_qty"])),
+            trade_id=trade_id(order.order_id, needed(row, "filled_qty")),
             order_id=order.order_id,
             exchange_order_id=text_or_none(data.get("execution_id")),
             instrument_id=order.instrument_id,
             exchange=order.instrument_id.partition(":")[0],
             side=order.side,
             product=model.Product.DELIVERY,
-            quantity=number(data["qty"]),
-            price=number(data["price"]),
+            quantity=needed(data, "qty"),
+            price=needed(data, "price"),
             ts_event=rfc3339_ns(data.get("timestamp")) or order.ts_event,
             raw=data,
         )
@@ -294,7 +293,7 @@ def read_position(row: Row, fills: Iterable[model.Fill], ctx: Context) -> model.
     DecodeError
     """
     with reading("position"):
-        name, quantity = instrument_id(row, ctx), number(row["qty"])
+        name, quantity = instrument_id(row, ctx), needed(row, "qty")
         if row.get("side") == "short":
             quantity = -abs(quantity)
         multiplier = _HUNDRED if row.get("asset_class") == "us_option" else Decimal(1)

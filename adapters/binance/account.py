@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Part, Rejected, Request, model, spans
-from dragoman.plugin.records import Row, float_at, given, moment_ns, number
+from dragoman.plugin.records import Row, float_at, given, moment_ns, needed, number
 
 from .requests import ask, markets_of, read
 from .words import MARKETS, PLATFORM, RECORDS, SPOT, USDM, Market, levels, ms, read_position
@@ -40,9 +40,9 @@ class AccountFlows(Adapter):
             return [
                 model.Balance(
                     asset=str(row["asset"]),
-                    total=number(row["free"]) + number(row["locked"]),
-                    free=number(row["free"]),
-                    locked=number(row["locked"]),
+                    total=needed(row, "free") + needed(row, "locked"),
+                    free=needed(row, "free"),
+                    locked=needed(row, "locked"),
                     account_id=ctx.account,
                     ts_event=ctx.now_ns,
                 )
@@ -94,7 +94,7 @@ class AccountFlows(Adapter):
         if USDM.exchange not in markets_of(ctx):
             return []
         rows = RECORDS.as_rows("positionRisk", (yield from ask(read(USDM, "/fapi/v3/positionRisk", 5), "positions")))
-        return [read_position(row, ctx) for row in rows if number(row.get("positionAmt"))]
+        return [one for one in (read_position(row, ctx) for row in rows) if one.quantity]
 
     def profile(self, ctx: Context) -> Flow[model.Profile]:
         chosen = markets_of(ctx)

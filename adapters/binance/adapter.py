@@ -18,6 +18,7 @@ from dragoman.plugin import (
     Context,
     Credential,
     Download,
+    ErrorEffect,
     ErrorKind,
     Failure,
     Flow,
@@ -35,9 +36,10 @@ from dragoman.plugin import (
 )
 
 from .account import AccountFlows
+from .changes import ChangeFlows
 from .feed import FuturesDepth, FuturesTrades, FuturesUser, SpotMarket, SpotUser
+from .fields import WIRE_ID_LENGTH
 from .master import parser
-from .orders import WIRE_ID_LENGTH, OrderFlows
 from .requests import markets_of, read, signed
 from .words import CODES, MARKETS, RECORDS, SPOT, USDM
 
@@ -67,6 +69,7 @@ CAPABILITIES: Final = Capabilities(
         "slice": no("the venue does not split orders"),
     },
     modify_keeps_id=False,
+    replace_restarts_fills=True,
     wire_id_carrier="newClientOrderId",
     wire_id_length=WIRE_ID_LENGTH,
     market_orders="native",
@@ -108,6 +111,10 @@ LIMITS: Final = (
     RateLimit("usdm_orders", 9999, scope=Scope.ORDER, source="protocol page section 3.3: modifications of an order"),
     RateLimit("default", 100, "1s", Scope.IP, source="nothing of this adapter spends it"),
 )
+_NO_ANSWER: Final = 408
+_SERVER: Final = 500
+_SHOWN: Final = 200
+"""Characters of a body that is not the venue's own which an error shows."""
 _COUNTED: Final = (
     ("x-mbx-used-weight-1m", "{}/1m"),
     ("x-mbx-order-count-10s", "{}_orders/10s"),
@@ -116,7 +123,7 @@ _COUNTED: Final = (
 )
 
 
-class BinanceAdapter(OrderFlows, AccountFlows):
+class BinanceAdapter(ChangeFlows, AccountFlows):
     """Spot and USD-M futures of one account."""
 
     contract = 1
@@ -171,18 +178,29 @@ class BinanceAdapter(OrderFlows, AccountFlows):
             status, found = int(body["status"]), body.get("error", body)
         if 200 <= status < 300 and body is not None:
             return None
-        code, text = f"HTTP {status}", reply.text[:200]
-        if isinstance(found, Mapping) and isinstance(found.get("code"), int):
+        code, text = f"HTTP {status}", ""
+        if isinstance(found, Mapping) and type(found.get("code")) is int:
             code, text = str(found["code"]), str(found.get("msg") or "")
+        failure = self._meaning(code, text, status, request)
+        ambiguous = request.mutates and (status == _NO_ANSWER or status >= _SERVER)
+        if ambiguous and failure.effect is ErrorEffect.NONE and failure.kind is not ErrorKind.MAINTENANCE:
+            # Whatever its number says: that nothing was processed is documented of MAINTENANCE only.
+            failure = self._meaning(f"HTTP {status}", "", status, request)
         after = reply.headers.get("retry-after", "")
         retry_after_s = float(after) if after.isascii() and after.isdigit() else None
-        for prefix in ("usdm/", "") if request.host == USDM.host else ("",):
+        text = text or reply.text[:_SHOWN]
+        message = f"{code}: {text}" if text else code
+        return replace(failure, code=code, text=text, message=message, retry_after_s=retry_after_s)
+
+    def _meaning(self, code: str, text: str, status: int, request: Request) -> Failure:
+        """Look a code up, for futures under their own rows first."""
+        for market in (f"{USDM.meter}/", "") if request.host == USDM.host else ("",):
             failure = self.codes.classify(
-                code=prefix + code, text=text, status=status, mutates=request.mutates, retry_after_s=retry_after_s
+                code=market + code, text=market + text, status=status, mutates=request.mutates
             )
             if failure.kind is not ErrorKind.UNMAPPED:
                 break
-        return replace(failure, code=code, message=f"{code}: {text}" if text else code)
+        return failure
 
     def usage(self, reply: Reply, request: Request) -> Mapping[str, int]:
         if request.via == "socket" or request.path.endswith("/ticker/bookTicker"):

@@ -13,23 +13,41 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.bodies import json_answer
-from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push, Roots
-from dragoman.emulator.counting import MINUTE, SECOND, Meter
-from dragoman.emulator.forms import Form
-from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Route
-from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
-from dragoman.emulator.sums import owned
-from dragoman.emulator.tokens import Lease, Tokens
-from dragoman.emulator.venue.crypto import crypto_venue
-from dragoman.emulator.venue.types import VenueFill, VenueProtocol
+from dragoman.emulator.parts import (
+    MINUTE,
+    SECOND,
+    Emulator,
+    Fault,
+    Form,
+    FundsView,
+    HttpAnswer,
+    HttpCall,
+    Lease,
+    Meter,
+    Push,
+    RecordedMarket,
+    RestEmulator,
+    Roots,
+    Route,
+    Rule,
+    SignedKey,
+    Tokens,
+    VenueFill,
+    VenueProtocol,
+    crypto_venue,
+    json_answer,
+    owned,
+    recorded_listings,
+    seeded_ed25519,
+    sorted_pairs,
+    unsigned,
+)
 from dragoman.plugin import model
 
 from .emulator_market import LIMITS, MarketDesk
 from .emulator_orders import OrderDesk
 from .emulator_sockets import Sockets
-from .emulator_words import Names, SpotError, error_of, is_algo, ms, position_row, text, worded
+from .emulator_words import NO_KEY, Names, SpotError, error_of, is_algo, ms, position_row, text, worths
 from .requests import KEY_HEADER
 from .words import ALGO, MARKETS, PLATFORM, SPOT, USDM, Market, OrderKey
 
@@ -41,24 +59,30 @@ LISTEN_KEY_LIFE: Final = 60 * MINUTE
 OPEN: Final = Rule(token=False)
 SIGNED: Final = Rule()
 Desk = Callable[[Form, Market, int], Any]
-_NO_KEY: Final = ("-2015", "Invalid API-key, IP, or permissions for action.")
 _FAULTS: Final = {
     Fault.SIGNATURE: ("-1022", "Signature for this request is not valid."),
     Fault.MALFORMED: ("-1102", "Mandatory parameter 'timestamp' was not sent, was empty/null, or malformed."),
     Fault.TIME: ("-1021", "Timestamp for this request is outside of the recvWindow."),
 }
-_NO_ANSWER: Final = (
-    "-1007",
-    "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
-)
-_FAILURES: Final = {
-    401: _NO_KEY,
-    403: _NO_KEY,
-    408: ("-1007", "Timeout waiting for response from backend server."),
-    429: ("-1003", "Too many requests."),
-    503: ("-1000", "Unknown error, please check your request or try again later."),
+_ACCOUNT: Final[Mapping[str, Any]] = {
+    "makerCommission": 0,
+    "takerCommission": 0,
+    "commissionRates": dict.fromkeys(("maker", "taker", "buyer", "seller"), "0.00000000"),
+    "canTrade": True,
+    "canWithdraw": False,
+    "canDeposit": False,
+    "accountType": "SPOT",
+    "permissions": ["SPOT"],
 }
-"""The venue's words for failures of its own, by HTTP status."""
+_ONE_BRACKET: Final[Mapping[str, Any]] = {
+    "bracket": 1,
+    "initialLeverage": 20,
+    "notionalCap": 10**9,
+    "notionalFloor": 0,
+    "maintMarginRatio": 0.004,
+    "cum": 0.0,
+}
+"""Whatever the size."""
 
 
 class BinanceEmulator(RestEmulator):
@@ -82,6 +106,7 @@ class BinanceEmulator(RestEmulator):
     """
 
     name: ClassVar[str] = "binance"
+    errors = SpotError
     expire_tokens = Emulator.expire_tokens  # keys do not expire: `revoke` is what a human does at the venue
 
     def __init__(
@@ -96,58 +121,35 @@ class BinanceEmulator(RestEmulator):
         hedge: bool = False,
         accounts: Mapping[str, Mapping[model.Segment, Decimal]] | None = None,
     ) -> None:
-        super().__init__(
-            venue,
-            seed=seed,
-            account=uid,
-            tokens=Tokens(seed, offset_ns=0, dies_at_ns=0, request_life_ns=0),
-            accounts=accounts,
-        )
+        tokens = Tokens(seed, offset_ns=0, dies_at_ns=0, request_life_ns=0)
+        super().__init__(venue, seed=seed, account=uid, tokens=tokens, accounts=accounts)
         self.credentials = {"api_key": api_key, "api_secret": api_secret, "uid": uid}
         self.key = SignedKey(api_key, api_secret)
         self._listen_key = Lease(self.tokens, LISTEN_KEY_LIFE)
         self.names = Names(venue.listings())
         self.orders = OrderDesk(venue, self.names, uid, hedge=hedge)
         self.market = MarketDesk(venue, self.names, seed)
-        calls: dict[str, Desk] = {
-            "order.place": self.orders.place,
-            "order.test": self.orders.test,
-            "order.cancel": self.orders.cancel,
-            "order.cancelReplace": self.orders.replace,
-            "order.amend.keepPriority": self.orders.amend,
-            "order.status": self.orders.one,
-            "openOrders.status": self.orders.open,
-            "openOrders.cancelAll": self.orders.cancel_all,
-            "allOrders": self.orders.every,
-            "myTrades": self.orders.trades,
-            "account.status": self._spot_account,
-        }
-        self.sockets = Sockets(
-            venue,
-            self.names,
-            self.market,
-            uid,
-            int(SECOND / tick_rate),
-            calls,
-            self._check_params,
-            lambda key, now_ns: not self.key.revoked and self._listen_key.alive(key, now_ns),
-            lambda market: self._balances() if market is SPOT else self._futures_balance(Form({}), USDM, 0),
-        )
-        self.serve(self._table())
+        self.streams = Sockets(self, int(SECOND / tick_rate))
+        self.serve(self._table(), [self.orders.lapse])
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
         extra = {"futures": base_http, "ws_api": f"{base_ws}/ws-api/v3", "futures_ws": f"{base_ws}/fstream"}
         return Roots(base_http, f"{base_ws}/streams", base_http, extra)
 
     def order_name(self, order_id: str) -> str:
-        state = self.venue.order(self.account, order_id)
-        assert state is not None
+        state = SpotError.found(self.venue.order(self.account, order_id), "-2013", "Order does not exist.")
         named = self.names.by_id[state.order.instrument_id]
         letter = ALGO if is_algo(state) else MARKETS[named.exchange].letter
         return str(OrderKey(letter, named.symbol, str(int(order_id))))
 
     def fill_name(self, fill: VenueFill) -> tuple[str, str]:
         return self.order_name(fill.order_id), fill.trade_id
+
+    def list_recorded(self, markets: Sequence[RecordedMarket]) -> None:
+        for listing in recorded_listings(PLATFORM, markets, quote=CASH, perpetuals=USDM.exchange):
+            if self.venue.listing(listing.instrument.instrument_id) is None:
+                self.venue.list(listing)
+                self.names.add(listing)
 
     def revoke(self) -> None:
         """Delete the key, as its owner does at the venue."""
@@ -157,8 +159,8 @@ class BinanceEmulator(RestEmulator):
 
     def _table(self) -> Sequence[Route[Rule]]:
         orders, market = self.orders, self.market
-        both: tuple[tuple[str, str, Desk, Rule, int, int, int], ...] = (
-            # method, path, what answers, rule; weight at spot and at futures, orders it counts as
+        rows: tuple[tuple[str, str, Desk, Rule, int | None, int | None, int], ...] = (
+            # method, path, what answers, rule; weight at spot and at futures (None: not there), orders it counts as
             ("GET", "/ping", market.ping, OPEN, 1, 1, 0),
             ("GET", "/time", market.time, OPEN, 1, 1, 0),
             ("GET", "/exchangeInfo", market.info, OPEN, 20, 1, 0),
@@ -168,103 +170,93 @@ class BinanceEmulator(RestEmulator):
             ("GET", "/ticker/price", market.price, OPEN, 4, 2, 0),
             ("GET", "/ticker/bookTicker", market.top, OPEN, 4, 5, 0),
             ("GET", "/ticker/24hr", market.day, OPEN, 2, 1, 0),
+            ("GET", "/premiumIndex", market.mark, OPEN, None, 1, 0),
             ("GET", "/order", orders.one, SIGNED, 4, 1, 0),
             ("POST", "/order", orders.place, SIGNED, 0, 0, 1),
-            ("POST", "/order/test", orders.test, SIGNED, 1, 1, 0),
+            ("PUT", "/order", orders.modify, SIGNED, None, 0, 1),
             ("DELETE", "/order", orders.cancel, SIGNED, 0, 1, 0),
+            ("POST", "/order/test", orders.test, SIGNED, 1, 1, 0),
+            ("POST", "/order/cancelReplace", orders.replace, SIGNED, 0, None, 1),
+            ("PUT", "/order/amend/keepPriority", orders.amend, SIGNED, 4, None, 0),
             ("GET", "/openOrders", orders.open, SIGNED, 80, 40, 0),
+            ("DELETE", "/openOrders", orders.cancel_all, SIGNED, 0, None, 0),
+            ("DELETE", "/allOpenOrders", orders.cancel_all, SIGNED, None, 1, 0),
             ("GET", "/allOrders", orders.every, SIGNED, 20, 5, 0),
+            ("GET", "/myTrades", orders.trades, SIGNED, 20, None, 0),
+            ("GET", "/userTrades", orders.trades, SIGNED, None, 5, 0),
+            ("POST", "/algoOrder", orders.place_algo, SIGNED, None, 0, 1),
+            ("GET", "/algoOrder", orders.one_algo, SIGNED, None, 1, 0),
+            ("DELETE", "/algoOrder", orders.cancel_algo, SIGNED, None, 1, 0),
+            ("GET", "/openAlgoOrders", orders.open_algos, SIGNED, None, 40, 0),
+            ("GET", "/account", self.spot_account, SIGNED, 20, None, 0),
+            ("GET", "/accountConfig", self._config, SIGNED, None, 5, 0),
+            ("GET", "/positionSide/dual", self._config, SIGNED, None, 30, 0),
+            ("POST", "/positionSide/dual", self._set_hedge, SIGNED, None, 1, 0),
+            ("GET", "/leverageBracket", self._brackets, SIGNED, None, 1, 0),
+            ("POST", "/listenKey", self._open_stream, SIGNED, None, 1, 0),
+            ("PUT", "/listenKey", self._keep_stream, SIGNED, None, 1, 0),
+            ("DELETE", "/listenKey", self._end_stream, SIGNED, None, 1, 0),
         )
-        spot: tuple[tuple[str, str, Desk, Rule, int, int], ...] = (
-            ("GET", "/account", self._spot_account, SIGNED, 20, 0),
-            ("DELETE", "/openOrders", orders.cancel_all, SIGNED, 0, 0),
-            ("POST", "/order/cancelReplace", orders.replace, SIGNED, 0, 1),
-            ("PUT", "/order/amend/keepPriority", orders.amend, SIGNED, 4, 0),
-            ("GET", "/myTrades", orders.trades, SIGNED, 20, 0),
+        newer: tuple[tuple[str, Desk], ...] = (
+            ("balance", self._futures_balance),
+            ("account", self._futures_account),
+            ("positionRisk", self._positions),
         )
-        futures: tuple[tuple[str, str, Desk, Rule, int, int], ...] = (
-            ("GET", "/fapi/v[23]/balance", self._futures_balance, SIGNED, 5, 0),
-            ("GET", "/fapi/v[23]/account", self._futures_account, SIGNED, 5, 0),
-            ("GET", "/fapi/v[23]/positionRisk", self._positions, SIGNED, 5, 0),
-            ("GET", "/fapi/v1/accountConfig", self._config, SIGNED, 5, 0),
-            ("GET", "/fapi/v1/positionSide/dual", self._config, SIGNED, 30, 0),
-            ("POST", "/fapi/v1/positionSide/dual", self._set_hedge, SIGNED, 1, 0),
-            ("GET", "/fapi/v1/leverageBracket", self._brackets, SIGNED, 1, 0),
-            ("GET", "/fapi/v1/premiumIndex", market.mark, OPEN, 1, 0),
-            ("PUT", "/fapi/v1/order", orders.modify, SIGNED, 0, 1),
-            ("DELETE", "/fapi/v1/allOpenOrders", orders.cancel_all, SIGNED, 1, 0),
-            ("GET", "/fapi/v1/userTrades", orders.trades, SIGNED, 5, 0),
-            ("POST", "/fapi/v1/algoOrder", orders.place_algo, SIGNED, 0, 1),
-            ("GET", "/fapi/v1/algoOrder", orders.one_algo, SIGNED, 1, 0),
-            ("DELETE", "/fapi/v1/algoOrder", orders.cancel_algo, SIGNED, 1, 0),
-            ("GET", "/fapi/v1/openAlgoOrders", orders.open_algos, SIGNED, 40, 0),
-            ("POST", "/fapi/v1/listenKey", self._open_stream, SIGNED, 1, 0),
-            ("PUT", "/fapi/v1/listenKey", self._keep_stream, SIGNED, 1, 0),
-            ("DELETE", "/fapi/v1/listenKey", self._end_stream, SIGNED, 1, 0),
-        )
-        rows = [(one[0], SPOT.root + one[1], one[2], one[3], SPOT, one[4], one[6]) for one in both]
-        rows += [(one[0], USDM.root + one[1], one[2], one[3], USDM, one[5], one[6]) for one in both]
-        rows += [(one[0], SPOT.root + one[1], one[2], one[3], SPOT, one[4], one[5]) for one in spot]
-        rows += [(*one[:4], USDM, *one[4:]) for one in futures]
         return [
-            Route(method, path, self._paid(desk, market_, weight, count), rule)
-            for method, path, desk, rule, market_, weight, count in rows
+            *(Route("GET", f"/fapi/v[23]/{name}", self._paid(desk, USDM, 5, 0), SIGNED) for name, desk in newer),
+            *(
+                Route(method, market_.root + path, self._paid(desk, market_, weight, count), rule)
+                for method, path, desk, rule, spot, futures, count in rows
+                for market_, weight in ((SPOT, spot), (USDM, futures))
+                if weight is not None
+            ),
         ]
 
     def _paid(self, desk: Desk, market: Market, weight: int, orders: int) -> Callable[..., HttpAnswer]:
         """Return a handler that counts a call as the venue does, and says in headers what is used."""
-
         meter = Meter(market.letter, LIMITS[market.letter][0], MINUTE)
         unit, number, most = LIMITS[market.letter][1][0]
         placing = Meter(f"{market.letter}orders", most, number * SECOND)
 
         def handle(call: HttpCall, now_ns: int) -> HttpAnswer:
-            used = self._counter.spend(meter, weight, now_ns)
-            headers = [("X-MBX-USED-WEIGHT-1M", str(used))]
+            headers = [("X-MBX-USED-WEIGHT-1M", str(self._counter.spend(meter, weight, now_ns)))]
             if orders:
                 count = self._counter.spend(placing, orders, now_ns)
                 headers.append((f"X-MBX-ORDER-COUNT-{number}{unit[0]}", str(count)))
-            return json_answer(desk(Form({**dict(call.form), **dict(call.query)}), market, now_ns), 200, *headers)
+            return json_answer(desk(_fields(call), market, now_ns), 200, *headers)
 
         return handle
 
     def authenticate(self, call: HttpCall, now_ns: int) -> None:
         """Check key, time and signature, over the bytes that came."""
         key = call.headers.get(KEY_HEADER.lower(), "")
-        if not key:
-            raise SpotError("-2014", "API-key format invalid.")
-        body = call.body.decode("utf-8", "replace")
-        payload = None if call.path.endswith("/listenKey") else unsigned(call.raw_query, body)
-        self._check(key, payload, {**dict(call.form), **dict(call.query)}, now_ns)
+        SpotError.when(not key, "-2014", "API-key format invalid.")
+        payload = unsigned(call.raw_query, call.body.decode("utf-8", "replace"))
+        form = _fields(call)
+        fields = {name: form.raw(name) for name in form.names}
+        self._check(key, None if call.path.endswith("/listenKey") else payload, fields, now_ns)
 
-    def _check_params(self, params: Mapping[str, Any], now_ns: int) -> None:
+    def check_params(self, params: Mapping[str, Any], now_ns: int) -> None:
         """Check a signed request of the WebSocket API."""
         self._check(str(params.get("apiKey", "")), sorted_pairs(params), params, now_ns)
 
     def _check(self, key: str, payload: str | None, fields: Mapping[str, Any], now_ns: int) -> None:
         """Raise the venue's error for a key or, where something was signed, a signature or a time that is wrong."""
-        if not self.key.known(key):
-            raise SpotError(*_NO_KEY)
+        SpotError.when(not self.key.known(key), *NO_KEY)
         fault = None if payload is None else self.key.fault(payload, fields, now_ns)
-        if fault is not None:
-            raise SpotError(*_FAULTS[fault])
-
-    def worded(self, error: Exception) -> HttpAnswer | None:
-        return worded(error)
-
-    def unserved(self, status: int, meter: Meter | None) -> SpotError:
-        return SpotError("-5000", "Path or method is invalid", status)
+        SpotError.when(fault, *_FAULTS[fault or Fault.TIME])
 
     def error_answer(self, status: int, call: HttpCall) -> HttpAnswer:
         """Answer a failure of the venue's own; a 5xx leaves open what became of an order."""
-        code, words = _FAILURES.get(status, _NO_ANSWER)
-        answer = SpotError(code, words, status).answer()
+        answer = super().error_answer(status, call)
         return replace(answer, headers=(*answer.headers, ("Retry-After", "1"))) if status in (418, 429) else answer
 
     # -- wallets -----------------------------------------------------------------------------------------------------
 
-    def _balances(self) -> list[dict[str, Any]]:
-        """Return the spot wallet: cash, and every asset that is owned."""
+    def wallets(self, market: Market) -> list[dict[str, Any]]:
+        """Return the wallets of a market; at spot cash, and every asset that is owned."""
+        if market is USDM:
+            return self._futures_balance(Form({}), USDM, 0)
         cash = self.venue.funds(self.account)[model.Segment.ALL]
         coins = [
             (self.names.by_id[one.instrument_id].instrument.name, one.quantity - locked, locked)
@@ -273,109 +265,82 @@ class BinanceEmulator(RestEmulator):
         rows = [(CASH, cash.net, cash.blocked), *coins]
         return [{"asset": asset, "free": text(free), "locked": text(locked)} for asset, free, locked in rows]
 
-    def _spot_account(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
-        rates = dict.fromkeys(("maker", "taker", "buyer", "seller"), "0.00000000")
-        return {
-            "makerCommission": 0,
-            "takerCommission": 0,
-            "commissionRates": rates,
-            "canTrade": True,
-            "canWithdraw": False,
-            "canDeposit": False,
-            "accountType": "SPOT",
-            "updateTime": ms(now_ns),
-            "balances": self._balances(),
-            "permissions": ["SPOT"],
-            "uid": int(self.account),
-        }
+    def spot_account(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
+        return {**_ACCOUNT, "updateTime": ms(now_ns), "balances": self.wallets(SPOT), "uid": int(self.account)}
 
     def _futures_balance(self, form: Form, market: Market, now_ns: int) -> list[dict[str, Any]]:
-        funds = self.venue.funds(self.account)[model.Segment.FO]
-        wallet = text(funds.opening + funds.payin + funds.realised)
-        row = {"accountAlias": "emu", "asset": CASH, "balance": wallet, "crossWalletBalance": wallet}
-        more = {
-            "crossUnPnl": text(funds.unrealised),
-            "availableBalance": text(funds.net),
-            "maxWithdrawAmount": text(funds.net),
-        }
-        return [row | more | {"marginAvailable": True, "updateTime": ms(now_ns)}]
+        funds = self._futures_funds()
+        names = ("balance", "crossWalletBalance")
+        free = worths(crossUnPnl=funds.unrealised, availableBalance=funds.net, maxWithdrawAmount=funds.net)
+        row = {"accountAlias": "emu", "asset": CASH, **dict.fromkeys(names, text(funds.cleared))}
+        return [row | free | {"marginAvailable": True, "updateTime": ms(now_ns)}]
 
     def _futures_account(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
-        funds = self.venue.funds(self.account)[model.Segment.FO]
-        wallet = funds.opening + funds.payin + funds.realised
-        values = {
-            "InitialMargin": funds.used + funds.blocked,
-            "MaintMargin": funds.used / 10,
-            "WalletBalance": wallet,
-            "UnrealizedProfit": funds.unrealised,
-            "MarginBalance": wallet + funds.unrealised,
-            "PositionInitialMargin": funds.used,
-            "OpenOrderInitialMargin": funds.blocked,
-            "CrossWalletBalance": wallet,
-            "CrossUnPnl": funds.unrealised,
-        }
-        totals = {f"total{name}": text(value) for name, value in values.items()}
-        own = {f"{name[0].lower()}{name[1:]}": text(value) for name, value in values.items()}
-        free = {"availableBalance": text(funds.net), "maxWithdrawAmount": text(funds.net)}
+        funds = self._futures_funds()
+        own = worths(
+            initialMargin=funds.tied,
+            maintMargin=funds.used / 10,
+            walletBalance=funds.cleared,
+            unrealizedProfit=funds.unrealised,
+            marginBalance=funds.cleared + funds.unrealised,
+            positionInitialMargin=funds.used,
+            openOrderInitialMargin=funds.blocked,
+            crossWalletBalance=funds.cleared,
+            crossUnPnl=funds.unrealised,
+        )
+        totals = {f"total{name[0].upper()}{name[1:]}": value for name, value in own.items()}
+        free = worths(availableBalance=funds.net, maxWithdrawAmount=funds.net)
         positions = self._positions(form, market, now_ns)
         return totals | free | {"assets": [{"asset": CASH, **own, **free}], "positions": positions}
 
+    def _futures_funds(self) -> FundsView:
+        return FundsView(self.venue.funds(self.account)[model.Segment.FO])
+
     def _positions(self, form: Form, market: Market, now_ns: int) -> list[dict[str, Any]]:
-        wanted = form.get("symbol")
-        rows = []
-        for one in self.venue.positions(self.account):
-            named = self.names.by_id[one.instrument_id]
-            if named.exchange == USDM.exchange and wanted in (None, named.symbol) and one.quantity:
-                rows.append(position_row(one, self.venue.market(one.instrument_id), named))
-        return rows
+        held = [(one, self.names.by_id[one.instrument_id]) for one in self.venue.positions(self.account)]
+        return [
+            position_row(one, self.venue.market(one.instrument_id), named)
+            for one, named in held
+            if named.exchange == USDM.exchange and one.quantity and form.get("symbol") in (None, named.symbol)
+        ]
 
     def _brackets(self, form: Form, market: Market, now_ns: int) -> list[dict[str, Any]]:
-        """One bracket, whatever the size."""
-        only = {
-            "bracket": 1,
-            "initialLeverage": 20,
-            "notionalCap": 10**9,
-            "notionalFloor": 0,
-            "maintMarginRatio": 0.004,
-        }
-        return [{"symbol": one.symbol, "brackets": [{**only, "cum": 0.0}]} for one in self.names.market(USDM)]
+        return [{"symbol": one.symbol, "brackets": [_ONE_BRACKET]} for one in self.names.market(USDM)]
 
     def _config(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
         return {"dualSidePosition": self.orders.hedge, "multiAssetsMargin": False, "canTrade": True, "feeTier": 0}
 
     def _set_hedge(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
-        if self._positions(Form({}), market, now_ns):
-            raise error_of(USDM)("-4068", "Position side cannot be changed if there exists position.")
+        held = self._positions(Form({}), market, now_ns)
+        error_of(USDM).when(held, "-4068", "Position side cannot be changed if there exists position.")
         self.orders.hedge = form.choice("dualSidePosition", ("true", "false")) == "true"
         return {"code": 200, "msg": "success"}
 
     # -- sockets -----------------------------------------------------------------------------------------------------
 
+    def live_key(self, key: str, now_ns: int) -> bool:
+        """Say whether a listen key is alive."""
+        return not self.key.revoked and self._listen_key.alive(key, now_ns)
+
     def _open_stream(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
         return {"listenKey": self._listen_key.open(now_ns)}
 
     def _keep_stream(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
-        key = self._listen_key.extend(now_ns)
-        if key is None:
-            raise error_of(USDM)("-1125", "This listenKey does not exist.")
+        key = error_of(USDM).found(self._listen_key.extend(now_ns), "-1125", "This listenKey does not exist.")
         return {"listenKey": key}
 
     def _end_stream(self, form: Form, market: Market, now_ns: int) -> dict[str, Any]:
         self._listen_key.end()
         return {}
 
-    def open_socket(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        return self.sockets.open(call, socket, now_ns)
-
     def on_message(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        self.wake(now_ns)
-        return self.sockets.hear(socket, data, now_ns)
+        self.wake(now_ns)  # orders come over sockets too
+        return super().on_message(socket, data, now_ns)
 
-    def on_close(self, socket: int) -> None:
-        self.sockets.close(socket)
 
-    def frames(self, now_ns: int) -> Sequence[Push]:
-        return list(self.sockets.poll(now_ns))
+def _fields(call: HttpCall) -> Form:
+    """Read a call's parameters, which may be in its query and its form."""
+    return Form({**dict(call.form), **dict(call.query)})
 
 
 def make(

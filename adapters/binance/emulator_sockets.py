@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
-from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.listed import ListingName
-from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
-from dragoman.emulator.updates import Execution, OrderChanges, execution
-from dragoman.emulator.venue.types import OrderState, VenueEvent, VenueProtocol
+from dragoman.emulator.parts import (
+    ZERO,
+    Execution,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    ListingName,
+    NamedSocket,
+    NamedSockets,
+    OrderChanges,
+    OrderState,
+    Push,
+    SessionAct,
+    SignedSession,
+    SocketRequest,
+    StreamRoute,
+    VenueEvent,
+    compact,
+    execution,
+)
 from dragoman.plugin import model
 
-from .emulator_market import MarketDesk, wire
-from .emulator_words import Names, SpotError, algo_row, is_algo, ms, note_trigger, order_row, text, trade_row
+from .emulator_market import Message, market_of
+from .emulator_words import SpotError, algo_row, is_algo, ms, note_trigger, order_row, text, trade_row
 from .words import ALGO_EVENT, SPOT, USDM, Market
+
+if TYPE_CHECKING:
+    from .emulator import BinanceEmulator
 
 S = model.OrderStatus
 MOST_STREAMS: Final = 1024
 _PUBLIC: Final = ("depth", "bookTicker", "trade")
 """Of futures. That trades are heard there is the word of a client library only (unverified)."""
+
+
+def _is_public(stream: str) -> bool:
+    return stream.partition("@")[2].partition("@")[0] in _PUBLIC
+
+
+def _is_of_the_market(stream: str) -> bool:
+    return not _is_public(stream)
+
+
 _ROUTES: Final = {
-    "/streams/ws": (SPOT, "all", False),
-    "/streams/stream": (SPOT, "all", True),
-    "/fstream/ws": (USDM, "public", False),
-    "/fstream/stream": (USDM, "public", True),
-    "/fstream/public/ws": (USDM, "public", False),
-    "/fstream/public/stream": (USDM, "public", True),
-    "/fstream/market/ws": (USDM, "market", False),
-    "/fstream/market/stream": (USDM, "market", True),
+    f"{root}/{kind}": StreamRoute(market, carries, combined=kind == "stream")
+    for root, market, carries in (
+        ("/streams", SPOT, lambda stream: True),
+        ("/fstream", USDM, _is_public),
+        ("/fstream/public", USDM, _is_public),
+        ("/fstream/market", USDM, _is_of_the_market),
+    )
+    for kind in ("ws", "stream")
 }
-"""Path -> market, which of its streams are heard there, and whether messages are wrapped with their stream's name."""
 _ACTS: Final = {
     "session.logon": SessionAct.LOG_ON,
     "session.logout": SessionAct.LOG_OFF,
@@ -42,129 +66,81 @@ _ACTS: Final = {
     "userDataStream.subscribe.signature": SessionAct.LISTEN,
     "userDataStream.unsubscribe": SessionAct.SILENCE,
 }
-Call = Callable[[Form, Market, int], Any]
-Check = Callable[[Mapping[str, Any], int], None]
+_ALGO_NAMES: Final = {
+    "clientOrderId": "clientAlgoId",
+    "orderId": "algoId",
+    "type": "orderType",
+    "origQty": "quantity",
+    "stopPrice": "triggerPrice",
+    "status": "algoStatus",
+    "avgPrice": "actualPrice",
+    "executedQty": "actualQty",
+}
+_ALGO_LETTERS: Final = {_ALGO_NAMES.get(name, name): letter for name, letter in ALGO_EVENT.items() if letter != "T"}
+"""Keys of a conditional order's record -> those of its event."""
 
 
-@dataclass(slots=True)
-class _Client:
-    """One socket. `kind` is market, api or user."""
+class Sockets(NamedSockets[Market]):
+    """All sockets of the platform: what `account` is told, and is asked for, beside the market."""
 
-    kind: str
-    market: Market
-    route: str = "all"
-    combined: bool = False
-    streams: NamedStreams = field(default_factory=NamedStreams)
-    listen_key: str = ""
-    session: SignedSession = field(default_factory=SignedSession)
-
-
-class Sockets:
-    """All sockets of the platform.
-
-    Parameters
-    ----------
-    calls : mapping
-        Methods of the WebSocket API that are about orders and the account.
-    check : callable
-        Raises the venue's error for parameters whose signature, time or key is wrong.
-    live_key : callable
-        Whether a listen key is alive now.
-    """
-
-    def __init__(
-        self,
-        venue: VenueProtocol,
-        names: Names,
-        market: MarketDesk,
-        account: str,
-        pace_ns: int,
-        calls: Mapping[str, Call],
-        check: Check,
-        live_key: Callable[[str, int], bool],
-        wallets: Callable[[Market], list[dict[str, Any]]],
-    ) -> None:
-        self._venue = venue
-        self._names = names
-        self._market = market
-        self._account = account
-        self._pace_ns = pace_ns
-        self._calls = calls
-        self._check = check
-        self._live_key = live_key
-        self._wallets = wallets
-        self._clients: dict[int, _Client] = {}
-        self._next_ns = 0
-        self._orders = OrderChanges(venue, account)
+    def __init__(self, account: BinanceEmulator, pace_ns: int) -> None:
+        super().__init__(_ROUTES, MOST_STREAMS, pace_ns)
+        self._account, self._market, self._names = account, account.market, account.names
+        self._orders = OrderChanges(account.venue, account.account)
         self._executions = 0
+        orders = account.orders
+        self._calls = {
+            "order.place": orders.place,
+            "order.test": orders.test,
+            "order.cancel": orders.cancel,
+            "order.cancelReplace": orders.replace,
+            "order.amend.keepPriority": orders.amend,
+            "order.status": orders.one,
+            "openOrders.status": orders.open,
+            "openOrders.cancelAll": orders.cancel_all,
+            "allOrders": orders.every,
+            "myTrades": orders.trades,
+            "account.status": account.spot_account,
+        }
+        """Methods of the WebSocket API that are about orders and the account."""
 
-    # -- opening -----------------------------------------------------------------------------------------------------
-
-    def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        path, query = call.path.rstrip("/"), dict(call.query)
-        if path == "/ws-api/v3":
-            self._clients[socket] = _Client("api", SPOT)
-            return None
-        head, _, name = path.rpartition("/")
-        if path.startswith("/fstream/private"):
-            key = query.get("listenKey") or name
-            if not self._live_key(key, now_ns):
-                return SpotError("-1125", "This listenKey does not exist.").answer()
-            self._clients[socket] = _Client("user", USDM, listen_key=key)
-            return None
-        single = path not in _ROUTES and head in _ROUTES
-        if path not in _ROUTES and not single:
+    def door(self, call: HttpCall, name: str, now_ns: int) -> NamedSocket[Market] | HttpAnswer:
+        if call.path.rstrip("/") == "/ws-api/v3":
+            return NamedSocket()
+        if not call.path.startswith("/fstream/private"):
             return HttpAnswer(404)
-        market, route, combined = _ROUTES[head if single else path]
-        wanted = [name] if single and not name.isdigit() else query.get("streams", "").split("/")
-        self._clients[socket] = _Client("market", market, route, combined, NamedStreams(wanted, MOST_STREAMS))
-        return None
+        key = dict(call.query).get("listenKey") or name
+        known = self._account.live_key(key, now_ns)
+        return NamedSocket(key=key) if known else SpotError("-1125", "This listenKey does not exist.").answer()
 
-    def close(self, socket: int) -> None:
-        self._clients.pop(socket, None)
+    def invalid(self, what: str) -> dict[str, Any]:
+        return {"code": 2, "msg": f"Invalid request: {what}"}
 
-    # -- what clients say --------------------------------------------------------------------------------------------
+    # -- the market --------------------------------------------------------------------------------------------------
 
-    def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        client = self._clients.get(socket)
-        if client is None:
-            return ()
-        request = read_request(data)
-        if request is None:
-            return (Push(socket, wire({"code": 2, "msg": "Invalid request: invalid JSON"})),)
-        if client.kind == "market":
-            return list(self._subscribe(client, socket, request, now_ns))
-        told = self._answer(client, request, now_ns) if client.kind == "api" else {"result": None}
-        return (Push(socket, wire({"id": request.id, **told})),)
+    def exists(self, market: Market, stream: str) -> bool:
+        return self._market.stream(market, stream) is not None
 
-    def _subscribe(self, client: _Client, socket: int, request: SocketRequest, now_ns: int) -> Iterator[Push]:
-        if request.method == "LIST_SUBSCRIPTIONS":
-            yield Push(socket, wire({"result": list(client.streams.names), "id": request.id}))
-            return
-        wrong = client.streams.wrong(request, lambda one: self._market.stream(client.market, one) is not None)
-        if wrong is not None:
-            error = {"code": 2, "msg": f"Invalid request: {request.method} {wrong}"}
-            yield Push(socket, wire({"error": error, "id": request.id}))
-            return
-        yield Push(socket, wire({"result": None, "id": request.id}))
-        for one in client.streams.take(request):
-            named = self._market.stream(client.market, one)
-            first = self._market.first(named, one.partition("@")[2], now_ns) if named else None
-            if first is not None and self._carries(client, one):
-                yield self._told(client, socket, one, first)
+    def first(self, market: Market, stream: str, now_ns: int) -> dict[str, Any] | None:
+        named = self._market.stream(market, stream)
+        return self._market.first(named, stream.partition("@")[2], now_ns) if named else None
 
-    def _answer(self, client: _Client, request: SocketRequest, now_ns: int) -> dict[str, Any]:
-        """Answer a request of the WebSocket API."""
-        try:
-            result = self._api(client.session, request.method, request.named, now_ns)
-        except (SpotError, FieldError) as error:
-            refused = error if isinstance(error, SpotError) else SpotError("-1102", str(error))
-            return {"status": refused.status, "error": dict(refused.body()), "rateLimits": []}
-        return {"status": 200, "result": result, "rateLimits": []}
+    def messages(self, now_ns: int) -> Iterator[Message]:
+        return self._market.messages(now_ns)
+
+    # -- the WebSocket API -------------------------------------------------------------------------------------------
+
+    def called(self, socket: NamedSocket[Market], request: SocketRequest, now_ns: int) -> dict[str, Any]:
+        if socket.key:
+            return {"result": None}
+        found = SpotError.attempt(self._api, socket.session, request.method, request.named, now_ns)
+        if isinstance(found, SpotError):
+            return {"status": found.status, "error": dict(found.body()), "rateLimits": []}
+        return {"status": 200, "result": found, "rateLimits": []}
 
     def _api(self, session: SignedSession, method: str, params: dict[str, Any], now_ns: int) -> Any:
         def check(fields: Mapping[str, Any]) -> None:
-            self._check(fields, now_ns)
+            self._account.check_params(fields, now_ns)
 
         if method in _ACTS:
             session.act(_ACTS[method], params, check)
@@ -173,62 +149,38 @@ class Sockets:
             return shown if method.startswith("session.") else listens
         if method in ("ping", "time"):
             return {} if method == "ping" else {"serverTime": ms(now_ns)}
-        if method not in self._calls:
-            raise SpotError("-1102", f"Unknown method {method!r}")
+        call = SpotError.found(self._calls.get(method), "-1102", f"Unknown method {method!r}")
         session.admit(params, check, signed=False)
-        return self._calls[method](Form(params), SPOT, now_ns)
+        return call(Form(params), SPOT, now_ns)
 
-    # -- what clients hear -------------------------------------------------------------------------------------------
+    # -- what happens to the account ---------------------------------------------------------------------------------
 
-    def poll(self, now_ns: int) -> Iterator[Push]:
-        """Yield what became due; sockets whose listen key died are told, and are silent from then on."""
-        for socket, client in self._clients.items():
-            if client.listen_key and not self._live_key(client.listen_key, now_ns):
-                expired = {"e": "listenKeyExpired", "E": ms(now_ns), "listenKey": client.listen_key}
-                client.listen_key = ""
-                yield Push(socket, wire(expired))
-        yield from self._account_events(now_ns)
-        if now_ns < self._next_ns:
-            return
-        self._next_ns = now_ns + self._pace_ns
-        listening = [
-            (socket, one) for socket, one in self._clients.items() if one.kind == "market" and one.streams.names
-        ]
-        for market, stream, message in self._market.messages(now_ns):
-            for socket, client in listening:
-                if client.market is market and stream in client.streams.names and self._carries(client, stream):
-                    yield self._told(client, socket, stream, message)
-
-    @staticmethod
-    def _carries(client: _Client, stream: str) -> bool:
-        """Whether a route carries a stream: what it does not is accepted, and silent."""
-        kind = stream.partition("@")[2].partition("@")[0]
-        return client.route == "all" or (client.route == "public") is (kind in _PUBLIC)
-
-    @staticmethod
-    def _told(client: _Client, socket: int, stream: str, message: dict[str, Any]) -> Push:
-        return Push(socket, wire({"stream": stream, "data": message} if client.combined else message))
-
-    def _account_events(self, now_ns: int) -> Iterator[Push]:
+    def events(self, now_ns: int) -> Iterator[Push]:
+        """Yield what users hear; sockets whose listen key died are told, and are silent from then on."""
+        for number, socket in self.sockets.items():
+            if socket.key and not self._account.live_key(socket.key, now_ns):
+                yield Push(number, compact({"e": "listenKeyExpired", "E": ms(now_ns), "listenKey": socket.key}))
+                socket.key = ""
         for before, event in self._orders.events():
             note_trigger(event.order)
             named = self._names.by_id[event.order.order.instrument_id]
-            spot = named.exchange == SPOT.exchange
+            spot = market_of(named) is SPOT
             for message in self._spot(event, before, named) if spot else self._futures(event, before, named):
-                told = wire({"subscriptionId": 0, "event": message} if spot else message)
-                for socket, client in self._clients.items():
-                    if client.session.listening if spot else client.listen_key:
-                        yield Push(socket, told)
+                told = compact({"subscriptionId": 0, "event": message} if spot else message)
+                for number, socket in self.sockets.items():
+                    if socket.session.listening if spot else socket.key:
+                        yield Push(number, told)
 
     def _spot(self, event: VenueEvent, before: OrderState | None, named: ListingName) -> Iterator[dict[str, Any]]:
         kind = execution(before, event)
         if kind is None:
             return
-        state, fill = event.order, event.fill
-        row, at = order_row(state, named, SPOT), ms(state.ts_updated)
+        state, fill, at = event.order, event.fill, ms(event.order.ts_updated)
+        row = order_row(state, named, SPOT)
+        price, size = (fill.price, fill.quantity) if fill else (ZERO, ZERO)
         by_user = kind is Execution.ENDED and row["status"] == "CANCELED"
         self._executions += 1
-        message = {
+        yield {
             "e": "executionReport",
             "E": at,
             **{letter: row[name] for name, letter in SPOT.events.items() if name in row},
@@ -236,11 +188,10 @@ class Sockets:
             "C": row["clientOrderId"] if by_user else "",
             "x": {Execution.AMENDED: "REPLACED", Execution.ENDED: row["status"]}.get(kind, kind.value),
             "r": "NONE",
-            "g": -1,
             "I": self._executions,
-            "l": text(fill.quantity if fill else Decimal(0)),
-            "L": text(fill.price if fill else Decimal(0)),
-            "Y": text(fill.quantity * fill.price if fill else Decimal(0)),
+            "l": text(size),
+            "L": text(price),
+            "Y": text(size * price),
             "n": "0",
             "N": named.instrument.currency if fill else None,
             "t": int(fill.trade_id) if fill else -1,
@@ -248,27 +199,19 @@ class Sockets:
             "M": False,
             "Q": "0.00000000",
             "W": at,
-            "V": "EXPIRE_MAKER",
         }
-        yield message
         assets = {named.instrument.name, named.instrument.currency}
-        told = [row for row in self._wallets(SPOT) if row["asset"] in assets]
-        balances = [{"a": row["asset"], "f": row["free"], "l": row["locked"]} for row in told]
+        told = [one for one in self._account.wallets(SPOT) if one["asset"] in assets]
+        balances = [{"a": one["asset"], "f": one["free"], "l": one["locked"]} for one in told]
         yield {"e": "outboundAccountPosition", "E": at, "u": at, "B": balances}
 
     def _futures(self, event: VenueEvent, before: OrderState | None, named: ListingName) -> Iterator[dict[str, Any]]:
         state, fill, at = event.order, event.fill, ms(event.order.ts_updated)
         if is_algo(state):
-            row = {"T": at, **algo_row(state, named)}
-            own = {"clientOrderId": "clientAlgoId", "orderId": "algoId", "type": "orderType", "origQty": "quantity"}
-            own |= {"stopPrice": "triggerPrice", "status": "algoStatus", "avgPrice": "actualPrice"}
-            own |= {"executedQty": "actualQty", "updateTime": "T"}
-            told = {
-                letter: row[own.get(name, name)] for name, letter in ALGO_EVENT.items() if own.get(name, name) in row
-            }
-            told.pop("T")
-            if before is None or algo_row(before, named)["algoStatus"] != row["algoStatus"]:
-                more = {"ps": row["positionSide"], "at": "CONDITIONAL", "R": row["reduceOnly"]}
+            algo = algo_row(state, named)
+            if before is None or algo_row(before, named)["algoStatus"] != algo["algoStatus"]:
+                told = {letter: algo[name] for name, letter in _ALGO_LETTERS.items() if name in algo}
+                more = {"ps": algo["positionSide"], "at": "CONDITIONAL", "R": algo["reduceOnly"]}
                 yield {"e": "ALGO_UPDATE", "T": at, "E": at, "o": told | more}
             if state.status in (S.ACCEPTED, S.TRIGGER_PENDING) or not state.order.extra.get("made"):
                 return
@@ -294,11 +237,11 @@ class Sockets:
         }
         yield {"e": "ORDER_TRADE_UPDATE", "E": at, "T": at, "o": order}
         if fill is not None:
-            wallets = self._wallets(USDM)
-            told_b = [{"a": one["asset"], "wb": one["balance"], "cw": one["balance"], "bc": "0"} for one in wallets]
+            wallets = self._account.wallets(USDM)
+            balances = [{"a": one["asset"], "wb": one["balance"], "cw": one["balance"], "bc": "0"} for one in wallets]
             positions = [
                 {"s": named.symbol, "pa": text(one.quantity), "ep": text(one.average_price), "ps": row["positionSide"]}
-                for one in self._venue.positions(self._account)
+                for one in self._account.venue.positions(self._account.account)
                 if one.instrument_id == named.instrument_id and one.product is state.order.product
             ]
-            yield {"e": "ACCOUNT_UPDATE", "E": at, "T": at, "a": {"m": "ORDER", "B": told_b, "P": positions}}
+            yield {"e": "ACCOUNT_UPDATE", "E": at, "T": at, "a": {"m": "ORDER", "B": balances, "P": positions}}

@@ -6,13 +6,21 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.bodies import fixed, millis
-from dragoman.emulator.contract import HttpAnswer
-from dragoman.emulator.counting import MeterFullError
-from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.listed import ListingName
-from dragoman.emulator.refusals import ApiError
-from dragoman.emulator.venue.types import Listing, MarketView, OrderState, VenueFill, VenuePosition
+from dragoman.emulator.parts import (
+    ZERO,
+    ApiError,
+    FieldError,
+    Form,
+    Listing,
+    ListingName,
+    Lookup,
+    MarketView,
+    OrderState,
+    VenueFill,
+    VenuePosition,
+    fixed,
+    millis,
+)
 from dragoman.plugin import ErrorKind, model
 
 from .words import MARKETS, SPOT, USDM, Market
@@ -21,9 +29,18 @@ S = model.OrderStatus
 _K = ErrorKind
 text: Final = fixed
 ms: Final = millis
+
+
+def worths(**amounts: Decimal) -> dict[str, str]:
+    """Write amounts of money, by name."""
+    return {name: text(amount) for name, amount in amounts.items()}
+
+
 SIDES: Final = {"BOTH": model.Product.MARGIN, "LONG": model.Product.CARRY, "SHORT": model.Product.INTRADAY}
 """How the exchange behind keeps the sides of a hedged account apart: as products."""
 SIDE_OF: Final = {product: word for word, product in SIDES.items()}
+PREVENTION: Final = ("EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "NONE", "DECREMENT", "TRANSFER")
+"""Ways to keep an account from trading with itself: the default first; the last three are of spot only."""
 ENDED_BY_RULE: Final = (
     "immediate or cancel",
     "fill or kill",
@@ -43,6 +60,10 @@ WORDS: Final = {
     S.REJECTED: "REJECTED",
     S.EXPIRED: "EXPIRED",
 }
+
+
+_TOO_MANY: Final = "Too many requests; please use the websocket for live updates."
+NO_KEY: Final = ("-2015", "Invalid API-key, IP, or permissions for action.")
 
 
 class SpotError(ApiError):
@@ -73,6 +94,34 @@ class SpotError(ApiError):
         _K.FREEZE_QTY_EXCEEDED: "Filter failure: LOT_SIZE",
     }
 
+    causes: ClassVar[Mapping[type[Exception], str]] = {FieldError: "-1102"}
+    gates: ClassVar[Mapping[int | str, tuple[str, str]]] = {
+        404: ("-5000", "Path or method is invalid"),
+        405: ("-5000", "Path or method is invalid"),
+        429: ("-1003", _TOO_MANY),
+        "sorders": ("-1015", _TOO_MANY),
+        "uorders": ("-1015", _TOO_MANY),
+    }
+    faults: ClassVar[Mapping[int, tuple[str, str]]] = {
+        401: NO_KEY,
+        403: NO_KEY,
+        408: ("-1007", "Timeout waiting for response from backend server."),
+        429: ("-1003", "Too many requests."),
+        503: ("-1000", "Unknown error, please check your request or try again later."),
+    }
+    fault = (
+        "-1007",
+        "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    )
+    told: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "long id": ("-1100", "Client order id length should be less than 36 chars"),
+        "used id": ("-2010", "Duplicate order sent."),
+        "triggers": ("-2010", "Stop price would trigger immediately."),
+        "notional": ("-1013", "Filter failure: NOTIONAL"),
+        "takes": ("-2010", "Order would immediately match and take."),
+    }
+    """What is said of an order that breaks a rule of the market."""
+
     def body(self) -> Mapping[str, Any]:
         return {"code": int(self.word), "msg": self.message}
 
@@ -94,40 +143,35 @@ class FuturesError(SpotError):
         _K.FREEZE_QTY_EXCEEDED: "Quantity greater than max quantity.",
         _K.PRICE_OUT_OF_BAND: "Limit price can't be higher than the limit.",
     }
+    told = {
+        "long id": ("-4015", "Client order id length should be less than 36 chars"),
+        "used id": ("-4116", "ClientOrderId is duplicated."),
+        "triggers": ("-2021", "Order would immediately trigger."),
+        "notional": ("-4164", "Order's notional must be no smaller than 5"),
+        "takes": ("-5022", "Order would immediately match and take."),
+    }
 
 
 def error_of(market: Market) -> type[SpotError]:
     return SpotError if market is SPOT else FuturesError
 
 
-def worded(error: Exception) -> HttpAnswer | None:
-    """Return the answer of an error that is the venue's, None of a bug."""
-    if isinstance(error, MeterFullError):
-        code = "-1015" if error.meter.name.endswith("orders") else "-1003"
-        error = SpotError(code, "Too many requests; please use the websocket for live updates.")
-    if isinstance(error, FieldError):
-        error = SpotError("-1102", str(error))
-    return error.answer() if isinstance(error, ApiError) else None
-
-
-class Names:
+class Names(Lookup[ListingName]):
     """What the platform lists, by market and symbol."""
 
-    def __init__(self, listings: Iterable[Listing]) -> None:
-        offered = [one for one in listings if one.instrument.exchange in MARKETS]
-        self.all = [ListingName(one, at, one.instrument.broker_symbol) for at, one in enumerate(offered)]
-        self.by_id = {one.instrument_id: one for one in self.all}
-        self._by_symbol = {(one.exchange, one.symbol): one for one in self.all}
+    def name(self, listing: Listing, number: int) -> ListingName | None:
+        instrument = listing.instrument
+        return ListingName(listing, number, instrument.broker_symbol) if instrument.exchange in MARKETS else None
+
+    def names(self, named: ListingName) -> Iterable[tuple[str, str]]:
+        return ((named.exchange, named.symbol),)
 
     def of(self, market: Market, form: Form) -> ListingName:
         """Return what a form names. Raises the venue's error."""
-        found = self.find(market, form.text("symbol"))
-        if found is None:
-            raise error_of(market)("-1121", "Invalid symbol.")
-        return found
+        return error_of(market).found(self.on(market, form.text("symbol")), "-1121", "Invalid symbol.")
 
-    def find(self, market: Market, symbol: str) -> ListingName | None:
-        return self._by_symbol.get((market.exchange, symbol.upper()))
+    def on(self, market: Market, symbol: str) -> ListingName | None:
+        return self.find((market.exchange, symbol.upper()))
 
     def market(self, market: Market) -> list[ListingName]:
         return [one for one in self.all if one.exchange == market.exchange]
@@ -136,70 +180,61 @@ class Names:
 # -- symbols -----------------------------------------------------------------------------------------------------------
 
 
+_SPOT_SYMBOL: Final[Mapping[str, Any]] = {
+    "quotePrecision": 8,
+    "quoteAssetPrecision": 8,
+    "orderTypes": list(SPOT.order_types.inward),
+    "icebergAllowed": True,
+    "ocoAllowed": False,
+    "quoteOrderQtyMarketAllowed": True,
+    "cancelReplaceAllowed": True,
+    "amendAllowed": True,
+    "isSpotTradingAllowed": True,
+    "isMarginTradingAllowed": False,
+    "permissions": [],
+    "permissionSets": [["SPOT"]],
+    "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+}
+_FUTURES_SYMBOL: Final[Mapping[str, Any]] = {
+    "contractType": "PERPETUAL",
+    "deliveryDate": 4133404800000,
+    "onboardDate": 1569398400000,
+    "pricePrecision": 8,
+    "quantityPrecision": 8,
+    "quotePrecision": 8,
+    "triggerProtect": "0.0500",
+    "marketTakeBound": "0.05",
+    "orderTypes": list(USDM.order_types.inward),
+    "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+}
+
+
 def symbol_row(named: ListingName, market: Market) -> dict[str, Any]:
     """Write a row of ``exchangeInfo``."""
-    instrument, listing = named.instrument, named.listing
-    up, down = 1 + listing.band, 1 - listing.band
-    step, most = text(instrument.lot_size), text(instrument.freeze_quantity or Decimal(0))
-    lot = {"minQty": step, "maxQty": most, "stepSize": step}
-    filters: list[dict[str, Any]] = [
-        {
-            "filterType": "PRICE_FILTER",
-            "minPrice": text(instrument.tick_size),
-            "maxPrice": text(instrument.tick_size * 10**9),
-            "tickSize": text(instrument.tick_size),
-        },
-        {"filterType": "LOT_SIZE", **lot},
-        {"filterType": "MARKET_LOT_SIZE", **lot},
-    ]
-    worth = str(instrument.extra["min_notional"])
-    row: dict[str, Any] = {
+    instrument, worth = named.instrument, str(named.instrument.extra["min_notional"])
+    up, down = (f"{1 + sign * named.listing.band:.4f}" for sign in (1, -1))
+    lot = worths(minQty=instrument.lot_size, maxQty=instrument.freeze_quantity or ZERO, stepSize=instrument.lot_size)
+    tick = worths(minPrice=instrument.tick_size, maxPrice=instrument.tick_size * 10**9, tickSize=instrument.tick_size)
+    filters: dict[str, dict[str, Any]] = {"PRICE_FILTER": tick, "LOT_SIZE": lot, "MARKET_LOT_SIZE": lot}
+    if market is SPOT:
+        sides = {
+            f"{side}Multiplier{way}": value for side in ("bid", "ask") for way, value in (("Up", up), ("Down", down))
+        }
+        filters["PERCENT_PRICE_BY_SIDE"] = {**sides, "avgPriceMins": 5}
+        filters["NOTIONAL"] = {"minNotional": worth, "applyMinToMarket": True, "avgPriceMins": 5}
+        more = _SPOT_SYMBOL
+    else:
+        filters["PERCENT_PRICE"] = {"multiplierUp": up, "multiplierDown": down, "multiplierDecimal": "4"}
+        filters["MIN_NOTIONAL"] = {"notional": worth}
+        more = {"pair": named.symbol, "marginAsset": instrument.currency, **_FUTURES_SYMBOL}
+    return {
         "symbol": named.symbol,
         "status": "TRADING",
         "baseAsset": instrument.name,
         "quoteAsset": instrument.currency,
         "baseAssetPrecision": 8,
-        "filters": filters,
-    }
-    if market is SPOT:
-        band = {
-            f"{side}Multiplier{way}": f"{value:.4f}"
-            for side in ("bid", "ask")
-            for way, value in (("Up", up), ("Down", down))
-        }
-        filters.append({"filterType": "PERCENT_PRICE_BY_SIDE", **band, "avgPriceMins": 5})
-        filters.append({"filterType": "NOTIONAL", "minNotional": worth, "applyMinToMarket": True, "avgPriceMins": 5})
-        return row | {
-            "quotePrecision": 8,
-            "quoteAssetPrecision": 8,
-            "orderTypes": list(SPOT.order_types.inward),
-            "icebergAllowed": True,
-            "ocoAllowed": False,
-            "quoteOrderQtyMarketAllowed": True,
-            "cancelReplaceAllowed": True,
-            "amendAllowed": True,
-            "isSpotTradingAllowed": True,
-            "isMarginTradingAllowed": False,
-            "permissions": [],
-            "permissionSets": [["SPOT"]],
-            "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-        }
-    band = {"multiplierUp": f"{up:.4f}", "multiplierDown": f"{down:.4f}", "multiplierDecimal": "4"}
-    filters.append({"filterType": "PERCENT_PRICE", **band})
-    filters.append({"filterType": "MIN_NOTIONAL", "notional": worth})
-    return row | {
-        "pair": named.symbol,
-        "contractType": "PERPETUAL",
-        "deliveryDate": 4133404800000,
-        "onboardDate": 1569398400000,
-        "marginAsset": instrument.currency,
-        "pricePrecision": 8,
-        "quantityPrecision": 8,
-        "quotePrecision": 8,
-        "triggerProtect": "0.0500",
-        "marketTakeBound": "0.05",
-        "orderTypes": list(USDM.order_types.inward),
-        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+        "filters": [{"filterType": name, **fields} for name, fields in filters.items()],
+        **more,
     }
 
 
@@ -233,6 +268,7 @@ def note_trigger(state: OrderState) -> None:
 def word_of(state: OrderState) -> str:
     ended = state.reject_text or ""
     by_rule = state.status is S.CANCELED and any(rule in ended for rule in ENDED_BY_RULE)
+    by_rule |= state.status is S.CANCELED and bool(state.order.extra.get("lapsed"))
     return "EXPIRED" if by_rule else WORDS[state.status]
 
 
@@ -244,17 +280,17 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
         "symbol": named.symbol,
         "orderId": number_of(state),
         "clientOrderId": order.tag or f"web_{state.order_id}",
-        "price": text(order.price or Decimal(0)),
+        "price": text(order.price or ZERO),
         "origQty": text(order.quantity),
         "executedQty": text(filled),
         "status": word_of(state),
         "timeInForce": order.extra.get("tif", "GTC"),
         "type": book_type(state, market),
         "side": order.side.value,
-        "stopPrice": text(order.trigger_price or Decimal(0)),
+        "stopPrice": text(order.trigger_price or ZERO),
         "time": ms(state.ts_created),
         "updateTime": ms(state.ts_updated),
-        "selfTradePreventionMode": "EXPIRE_MAKER",
+        "selfTradePreventionMode": order.extra.get("prevention", PREVENTION[0]),
     }
     if market is SPOT:
         more = {"expiryReason": "EXCHANGE_CANCELED"} if row["status"] == "EXPIRED" else {}
@@ -264,10 +300,10 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
             | {
                 "orderListId": -1,
                 "cummulativeQuoteQty": text(quote),
-                "icebergQty": text(order.display_quantity or Decimal(0)),
+                "icebergQty": text(order.display_quantity or ZERO),
                 "isWorking": state.status not in (S.ACCEPTED, S.TRIGGER_PENDING, S.TRIGGERED),
                 "workingTime": ms(state.ts_exchange),
-                "origQuoteOrderQty": text(Decimal(0)),
+                "origQuoteOrderQty": text(ZERO),
             }
         )
     return row | {
@@ -281,7 +317,7 @@ def order_row(state: OrderState, named: ListingName, market: Market) -> dict[str
         "workingType": "CONTRACT_PRICE",
         "priceProtect": False,
         "priceMatch": "NONE",
-        "goodTillDate": 0,
+        "goodTillDate": order.extra.get("until", 0),
     }
 
 
@@ -302,8 +338,8 @@ def algo_row(state: OrderState, named: ListingName) -> dict[str, Any]:
         "timeInForce": order.extra["tif"],
         "quantity": text(order.quantity),
         "algoStatus": word,
-        "triggerPrice": text(order.trigger_price or Decimal(0)),
-        "price": text(order.price or Decimal(0)),
+        "triggerPrice": text(order.trigger_price or ZERO),
+        "price": text(order.price or ZERO),
         "actualOrderId": str(number_of(state)) if made else "",
         "actualPrice": text(state.average_price),
         "actualQty": text(state.filled_quantity),
@@ -328,14 +364,14 @@ def trade_row(fill: VenueFill, state: OrderState, named: ListingName, market: Ma
         "price": text(fill.price),
         "qty": text(fill.quantity),
         "quoteQty": text(fill.price * fill.quantity),
-        "commission": text(Decimal(0)),
+        "commission": text(ZERO),
         "commissionAsset": named.instrument.currency,
         "time": ms(fill.ts),
     }
     buyer = fill.side is model.Side.BUY
     if market is SPOT:
         return row | {"orderListId": -1, "isBuyer": buyer, "isMaker": False, "isBestMatch": True}
-    more = {"side": fill.side.value, "buyer": buyer, "maker": False, "realizedPnl": text(Decimal(0))}
+    more = {"side": fill.side.value, "buyer": buyer, "maker": False, "realizedPnl": text(ZERO)}
     return row | more | {"positionSide": SIDE_OF[fill.product], "marginAsset": named.instrument.currency}
 
 
@@ -355,15 +391,15 @@ def position_row(position: VenuePosition, view: MarketView, named: ListingName) 
         "breakEvenPrice": text(position.average_price),
         "markPrice": text(view.last_price),
         "unRealizedProfit": text(position.unrealised),
-        "liquidationPrice": text(Decimal(0)),
-        "isolatedMargin": text(Decimal(0)),
+        "liquidationPrice": text(ZERO),
+        "isolatedMargin": text(ZERO),
         "notional": text(worth),
         "marginAsset": named.instrument.currency,
         "initialMargin": need,
         "maintMargin": text(abs(worth) * Decimal("0.004")),
         "positionInitialMargin": need,
-        "openOrderInitialMargin": text(Decimal(0)),
-        "isolatedWallet": text(Decimal(0)),
+        "openOrderInitialMargin": text(ZERO),
+        "isolatedWallet": text(ZERO),
         "adl": 1,
         "updateTime": ms(view.ts),
     }

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, OrderSeen, errors, model
-from dragoman.plugin.records import Records, Row, given, nonzero, number, text_or_none
+from dragoman.plugin.records import Records, Row, given, needed, nonzero, number, text_or_none
 
 RECORDS: Final = Records("binance")
 CODES: Final = CodeTable.load(__package__)
@@ -106,6 +106,11 @@ SPOT: Final = Market(
         "isWorking": "w",
         "time": "O",
         "expiryReason": "eR",
+        "orderListId": "g",
+        "selfTradePreventionMode": "V",
+        "strategyId": "j",
+        "strategyType": "J",
+        "pegPriceType": "gP",
     },
 )
 USDM: Final = Market(
@@ -281,7 +286,7 @@ def _order(
     market: Market, row: Row, status: model.OrderStatus, kind: model.OrderType, order_id: str, ctx: Context
 ) -> model.Order:
     word = str(row["status"])
-    quantity, filled = number(row["origQty"]), number(row.get("executedQty"))
+    quantity, filled = needed(row, "origQty"), number(row.get("executedQty"))
     ended = status.terminal
     updated = ms(row.get("updateTime")) or ms(row.get("transactTime")) or ms(row.get("time"))
     tag = text_or_none(row.get("origClientOrderId")) or text_or_none(row.get("clientOrderId"))
@@ -360,8 +365,8 @@ def read_fill(market: Market, row: Row, order_id: str, ctx: Context) -> model.Fi
             exchange=market.exchange,
             side=side,
             product=market.product,
-            quantity=number(row["qty"]),
-            price=number(row["price"]),
+            quantity=needed(row, "qty"),
+            price=needed(row, "price"),
             liquidity=model.Liquidity.MAKER if row.get("isMaker", row.get("maker")) else model.Liquidity.TAKER,
             fee=given(row, "commission"),
             fee_currency=text_or_none(row.get("commissionAsset")),
@@ -403,7 +408,7 @@ def levels(rows: Iterable[tuple[str, str]]) -> tuple[model.DepthLevel, ...]:
 def read_position(row: Row, ctx: Context) -> model.Position:
     """Read one futures position. SHORT rows hold a negative quantity already. Raises DecodeError."""
     with RECORDS.reading("position"):
-        quantity = number(row["positionAmt"])
+        quantity = needed(row, "positionAmt")
         return model.Position(
             broker=RECORDS.broker,
             account_id=ctx.account,

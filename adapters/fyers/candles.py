@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, time, timedelta
 from typing import Any, Final
 
-from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, model, spans
+from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, in_turns, model, spans
 from dragoman.plugin.records import IST, float_at, moment_ns
 
 from .words import reading, refused, time_ns
@@ -75,7 +75,7 @@ class CandleFlows(Adapter):
             replies = yield All(requests[at : at + AT_ONCE])
             with reading("candles"):
                 rows = [row for reply in replies for row in reply.json.get("candles") or ()]
-                read = _read(rows, instrument, interval, length * count, ctx)
+                read = yield from in_turns(_read(rows, instrument, interval, length * count, ctx))
                 fresh = {one.ts_open: one for one in read if low <= one.ts_open <= high and one.ts_open not in known}
             known |= fresh
             yield Part([fresh[ts] for ts in sorted(fresh)], min(at + AT_ONCE, len(requests)), len(requests))

@@ -8,53 +8,54 @@ Left out: smart orders, alerts, screeners, reports of past days, multi-leg order
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator.apps import AppRefusalError
-from dragoman.emulator.bodies import json_answer, num
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push, Roots
-from dragoman.emulator.counting import DAY, MINUTE, Meter
-from dragoman.emulator.forms import FieldError, Form, json_body
-from dragoman.emulator.history import History, StretchError
-from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route
-from dragoman.emulator.sums import securities
-from dragoman.emulator.venue import default_venue
-from dragoman.emulator.venue.types import OrderState, VenueProtocol
+from dragoman.emulator.parts import (
+    DAY,
+    MINUTE,
+    AppEmulator,
+    Form,
+    Handler,
+    HttpAnswer,
+    HttpCall,
+    Meter,
+    Roots,
+    Route,
+    Rule,
+    VenueProtocol,
+    json_answer,
+    json_body,
+    refusing,
+    seconds,
+    write,
+)
 from dragoman.plugin import model
 from dragoman.plugin.records import IST, moment_ns
 
 from .candles import UNITS, resolution_of
 from .emulator_names import NameTable
-from .emulator_orders import GttDesk, OrderDesk, PositionDesk
-from .emulator_session import IST_OFFSET, SessionDesk, tokens_of
+from .emulator_orders import GttDesk, OrderDesk
+from .emulator_session import USER_ID, SessionDesk
 from .emulator_streams import DEEP_PATH, Streams
 from .emulator_words import (
-    STATUS,
+    DEPTH,
+    ORDER,
+    POSITION,
+    QUOTE,
+    TRADE,
     FyersError,
-    book_body,
     funds_rows,
-    holding_rows,
     holdings_body,
-    order_row,
-    position_row,
     positions_body,
-    quote_item,
     success,
-    trade_row,
 )
 from .master import FOLDER, INDEX_NAMES
 
-APP_ID: Final = "emu_APP1-100"  # of the real length: the official client decodes it with the token behind it
-APP_SECRET: Final = "emu_app_secret"  # noqa: S105 (the emulator's own, marked as such)
-USER_ID: Final = "emu_XP0001"
-REDIRECT_URI: Final = "http://127.0.0.1:5010/"
+__all__ = ["USER_ID", "FyersEmulator", "make"]
 MOST_SYMBOLS: Final = 50
 SEGMENTS: Final = ((10, 10), (10, 11), (10, 12), (10, 20), (11, 20), (12, 10), (12, 11), (12, 12))
-
 METERS: Final = (Meter("second", 10), Meter("minute", 200, MINUTE), Meter("day", 100_000, DAY))
 ANY: Final = Rule(METERS)
 OPEN: Final = Rule(METERS, token=False)
@@ -68,100 +69,34 @@ LENGTH: Final = {
 } | {"D": (timedelta(days=1), timedelta(days=366))}
 
 
-class FyersEmulator(RestEmulator):
-    """API v3: REST, login page, market, depth and order sockets, symbol masters.
-
-    Parameters
-    ----------
-    venue : VenueProtocol
-        The exchange behind it; listings of exchanges this broker does not offer are left out.
-    seed : int
-        What tokens are made from.
-    tick_rate : float
-        Ticks per second per instrument, at most.
-    app_id, app_secret, user_id, redirect_uri : str
-    accounts : mapping of str to funds
-        What to open on the venue; a venue that already has the account gives none.
-    allowed_ips : tuple of str, optional
-        Addresses orders are taken from; None takes them from any.
-    """
+class FyersEmulator(AppEmulator):
+    """API v3: REST, login page, market, depth and order sockets, symbol masters; set up as `AppEmulator` says."""
 
     name: ClassVar[str] = "fyers"
+    errors: ClassVar = FyersError
+    session_type: ClassVar = SessionDesk
 
-    def __init__(
-        self,
-        venue: VenueProtocol,
-        *,
-        seed: int = 1,
-        tick_rate: float = 5.0,
-        app_id: str = APP_ID,
-        app_secret: str = APP_SECRET,
-        user_id: str = USER_ID,
-        redirect_uri: str = REDIRECT_URI,
-        accounts: Mapping[str, Mapping[model.Segment, Decimal]] | None = None,
-        allowed_ips: tuple[str, ...] | None = None,
-    ) -> None:
-        self.session = SessionDesk(app_id, app_secret, user_id, redirect_uri, tokens_of(seed))
-        super().__init__(
-            venue,
-            seed=seed,
-            account=user_id,
-            tokens=self.session.tokens,
-            offset_ns=IST_OFFSET,
-            allowed_ips=allowed_ips,
-            accounts=accounts,
-        )
-        self.credentials = {
-            "app_id": app_id,
-            "app_secret": app_secret,
-            "redirect_uri": redirect_uri,
-            "redirect_url": redirect_uri,
-            "user_id": user_id,
-        }
-        self._seed = seed
+    def __init__(self, venue: VenueProtocol, *, seed: int = 1, **options: Any) -> None:
+        super().__init__(venue, seed=seed, **options)
         self._ws = ""
         self.names = NameTable(venue.listings())
-        self.orders = OrderDesk(venue, self.names, user_id)
-        self.held = PositionDesk(venue, self.names, user_id)
-        self.gtts = GttDesk(venue, self.names, user_id)
-        self.streams = Streams(venue, self.names, self.session, user_id, tick_rate)
+        self.orders = OrderDesk(venue, self.names, self.account, seed)
+        self.gtts = GttDesk(venue, self.names, self.account)
+        self.streams: Streams = Streams(venue, self.names, self.session, self.pace_ns)
         self.serve(self._table(), (self.gtts.book.poll,))
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
         self._ws = base_ws
         return Roots(base_http, base_ws, f"{base_http}/api/v3/generate-authcode", {"assets": base_http})
 
-    # --- HTTP -------------------------------------------------------------------------------------------------------
-
-    def authenticate(self, call: HttpCall, now_ns: int) -> None:
-        self.session.check_header(call, now_ns)
-
-    def worded(self, error: Exception) -> HttpAnswer | None:
-        kinds = {FieldError: "-50", StretchError: "-50", AppRefusalError: "-16"}
-        if type(error) in kinds:
-            error = FyersError(kinds[type(error)], str(error))
-        return error.answer() if isinstance(error, FyersError) else None
-
-    def unserved(self, status: int, meter: Meter | None) -> FyersError:
-        if status == 403:
-            return FyersError("-373", "The IP address of this call is not registered for orders.", 403)
-        return FyersError("-429", "request limit reached") if status == 429 else FyersError("-50", "no page", status)
-
-    def error_answer(self, status: int, call: HttpCall) -> HttpAnswer:
-        word, text = {
-            401: ("-16", "Could not authenticate the user"),
-            403: ("-373", "You do not have permission for this call"),
-            429: ("-429", "request limit reached"),
-        }.get(status, ("-96", "Something went wrong"))
-        return FyersError(word, text, status).answer()
-
     def _table(self) -> Sequence[Route[Rule]]:
-        session, orders, held, gtts = self.session, self.orders, self.held, self.gtts
+        session, orders, gtts = self.session, self.orders, self.gtts
         one, changes = r"/api/v3/orders/(?P<how>sync|async)", ("POST", "PATCH", "DELETE")
+        no_refresh = refusing(FyersError, "-16", "refresh tokens are discontinued")
         rows: tuple[tuple[str, str, Handler, Rule], ...] = (
             ("GET", "/api/v3/generate-authcode", session.login_page, FILE),
             ("POST", "/api/v3/validate-authcode", session.exchange, OPEN),
-            ("POST", "/api/v3/validate-refresh-token", session.no_refresh, OPEN),
+            ("POST", "/api/v3/validate-refresh-token", no_refresh, OPEN),
             ("POST", "/api/v3/logout", session.logout, ANY),
             ("GET", "/api/v3/profile", session.profile, ANY),
             ("GET", "/api/v3/funds", self._funds, ANY),
@@ -171,12 +106,12 @@ class FyersEmulator(RestEmulator):
             ("DELETE", r"/api/v3/orders/(?P<order_id>\w{1,40})/sync", orders.one, ORDERS),
             *((method, "/api/v3/multi-order/sync", orders.many, ORDERS) for method in changes),
             *((method, "/api/v3/gtt/orders/sync", gtts.one, ORDERS) for method in changes),
-            ("GET", "/api/v3/gtt/orders", gtts.read, ANY),
+            ("GET", "/api/v3/gtt/orders", gtts.all, ANY),
             ("GET", "/api/v3/positions", self._positions, ANY),
-            ("POST", "/api/v3/positions", held.convert, ORDERS),
-            ("DELETE", "/api/v3/positions", held.leave, ORDERS),
+            ("POST", "/api/v3/positions", orders.convert, ORDERS),
+            ("DELETE", "/api/v3/positions", orders.exit, ORDERS),
             ("GET", "/api/v3/holdings", self._holdings, ANY),
-            ("POST", "/api/v3/multiorder/margin", held.margin, ANY),
+            ("POST", "/api/v3/multiorder/margin", orders.margin, ANY),
             ("POST", "/data/symbol-token", self._symbol_tokens, ANY),
             ("GET", "/data/quotes", self._quotes, ANY),
             ("GET", "/data/depth", self._depth, ANY),
@@ -188,59 +123,41 @@ class FyersEmulator(RestEmulator):
         )
         return [Route(*row) for row in rows]
 
-    def _row(self, state: OrderState) -> dict[str, Any]:
-        return order_row(state, STATUS.now(state), self.names.by_id[state.order.instrument_id], self.account)
-
     def _book(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query = dict(call.query)
-        rows = [self._row(state) for state in self.venue.orders(self.account)]
+        rows = [write(ORDER, one) for one in self.orders.orders()]
         for name, key in (("id", "id"), ("order_tag", "orderTag")):
             rows = [row for row in rows if query.get(name) in (None, row[key])]
-        if "id" in query and not rows:
-            raise FyersError("-51", "Invalid order id")
+        FyersError.when("id" in query and not rows, "-51", "Invalid order id")
         return success(orderBook=rows)
 
     def _trades(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        book = {state.order_id: state for state in self.venue.orders(self.account)}
-        fills = self.venue.fills(self.account)
-        rows = [trade_row(fill, self.names.by_id[fill.instrument_id], book[fill.order_id]) for fill in fills]
-        tag = dict(call.query).get("order_tag")
+        rows, tag = [write(TRADE, one) for one in self.orders.trades()], dict(call.query).get("order_tag")
         return success(tradeBook=[row for row in rows if tag in (None, row["orderTag"])])
 
     def _positions(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        held = self.venue.positions(self.account)
-        return success(
-            **positions_body(
-                [
-                    position_row(one, self.venue.market(one.instrument_id), self.names.by_id[one.instrument_id])
-                    for one in held
-                ]
-            )
-        )
+        return success(**positions_body([write(POSITION, one) for one in self.orders.positions()]))
 
     def _holdings(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        held = securities(self.venue, self.account)
-        rows = [row for one in held for row in holding_rows(one, self.names.by_id[one.holding.instrument_id])]
-        return success(**holdings_body(held, rows))
+        return success(**holdings_body(self.orders.holdings()))
 
     def _funds(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(fund_limit=funds_rows(self.venue.funds(self.account)))
+        segments = (model.Segment.EQUITY, model.Segment.COMMODITY)
+        return success(fund_limit=funds_rows(*(self.orders.funds(one) for one in segments)))
 
     # --- market data ------------------------------------------------------------------------------------------------
 
     def _symbol_tokens(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         asked = json_body(call).raw("symbols")
-        if not isinstance(asked, list):
-            raise FyersError("-50", "symbols should be a list")
+        FyersError.when(not isinstance(asked, list), "-50", "symbols should be a list")
         known = {str(key): self.names.by_key[key].fy_token for key in asked if key in self.names.by_key}
         return success(validSymbol=known, invalidSymbol=[key for key in asked if key not in known])
 
     def _quotes(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         keys = Form(dict(call.query)).text("symbols").split(",")
-        if len(keys) > MOST_SYMBOLS:
-            raise FyersError("-50", f"A maximum of {MOST_SYMBOLS} symbols is allowed")
+        FyersError.when(len(keys) > MOST_SYMBOLS, "-50", f"A maximum of {MOST_SYMBOLS} symbols is allowed")
         items = [
-            quote_item(self.venue.market(named.instrument_id), named)
+            {"n": key, "s": "ok", "v": write(QUOTE, self.orders.quote(named))}
             if (named := self.names.by_key.get(key))
             else {"n": key, "s": "error", "v": {"code": -300, "errmsg": "invalid symbol", "s": "error"}}
             for key in keys
@@ -249,60 +166,33 @@ class FyersEmulator(RestEmulator):
 
     def _depth(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         named = self.names.named(dict(call.query).get("symbol"))
-        return success(d={named.key: book_body(self.venue.market(named.instrument_id), named)})
+        return success(d={named.key: write(DEPTH, self.orders.quote(named))})
 
     def _history(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = Form(dict(call.query))
-        named = self.names.named(form.text("symbol"))
-        length, longest = LENGTH[form.choice("resolution", LENGTH)]
-        first, last = (_moment(form, name) for name in ("range_from", "range_to"))
-        bars = History.of(self._seed, named.listing).stretch(first, last, length, longest, now_ns)
+        named, oi = self.names.of(form), form.get("oi_flag") == "1"
+        length = LENGTH[form.choice("resolution", LENGTH)]
+        stretch = _moment(form, "range_from"), _moment(form, "range_to")
         # Days are stamped 00:00 UTC of their date.
-        shift = IST_OFFSET if length >= timedelta(days=1) else 0
-        with_oi = form.get("oi_flag") == "1"
-        rows = [
-            [
-                (moment_ns(bar.start) + shift) // 1_000_000_000,
-                *map(num, (bar.open, bar.high, bar.low, bar.close)),
-                bar.volume,
-                *([bar.oi] if with_oi else []),
-            ]
-            for bar in bars
-        ]
+        shift = self.session.offset_ns if length[0] >= timedelta(days=1) else 0
+        rows = self.orders.candles(
+            named, stretch, length, lambda start: seconds(moment_ns(start) + shift), now_ns, oi=oi
+        )
         return json_answer({"s": "ok" if rows else "no_data", "code": 200, "message": "", "candles": rows})
 
     def _market_status(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        rows = [
-            {"exchange": exchange, "segment": segment, "market_type": "NORMAL", "status": "OPEN"}
-            for exchange, segment in SEGMENTS
-        ]
-        return success(marketStatus=rows)
+        always = {"market_type": "NORMAL", "status": "OPEN"}
+        return success(marketStatus=[{"exchange": place, "segment": part} | always for place, part in SEGMENTS])
 
     def _deep_socket(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         return success(data={"socket_url": f"{self._ws}{DEEP_PATH}"})
 
     def _index_names(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return HttpAnswer(200, (("Content-Type", "application/json"),), self.names.index_names())
+        return json_answer(self.names.index_names())
 
     def _master(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
-        try:
-            return HttpAnswer(200, (("Content-Type", "application/json"),), self.names.master(name))
-        except LookupError:
-            return HttpAnswer(404)
-
-    # --- the streams ------------------------------------------------------------------------------------------------
-
-    def open_socket(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        return self.streams.open(call, socket, now_ns)
-
-    def on_message(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        return self.streams.hear(socket, data, now_ns)
-
-    def on_close(self, socket: int) -> None:
-        self.streams.close(socket)
-
-    def frames(self, now_ns: int) -> Sequence[Push]:
-        return self.streams.poll(now_ns)
+        rows = self.names.master(name)
+        return HttpAnswer(404) if rows is None else json_answer(rows)
 
 
 def _moment(form: Form, name: str) -> datetime:
@@ -313,22 +203,4 @@ def _moment(form: Form, name: str) -> datetime:
     return found + timedelta(hours=23, minutes=59) if name == "range_to" else found
 
 
-def make(seed: int, now_ns: int, *, tick_rate: float = 5.0, redirect_port: int = 5010, **options: Any) -> FyersEmulator:
-    """Make the emulator on `default_venue`.
-
-    Parameters
-    ----------
-    seed : int
-        What prices, books and tokens come from: the same seed and times give the same run.
-    now_ns : int
-        The venue's first moment, ns UTC.
-    tick_rate : float
-        Ticks per second per instrument, at most.
-    redirect_port : int
-        Loopback port of the registered redirect URI.
-    options
-        Further parameters of `FyersEmulator`; ``accounts`` opens those instead of one funded account with shares.
-    """
-    options.setdefault("redirect_uri", f"http://127.0.0.1:{redirect_port}/")
-    venue = default_venue(seed, now_ns, options.get("user_id", USER_ID), options.pop("accounts", None))
-    return FyersEmulator(venue, seed=seed, tick_rate=tick_rate, **options)
+make = FyersEmulator.make

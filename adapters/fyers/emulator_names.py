@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.listed import Listed, ListingName, exchange_symbol, kind_word, last_expiries
-from dragoman.emulator.venue.types import Listing
+from dragoman.emulator.parts import (
+    COUNTED_IN_LOTS,
+    As,
+    Form,
+    Listed,
+    Listing,
+    ListingName,
+    Or,
+    Table,
+    exchange_symbol,
+    kind_word,
+    last_expiries,
+    num,
+    write,
+)
 from dragoman.plugin.records import IST, moment_ns
 
 from . import words
@@ -17,8 +28,6 @@ from .emulator_words import FyersError
 from .master import FILES
 
 CODE: Final = {venue: code for code, venue in words.VENUE.items()}
-COUNTED_IN_LOTS: Final = frozenset(("CDS", "BCD", "MCX", "NCO"))
-"""Exchanges whose quantities are lots on this broker's wire (unverified)."""
 FILE: Final = dict(zip(("NSE", "NFO", "CDS", "NCO", "BSE", "BFO", "MCX"), FILES, strict=True))
 _EXCHANGE: Final = {"10": "NSE", "12": "BSE", "11": "MCX"}
 _TYPES: Final = {"FUT": 11, "CE": 14, "PE": 14}
@@ -52,10 +61,6 @@ class Named(ListingName):
         name = self.index_name if self.is_index else self.instrument.exchange_token
         return f"{words.HSM_SEGMENT[self.code]}|{name}"
 
-    @property
-    def precision(self) -> int:
-        return 4 if self.exchange in ("CDS", "BCD") else 2
-
 
 class NameTable(Listed[Named]):
     """Everything on the venue that this broker offers."""
@@ -71,48 +76,48 @@ class NameTable(Listed[Named]):
 
     def named(self, symbol: object) -> Named:
         """Return what a symbol names. Raises FyersError."""
-        found = self.by_key.get(str(symbol))
-        if found is None:
-            raise FyersError("-300", "Please provide valid symbol")
-        return found
+        return FyersError.found(self.by_key.get(str(symbol)), "-300", "Please provide valid symbol")
 
-    def index_names(self) -> bytes:
-        return json.dumps({one.key: one.index_name for one in self.all if one.is_index}).encode()
+    def of(self, form: Form) -> Named:
+        return self.named(form.text("symbol"))
 
-    def master(self, name: str) -> bytes:
-        """Return one symbol master. Raises LookupError for a name that is none."""
-        if name not in FILES:
-            raise LookupError(name)
+    def index_names(self) -> dict[str, str]:
+        return {one.key: one.index_name for one in self.all if one.is_index}
+
+    def master(self, name: str) -> dict[str, Any] | None:
+        """Return one symbol master; None for a name that is none."""
         rows = {one.key: master_row(one) for one in self.all if FILE.get(one.exchange) == name}
-        return json.dumps(rows).encode()
+        return rows if name in FILES else None
+
+
+MASTER: Final[Table] = {
+    "fyToken": ".fy_token",
+    "isin": Or(".instrument.isin", ""),
+    "exSymbol": ".root",
+    "symTicker": ".key",
+    "exchange": As(".code", lambda code: int(code[:2])),
+    "segment": As(".code", lambda code: int(code[2:])),
+    "exToken": As(".instrument.exchange_token", int),
+    "underSym": ".root",
+    "underFyTok": "",
+    "minLotSize": As(".instrument.lot_size", int),
+    "tickSize": As(".instrument.tick_size", float),
+    "expiryDate": As(".instrument.expiry", lambda day: "" if day is None else str(_closes(day))),
+    "strikePrice": As(".instrument.strike", lambda strike: -1.0 if strike is None else num(strike)),
+    "qtyFreeze": As(".instrument.freeze_quantity", lambda most: str(int(most or 0) or "")),
+    "tradeStatus": 1,
+    "currencyCode": "INR",
+    "qtyMultiplier": 1.0,
+}
 
 
 def master_row(named: Named) -> dict[str, Any]:
-    instrument = named.instrument
-    kind = kind_word(instrument, "XX")
-    expiry = instrument.expiry
-    return {
-        "fyToken": named.fy_token,
-        "isin": instrument.isin or "",
-        "exSymbol": named.root,
-        "symDetails": named.symbol if named.is_index else instrument.name,
-        "symTicker": named.key,
-        "exchange": int(named.code[:2]),
-        "segment": int(named.code[2:]),
-        "exToken": int(instrument.exchange_token),
-        "exSeries": (instrument.series or "EQ") if expiry is None else "XX",
+    kind, cash = kind_word(named.instrument, "XX"), named.instrument.expiry is None
+    return write(MASTER, named) | {
+        "symDetails": named.symbol if named.is_index else named.instrument.name,
+        "exSeries": (named.instrument.series or "EQ") if cash else "XX",
         "optType": kind if kind in ("CE", "PE") else "XX",
-        "underSym": named.root,
-        "underFyTok": "",
         "exInstType": 10 if named.is_index else _TYPES.get(kind, 0),
-        "minLotSize": int(instrument.lot_size),
-        "tickSize": float(instrument.tick_size),
-        "expiryDate": "" if expiry is None else str(_closes(expiry)),
-        "strikePrice": -1.0 if instrument.strike is None else num(instrument.strike),
-        "qtyFreeze": str(int(instrument.freeze_quantity or 0) or ""),
-        "tradeStatus": 1,
-        "currencyCode": "INR",
-        "qtyMultiplier": 1.0,
     }
 
 

@@ -5,20 +5,33 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Final
+from typing import ClassVar, Final
 
-from dragoman.emulator.apps import App, AppRefusalError
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import MINUTE, SECOND
-from dragoman.emulator.forms import json_body
-from dragoman.emulator.tokens import Tokens
+from dragoman.emulator.parts import (
+    MINUTE,
+    SECOND,
+    AppRefusalError,
+    AppSession,
+    HttpAnswer,
+    HttpCall,
+    LoginPage,
+    Tokens,
+    json_body,
+)
 from dragoman.plugin.jwt_claims import jwt_claims
 
 from .emulator_words import FyersError, success
 
-IST_OFFSET: Final = 19_800 * SECOND
-_TOKENS_DIE_AT: Final = 3 * 3600 * SECOND  # 03:00 Indian time (unverified)
-CODE_LIFE: Final = 10 * MINUTE  # of a login's code (unverified)
+USER_ID: Final = "emu_XP0001"
+_PROFILE: Final = {
+    "name": "Emulated User",
+    "display_name": "Emulated",
+    "email_id": "emulator@example.com",
+    "PAN": "*XXXX",
+    "totp": True,
+    "mtf_enabled": True,
+    "ddpi_enabled": True,
+}
 
 
 class WebTokens(Tokens):
@@ -34,58 +47,46 @@ class WebTokens(Tokens):
         return f"{plain}.{body}.unsigned"
 
 
-def tokens_of(seed: int) -> Tokens:
-    return WebTokens(seed, offset_ns=IST_OFFSET, dies_at_ns=_TOKENS_DIE_AT, request_life_ns=CODE_LIFE)
-
-
-class SessionDesk(App):
+class SessionDesk(AppSession):
     """Login, logout, profile."""
 
-    def login_page(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        """Send the browser to the registered URL, as the page does once the user has logged in."""
-        query = dict(call.query)
-        if query.get("client_id") != self.api_key or query.get("redirect_uri") != self.redirect_url:
-            raise FyersError("-50", "client_id or redirect_uri mismatch")
-        state = query.get("state")
-        told = [("s", "ok"), ("code", "200"), *([("state", state)] if state else [])]
-        return self.send_back("auth_code", told, now_ns)
+    errors: ClassVar = FyersError
+    options: ClassVar = {
+        "app_id": "emu_APP1-100",  # of the real length: the official client decodes it with the token behind it
+        "app_secret": "emu_app_secret",  # the emulator's own, marked as such
+        "user_id": USER_ID,
+        "redirect_uri": "http://127.0.0.1:5010/",
+    }
+    dies_at_ns: ClassVar = 3 * 3600 * SECOND  # 03:00 Indian time (unverified)
+    code_life_ns: ClassVar = 10 * MINUTE  # of a login's code (unverified)
+    tokens_type: ClassVar = WebTokens
+    stranger: ClassVar = ("-16", "Could not authenticate the user")
+    page: ClassVar = LoginPage(
+        (({"client_id": ".api_key", "redirect_uri": ".redirect_url"}, ("-50", "client_id or redirect_uri mismatch")),),
+        "auth_code",
+        (("s", "ok"), ("code", "200")),
+    )
 
     def exchange(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = json_body(call)
         form.choice("grant_type", ("authorization_code",))
         expected = hashlib.sha256(f"{self.api_key}:{self.secret}".encode()).hexdigest()
-        try:
+        with FyersError.turning({AppRefusalError: ("-16", "invalid auth code or app id hash", 401)}):
             token = self.redeem(self.api_key, form.text("code"), form.text("appIdHash"), expected, now_ns)
-        except AppRefusalError as refusal:
-            raise FyersError("-16", "invalid auth code or app id hash", 401) from refusal
         return success(access_token=token, refresh_token=self.tokens.mint("refresh", now_ns))
-
-    def no_refresh(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        raise FyersError("-16", "refresh tokens are discontinued")
 
     def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         self.tokens.end()
         return success(message="you are successfully logged out")
 
     def profile(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        data = {
-            "fy_id": self.user_id,
-            "name": "Emulated User",
-            "display_name": "Emulated",
-            "email_id": "emulator@example.com",
-            "PAN": "*XXXX",
-            "totp": True,
-            "mtf_enabled": True,
-            "ddpi_enabled": True,
-        }
-        return success(data=data)
+        return success(data=_PROFILE | {"fy_id": self.user_id})
 
     def check_header(self, call: HttpCall, now_ns: int) -> None:
         """Check ``app_id:token``; the lookup of symbols takes the bare token."""
         app, _, token = call.headers.get("authorization", "").rpartition(":")
         bare = call.path.endswith("/symbol-token") and not app
-        if not self.admits(self.api_key if bare else app, token, now_ns):
-            raise FyersError("-16", "Could not authenticate the user")
+        FyersError.when(not self.admits(self.api_key if bare else app, token, now_ns), *self.stranger)
 
     def opens_feed(self, key: str, now_ns: int) -> bool:
         token = self.tokens.access

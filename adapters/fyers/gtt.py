@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Row, json_number, number, text_or_none
+from dragoman.plugin.records import Row, json_number, needed, number, text_or_none
 
 from .words import PRODUCT, RECORDS, SIDE, booked, loads, place_of, reading, refused, side, time_ns, whole
 
@@ -88,9 +88,9 @@ def read_gtt(row: Row, ctx: Context) -> model.Gtt:
         status = STATUS.read(word)
         legs = [
             model.GttLeg(
-                trigger_price=number(row[f"price{mark}_trigger"]),
+                trigger_price=needed(row, f"price{mark}_trigger"),
                 side=way,
-                quantity=number(row.get(f"qty{mark}")),
+                quantity=needed(row, f"qty{mark}"),
                 price=number(row.get(f"price{mark}_limit")),
                 product=product,
                 # Which leg fired, and what became of its order, the book does not say.

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Row, given, json_number, nonzero, number, text_or_none
+from dragoman.plugin.records import Row, given, json_number, needed, nonzero, number, text_or_none
 
 from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, loads, place_of, reading, refused, whole
 
@@ -71,7 +71,7 @@ class MoneyFlows(Adapter):
         with reading("order margin"):
             found = [loads(reply.body)["data"] for reply in replies]
             return [
-                model.OrderMargin(instrument_id=one.instrument_id, total=number(row["margin_new_order"]), raw=row)
+                model.OrderMargin(instrument_id=one.instrument_id, total=needed(row, "margin_new_order"), raw=row)
                 for one, row in zip(orders, found, strict=True)
             ]
 
@@ -135,7 +135,7 @@ def read_position(row: Row, ctx: Context) -> model.Position:
             account_id=ctx.account,
             instrument_id=name,
             product=PRODUCT.read(row.get("productType")),
-            quantity=number(row["netQty"]),
+            quantity=needed(row, "netQty"),
             overnight_quantity=number(row.get("cfBuyQty")) - number(row.get("cfSellQty")),
             multiplier=nonzero(row, "qtyMulti_com") or Decimal(1),
             average_price=nonzero(row, "netAvg"),
@@ -152,7 +152,7 @@ def read_holding(row: Row, ctx: Context) -> model.Holding:
     """Read one holding; what is not delivered yet has a record of its own. Raises DecodeError."""
     with reading("holding"):
         name, _ = place_of(row, ctx)
-        total, left = number(row["quantity"]), given(row, "remainingQuantity")
+        total, left = needed(row, "quantity"), given(row, "remainingQuantity")
         pledged = number(row.get("collateralQuantity"))
         fresh = row.get("holdingType") == "T1"
         return model.Holding(
@@ -191,9 +191,9 @@ def read_summary(found: Row) -> model.HoldingsSummary:
     with reading("holdings"):
         row = found["overall"]
         return model.HoldingsSummary(
-            invested=number(row["total_investment"]),
-            current_value=number(row["total_current_value"]),
-            pnl=number(row["total_pl"]),
+            invested=needed(row, "total_investment"),
+            current_value=needed(row, "total_current_value"),
+            pnl=needed(row, "total_pl"),
             pnl_percent=given(row, "pnl_perc"),
             raw=row,
         )
@@ -212,7 +212,7 @@ def read_funds(found: Row, ctx: Context) -> list[model.Margin]:
                 broker="fyers",
                 account_id=ctx.account,
                 segment=segment,
-                net=number(rows[10][column]),
+                net=needed(rows[10], column),
                 available=model.MarginAvailable(
                     cash=amount(3, column),
                     opening_balance=amount(9, column),

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, model
-from dragoman.plugin.records import IST, Records, Row, moment_ns, nonzero, number, text_or_none
+from dragoman.plugin.records import IST, Records, Row, moment_ns, needed, nonzero, number, text_or_none
 
 RECORDS: Final = Records("fyers")
 reading, loads, refused, whole = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.whole
@@ -164,7 +164,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
     with reading("order"):
         word = str(row.get("status", row.get("ord_status")))
         name, _ = place_of(row, ctx)
-        quantity, filled = number(row["qty"]), number(row.get("filledQty"))
+        quantity, filled = needed(row, "qty"), number(row.get("filledQty"))  # the order stream leaves zeros out
         order_type = ORDER_TYPE.read(str(row.get("type")))
         status = _status(row, word, order_type, filled)
         ended = status.terminal
@@ -238,8 +238,8 @@ def read_fill(row: Row, ctx: Context) -> model.Fill:
             exchange=exchange,
             side=side(row["side"]),
             product=PRODUCT.read(row.get("productType")),
-            quantity=number(row["tradedQty"]),
-            price=number(row["tradePrice"] if "tradePrice" in row else row["tradedPrice"]),
+            quantity=needed(row, "tradedQty"),
+            price=needed(row, "tradePrice" if "tradePrice" in row else "tradedPrice"),
             ts_event=time_ns(row.get("fill_time")) or time_ns(row.get("orderDateTime")),
             raw=row,
         )

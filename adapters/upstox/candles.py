@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
-from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, model, spans
+from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, in_turns, model, spans
 from dragoman.plugin.records import IST, float_at
 
 from .words import reading, refused, time_ns
@@ -60,7 +60,7 @@ class CandleFlows(Adapter):
             replies = yield All([Request(path=path) for path in paths[at : at + AT_ONCE]])
             with reading("candles"):
                 rows = [row for reply in replies for row in reply.json["data"]["candles"]]
-                read = _read(rows, instrument, interval, length * count, ctx)
+                read = yield from in_turns(_read(rows, instrument, interval, length * count, ctx))
                 # Days are asked for whole; today's call may tell of an earlier one.
                 wanted = {one.ts_open: one for one in read if _within(one.ts_open, start, end, unit)}
             fresh = [wanted[ts] for ts in sorted(wanted.keys() - known.keys())]

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.fees import fees, indian_rates
-from dragoman.emulator.forms import FieldError, Form, json_body
-from dragoman.emulator.history import Bar, History, joined
-from dragoman.emulator.sums import securities
-from dragoman.emulator.venue.types import MarketView, VenueOrder, VenueProtocol
+from dragoman.emulator.parts import (
+    ZERO,
+    Desk,
+    FieldError,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Table,
+    candle,
+    fees,
+    indian_rates,
+    joined,
+    json_body,
+    num,
+    write,
+)
 from dragoman.plugin import model
 from dragoman.plugin.records import IST
 
 from .candles import FINE, UNITS
-from .emulator_names import Named, NameTable
-from .emulator_orders import OrderDesk, product_of
-from .emulator_words import (
-    UpstoxError,
-    full_row,
-    funds_row,
-    greek_row,
-    holding_row,
-    ltp_row,
-    ohlc_row,
-    old_funds_row,
-    position_row,
-    success,
-    timed,
-)
+from .emulator_names import NameTable
+from .emulator_orders import WORDS
+from .emulator_words import FUNDS, OLD_FUNDS, POSITION, QUOTES, Upstox, UpstoxError, quote_row, success, timed
 from .money import MOST_LEGS
 
 _CAP: Final = Decimal(20)
@@ -44,127 +40,91 @@ BROKERAGE: Final = {
     "option": (Decimal(1), _CAP),
     "commodity": (Decimal("0.0005"), _CAP),
 }
-MONTH, QUARTER, DECADE = timedelta(days=31), timedelta(days=92), timedelta(days=3660)
-_UNIT: Final = {word: (counts, length) for word, counts, length, _ in UNITS.values()}
-_MONTHLY: Final = ("months", range(1, 2), timedelta(days=30))
-_QUOTE: Final[dict[str, tuple[Callable[[MarketView, Named], dict[str, Any]], int]]] = {
-    "ltp": (ltp_row, 500),
-    "ohlc": (ohlc_row, 500),
-    "quotes": (full_row, 500),
-    "option-greek": (greek_row, 50),
+LEG: Final[Table] = {
+    "span_margin": ".pledge",
+    "exposure_margin": 0,
+    "equity_margin": ".delivery",
+    "net_buy_premium": ".premium",
+    "additional_margin": 0,
+    "tender_margin": 0,
+    "total_margin": ".total",
 }
+_OTHER: Final[Table] = {"transaction": ".exchange", "clearing": 0, "sebi_turnover": ".regulator", "ipft": 0}
+_PLAN: Final[Table] = {"name": "BASIC", "min_expense": 18.5}
+CHARGES: Final[Table] = {
+    "total": ".total",
+    "brokerage": ".brokerage",
+    "taxes": {"gst": ".service_tax", "stt": ".tax", "stamp_duty": ".stamp"},
+    "other_charges": _OTHER,
+    "otherTaxes": _OTHER,
+    "dp_plan": _PLAN,
+    "dpPlan": _PLAN,
+}
+MONTH, QUARTER, DECADE = timedelta(days=31), timedelta(days=92), timedelta(days=3660)
+_DAY: Final = timedelta(days=1)
+_UNIT: Final = {word: (counts, length) for word, counts, length, _ in UNITS.values()} | {
+    "months": (range(1, 2), timedelta(days=30))
+}
+_LONGEST: Final = {"hours": QUARTER, "days": DECADE, "weeks": timedelta(days=40_000), "months": timedelta(days=40_000)}
 
 
-class MoneyDesk:
+class MoneyDesk(Upstox, Desk[NameTable]):
     """The portfolio of one account, and its calculators."""
 
-    def __init__(self, venue: VenueProtocol, names: NameTable, account: str, orders: OrderDesk) -> None:
-        self._venue, self._names, self._account, self._orders = venue, names, account, orders
+    def money(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
+        return success(write(OLD_FUNDS, self.funds())) if version == "2" else timed(write(FUNDS, self.funds()))
 
-    def funds(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
-        found = list(self._venue.funds(self._account).values())
-        return success(old_funds_row(found)) if version == "2" else timed(funds_row(found))
+    def rows(self, *, funded: bool) -> list[dict[str, Any]]:
+        """Return the positions, those on the broker's money or the others."""
+        held = (one for one in self.positions() if (one.position.product is model.Product.MTF) is funded)
+        return [write(POSITION, one) for one in held]
 
-    def position_rows(self, *, funded: bool) -> list[dict[str, Any]]:
-        return [
-            position_row(one, self._venue.market(one.instrument_id), self._names.by_id[one.instrument_id])
-            for one in self._venue.positions(self._account)
-            if (one.product is model.Product.MTF) is funded
-        ]
-
-    def positions(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
-        return success(self.position_rows(funded=version == "3"))
-
-    def holdings(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        held = securities(self._venue, self._account)
-        return success([holding_row(owned, self._names.by_id[owned.holding.instrument_id]) for owned in held])
+    def open(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
+        return success(self.rows(funded=version == "3"))
 
     def convert(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = json_body(call)
-        named = self._names.of(form)
-        old, new = (product_of(form, named.exchange, name) for name in ("old_product", "new_product"))
-        form.choice("transaction_type", ("BUY", "SELL"))
+        named = self.names.of(form)
+        old, new = (WORDS.product_of(form, named, name) for name in ("old_product", "new_product"))
+        WORDS.side_of(form)
         size = named.units(form.integer("quantity"))
-        found = [one for one in self._venue.positions(self._account) if one.instrument_id == named.instrument_id]
-        position = next((one for one in found if one.product is old), None)
-        if position is None:
-            raise UpstoxError("UDAPI1033", "Position not found", path="instrument_token", value=named.key)
-        today = abs(position.quantity - position.overnight_quantity)
-        with UpstoxError.refusing(named):
-            self._venue.convert(self._account, named.instrument_id, old, new, size, overnight=size > today)
+        held = [one.position for one in self.positions() if one.named is named and one.position.product is old]
+        UpstoxError.when(not held, "UDAPI1033", "Position not found", path="instrument_token", value=named.key)
+        today = abs(held[0].quantity - held[0].overnight_quantity)
+        self.move(named, old, new, size, overnight=size > today)
         return success({"status": "complete"})
 
     def margin(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        rows = json_body(call).raw("instruments")
-        if not isinstance(rows, list) or not 0 < len(rows) <= MOST_LEGS:
-            raise UpstoxError("UDAPI1102", f"1 to {MOST_LEGS} instruments are allowed", path="instruments")
-        forms = [Form(row) for row in rows]
-        named = [self._names.of(form, "instrument_key") for form in forms]
-        orders = [_calculated(form, one) for form, one in zip(forms, named, strict=True)]
-        with UpstoxError.refusing(named[0]):
-            needs, together = self._venue.needs(self._account, orders)
-        legs = [
-            {
-                "span_margin": num(need.pledge),
-                "exposure_margin": 0,
-                "equity_margin": num(need.delivery),
-                "net_buy_premium": num(need.premium),
-                "additional_margin": 0,
-                "tender_margin": 0,
-                "total_margin": num(need.total),
-            }
-            for need in needs
-        ]
-        required = sum((need.total for need in needs), Decimal(0))
-        return success({"required_margin": num(required), "final_margin": num(together), "margins": legs})
+        rows, path = json_body(call).raw("instruments"), "instruments"
+        good = isinstance(rows, list) and 0 < len(rows) <= MOST_LEGS
+        UpstoxError.when(not good, "UDAPI1102", f"1 to {MOST_LEGS} instruments are allowed", path=path)
+        types = ("LIMIT" if Form(row).nonzero("price") else "MARKET" for row in rows)
+        forms = [Form(row | {"order_type": word}) for row, word in zip(rows, types, strict=True)]
+        needs, together = self.needs([WORDS.terms(form, self.names.of(form, "instrument_key")) for form in forms])
+        required = sum((need.total for need in needs), ZERO)
+        told = {"required_margin": num(required), "final_margin": num(together.total)}
+        return success(told | {"margins": [write(LEG, need) for need in needs]})
 
     def brokerage(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = Form(dict(call.query))
-        named, side = self._names.of(form), model.Side(form.choice("transaction_type", ("BUY", "SELL")))
+        named, side = self.names.of(form), WORDS.side_of(form)
         turnover = named.units(form.integer("quantity")) * form.number("price")
-        due = fees(indian_rates(named.instrument, product_of(form, named.exchange), BROKERAGE), side, turnover)
-        other = {"transaction": num(due.exchange), "clearing": 0, "sebi_turnover": num(due.regulator), "ipft": 0}
-        plan = {"name": "BASIC", "min_expense": 18.5}
-        charges = {
-            "total": num(due.total),
-            "brokerage": num(due.brokerage),
-            "taxes": {"gst": num(due.service_tax), "stt": num(due.tax), "stamp_duty": num(due.stamp)},
-            **dict.fromkeys(("other_charges", "otherTaxes"), other),
-            **dict.fromkeys(("dp_plan", "dpPlan"), plan),
-        }
-        return success({"charges": charges})
+        rates = indian_rates(named.instrument, WORDS.product_of(form, named), BROKERAGE)
+        return success({"charges": write(CHARGES, fees(rates, side, turnover))})
 
 
-def _calculated(form: Form, named: Named) -> VenueOrder:
-    price = form.nonzero("price")
-    return VenueOrder(
-        instrument_id=named.instrument_id,
-        side=model.Side(form.choice("transaction_type", ("BUY", "SELL"))),
-        quantity=named.units(form.integer("quantity")),
-        order_type=model.OrderType.LIMIT if price else model.OrderType.MARKET,
-        product=product_of(form, named.exchange),
-        price=price,
-    )
-
-
-class DataDesk:
+class DataDesk(Upstox, Desk[NameTable]):
     """Quotes and candles."""
-
-    def __init__(self, venue: VenueProtocol, names: NameTable, seed: int) -> None:
-        self._venue, self._names, self._seed = venue, names, seed
 
     def quotes(self, call: HttpCall, now_ns: int, kind: str) -> HttpAnswer:
         form = Form(dict(call.query))
-        write, most = _QUOTE[kind]
         if kind == "ohlc":
             form.choice("interval", ("1d", "I1", "I30"))
-        found = self._names.asked_for(form, most)
+        found = self.names.asked_for(form, QUOTES[kind][-1])
         # Keyed by symbol behind a colon, not by what was asked for.
-        return success(
-            {f"{one.segment}:{one.symbol}": write(self._venue.market(one.instrument_id), one) for one in found}
-        )
+        return success({f"{one.segment}:{one.symbol}": quote_row(self.quote(one), kind) for one in found})
 
-    def candles(
+    def history(
         self,
         call: HttpCall,
         now_ns: int,
@@ -175,33 +135,24 @@ class DataDesk:
         first: str | None = None,
     ) -> HttpAnswer:
         """Give days of the past, or with no day today's; newest first."""
-        named = self._names.by_key.get(key)
-        if named is None:
-            raise UpstoxError("UDAPI100011", "Invalid Instrument key", path="instrumentKey", value=key)
-        counts, length = _UNIT.get(unit, _MONTHLY[1:] if unit == "months" else (range(0), timedelta()))
-        UpstoxError.when(
-            not interval.isdecimal() or int(interval) not in counts,
-            "UDAPI1147",
-            "Invalid unit or interval",
-            path="interval",
-            value=interval,
-        )
+        named = self.names.of(Form({"instrumentKey": key}), "instrumentKey")
+        counts, length = _UNIT.get(unit, (range(0), timedelta()))
+        good = interval.isdecimal() and int(interval) in counts
+        UpstoxError.when(not good, "UDAPI1147", "Invalid unit or interval", path="interval", value=interval)
         now = datetime.fromtimestamp(now_ns // 1_000_000_000, IST)
-        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        history = History.of(self._seed, named.listing)
-        bar = length * int(interval)
-        if last is None:
-            bars = list(history.bars(today, now, bar))
-        else:
-            to, longest = _day(last), _longest(unit, int(interval))
+        today = datetime.combine(now, time(), IST)
+        since, end, bar = today, now, length * int(interval)
+        if last is not None:
+            to = _day(last)
+            longest = _LONGEST.get(unit, MONTH if int(interval) <= FINE[0] else QUARTER)
             since = _day(first) if first else to - min(longest, MONTH)
-            UpstoxError.when(
-                to < since or (to - since > longest), "UDAPI1148", "Invalid date range", path="from_date", value=first
-            )
-            end = min(to + timedelta(days=1), today) - timedelta(seconds=1)
-            bars = list(history.bars(since, end, min(bar, timedelta(days=1))))
-            bars = joined(bars, monthly=unit == "months") if unit in ("weeks", "months") else bars
-        return success({"candles": [_candle(one) for one in reversed(bars)]})
+            good = since <= to <= since + longest
+            UpstoxError.when(not good, "UDAPI1148", "Invalid date range", path="from_date", value=first)
+            end, bar = min(to + _DAY, today) - timedelta(seconds=1), min(bar, _DAY)
+        bars = list(self.past(named).bars(since, end, bar))
+        if last is not None and unit in ("weeks", "months"):
+            bars = joined(bars, monthly=unit == "months")
+        return success({"candles": [candle(one, f"{one.start:%Y-%m-%dT%H:%M:%S}+05:30") for one in reversed(bars)]})
 
 
 def _day(text: str) -> datetime:
@@ -209,15 +160,3 @@ def _day(text: str) -> datetime:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=IST)
     except ValueError as error:
         raise FieldError(f"Invalid `date` {text}. It should be yyyy-mm-dd.") from error
-
-
-def _longest(unit: str, count: int) -> timedelta:
-    """Return what one request may span."""
-    if unit in ("weeks", "months"):
-        return timedelta(days=40_000)
-    return DECADE if unit == "days" else MONTH if unit == "minutes" and count <= FINE[0] else QUARTER
-
-
-def _candle(bar: Bar) -> list[Any]:
-    prices = map(num, (bar.open, bar.high, bar.low, bar.close))
-    return [f"{bar.start:%Y-%m-%dT%H:%M:%S}+05:30", *prices, bar.volume, bar.oi]

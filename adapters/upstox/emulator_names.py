@@ -9,18 +9,24 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.forms import Form
-from dragoman.emulator.listed import Listed, ListingName, kind_word
-from dragoman.emulator.venue.types import Listing
+from dragoman.emulator.parts import (
+    COUNTED_IN_LOTS,
+    As,
+    Form,
+    Listed,
+    Listing,
+    ListingName,
+    Table,
+    kind_word,
+    num,
+    write,
+)
 from dragoman.plugin.records import IST, moment_ns
 
 from . import words
 from .emulator_words import UpstoxError
 
 SEGMENTS: Final = {venue: segment for segment, venue in reversed(words.SEGMENT.items()) if "INDEX" not in segment}
-COUNTED_IN_LOTS: Final = frozenset(("CDS", "BCD", "MCX"))
-"""Exchanges whose quantities are lots on this broker's wire (unverified)."""
 _CODE: Final = {venue: code for code, venue in enumerate(SEGMENTS, 1)}
 _EXPIRES: Final = time(23, 59, 59)
 
@@ -39,6 +45,11 @@ class Named(ListingName):
         return f"{self.segment}|{name}"
 
     @property
+    def book_exchange(self) -> str:
+        """The exchange as records name it."""
+        return "NSCOM" if self.segment == "NSE_COM" else self.exchange
+
+    @property
     def book_symbol(self) -> str:
         """The trading symbol as order and trade records carry it: of shares with their series."""
         return f"{self.symbol}-EQ" if self.segment == "NSE_EQ" and self.instrument.series == "EQ" else self.symbol
@@ -48,28 +59,23 @@ class NameTable(Listed[Named]):
     """Everything on the venue that this broker offers."""
 
     def __init__(self, listings: Iterable[Listing]) -> None:
-        offered = [listing for listing in listings if listing.instrument.exchange in SEGMENTS]
         super().__init__(
-            Named(one, _token(one), _symbol(one), one.instrument.exchange in COUNTED_IN_LOTS) for one in offered
+            Named(one, _token(one), _symbol(one), one.instrument.exchange in COUNTED_IN_LOTS)
+            for one in listings
+            if one.instrument.exchange in SEGMENTS
         )
 
     def of(self, form: Form, field: str = "instrument_token") -> Named:
         """Return the instrument a request names."""
-        found = self.by_key.get(form.text(field))
-        if found is None:
-            raise UpstoxError("UDAPI100011", "Invalid Instrument key", path=field, value=form.get(field))
-        return found
+        named = self.by_key.get(form.text(field))
+        return UpstoxError.found(named, "UDAPI100011", "Invalid Instrument key", path=field, value=form.get(field))
 
     def asked_for(self, form: Form, most: int) -> list[Named]:
         """Return what a comma-separated list of keys names, those unknown left out."""
-        keys = (form.get("instrument_key") or form.text("symbol")).split(",")
-        UpstoxError.when(
-            len(keys) > most, "UDAPI100042", f"Maximum {most} instrument keys are allowed", path="instrument_key"
-        )
+        keys, path = (form.get("instrument_key") or form.text("symbol")).split(","), "instrument_key"
+        UpstoxError.when(len(keys) > most, "UDAPI100042", f"Maximum {most} instrument keys are allowed", path=path)
         found = [self.by_key[key] for key in keys if key in self.by_key]
-        UpstoxError.when(
-            not found, "UDAPI1087", "One of either symbol or instrument_key is invalid", path="instrument_key"
-        )
+        UpstoxError.when(not found, "UDAPI1087", "One of either symbol or instrument_key is invalid", path=path)
         return found
 
     def file(self) -> bytes:
@@ -77,37 +83,45 @@ class NameTable(Listed[Named]):
         return gzip.compress(json.dumps([file_row(named) for named in self.all]).encode(), mtime=0)
 
 
+# Ticks are in paise, strikes in rupees, expiries in epoch milliseconds.
+INDEX: Final[Table] = {
+    "segment": ".segment",
+    "name": ".instrument.name",
+    "exchange": As(".exchange", lambda name: "MCX" if name == "MCX" else "BSE" if name[0] == "B" else "NSE"),
+    "instrument_key": ".key",
+    "exchange_token": ".instrument.exchange_token",
+    "trading_symbol": ".symbol",
+}
+TRADED: Final[Table] = INDEX | {
+    "lot_size": As(".instrument.lot_size", int),
+    "tick_size": As(".instrument.tick_size", lambda tick: float(tick * 100)),
+    "freeze_quantity": As(".instrument.freeze_quantity", lambda most: float(most or 0)),
+    "qty_multiplier": 1.0,
+}
+SHARE: Final[Table] = TRADED | {
+    "isin": ".instrument.isin",
+    "short_name": As(".instrument.name", str.title),
+    "security_type": "NORMAL",
+}
+FUTURE: Final[Table] = TRADED | {
+    "expiry": As(".instrument.expiry", lambda day: moment_ns(datetime.combine(day, _EXPIRES, IST)) // 1_000_000),
+    "underlying_symbol": ".root",
+    "asset_symbol": ".root",
+    "minimum_lot": As(".instrument.lot_size", int),
+    "weekly": False,
+}
+OPTION: Final[Table] = FUTURE | {"strike_price": ".instrument.strike"}
+
+
 def file_row(named: Named) -> dict[str, Any]:
-    """Write one instrument: ticks in paise, strikes in rupees, expiries in epoch milliseconds."""
-    instrument = named.instrument
-    kind = "INDEX" if named.is_index else kind_word(instrument, instrument.series or ("A" if not named.lots else ""))
-    row: dict[str, Any] = {
-        "segment": named.segment,
-        "name": instrument.name,
-        "exchange": "MCX" if named.exchange == "MCX" else "BSE" if named.exchange[0] == "B" else "NSE",
-        "instrument_type": kind,
-        "instrument_key": named.key,
-        "exchange_token": instrument.exchange_token,
-        "trading_symbol": named.symbol,
-    }
+    """Write one instrument of the file."""
     if named.is_index:
-        return row
-    row |= {
-        "lot_size": int(instrument.lot_size),
-        "tick_size": float(instrument.tick_size * 100),
-        "freeze_quantity": float(instrument.freeze_quantity or 0),
-        "qty_multiplier": 1.0,
-    }
+        return write(INDEX, named) | {"instrument_type": "INDEX"}
+    instrument = named.instrument
+    kind = {"instrument_type": kind_word(instrument, instrument.series or ("" if named.lots else "A"))}
     if instrument.expiry is None:
-        return row | {"isin": instrument.isin, "short_name": instrument.name.title(), "security_type": "NORMAL"}
-    row |= {
-        "expiry": moment_ns(datetime.combine(instrument.expiry, _EXPIRES, IST)) // 1_000_000,
-        "underlying_symbol": named.root,
-        "asset_symbol": named.root,
-        "minimum_lot": int(instrument.lot_size),
-        "weekly": False,
-    }
-    return row | ({"strike_price": num(instrument.strike)} if instrument.strike is not None else {})
+        return write(SHARE, named) | kind
+    return write(FUTURE if instrument.strike is None else OPTION, named) | kind
 
 
 def _token(listing: Listing) -> int:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from typing import ClassVar, Final
 
-from dragoman.emulator.apps import App, AppRefusalError
-from dragoman.emulator.bodies import json_answer
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import MINUTE, SECOND
-from dragoman.emulator.forms import Form
-from dragoman.emulator.tokens import Tokens
+from dragoman.emulator.parts import (
+    MINUTE,
+    SECOND,
+    AppRefusalError,
+    AppSession,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    LoginPage,
+    json_answer,
+)
 
 from .emulator_words import UpstoxError, success
 
-IST_OFFSET: Final = 19_800 * SECOND
-_TOKENS_DIE_AT: Final = (3 * 3600 + 1800) * SECOND  # 03:30 Indian time
-CODE_LIFE: Final = 10 * MINUTE  # of a login's code (unverified)
+USER_ID: Final = "emu_4PAA01"
 URL_LIFE: Final = MINUTE  # of a stream's URL (unverified)
 MARKET, PORTFOLIO = "market", "portfolio"
 PATHS: Final = {
@@ -38,43 +42,43 @@ _PROFILE: Final = {
 }
 
 
-def tokens_of(seed: int) -> Tokens:
-    return Tokens(seed, offset_ns=IST_OFFSET, dies_at_ns=_TOKENS_DIE_AT, request_life_ns=CODE_LIFE)
+_ELSEWHERE: Final = ("UDAPI100070", "The redirect URI does not match the registered one.", 401)
+_STRANGER: Final = (
+    "UDAPI100068",
+    "Check your 'client_id' and 'redirect_uri'; one or both are incorrect.",
+    401,
+)
 
 
-class SessionDesk(App):
+class SessionDesk(AppSession):
     """Login, logout, profile, and the way to the streams."""
 
+    errors: ClassVar = UpstoxError
+    options: ClassVar = {
+        "client_id": "emu_client",
+        "client_secret": "emu_client_secret",  # the emulator's own, marked as such
+        "user_id": USER_ID,
+        "redirect_uri": "http://127.0.0.1:5010/",
+    }
+    dies_at_ns: ClassVar = (3 * 3600 + 1800) * SECOND  # 03:30 Indian time
+    code_life_ns: ClassVar = 10 * MINUTE  # of a login's code (unverified)
+    header: ClassVar = re.compile("Bearer (?P<token>.*)")
+    stranger: ClassVar = ("UDAPI100050", "Invalid token used to access API")
+    page: ClassVar = LoginPage(
+        (
+            ({"response_type": "code", "client_id": ".api_key"}, _STRANGER),
+            ({"redirect_uri": ".redirect_url"}, _ELSEWHERE),
+        ),
+        "code",
+    )
     base_ws = ""
-
-    def login_page(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        """Send the browser to the registered URL, as the dialog does once the user has logged in."""
-        query = dict(call.query)
-        UpstoxError.when(
-            query.get("response_type") != "code" or query.get("client_id") != self.api_key,
-            "UDAPI100068",
-            "Check your 'client_id' and 'redirect_uri'; one or both are incorrect.",
-            401,
-        )
-        UpstoxError.when(
-            query.get("redirect_uri") != self.redirect_url,
-            "UDAPI100070",
-            "The redirect URI does not match the registered one.",
-            401,
-        )
-        state = query.get("state")
-        return self.send_back("code", [("state", state)] if state else [], now_ns)
 
     def exchange(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Give an access token for a code, which is used up whatever comes of it."""
         form = Form.of(call)
         code, client, secret = (form.text(name) for name in ("code", "client_id", "client_secret"))
-        UpstoxError.when(
-            form.choice("grant_type", ("authorization_code",)) and form.text("redirect_uri") != self.redirect_url,
-            "UDAPI100070",
-            "The redirect URI does not match the registered one.",
-            401,
-        )
+        form.choice("grant_type", ("authorization_code",))
+        UpstoxError.when(form.text("redirect_uri") != self.redirect_url, *_ELSEWHERE)
         try:
             token = self.redeem(client, code, secret, self.secret, now_ns)
         except AppRefusalError as refusal:
@@ -90,14 +94,6 @@ class SessionDesk(App):
 
     def profile(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         return success(_PROFILE | {"user_id": self.user_id})
-
-    def check_header(self, call: HttpCall, now_ns: int) -> None:
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        UpstoxError.when(
-            scheme != "Bearer" or not self.tokens.valid(token, now_ns),
-            "UDAPI100050",
-            "Invalid token used to access API",
-        )
 
     # -- streams -----------------------------------------------------------------------------------------------------
 
@@ -138,7 +134,6 @@ class SessionDesk(App):
 def updates_of(text: str) -> list[str]:
     """Return the kinds of updates a query asks for."""
     found = text.split(",")
-    UpstoxError.when(
-        not set(found) <= set(UPDATE_TYPES), "UDAPI100036", "Invalid update_types", path="update_types", value=text
-    )
+    known = set(found) <= set(UPDATE_TYPES)
+    UpstoxError.when(not known, "UDAPI100036", "Invalid update_types", path="update_types", value=text)
     return found

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.emulator.bodies import num
-from dragoman.emulator.brackets import Bracket, BracketBook, Fate, Part
-from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import DAY
-from dragoman.emulator.forms import Form, json_body
-from dragoman.emulator.venue.types import VenueOrder, VenueProtocol, VenueRejectError
+from dragoman.emulator.parts import (
+    DAY,
+    As,
+    Bracket,
+    BracketBook,
+    Desk,
+    Fate,
+    Form,
+    HttpAnswer,
+    HttpCall,
+    Or,
+    Part,
+    Table,
+    VenueOrder,
+    VenueProtocol,
+    VenueRejectError,
+    json_body,
+    millis,
+    write,
+)
 from dragoman.plugin import model
 
 from .emulator_names import NameTable
-from .emulator_orders import OrderDesk, product_of
-from .emulator_words import UpstoxError, timed
+from .emulator_orders import WORDS, OrderDesk
+from .emulator_words import Upstox, UpstoxError, timed
 from .words import PRODUCT
 
 LIFE: Final = 365 * DAY
@@ -30,39 +43,51 @@ _STATUS: Final = {
     Fate.EXPIRED: "EXPIRED",
     Fate.FAILED: "FAILED",
 }
+GTT: Final[Table] = {
+    "type": As(".parts", lambda parts: "SINGLE" if len(parts) == 1 else "MULTIPLE"),
+    "product": As(".entry.order.product", PRODUCT.write),
+    "gtt_order_id": ".key",
+    "created_at": As(".created_ns", millis),
+    "expires_at": As(".created_ns", lambda ns: millis(ns + LIFE)),
+}
+RULE: Final[Table] = {
+    "trigger_price": ".trigger",
+    "transaction_type": ".order.side.value",
+    "order_id": Or(".order_id", None),
+    "message": Or(".reason", None),
+}
 
 
-class GttDesk:
+class GttDesk(Upstox, Desk[NameTable]):
     """GTT orders of one account."""
 
     def __init__(self, venue: VenueProtocol, names: NameTable, account: str, orders: OrderDesk) -> None:
-        self._names, self._orders = names, orders
+        super().__init__(venue, names, account)
+        self._orders = orders
         self.book = BracketBook(venue, account, LIFE)
 
     def place(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = json_body(call)
-        side = model.Side(form.choice("transaction_type", ("BUY", "SELL")))
-        named = self._names.of(form)
-        parts = self._parts(form, named.instrument_id, side, product_of(form, named.exchange))
+        named, side = self.names.of(form), WORDS.side_of(form)
+        parts = self._parts(form, named.instrument_id, side, WORDS.product_of(form, named))
         key = f"GTT-EMU{len(self.book.all()) + 1:08d}"
-        try:
+        wrong = ("UDAPI1135", "The rules were refused: {}")
+        with UpstoxError.turning({ValueError: wrong, VenueRejectError: wrong}, path="rules"):
             self.book.place(key, parts, now_ns)
-        except (ValueError, VenueRejectError) as wrong:
-            raise UpstoxError("UDAPI1135", f"The rules were refused: {wrong}", path="rules") from wrong
         return timed({"gtt_order_ids": [key]})
 
+    def cancel(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        gtt = self._of(json_body(call).text("gtt_order_id"))
+        self.book.cancel(gtt, now_ns)
+        return timed({"gtt_order_ids": [gtt.key]})
+
     def change(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        """Modify a GTT whose entry still waits, or cancel what waits of one."""
+        """Modify a GTT whose entry still waits."""
         form = json_body(call)
         gtt = self._of(form.text("gtt_order_id"))
-        if call.method == "DELETE":
-            self.book.cancel(gtt, now_ns)
-        else:
-            first = gtt.entry.order
-            try:
-                self.book.change(gtt, self._parts(form, first.instrument_id, first.side, first.product), now_ns)
-            except ValueError as wrong:
-                raise UpstoxError("UDAPI1144", f"The GTT order cannot be modified: {wrong}", path="rules") from wrong
+        first = gtt.entry.order
+        with UpstoxError.turning({ValueError: ("UDAPI1144", "The GTT order cannot be modified: {}")}, path="rules"):
+            self.book.change(gtt, self._parts(form, first.instrument_id, first.side, first.product), now_ns)
         return timed({"gtt_order_ids": [gtt.key]})
 
     def read(self, call: HttpCall, now_ns: int) -> HttpAnswer:
@@ -75,30 +100,23 @@ class GttDesk:
             told = [self.book.fate(gtt, part) for part in gtt.parts]
             if told != gtt.told:
                 gtt.told = told
-                segment = self._names.by_id[gtt.entry.order.instrument_id].segment
+                segment = self.names.by_id[gtt.entry.order.instrument_id].segment
                 yield self._row(gtt) | {"update_type": "gtt_order", "exchange": segment}
 
     def _of(self, key: str) -> Bracket:
-        try:
+        with UpstoxError.turning({LookupError: ("UDAPI1145", "GTT order not found")}, path="gtt_order_id", value=key):
             return self.book.get(key)
-        except LookupError as missing:
-            raise UpstoxError("UDAPI1145", "GTT order not found", path="gtt_order_id", value=key) from missing
 
     def _parts(self, form: Form, instrument_id: str, side: model.Side, product: model.Product) -> list[Part]:
         kind, rules = form.choice("type", ("SINGLE", "MULTIPLE")), form.raw("rules")
-        if not isinstance(rules, list) or not rules or not all(isinstance(one, dict) for one in rules):
-            raise UpstoxError("UDAPI1126", "rules should be a list of rules", path="rules")
-        named, found = self._names.by_id[instrument_id], []
+        good = isinstance(rules, list) and rules and all(isinstance(one, dict) for one in rules)
+        UpstoxError.when(not good, "UDAPI1126", "rules should be a list of rules", path="rules")
+        named, found = self.names.by_id[instrument_id], []
         for at, rule in enumerate(map(Form, rules)):
             strategy = rule.choice("strategy", ("ENTRY", "TARGET", "STOPLOSS"))
-            UpstoxError.when(
-                (at == 0) is not (strategy == "ENTRY"),
-                "UDAPI1130",
-                "The ENTRY strategy is mandatory, and comes first",
-                path="rules",
-            )
+            good = (at == 0) is (strategy == "ENTRY")
+            UpstoxError.when(not good, "UDAPI1130", "The ENTRY strategy is mandatory, and comes first", path="rules")
             how = rule.choice("trigger_type", ("IMMEDIATE",) if at else ("ABOVE", "BELOW", "IMMEDIATE"))
-            terms = {"strategy": strategy, "trigger_type": how, "trailing_gap": rule.raw("trailing_gap")}
             protection = Form({"market_protection": rule.get("market_protection") or "-1"})
             order = VenueOrder(
                 instrument_id=instrument_id,
@@ -108,37 +126,21 @@ class GttDesk:
                 product=product,
                 protection=self._orders.protection(protection, _MARKET, named),
             )
+            terms = {"strategy": strategy, "trigger_type": how, "trailing_gap": rule.raw("trailing_gap")}
             found.append(Part(rule.number("trigger_price"), order, not at and how == "IMMEDIATE", terms))
-        UpstoxError.when(
-            (kind == "SINGLE") is not (len(found) == 1) or len({one.terms["strategy"] for one in found}) < len(found),
-            "UDAPI1131",
-            "SINGLE takes one rule, MULTIPLE two or three, each once",
-            path="rules",
-        )
+        once = len({one.terms["strategy"] for one in found}) == len(found)
+        good = once and (kind == "SINGLE") is (len(found) == 1)
+        text = "SINGLE takes one rule, MULTIPLE two or three, each once"
+        UpstoxError.when(not good, "UDAPI1131", text, path="rules")
         return found
 
     def _row(self, gtt: Bracket) -> dict[str, Any]:
-        first = gtt.entry.order
-        named = self._names.by_id[first.instrument_id]
-        return {
-            "type": "SINGLE" if len(gtt.parts) == 1 else "MULTIPLE",
+        named = self.names.by_id[gtt.entry.order.instrument_id]
+        rules = [part.terms | write(RULE, part) | {"status": _STATUS[self.book.fate(gtt, part)]} for part in gtt.parts]
+        return write(GTT, gtt) | {
             "exchange": named.exchange,
             "instrument_token": named.key,
             "trading_symbol": named.symbol,
-            "quantity": named.wire_quantity(first.quantity),
-            "product": PRODUCT.write(first.product),
-            "gtt_order_id": gtt.key,
-            "created_at": gtt.created_ns // 1_000_000,
-            "expires_at": (gtt.created_ns + LIFE) // 1_000_000,
-            "rules": [
-                part.terms
-                | {
-                    "status": _STATUS[self.book.fate(gtt, part)],
-                    "trigger_price": num(Decimal(part.trigger)),
-                    "transaction_type": part.order.side.value,
-                    "order_id": part.order_id or None,
-                    "message": part.refusal or (part.leg.refusal if part.leg else None),
-                }
-                for part in gtt.parts
-            ],
+            "quantity": named.wire_quantity(gtt.entry.order.quantity),
+            "rules": rules,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Row, json_number, number, text_or_none
+from dragoman.plugin.records import Row, json_number, needed, number, text_or_none
 
 from .words import PRODUCT, RECORDS, SIDE, loads, place_of, read_product, reading, refused, side, time_ns, whole
 
@@ -108,10 +108,10 @@ def read_gtt(row: Row, ctx: Context) -> model.Gtt:
     """Read one GTT: every rule a leg. It is active as long as one of its rules is. Raises DecodeError."""
     with reading("GTT"):
         name, exchange = place_of(row, ctx)
-        quantity, product = number(row["quantity"]), read_product(row.get("product"), exchange)
+        quantity, product = needed(row, "quantity"), read_product(row.get("product"), exchange)
         legs = tuple(
             model.GttLeg(
-                trigger_price=number(rule["trigger_price"]),
+                trigger_price=needed(rule, "trigger_price"),
                 side=side(rule if rule.get("transaction_type") else row),
                 quantity=quantity,
                 price=number(0),

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Row, given, json_number, nonzero, number, text_or_none
+from dragoman.plugin.records import Row, given, json_number, needed, nonzero, number, text_or_none
 
 from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, loads, place_of, read_product, reading, refused, whole
 
@@ -74,8 +74,8 @@ class MoneyFlows(Adapter):
         found = yield from _margin(orders, ctx)
         with reading("basket margin"):
             return model.BasketMargin(
-                initial=model.OrderMargin(total=number(found["required_margin"])),
-                final=model.OrderMargin(total=number(found["final_margin"])),
+                initial=model.OrderMargin(total=needed(found, "required_margin")),
+                final=model.OrderMargin(total=needed(found, "final_margin")),
                 orders=tuple(
                     read_margin(row, order.instrument_id) for row, order in zip(found["margins"], orders, strict=True)
                 ),
@@ -155,7 +155,7 @@ def read_position(row: Row, ctx: Context) -> model.Position:
             account_id=ctx.account,
             instrument_id=name,
             product=read_product(row.get("product"), exchange),
-            quantity=number(row["quantity"]),
+            quantity=needed(row, "quantity"),
             overnight_quantity=number(row.get("overnight_quantity")),
             multiplier=nonzero(row, "multiplier") or Decimal(1),
             average_price=nonzero(row, "average_price"),
@@ -181,7 +181,7 @@ def read_holding(row: Row, ctx: Context) -> model.Holding:
             instrument_id=name,
             isin=text_or_none(row.get("isin")),
             product=PRODUCT.read(row.get("product")),
-            quantity=number(row["quantity"]),
+            quantity=needed(row, "quantity"),
             t1_quantity=number(row.get("t1_quantity")),
             used_quantity=number(row.get("cnc_used_quantity")),
             pledged_quantity=number(row.get("collateral_quantity")),
@@ -212,7 +212,7 @@ def read_funds(row: Row, ctx: Context) -> model.Margin:
             account_id=ctx.account,
             segment=model.Segment.ALL,
             # The pledge bucket has no total of its own.
-            net=number(cash["total"]) + collateral - pledge_used if total is None else total,
+            net=needed(cash, "total") + collateral - pledge_used if total is None else total,
             available=model.MarginAvailable(
                 cash=given(cash, "total"),
                 opening_balance=given(breakdown, "opening_balance"),
@@ -244,7 +244,7 @@ def read_margin(row: Row, name: str) -> model.OrderMargin:
     with reading("order margin"):
         return model.OrderMargin(
             instrument_id=name,
-            total=number(row["total_margin"]),
+            total=needed(row, "total_margin"),
             span=given(row, "span_margin"),
             exposure=given(row, "exposure_margin"),
             premium=given(row, "net_buy_premium"),
@@ -261,7 +261,7 @@ def read_charges(row: Row, name: str) -> model.Charges:
         other = row.get("other_charges") or row.get("otherTaxes") or row.get("other_taxes") or {}
         return model.Charges(
             instrument_id=name,
-            total=number(row["total"]),
+            total=needed(row, "total"),
             brokerage=given(row, "brokerage"),
             transaction_tax=given(taxes, "stt"),
             transaction_tax_type="stt" if given(taxes, "stt") else "",

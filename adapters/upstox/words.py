@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, model
 from dragoman.plugin.indian import SHARES
-from dragoman.plugin.records import IST, Records, Row, local_ns, moment_ns, nonzero, number, text_or_none
+from dragoman.plugin.records import IST, Records, Row, local_ns, moment_ns, needed, nonzero, text_or_none
 
 RECORDS: Final = Records("upstox")
 reading, loads, refused, whole = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.whole
@@ -150,7 +150,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
     with reading("order"):
         word = str(row["status"])
         name, exchange = place_of(row, ctx)
-        quantity, filled = number(row["quantity"]), number(row.get("filled_quantity"))
+        quantity, filled = needed(row, "quantity"), needed(row, "filled_quantity")
         order_type = ORDER_TYPE.read(row.get("order_type"))
         status = _status(row, word, order_type, quantity, filled)
         ended = status.terminal
@@ -230,8 +230,8 @@ def read_fill(row: Row, ctx: Context) -> model.Fill:
             exchange=exchange,
             side=side(row),
             product=read_product(row.get("product"), exchange),
-            quantity=number(row["quantity"]),
-            price=number(row["average_price"]),
+            quantity=needed(row, "quantity"),
+            price=needed(row, "average_price"),
             ts_event=time_ns(row.get("exchange_timestamp")) or time_ns(row.get("order_timestamp")),
             raw=row,
         )

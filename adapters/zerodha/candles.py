@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, model, spans
+from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, in_turns, model, spans
 
 from .forms import refused
 from .words import IST, reading, time_ns
@@ -60,8 +60,8 @@ class CandleFlows(Adapter):
             )
             with reading("candles"):
                 rows = [row for reply in replies for row in reply.json["data"]["candles"]]
-                fresh = {one.ts_open: one for one in _read(rows, instrument, interval, length, ctx)}
-            fresh = {ts: one for ts, one in fresh.items() if ts not in found}
+                read = yield from in_turns(_read(rows, instrument, interval, length, ctx))
+            fresh = {one.ts_open: one for one in read if one.ts_open not in found}
             found |= fresh
             yield Part(list(fresh.values()), min(at + AT_ONCE, len(pieces)), len(pieces))
         return [found[ts] for ts in sorted(found)]

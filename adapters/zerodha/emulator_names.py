@@ -11,26 +11,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from dragoman.emulator.forms import FieldError, Form
-from dragoman.emulator.listed import Listed, ListingName, csv_bytes, exchange_symbol, kind_word, last_expiries
-from dragoman.emulator.venue.types import Listing
+from dragoman.emulator.parts import (
+    COUNTED_IN_LOTS,
+    FieldError,
+    Form,
+    Listed,
+    Listing,
+    ListingName,
+    csv_bytes,
+    exchange_symbol,
+    kind_word,
+    last_expiries,
+)
 from dragoman.plugin import model
 
 from .master import COLUMNS
 
 SEGMENT_CODE: Final = {"NSE": 1, "NFO": 2, "CDS": 3, "BSE": 4, "BFO": 5, "BCD": 6, "MCX": 7}
 INDEX_CODE: Final = 9
-COUNTED_IN_LOTS: Final = frozenset(("CDS", "BCD", "MCX"))
-"""Exchanges whose quantities are lots on this broker's wire (unverified), in orders, trades, positions and ticks."""
-
-
-class Named(ListingName):
-    """A listing under the broker's names; `symbol` is its trading symbol."""
-
-    @property
-    def decimals(self) -> int:
-        """Digits of an average price."""
-        return 4 if self.exchange in ("CDS", "BCD") else 2
+Named = ListingName
 
 
 class NameTable(Listed[Named]):
@@ -47,6 +46,7 @@ class NameTable(Listed[Named]):
                 listing,
                 _token(listing.instrument),
                 exchange_symbol(listing.instrument, last),
+                # Lots on this broker's wire (unverified), in orders, trades, positions and ticks.
                 listing.instrument.exchange in COUNTED_IN_LOTS,
             )
             for listing in offered

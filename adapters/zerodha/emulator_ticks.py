@@ -8,54 +8,37 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
-from dragoman.emulator.conflated import ConflatedSockets
-from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
-from dragoman.emulator.counting import SECOND
-from dragoman.emulator.encode import StreamEncoder, market_values
-from dragoman.emulator.updates import MarketChanges, OrderChanges
-from dragoman.emulator.venue.types import MarketView, VenueProtocol
+from dragoman.emulator.parts import (
+    ConflatedClient,
+    HttpAnswer,
+    HttpCall,
+    MarketView,
+    Push,
+    RequestError,
+    StreamEncoder,
+    TickDesk,
+    market_values,
+)
 
 from .emulator_names import Named, NameTable
-from .emulator_session import SessionDesk
-from .emulator_words import STATUS, KiteError, order_row, update_word
+from .emulator_words import Kite, KiteError, order_row, update_word
 from .feed import STREAM
 
 MOST_SOCKETS: Final = 3  # per api_key
 MOST_INSTRUMENTS: Final = 3000  # per socket
-PACKETS_PER_FRAME: Final = 250
-HEARTBEAT: Final = b"\x00"
+ENCODER: Final = StreamEncoder(STREAM)
 MODES: Final = ("ltp", "quote", "full")
 _INDEX_CHANGE: Final = (24, struct.Struct(">i"))  # field no official parser reads, so that no layout has it
 
 
-class Ticker:
+class Ticker(Kite, TickDesk[NameTable]):
     """All sockets of the app."""
 
-    def __init__(
-        self, venue: VenueProtocol, names: NameTable, session: SessionDesk, account: str, tick_rate: float
-    ) -> None:
-        if tick_rate <= 0:
-            raise ValueError(f"zerodha: tick_rate is {tick_rate}, expected ticks per second above 0")
-        self._venue = venue
-        self._names = names
-        self._session = session
-        self._account = account
-        self._encoder = StreamEncoder(STREAM)
-        self.sockets = ConflatedSockets(
-            int(SECOND / tick_rate),
-            lambda token, mode: self.packet(names.by_token[token], self._market(token), mode),
-            self._encoder.frame,
-            per_frame=PACKETS_PER_FRAME,
-            heartbeat=HEARTBEAT,
-        )
-        self._markets = MarketChanges(venue)
-        self._orders = OrderChanges(venue, account)
-
-    def _market(self, token: int) -> MarketView:
-        return self._venue.market(self._names.by_token[token].instrument_id)
+    per_frame: ClassVar = 250
+    heartbeat: ClassVar = b"\x00"
 
     # --- sockets ----------------------------------------------------------------------------------------------------
 
@@ -63,68 +46,52 @@ class Ticker:
         query = dict(call.query)
         api_key, token = query.get("api_key"), query.get("access_token")
         if call.path not in ("", "/"):
-            return KiteError("GeneralException", "Route not found", 404).answer()
+            return KiteError.gated(404, None).answer()
         if not api_key or not token:
             return HttpAnswer(400)
-        if not self._session.admits(api_key, token, now_ns):
+        if not self.session.admits(api_key, token, now_ns):
             return HttpAnswer(403)
         if len(self.sockets) >= MOST_SOCKETS:
             return KiteError("NetworkException", "Too many connections").answer()
         self.sockets.open(socket, token, now_ns)
         return None
 
-    # --- what a client says -------------------------------------------------------------------------------------------
-
-    def hear(self, socket: int, data: str | bytes) -> Sequence[Push]:
-        client = self.sockets.get(socket)
-        if client is None:
-            return ()
-        try:
-            message = json.loads(data)
-            action, value = message["a"], message["v"]
-            mode, tokens = value if action == "mode" else ("quote", value)
-            wanted = [token for token in map(int, tokens) if token in self._names.by_token]  # unknown ones are ignored
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return (_error(socket, "Invalid message"),)
+    def command(self, socket: int, client: ConflatedClient, message: Mapping[str, Any]) -> Sequence[Push]:
+        action, value = message["a"], message["v"]
+        mode, tokens = value if action == "mode" else ("quote", value)
+        wanted = [token for token in map(int, tokens) if token in self.names.by_token]  # unknown ones are ignored
         if mode not in MODES:
-            return (_error(socket, f"Invalid mode {mode!r}"),)
-        try:
-            self.sockets.command(client, action, wanted, mode, MOST_INSTRUMENTS)
-        except ValueError as refused:
-            return (_error(socket, str(refused)),)
+            raise RequestError(f"Invalid mode {mode!r}")
+        self.sockets.command(client, action, wanted, mode, MOST_INSTRUMENTS)
         return ()
+
+    def unread(self, why: str) -> str:
+        return json.dumps({"type": "error", "data": why})
 
     # --- what clients hear --------------------------------------------------------------------------------------------
 
-    def poll(self, now_ns: int) -> Sequence[Push]:
-        """Return what became due; sockets whose token died end (unverified: the broker may let them live)."""
-        self.sockets.drop(lambda token: not self._session.tokens.valid(token, now_ns))
-        return self.sockets.poll(now_ns, self._order_updates(), self._changes)
+    def frame(self, packets: Sequence[bytes]) -> bytes:
+        return ENCODER.frame(packets)
 
-    def _changes(self) -> Iterator[int]:
-        by_id = self._names.by_id
-        return (by_id[name].token for name in self._markets.fresh() if name in by_id)
+    def entry(self, token: int, mode: str) -> bytes:
+        named = self.names.by_token[token]
+        return self.packet(named, self.quote(named).market, mode)
 
     def packet(self, named: Named, market: MarketView, mode: str) -> bytes:
         """Return the packet of an instrument in a mode."""
         values = market_values(market, named.unit) | {"key": named.token}
         if not named.is_index:
-            return self._encoder.packet(mode, values)
+            return ENCODER.packet(mode, values)
         if mode == "ltp":
-            return self._encoder.packet("ltp_index", values)
-        packet = bytearray(self._encoder.packet(f"index_{mode}", values))
+            return ENCODER.packet("ltp_index", values)
+        packet = bytearray(ENCODER.packet(f"index_{mode}", values))
         offset, change = _INDEX_CHANGE
         change.pack_into(packet, offset, round((market.last_price - market.close) * 100))
         return bytes(packet)
 
-    def _order_updates(self) -> Iterator[str]:
+    def texts(self) -> Iterator[str]:
         """Write the account's new order events as text frames: every state, of every order, to every socket."""
-        for before, after in self._orders.fresh():
-            named = self._names.by_id[after.order.instrument_id]
-            for status in STATUS.between(before, after):
-                row = order_row(after, update_word(status, after), named, self._account)
+        for _, shown in self.updates():
+            for one in shown:
+                row = order_row(one) | {"status": update_word(one)}
                 yield json.dumps({"type": "order", "id": "", "data": row})
-
-
-def _error(socket: int, text: str) -> Push:
-    return Push(socket, json.dumps({"type": "error", "data": text}))

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
+from dragoman.plugin.records import needed
 
 from .forms import Pairs, data, fetch, pairs, plain, refused, rows, whole
 from .words import ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, Row, instrument_id, number, reading, side, time_ns
@@ -101,7 +102,7 @@ class TriggerFlows(Adapter):
                     alert_id=str(row["uuid"]),
                     condition=str(row.get("condition") or ""),
                     last_prices=tuple(
-                        (_name(item["exchange"], item["tradingsymbol"], ctx), number(item["last_price"]))
+                        (_name(item["exchange"], item["tradingsymbol"], ctx), needed(item, "last_price"))
                         for item in row.get("meta") or ()
                     ),
                     ts_event=time_ns(row.get("created_at")),
@@ -190,8 +191,8 @@ def _leg(row: Row, trigger: Decimal) -> model.GttLeg:
     return model.GttLeg(
         trigger_price=trigger,
         side=side(row),
-        quantity=number(row["quantity"]),
-        price=number(row["price"]),
+        quantity=needed(row, "quantity"),
+        price=needed(row, "price"),
         order_type=ORDER_TYPE.read(row.get("order_type")),
         product=PRODUCT.read(row.get("product")),
         result=None if row.get("result") is None else _result(row["result"]),
@@ -204,7 +205,7 @@ def _result(row: Row) -> model.GttResult:
         order_id=text(order.get("order_id")),
         status=str(order.get("status") or ""),
         reason=text(order.get("rejection_reason")),
-        trigger_price=number(row["triggered_at"]) if row.get("triggered_at") else None,
+        trigger_price=needed(row, "triggered_at") if row.get("triggered_at") else None,
         ts_triggered=time_ns(row.get("timestamp")),
     )
 

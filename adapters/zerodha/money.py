@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, ErrorKind, Flow, Request, model
+from dragoman.plugin.records import needed
 
 from . import words
 from .forms import as_rows, data, fetch, pairs, refused, rows, whole
@@ -45,9 +46,9 @@ class MoneyFlows(Adapter):
             return model.HoldingsSummary(
                 broker="zerodha",
                 account_id=ctx.account,
-                invested=number(found["invested_amount"]),
-                current_value=number(found["current_value"]),
-                pnl=number(found["total_pnl"]),
+                invested=needed(found, "invested_amount"),
+                current_value=needed(found, "current_value"),
+                pnl=needed(found, "total_pnl"),
                 pnl_percent=given(found, "total_pnl_percent"),
                 day_change=given(found, "today_pnl"),
                 day_change_percent=given(found, "today_pnl_percent"),
@@ -187,7 +188,7 @@ def read_holding(row: Row, ctx: Context) -> model.Holding:
             instrument_id=instrument_id(row, ctx),
             isin=words.text_or_none(row.get("isin")),
             product=PRODUCT.read(row.get("product")),
-            quantity=number(row["quantity"]),
+            quantity=needed(row, "quantity"),
             t1_quantity=number(row.get("t1_quantity")),
             used_quantity=number(row.get("used_quantity")),
             authorised_quantity=number(row.get("authorised_quantity")),
@@ -214,7 +215,7 @@ def _mtf(row: Row) -> model.MtfHolding | None:
     if not any(number(value) for value in row.values()):
         return None
     return model.MtfHolding(
-        quantity=number(row["quantity"]),
+        quantity=needed(row, "quantity"),
         used_quantity=number(row.get("used_quantity")),
         average_price=nonzero(row, "average_price"),
         value=given(row, "value"),
@@ -230,7 +231,7 @@ def read_order_margin(row: Row, ctx: Context) -> model.OrderMargin:
         pnl = row.get("pnl") or {}
         return model.OrderMargin(
             instrument_id=name,
-            total=number(row["total"]),
+            total=needed(row, "total"),
             span=given(row, "span"),
             exposure=given(row, "exposure"),
             premium=given(row, "option_premium"),
@@ -251,7 +252,7 @@ def read_charges(row: Row, name: str) -> model.Charges:
     with reading("charges"):
         return model.Charges(
             instrument_id=name,
-            total=number(row["total"]),
+            total=needed(row, "total"),
             transaction_tax=given(row, "transaction_tax"),
             transaction_tax_type=str(row.get("transaction_tax_type") or ""),
             exchange_fee=given(row, "exchange_turnover_charge"),

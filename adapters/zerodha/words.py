@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, model
+from dragoman.plugin.records import needed
 
 IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -216,7 +217,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
     """
     with reading("order"):
         word = str(row["status"])
-        quantity, filled = number(row["quantity"]), number(row.get("filled_quantity"))
+        quantity, filled = needed(row, "quantity"), needed(row, "filled_quantity")
         order_type = ORDER_TYPE.read(row.get("order_type"))
         status = _status(row, word, order_type, quantity, filled)
         canceled = number(row.get("cancelled_quantity"))
@@ -315,8 +316,8 @@ def read_fill(row: Row, ctx: Context) -> model.Fill:
             exchange=str(row["exchange"]),
             side=side(row),
             product=PRODUCT.read(row.get("product")),
-            quantity=number(row["quantity"]),
-            price=number(row["average_price"]),
+            quantity=needed(row, "quantity"),
+            price=needed(row, "average_price"),
             ts_event=time_ns(row.get("fill_timestamp"))
             or time_ns(row.get("exchange_timestamp"))
             or clock_ns(row.get("order_timestamp"), ctx.now_ns),
@@ -338,7 +339,7 @@ def read_position(row: Row, ctx: Context) -> model.Position:
             account_id=ctx.account,
             instrument_id=instrument_id(row, ctx),
             product=PRODUCT.read(row.get("product")),
-            quantity=number(row["quantity"]),
+            quantity=needed(row, "quantity"),
             overnight_quantity=number(row.get("overnight_quantity")),
             multiplier=nonzero(row, "multiplier") or Decimal(1),
             average_price=nonzero(row, "average_price"),

@@ -1,34 +1,17 @@
 // Invariant: any bytes decode to consistent records inside the block, or are counted; nothing else happens.
-//
-// The first byte chooses the stream; after it come frames, each behind two bytes of length, decoded in turn
-// by one decoder, so that what a decoder remembers is under attack too. Built with clang this is a libFuzzer
-// target; otherwise a program that runs the files it is given, or so many generated inputs: fuzz_json
-// --random SEED COUNT. Generated inputs are messages of the stream with some bytes changed.
+// What an input is, and how a target runs: target.hpp.
 
-#include <cmath>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "dragoman/json_decoder.hpp"
 #include "sample_json.hpp"
+#include "target.hpp"
 
 namespace {
 
 using namespace dragoman;
-
-#define REQUIRE(condition)                                                         \
-  do {                                                                             \
-    if (!(condition)) {                                                            \
-      std::fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition); \
-      std::abort();                                                                \
-    }                                                                              \
-  } while (false)
 
 const std::vector<std::shared_ptr<const json::Layout>>& layouts() {
   static const std::vector<std::shared_ptr<const json::Layout>> all{
@@ -38,21 +21,7 @@ const std::vector<std::shared_ptr<const json::Layout>>& layouts() {
   return all;
 }
 
-void check_record(const Record& record, const BatchView& view, const json::Layout& layout, std::size_t size) {
-  REQUIRE(record.layout < layout.layouts.size());
-  REQUIRE(record.source <= size);
-  REQUIRE((record.changed & ~record.present) == 0);
-  REQUIRE((record.present >> kSlots) <= 15);
-  for (std::size_t slot = 0; slot < kSlots; ++slot) {
-    REQUIRE(((record.present >> slot & 1u) != 0) == std::isfinite(record.values[slot]));
-  }
-  const std::int64_t integers[] = {record.ts_event, record.last_trade_time, record.sequence,
-                                   record.prev_sequence};
-  for (std::size_t i = 0; i < std::size(integers); ++i) {
-    REQUIRE(((record.present >> (kSlots + i) & 1u) != 0) == (integers[i] != kAbsentInt));
-  }
-  REQUIRE(record.level_begin + std::size_t{record.level_count} <= view.level_count);
-}
+}  // namespace
 
 void run_one(const std::uint8_t* data, std::size_t size) {
   if (size == 0) {
@@ -62,57 +31,18 @@ void run_one(const std::uint8_t* data, std::size_t size) {
   json::Decoder decoder(layout);
   decoder.bind_text("A", 1);
   Block block;
-  std::size_t at = 1;
   std::uint64_t records = 0;
   std::uint64_t frames = 0;
-  while (at + 2 <= size) {
-    const std::size_t promised = static_cast<std::size_t>(data[at]) | static_cast<std::size_t>(data[at + 1])
-                                                                          << 8;
-    at += 2;
-    const std::size_t length = promised < size - at ? promised : size - at;
-    // A copy of exactly that size, so that a sanitizer sees the first byte read beyond it.
-    const std::vector<std::uint8_t> frame(data + at, data + at + length);
-    at += length;
-    decoder.decode(frame.data(), frame.size(), 77, block);
-    const BatchView& view = block.view;
-    for (std::size_t i = 0; i < view.record_count; ++i) {
-      check_record(view.records[i], view, *layout, length);
-    }
-    for (std::size_t i = 0; i < view.level_count; ++i) {
-      REQUIRE(std::isfinite(view.levels[i].price) && std::isfinite(view.levels[i].quantity));
-    }
-    for (const ByteRange& range : block.control) {
-      REQUIRE(range.begin <= range.end && range.end <= length);
-    }
-    records += view.record_count;
+  each_frame(data, size, [&](const std::uint8_t* frame, std::size_t length) {
+    decoder.decode(frame, length, 77, block);
+    check_block(block, layout->layouts.size(), length);
+    records += block.view.record_count;
     REQUIRE(decoder.counters().records == records);
     REQUIRE(decoder.counters().frames == ++frames);
-  }
+  });
 }
-
-}  // namespace
-
-#ifdef DRAGOMAN_LIBFUZZER
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  run_one(data, size);
-  return 0;
-}
-
-#else
 
 namespace {
-
-struct Dice {
-  std::uint64_t state;
-  std::uint64_t next() {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-  }
-  std::size_t below(std::size_t limit) { return static_cast<std::size_t>(next() % limit); }
-};
 
 std::string message_of(std::size_t stream, Dice& dice) {
   static constexpr char kPacked[] =
@@ -134,7 +64,7 @@ std::string message_of(std::size_t stream, Dice& dice) {
       {std::string(kPacked, sizeof kPacked - 1)}};
   const auto& messages = kMessages[stream];
   std::string message = messages[dice.below(messages.size())];
-  for (std::size_t changes = dice.below(4); changes != 0 && !message.empty(); --changes) {
+  for (std::uint64_t changes = dice.below(4); changes != 0 && !message.empty(); --changes) {
     const std::size_t at = dice.below(message.size());
     switch (dice.below(4)) {
       case 0:
@@ -154,37 +84,13 @@ std::string message_of(std::size_t stream, Dice& dice) {
   return message;
 }
 
+}  // namespace
+
 std::vector<std::uint8_t> generate(Dice& dice) {
   const std::size_t stream = dice.below(layouts().size());
   std::vector<std::uint8_t> data{static_cast<std::uint8_t>(stream)};
-  for (std::size_t frames = 1 + dice.below(4); frames != 0; --frames) {
-    const std::string message = message_of(stream, dice);
-    data.push_back(static_cast<std::uint8_t>(message.size()));
-    data.push_back(static_cast<std::uint8_t>(message.size() >> 8));
-    data.insert(data.end(), message.begin(), message.end());
+  for (std::uint64_t frames = 1 + dice.below(4); frames != 0; --frames) {
+    put_frame(data, message_of(stream, dice));
   }
   return data;
 }
-
-}  // namespace
-
-int main(int count, char** arguments) {
-  if (count == 4 && std::strcmp(arguments[1], "--random") == 0) {
-    Dice dice{std::strtoull(arguments[2], nullptr, 10) | 1};
-    const std::uint64_t runs = std::strtoull(arguments[3], nullptr, 10);
-    for (std::uint64_t i = 0; i < runs; ++i) {
-      const std::vector<std::uint8_t> data = generate(dice);
-      run_one(data.data(), data.size());
-    }
-    std::printf("%llu inputs\n", static_cast<unsigned long long>(runs));
-    return 0;
-  }
-  for (int i = 1; i < count; ++i) {
-    std::ifstream file(arguments[i], std::ios::binary);
-    const std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    run_one(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-  }
-  return 0;
-}
-
-#endif

@@ -171,6 +171,22 @@ class Compiler {
     return made;
   }
 
+  /// Spell the field that makes the message count as it stands on the wire, where it is short and one.
+  static void spell(Node& node) {
+    Condition& condition = node.condition;
+    if (condition.texts.size() != 1 || condition.tag >= 128 || node.direct[condition.tag] != 0 ||
+        condition.texts[0].size() > 6) {
+      return;
+    }
+    const std::string& text = condition.texts[0];
+    std::array<std::uint8_t, 8> wire{static_cast<std::uint8_t>(condition.tag),
+                                     static_cast<std::uint8_t>(text.size())};
+    std::copy(text.begin(), text.end(), wire.begin() + 2);
+    condition.wire = std::bit_cast<std::uint64_t>(wire);
+    condition.wire_size = static_cast<std::uint8_t>(2 + text.size());
+    condition.wire_mask = ~std::uint64_t{0} >> (64 - 8 * condition.wire_size);
+  }
+
   void add(std::uint16_t at, Entry entry, const Place& place) {
     Node& node = layout_.nodes[at];
     for (const Entry& other : node.entries) {
@@ -276,6 +292,11 @@ class Compiler {
     entry.child = message(member.members, inside, place);
     if (member.only_if) {
       layout_.nodes[entry.child].condition = condition(*member.only_if, place.in("only_if"));
+      spell(layout_.nodes[entry.child]);
+    }
+    const Node& child = layout_.nodes[entry.child];
+    if (!records && (entry.shape >= 0 || child.sides != 0 || child.condition.present)) {
+      entry.act = Do::sub_telling;
     }
     add(at, entry, place);
   }
@@ -314,6 +335,7 @@ class Compiler {
     entry.act = Do::value;
     entry.type = compile_type(member.type, place);
     entry.slot = static_cast<std::uint8_t>(bit);
+    entry.bit = 1u << bit;
     entry.tag = tag_of(member.number, wire_of(entry.type), place);
     number(entry, member.divisor, member.digits, place);
     const bool is_time = bit == kFirstIntegerBit || bit == kFirstIntegerBit + 1;
@@ -487,6 +509,26 @@ class Compiler {
     }
     add(at, entry, place);
     layout_.nodes[at].sides |= entry.sides;
+    steps(layout_.nodes[entry.child]);
+  }
+
+  /// Where all a row may hold is the plain prices and quantities of its sides, they are put in the order of
+  /// their tags.
+  static void steps(Node& row) {
+    std::vector<Entry> cells(row.entries.begin() + 1, row.entries.end());  // behind the one that skips
+    const bool plain = std::all_of(cells.begin(), cells.end(), [](const Entry& entry) {
+      return entry.tag < 128 && (entry.act == Do::cell_f64 || entry.act == Do::cell_i64);
+    });
+    if (!plain) {
+      return;
+    }
+    std::sort(cells.begin(), cells.end(),
+              [](const Entry& one, const Entry& other) { return one.tag < other.tag; });
+    for (const Entry& cell : cells) {
+      Sources& sources = row.sources[cell.slot / 3u];
+      (cell.slot % 3 == 0 ? sources.price : sources.quantity) = row.step_count;
+      row.steps[row.step_count++] = {static_cast<std::uint8_t>(cell.tag), cell.act == Do::cell_f64};
+    }
   }
 
   static Entry column(const ColumnSpec& spec, std::size_t cell, const Place& place) {

@@ -1,7 +1,6 @@
 #include "dragoman/protobuf_decoder.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 #include "packed_read.hpp"
@@ -10,6 +9,15 @@
 /// From a frame to its messages: which record a field belongs to and what is
 /// done with it.
 namespace dragoman::protobuf {
+namespace {
+
+bool says(const Condition& condition, std::string_view text) noexcept {
+  return std::any_of(condition.texts.begin(), condition.texts.end(), [text](const std::string& one) {
+    return one.size() == text.size() && TextMap::same(one.data(), text.data(), text.size());
+  });
+}
+
+}  // namespace
 
 Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layout)) {
   packed::copy_pieces(shared_, layout_->blank);
@@ -29,6 +37,7 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
   const Node& root = layout.nodes[0];
   const std::uint8_t* const end = frame + size;
   frame_ = frame;
+  frame_end_ = end;
   block_ = &out;
   ts_recv_ = ts_recv;
   bool right = true;
@@ -51,6 +60,7 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
     composed_.clear();
     rows_placed_.clear();
     in_record_ = false;
+    in_order_ = true;
     current_ = {};
     if (layout.root_is_record) {
       right = record(root, layout.root_shape, frame, end);
@@ -76,6 +86,18 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
   commit();
 }
 
+/// Whether a message begins with the one text that makes it count, the usual place of such a field; then `at`
+/// goes behind it. That it comes again, and says otherwise, is seen later.
+[[gnu::always_inline]] inline bool Decoder::met_first(const Condition& condition, const std::uint8_t*& at,
+                                                      const std::uint8_t* end) const noexcept {
+  if (condition.wire_size == 0 || careful_ || end - at < condition.wire_size || frame_end_ - at < 8 ||
+      (load_bits<std::uint64_t>(at) & condition.wire_mask) != condition.wire) {
+    return false;
+  }
+  at += condition.wire_size;
+  return true;
+}
+
 /// A message and those nested in it that belong to the same record. They are
 /// opened and closed on a small stack here rather than by recursion, which
 /// would cost more than reading most of them.
@@ -89,6 +111,7 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
   };
   Around around[kMaxDepth];
   std::size_t depth = 0;
+  const Node* const nodes = layout_->nodes.data();
   const Node* node = &outermost;
   const std::uint8_t* decided = nullptr;  // the end of the last message whose first field decided
   const std::uint8_t* next;               // what other functions move along, so that `at` may
@@ -124,12 +147,12 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
       }
       const auto found = load_bits<double>(at);
       at += 8;
-      if (!packed::is_finite(found)) [[unlikely]] {
+      if (!is_finite_bits(found)) [[unlikely]] {
         reject(entry->slot, to, true);
         continue;
       }
       to.values[entry->slot] = found + 0.0;
-      to.present |= 1u << entry->slot;
+      to.present |= entry->bit;
       continue;
     }
     if (entry->act == Do::i64) {
@@ -138,25 +161,35 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
         return stop(read);
       }
       to.values[entry->slot] = static_cast<double>(static_cast<std::int64_t>(raw));
-      to.present |= 1u << entry->slot;
+      to.present |= entry->bit;
       continue;
     }
     if (entry->act == Do::sub) {
       std::uint64_t size;
-      next = at;
-      if (!length(next, end, size)) {
+      if (!length(at, end, size)) {
         return false;
       }
-      const Node& child = layout_->nodes[entry->child];
-      at = next + size;
-      if (child.condition.present) {
-        bool met = met_first(child, next, at);
+      around[depth++] = {node, end};
+      node = nodes + entry->child;
+      end = at + size;
+      continue;
+    }
+    if (entry->act == Do::sub_telling) {
+      std::uint64_t size;
+      if (!length(at, end, size)) {
+        return false;
+      }
+      const Node* const child = nodes + entry->child;
+      const std::uint8_t* const last = at + size;
+      if (child->condition.present) {
+        bool met = met_first(child->condition, at, last);
         if (met) {
-          decided = at;
-        } else if (!meets(child.condition, next, at, met)) {
+          decided = last;
+        } else if (!meets(child->condition, at, last, met)) {
           return false;
         }
         if (!met) {
+          at = last;
           continue;
         }
       }
@@ -166,11 +199,10 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
         }
         current_.variant = entry->shape;
       }
-      current_.sides |= child.sides;
+      current_.sides |= child->sides;
       around[depth++] = {node, end};
-      node = &child;
-      end = at;
-      at = next;
+      node = child;
+      end = last;
       continue;
     }
     switch (entry->act) {
@@ -186,7 +218,7 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
           break;
         }
         integer_of(to, entry->slot) = time;
-        to.present |= 1u << entry->slot;
+        to.present |= entry->bit;
         break;
       }
       case Do::value:
@@ -224,10 +256,18 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
         }
         at = next;
         break;
-      case Do::key_text:
+      case Do::key_text: {
+        std::uint64_t size;
+        if (!length(at, end, size)) {
+          return false;
+        }
+        key_texts_[entry->slot] = {reinterpret_cast<const char*>(at), static_cast<std::size_t>(size)};
+        at += size;
+        break;
+      }
       case Do::key_integer:
         next = at;
-        if (!key_part(*entry, next, end)) {
+        if (!key_integer(*entry, next, end)) {
           return false;
         }
         at = next;
@@ -251,10 +291,20 @@ bool Decoder::message(const Node& outermost, const std::uint8_t* at, const std::
         if (tag < 8) [[unlikely]] {
           return fail(Why::malformed);  // field number 0
         }
-        next = at;
         if (end == decided && node->condition.present && tag == node->condition.tag) [[unlikely]] {
           return fail(Why::twice);
         }
+        if ((tag & 7) == 1 && end - at >= 8) {
+          at += 8;
+          break;
+        }
+        if ((tag & 7) == 0) {
+          if (const Read read = skip_varint(at, end, frame_end_); read != Read::ok) [[unlikely]] {
+            return stop(read);
+          }
+          break;
+        }
+        next = at;
         if (const Read read = skip_field(tag, next, end); read != Read::ok) [[unlikely]] {
           return stop(read);
         }
@@ -284,23 +334,34 @@ bool Decoder::meets(const Condition& condition, const std::uint8_t* at, const st
                     bool& met) noexcept {
   met = condition.by_default;
   while (at != end) {
-    std::uint32_t tag = 0;
-    Read read = read_tag(at, end, tag);
-    if (tag != condition.tag && (tag & 7) == 1 && end - at >= 8) {
-      at += 8;  // a double, which most of a candle is
-    } else if (read == Read::ok && tag != condition.tag) {
-      read = skip_field(tag, at, end);
+    std::uint32_t tag = *at;
+    // Doubles and integers of short tags, which most of a candle is.
+    if (tag != condition.tag && tag >= 8 && tag < 0x80 && (tag & 7) <= 1) [[likely]] {
+      ++at;
+      if ((tag & 7) == 1) {
+        if (end - at < 8) [[unlikely]] {
+          return fail(Why::truncated);
+        }
+        at += 8;
+      } else if (const Read read = skip_varint(at, end, frame_end_); read != Read::ok) [[unlikely]] {
+        return fail(read == Read::truncated ? Why::truncated : Why::malformed);
+      }
+      continue;
+    }
+    const std::uint8_t* next = at;
+    Read read = read_tag(next, end, tag);
+    if (read == Read::ok && tag != condition.tag) {
+      read = skip_field(tag, next, end);
     } else if (read == Read::ok && (tag & 7) == 2) {
       std::uint64_t size;
-      if (!length(at, end, size)) {
+      if (!length(next, end, size)) {
         return false;
       }
-      const std::string_view text(reinterpret_cast<const char*>(at), static_cast<std::size_t>(size));
-      met = std::find(condition.texts.begin(), condition.texts.end(), text) != condition.texts.end();
-      at += size;
+      met = says(condition, {reinterpret_cast<const char*>(next), static_cast<std::size_t>(size)});
+      next += size;
     } else if (read == Read::ok) {
       Number number;
-      read = read_number(condition.type, at, end, number);
+      read = read_number(condition.type, next, end, number);
       met = number.kind == Number::Kind::integer &&
             std::find(condition.integers.begin(), condition.integers.end(), number.integer) !=
                 condition.integers.end();
@@ -308,26 +369,8 @@ bool Decoder::meets(const Condition& condition, const std::uint8_t* at, const st
     if (read != Read::ok) {
       return fail(read == Read::truncated ? Why::truncated : Why::malformed);
     }
+    at = next;
   }
-  return true;
-}
-
-/// Whether a message begins with the one text that makes it count, the usual
-/// place of such a field; then `at` goes behind it. That it comes again, and
-/// says otherwise, is seen later.
-bool Decoder::met_first(const Node& node, const std::uint8_t*& at, const std::uint8_t* end) const noexcept {
-  const Condition& condition = node.condition;
-  if (careful_ || condition.texts.size() != 1 || end - at < 2 || condition.tag >= 0x80 ||
-      *at != condition.tag || node.direct[condition.tag] != 0 || (condition.tag & 7) != 2) {
-    return false;
-  }
-  const std::string& text = condition.texts[0];
-  const std::size_t size = at[1];
-  if (size != text.size() || size >= 0x80 || size > static_cast<std::size_t>(end - at - 2) ||
-      std::memcmp(at + 2, text.data(), size) != 0) {
-    return false;
-  }
-  at += 2 + size;
   return true;
 }
 
@@ -359,7 +402,7 @@ bool Decoder::value(const Entry& entry, const std::uint8_t*& at, const std::uint
     }
     to.values[entry.slot] = found;
   }
-  to.present |= 1u << entry.slot;
+  to.present |= entry.bit;
   return true;
 }
 
@@ -377,16 +420,7 @@ void Decoder::reject(std::uint8_t slot, Record& to, bool counted) noexcept {
   }
 }
 
-bool Decoder::key_part(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept {
-  if (entry.act == Do::key_text) {
-    std::uint64_t size;
-    if (!length(at, end, size)) {
-      return false;
-    }
-    key_texts_[entry.slot] = {reinterpret_cast<const char*>(at), static_cast<std::size_t>(size)};
-    at += size;
-    return true;
-  }
+bool Decoder::key_integer(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept {
   Number number;
   if (const Read read = read_number(entry.type, at, end, number); read != Read::ok) {
     return fail(read == Read::truncated ? Why::truncated : Why::malformed);

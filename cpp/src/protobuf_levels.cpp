@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <bit>
 #include <limits>
+#include <utility>
 
 #include "dragoman/protobuf_decoder.hpp"
 #include "packed_read.hpp"
@@ -10,6 +12,69 @@ namespace dragoman::protobuf {
 namespace {
 
 constexpr std::uint8_t kDecimalsUnknown = 255;
+
+/// A row of steps may be read beyond its end by less than this before it is seen that it went wrong.
+constexpr std::ptrdiff_t kSlack = 64;
+
+/// Bytes of a row and its length, which is one byte.
+constexpr std::ptrdiff_t kMostRow = 128;
+
+/// What follows price and quantity in a level: orders, side, action and decimals as one word, as stores of
+/// single bytes would have to be waited for.
+constexpr std::uint64_t tail_of(std::size_t side) noexcept {
+  return static_cast<std::uint64_t>(side) << 32 | std::uint64_t{0xFFFF} << 48;
+}
+
+/// Read the cell of a step, 0 where it did not come. False for a varint that is longer than most.
+/// @param finite  becomes NaN where the cell is a number that is not
+[[gnu::always_inline]] inline bool straight_cell(const Step& step, const std::uint8_t*& at, double& cell,
+                                                 double& finite) noexcept {
+  cell = 0.0;
+  if (*at != step.tag) {
+    return true;
+  }
+  ++at;
+  if (step.f64) {
+    cell = load_bits<double>(at) + 0.0;
+    finite += cell * 0.0;
+    at += 8;
+    return true;
+  }
+  std::uint64_t raw;
+  if (!read_varint_of_8(at, raw)) [[unlikely]] {
+    return false;
+  }
+  cell = static_cast<double>(static_cast<std::int64_t>(raw));
+  return true;
+}
+
+/// The byte by which a further row of a table is told; one that no byte equals where the tag has several,
+/// which are then left to who reads the message.
+constexpr std::uint32_t tag_of_more(const Entry& entry) noexcept {
+  return entry.tag < 0x80 ? entry.tag : 0x100;
+}
+
+/// Where the next row of a side goes, and the last one that has room.
+struct Space {
+  Level* next;
+  Level* end;
+};
+
+/// Keep a row of finite numbers unless it says nothing. False without room.
+[[gnu::always_inline]] inline bool keep(Space& space, double price, double quantity, std::uint64_t tail,
+                                        bool drop_zero) noexcept {
+  if ((std::bit_cast<std::uint64_t>(price) | std::bit_cast<std::uint64_t>(quantity)) == 0 && drop_zero) {
+    return true;
+  }
+  if (space.next == space.end) [[unlikely]] {
+    return false;
+  }
+  auto* const to = reinterpret_cast<unsigned char*>(space.next++);
+  std::memcpy(to, &price, sizeof price);
+  std::memcpy(to + 8, &quantity, sizeof quantity);
+  std::memcpy(to + 16, &tail, sizeof tail);
+  return true;
+}
 
 /// Best first; among equal prices some order that does not depend on the wire's.
 bool better(const Level& one, const Level& other, bool bids) noexcept {
@@ -31,7 +96,13 @@ bool orders_from(double cell, std::uint32_t& orders) noexcept {
 /// first row's tag, and in the end behind the last row.
 bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) {
   const Node& node = layout_->nodes[entry.child];
+  const std::uint32_t more = tag_of_more(entry);
   const std::uint8_t* next = at;
+  if (node.step_count != 0 && (node.step_count == 4 ? straight_rows<4>(entry, node, next, end)
+                                                    : straight_rows<2>(entry, node, next, end))) [[likely]] {
+    at = next;
+    return true;
+  }
   for (;;) {
     std::uint64_t size;
     if (!length(next, end, size)) {
@@ -52,13 +123,81 @@ bool Decoder::rows(const Entry& entry, const std::uint8_t*& at, const std::uint8
       return false;
     }
     next = last;
-    if (next == end || *next != entry.tag) {
+    if (next == end || *next != more) {
       break;
     }
     ++next;
   }
   at = next;
   return true;
+}
+
+/// Rows whose fields stand in the order of their tags, as senders write them. False where one does not, or
+/// where anything else about it is unusual: then `at` stands before the length of the first such row, and the
+/// ones before it are kept.
+template <std::size_t kCount>
+bool Decoder::straight_rows(const Entry& entry, const Node& node, const std::uint8_t*& at,
+                            const std::uint8_t* end) noexcept {
+  constexpr std::size_t kSides = kCount / 2;
+  const std::size_t first_side = kSides == 2 || entry.sides == 1 ? 0 : 1;
+  std::array<Space, kSides> spaces;
+  Sources from[kSides];
+  for (std::size_t i = 0; i < kSides; ++i) {
+    std::vector<Level>& rows = sides_[first_side + i];
+    const std::size_t count = current_.rows[first_side + i];
+    spaces[i].next = rows.data() + count;
+    // Another table of the side may have filled more than this one may.
+    spaces[i].end = rows.data() + std::max(count, std::min<std::size_t>(rows.size(), entry.max_rows));
+    from[i] = node.sources[first_side + i];
+  }
+  const bool drop_zero = entry.drop_zero;
+  const std::uint32_t tag = tag_of_more(entry);
+  const std::uint8_t* next = at;
+  bool right = false;
+  // A row that cannot be longer than what is left has its last cells in front of the slack.
+  for (const std::uint8_t* const frame_end = frame_end_; frame_end - next >= kMostRow + kSlack;) {
+    const std::ptrdiff_t size = *next;
+    const std::uint8_t* cell = next + 1;
+    if (size > kMostRow - 1 || size > end - cell) {
+      break;
+    }
+    const std::uint8_t* const last = cell + size;
+    double cells[kCount];
+    bool known = true;
+    double finite = 0.0;
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      ((known &= straight_cell(node.steps[I], cell, cells[I], finite)), ...);
+    }(std::make_index_sequence<kCount>{});
+    if (!known || cell != last || finite != 0.0) [[unlikely]] {
+      break;
+    }
+    const std::array<Space, kSides> before = spaces;
+    bool room = true;
+    for (std::size_t i = 0; i < kSides; ++i) {
+      room &=
+          keep(spaces[i], cells[from[i].price], cells[from[i].quantity], tail_of(first_side + i), drop_zero);
+    }
+    if (!room) [[unlikely]] {
+      spaces = before;
+      break;
+    }
+    next = last;
+    if (next == end || *next != tag) {
+      right = true;
+      break;
+    }
+    ++next;
+  }
+  at = next;
+  for (std::size_t i = 0; i < kSides; ++i) {
+    const std::size_t side = first_side + i;
+    const auto count = static_cast<std::uint32_t>(spaces[i].next - sides_[side].data());
+    if (count != current_.rows[side]) {
+      current_.rows[side] = count;
+      current_.sorted |= static_cast<std::uint8_t>((entry.sort ? 1u : 0u) << side);
+    }
+  }
+  return right;
 }
 
 [[gnu::always_inline]] inline bool Decoder::add_row(const Entry& entry, std::size_t side, const Row& row) {
@@ -182,7 +321,7 @@ bool Decoder::cell(const Entry& entry, const std::uint8_t*& at, const std::uint8
                 offsetof(Level, action) == 21 && offsetof(Level, price_decimals) == 22 &&
                 static_cast<int>(Action::add) == 0);
   std::memcpy(reinterpret_cast<char*>(&level) + 16, &tail, sizeof tail);
-  current_.sorted |= static_cast<std::uint8_t>(entry.sort << side);
+  current_.sorted |= static_cast<std::uint8_t>((entry.sort ? 1u : 0u) << side);
   return true;
 }
 
@@ -250,6 +389,27 @@ bool Decoder::finish_lists(std::size_t side) {
   return true;
 }
 
+/// The best level of a side, null for none, where no field told it.
+[[gnu::always_inline]] inline void Decoder::top_of(Record& record, std::size_t side,
+                                                   const Level* best) noexcept {
+  static_assert(Slot::bid_quantity == Slot{static_cast<int>(Slot::bid_price) + 1} &&
+                Slot::ask_price == Slot{static_cast<int>(Slot::bid_price) + 2} &&
+                Slot::ask_quantity == Slot{static_cast<int>(Slot::bid_price) + 3});
+  const std::size_t price = static_cast<std::size_t>(Slot::bid_price) + 2 * side;
+  const std::uint32_t untold = 3u << price & ~(record.present | current_.gone);
+  if (best == nullptr) {
+    current_.gone |= untold;
+    return;
+  }
+  record.present |= untold;
+  if ((untold >> price & 1) != 0) {
+    record.values[price] = best->price;
+  }
+  if ((untold >> price & 2) != 0) {
+    record.values[price + 1] = best->quantity;
+  }
+}
+
 /// The record's levels go to the block, bids first; its top of book is filled where no field told it.
 bool Decoder::finish_depth(Record& record, Kind kind) {
   for (std::size_t side = 0; side < 2; ++side) {
@@ -276,29 +436,15 @@ bool Decoder::finish_depth(Record& record, Kind kind) {
   }
   for (std::size_t side = 0; side < 2; ++side) {
     const Level* const rows = sides_[side].data();
-    for (std::uint32_t i = 0; i < current_.rows[side]; ++i) {
-      out[i] = rows[i];
-      if (delta) {
-        out[i].action = rows[i].quantity == 0.0 ? Action::remove : Action::update;
+    std::copy_n(rows, current_.rows[side], out);
+    if (delta) {
+      for (Level* level = out; level != out + current_.rows[side]; ++level) {
+        level->action = level->quantity == 0.0 ? Action::remove : Action::update;
       }
     }
     out += current_.rows[side];
     if (!delta && (current_.sides >> side & 1) != 0) {
-      const Slot slots[] = {side == 0 ? Slot::bid_price : Slot::ask_price,
-                            side == 0 ? Slot::bid_quantity : Slot::ask_quantity};
-      const double first[] = {rows != nullptr ? rows->price : 0.0, rows != nullptr ? rows->quantity : 0.0};
-      for (std::size_t i = 0; i < 2; ++i) {
-        const std::uint32_t bit = 1u << static_cast<unsigned>(slots[i]);
-        if (((record.present | current_.gone) & bit) != 0) {
-          continue;
-        }
-        if (current_.rows[side] == 0) {
-          current_.gone |= bit;
-        } else {
-          record.values[static_cast<std::size_t>(slots[i])] = first[i];
-          record.present |= bit;
-        }
-      }
+      top_of(record, side, current_.rows[side] != 0 ? rows : nullptr);
     }
   }
   record.level_count = static_cast<std::uint32_t>(wanted);

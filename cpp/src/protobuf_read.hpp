@@ -12,6 +12,18 @@ namespace dragoman::protobuf {
 
 enum class Read : std::uint8_t { ok, truncated, malformed };
 
+template <class T>
+[[gnu::always_inline]] inline T load_bits(const std::uint8_t* at) noexcept {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+/// Neither infinite nor NaN: without the sign, the bits of those are the largest.
+[[gnu::always_inline]] inline bool is_finite_bits(double value) noexcept {
+  return std::bit_cast<std::uint64_t>(value) << 1 < 0xFFE0000000000000u;
+}
+
 /// A varint byte by byte: at most ten, the tenth no larger than 1, so that it fits 64 bits.
 [[gnu::noinline]] inline Read read_varint_slowly(const std::uint8_t*& at, const std::uint8_t* end,
                                                  std::uint64_t& value) noexcept {
@@ -32,29 +44,59 @@ enum class Read : std::uint8_t { ok, truncated, malformed };
   return Read::malformed;
 }
 
-/// The same, from eight bytes at once where they are there: the end is the first byte whose top bit is clear,
-/// and three steps push the groups of seven together.
+/// The same from eight bytes, which must be there: the end is the first byte whose top bit is clear, and a
+/// step or two more push the groups of seven together. False, with `at` where it was, for a varint that is
+/// longer.
+[[gnu::always_inline]] inline bool read_varint_of_8(const std::uint8_t*& at, std::uint64_t& value) noexcept {
+  auto low = load_bits<std::uint32_t>(at);
+  if (const std::uint32_t stops = ~low & 0x80808080u; stops != 0) [[likely]] {
+    low &= stops ^ (stops - 1);  // up to and with the last byte
+    at += (static_cast<unsigned>(std::countr_zero(stops)) >> 3) + 1;
+    low = (low & 0x007F007Fu) | (low >> 1 & 0x3F803F80u);
+    value = (low & 0x00003FFFu) | (low >> 2 & 0x0FFFC000u);
+    return true;
+  }
+  auto word = load_bits<std::uint64_t>(at);
+  const std::uint64_t stops = ~word & 0x8080808080808080u;
+  if (stops == 0) [[unlikely]] {
+    return false;
+  }
+  word &= stops ^ (stops - 1);
+  at += (static_cast<unsigned>(std::countr_zero(stops)) >> 3) + 1;
+  word = (word & 0x007F007F007F007Fu) | (word >> 1 & 0x3F803F803F803F80u);
+  word = (word & 0x00003FFF00003FFFu) | (word >> 2 & 0x0FFFC0000FFFC000u);
+  value = (word & 0x000000000FFFFFFFu) | (word >> 4 & 0x00FFFFFFF0000000u);
+  return true;
+}
+
+/// Any varint, the quickest way that the bytes left allow.
 [[gnu::always_inline]] inline Read read_varint(const std::uint8_t*& at, const std::uint8_t* end,
                                                std::uint64_t& value) noexcept {
   if (at != end && *at < 0x80) [[likely]] {
     value = *at++;
     return Read::ok;
   }
-  if (end - at >= 8) [[likely]] {
-    std::uint64_t word;
-    std::memcpy(&word, at, sizeof word);
-    const std::uint64_t stops = ~word & 0x8080808080808080u;
-    if (stops != 0) [[likely]] {
-      word &= stops ^ (stops - 1);  // up to and with the last byte
-      at += (std::countr_zero(stops) >> 3) + 1;
-      word &= 0x7F7F7F7F7F7F7F7Fu;
-      word = (word & 0x007F007F007F007Fu) | (word & 0x7F007F007F007F00u) >> 1;
-      word = (word & 0x00003FFF00003FFFu) | (word & 0x3FFF00003FFF0000u) >> 2;
-      value = (word & 0x000000000FFFFFFFu) | (word & 0x0FFFFFFF00000000u) >> 4;
-      return Read::ok;
-    }
+  if (end - at >= 8 && read_varint_of_8(at, value)) [[likely]] {
+    return Read::ok;
   }
   const std::uint8_t* next = at;  // a copy, so that the caller's `at` may stay in a register
+  const Read read = read_varint_slowly(next, end, value);
+  at = next;
+  return read;
+}
+
+/// Step over a varint. Bytes up to `readable`, which is `end` or behind it, may be looked at.
+[[gnu::always_inline]] inline Read skip_varint(const std::uint8_t*& at, const std::uint8_t* end,
+                                               const std::uint8_t* readable) noexcept {
+  if (readable - at >= 8) [[likely]] {
+    const std::uint64_t stops = ~load_bits<std::uint64_t>(at) & 0x8080808080808080u;
+    if (stops != 0) [[likely]] {
+      at += (static_cast<unsigned>(std::countr_zero(stops)) >> 3) + 1;
+      return at <= end ? Read::ok : Read::truncated;
+    }
+  }
+  std::uint64_t value;
+  const std::uint8_t* next = at;
   const Read read = read_varint_slowly(next, end, value);
   at = next;
   return read;
@@ -179,13 +221,6 @@ inline bool read_decimal(std::string_view text, Number& out) noexcept {
   out.floating = (negative ? -value : value) + 0.0;
   out.decimals = static_cast<std::uint8_t>(behind);
   return true;
-}
-
-template <class T>
-[[gnu::always_inline]] inline T load_bits(const std::uint8_t* at) noexcept {
-  T value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
 }
 
 /// Read one number of a type, its tag behind it. An unreadable decimal is `Number::Kind::none` with `ok`.

@@ -42,7 +42,7 @@ bool Decoder::record(const Node& node, std::int16_t shape, const std::uint8_t* a
   }
   Record& made = records_[record_count_];
   packed::copy_pieces(made, layout_->blank);
-  const Current around = current_;
+  const std::uint32_t around = current_.gone;  // all that counts of the messages around it
   current_ = {};
   current_.sides = node.sides;
   current_.placed = rows_placed_.size();
@@ -53,7 +53,7 @@ bool Decoder::record(const Node& node, std::int16_t shape, const std::uint8_t* a
   in_record_ = true;
   const bool right = message(node, at, end, made) && finish_record(made, shape, at, end);
   in_record_ = false;
-  current_ = around;
+  current_.gone = around;
   return right;
 }
 
@@ -134,7 +134,7 @@ bool Decoder::finish_key(Record& record, Pending& pending) {
       pending.text_size = composed_.size() - pending.text;
       break;
   }
-  pending.known = find(pending, record.key);
+  pending.known = layout_->key_how == KeyHow::integer ? find(pending, record.key) : find_in_order(pending);
   if (pending.known >= 0) [[likely]] {
     const Known& known = known_[static_cast<std::size_t>(pending.known)];
     record.key = known.number;
@@ -161,6 +161,16 @@ std::string_view Decoder::text_of(const Pending& pending) const noexcept {
 std::int32_t Decoder::find(const Pending& pending, std::int64_t key) const noexcept {
   const std::int32_t* const found =
       layout_->key_how == KeyHow::integer ? integers_.find(key) : texts_.find(text_of(pending));
+  return found != nullptr ? *found : -1;
+}
+
+/// Look for the record's text where the record of the same place in the last frame had its own: most senders
+/// keep to an order. After one that does not, the rest of the frame is not tried.
+[[gnu::always_inline]] inline std::int32_t Decoder::find_in_order(const Pending& pending) {
+  if (record_count_ >= hints_.size()) [[unlikely]] {
+    hints_.resize(std::max<std::size_t>(2 * hints_.size(), 64));
+  }
+  const std::int32_t* const found = texts_.find(text_of(pending), hints_[record_count_], in_order_);
   return found != nullptr ? *found : -1;
 }
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from html import escape
 from types import TracebackType
 from typing import Any
 
 from dragoman._core import Batch, Book, Tick
-from dragoman.checks import Number, WireUnits, order_change, order_request, plain_request
+from dragoman.checks import Moment, Number, WireUnits, flag, function, order_change, order_request, plain_request, seconds
 from dragoman.errors import DragomanError, ErrorKind, Rejected, UsageError
 from dragoman.market import InstrumentMaster, MarketData, MasterCache
 from dragoman.model import (
@@ -45,7 +44,7 @@ from dragoman.model import (
     TimeInForce,
     Variety,
 )
-from dragoman.orders import OrderService
+from dragoman.orders import OrderService, name_of
 from dragoman.orders.reconciler import Reconciler
 from dragoman.plugin import Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
@@ -77,6 +76,7 @@ class Client:
         session: AccountSession,
         *,
         load_instruments: bool = True,
+        load_orders: bool = True,
         streams: bool = True,
         cache: MasterCache | None = None,
         journal: bool = False,
@@ -85,10 +85,11 @@ class Client:
         self.session = session
         self._check = session.owner.check
         self.instruments = InstrumentMaster()
-        self._load_instruments = load_instruments
+        self._load_instruments = flag("load_instruments", load_instruments)
+        self._orders_wanted = flag("load_orders", load_orders)
         self._cache = cache
         self._keeping: asyncio.Task[None] | None = None
-        self._with_streams = streams
+        self._with_streams = flag("streams", streams)
         self._order_streams: tuple[str, ...] = ()
         self._release = release
         self._streams: dict[str, ShardedStream] = {}
@@ -120,7 +121,7 @@ class Client:
         await self.close()
 
     async def start(self) -> None:
-        """Log in, load the instrument master, open the streams and read today's orders."""
+        """Log in, load the instrument master, open the streams and read today's orders, as far as they are wanted."""
         self.session.on_event(self._on_event)
         try:
             await self.session.start()
@@ -129,7 +130,8 @@ class Client:
                 await self.load_instruments(cached=True)
             if self._with_streams:
                 await self._open_streams()
-            await self.orders_service.refresh()
+            if self._orders_wanted:
+                await self.orders_service.refresh()
             self._started = True
             self._catch_up()
             self._audit()
@@ -177,6 +179,7 @@ class Client:
         timeout_s : float
         """
         self._check("load_instruments")
+        cached, timeout_s = flag("cached", cached), seconds("timeout_s", timeout_s)
         session, cache = self.session, self._cache
         if cached and cache is not None:
             with session.runtime.garbage_kept():
@@ -301,8 +304,15 @@ class Client:
             self._catch_up()
 
     def _catch_up(self) -> None:
-        if self._started and self.orders_service.stale and self._following():
+        if self._started and self._orders_wanted and self.orders_service.stale and self._following():
             self.orders_service.reread(self.events.publish)
+
+    async def _need_orders(self, timeout_s: float) -> None:
+        """Read today's orders where the client was connected without them and this is the first call to need one."""
+        if not self._orders_wanted:
+            await self.orders_service.refresh(timeout_s=timeout_s)
+            self._orders_wanted = True
+            self._catch_up()  # a stream may have been interrupted meanwhile
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
         """Call back for stream states, gaps, notices and errors; returns what ends it."""
@@ -330,6 +340,7 @@ class Client:
     async def quote(self, name: str | Instrument, *, timeout_s: float = 10.0) -> Quote:
         """Return one full quote with depth."""
         self._check("quote")
+        timeout_s = seconds("timeout_s", timeout_s)
         instrument = self.instruments.resolve(name)
         found = await self.market.quotes(instrument, Mode.FULL, timeout_s=timeout_s)
         if instrument.instrument_id not in found:
@@ -456,6 +467,8 @@ class Client:
                 "client_order_id": client_order_id,
             }
             request = order_request(found, side, quantity, lots, terms)
+        if not flag("allow_stale", allow_stale) and not self._orders_wanted:
+            await self._need_orders(timeout_s)
         return await self.orders_service.placing(request, found, timeout_s, allow_stale, allow_unknown)
 
     async def modify(
@@ -484,14 +497,17 @@ class Client:
             With `pending` MODIFY until the broker has confirmed it.
         """
         self._check("modify")
-        known = self.orders_service.store.get(order) if isinstance(order, str) else order
+        name = name_of(order)
+        await self._need_orders(timeout_s)
+        known = self.orders_service.store.get(name)
         instrument = None if known is None else self.instruments.get(known.instrument_id)
-        change = order_change(instrument, lots, changes)
-        return await self.orders_service.modify(order, change, timeout_s=timeout_s, allow_stale=allow_stale)
+        change, stale_too = order_change(instrument, lots, changes), flag("allow_stale", allow_stale)
+        return await self.orders_service.modify(order, change, timeout_s=timeout_s, allow_stale=stale_too)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Cancel a working order. Errors as `place`."""
         self._check("cancel")
+        await self._need_orders(timeout_s)
         return await self.orders_service.cancel(order, timeout_s=timeout_s)
 
     def resolve_order(self, name: str, order_id: str | None) -> Order:
@@ -508,25 +524,30 @@ class Client:
         return self.orders_service.resolve(name, order_id)
 
     async def orders(self, *, refresh: bool = True, timeout_s: float = 15.0) -> list[Order]:
-        """Return today's orders, read from the broker unless `refresh` is False."""
+        """Return today's orders, read from the broker unless `refresh` is False; then as they are known now."""
         self._check("orders")
-        if refresh:
+        timeout_s = seconds("timeout_s", timeout_s)
+        if flag("refresh", refresh):
             await self.orders_service.refresh(timeout_s=timeout_s)
+            self._orders_wanted = True
         return list(self.orders_service.store)
 
     def order(self, name: Order | str) -> Order | None:
         """Return an order as it is known now, by client order id, broker id or wire id, or by an earlier view of it."""
         self._check("order")
-        return self.orders_service.store.get(name if isinstance(name, str) else name.client_order_id)
+        return self.orders_service.store.get(name_of(name))
 
     async def order_history(self, order: Order | str, *, timeout_s: float = 10.0) -> list[Order]:
         """Return the states an order went through, oldest first."""
         self._check("order_history")
+        await self._need_orders(timeout_s)
         return await self.orders_service.history(order, timeout_s=timeout_s)
 
     async def trades(self, order: Order | str | None = None, *, timeout_s: float = 10.0) -> list[Fill]:
         """Return today's fills, of one order or all."""
         self._check("trades")
+        if order is not None:
+            await self._need_orders(timeout_s)
         return await self.orders_service.trades(order, timeout_s=timeout_s)
 
     async def wait_order(
@@ -534,7 +555,9 @@ class Client:
     ) -> Order:
         """Return the order once `until` holds (by default: once it is finished); StaleData if it does not in time."""
         self._check("wait_order")
-        return await self.orders_service.wait(order, until or (lambda o: o.status.terminal), timeout_s=timeout_s)
+        await self._need_orders(timeout_s)
+        held: Callable[[Order], bool] = (lambda one: one.status.terminal) if until is None else until
+        return await self.orders_service.wait(order, held, timeout_s=timeout_s)
 
     def on_order(self, callback: Callable[[OrderUpdate], object]) -> Callable[[], None]:
         """Call back after every order change; returns what ends it."""
@@ -623,8 +646,8 @@ class Client:
         self,
         name: str | Instrument,
         interval: str,
-        start: datetime,
-        end: datetime,
+        start: Moment,
+        end: Moment,
         *,
         continuous: bool = False,
         on_rows: Callable[[Sequence[Candle]], object] | None = None,
@@ -686,6 +709,7 @@ class Client:
     def on_tick(self, callback: Callable[[Tick], object]) -> Callable[[], None]:
         """Call back inline with each tick as a value. It must return at once; returns what ends it."""
         self._check("on_tick")
+        function("callback", callback)
 
         def each_of(batch: Batch) -> None:
             for tick in batch:

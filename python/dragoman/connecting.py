@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from dragoman.checks import flag, text
 from dragoman.client import Client
+from dragoman.errors import UsageError
 from dragoman.market import MasterCache
 from dragoman.plugin import Adapter
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.base import Runtime
-from dragoman.session.secrets import as_secret
+from dragoman.session.secrets import Secret, as_secret
 
 if TYPE_CHECKING:
     from dragoman.session.session import AccountSession
@@ -51,6 +53,7 @@ def connect(
     read_only: bool = False,
     access_token: str | None = None,
     load_instruments: bool = True,
+    load_orders: bool = True,
     cache_instruments: bool | None = None,
     streams: bool = True,
     journal: bool = True,
@@ -75,8 +78,9 @@ def connect(
         Every mutating call is a `UsageError`.
     access_token : str, optional
         A token your own login already made: no login runs.
-    load_instruments, streams : bool
-        Leave out the instrument master, or the streams, for a quick read.
+    load_instruments, load_orders, streams : bool
+        Leave out the instrument master, today's orders and trades, or the streams, for a quick read. Orders that were
+        left out are read by the first call that needs one.
     cache_instruments : bool, optional
         Whether the day's instrument master is kept below `state_dir` and taken from there; by default everywhere but in
         environment "emulator", where every venue has instruments of its own.
@@ -112,6 +116,7 @@ def connect(
         On entering: nobody finished the login, or the token given is not accepted.
     """
 
+    check_arguments(**locals())
     token = None if access_token is None else as_secret(access_token)
 
     async def make() -> Client:
@@ -141,6 +146,7 @@ def connect(
             return Client(
                 session,
                 load_instruments=load_instruments,
+                load_orders=load_orders,
                 streams=streams,
                 cache=_master_cache(at, session) if keeps else None,
                 journal=journal,
@@ -151,6 +157,40 @@ def connect(
             raise
 
     return Connecting(make)
+
+
+def check_arguments(**given: Any) -> None:
+    """Refuse arguments of `connect` that cannot be, before anything is done.
+
+    Raises
+    ------
+    UsageError
+        Naming the argument, and never showing what stands for a secret.
+    """
+    if not isinstance(given["broker"], (str, Adapter)):
+        raise UsageError(
+            f"broker {given['broker']!r} is no broker", remedy="give the name of an adapter: `dragoman brokers`"
+        )
+    text("profile", given["profile"])
+    for name in ("environment", "state_dir"):
+        if given[name] is not None:
+            text(name, given[name])
+    for name in ("read_only", "load_instruments", "load_orders", "streams", "may_log_in"):
+        flag(name, given[name])
+    if given["cache_instruments"] is not None:
+        flag("cache_instruments", given["cache_instruments"])
+    expected: tuple[tuple[str, bool, str], ...] = (
+        ("access_token", isinstance(given["access_token"], (str, Secret)), "text"),
+        ("overrides", isinstance(given["overrides"], Mapping), "a mapping"),
+        ("open_url", callable(given["open_url"]), "a callable that takes the URL"),
+        ("prompt", callable(given["prompt"]), "a callable that takes kind, text and whether it is secret"),
+    )
+    for name, fits, what in expected:
+        if given[name] is not None and not fits:
+            raise UsageError(
+                f"{name} is of type {type(given[name]).__name__}, expected {what}",
+                remedy=f"leave {name} out, or fix it",
+            )
 
 
 def _master_cache(runtime: Runtime, session: AccountSession) -> MasterCache:

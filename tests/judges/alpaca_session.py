@@ -138,6 +138,7 @@ FACES = (TradingClient, StockHistoricalDataClient, CryptoHistoricalDataClient, O
 FACES += (TradingStream, StockDataStream, CryptoDataStream, OptionDataStream)
 events = []
 heard = {"stock": [], "pair": [], "option": []}
+minutes = []
 state = {}
 
 
@@ -283,6 +284,10 @@ async def on_update(update):
     events.append(update)
 
 
+async def on_minute(bar):
+    minutes.append(bar)
+
+
 def collector(name):
     async def collect(message):
         heard[name].append(message)
@@ -297,6 +302,7 @@ def the_streams_start():
         stream.subscribe_trades(collector(name), symbol)
         stream.subscribe_quotes(collector(name), symbol)
         stream.subscribe_daily_bars(collector(name), symbol)
+        stream.subscribe_bars(on_minute, symbol)
     pair_stream.subscribe_orderbooks(collector("pair"), "BTC/USD")
     option_stream.subscribe_trades(collector("option"), state["option"])
     option_stream.subscribe_quotes(collector("option"), state["option"])
@@ -589,7 +595,12 @@ def all_positions_are_closed():
     assert until(lambda: not trading.get_all_positions(), "no positions") is True
     account = trading.get_account()
     assert abs(float(account.equity) - float(account.cash)) < 0.01
-    assert float(account.equity) < 1_000_000
+    rows = trading.get("/account/activities/FILL", {"page_size": 100})
+    assert len(rows) < 100
+    signed = [float(row["qty"]) * (1 if row["side"] == "sell" else -1) for row in rows]
+    units = [100 if row["symbol"] == state["option"] else 1 for row in rows]
+    paid = sum(one * unit * float(row["price"]) for one, unit, row in zip(signed, units, rows, strict=True))
+    assert abs(float(account.cash) - 1_000_000 - paid) < 0.05
 
 
 @check
@@ -690,6 +701,21 @@ def snapshots_are_read_of_all_three():
     chain = options.get_option_chain(OptionChainRequest(underlying_symbol="AAPL"))
     assert name in chain
     assert len(chain) == 36
+
+
+@check
+def every_minute_ends_with_a_bar():
+    for stream, symbol in ((stock_stream, "AAPL"), (pair_stream, "BTC/USD")):
+        bars = until(lambda symbol=symbol: [one for one in minutes if one.symbol == symbol], "a minute's bar", 70)
+        starts = [one.timestamp for one in bars]
+        assert all((start.second, start.microsecond) == (0, 0) for start in starts)
+        assert starts == sorted(set(starts))
+        for bar in bars:
+            assert bar.low <= min(bar.open, bar.close) <= max(bar.open, bar.close) <= bar.high
+            assert bar.low <= bar.vwap <= bar.high
+            assert bar.volume > 0
+            assert bar.trade_count > 0
+        stream.unsubscribe_bars(symbol)
 
 
 @check

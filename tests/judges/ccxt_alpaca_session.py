@@ -1,50 +1,24 @@
 """A trading session through `ccxt` (REST, and its WebSocket half `ccxt.pro`) against our Alpaca emulator.
 
-Runs in the library's own environment: nothing of dragoman is importable here. Prints one JSON line per check and the
-methods called. A name that is no loopback address fails the session. The library knows crypto pairs only.
+See `ccxt_session` for how it runs. The library knows crypto pairs only.
 
 Where the library is at odds with the broker's documentation: it names version 1beta2 of the crypto stream, which the
 broker has replaced; it is aimed at 1beta3 here, whose messages are the same.
 """
 
 import asyncio
-import inspect
-import json
-import os
-import socket
+import pathlib
 import sys
 import time
-import traceback
 
 import ccxt
 import ccxt.pro
 
-WHERE = json.loads(sys.argv[1])
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # an isolated interpreter does not look beside the script
+from ccxt_session import KEY, SECRET, STRAY, WHERE, Counted, check, refused, run, seen, until
+
 BASE, WS = WHERE["rest"], WHERE["extra"]["data_ws"]
-KEY, SECRET = WHERE["credentials"]["api_key"], WHERE["credentials"]["api_secret"]
 PAIR = "BTC/USD"
-WAIT_S = 10.0
-CHECKS = []
-CALLED = {}
-STRAY = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
-
-def guard():
-    """Let no address but loopback be looked up."""
-    real = socket.getaddrinfo
-
-    def lookup(host, *args, **kwargs):
-        if host not in ("127.0.0.1", "localhost", b"127.0.0.1", None):
-            STRAY.append(str(host))
-            raise OSError(f"a call to {host}, which is not mapped")
-        return real(host, *args, **kwargs)
-
-    socket.getaddrinfo = lookup
 
 
 def aimed(kind):
@@ -58,47 +32,12 @@ def aimed(kind):
     return made
 
 
-class Counted:
-    """A library object, unchanged; remembers which methods each check called."""
-
-    check = ""
-
-    def __init__(self, sdk):
-        self.sdk = sdk
-
-    def __getattr__(self, name):
-        value = getattr(self.sdk, name)
-        if callable(value):
-            CALLED.setdefault(name, set()).add(Counted.check)
-        return value
-
-
 rest = Counted(aimed(ccxt.alpaca))
 state = {}
 
 
-def until(question, what):
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        if found := question():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {WAIT_S} s for {what}")
-
-
 def ended(order_id, status):
     return until(lambda: (found := rest.fetch_order(order_id))["status"] == status and found, f"{order_id} {status}")
-
-
-def refused(kind, call, text):
-    try:
-        got = call()
-    except ccxt.BaseError as error:
-        found = error
-    else:
-        raise AssertionError(f"not refused: {got!r}")
-    assert isinstance(found, kind), f"{type(found).__name__}: {found}"
-    assert text in str(found), str(found)
 
 
 def low():
@@ -188,15 +127,6 @@ def refusals_are_of_their_kind():
     refused(ccxt.BaseError, lambda: rest.cancel_order("00000000-0000-0000-0000-000000000000"), "40410000")
 
 
-async def seen(watch, wanted):
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            found = await watch()
-            for one in found if isinstance(found, list) else [found]:
-                if wanted(one):
-                    return one
-
-
 @check
 async def books_are_watched(pro):
     book = await seen(lambda: pro.watch_order_book(PAIR), lambda one: len(one["bids"]) >= 10)
@@ -231,45 +161,5 @@ def nothing_left_for_an_address_that_is_not_mapped():
     assert STRAY == []
 
 
-async def sockets(functions):
-    pro = Counted(aimed(ccxt.pro.alpaca))
-    try:
-        await pro.load_markets()
-        for function in functions:
-            Counted.check = function.__name__
-            detail = ""
-            try:
-                await function(pro)
-            except Exception:  # noqa: BLE001 (a failed check must not hide the next one)
-                detail = traceback.format_exc(limit=-3)
-            told(function, detail)
-    finally:
-        await pro.sdk.close()
-
-
-def told(function, detail):
-    print(json.dumps({"check": function.__name__, "ok": not detail, "detail": detail}), flush=True)
-
-
-def main():
-    guard()
-    batch = [function for function in CHECKS if inspect.iscoroutinefunction(function)]
-    for function in CHECKS:
-        if function in batch:
-            if function is batch[0]:
-                asyncio.run(sockets(batch))
-            continue
-        Counted.check = function.__name__
-        detail = ""
-        try:
-            function()
-        except Exception:  # noqa: BLE001 (a failed check must not hide the next one)
-            detail = traceback.format_exc(limit=-3)
-        told(function, detail)
-    print(json.dumps({"table": "calls", "rows": {name: sorted(checks) for name, checks in sorted(CALLED.items())}}))
-    sys.stdout.flush()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main()
+    run(lambda: aimed(ccxt.pro.alpaca))

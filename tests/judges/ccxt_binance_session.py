@@ -1,52 +1,26 @@
 """A trading session through `ccxt` (REST, and its WebSocket half `ccxt.pro`) against our Binance emulator.
 
-Runs in the library's own environment: nothing of dragoman is importable here. Prints one JSON line per check, the
-methods called, and how many requests went to which path. Every address of the library is rewritten to the emulator; one
-that is not served answers 404, and a name that is no loopback address fails the session.
+See `ccxt_session` for how it runs. Every address of the library is rewritten to the emulator; one that is not served
+answers 404.
 
 Where the library is at odds with the venue's documentation, the check says so.
 """
 
 import asyncio
-import inspect
 import itertools
-import json
-import os
-import socket
+import pathlib
 import sys
 import time
-import traceback
 from urllib.parse import urlsplit
 
 import ccxt
 import ccxt.pro
 
-WHERE = json.loads(sys.argv[1])
+sys.path.insert(0, str(pathlib.Path(__file__).parent))  # an isolated interpreter does not look beside the script
+from ccxt_session import KEY, SECRET, STRAY, WAIT_S, WHERE, Counted, check, refused, run, seen, until
+
 BASE, WS = WHERE["rest"], WHERE["ws"].rpartition("/")[0]
-KEY, SECRET = WHERE["credentials"]["api_key"], WHERE["credentials"]["api_secret"]
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
-WAIT_S = 10.0
-CHECKS = []
-CALLED = {}
-STRAY = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
-
-
-def guard():
-    """Let no address but loopback be looked up or connected to."""
-    real = socket.getaddrinfo
-
-    def lookup(host, *args, **kwargs):
-        if host not in ("127.0.0.1", "localhost", b"127.0.0.1", None):
-            STRAY.append(str(host))
-            raise OSError(f"a call to {host}, which is not mapped")
-        return real(host, *args, **kwargs)
-
-    socket.getaddrinfo = lookup
 
 
 def rewritten(url):
@@ -84,43 +58,8 @@ def aimed(kind, default):
     return made
 
 
-class Counted:
-    """A library object, unchanged; remembers which methods each check called."""
-
-    check = ""
-
-    def __init__(self, sdk):
-        self.sdk = sdk
-
-    def __getattr__(self, name):
-        value = getattr(self.sdk, name)
-        if callable(value):
-            CALLED.setdefault(name, set()).add(Counted.check)
-        return value
-
-
 rest = Counted(aimed(ccxt.binance, "spot"))
 state = {}
-
-
-def until(question, what):
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        if found := question():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {WAIT_S} s for {what}")
-
-
-def refused(kind, call, text):
-    try:
-        got = call()
-    except ccxt.BaseError as error:
-        found = error
-    else:
-        raise AssertionError(f"not refused: {got!r}")
-    assert type(found) is kind, f"{type(found).__name__}: {found}"
-    assert text in str(found), str(found)
 
 
 def price(symbol, part):
@@ -403,18 +342,6 @@ async def within(awaitable):
     return await asyncio.wait_for(awaitable, WAIT_S)
 
 
-async def seen(watch, wanted):
-    """Watch until an item satisfies `wanted`, and return it."""
-
-    async def look():
-        while True:
-            for one in await watch():
-                if wanted(one):
-                    return one
-
-    return await within(look())
-
-
 @check
 async def streamed_books_agree_with_the_snapshot_they_started_from(pro):
     for symbol in (SPOT, PERP):
@@ -503,47 +430,5 @@ def nothing_left_for_an_address_that_is_not_mapped():
     assert STRAY == []
 
 
-async def sockets(functions):
-    pro = Counted(aimed(ccxt.pro.binance, "spot"))
-    try:
-        await pro.load_markets()
-        for function in functions:
-            Counted.check = function.__name__
-            detail = ""
-            try:
-                await function(pro)
-            except Exception:  # noqa: BLE001 (a failed check must not hide the next one)
-                detail = traceback.format_exc(limit=-3)
-            told(function, detail)
-    finally:
-        await pro.sdk.close()
-
-
-def told(function, detail):
-    print(json.dumps({"check": function.__name__, "ok": not detail, "detail": detail}))
-
-
-def main():
-    guard()
-    batch = []
-    for function in CHECKS:
-        if inspect.iscoroutinefunction(function):
-            batch.append(function)
-            continue
-        if batch:
-            asyncio.run(sockets(batch))
-            batch = []
-        Counted.check = function.__name__
-        detail = ""
-        try:
-            function()
-        except Exception:  # noqa: BLE001 (a failed check must not hide the next one)
-            detail = traceback.format_exc(limit=-3)
-        told(function, detail)
-    print(json.dumps({"table": "calls", "rows": {name: sorted(checks) for name, checks in sorted(CALLED.items())}}))
-    sys.stdout.flush()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    main()
+    run(lambda: aimed(ccxt.pro.binance, "spot"))

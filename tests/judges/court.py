@@ -146,7 +146,7 @@ def assertions_by_check(script: str, checks: list[str]) -> dict[str, int]:
     """Count what each check of a script holds the SDK's answers to: assertions, and refusals of one stated kind."""
     counts: dict[str, int] = {}
     for node in ast.parse((HERE / script).read_text()).body:
-        if isinstance(node, ast.FunctionDef) and node.name in checks:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in checks:
             parts = list(ast.walk(node))
             refusals = [
                 part

@@ -14,7 +14,7 @@ SCRIPT = "alpaca_session.py"
 CHECKS = re.findall(r"^@check\ndef (\w+)\(", (HERE / SCRIPT).read_text(), re.MULTILINE)
 
 _WATCHLISTS = "watchlists are lists kept for a human, no part of trading"
-_MINUTES = "bars of minutes and their corrections: the adapter streams daily bars"
+_CORRECTED = "the venue corrects no bars of minutes"
 _TRANSPORT = "the SDK's own transport, called by its other methods"
 NOT_CALLED = {
     "get_corporate_announcement_by_id": "corporate actions are left out",
@@ -28,8 +28,7 @@ NOT_CALLED = {
         ("add_asset_to_watchlist_by_id", "remove_asset_from_watchlist_by_id", "update_watchlist_by_id"), _WATCHLISTS
     ),
     **dict.fromkeys(("get", "post", "put", "patch", "delete", "response_wrapper"), _TRANSPORT),
-    **dict.fromkeys(("subscribe_bars", "unsubscribe_bars"), _MINUTES),
-    **dict.fromkeys(("subscribe_updated_bars", "unsubscribe_updated_bars"), _MINUTES),
+    **dict.fromkeys(("subscribe_updated_bars", "unsubscribe_updated_bars"), _CORRECTED),
     **dict.fromkeys(("register_trade_cancels", "register_trade_corrections"), "the venue corrects no trades"),
     **dict.fromkeys(("subscribe_trading_statuses", "unsubscribe_trading_statuses"), "the venue tells no halts here"),
     **dict.fromkeys(("close", "stop_ws"), "called by stop"),

@@ -52,14 +52,83 @@ def error(code, msg="words", status=400, request=PLACE, headers=None):
     return found
 
 
-@pytest.mark.parametrize("row", CODES.rows, ids=lambda row: f"{row.on} {row.code}")
-def test_every_row_of_the_code_table_is_reached(row):
-    code = row.code if row.on == "code" else "-1"
-    text = row.code if row.on == "text" else "other words"
-    if row.match == "prefix":
-        code = {"-11": "-1104", "-40": "-4003", "HTTP 4": "HTTP 404", "HTTP 5": "HTTP 502"}[row.code]
-    status = row.http[0] if row.http else 400
-    assert CODES.find(code=code, text=text, status=status, mutates=True) is row
+def test_every_row_of_the_code_table_is_reached_by_a_reply(monkeypatch):
+    reached = set()
+    find = CODES.find
+
+    def spy(**asked):
+        row = find(**asked)
+        reached.add(id(row))
+        return row
+
+    monkeypatch.setattr(CODES, "find", spy)
+    reads = [Request(path="/api/v3/order"), Request(path="/fapi/v1/order", host="futures")]
+    for row in CODES.rows:
+        word = row.code.removeprefix("usdm/")
+        number, text = (word, "words") if row.on == "code" else (-1, word)
+        if row.match == "prefix":
+            number = {"-11": -1104, "-40": -4003}.get(word, word)
+        for status in row.http or (400, 408, 401, 403, 418, 429, 499, 502):
+            told = reply({"code": int(number), "msg": text}, status=status) if "HTTP" not in word else None
+            for request in (PLACE, FUTURE, *reads):
+                ADAPTER.classify(told or reply(status=status, body=b"<html>"), request)
+    assert [row.code for row in CODES.rows if id(row) not in reached] == []
+
+
+PAGE = b"<html><head><title>503 Service Unavailable</title></head><body>unable to process your request</body></html>"
+BUSY = {"code": -1000, "msg": "Service Unavailable."}
+FAILED = {"code": -1000, "msg": "Internal error; unable to process your request. Please try again."}
+NOTHING_CAME = {"code": -1000, "msg": "Unknown error, please check your request or try again later."}
+THROTTLED = {"code": -1008, "msg": "Request throttled by system-level protection."}
+FILTER = {"code": -1013, "msg": "Filter failure: LOT_SIZE"}
+LIMIT = {"code": -1003, "msg": "Too many requests."}
+JSON, HTML = "application/json", "text/html"
+# status, content type, body; what an order at spot and at futures is left in, and what a read at either is.
+N, U = Effect.NONE, Effect.UNKNOWN
+REPLIES = [
+    (503, HTML, PAGE, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (503, JSON, PAGE, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (503, HTML, b"Service Unavailable.", (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (503, JSON, b"", (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (503, JSON, BUSY, (K.SERVER_5XX, U), (K.MAINTENANCE, N), None),
+    (503, JSON, FAILED, (K.SERVER_5XX, U), (K.MAINTENANCE, N), None),
+    (503, JSON, THROTTLED, (K.SERVER_5XX, U), (K.MAINTENANCE, N), None),
+    (503, JSON, NOTHING_CAME, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (503, JSON, {"msg": "Service Unavailable."}, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (503, JSON, BUSY | {"msg": "503 Service Unavailable. Later"}, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (500, JSON, BUSY, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (502, HTML, PAGE, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (504, JSON, THROTTLED, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.SERVER_5XX),
+    (500, JSON, FILTER, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.BAD_REQUEST),
+    (503, JSON, LIMIT, (K.SERVER_5XX, U), (K.SERVER_5XX, U), K.RATE_LIMITED),
+    (408, JSON, FILTER, (K.TIMEOUT, U), (K.TIMEOUT, U), K.BAD_REQUEST),
+    (408, HTML, PAGE, (K.TIMEOUT, U), (K.TIMEOUT, U), K.TIMEOUT),
+    (400, JSON, FILTER, (K.INVALID_QUANTITY, N), (K.INVALID_QUANTITY, N), K.INVALID_QUANTITY),
+    (400, HTML, b"<html>insufficient balance</html>", (K.BAD_RESPONSE, U), (K.BAD_RESPONSE, U), K.BAD_REQUEST),
+    (404, HTML, PAGE, (K.BAD_RESPONSE, U), (K.BAD_RESPONSE, U), K.BAD_REQUEST),
+    (499, JSON, b"", (K.BAD_RESPONSE, U), (K.BAD_RESPONSE, U), K.BAD_REQUEST),
+    (429, JSON, LIMIT, (K.RATE_LIMITED, N), (K.RATE_LIMITED, N), K.RATE_LIMITED),
+    (429, HTML, PAGE, (K.BAD_RESPONSE, U), (K.BAD_RESPONSE, U), K.RATE_LIMITED),
+    (403, HTML, PAGE, (K.BAD_RESPONSE, U), (K.BAD_RESPONSE, U), K.RATE_LIMITED),
+    (401, HTML, PAGE, (K.BAD_RESPONSE, U), (K.BAD_RESPONSE, U), K.AUTH_INVALID),
+    (200, HTML, PAGE, (K.BAD_RESPONSE, U), (K.BAD_RESPONSE, U), K.BAD_RESPONSE),
+]
+
+
+@pytest.mark.parametrize(("status", "content", "body", "spot", "futures", "read"), REPLIES)
+def test_nothing_but_what_the_venue_documents_proves_that_an_order_was_not_processed(
+    status, content, body, spot, futures, read
+):
+    told = {"json": body} if isinstance(body, dict) else {"body": body}
+    answer = reply(status=status, headers={"content-type": content}, **told)
+    for request, expected in ((PLACE, spot), (FUTURE, futures)):
+        found = ADAPTER.classify(answer, request)
+        assert (found.kind, found.effect) == expected
+        for method in ("PUT", "DELETE"):
+            assert ADAPTER.classify(answer, request.but(method=method)) == found
+    if read is not None:
+        for request in (PLACE, FUTURE):
+            assert ADAPTER.classify(answer, request.but(method="GET", mutates=False)).kind is read
 
 
 @pytest.mark.parametrize(
@@ -90,7 +159,9 @@ def test_a_failure_is_what_it_means(found, kind, effect):
 
 def test_gateways_without_a_body_leave_the_outcome_open_and_limits_say_how_long():
     gateway = ADAPTER.classify(reply(status=502, body=b"<html>bad gateway</html>"), PLACE)
-    banned = ADAPTER.classify(reply(status=418, body=b"", headers={"retry-after": "120"}), PLACE)
+    banned = ADAPTER.classify(
+        reply({"code": -1003, "msg": "banned"}, status=418, headers={"retry-after": "120"}), PLACE
+    )
     assert gateway.effect is Effect.UNKNOWN
     assert (banned.kind, banned.retry_after_s) == (K.RATE_LIMITED, 120.0)
 

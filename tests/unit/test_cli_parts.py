@@ -13,7 +13,7 @@ from dragoman import errors
 from dragoman.cli import completion
 from dragoman.cli.demo_report import show
 from dragoman.cli.exits import Status, status_of
-from dragoman.cli.output import amount, fitted, iso, money, number, plain, print_json, text
+from dragoman.cli.output import amount, fitted, iso, money, number, plain, print_json, step, text
 from dragoman.errors import KIND_CLASS, ErrorKind, error_for
 from dragoman.model import DepthLevel, Mode, Order, OrderStatus, Quote, Side
 
@@ -51,6 +51,14 @@ def test_what_json_does_not_know_becomes_what_it_knows():
 )  # fmt: skip
 def test_amounts_have_two_digits_and_up_to_four(value, shown):
     assert amount(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("0.1", "0.10"), ("0.05", "0.05"), ("0.0025", "0.0025"), ("1E-8", "0.00000001"), ("1", "1.00"), ("0.0", "")],
+)
+def test_price_steps_have_all_their_digits_and_two_at_least(value, shown):
+    assert step(Decimal(value)) == shown
 
 
 def test_a_table_gives_up_its_least_columns_first_and_folds_the_rest():
@@ -110,6 +118,7 @@ def test_the_demos_tables_fit_eighty_columns(monkeypatch, capsys):
             "positions": [], "margins": {"EQUITY": {"net": Decimal("1893170.94"), "used": Decimal(1)}},
             "counters": {"limits": {"orders/1d": row}},
             "latency": {"place to accepted": {"count": 6, "p50_us": 1.5, "p99_us": 2.5, "max_us": 3.5}},
+            "recorded": ["X:Y"],
             "proof": {"differences": [], "agrees": True, "orders": 1, "fills": 1, "positions": 0},
         },
         as_json=False,

@@ -178,6 +178,22 @@ def test_two_records_of_one_instrument_in_a_frame_merge_in_order():
     assert [(tick.last_price, tick.previous_close) for tick in batch] == [(5.0, 4.0), (6.0, 4.0)]
 
 
+def test_keys_find_their_instruments_in_whatever_order_they_come():
+    stream = known.keyed_feed()
+    keys = [f"NSE_FO|{index}".encode() for index in range(40)]
+    orders = [keys, keys, keys[::-1], keys[1:], [b"NSE_FO|unknown", *keys], keys[5:] + keys[:5], keys]
+    decoder = Decoder(stream.compile())
+    bound = {key: intern_instrument(f"TEST:{key[7:].decode()}") for key in keys}
+    for key in keys:
+        decoder.bind_text(key, bound[key])
+    for at, order in enumerate(orders):
+        if at == len(orders) - 1:
+            decoder.unbind_text(keys[3])
+            bound[keys[3]] = -1
+        batch = decoder.decode(b"".join(feed(key, sub(1, double(1, 5.0))) for key in order))
+        assert batch.records["instrument"].tolist() == [bound.get(key, -1) for key in order]
+
+
 def test_a_record_of_another_shape_starts_anew_where_shapes_are_modes():
     full = feed(b"A", sub(2, sub(1, sub(1, double(1, 5.0), double(4, 4.0)), number(6, 70))))
     partly, lesser = feed(b"A", sub(2, sub(1, number(6, 71)))), feed(b"A", sub(1, double(1, 6.0)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.emulator.contract import Push
+from dragoman.emulator.contract import HttpCall, Push
 from dragoman.emulator.counting import MINUTE, Meter
 from dragoman.emulator.guarded import GuardedSockets, Quota
 
@@ -14,24 +14,32 @@ class Echo(GuardedSockets):
     def malformed(self):
         return "what?"
 
+    def due(self):
+        return ["news"]
+
+
+def opened(*sockets):
+    echo = Echo()
+    for number in sockets:
+        assert echo.open(HttpCall("GET", "/", (), {}, b""), number, 0) is None
+    return echo
+
 
 def test_messages_are_answered_on_open_sockets_only():
-    sockets = Echo()
-    sockets.open(1)
+    sockets = opened(1)
     assert sockets.accepted == {1: False}
-    assert sockets.hear(1, b'{"say": "hello"}') == [Push(1, "hello")]
-    assert sockets.hear(1, "{}") == sockets.hear(1, "[") == sockets.hear(1, "[]") == [Push(1, "what?")]
-    assert sockets.hear(2, '{"say": "hello"}') == ()
+    assert sockets.hear(1, b'{"say": "hello"}', 0) == [Push(1, "hello")]
+    assert sockets.hear(1, "{}", 0) == sockets.hear(1, "[", 0) == sockets.hear(1, "[]", 0) == [Push(1, "what?")]
+    assert sockets.hear(2, '{"say": "hello"}', 0) == ()
 
 
-def test_a_socket_listens_until_it_leaves_or_closes():
-    sockets = Echo()
+def test_a_socket_is_told_what_is_due_until_it_leaves_or_closes():
+    sockets = opened(1, 2, 3)
     for number in (1, 2, 3):
-        sockets.open(number)
         sockets.listen(number, more=True)
     sockets.listen(2, more=False)
     sockets.close(3)
-    assert list(sockets.listening) == [1]
+    assert sockets.poll(0) == [Push(1, "news")]
 
 
 def test_a_quota_tells_what_is_left_and_starts_again():

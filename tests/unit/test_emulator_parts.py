@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -14,10 +16,12 @@ from hypothesis import strategies as st
 from dragoman.emulator.bodies import rfc3339, shortest
 from dragoman.emulator.chains import pieces
 from dragoman.emulator.conflated import ConflatedSockets
+from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import SECOND
 from dragoman.emulator.fees import Rates, fees
 from dragoman.emulator.forms import FieldError, Form, records
 from dragoman.emulator.history import History, Sessions, StretchError
+from dragoman.emulator.routes import replying
 from dragoman.emulator.triggers import Leg, TriggerBook
 from dragoman.emulator.venue.types import VenueOrder, VenueRejectError
 from dragoman.errors import ErrorKind
@@ -45,6 +49,7 @@ BUY, SELL = Side.BUY, Side.SELL
         (lambda form: form.record("a", dict), "[]"),
         (lambda form: form.record("a", list), "[" * 100_000),
         (lambda form: form.moment("a", UTC), "yesterday"),
+        (lambda form: form.time_ns("a"), "yesterday"),
     ],
 )
 def test_a_wrong_field_is_named(read, value):
@@ -63,6 +68,35 @@ def test_right_fields_are_read_exactly():
     assert form.moment("t", UTC) == datetime(2026, 1, 1, 10, tzinfo=UTC)
     assert str(form.record("j", dict)["x"]) == "1.10"
     assert (form.integer("gone", 3), form.choice("gone", ("x",), "x")) == (3, "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-01-01T08:00:00.5Z", "1767254400.5"),
+        ("2026-01-01T10:00:00 02:00", "1767254400"),
+        ("2026-01-01T08:00:00", "1767254400"),
+        ("2026-01-01", "1767225600"),
+        ("", None),
+    ],
+)
+def test_times_of_a_query_are_read_in_utc_with_their_plus_or_without(text, seconds):
+    assert Form({"a": text}).time_ns("a") == (seconds and D(seconds) * 10**9)
+
+
+def test_lists_optional_numbers_and_default_times_of_a_query():
+    form, then = Form({"names": "a,,b", "n": "0"}), datetime(2026, 1, 1, tzinfo=UTC)
+    assert (form.listed("names"), form.listed("gone")) == (["a", "b"], [])
+    assert (form.optional("n"), form.optional("gone")) == (D(0), None)
+    assert form.moment("gone", UTC, then) == then
+
+
+def test_a_call_asks_with_its_body_or_else_its_query():
+    call = HttpCall("POST", "/", (("a", "1"),), {}, b'{"a": 2}')
+    answer = replying(lambda form, now_ns, more: {"a": form.text("a"), "more": more})
+    assert json.loads(answer(call, 0, more="x").body) == {"a": "2", "more": "x"}
+    assert json.loads(answer(replace(call, body=b""), 0, more="x").body) == {"a": "1", "more": "x"}
+    assert replying(lambda form, now_ns: HttpAnswer(204))(call, 0) == HttpAnswer(204)
 
 
 @given(st.binary(max_size=40))

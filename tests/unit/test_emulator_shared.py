@@ -15,19 +15,20 @@ from dragoman.emulator.apps import App, AppRefusalError
 from dragoman.emulator.bodies import json_answer, ladder, num, redirect, stamp
 from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall
-from dragoman.emulator.counting import DAY, SECOND, Meter
+from dragoman.emulator.counting import DAY, SECOND, Meter, MeterFullError
 from dragoman.emulator.fees import INDIAN, indian_rates
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import Listed, ListingName, exchange_symbol, kind_word
+from dragoman.emulator.lookup import Lookup
 from dragoman.emulator.protection import asked_protection
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Route
 from dragoman.emulator.statuses import StatusWords
-from dragoman.emulator.stops import passed
+from dragoman.emulator.stops import lots_for, passed
 from dragoman.emulator.sums import securities, worth
 from dragoman.emulator.tokens import Tokens
-from dragoman.emulator.updates import MarketChanges, OrderChanges
+from dragoman.emulator.updates import MarketChanges, OrderChanges, Prints
 from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind
 from dragoman.model import InstrumentType, OptionType, OrderStatus, Pending, Product, Side
@@ -360,6 +361,23 @@ def test_a_stop_waits_beyond_the_last_price_and_not_at_it():
     assert [passed(Side.SELL, last + step, market) for step in (-1, 0, 1)] == [False, True, True]
 
 
+def test_money_buys_whole_lots_at_the_price_it_meets():
+    market = quiet_venue().market(SHARE_LISTING.instrument.instrument_id)
+    facing = replace(market, bids=((D(8), D(1), 1),), asks=((D(10), D(1), 1),), last_price=D(9))
+    assert lots_for(D("100.5"), Side.BUY, facing, D("0.25")) == 10
+    assert lots_for(D(100), Side.SELL, facing, D("0.25")) == D("12.5")
+    assert lots_for(D(90), Side.BUY, replace(facing, asks=()), D(1)) == 10
+
+
+def test_what_traded_is_told_once_and_not_what_traded_before():
+    market, prints = quiet_venue().market(SHARE_LISTING.instrument.instrument_id), Prints()
+    prints.begin(replace(market, volume=D(5)))
+    prints.begin(replace(market, volume=D(6)))
+    assert [prints.look(replace(market, volume=D(volume))) for volume in (7, 7, 9)] == [2, 0, 2]
+    assert prints.count == {market.instrument_id: 2}
+    assert Prints().look(market) == 0
+
+
 def test_charges_of_a_kind_take_the_brokers_own_brokerage():
     share, future = SHARE_LISTING.instrument, contract(date(2025, 8, 28))
     brokerage = {"intraday": (D("0.0003"), D(20))}
@@ -375,7 +393,7 @@ def test_charges_of_a_kind_take_the_brokers_own_brokerage():
 def test_holdings_without_any_are_worth_nothing():
     venue = quiet_venue()
     total = worth(securities(venue, "A"))
-    assert (total.invested, total.current, total.percent(total.profit, total.invested)) == (0, 0, 0)
+    assert (total.invested, total.current, total.profit_percent) == (0, 0, 0)
 
 
 def test_commands_of_a_socket_are_done_or_refused_whole():
@@ -397,6 +415,7 @@ class WordedError(ApiError):
     words = MappingProxyType({ErrorKind.INSUFFICIENT_MARGIN: "NoMoney"})
     other = "BadInput"
     texts = MappingProxyType({ErrorKind.INSUFFICIENT_MARGIN: "more money, please"})
+    gates = MappingProxyType({429: ("BadInput", "later"), "orders": ("TooMany", "slower")})
 
     def body(self):
         return {"code": self.word, "text": self.message}
@@ -415,6 +434,34 @@ def test_what_the_venue_refuses_is_said_in_the_brokers_words_about_its_own_symbo
     assert (status, body["code"]) == (400, "BadInput")
     assert "of INFY-EQ is not a multiple of the tick size" in body["text"]
     assert WordedError("NoMoney", "x", 418).answer().status == 418
+
+
+def test_the_first_rule_that_is_broken_is_said_and_a_full_meter_as_at_the_gate():
+    WordedError.check((False, "BadInput", "never"), (None, "NoMoney", "never"))
+    with pytest.raises(WordedError, match="second"):
+        WordedError.check((0, "BadInput", "first"), (1, "NoMoney", "second"), (1, "BadInput", "third"))
+    full = WordedError.meant(MeterFullError(Meter("orders", 1)))
+    assert (full.word, full.status, str(full)) == ("TooMany", 429, "slower")
+
+
+class Shelf(Lookup):
+    """Offers shares only, by symbol and by number."""
+
+    def name(self, listing, number):
+        share = listing.instrument.exchange == "NSE"
+        return ListingName(listing, number, listing.instrument.symbol) if share else None
+
+    def names(self, named):
+        return (named.symbol, named.token)
+
+
+def test_a_lookup_finds_by_every_name_and_takes_more_later():
+    shelf = Shelf([FUTURE_LISTING, SHARE_LISTING])
+    (infy,) = shelf.all
+    assert shelf.find("INFY") is shelf.find(0) is shelf.by_id[infy.instrument_id] is infy
+    tcs = replace(SHARE_LISTING.instrument, instrument_id="NSE:TCS", symbol="TCS")
+    shelf.add(replace(SHARE_LISTING, instrument=tcs))
+    assert (shelf.find("TCS").token, shelf.find("TATA"), len(shelf.all)) == (1, None, 2)
 
 
 def test_markets_that_changed_are_named_once():

@@ -13,14 +13,19 @@ from dragoman import frames
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import (
     AssetClass,
+    Balance,
     Candle,
+    Charges,
     DepthLevel,
+    Fill,
+    Holding,
     Instrument,
     InstrumentType,
     Margin,
     MarginAvailable,
     Mode,
     Order,
+    OrderMargin,
     OrderStatus,
     Position,
     Product,
@@ -122,8 +127,25 @@ def test_no_rows_of_a_class_have_its_columns_and_types(convert):
     assert names(empty) == names(full)
     assert len(empty) == 0
     assert len(make([])) == 0
-    if convert == "to_polars":
+    if convert == "to_pandas":
+        assert dict(empty.dtypes) == dict(full.dtypes)
+    else:
         assert empty.schema == full.schema
+
+
+TABLES = [Order, Position, Holding, Margin, Quote, Candle, Fill, Instrument, Charges, OrderMargin, Balance]
+
+
+@pytest.mark.parametrize("convert", ["to_pyarrow", "to_polars", "to_pandas"])
+@pytest.mark.parametrize("kind", TABLES, ids=lambda kind: kind.__name__)
+def test_an_empty_answer_can_be_reckoned_with(convert, kind):
+    library(convert.removeprefix("to_"))
+    frame = getattr(frames, convert)([], kind)
+    names = list(frame.column_names) if convert == "to_pyarrow" else list(frame.columns)
+    assert names == list(frames.columns([], kind))
+    assert {field.name for field in fields(kind) if field.name in names}
+    if convert == "to_pandas" and kind is Position:
+        assert frame["pnl"].sum() == 0
 
 
 def test_other_models_become_tables_too():

@@ -6,6 +6,7 @@ import json
 import pathlib
 
 import pytest
+from dragoman.adapters.alpaca.feed import OPTION_STREAM
 from dragoman.adapters.binance.feed import FUTURES_STREAM
 from dragoman.adapters.upstox.feed import MarketFeed
 from dragoman.adapters.zerodha.feed import STREAM
@@ -15,6 +16,7 @@ from dragoman._core import Decoder
 from dragoman.cli.app import app
 from dragoman.errors import DecodeError, UsageError
 from dragoman.plugin import JsonField, JsonKey, JsonLayout, JsonLevels, JsonStream, JsonWhen
+from dragoman.plugin.messagepack import Moment, pack_messagepack
 from dragoman.testing.explain import explain, hexdump
 
 FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
@@ -79,6 +81,20 @@ def test_a_json_message_shows_path_text_slot_and_value_and_what_nothing_reads():
     assert notes["data.e"].name == "condition"
     assert not notes["stream"].covered
     assert not notes["data.x"].covered
+
+
+def test_a_messagepack_message_shows_paths_values_and_times():
+    row = {"T": "t", "S": "A", "p": 1.5, "s": 3, "t": Moment(1_767_254_400_000_000_001), "n": -1, "y": b"\x01"}
+    notes = {note.path: note for note in explain(OPTION_STREAM, pack_messagepack([row]))}
+    assert (notes["0.p"].name, notes["0.p"].raw, notes["0.p"].value) == ("last_price", "1.5", "1.5")
+    assert (notes["0.t"].name, notes["0.t"].raw) == (
+        "ts_event and last_trade_time",
+        "2026-01-01T08:00:00.000000001Z",
+    )
+    assert notes["0.T"].name == "condition"
+    assert (notes["0.y"].raw, notes["0.y"].covered, notes["0.n"].raw) == ("bytes 01", False, "-1")
+    with pytest.raises(DecodeError, match="not MessagePack"):
+        explain(OPTION_STREAM, b"{}")
 
 
 def test_elements_of_an_array_each_have_their_layout():
@@ -179,6 +195,8 @@ def test_the_command_takes_digits_files_and_text(tmp_path):
     assert {"start", "end", "name", "raw", "value"} <= set(rows[0])
     shown = ran("binance", '{"e":"aggTrade","s":"A","p":"1.0"}', "--feed", "usdm").stdout
     assert "no field covers" in shown
+    packed = pack_messagepack([{"T": "t", "S": "AAPL260117C00150000", "p": 2.5}]).hex()
+    assert "last_price = 2.5" in ran("alpaca", packed, "--feed", "options").stdout
 
 
 def test_the_command_refuses_what_is_no_message():

@@ -14,6 +14,7 @@ from dragoman.plugin.records import (
     float_at,
     given,
     local_ns,
+    needed,
     next_time_ns,
     nonzero,
     number,
@@ -99,3 +100,10 @@ def test_times_keep_nine_digits_and_their_offset():
     for wrong in ("2021-02-22T15:51:45", "yesterday"):
         with pytest.raises(ValueError, match=wrong):
             rfc3339_ns(wrong)
+
+
+@pytest.mark.parametrize("row", [{}, {"price": None}, {"price": ""}, {"price": "ten"}])
+def test_a_price_nobody_told_is_no_price_of_0(row):
+    with pytest.raises(DecodeError, match="fill is not as documented"), RECORDS.reading("fill"):
+        needed(row, "price")
+    assert needed({"price": "0.0"}, "price") == 0

@@ -260,7 +260,14 @@ def test_every_file_of_the_folder_is_read_or_listed_as_mutual_funds(folder: Fold
     assert {name for name in files if name.startswith("mf_")} <= set(NOT_READ)
 
 
+@pytest.fixture
+def named(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Have the summary of the run count the body."""
+    record_property("kite-mocks body", request.node.callspec.params["name"])
+
+
 @pytest.mark.parametrize("name", READ)
+@pytest.mark.usefixtures("named")
 def test_the_sample_body_goes_through_the_adapter(folder: Folder, name: str) -> None:
     read, pick, value = READ[name]
     assert pick(read(folder, name)) == value

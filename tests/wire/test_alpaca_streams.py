@@ -60,7 +60,7 @@ def test_leaving_a_mode_ends_what_it_carried():
         await w.until(lambda: w.client.book(AAPL).bid_price is not None)
         w.client.subscribe(AAPL, Mode.LTP)
         await w.runtime.sleep(1)
-        (socket,) = (one for one in w.emulator.data._sockets.values() if one.kind == "us_equity")
+        (socket,) = (one for one in w.emulator.data.sockets.values() if w.emulator.data.kind(one) == "us_equity")
         assert {name: names for name, names in socket.listener.wanted.items() if names} == {"trades": {"AAPL"}}
         w.client.unsubscribe(AAPL)
         await w.runtime.sleep(1)
@@ -88,15 +88,15 @@ def test_after_a_drop_the_books_and_orders_are_read_again():
 
 def test_a_connection_that_another_still_holds_is_waited_for():
     async def scenario(w):
-        other = next(iter(w.emulator.data._sockets.values()))  # stands in for a session that did not end cleanly
-        w.emulator.data._sockets[99_999] = other
+        other = next(iter(w.emulator.data.sockets.values()))  # stands in for a session that did not end cleanly
+        w.emulator.data.sockets[99_999] = other
         await w.client.streams["stocks"].close()
         opening = w.runtime.spawn(w.client.streams["stocks"].start(timeout_s=30), name="again")
         said = await w.until(
             lambda: [one for one in w.events if isinstance(one, Notice) and "connection limit exceeded" in one.text]
         )
         assert said[0].code == "406"
-        del w.emulator.data._sockets[99_999]
+        del w.emulator.data.sockets[99_999]
         await opening
         assert w.client.streams["stocks"].ready
 

@@ -358,3 +358,16 @@ def test_commands_that_never_log_in_fetch_no_secret_of_a_login(tmp_path):
     ran = shell("quote", "NSE:INFY", "-p", "main")
     assert ran.status == 5, ran.err
     assert "dragoman login" in ran.line
+
+
+def test_commands_that_only_look_read_no_orders(tmp_path):
+    shell = Shell(tmp_path)
+    with shell.emulator("--faults", "http:403@GET /orders;http:403@GET /trades"):
+        assert shell("login").status == 0
+        for command in (
+            ("quote", "NSE:INFY"), ("instruments", "infy"), ("candles", "NSE:INFY"), ("positions",), ("holdings",),
+            ("margins",), ("gtt", "list"), ("ticks", "NSE:INFY", "--count", "1"),
+        ):  # fmt: skip
+            ran = shell(*command)
+            assert ran.status == 0, (command, ran.err)
+        assert shell("orders").status != 0

@@ -17,15 +17,18 @@ import dragoman.sync
 from dragoman.client import Client as AsyncClient
 from dragoman.connecting import connect as async_connect
 from dragoman.emulator.host import EmulatorHost
-from dragoman.errors import DecodeError, NotSent, OutcomeUnknown, UsageError
-from dragoman.model import AlertRequest, Gap, OrderStatus, Product, StreamState
+from dragoman.errors import AuthRequired, DecodeError, DragomanError, ErrorKind, NotSent, OutcomeUnknown, UsageError
+from dragoman.market import MarketData
+from dragoman.model import AlertRequest, Gap, Mode, Notice, OrderStatus, Product, StreamState
 from dragoman.plugin.registry import emulator_factory, load_adapter
 from dragoman.portfolio import AccountServices
 from dragoman.runtime.io_thread import IoThread, shared_io_thread
 from dragoman.runtime.real import RealRuntime
 from dragoman.runtime.watchdog import Stall
-from dragoman.sync.bridge import members
-from dragoman.sync.client import PARTS, BlockingAccount
+from dragoman.session.fanout import Fanout
+from dragoman.session.session import AccountSession
+from dragoman.sync.bridge import MARKET, SESSION, members
+from dragoman.sync.client import PARTS, BlockingAccount, BlockingEvents, BlockingMarket, BlockingSession
 from dragoman.sync.stubs import stub
 
 PATIENCE_S = 20.0
@@ -150,10 +153,174 @@ def test_the_rest_of_the_account_can_be_asked_without_a_loop(client):
 
 TWINS = [
     pytest.param(ours, theirs, name, id=f"{theirs.__name__}.{name}")
-    for ours, theirs in ((dragoman.sync.Client, AsyncClient), (BlockingAccount, AccountServices))
-    for name, shape in sorted(members(theirs).items())
+    for ours, theirs, only in (
+        (dragoman.sync.Client, AsyncClient, None),
+        (BlockingAccount, AccountServices, None),
+        (BlockingMarket, MarketData, MARKET),
+        (BlockingSession, AccountSession, SESSION),
+    )
+    for name, shape in sorted(members(theirs, only).items())
     if shape != "property"
 ]
+
+
+def test_the_parts_have_no_name_that_the_asynchronous_ones_lack(client):
+    source = client._engine.client
+    for part, kind, original in (
+        (client.session, BlockingSession, source.session),
+        (client.market, BlockingMarket, source.market),
+        (client.events, BlockingEvents, source.events),
+        (client.market.gaps, BlockingEvents, source.market.gaps),
+    ):
+        assert type(part) is kind
+        assert public(part) <= public(original)
+    assert public(client.market) >= MARKET
+    assert public(client.session) >= SESSION
+    assert {"add", "iterate", "published"} == public(client.events) <= public(Fanout("x"))
+
+
+def test_the_session_tells_what_it_is_without_a_loop(client):
+    session = client.session
+    assert (session.broker, session.profile, session.environment) == ("zerodha", "test", "emulator")
+    assert session.account == client.profile().account_id
+    assert session.read_only is False
+    assert session.expires_ns > client._engine.client.session.ctx.now_ns
+    assert session.stalls == 0
+    assert session.latencies()
+    assert "session of" in repr(session)
+
+
+def test_a_login_anew_asks_on_the_calling_thread_and_brings_another_token(broker, tmp_path):
+    asked = []
+
+    def open_url(url: str) -> None:
+        asked.append(threading.current_thread())
+        visit(url)
+
+    with broker.connect(tmp_path, open_url=open_url) as client:
+        before = client._engine.client.session.ctx.generation
+        done = threading.Thread(target=client.session.login, name="elsewhere")
+        done.start()
+        done.join(PATIENCE_S)
+        client.session.login()
+        assert [thread.name for thread in asked] == [threading.current_thread().name, "elsewhere", asked[0].name]
+        assert client._engine.client.session.ctx.generation == before + 2
+        assert client.margins()
+
+
+def test_a_logout_of_the_session_ends_it(client):
+    client.session.logout()
+    with pytest.raises(AuthRequired, match=r"logged out|session is over"):
+        client.positions()
+
+
+def test_market_data_and_events_can_be_had_from_their_parts(client):
+    name, events, seen = tradable(client), client.events.iterate(), threading.Event()
+    client.events.add(lambda event: seen.set())
+    market = client.market
+    assert market.resolve(name) == [name]
+    assert market.subscribe(name, "full") == [name]
+    assert market.subscribed == {name.instrument_id: Mode.FULL}
+    assert next(market.ticks()).instrument_id == name.instrument_id
+    assert market.ticks_seen > 0
+    assert market.book(name).bid_price is not None
+    assert set(market.quotes([name])) == {name.instrument_id}
+    market.unsubscribe(name)
+    assert market.subscribed == {}
+    client._engine.run(lambda: client._engine.client.events.publish(Notice("info", "hello")), "publish")
+    assert any(event == Notice("info", "hello") for event in events)
+    assert seen.wait(PATIENCE_S)
+    assert client.events.published > 0
+
+
+# -- a human who is not there ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.logs  # a renewal that fails is logged, too
+def test_a_renewal_in_the_background_that_needs_a_human_is_announced_and_does_not_hang(client):
+    told, found = threading.Event(), []
+
+    def note(event) -> None:
+        if isinstance(event, DragomanError):
+            found.append(event)
+            told.set()
+
+    client.on_event(note)
+    session = client._engine.client.session
+    client._engine.run(session._renew, "renew")
+    assert told.wait(PATIENCE_S)
+    assert isinstance(found[0], AuthRequired)
+    assert found[0].kind is ErrorKind.AUTH_EXPIRED
+    assert "session.login()" in found[0].remedy
+    assert client.margins()  # the session that stood still stands
+    client.session.login()
+    assert client.margins()
+
+
+def test_who_asks_after_the_caller_has_gone_is_answered(io):
+    kept, late = [], []
+
+    async def connect(ask) -> str:
+        kept.append(ask)
+        return await ask(lambda: "typed")
+
+    assert io.attend(connect, "login") == "typed"
+
+    async def renew() -> None:
+        try:
+            await kept[0](lambda: "nobody runs this")
+        except AuthRequired as error:
+            late.append(str(error))
+
+    io.call(renew, "renew", patience_s=PATIENCE_S)
+    assert "a human must log in" in late[0]
+
+
+def test_a_question_that_waits_when_its_caller_goes_is_answered(io):
+    import asyncio
+
+    waiting, outcome = [], []
+
+    async def connect(ask) -> None:
+        async def ask_beside() -> None:
+            try:
+                await ask(lambda: None)
+            except AuthRequired as error:
+                outcome.append(error)
+
+        loop = asyncio.get_running_loop()
+        waiting.append(loop.create_task(ask_beside()))
+        loop.call_soon(lambda: None)
+
+    io.attend(connect, "login")
+
+    async def ended() -> None:
+        await asyncio.wait(waiting, timeout=PATIENCE_S)
+        assert waiting[0].done()
+
+    io.call(ended, "wait", patience_s=PATIENCE_S * 2)
+
+
+# -- arguments ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout_s", [None, "x", float("nan"), float("inf"), -1, True, [], 1e12])
+def test_a_timeout_that_is_none_is_refused_on_this_side_already(client, timeout_s):
+    for call in (
+        lambda: client.quote(tradable(client), timeout_s=timeout_s),
+        lambda: client.market.quotes(tradable(client), timeout_s=timeout_s),
+        lambda: client.account.holdings(timeout_s=timeout_s),
+        lambda: client.positions(timeout_s=timeout_s),
+        lambda: client.place(tradable(client), "BUY", 1, timeout_s=timeout_s),
+    ):
+        with pytest.raises(UsageError, match="timeout_s"):
+            call()
+    assert client.orders() == []
+
+
+def test_a_timeout_is_read_kindly(client):
+    assert client.margins(timeout_s="3")
+    assert client.margins(timeout_s=D("3.5"))
 
 
 @pytest.mark.parametrize(("blocking", "asynchronous", "name"), TWINS)

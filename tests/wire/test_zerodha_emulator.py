@@ -19,14 +19,16 @@ import pytest
 from dragoman.adapters.zerodha import emulator_ticks
 from dragoman.adapters.zerodha.emulator import API_KEY, API_SECRET, USER_ID, ZerodhaEmulator, make
 from dragoman.adapters.zerodha.emulator_names import Named
-from dragoman.adapters.zerodha.emulator_words import position_row
+from dragoman.adapters.zerodha.emulator_words import POSITION
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.emulator.contract import HttpCall, Push
 from dragoman.emulator.counting import MINUTE, SECOND
+from dragoman.emulator.rows import write
 from dragoman.emulator.venue import Venue
 from dragoman.emulator.venue.types import Listing, MarketView, VenuePosition
+from dragoman.emulator.views import PositionView
 from dragoman.model import AssetClass, Instrument, InstrumentType, Product
 
 START = int(datetime(2026, 11, 23, 4, 30, tzinfo=UTC).timestamp()) * SECOND  # 10:00 in India, a Monday
@@ -177,7 +179,7 @@ VECTORS = (
 @pytest.mark.parametrize(("mode", "rows", "expected"), VECTORS, ids=range(len(VECTORS)))
 def test_frames_are_the_documented_ones(caller: Caller, mode: str, rows: Any, expected: str) -> None:
     ticker = caller.emulator.ticker
-    frame = ticker._encoder.frame([ticker.packet(named(token), view, mode) for token, view in rows])
+    frame = ticker.frame([ticker.packet(named(token), view, mode) for token, view in rows])
     assert frame.hex() == expected
 
 
@@ -518,7 +520,8 @@ def test_positions_follow_the_official_example(real_data: Any) -> None:
     view = market(last_price="23355", close="23232")
     for which in ("net", "day"):
         expected = next(row for row in official[which] if row["tradingsymbol"] == "GOLDGUINEA17DECFUT")
-        assert position_row(position, view, gold, net=which == "net") == expected
+        row = write(POSITION, PositionView(position, view, gold, net=which == "net"))
+        assert row == expected
 
 
 # --- the ticker ------------------------------------------------------------------------------------------------------

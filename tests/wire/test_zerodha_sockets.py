@@ -91,7 +91,7 @@ def sizes(world):
 
 def end_socket(world, name):
     """Let the broker end the socket that carries an instrument."""
-    token = world.emulator.ticker._names.by_id[name].token
+    token = world.emulator.names.by_id[name].token
     sockets = world.emulator.ticker.sockets._clients
     (number,) = (number for number, client in sockets.items() if token in client.modes)
     world.host.deliver([Push(number, close_code=1011)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import islice
@@ -118,16 +118,17 @@ async def world(
     faults: str = "",
     adapter: type[ZerodhaAdapter] = ZerodhaAdapter,
     most: int | None = None,
+    kinds: Iterable[InstrumentType] = KINDS,
     poll_interval_s: float = 0.02,
     **options: Any,
 ) -> AsyncIterator[World]:
-    """Connect a client to an emulator that lists the shares, indices and currencies, or the first `most` of them."""
+    """Connect a client to an emulator that lists the currencies and what is of `kinds`, or the first `most` of them."""
     now = runtime.clock.wall_ns()
     venue = Venue(7, now, quiet=True)
     offered = (
         listing
         for listing in default_universe(now, seed=7)
-        if listing.instrument.instrument_type in KINDS or listing.instrument.exchange in ("CDS", "BCD")
+        if listing.instrument.instrument_type in kinds or listing.instrument.exchange in ("CDS", "BCD")
     )
     for listing in islice(offered, most):
         venue.list(listing)

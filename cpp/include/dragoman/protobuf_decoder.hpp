@@ -106,7 +106,7 @@ class Decoder final : public FrameDecoder {
 
   bool message(const Node& node, const std::uint8_t* at, const std::uint8_t* end, Record& to);
   bool meets(const Condition& condition, const std::uint8_t* at, const std::uint8_t* end, bool& met) noexcept;
-  bool met_first(const Node& node, const std::uint8_t*& at, const std::uint8_t* end) const noexcept;
+  bool met_first(const Condition& condition, const std::uint8_t*& at, const std::uint8_t* end) const noexcept;
   bool value(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Record& to) noexcept;
   void reject(std::uint8_t slot, Record& to, bool counted) noexcept;
   void fill_in(const Node& node, Record& to) const noexcept;
@@ -115,6 +115,7 @@ class Decoder final : public FrameDecoder {
   bool finish_record(Record& record, std::int16_t shape, const std::uint8_t* at, const std::uint8_t* end);
   bool finish_key(Record& record, Pending& pending);
   bool finish_depth(Record& record, Kind kind);
+  void top_of(Record& record, std::size_t side, const Level* best) noexcept;
   bool finish_lists(std::size_t side);
   double* cell_of_list(const Entry& entry);
   bool rows(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end);
@@ -123,6 +124,9 @@ class Decoder final : public FrameDecoder {
   bool cell(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end, Row& row) noexcept;
   bool other_cell(const Entry& entry, std::uint32_t tag, const std::uint8_t*& at, const std::uint8_t* end,
                   Row& row) noexcept;
+  template <std::size_t kCount>
+  bool straight_rows(const Entry& entry, const Node& node, const std::uint8_t*& at,
+                     const std::uint8_t* end) noexcept;
   bool add_row(const Entry& entry, std::size_t side, const Row& row);
   bool add_placed(const Entry& entry, std::size_t side, const Row& row);
   bool reserve_places();
@@ -131,11 +135,12 @@ class Decoder final : public FrameDecoder {
   bool add_level(const Entry& entry, std::size_t side, double price, double quantity, std::uint64_t tail);
   bool list(const Entry& entry, const std::uint8_t* at, const std::uint8_t* end);
   bool list_item(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end);
-  bool key_part(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept;
+  bool key_integer(const Entry& entry, const std::uint8_t*& at, const std::uint8_t* end) noexcept;
 
   void commit();
   void merge(Record& record, const Pending& pending);
   std::int32_t find(const Pending& pending, std::int64_t key) const noexcept;
+  std::int32_t find_in_order(const Pending& pending);
   void set_instrument(std::int32_t known, std::int32_t instrument) noexcept;
   [[nodiscard]] std::string_view text_of(const Pending& pending) const noexcept;
 
@@ -149,7 +154,8 @@ class Decoder final : public FrameDecoder {
   }
   /// The length of a message or text, which must be there. Mostly one byte or
   /// two.
-  bool length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept {
+  [[gnu::always_inline]] bool length(const std::uint8_t*& at, const std::uint8_t* end,
+                                     std::uint64_t& size) noexcept {
     if (at != end && *at < 0x80) [[likely]] {
       size = *at++;
       return within(size, at, end);
@@ -159,7 +165,12 @@ class Decoder final : public FrameDecoder {
       at += 2;
       return within(size, at, end);
     }
-    return long_length(at, end, size);
+    const std::uint8_t* next = at;  // a copy, so that the caller's may stay in a register
+    std::uint64_t found = 0;
+    const bool right = long_length(next, end, found);
+    at = next;
+    size = found;
+    return right;
   }
   bool long_length(const std::uint8_t*& at, const std::uint8_t* end, std::uint64_t& size) noexcept;
 
@@ -180,6 +191,7 @@ class Decoder final : public FrameDecoder {
   std::uint32_t rejected_ = 0;
   Why why_ = Why::none;
   bool in_record_ = false;
+  bool in_order_ = true;  ///< the frame's texts came in the order of the last one so far
   bool careful_ = false;  ///< a condition's field came twice: look through
                           ///< messages before reading them
   Current current_;
@@ -195,6 +207,7 @@ class Decoder final : public FrameDecoder {
   // What the connection remembers.
   KeyMap integers_;  ///< key to index in `known_`
   TextMap texts_;
+  std::vector<std::uint32_t> hints_;  ///< by record of a frame: where its text was the last time
   std::vector<Known> known_;
   std::vector<Record> merged_;
   std::vector<Places> places_;  ///< beside `merged_`, where rows say their place

@@ -51,6 +51,7 @@ enum class Do : std::uint8_t {
   time,         ///< an int64 varint of fixed unit into a time
   value,        ///< any value in any other treatment
   sub,          ///< a message of the same record
+  sub_telling,  ///< likewise, which has a condition, or says a shape or depth by being there
   records,      ///< a message that makes a record
   rows,         ///< a message of one or two levels
   cell,         ///< a number of a row
@@ -80,22 +81,24 @@ struct Entry {
   Form form = Form::plain;
   std::uint8_t slot = 0;    ///< presence bit; for rows a cell; for keys a part
   std::uint8_t digits = 0;  ///< rounded
-  bool has_absent = false;
-  bool drop_zero = false;   ///< rows, lists
-  bool sort = false;        ///< rows, lists
-  bool plain = false;       ///< rows: no orders, and nothing written as text
-  bool placed = false;      ///< rows: each says its place
-  std::uint8_t sides = 0;   ///< rows, lists: bit 0 bids, bit 1 asks
-  std::uint8_t cells = 0;   ///< cell_sub: bits of the cells in it, which are told by its being there
-  std::int16_t shape = -1;  ///< sub, records
-  std::uint16_t child = 0;  ///< node
+  bool has_absent : 1 = false;
+  bool drop_zero : 1 = false;  ///< rows, lists
+  bool sort : 1 = false;       ///< rows, lists
+  bool plain : 1 = false;      ///< rows: no orders, and nothing written as text
+  bool placed : 1 = false;     ///< rows: each says its place
+  std::uint8_t sides = 0;      ///< rows, lists: bit 0 bids, bit 1 asks
+  std::uint8_t cells = 0;      ///< cell_sub: bits of the cells in it, which are told by its being there
+  std::int16_t shape = -1;     ///< sub, records
+  std::uint16_t child = 0;     ///< node
   std::uint32_t tag = 0;
+  std::uint32_t bit = 0;  ///< values: what `slot` is in `Record::present`
   std::uint32_t max_rows = 0;
   Divisor divisor;              ///< own divisor, or 10^digits
   std::int64_t multiplier = 1;  ///< times: ns per wire unit, 0: tell by magnitude
   std::int64_t shift_ns = 0;
   std::int64_t absent = 0;
 };
+static_assert(sizeof(Entry) == 64, "an entry is one cache line, and found by a shift");
 
 /// A field of a message that decides whether the message counts.
 struct Condition {
@@ -105,11 +108,28 @@ struct Condition {
   std::uint32_t tag = 0;
   std::vector<std::int64_t> integers;
   std::vector<std::string> texts;
+  /// The field with the one text that makes the message count, as it stands on the wire in at most eight
+  /// bytes; no size where there is no such text, or the field is read for another reason as well.
+  std::uint64_t wire = 0;
+  std::uint64_t wire_mask = 0;
+  std::uint8_t wire_size = 0;
 };
 
 struct Preset {
   std::uint8_t slot;
   double value;
+};
+
+/// A cell of a row that is a plain double or int64.
+struct Step {
+  std::uint8_t tag;
+  bool f64;
+};
+
+/// Which steps of a row a side's level is made of.
+struct Sources {
+  std::uint32_t price;
+  std::uint32_t quantity;
 };
 
 struct Node {
@@ -118,7 +138,10 @@ struct Node {
   std::vector<std::pair<std::uint32_t, std::uint8_t>> others;  ///< longer tags
   std::vector<Preset> presets;                                 ///< constants, and what missing fields mean
   std::uint32_t preset_mask = 0;
-  std::uint8_t sides = 0;  ///< whose depth this message tells
+  std::uint8_t sides = 0;       ///< whose depth this message tells
+  std::uint8_t step_count = 0;  ///< 2 or 4 in a row of nothing but plain cells
+  std::array<Step, 4> steps{};  ///< its fields by tag, which is the order senders write them in
+  std::array<Sources, 2> sources{};
   Condition condition;
 };
 

@@ -20,17 +20,38 @@ class TextMap {
 
   /// Return the value, or null. Valid until the next change.
   [[nodiscard]] const std::int32_t* find(std::string_view text) const noexcept {
-    const std::uint64_t hash = hash_of(text);
-    for (std::size_t i = hash & mask_;; i = (i + 1) & mask_) {
-      const Entry& entry = entries_[i];
-      if (entry.used == 0) {
-        return nullptr;
+    const Entry* const found = entry_of(text);
+    return found != nullptr ? &found->value : nullptr;
+  }
+
+  /// The same, for texts that come in one order again and again: `hint` says at which entry to look first, if
+  /// it is trusted, and afterwards at which the text was found. Any number will do. A trusted hint that was
+  /// wrong is trusted no more.
+  [[nodiscard]] const std::int32_t* find(std::string_view text, std::uint32_t& hint,
+                                         bool& trust) const noexcept {
+    if (trust) [[likely]] {
+      const Entry& expected = entries_[hint & mask_];
+      if (expected.used != 0 && holds(expected, text)) [[likely]] {
+        return &expected.value;
       }
-      if (entry.hash == hash && entry.size == text.size() &&
-          same(texts_.data() + entry.begin, text.data(), text.size())) [[likely]] {
-        return &entry.value;
+      trust = false;
+    }
+    const Entry* const found = entry_of(text);
+    if (found == nullptr) {
+      return nullptr;
+    }
+    hint = static_cast<std::uint32_t>(found - entries_.data());
+    return &found->value;
+  }
+
+  /// Whether `size` bytes are equal: for short texts, quicker than a call of memcmp.
+  [[nodiscard]] static bool same(const char* one, const char* other, std::size_t size) noexcept {
+    for (; size >= 8; one += 8, other += 8, size -= 8) {
+      if (load<std::uint64_t>(one) != load<std::uint64_t>(other)) {
+        return false;
       }
     }
+    return tail(one, size) == tail(other, size);
   }
 
   void put(std::string_view text, std::int32_t value);
@@ -50,6 +71,22 @@ class TextMap {
     std::int32_t value;
     std::int32_t used;
   };
+
+  [[nodiscard]] bool holds(const Entry& entry, std::string_view text) const noexcept {
+    return entry.size == text.size() && same(texts_.data() + entry.begin, text.data(), text.size());
+  }
+  [[nodiscard]] const Entry* entry_of(std::string_view text) const noexcept {
+    const std::uint64_t hash = hash_of(text);
+    for (std::size_t i = hash & mask_;; i = (i + 1) & mask_) {
+      const Entry& entry = entries_[i];
+      if (entry.used == 0) {
+        return nullptr;
+      }
+      if (entry.hash == hash && holds(entry, text)) [[likely]] {
+        return &entry;
+      }
+    }
+  }
 
   template <class T>
   static T load(const char* at) noexcept {
@@ -71,15 +108,6 @@ class TextMap {
     };
     return byte(0) | byte(left / 2) | byte(left - 1);
   }
-  static bool same(const char* one, const char* other, std::size_t left) noexcept {
-    for (; left >= 8; one += 8, other += 8, left -= 8) {
-      if (load<std::uint64_t>(one) != load<std::uint64_t>(other)) {
-        return false;
-      }
-    }
-    return tail(one, left) == tail(other, left);
-  }
-
   static std::uint64_t mix(std::string_view text, std::uint64_t seed) noexcept {
     std::uint64_t hash = seed ^ (text.size() * 0xC2B2AE3D27D4EB4Fu);
     const char* at = text.data();

@@ -1,11 +1,28 @@
 """Checks before the wire: pure functions that refuse an order while zero bytes have been sent."""
 
+from dragoman.checks.arguments import Moment, count, day, function, moment, span
 from dragoman.checks.grid import check_price, check_quantity
-from dragoman.checks.inputs import Number, choice, exact, order_change, order_request, plain_request
+from dragoman.checks.inputs import (
+    LONGEST_S,
+    Number,
+    choice,
+    exact,
+    flag,
+    identifier,
+    order_change,
+    order_request,
+    plain_request,
+    record,
+    seconds,
+    several,
+    text,
+)
 from dragoman.checks.request import check_change, check_request, check_triggered, order_gate
 from dragoman.checks.units import WireUnits
 
 __all__ = [
+    "LONGEST_S",
+    "Moment",
     "Number",
     "WireUnits",
     "check_change",
@@ -14,9 +31,20 @@ __all__ = [
     "check_request",
     "check_triggered",
     "choice",
+    "count",
+    "day",
     "exact",
+    "flag",
+    "function",
+    "identifier",
+    "moment",
     "order_change",
     "order_gate",
     "order_request",
     "plain_request",
+    "record",
+    "seconds",
+    "several",
+    "span",
+    "text",
 ]

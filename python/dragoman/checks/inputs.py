@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from functools import cache, lru_cache
-from typing import Any, TypeAlias, TypeVar, cast
+from functools import cache, lru_cache, partial
+from types import UnionType
+from typing import Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dragoman._core import copied
 from dragoman.errors import ErrorKind, UsageError
@@ -15,7 +16,14 @@ from dragoman.model import Instrument, OrderChange, OrderRequest, OrderType, Pro
 
 Number: TypeAlias = Decimal | int | str | float
 E = TypeVar("E", bound=StrEnum)
+T = TypeVar("T")
 
+LONGEST_S = 604_800.0
+"""A week: nothing waits longer, because nothing may wait for ever."""
+
+_DIGITS = 40
+"""Before or after the point: beyond them no market counts, and arithmetic would fill the memory."""
+_A_NUMBER = "give a finite number: an int, a Decimal, or text such as '1500.05'"
 _EMPTY = OrderRequest(instrument_id="", side=Side.BUY, quantity=Decimal(0))
 _OURS = frozenset(("instrument_id", "side", "quantity", "account_id", "wire_id"))
 _FURTHER = frozenset(item.name for item in fields(OrderRequest)) - _OURS
@@ -28,6 +36,7 @@ _CHOICES: Mapping[str, type[StrEnum]] = {
 _NUMBERS = frozenset(
     "price trigger_price market_protection display_quantity notional trailing_offset leverage quantity".split()
 )
+_TEXTS = frozenset(("client_order_id", "tag"))
 
 
 def exact(name: str, value: Number) -> Decimal:
@@ -36,7 +45,7 @@ def exact(name: str, value: Number) -> Decimal:
     Raises
     ------
     UsageError
-        It is none, or not finite.
+        It is none, not finite, or of a size that no market knows.
     """
     kind = type(value)
     try:
@@ -46,9 +55,9 @@ def exact(name: str, value: Number) -> Decimal:
             # float() first: subclasses (NumPy's) print themselves with their name.
             number = Decimal(repr(float(value)) if isinstance(value, float) else str(value).strip())
     except InvalidOperation:
-        raise UsageError(f"{name} {value!r} is not a number") from None
-    if kind is bool or not number.is_finite():
-        raise UsageError(f"{name} {value!r} is not a number")
+        raise UsageError(f"{name} {value!r} is not a number", remedy=_A_NUMBER) from None
+    if kind is bool or not (number.is_finite() and -_DIGITS <= number.adjusted() <= _DIGITS):
+        raise UsageError(f"{name} {value!r} is not a number", remedy=_A_NUMBER)
     return number
 
 
@@ -77,6 +86,192 @@ def choice(kind: type[E], name: str, value: object) -> E:
         return cast(E, member)
     offered = ", ".join(item.value for item in kind if item.value != "UNKNOWN")
     raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {offered}")
+
+
+# -- single values ---------------------------------------------------------------------------------------------------
+
+
+def seconds(name: str, value: float) -> float:
+    """Return a timeout in seconds: the one door of them all.
+
+    Raises
+    ------
+    UsageError
+        It is no number within 0 and `LONGEST_S`; None and infinity are none, because nothing waits for ever.
+    """
+    if type(value) is float and 0.0 <= value <= LONGEST_S:
+        return value
+    remedy = f"give seconds, such as 10.0, and {LONGEST_S:g} at most"
+    try:
+        number = exact(name, value)
+    except UsageError:
+        raise UsageError(f"{name} {value!r} is no number of seconds", remedy=remedy) from None
+    if not 0 <= number <= Decimal(LONGEST_S):
+        raise UsageError(f"{name} {value!r} is not within 0 and {LONGEST_S:g} seconds", remedy=remedy)
+    return float(number)
+
+
+def text(name: str, value: object) -> str:
+    """Return text as it is; UsageError for anything else, and for halves of characters, which no wire carries."""
+    if isinstance(value, str):
+        if value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value):
+            return value
+        raise UsageError(f"{name} {value!r} holds half a character", remedy="decode it as what it was written in")
+    raise UsageError(f"{name} {value!r} is {_a(value)}, expected text", remedy=f"write it in quotes: {name}='...'")
+
+
+def identifier(name: str, value: str | int) -> str:
+    """Return the text of a broker's id, which may be written as the number that it looks like.
+
+    Raises
+    ------
+    UsageError
+        It is neither, or names nothing.
+    """
+    if type(value) is int and value >= 0:
+        return str(value)
+    if isinstance(value, str):
+        if value.strip():
+            return text(name, value)
+        raise UsageError(
+            f"{name} {value!r} names nothing", remedy="give the id as the broker, or this library, wrote it"
+        )
+    raise UsageError(f"{name} {value!r} is {_a(value)}, expected an id", remedy=f"write it in quotes: {name}='...'")
+
+
+def flag(name: str, value: bool) -> bool:
+    """Return True or False; UsageError for anything else, because the text 'false' would count as true."""
+    if value is True or value is False:
+        return value
+    raise UsageError(f"{name} {value!r} is {_a(value)}, expected True or False", remedy="give True or False")
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, int) and type(value) is not bool:
+        return value
+    raise UsageError(f"{name} {value!r} is {_a(value)}, expected a whole number", remedy="give an int")
+
+
+def _table(name: str, value: object) -> Mapping[str, Any]:
+    tables = [value, *value.values()] if isinstance(value, Mapping) else []
+    if tables and all(isinstance(one, Mapping) and all(isinstance(key, str) for key in one) for one in tables):
+        return cast(Mapping[str, Any], value)
+    raise UsageError(
+        f"{name} {value!r} is {_a(value)}, expected a mapping by broker, of a mapping each",
+        remedy=f"write {name}={{'examplebroker': {{...}}}}",
+    )
+
+
+def _word(offered: tuple[str, ...], name: str, value: object) -> str:
+    found = value.casefold() if isinstance(value, str) else None
+    for one in offered:
+        if one.casefold() == found:
+            return one
+    raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {', '.join(offered)}")
+
+
+def _a(value: object) -> str:
+    return _article(type(value).__name__)
+
+
+# -- values of the model ---------------------------------------------------------------------------------------------
+
+Reader: TypeAlias = Callable[[str, Any], Any]
+
+
+def record(name: str, value: T, kind: type[T]) -> T:
+    """Return a value of the model with every field read: numbers exactly, choices in either case.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for messages; fields are named after it.
+    value : object
+    kind : type
+        A dataclass of `dragoman.model`.
+
+    Raises
+    ------
+    UsageError
+        It is none of `kind`, or one of its fields cannot be read.
+    """
+    if not isinstance(value, kind):
+        raise UsageError(
+            f"{name} {value!r} is {_a(value)}, expected {_article(kind.__name__)}",
+            remedy=f"make a dragoman.model.{kind.__name__}, or pass on one that a method here returned",
+        )
+    changed = {}
+    for field, read in readers(cast(Any, kind)).items():
+        had = getattr(value, field)
+        found = read(f"{name}.{field}", had)
+        if found is not had:
+            changed[field] = found
+    return cast(T, replace(cast(Any, value), **changed)) if changed else value
+
+
+def several(name: str, values: Iterable[T], kind: type[T]) -> list[T]:
+    """Return values of the model as a list, each read as `record` does; a single one is a list of one."""
+    if isinstance(values, kind):
+        return [record(name, values, kind)]
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise UsageError(
+            f"{name} {values!r} is {_a(values)}, expected a list of {kind.__name__}",
+            remedy=f"give [{kind.__name__}(...), ...]",
+        )
+    return [record(f"{name}[{at}]", value, kind) for at, value in enumerate(values)]
+
+
+@cache
+def readers(kind: type) -> Mapping[str, Reader]:
+    """Return what reads each field of a dataclass of the model, made from its type; other fields are left alone."""
+    found = {field: _reader(hint) for field, hint in get_type_hints(kind).items() if not field.startswith("_")}
+    named = {field.name for field in fields(kind)}
+    return {field: read for field, read in found.items() if read is not None and field in named}
+
+
+def _reader(hint: Any) -> Reader | None:
+    origin, within = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType) and type(None) in within:
+        rest = [one for one in within if one is not type(None)]
+        read = _reader(rest[0]) if len(rest) == 1 else None
+        return None if read is None else partial(_unless_none, read)
+    if origin is Literal:
+        return partial(_word, tuple(str(one) for one in within))
+    if origin is tuple and len(within) == 2 and within[1] is Ellipsis:
+        each = _reader(within[0])
+        return None if each is None else partial(_each, each)
+    if origin is Mapping or hint is Mapping or getattr(origin, "__name__", "") == "Mapping":
+        return _table
+    if not isinstance(hint, type):
+        return None
+    if issubclass(hint, StrEnum):
+        return partial(_chosen, hint)
+    if is_dataclass(hint):
+        return lambda name, value: record(name, value, hint)
+    return {Decimal: exact, str: text, bool: flag, int: _whole}.get(hint)
+
+
+def _unless_none(read: Reader, name: str, value: Any) -> Any:
+    return None if value is None else read(name, value)
+
+
+def _chosen(kind: type[StrEnum], name: str, value: Any) -> StrEnum:
+    return choice(kind, name, value)
+
+
+def _each(read: Reader, name: str, values: Any) -> tuple[Any, ...]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise UsageError(f"{name} {values!r} is {_a(values)}, expected a tuple", remedy="write (one, ...)")
+    found = tuple(read(f"{name}[{at}]", value) for at, value in enumerate(values))
+    same = isinstance(values, tuple) and all(a is b for a, b in zip(found, values, strict=True))
+    return cast(tuple[Any, ...], values) if same else found
+
+
+def _article(word: str) -> str:
+    return f"{'an' if word[0].upper() in 'AEIOU' else 'a'} {word}"
+
+
+# -- orders ----------------------------------------------------------------------------------------------------------
 
 
 def order_request(
@@ -175,6 +370,8 @@ def _read(what: str, terms: Mapping[str, Any], known: frozenset[str]) -> dict[st
             read[name] = value if type(value) is kind else choice(kind, name, value)
         elif name in _NUMBERS:
             read[name] = exact(name, value)
-        else:
+        elif name in _TEXTS and type(value) is str:
             read[name] = value
+        else:
+            read[name] = readers(OrderRequest)[name](name, value)
     return read

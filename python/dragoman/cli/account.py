@@ -144,8 +144,11 @@ class Account:
         trading: bool = False,
         streams: bool = False,
         instruments: bool = True,
+        orders: bool | None = None,
     ) -> T:
         """Run a coroutine with a client of the account; the session is read-only unless the command trades.
+
+        Today's orders and trades are read where the command trades, unless `orders` says otherwise.
 
         Raises
         ------
@@ -161,6 +164,7 @@ class Account:
                 environment=self.environment,
                 read_only=not trading,
                 load_instruments=instruments,
+                load_orders=trading if orders is None else orders,
                 streams=streams,
                 overrides=self.overrides(runtime),
                 may_log_in=False,

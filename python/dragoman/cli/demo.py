@@ -17,7 +17,7 @@ from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
 from dragoman.testing.emulated import browser, emulated
-from dragoman.testing.recorded_market import drive_market
+from dragoman.testing.recorded_market import drive_market, recorded_markets
 
 ALL = "all"
 
@@ -48,9 +48,11 @@ async def demo(
 ) -> dict[str, Any]:
     """Run the demonstration and return everything it saw, with the verdict in ``proof``."""
     adapter = load_adapter(broker)
-    async with (
-        emulated(runtime, adapter, seed=seed) as (host, overrides),
-        connect(
+    recording = None if market is None else read_file(market)
+    async with emulated(runtime, adapter, seed=seed) as (host, overrides):
+        if recording is not None:
+            host.emulator.list_recorded(recorded_markets(adapter, recording))
+        async with connect(
             adapter,
             "demo",
             environment="emulator",
@@ -58,16 +60,17 @@ async def demo(
             state_dir=state_dir,
             open_url=browser(runtime),
             runtime=runtime,
-        ) as client,
-    ):
-        if market is not None:
-            await drive_market(client, adapter, host.emulator.venue, read_file(market), speed=speed)
-        story = Story(client, runtime)
-        await story.play(seconds)
-        result = await story.result()
-        result["proof"] = await prove(client, host.emulator, host)
-        result["roots"] = {name: overrides["hosts"][name] for name in ("rest", "ws")}
-        return result
+        ) as client:
+            driven: tuple[str, ...] = ()
+            if recording is not None:
+                driven = await drive_market(client, adapter, host.emulator.venue, recording, speed=speed)
+            story = Story(client, runtime, first=driven)
+            await story.play(seconds)
+            result = await story.result()
+            result["recorded"] = list(driven)
+            result["proof"] = await prove(client, host.emulator, host)
+            result["roots"] = {name: overrides["hosts"][name] for name in ("rest", "ws")}
+            return result
 
 
 def run_demo(

@@ -76,6 +76,8 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
         f" {result['instruments']} instruments, {stream['subscribed']} streamed, {stream['ticking']} ticking,"
         f" {stream['frames']} frames, {stream['ticks']} ticks, {stream['books']} books"
     )
+    if result["recorded"]:
+        console.print(f"the recording moves {', '.join(result['recorded'])}")
 
     def table(title: str, columns: tuple[Column, ...], rows: Iterable[Any]) -> None:
         console.print(fitted(console, title, columns, rows))

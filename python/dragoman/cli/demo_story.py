@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
@@ -43,10 +43,11 @@ class Latencies:
 
 
 class Story:
-    """One run of the demonstration on a connected client."""
+    """One run of the demonstration on a connected client; instruments named `first` are streamed whatever there is."""
 
-    def __init__(self, client: Client, runtime: Runtime) -> None:
+    def __init__(self, client: Client, runtime: Runtime, *, first: Collection[str] = ()) -> None:
         self.client = client
+        self.first = first
         self.runtime = runtime
         self.to_handler = Latencies()
         self.round_trip = Latencies()
@@ -68,8 +69,8 @@ class Story:
         cursor.close()
 
     def choose(self) -> list[Instrument]:
-        """Return instruments of every kind the broker lists, cash first, indices among them."""
-        everything = list(self.client.instruments)
+        """Return instruments of every kind the broker lists, cash before indices, and those named before the rest."""
+        everything = sorted(self.client.instruments, key=lambda one: one.instrument_id not in self.first)
         cash = [i for i in everything if i.tradable and i.instrument_type is InstrumentType.SPOT]
         indices = [i for i in everything if not i.tradable]
         rest = [i for i in everything if i.tradable and i.instrument_type is not InstrumentType.SPOT]

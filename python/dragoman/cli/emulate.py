@@ -23,7 +23,7 @@ from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
 from dragoman.testing.emulated import connected
-from dragoman.testing.recorded_market import drive_market
+from dragoman.testing.recorded_market import drive_market, recorded_markets
 
 
 async def _serve(
@@ -86,9 +86,11 @@ async def play_market(
     recording = read_file(path)
     if recording.broker and recording.broker != broker:
         raise UsageError(f"{path} was captured at {recording.broker}, not at {broker}")
+    adapter = load_adapter(broker)
+    emulator.list_recorded(recorded_markets(adapter, recording))
     with tempfile.TemporaryDirectory(prefix="dragoman-market-") as state_dir:
         async with connected(broker, line, state_dir=state_dir, runtime=runtime, streams=False) as client:
-            driven = await drive_market(client, load_adapter(broker), emulator.venue, recording, speed=speed)
+            driven = await drive_market(client, adapter, emulator.venue, recording, speed=speed)
     print(f"dragoman: {path.name} moves {', '.join(driven)}", file=sys.stderr)
     return driven
 

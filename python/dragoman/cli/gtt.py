@@ -186,7 +186,7 @@ def _tell(at: Account, act: str, gtt_id: str, work: Callable[[Client], Awaitable
     """Perform it, print the outcome and end with its exit status."""
     error: DragomanError | None = None
     try:
-        gtt_id = at.ask(work, trading=True) or gtt_id
+        gtt_id = at.ask(work, trading=True, orders=False) or gtt_id
     except (UsageError, AuthRequired):
         raise
     except DragomanError as refused:

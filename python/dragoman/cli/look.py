@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from dragoman.cli.account import Account
-from dragoman.cli.output import clock, moment, money, number, plain, print_json, show, text
+from dragoman.cli.output import clock, moment, money, number, plain, print_json, show, text, ticks
 from dragoman.errors import ErrorKind, Rejected, UsageError
 from dragoman.model import Candle, Fill, Holding, Instrument, Margin, Mode, Order, Position, Quote
 
@@ -22,7 +22,7 @@ _INSTRUMENTS = (
     text("type", 2, "instrument_type"),
     text("expiry", 4),
     number("lot", 1, "lot_size"),
-    number("tick", 1, "tick_size"),
+    ticks("tick", 1, "tick_size"),
     text("symbol", 5, "broker_symbol"),
     text("token", 6, "broker_token"),
 )
@@ -243,7 +243,7 @@ def orders(at: Account, names: Sequence[str], *, only_open: bool) -> None:
         found = await client.orders(refresh=False)  # read when the session began, a moment ago
         return [one for one in found if one.is_open or not only_open]
 
-    found, zone = at.ask(read), at.zone
+    found, zone = at.ask(read, orders=True), at.zone
     if at.as_json:
         print_json(found)
         return
@@ -278,7 +278,7 @@ def _one_order(at: Account, names: Sequence[str]) -> None:
             found.append((client.order(order) or order, states, fills))
         return found
 
-    found, zone = at.ask(read), at.zone
+    found, zone = at.ask(read, orders=True), at.zone
     if at.as_json:
         print_json([{"order": order, "history": states, "fills": fills} for order, states, fills in found])
         return

@@ -90,6 +90,8 @@ class Column:
         Columns of the highest rank go first where there is no room; those of rank 0 always stay.
     money : bool
         Its values are prices or sums: see `amount`.
+    exact : bool
+        They are steps of prices, see `step`.
     """
 
     name: str
@@ -97,11 +99,12 @@ class Column:
     justify: Literal["left", "right"] = "left"
     key: str = ""
     money: bool = False
+    exact: bool = False
 
     def of(self, row: Any) -> str:
         key = self.key or self.name
         value = row.get(key) if isinstance(row, Mapping) else getattr(row, key)
-        return amount(value) if self.money else cell(value)
+        return step(value) if self.exact else amount(value) if self.money else cell(value)
 
 
 def text(name: str, rank: int = 0, key: str = "") -> Column:
@@ -117,6 +120,19 @@ def number(name: str, rank: int = 0, key: str = "") -> Column:
 def money(name: str, rank: int = 0, key: str = "") -> Column:
     """Return a column of prices or sums."""
     return Column(name, rank, "right", key, money=True)
+
+
+def ticks(name: str, rank: int = 0, key: str = "") -> Column:
+    """Return a column of price steps."""
+    return Column(name, rank, "right", key, exact=True)
+
+
+def step(value: object) -> str:
+    """Return the text of a price step: all its digits, at least two after the point; nothing where there is none."""
+    if not isinstance(value, Decimal) or not value:
+        return "" if value == 0 else cell(value)
+    value = value.normalize()
+    return f"{value:.{max(2, -int(value.as_tuple().exponent))}f}"
 
 
 def amount(value: object) -> str:

@@ -33,6 +33,16 @@ def num(value: Decimal) -> int | float:
     return whole if whole == value else float(value)
 
 
+def cents(value: Decimal) -> int | float:
+    """Return a decimal as a JSON number with two digits behind the point at most."""
+    return num(round(value, 2))
+
+
+def seconds(ns: int | None) -> int:
+    """Return a time, ns UTC, in seconds; None is 0."""
+    return (ns or 0) // 1_000_000_000
+
+
 def stamp(ns: int | None, zone: tzinfo, form: str = "%Y-%m-%d %H:%M:%S") -> str | None:
     """Write a time, ns UTC, in `zone`; None stays None."""
     return None if ns is None else datetime.fromtimestamp(ns // 1_000_000_000, zone).strftime(form)
@@ -69,3 +79,13 @@ def ladder(levels: Iterable[Level], rows: int, write: Callable[[Decimal, Decimal
     best = list(levels)[:rows]
     nothing = (Decimal(0), Decimal(0), 0)
     return [write(*level) for level in best + [nothing] * (rows - len(best))]
+
+
+def best(levels: Sequence[Level]) -> tuple[Decimal, Decimal]:
+    """Return price and quantity of the first level of a side, zeros where it has none."""
+    return levels[0][:2] if levels else (Decimal(0), Decimal(0))
+
+
+def compact(message: Any) -> str:
+    """Write JSON without spaces."""
+    return json.dumps(message, separators=(",", ":"))

@@ -67,6 +67,11 @@ class Part:
         """Of its order, empty where there is none yet."""
         return self.sent or (self.leg.order_id if self.leg else "")
 
+    @property
+    def reason(self) -> str | None:
+        """Why it, or its order when it fired, came to nothing."""
+        return self.refusal or (self.leg.refusal if self.leg else None)
+
 
 @dataclass(slots=True)
 class Bracket:

@@ -24,6 +24,10 @@ class Client:
     last_frame_ns: int = 0
 
 
+class RequestError(ValueError):
+    """A request of a client's that is refused; the text says why."""
+
+
 class ConflatedSockets:
     """All sockets of one stream.
 
@@ -103,19 +107,19 @@ class ConflatedSockets:
 
         Raises
         ------
-        ValueError
+        RequestError
             For any other action, and for more than `most` instruments: then none is added.
         """
         match action:
             case "subscribe":
                 if not self.subscribe(client, dict.fromkeys(keys), mode, most):
-                    raise ValueError(f"Maximum number of instruments per connection is {most}")
+                    raise RequestError(f"Maximum number of instruments per connection is {most}")
             case "unsubscribe":
                 self.unsubscribe(client, keys)
             case "mode":
                 self.set_mode(client, keys, mode)
             case _:
-                raise ValueError(f"Invalid action {action!r}")
+                raise RequestError(f"Invalid action {action!r}")
 
     def poll(self, now_ns: int, texts: Iterable[str], changed: Callable[[], Iterable[int]]) -> list[Push]:
         """Return what became due: ends, `texts` to every socket, ticks of what `changed`, heartbeats."""

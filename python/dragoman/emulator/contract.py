@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from dragoman.emulator.venue.recorded import RecordedMarket
 from dragoman.emulator.venue.types import VenueFill, VenueProtocol
 
 CONTRACT = 1
@@ -126,6 +127,12 @@ class Emulator:
     def posts(self) -> Sequence[Post]:
         """Return the requests that became due to URLs of the user's (postbacks). Asked after each `poll`."""
         return ()
+
+    def list_recorded(self, markets: Sequence[RecordedMarket]) -> None:
+        """List what a recording names and the venue does not have; told before anybody connects.
+
+        An emulator whose contracts need more than a recording tells (expiries, margins) lists none.
+        """
 
     def expire_tokens(self) -> None:
         """End every session, as the broker does each morning: calls are refused until a new login. For faults."""

@@ -91,6 +91,11 @@ def proto_message(number: int, *fields: bytes) -> bytes:
     return _tag(number, _LENGTH) + _varint(len(body)) + body
 
 
+def proto_wrapped(number: int, type: ProtoType, value: ProtoScalar | None) -> bytes:
+    """Return a scalar in a message of its own, as wrapper types have it: it is there where its value is 0, too."""
+    return b"" if value is None else proto_message(number, proto_field(1, type, value))
+
+
 def proto_map(number: int, entries: Mapping[str, bytes] | Mapping[int, bytes]) -> bytes:
     """Return a map from text or integers to messages: each value is the message's own fields.
 

@@ -10,8 +10,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from dragoman.emulator.contract import HttpCall
+from dragoman.plugin.records import rfc3339_ns
 
-_INTEGER = re.compile(r"\d{1,12}")
+_INTEGER = re.compile(r"\d{1,15}")
 _LARGEST = 10**9
 
 
@@ -31,6 +32,11 @@ class Form:
         """Read the form in a call's body."""
         return cls(dict(call.form))
 
+    @classmethod
+    def asked(cls, call: HttpCall) -> Form:
+        """Read what a call asks with: the JSON object in its body where it has one, its query otherwise."""
+        return json_body(call) if call.body else cls(dict(call.query))
+
     @property
     def names(self) -> Collection[str]:
         """The names of all fields that were given."""
@@ -43,6 +49,10 @@ class Form:
     def get(self, name: str) -> str | None:
         """Return a field's text, None where it is missing or empty."""
         return self._fields.get(name) or None
+
+    def listed(self, name: str) -> list[str]:
+        """Return the words of a field that holds several with commas between; none where it is missing."""
+        return [word for word in (self.get(name) or "").split(",") if word]
 
     def text(self, name: str) -> str:
         """Return a field that must be there."""
@@ -83,8 +93,28 @@ class Form:
         """Return a number, None where it is missing or 0: clients send 0 for what they leave as it is."""
         return (self.number(name) or None) if self.get(name) else None
 
-    def moment(self, name: str, zone: tzinfo) -> datetime:
+    def optional(self, name: str) -> Decimal | None:
+        """Return a number, None where it is missing."""
+        return self.number(name) if self.get(name) else None
+
+    def time_ns(self, name: str) -> int | None:
+        """Return an RFC 3339 time, ns UTC; a day stands for its beginning, one without a zone is in UTC.
+
+        A plus in it may have become a blank on its way through a query. None where it is missing.
+        """
+        given = self.get(name)
+        if given is None:
+            return None
+        text = given.replace(" ", "+") if "T" in given else f"{given}T00:00:00"
+        try:
+            return rfc3339_ns(text if datetime.fromisoformat(text).tzinfo else f"{text}Z")
+        except ValueError as error:
+            raise FieldError(f"Invalid `{name}`. It should be a time.") from error
+
+    def moment(self, name: str, zone: tzinfo, default: datetime | None = None) -> datetime:
         """Return an ISO 8601 time in `zone`, which one without a zone is in already."""
+        if default is not None and self.get(name) is None:
+            return default
         try:
             found = datetime.fromisoformat(self.text(name))
         except ValueError as error:
@@ -97,6 +127,13 @@ class Form:
             return date.fromisoformat(self.text(name)) if self.get(name) else None
         except ValueError as error:
             raise FieldError(f"Invalid `{name}`. It should be yyyy-mm-dd.") from error
+
+    def rows(self, name: str) -> list[Form]:
+        """Return a list of objects of a JSON body as forms; there must be one."""
+        found = self.raw(name)
+        if not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):
+            raise FieldError(f"Invalid `{name}`. It should be a list of objects.")
+        return [Form(item) for item in found]
 
     def record(self, name: str, kind: type) -> Any:
         """Return the JSON in a field, which must be of `kind` (dict or list)."""

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dragoman.emulator.contract import Push
+from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import SECOND, Meter
 
 
 class GuardedSockets:
-    """All sockets of one stream; what is said on them is the broker's (`answer`, `malformed`).
+    """All sockets of one stream; what is said on them is the broker's (`answer`, `malformed`, `due`).
 
     Attributes
     ----------
@@ -25,8 +25,9 @@ class GuardedSockets:
         self.accepted: dict[int, bool] = {}
         self.listening: dict[int, None] = {}
 
-    def open(self, socket: int) -> None:
+    def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
         self.accepted[socket] = False
+        return None
 
     def close(self, socket: int) -> None:
         self.accepted.pop(socket, None)
@@ -39,7 +40,7 @@ class GuardedSockets:
         else:
             self.listening.pop(socket, None)
 
-    def hear(self, socket: int, data: str | bytes) -> Sequence[Push]:
+    def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
         """Answer a message; nothing on a socket that is not of this stream."""
         if socket not in self.accepted:
             return ()
@@ -47,6 +48,14 @@ class GuardedSockets:
             return [Push(socket, self.answer(socket, json.loads(data)))]
         except (ValueError, KeyError, TypeError, AttributeError):
             return [Push(socket, self.malformed())]
+
+    def poll(self, now_ns: int) -> Sequence[Push]:
+        """Tell what is due to everyone who listens."""
+        return [Push(socket, message) for message in self.due() for socket in self.listening]
+
+    def due(self) -> Sequence[str | bytes]:
+        """Return the messages that became due since the last call."""
+        raise TypeError(f"{type(self).__name__} does not define due")
 
     def answer(self, socket: int, message: Mapping[str, Any]) -> str | bytes:
         """Return the answer to a message. Raises KeyError, TypeError or ValueError for one that is none."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 
+from dragoman.emulator.bodies import num
 from dragoman.emulator.venue.rng import MASK, mix64, salt
 from dragoman.emulator.venue.types import Listing
 
@@ -50,6 +51,11 @@ INDIAN_HOURS = {"CDS": Sessions(540, 1020), "BCD": Sessions(540, 1020), "MCX": S
 ALWAYS = Sessions(0, 1440, daily=True)
 
 
+def candle(bar: Bar, start: object, *, oi: bool = True) -> list[object]:
+    """Write a candle as most brokers do: a list of its start, open, high, low, close, volume and perhaps interest."""
+    return [start, *map(num, (bar.open, bar.high, bar.low, bar.close)), bar.volume, *([bar.oi] if oi else [])]
+
+
 class StretchError(Exception):
     """A stretch of time that ends before it starts, or is longer than one request may ask for."""
 
@@ -75,10 +81,10 @@ class History:
         self._sessions = sessions
 
     @classmethod
-    def of(cls, seed: int, listing: Listing) -> History:
-        """Return the past of a listing, in the hours of its exchange."""
+    def of(cls, seed: int, listing: Listing, hours: Sessions | None = None) -> History:
+        """Return the past of a listing, in the hours of its exchange (an Indian one) where none are given."""
         instrument = listing.instrument
-        hours = INDIAN_HOURS.get(instrument.exchange, EQUITY_HOURS)
+        hours = hours or INDIAN_HOURS.get(instrument.exchange, EQUITY_HOURS)
         return cls(seed, instrument.instrument_id, listing.reference, instrument.tick_size or _CENT, hours)
 
     def stretch(

@@ -12,10 +12,15 @@ from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 from dragoman.emulator.contract import HttpCall
-from dragoman.emulator.forms import FieldError
+from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.venue.types import Listing
 from dragoman.model import CanonicalId, Instrument, InstrumentType, OptionType
 from dragoman.model.ids import strike_text
+
+CURRENCIES = frozenset(("CDS", "BCD"))
+"""Indian exchanges whose prices have four digits."""
+COUNTED_IN_LOTS = CURRENCIES | {"MCX", "NCO"}
+"""Indian exchanges whose quantities are lots on the wire of most brokers."""
 
 
 class Named(Protocol):
@@ -76,6 +81,11 @@ class ListingName:
         """Units of the thing priced in one of what the wire counts."""
         return self.instrument.lot_size if self.lots else Decimal(1)
 
+    @property
+    def decimals(self) -> int:
+        """Digits of an average price."""
+        return 4 if self.exchange in CURRENCIES else 2
+
     def wire_quantity(self, units: Decimal) -> int:
         """Return a venue quantity as the wire counts it."""
         return int(units / self.unit)
@@ -120,6 +130,14 @@ class Listed(Generic[NamedT]):
         if len(keys) > most:
             raise FieldError(f"Only {most} instruments can be asked for at once.")
         return {key: named for key in keys if (named := self.find(key))}
+
+    def of(self, form: Form) -> NamedT:
+        """Return the instrument a request names. Raises the broker's error where there is none."""
+        raise TypeError(f"{type(self).__name__} does not define of")
+
+    def tokens(self, keys: Iterable[str]) -> list[int]:
+        """Return the tokens of those of `keys` that are known."""
+        return [self.by_key[key].token for key in keys if key in self.by_key]
 
     def find(self, text: str) -> NamedT | None:
         """Find by key, or by token in digits."""

@@ -1,8 +1,8 @@
 """The HTTP side that emulators share: a table of routes, and what a call must pass before one of them answers it.
 
 A broker's emulator gives the table (`RestEmulator.serve`), says how a token is shown (`authenticate`), which errors are
-its own (`worded`, `unserved`), and what has to move with time (`wake`). Limits are counted on the broker's calendar,
-before the token is looked at, as gateways do.
+its own (`errors`), and what has to move with time (`wake`); its sockets are a `SocketSide`. Limits are counted on the
+broker's calendar, before the token is looked at, as gateways do.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import ClassVar, Protocol
 
-from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Push
+from dragoman.emulator.contract import Emulator, HttpAnswer, HttpCall, Post, Push
 from dragoman.emulator.counting import CalendarCounter, Meter
+from dragoman.emulator.postbacks import Postbacks
+from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.routes import Gate, Route
 from dragoman.emulator.tokens import Tokens
 from dragoman.emulator.venue.types import VenueProtocol
@@ -28,8 +31,25 @@ class Rule:
     registered: bool = False
 
 
+class SocketSide(Protocol):
+    """All sockets of a broker: what the contract asks of them, see `Emulator`."""
+
+    def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None: ...
+
+    def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]: ...
+
+    def close(self, socket: int) -> None: ...
+
+    def poll(self, now_ns: int) -> Sequence[Push]: ...
+
+
 class RestEmulator(Emulator):
     """Base of emulators of one account whose HTTP side is a table of routes.
+
+    Class attributes
+    ----------------
+    errors : type of ApiError
+        The broker's errors: how they are worded, and which calls hear them.
 
     Parameters
     ----------
@@ -43,7 +63,18 @@ class RestEmulator(Emulator):
         Addresses that routes with a `registered` rule are answered to; None answers any.
     accounts : mapping of str to funds
         What to open on the venue; a venue that already has the account gives none.
+
+    Attributes
+    ----------
+    streams : SocketSide, optional
+        All sockets; an emulator without one answers upgrades itself.
+    postbacks : Postbacks, optional
+        What is posted to the user's own URL.
     """
+
+    errors: ClassVar[type[ApiError]]
+    streams: SocketSide | None = None
+    postbacks: Postbacks | None = None
 
     def __init__(
         self,
@@ -78,15 +109,16 @@ class RestEmulator(Emulator):
 
     def unserved(self, status: int, meter: Meter | None) -> Exception:
         """Return the broker's error: 404, 405, 429 with the meter that is full, 403 for an unregistered address."""
-        raise TypeError(f"{type(self).__name__} does not define unserved")
+        return self.errors.gated(status, meter)
 
     def worded(self, error: Exception) -> HttpAnswer | None:
         """Return the answer of an error that is the broker's, None of a bug in the emulator."""
-        raise TypeError(f"{type(self).__name__} does not define worded")
+        meant = self.errors.meant(error)
+        return None if meant is None else meant.answer()
 
     def frames(self, now_ns: int) -> Sequence[Push]:
         """Return the frames that became due; everything has been moved to `now_ns`."""
-        return ()
+        return self.streams.poll(now_ns) if self.streams else ()
 
     # -- the contract ------------------------------------------------------------------------------------------------
 
@@ -114,6 +146,22 @@ class RestEmulator(Emulator):
     def poll(self, now_ns: int) -> Sequence[Push]:
         self.wake(now_ns)
         return self.frames(now_ns)
+
+    def error_answer(self, status: int, call: HttpCall) -> HttpAnswer:
+        return self.errors.failing(status).answer()
+
+    def open_socket(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
+        return self.streams.open(call, socket, now_ns) if self.streams else self.errors.gated(404, None).answer()
+
+    def on_message(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
+        return self.streams.hear(socket, data, now_ns) if self.streams else ()
+
+    def on_close(self, socket: int) -> None:
+        if self.streams:
+            self.streams.close(socket)
+
+    def posts(self) -> Sequence[Post]:
+        return self.postbacks.take() if self.postbacks else ()
 
     def expire_tokens(self) -> None:
         self.tokens.end()

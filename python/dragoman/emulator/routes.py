@@ -5,13 +5,57 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from dragoman.emulator.bodies import json_answer
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import CalendarCounter, Meter, MeterFullError
+from dragoman.emulator.forms import Form
+from dragoman.emulator.rows import Table, write
 
 RuleT = TypeVar("RuleT")
 Handler = Callable[..., HttpAnswer]
+
+
+def replying(work: Callable[..., Any], read: Callable[[HttpCall], Form] = Form.asked) -> Handler:
+    """Make a handler of a function of (fields, now_ns, **groups) that returns the JSON of a reply, or an answer."""
+
+    def handle(call: HttpCall, now_ns: int, **groups: str | None) -> HttpAnswer:
+        found = work(read(call), now_ns, **groups)
+        return found if isinstance(found, HttpAnswer) else json_answer(found)
+
+    return handle
+
+
+def refusing(error: type[Exception], *words: Any) -> Handler:
+    """Make a handler that raises the error of these arguments, whatever is asked."""
+
+    def handle(call: HttpCall, now_ns: int, **groups: str | None) -> HttpAnswer:
+        raise error(*words)
+
+    return handle
+
+
+def listing(
+    answer: Callable[[Any], HttpAnswer], row: Table | Callable[[Any], Any], source: Callable[..., Iterable[Any]]
+) -> Handler:
+    """Make a handler that answers with a list: a row of each record of `source`.
+
+    Parameters
+    ----------
+    answer : callable
+        Puts the list in the broker's envelope.
+    row : table or callable
+        How a record is written.
+    source : callable
+        Takes the groups of the path by name.
+    """
+
+    def handle(call: HttpCall, now_ns: int, **groups: str | None) -> HttpAnswer:
+        found = source(**groups)
+        return answer([row(one) if callable(row) else write(row, one) for one in found])
+
+    return handle
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
-"""On which side of the market the trigger of a stop order must stand, and a limit that may only rest."""
+"""Orders against the market they come to: a stop's trigger, a limit that may only rest, money turned into lots."""
 
 from __future__ import annotations
 
 from decimal import Decimal
 
+from dragoman.emulator.bodies import best
 from dragoman.emulator.venue.types import MarketView
 from dragoman.model import Side
 
@@ -21,3 +22,9 @@ def crosses(side: Side, price: Decimal, market: MarketView) -> bool:
     """Say whether a limit order would trade on arrival, which one that may only rest is refused for."""
     facing = market.asks if side is Side.BUY else market.bids
     return bool(facing) and side.sign * price >= side.sign * facing[0][0]
+
+
+def lots_for(money: Decimal, side: Side, market: MarketView, lot: Decimal) -> Decimal:
+    """Return the whole lots that money is worth, at the best price that an order meets or else the last one."""
+    price, _ = best(market.asks if side is Side.BUY else market.bids)
+    return money / (price or market.last_price) // lot * lot

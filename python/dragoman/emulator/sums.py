@@ -114,10 +114,19 @@ class Worth:
     def profit_today(self) -> Decimal:
         return self.current - self.previous
 
+    @property
+    def profit_percent(self) -> float:
+        """Of what was paid, 0 where that is nothing."""
+        return self._percent(self.profit, self.invested)
+
+    @property
+    def profit_today_percent(self) -> float:
+        """Of yesterday's worth, 0 where that is nothing."""
+        return self._percent(self.profit_today, self.previous)
+
     @staticmethod
-    def percent(profit: Decimal, of: Decimal) -> Decimal:
-        """Return `profit` in percent of what it was made on, 0 where that is nothing."""
-        return profit / of * 100 if of else Decimal(0)
+    def _percent(profit: Decimal, of: Decimal) -> float:
+        return float(profit / of * 100) if of else 0.0
 
 
 def worth(items: Iterable[Security]) -> Worth:

@@ -14,6 +14,10 @@ from dragoman.emulator.terms import check_terms
 from dragoman.emulator.venue.types import VenueOrder, VenueProtocol, VenueRejectError
 
 
+class TriggerOverError(ValueError):
+    """An instruction that may not be changed any more."""
+
+
 @dataclass(slots=True)
 class Leg:
     """One trigger and its order; `refusal` says why the venue took none when it fired."""
@@ -83,10 +87,10 @@ class TriggerBook:
         return self._all[number]
 
     def active(self, number: int) -> Resting:
-        """Return one that may still be changed. Raises LookupError, and ValueError where it is over."""
+        """Return one that may still be changed. Raises LookupError, and TriggerOverError."""
         rest = self._all[number]
         if rest.status != "active":
-            raise ValueError(f"it is {rest.status} already")
+            raise TriggerOverError(f"it is {rest.status} already")
         return rest
 
     def place(self, legs: list[Leg], placed_at: Decimal, now_ns: int) -> Resting:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from enum import StrEnum
 
-from dragoman.emulator.venue.types import EventKind, OrderState, VenueEvent, VenueProtocol
+from dragoman.emulator.venue.types import EventKind, MarketView, OrderState, VenueEvent, VenueProtocol
 from dragoman.model import OrderStatus, Pending
 
 
@@ -72,3 +73,31 @@ class MarketChanges:
         """Return the canonical ids of what changed since the last call."""
         self._cursor, changed = self._venue.changed(self._cursor)
         return changed
+
+
+class Prints:
+    """What traded in each market since it was looked at last. What traded before the first look is told by none.
+
+    Attributes
+    ----------
+    count : dict of str to int
+        How many looks found a trade, by canonical id.
+    """
+
+    def __init__(self) -> None:
+        self._volumes: dict[str, Decimal] = {}
+        self.count: dict[str, int] = {}
+
+    def begin(self, market: MarketView) -> None:
+        """Count from now on what trades in a market, unless it is counted already."""
+        self._volumes.setdefault(market.instrument_id, market.volume)
+
+    def look(self, market: MarketView) -> Decimal:
+        """Return how much traded since the last look; 0 where nothing did."""
+        self.begin(market)
+        name = market.instrument_id
+        traded = market.volume - self._volumes[name]
+        self._volumes[name] = market.volume
+        if traded > 0:
+            self.count[name] = self.count.get(name, 0) + 1
+        return max(traded, Decimal(0))

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 
 from dragoman._core import Batch, Book, Books, Handout, Tick, intern_instrument
-from dragoman.checks import choice
+from dragoman.checks import choice, seconds
 from dragoman.errors import UsageError
 from dragoman.market.master import InstrumentMaster
 from dragoman.market.resync import Resync
@@ -129,7 +129,7 @@ class MarketData:
         UsageError
             For an unknown instrument, naming the nearest. Zero bytes were sent.
         """
-        instruments = self.resolve(names)
+        instruments, timeout_s = self.resolve(names), seconds("timeout_s", timeout_s)
         adapter, ctx = self._session.adapter, self._session.ctx
         adapter.capabilities.require("quotes", adapter.name)
         mode = choice(Mode, "mode", mode)
@@ -141,9 +141,7 @@ class MarketData:
 
     def resolve(self, names: Names) -> list[Instrument]:
         """Return the instruments behind one name or several."""
-        if isinstance(names, (str, Instrument)) or not isinstance(names, Iterable):
-            names = (names,)  # whatever it is, the master says what it wants instead
-        return [self._master.resolve(name) for name in names]
+        return self._master.resolve_all(names)
 
     # -- streamed ----------------------------------------------------------------------------------------------------
 

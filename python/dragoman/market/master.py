@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from dragoman._core import intern_instrument
+from dragoman.checks import choice, count, day, text
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market.chain import OptionChain
 from dragoman.market.master_columns import Columns, encode
@@ -119,6 +120,8 @@ class InstrumentMaster:
     and listed in `conflicts`: an ambiguous name is an error, never a guess. Exchange tokens are the exception, because
     exchanges number shares and indices apart: one that two rows have finds neither.
 
+    Every lookup raises `UsageError` for an argument that can be no name of the kind it takes.
+
     A master read from a file (see `dragoman.market.master_cache`) answers as the one that was written, and builds each
     `Instrument` when it is first returned.
 
@@ -163,6 +166,8 @@ class InstrumentMaster:
                 if len(self.skipped) < _KEPT:
                     self.skipped.append(row)
                 continue
+            if not isinstance(row, Instrument):
+                raise _no_instrument("a row of the master", row)
             symbol_key, token = (row.exchange, row.broker_symbol), row.broker_token
             if row.instrument_id in ids or token in tokens or symbol_key in symbols:
                 self._refuse(row)
@@ -194,6 +199,8 @@ class InstrumentMaster:
 
     def become(self, other: InstrumentMaster) -> None:
         """Take over the rows of a complete new master, all at once; instruments of the old one are unknown then."""
+        if not isinstance(other, InstrumentMaster):
+            raise UsageError(f"other {other!r} is no InstrumentMaster", remedy="give the master that was loaded")
         self._rows = other._rows
         self.conflicts, self.conflict_count = other.conflicts, other.conflict_count
         self.skipped, self.skipped_count = other.skipped, other.skipped_count
@@ -202,27 +209,31 @@ class InstrumentMaster:
 
     def get(self, instrument_id: str) -> Instrument | None:
         rows = self._rows
+        if type(instrument_id) is not str:
+            text("instrument_id", instrument_id)
         at = rows.ids.get(instrument_id)
         return None if at is None else rows.rows[at] or rows.row(at)
 
     def by_broker_symbol(self, exchange: str, broker_symbol: str) -> Instrument | None:
-        at = self._rows.symbols.get((exchange, broker_symbol))
+        at = self._rows.symbols.get((text("exchange", exchange), text("broker_symbol", broker_symbol)))
         return None if at is None else self._rows.row(at)
 
     def by_broker_token(self, broker_token: str) -> Instrument | None:
-        at = self._rows.tokens.get(broker_token)
+        at = self._rows.tokens.get(text("broker_token", broker_token))
         return None if at is None else self._rows.row(at)
 
     def by_exchange_token(self, exchange: str, exchange_token: str) -> Instrument | None:
         """Return the instrument with the exchange's own number; None where it is unknown or not unique."""
-        at = self._rows.exchange_tokens.get((exchange, exchange_token))
+        at = self._rows.exchange_tokens.get((text("exchange", exchange), text("exchange_token", exchange_token)))
         return None if at is None else self._rows.row(at)
 
     def by_handle(self, handle: int) -> Instrument | None:
-        return self._by_handle.get(handle)
+        return self._by_handle.get(count("handle", handle))
 
     def handle(self, instrument: Instrument) -> int:
         """Return the native handle of an instrument, for streams and books."""
+        if not isinstance(instrument, Instrument):
+            raise _no_instrument("instrument", instrument)
         handle = intern_instrument(instrument.instrument_id)
         self._by_handle[handle] = instrument
         return handle
@@ -256,9 +267,18 @@ class InstrumentMaster:
             remedy=f"nearest: {', '.join(near)}" if near else "load the instruments first, or check the venue",
         )
 
+    def resolve_all(self, names: str | Instrument | Iterable[str | Instrument]) -> list[Instrument]:
+        """Return the instruments behind one name or several; errors as `resolve`."""
+        if isinstance(names, (str, Instrument)) or not isinstance(names, Iterable):
+            names = (names,)  # whatever it is, `resolve` says what it wants instead
+        return [self.resolve(name) for name in names]
+
     def nearest(self, name: str, limit: int = 5) -> list[str]:
         """Return the ids most like `name`: same venue first, then any."""
-        venue, _, symbol = name.upper().rpartition(":")
+        limit = count("limit", limit)
+        if limit == 0:
+            return []
+        venue, _, symbol = text("name", name).upper().rpartition(":")
         everywhere = sorted((key.partition(":")[2], key) for key in self._rows.ids)
         here = [pair for pair in everywhere if pair[1].startswith(f"{venue}:")] if venue else []
         for pool in (here, everywhere):
@@ -270,21 +290,22 @@ class InstrumentMaster:
                 heapq.nsmallest(_LIKELY, pool, key=lambda pair: abs(len(pair[0]) - len(symbol))),
             ):
                 by_symbol: dict[str, list[str]] = {}
-                for text, key in likely:
-                    by_symbol.setdefault(text, []).append(key)
+                for known, key in likely:
+                    by_symbol.setdefault(known, []).append(key)
                 found = difflib.get_close_matches(symbol, by_symbol, limit, 0.5)
                 if found:
-                    return [key for text in found for key in by_symbol[text]][:limit]
+                    return [key for known in found for key in by_symbol[known]][:limit]
         return []
 
-    def option_chain(self, underlying: str, expiry: date | None = None) -> OptionChain:
+    def option_chain(self, underlying: str, expiry: date | str | None = None) -> OptionChain:
         """Return calls and puts of one expiry (the nearest listed one by default) by strike.
 
         Parameters
         ----------
         underlying : str
             Its name, or ``VENUE:NAME`` where several venues list options on it.
-        expiry : date, optional
+        expiry : date or str, optional
+            Text as ``"2026-12-24"``.
 
         Raises
         ------
@@ -294,7 +315,7 @@ class InstrumentMaster:
         """
         options = self._listed(underlying, InstrumentType.OPTION, "options")
         expiries = sorted({i.expiry for i in options if i.expiry is not None})
-        chosen = expiry or expiries[0]
+        chosen = expiries[0] if expiry is None else day("expiry", expiry)
         if chosen not in expiries:
             raise UsageError(
                 f"{underlying} has no options expiring {chosen}",
@@ -311,7 +332,7 @@ class InstrumentMaster:
         )
 
     def _listed(self, underlying: str, kind: InstrumentType, what: str) -> list[Instrument]:
-        venue, _, name = underlying.rpartition(":")
+        venue, _, name = text("underlying", underlying).rpartition(":")
         listed = map(self._rows.row, self._rows.derivatives.get(name, ()))
         rows = [i for i in listed if i.instrument_type is kind]
         venues = sorted({_venue(i) for i in rows})
@@ -356,10 +377,12 @@ class InstrumentMaster:
         instrument_type : InstrumentType or str, optional
             Of this kind only.
         """
-        kind = None if instrument_type is None else InstrumentType(instrument_type)
+        kind = None if instrument_type is None else choice(InstrumentType, "instrument_type", instrument_type)
+        if exchange is not None:
+            text("exchange", exchange)
         return self._rows.search.find(
-            query,
-            limit,
+            text("query", query),
+            count("limit", limit),
             lambda i: (exchange is None or i.exchange == exchange) and (kind is None or i.instrument_type is kind),
         )
 
@@ -421,3 +444,10 @@ class InstrumentMaster:
 
 def _venue(instrument: Instrument) -> str:
     return instrument.instrument_id.partition(":")[0]
+
+
+def _no_instrument(what: str, found: object) -> UsageError:
+    return UsageError(
+        f"{what} is {type(found).__name__} {found!r}, expected an Instrument",
+        remedy="instrument(name) gives the one of that name",
+    )

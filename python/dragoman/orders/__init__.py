@@ -2,8 +2,19 @@
 
 from dragoman.orders.fills import FillLedger
 from dragoman.orders.identity import IdMint, read_wire_id
+from dragoman.orders.requests import name_of
 from dragoman.orders.service import OrderService
 from dragoman.orders.state import Verdict, allowed, merge
 from dragoman.orders.store import OrderStore
 
-__all__ = ["FillLedger", "IdMint", "OrderService", "OrderStore", "Verdict", "allowed", "merge", "read_wire_id"]
+__all__ = [
+    "FillLedger",
+    "IdMint",
+    "OrderService",
+    "OrderStore",
+    "Verdict",
+    "allowed",
+    "merge",
+    "name_of",
+    "read_wire_id",
+]

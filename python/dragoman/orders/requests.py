@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from dragoman._core import copied, taking
+from dragoman.checks import identifier
 from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, Retry, UsageError
 from dragoman.model import Instrument, Order, OrderRequest, OrderStatus, Origin, Reject, Side
 from dragoman.orders.store import EXTERNAL_PREFIX
@@ -43,6 +44,17 @@ def check_name(client_order_id: str) -> None:
             f"client_order_id {client_order_id!r}: names with a slash or beginning with {EXTERNAL_PREFIX} are taken",
             remedy="choose another",
         )
+
+
+def name_of(order: Order | str) -> str:
+    """Return what an order is looked up by: of an order its own name, of text or a number the id that it is.
+
+    Raises
+    ------
+    UsageError
+        It is none of them.
+    """
+    return identifier("order", (order.client_order_id or order.order_id) if isinstance(order, Order) else order)
 
 
 def used_before(client_order_id: str) -> UsageError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from dragoman.checks import WireUnits, check_request, order_gate
+from dragoman.checks import WireUnits, check_request, order_gate, seconds
 from dragoman.errors import DragomanError, Effect, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
@@ -31,6 +31,7 @@ from dragoman.orders.reading import OrderReader
 from dragoman.orders.recorder import Recorder
 from dragoman.orders.requests import (
     check_name,
+    name_of,
     named,
     order_of,
     refusal,
@@ -123,7 +124,7 @@ class OrderService:
 
     async def refresh(self, *, timeout_s: float = 15.0) -> None:
         """Read all of today's orders and trades and merge them; afterwards views are complete as of the reading."""
-        await self._reader.refresh(timeout_s)
+        await self._reader.refresh(seconds("timeout_s", timeout_s))
 
     def reread(self, on_error: Callable[[DragomanError], object]) -> None:
         """Read everything in the background until nothing is missing; tries again for as long as that takes."""
@@ -195,6 +196,7 @@ class OrderService:
         """
         session, adapter = self._session, self._session.adapter
         session.check_mutable()
+        timeout_s = seconds("timeout_s", timeout_s)
         if not self.writer.ready:
             return self._place_later(request, instrument, timeout_s, allow_stale, allow_unknown)
         ends_ns = self._mono_ns() + int(timeout_s * _NS)
@@ -309,6 +311,7 @@ class OrderService:
         a `UsageError` with zero bytes sent. Two on the way at once may arrive in either order.
         """
         self._session.check_mutable()
+        timeout_s = seconds("timeout_s", timeout_s)
         if not self.writer.ready:
             await self._may_write()
         return await self._amender.modify(self._addressable(order), change, timeout_s, allow_stale)
@@ -316,6 +319,7 @@ class OrderService:
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
         """Ask for a cancel; returns when the broker has taken the request. Never waits for a stale stream."""
         self._session.check_mutable()
+        timeout_s = seconds("timeout_s", timeout_s)
         self._adapter.capabilities.require("cancel", self._adapter.name)
         if not self.writer.ready:
             await self._may_write()
@@ -342,11 +346,12 @@ class OrderService:
 
     async def history(self, order: Order | str, *, timeout_s: float = 10.0) -> list[Order]:
         """Return the states an order went through, oldest first, and merge the last one."""
-        return await self._reader.history(self._identified(order), timeout_s)
+        return await self._reader.history(self._identified(order), seconds("timeout_s", timeout_s))
 
     async def trades(self, order: Order | str | None = None, *, timeout_s: float = 10.0) -> list[Fill]:
         """Return today's fills, of one order or all, and count each once."""
-        return await self._reader.trades(None if order is None else self._identified(order), timeout_s)
+        known = None if order is None else self._identified(order)
+        return await self._reader.trades(known, seconds("timeout_s", timeout_s))
 
     async def wait(self, order: Order | str, until: Callable[[Order], bool], *, timeout_s: float) -> Order:
         """Return the order once `until` holds for it; what `until` raises, this raises.
@@ -382,7 +387,7 @@ class OrderService:
     # -- helpers -----------------------------------------------------------------------------------------------------
 
     def _known(self, order: Order | str) -> Order:
-        name = order if isinstance(order, str) else order.client_order_id or order.order_id
+        name = name_of(order)
         found = self.store.get(name)
         if found is None:
             raise UsageError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from dragoman.checks.inputs import exact
+from dragoman.checks import function, seconds
 from dragoman.errors import StaleData
 from dragoman.model import Order, OrderUpdate
 from dragoman.orders.store import OrderStore
@@ -26,11 +26,12 @@ async def wait_until(
     Raises
     ------
     UsageError
-        `timeout_s` is no finite number: nothing waits for ever.
+        `timeout_s` is no finite number: nothing waits for ever. `until` cannot be called.
     StaleData
         If it does not within `timeout_s`; the message says what the order is.
     """
-    exact("timeout_s", timeout_s)
+    timeout_s = seconds("timeout_s", timeout_s)
+    function("until", until)
     done: asyncio.Future[Order] = asyncio.get_running_loop().create_future()
 
     def current() -> Order:

@@ -94,6 +94,7 @@ from dragoman.plugin.limits import RateLimit, Scope, Window
 from dragoman.plugin.protobuf import ProtoFields, proto_double, proto_int, read_protobuf
 from dragoman.plugin.spans import spans
 from dragoman.plugin.sync import BookSync
+from dragoman.plugin.turns import in_turns
 
 __all__ = [
     "CONTRACT",
@@ -194,6 +195,7 @@ __all__ = [
     "copied",
     "error_for",
     "errors",
+    "in_turns",
     "model",
     "no",
     "proto_double",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Generic, Literal, TypeVar
 
-from dragoman.errors import KIND_DEFAULTS, Effect, ErrorKind, Retry
+from dragoman.errors import KIND_DEFAULTS, Effect, ErrorKind, Retry, UsageError
 
 E = TypeVar("E")
 
@@ -183,7 +183,15 @@ class EnumMap(Generic[E]):
 
         Raises
         ------
-        KeyError
-            Where the broker has none; the engine checks capabilities first, so this is an adapter's defect.
+        UsageError
+            Where the broker has none. The engine checks what a caller asks for against the capabilities first; what a
+            change has to repeat of an order placed elsewhere may be a word that nobody here knows.
         """
-        return self.outward[value]
+        word = self.outward.get(value)
+        if word is None:
+            raise UsageError(
+                f"{type(value).__name__} {value} is nothing this broker takes, or nothing known here",
+                kind=ErrorKind.NOT_SUPPORTED,
+                remedy=f"it takes {', '.join(sorted(map(str, self.outward)))}",
+            )
+        return word

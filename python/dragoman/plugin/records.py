@@ -102,7 +102,7 @@ def _no_constant(name: str) -> Any:
 
 
 def number(value: Any) -> Decimal:
-    """Return a number exactly: a JSON number, or text of one; absent and empty read as 0.
+    """Return a number exactly: a JSON number, or text of one; absent and empty read as 0, see `needed`.
 
     Raises
     ------
@@ -117,6 +117,20 @@ def number(value: Any) -> Decimal:
     if not result.is_finite():
         raise ValueError(f"{value!r} is not a finite number")
     return result
+
+
+def needed(row: Row, key: str) -> Decimal:
+    """Return the number at `key`, which has to be there: a price or quantity nobody told is not 0.
+
+    Raises
+    ------
+    LookupError, TypeError, ValueError, ArithmeticError
+        It is absent, null, empty, or no number.
+    """
+    value = row[key]
+    if value is None or value == "":
+        raise ValueError(f"{key} is {value!r}, expected a number")
+    return number(value)
 
 
 def given(row: Row, key: str) -> Decimal | None:

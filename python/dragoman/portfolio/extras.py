@@ -5,12 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
-from dragoman.checks import Number, WireUnits, check_quantity, check_request, check_triggered
-from dragoman.checks.inputs import exact
+from dragoman.checks import (
+    Moment,
+    Number,
+    WireUnits,
+    check_quantity,
+    check_request,
+    check_triggered,
+    choice,
+    exact,
+    flag,
+    function,
+    identifier,
+    record,
+    seconds,
+    several,
+    span,
+    text,
+)
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
@@ -49,7 +65,9 @@ Rows = Callable[[Sequence[Candle]], object]
 class AccountServices:
     """Runs the adapter's flows that are not orders, in units and by canonical names.
 
-    Every method raises UsageError with the adapter's reason where the broker does not offer it.
+    Every method raises UsageError with the adapter's reason where the broker does not offer it, and for an argument
+    that cannot be read: nothing was done or sent then. Values of the model are read as `place` reads its arguments,
+    so ints and text stand for exact numbers, and words for choices.
     """
 
     def __init__(self, session: AccountSession, master: InstrumentMaster, units: WireUnits) -> None:
@@ -67,6 +85,7 @@ class AccountServices:
         return self._session.adapter
 
     async def _ask(self, feature: str, flow: Flow[T], timeout_s: float, *, mutates: bool = False) -> T:
+        timeout_s = seconds("timeout_s", timeout_s)
         self._adapter.capabilities.require(feature, self._adapter.name)
         if mutates:
             self._session.check_mutable()
@@ -98,7 +117,7 @@ class AccountServices:
         self, holdings: Iterable[Holding] = (), *, timeout_s: float = 10.0
     ) -> HoldingsAuthorisation:
         """Start the depository's authorisation of a sale; the account holder ends it at the URL returned."""
-        wanted = list(holdings)
+        wanted = several("holdings", holdings, Holding)
         return await self._ask(
             "authorise_holdings",
             self._adapter.authorise_holdings(wanted, self._session.ctx),
@@ -128,6 +147,9 @@ class AccountServices:
         """
         self._adapter.capabilities.require("convert", self._adapter.name)
         self._session.check_mutable()
+        timeout_s, position = seconds("timeout_s", timeout_s), record("position", position, Position)
+        product = choice(Product, "product", product)
+        self._offered(product)
         instrument = self._master.resolve(position.instrument_id)
         units = abs(position.quantity) if quantity is None else exact("quantity", quantity)
         check_quantity("quantity", units, replace(instrument, freeze_quantity=None))
@@ -141,44 +163,45 @@ class AccountServices:
                 broker=self._adapter.name,
                 remedy="read positions() again",
             )
-        flow = self._adapter.convert(same[0], wire, Product(product), instrument, self._session.ctx)
+        flow = self._adapter.convert(same[0], wire, product, instrument, self._session.ctx)
         await self._session.run(flow, timeout_s=timeout_s)
 
     # -- before the fact ---------------------------------------------------------------------------------------------
 
     async def order_margin(self, orders: Iterable[OrderRequest], *, timeout_s: float = 10.0) -> list[OrderMargin]:
         """Return what each order would need, beside what the account holds now."""
-        wanted = [self._checked(order) for order in orders]
+        wanted = [self._checked(order) for order in several("orders", orders, OrderRequest)]
         return await self._ask("order_margin", self._adapter.order_margin(wanted, self._session.ctx), timeout_s)
 
     async def basket_margin(
         self, orders: Iterable[OrderRequest], *, consider_positions: bool = True, timeout_s: float = 10.0
     ) -> BasketMargin:
         """Return what the orders would need together, hedges counted."""
-        wanted = [self._checked(order) for order in orders]
+        wanted = [self._checked(order) for order in several("orders", orders, OrderRequest)]
         return await self._ask(
             "basket_margin",
-            self._adapter.basket_margin(wanted, self._session.ctx, consider_positions=consider_positions),
+            self._adapter.basket_margin(
+                wanted, self._session.ctx, consider_positions=flag("consider_positions", consider_positions)
+            ),
             timeout_s,
         )
 
     async def charges(self, fills: Iterable[Fill], *, timeout_s: float = 10.0) -> list[Charges]:
         """Return taxes and fees of fills, in their order."""
         wanted = []
-        for fill in fills:
+        for fill in several("fills", fills, Fill):
             instrument = self._master.resolve(fill.instrument_id)
+            self._offered(fill.product)
             wanted.append(replace(fill, quantity=self._wire(instrument, fill.side, fill.quantity)))
         return await self._ask("charges", self._adapter.charges(wanted, self._session.ctx), timeout_s)
 
     async def trigger_ranges(
-        self, names: Iterable[Named], side: Side | str, *, timeout_s: float = 10.0
+        self, names: Named | Iterable[Named], side: Side | str, *, timeout_s: float = 10.0
     ) -> dict[str, TriggerRange]:
         """Return by canonical id between which prices the trigger of a cover order may lie."""
-        found = await self._ask(
-            "trigger_range",
-            self._adapter.trigger_ranges([self._master.resolve(name) for name in names], Side(side), self._session.ctx),
-            timeout_s,
-        )
+        wanted, towards = self._master.resolve_all(names), choice(Side, "side", side)
+        flow = self._adapter.trigger_ranges(wanted, towards, self._session.ctx)
+        found = await self._ask("trigger_range", flow, timeout_s)
         return {one.instrument_id: one for one in found}
 
     def _checked(self, order: OrderRequest) -> OrderRequest:
@@ -187,6 +210,11 @@ class AccountServices:
         order = replace(order, instrument_id=instrument.instrument_id)
         check_request(order, instrument, self._adapter)
         return self._units.to_wire(self._adapter.check_order(order, instrument), instrument)
+
+    def _offered(self, product: Product) -> None:
+        """Refuse a product that the broker has no word for."""
+        can = self._adapter.capabilities
+        can.require_value("product", product, frozenset(can.products), self._adapter.name)
 
     def _wire(self, instrument: Instrument, side: Side, quantity: Decimal) -> Decimal:
         """Return a quantity as the broker counts it."""
@@ -199,8 +227,8 @@ class AccountServices:
         self,
         name: Named,
         interval: str,
-        start: datetime,
-        end: datetime,
+        start: Moment,
+        end: Moment,
         *,
         continuous: bool = False,
         on_rows: Rows | None = None,
@@ -213,25 +241,31 @@ class AccountServices:
         ----------
         interval : str
             A number and a unit: ``"1m"``, ``"15m"``, ``"1h"``, ``"1d"``.
-        start, end : datetime
-            With a time zone.
+        start, end : datetime, date or str
+            A datetime with its time zone, or a date: then the whole of that day at the exchange, so that one date as
+            both is one day. Text is either in ISO 8601.
         continuous : bool
             Join the expired contracts of a future.
         on_rows, on_progress : callable, optional
             Take candles as they come, and (requests done, requests in all).
         """
-        session = self._session
-        self._adapter.capabilities.require("candles", self._adapter.name)
-        instrument = self._master.resolve(name)
-        flow = self._adapter.candles(instrument, interval, start, end, session.ctx, continuous=continuous)
+        session, adapter = self._session, self._adapter
+        adapter.capabilities.require("candles", adapter.name)
+        timeout_s, instrument = seconds("timeout_s", timeout_s), self._master.resolve(name)
+        first, last = span(start, end, ZoneInfo(adapter.session.time_zone))
+        for what, callback in (("on_rows", on_rows), ("on_progress", on_progress)):
+            if callback is not None:
+                function(what, callback)
+        joined = flag("continuous", continuous)
+        flow = adapter.candles(instrument, text("interval", interval), first, last, session.ctx, continuous=joined)
         return await session.run(flow, timeout_s=timeout_s, on_rows=on_rows, on_progress=on_progress)
 
-    async def postback(self, body: bytes, *, timeout_s: float = 10.0) -> Order:
+    async def postback(self, body: bytes | str, *, timeout_s: float = 10.0) -> Order:
         """Read an order update that the broker posted to a URL of yours, after proof that the broker wrote it.
 
         Parameters
         ----------
-        body : bytes
+        body : bytes or str
             The request's, as it came.
         timeout_s : float
             For a secret that a command or a keyring has to bring first.
@@ -244,6 +278,14 @@ class AccountServices:
             The secret that proves it cannot be had; after a start with a kept token the first postback fetches it.
         """
         self._adapter.capabilities.require("postback", self._adapter.name)
+        timeout_s = seconds("timeout_s", timeout_s)
+        if not isinstance(body, (bytes, bytearray, memoryview, str)):
+            raise UsageError(
+                f"body {body!r} is no body of a request, which is bytes",
+                broker=self._adapter.name,
+                remedy="pass on what the broker posted, before anything has parsed it",
+            )
+        posted = text("body", body).encode() if isinstance(body, str) else bytes(body)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._session.prepare_postbacks()
@@ -253,7 +295,7 @@ class AccountServices:
                 broker=self._adapter.name,
                 remedy="see what the profile's reference runs or reads",
             ) from None
-        order = self._adapter.postback(body, self._session.ctx)
+        order = self._adapter.postback(posted, self._session.ctx)
         return self._units.from_wire(order, self._master.get(order.instrument_id))
 
     # -- triggers and alerts -----------------------------------------------------------------------------------------
@@ -264,7 +306,8 @@ class AccountServices:
 
     async def gtt(self, gtt_id: str, *, timeout_s: float = 10.0) -> Gtt:
         """Return one of them."""
-        return await self._ask("gtt", self._adapter.gtt(gtt_id, self._session.ctx), timeout_s)
+        flow = self._adapter.gtt(identifier("gtt_id", gtt_id), self._session.ctx)
+        return await self._ask("gtt", flow, timeout_s)
 
     async def place_gtt(self, request: GttRequest, *, timeout_s: float = 10.0) -> str:
         """Place a trigger; return its id. After OutcomeUnknown look at gtts() before placing it again."""
@@ -276,16 +319,17 @@ class AccountServices:
     async def modify_gtt(self, gtt_id: str, request: GttRequest, *, timeout_s: float = 10.0) -> str:
         """Replace all terms of a trigger."""
         found, request = self._triggered(request)
-        flow = self._adapter.gtt_modify(gtt_id, request, found, self._session.ctx)
+        flow = self._adapter.gtt_modify(identifier("gtt_id", gtt_id), request, found, self._session.ctx)
         return await self._ask("gtt", flow, timeout_s, mutates=True)
 
     async def delete_gtt(self, gtt_id: str, *, timeout_s: float = 10.0) -> str:
         """Delete a trigger."""
-        flow = self._adapter.gtt_delete(gtt_id, self._session.ctx)
+        flow = self._adapter.gtt_delete(identifier("gtt_id", gtt_id), self._session.ctx)
         return await self._ask("gtt", flow, timeout_s, mutates=True)
 
     def _triggered(self, request: GttRequest) -> tuple[Instrument, GttRequest]:
         """Return the instrument and the request with quantities as the broker counts them."""
+        request = record("request", request, GttRequest)
         found = self._master.resolve(request.instrument_id)
         legs = []
         for leg in request.legs:
@@ -302,7 +346,7 @@ class AccountServices:
             check_triggered(asked, leg.trigger_price, found, self._adapter)
             self._adapter.check_order(asked, found)
             legs.append(replace(leg, quantity=counted.quantity))
-        last = exact("last_price", request.last_price)
+        last = request.last_price
         if last <= 0:
             raise UsageError(f"last_price {last} is not a price", kind=ErrorKind.BAD_REQUEST, remedy="read quote()")
         return found, replace(request, instrument_id=found.instrument_id, legs=tuple(legs), last_price=last)
@@ -313,23 +357,32 @@ class AccountServices:
 
     async def create_alert(self, request: AlertRequest, *, timeout_s: float = 10.0) -> Alert:
         """Create an alert and return it as the broker holds it."""
-        wanted = replace(request, orders=tuple(self._checked(order) for order in request.orders))
-        flow = self._adapter.alert_create(wanted, self._session.ctx)
+        flow = self._adapter.alert_create(self._alerted(request), self._session.ctx)
         return await self._ask("alerts", flow, timeout_s, mutates=True)
 
     async def modify_alert(self, alert_id: str, request: AlertRequest, *, timeout_s: float = 10.0) -> Alert:
         """Replace all terms of an alert."""
-        wanted = replace(request, orders=tuple(self._checked(order) for order in request.orders))
-        flow = self._adapter.alert_modify(alert_id, wanted, self._session.ctx)
+        wanted = self._alerted(request)
+        flow = self._adapter.alert_modify(identifier("alert_id", alert_id), wanted, self._session.ctx)
         return await self._ask("alerts", flow, timeout_s, mutates=True)
 
     async def delete_alerts(self, alert_ids: Iterable[str], *, timeout_s: float = 10.0) -> None:
         """Delete alerts by id."""
-        names = list(alert_ids)
+        names = [alert_ids] if isinstance(alert_ids, (str, int)) else alert_ids
+        if not isinstance(names, Iterable) or not (names := [identifier("alert_ids", name) for name in names]):
+            raise UsageError(f"alert_ids {alert_ids!r} names no alert", remedy="give a list of ids; alerts() has them")
         flow = self._adapter.alert_delete(names, self._session.ctx)
         await self._ask("alerts", flow, timeout_s, mutates=True)
 
     async def alert_history(self, alert_id: str, *, timeout_s: float = 10.0) -> list[AlertEvent]:
         """Return when an alert fired."""
-        flow = self._adapter.alert_history(alert_id, self._session.ctx)
+        flow = self._adapter.alert_history(identifier("alert_id", alert_id), self._session.ctx)
         return await self._ask("alerts", flow, timeout_s)
+
+    def _alerted(self, request: AlertRequest) -> AlertRequest:
+        """Return the request with its instruments known and its orders as the broker counts them."""
+        request = record("request", request, AlertRequest)
+        for name in (request.instrument_id, request.other_instrument_id):
+            if name is not None:
+                self._master.resolve(name)
+        return replace(request, orders=tuple(self._checked(order) for order in request.orders))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.checks import WireUnits
+from dragoman.checks import WireUnits, seconds
 from dragoman.errors import UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Margin, Position, Product, Segment
@@ -33,13 +33,13 @@ class Portfolio:
     async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
         """Return net positions, quantities in units."""
         session = self._session
-        rows = await session.run(session.adapter.positions(session.ctx), timeout_s=timeout_s)
+        rows = await session.run(session.adapter.positions(session.ctx), timeout_s=seconds("timeout_s", timeout_s))
         return [self._units.from_wire(row, self._master.get(row.instrument_id)) for row in rows]
 
     async def margins(self, *, timeout_s: float = 10.0) -> dict[Segment, Margin]:
         """Return margins by segment; asking the result for a segment that is not there is a UsageError."""
         session = self._session
-        rows = await session.run(session.adapter.margins(session.ctx), timeout_s=timeout_s)
+        rows = await session.run(session.adapter.margins(session.ctx), timeout_s=seconds("timeout_s", timeout_s))
         return _Margins({row.segment: row for row in rows})
 
     async def check(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:

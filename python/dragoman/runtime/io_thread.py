@@ -16,7 +16,7 @@ from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as WaitTimeoutError
 from typing import Any, TypeVar
 
-from dragoman.errors import ErrorKind, NotSent, OutcomeUnknown, StaleData, UsageError
+from dragoman.errors import AuthRequired, ErrorKind, NotSent, OutcomeUnknown, StaleData, UsageError
 from dragoman.runtime.dispatch import Ended, Mailbox
 from dragoman.runtime.loops import new_event_loop
 
@@ -137,12 +137,18 @@ class IoThread:
         """Run a coroutine that asks its caller things; what it asks runs on the caller's own thread.
 
         `make` gets an `Ask`: awaited with a function, it gives what that returned here. An interrupt cancels the
-        coroutine and waits until it has cleaned up.
+        coroutine and waits until it has cleaned up. Once the caller has gone, its `Ask` raises AuthRequired, whatever
+        still awaits it: nobody is there to answer.
         """
         desk: Mailbox[Callable[[], object]] = Mailbox()
+        asked: set[asyncio.Future[Any]] = set()
 
         async def ask(question: Callable[[], Any]) -> Any:
+            if desk.closed:
+                raise _nobody_there(what)
             answer: asyncio.Future[Any] = self.loop.create_future()
+            asked.add(answer)
+            answer.add_done_callback(asked.discard)
 
             def put() -> None:
                 try:
@@ -154,8 +160,16 @@ class IoThread:
             desk.put(put)
             return await answer
 
+        def turn_away() -> None:
+            for answer in tuple(asked):
+                _answer(answer, None, _nobody_there(what))
+
+        def gone(_: Future[T]) -> None:
+            desk.close(drop=True)
+            self.post(turn_away)
+
         outcome, cancel = self._begin(lambda: make(ask), what)
-        outcome.add_done_callback(lambda _: desk.close(drop=True))
+        outcome.add_done_callback(gone)
         try:
             while True:
                 try:
@@ -240,6 +254,14 @@ class IoThread:
             await asyncio.wait(rest, timeout=_STOP_S / 2)
         await self.loop.shutdown_asyncgens()
         self.loop.stop()
+
+
+def _nobody_there(what: str) -> AuthRequired:
+    return AuthRequired(
+        f"{what}: a human must log in, and the call that could have asked one is over",
+        kind=ErrorKind.AUTH_EXPIRED,
+        remedy="call session.login() on a thread where a human can be asked",
+    )
 
 
 def _answer(waiting: asyncio.Future[Any], value: Any, error: Exception | None) -> None:

@@ -358,7 +358,7 @@ class FlowDriver:
             case Redirect():
                 if run.redirect is None:
                     raise UsageError(f"{self._broker}: this needs a human at a browser", broker=self._broker)
-                return await run.redirect(effect)
+                return await self._human(run.redirect(effect), run)
         raise TypeError(f"{self._broker}: a flow yielded {type(effect).__name__}, which is no effect")
 
     async def _mutate(self, request: Request, run: Run, begun: Flight | None) -> Reply:
@@ -487,10 +487,25 @@ class FlowDriver:
                 remedy="give prompt= when connecting",
             )
         answer = run.prompt(effect.kind, effect.text, effect.secret)
-        typed = await answer if inspect.isawaitable(answer) else answer
+        typed = await self._human(answer, run) if inspect.isawaitable(answer) else answer
         if effect.secret:
             run.typed += (Secret(typed),)  # keeps it out of the logs while the flow runs
         return typed
+
+    async def _human(self, answer: Awaitable[T], run: Run) -> T:
+        """Wait for a human no longer than the flow may take."""
+        try:
+            async with asyncio.timeout((run.deadline_ns - self._runtime.clock.mono_ns()) / _NS) as limit:
+                return await answer
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the human's own
+            raise AuthRequired(
+                f"{self._broker}: nobody answered in time, and the login is given up",
+                kind=ErrorKind.AUTH_INVALID,
+                broker=self._broker,
+                remedy="log in again where a human can be asked",
+            ) from None
 
     def _late(self, what: str, run: Run) -> DragomanError:
         return error_for(

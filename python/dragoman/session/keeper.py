@@ -127,12 +127,23 @@ class SessionKeeper:
             finally:
                 if lock is not None:
                     lock.release()
-        except DragomanError as error:
+        except Exception as raised:  # noqa: BLE001 - whatever a human's callback raised; it is announced
+            error = raised if isinstance(raised, DragomanError) else self._not_renewed(raised)
             _log.warning("%s: renewing the session failed: %s", session.profile, redact(str(error)))
             session.announce(error)
             await self._runtime.sleep(_LOOK_AGAIN_S)
             return
         await self._renewed("the session was renewed")
+
+    def _not_renewed(self, cause: Exception) -> AuthRequired:
+        error = AuthRequired(
+            f"{self._session.profile}: asking a human to log in failed: {type(cause).__name__}: {cause}",
+            kind=ErrorKind.AUTH_EXPIRED,
+            broker=self._session.adapter.name,
+            remedy="log in again",
+        )
+        error.__cause__ = cause
+        return error
 
     async def _right(self) -> DiskLock | None:
         """Wait for the right to renew; None where its file cannot be used: better two renewals than none."""

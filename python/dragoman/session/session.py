@@ -161,6 +161,15 @@ class AccountSession:
     def environment(self) -> str:
         return self.profile.environment
 
+    @property
+    def broker(self) -> str:
+        return self.adapter.name
+
+    @property
+    def account(self) -> str:
+        """The broker's name of the account; empty before the login."""
+        return self.ctx.account
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:

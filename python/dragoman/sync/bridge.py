@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from typing import Any, Final, Literal, TypeVar
 
+from dragoman.checks import seconds
 from dragoman.sync.engine import Engine
 
 C = TypeVar("C", bound=type)
@@ -25,15 +26,18 @@ Shape = Literal["call", "iterator", "handler", "plain", "property"]
 
 OWN: Final = frozenset({"start", "close"})
 """Methods whose blocking twin is written by hand: a client's life is not one call."""
+SESSION: Final = frozenset({"account", "broker", "environment", "latencies", "logout", "on_event"})
+MARKET: Final = frozenset({"book", "quotes", "resolve", "subscribe", "subscribed", "ticks_seen", "unsubscribe"})
+"""What the blocking session and the blocking market data take from the asynchronous ones as it is."""
 _GRACE_S: Final = 5.0
 """How long after its own deadline a call may keep its caller waiting before the I/O thread counts as blocked."""
 
 
-def members(source: type) -> dict[str, Shape]:
-    """Return the public members of an asynchronous class, and how each becomes a blocking one."""
+def members(source: type, only: Collection[str] | None = None) -> dict[str, Shape]:
+    """Return the public members of an asynchronous class (those named in `only`), and how each becomes blocking."""
     found: dict[str, Shape] = {}
     for name, member in vars(source).items():
-        if name.startswith("_") or name in OWN:
+        if name.startswith("_") or (name in OWN if only is None else name not in only):
             continue
         if isinstance(member, property):
             found[name] = "property"
@@ -50,15 +54,15 @@ def members(source: type) -> dict[str, Shape]:
     return found
 
 
-def mirror(source: type) -> Callable[[C], C]:
+def mirror(source: type, only: Collection[str] | None = None) -> Callable[[C], C]:
     """Give a class the blocking twin of every public member of `source` that it does not define itself.
 
     The class has two attributes: ``_engine``, the `Engine` that makes the calls, and ``_source``, the instance of
-    `source` they are made on.
+    `source` they are made on. With `only` it gets the twins of those.
     """
 
     def decorate(cls: C) -> C:
-        for name, shape in members(source).items():
+        for name, shape in members(source, only).items():
             if name not in vars(cls):
                 setattr(cls, name, _TWINS[shape](name, vars(source)[name]))
         return cls
@@ -73,8 +77,8 @@ def _call(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def twin(self: Any, *args: Any, **kwargs: Any) -> Any:
         engine: Engine = self._engine
-        timeout_s = kwargs.get("timeout_s", default)
-        patience_s = None if timeout_s is None else timeout_s + _GRACE_S
+        # Read here already: the wait for the outcome ends by it too.
+        patience_s = None if default is None else seconds("timeout_s", kwargs.get("timeout_s", default)) + _GRACE_S
         return engine.call(lambda: method(self._source, *args, **kwargs), name, patience_s)
 
     return _signed(twin, method)

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from dragoman._core import Batch, Tick
 from dragoman.client import Client as AsyncClient
-from dragoman.market import InstrumentMaster
-from dragoman.model import OrderUpdate
+from dragoman.client import Event
+from dragoman.market import InstrumentMaster, MarketData
+from dragoman.model import BookGap, OrderUpdate
 from dragoman.portfolio import AccountServices
 from dragoman.runtime.dispatch import Mailbox
-from dragoman.sync.bridge import mirror
+from dragoman.session.fanout import Fanout
+from dragoman.session.session import AccountSession
+from dragoman.sync.bridge import MARKET, SESSION, mirror
 from dragoman.sync.engine import Engine
 from dragoman.sync.iterators import Following, put_ticks
 
+E = TypeVar("E")
+
 PARTS: Final = {
-    "session": "logout, metrics, streams and counters()",
-    "market": "quotes, subscribe, ticks, on_batch and book",
     "orders_service": "place, modify, cancel, orders, trades and wait_order",
     "portfolio": "positions, margins and check_positions",
-    "events": "on_event",
 }
-"""What an asynchronous client is put together from, and what does its work here: the parts belong to the I/O thread."""
+"""Parts of an asynchronous client that stay on the I/O thread, and what does their work here."""
 
 
 @mirror(AccountServices)
@@ -42,6 +44,111 @@ class BlockingAccount:
     @property
     def _source(self) -> AccountServices:
         return self._engine.client.account
+
+
+class BlockingEvents(Generic[E]):
+    """Events of one kind, for code without an event loop: a `dragoman.session.fanout.Fanout`, blocking.
+
+    `Client.events` and `BlockingMarket.gaps` are some.
+    """
+
+    def __init__(self, engine: Engine, find: Callable[[], Fanout[E]], what: str) -> None:
+        self._engine = engine
+        self._find = find
+        self._what = what
+
+    def __repr__(self) -> str:
+        return f"<{self._what} of {self._engine.name}>"
+
+    def add(self, callback: Callable[[E], object], *, inline: bool = False) -> Callable[[], None]:
+        """Call back with each event from now on, queued, or with `inline` on the I/O thread; returns what ends it."""
+        return self._engine.register(self._source.add, callback, self._what, inline=inline)
+
+    def iterate(self) -> Following[E]:
+        """Iterate over every event from now on; none is dropped."""
+        return self._engine.follow(self._source.add, self._what, Mailbox.put)
+
+    @property
+    def published(self) -> int:
+        """Events there were so far."""
+        return self._engine.run(lambda: self._source.published, self._what)
+
+    @property
+    def _source(self) -> Fanout[E]:
+        return self._find()
+
+
+@mirror(MarketData, MARKET)
+class BlockingMarket:
+    """Quotes, ticks and books of one account: the methods of `dragoman.market.MarketData`, blocking.
+
+    `Client.market` is one. Batches are handed out by `Client.on_batch`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._gaps = BlockingEvents(engine, lambda: engine.client.market.gaps, "book gaps")
+
+    def __repr__(self) -> str:
+        return f"<market data of {self._engine.name}>"
+
+    def ticks(self) -> Following[Tick]:
+        """Iterate over ticks of everything subscribed, conflated per instrument where the consumer is slow."""
+        return self._engine.follow(self._engine.client.on_batch, "ticks", put_ticks)
+
+    @property
+    def gaps(self) -> BlockingEvents[BookGap]:
+        """Told of each book that lost its way, and of why."""
+        return self._gaps
+
+    @property
+    def _source(self) -> MarketData:
+        return self._engine.client.market
+
+
+@mirror(AccountSession, SESSION)
+class BlockingSession:
+    """The login behind a client: what `dragoman.session.session.AccountSession` tells and does, blocking.
+
+    `Client.session` is one.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __repr__(self) -> str:
+        return f"<session of {self._engine.name}>"
+
+    def login(self) -> None:
+        """Log in anew, also over a session that stands; streams that had ended for want of it begin again.
+
+        `open_url` and `prompt`, as `connect` got them, run on the calling thread meanwhile and may block.
+        """
+        self._engine.attend(self._source.login, "session.login")
+
+    @property
+    def profile(self) -> str:
+        """The profile's name."""
+        return self._engine.run(lambda: self._source.profile.name, "session.profile")
+
+    @property
+    def read_only(self) -> bool:
+        """Whether every mutating call is a UsageError."""
+        return self._engine.run(lambda: self._source.read_only, "session.read_only")
+
+    @property
+    def expires_ns(self) -> int | None:
+        """When the session ends, by the broker's clock: ns UTC, or None where it does not say."""
+        return self._engine.run(lambda: self._source.expires_ns, "session.expires_ns")
+
+    @property
+    def stalls(self) -> int:
+        """Times a handler blocked the I/O loop long enough to be named."""
+        return self._engine.run(lambda: self._source.stalls, "session.stalls")
+
+    @property
+    def _source(self) -> AccountSession:
+        return self._engine.client.session
 
 
 @mirror(AsyncClient)
@@ -63,6 +170,9 @@ class Client:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._account = BlockingAccount(engine)
+        self._session = BlockingSession(engine)
+        self._market = BlockingMarket(engine)
+        self._events: BlockingEvents[Event] = BlockingEvents(engine, lambda: engine.client.events, "events")
 
     def __repr__(self) -> str:
         state = "closed" if self._engine.closed else "blocking"
@@ -102,12 +212,27 @@ class Client:
         return self._account
 
     @property
+    def session(self) -> BlockingSession:
+        """The login behind this client: `login`, `logout`, until when it lasts, whose it is."""
+        return self._session
+
+    @property
+    def market(self) -> BlockingMarket:
+        """Quotes, subscriptions, ticks and books; this client has them as methods too."""
+        return self._market
+
+    @property
+    def events(self) -> BlockingEvents[Event]:
+        """Stream states, gaps, notices and errors, as `on_event` tells them, and to be iterated over."""
+        return self._events
+
+    @property
     def _source(self) -> AsyncClient:
         return self._engine.client
 
     def __getattr__(self, name: str) -> NoReturn:
         if name in PARTS:
-            raise AttributeError(f"{name!r} belongs to the I/O thread; the blocking client has {PARTS[name]} instead")
+            raise AttributeError(f"{name!r} stays on the I/O thread; the blocking client has {PARTS[name]} instead")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def on_batch(self, callback: Callable[[Batch], object]) -> Callable[[], None]:

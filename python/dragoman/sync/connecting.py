@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dragoman.connecting
 from dragoman.client import Client as AsyncClient
 from dragoman.plugin import Adapter
-from dragoman.runtime.io_thread import Ask, shared_io_thread
+from dragoman.runtime.io_thread import shared_io_thread
 from dragoman.sync.client import Client
 from dragoman.sync.engine import Engine
+from dragoman.sync.human import asker, attended, visitor
 
 
 def connect(
@@ -21,6 +22,7 @@ def connect(
     read_only: bool = False,
     access_token: str | None = None,
     load_instruments: bool = True,
+    load_orders: bool = True,
     cache_instruments: bool | None = None,
     streams: bool = True,
     journal: bool = True,
@@ -36,11 +38,12 @@ def connect(
     ----------
     broker, profile, environment, read_only, access_token, state_dir, may_log_in
         As `dragoman.connect` has them.
-    load_instruments, cache_instruments, streams, journal, overrides
+    load_instruments, load_orders, cache_instruments, streams, journal, overrides
         As `dragoman.connect` has them.
     open_url, prompt : callable, optional
         How a login asks the human: open a page; type something, given what kind it is, a text to show and whether it
-        is secret. They run on the calling thread, while it waits, and may block.
+        is secret. They run on the calling thread, while it waits, and may block: here, and in `client.session.login`. A
+        session that a human must renew while nobody waits is announced as an event, `AuthRequired`.
 
     Returns
     -------
@@ -54,10 +57,11 @@ def connect(
     AuthRequired
         A human must log in and nobody was there to ask.
     """
+    dragoman.connecting.check_arguments(**locals())
     io = shared_io_thread()
     made: list[AsyncClient] = []
 
-    async def start(ask: Ask) -> AsyncClient:
+    async def start() -> AsyncClient:
         client = await dragoman.connecting.connect(
             broker,
             profile,
@@ -65,36 +69,23 @@ def connect(
             read_only=read_only,
             access_token=access_token,
             load_instruments=load_instruments,
+            load_orders=load_orders,
             cache_instruments=cache_instruments,
             streams=streams,
             journal=journal,
             overrides=overrides,
             state_dir=state_dir,
             may_log_in=may_log_in,
-            open_url=None if open_url is None else _visitor(ask, open_url),
-            prompt=None if prompt is None else _asker(ask, prompt),
+            open_url=None if open_url is None else visitor(open_url),
+            prompt=None if prompt is None else asker(prompt),
         )
         made.append(client)
         return client
 
     try:
-        client = io.attend(start, f"connect to {broker if isinstance(broker, str) else broker.name}")
+        client = io.attend(attended(start), f"connect to {broker if isinstance(broker, str) else broker.name}")
     except BaseException:
         for unused in made:  # interrupted when it had just been made
             io.call(unused.close, "close")
         raise
     return Client(Engine(io, client))
-
-
-def _visitor(ask: Ask, open_url: Callable[[str], object]) -> Callable[[str], Awaitable[None]]:
-    async def visit(url: str) -> None:
-        await ask(lambda: open_url(url))
-
-    return visit
-
-
-def _asker(ask: Ask, prompt: Callable[[str, str, bool], str]) -> Callable[[str, str, bool], Awaitable[str]]:
-    async def asked(kind: str, text: str, secret: bool) -> str:
-        return str(await ask(lambda: prompt(kind, text, secret)))
-
-    return asked

@@ -14,6 +14,7 @@ from dragoman.market.handout import conflation_key
 from dragoman.runtime.dispatch import Dispatcher, Mailbox
 from dragoman.runtime.io_thread import IoThread, close_at_exit
 from dragoman.session.fanout import Fanout, Timing
+from dragoman.sync.human import attended
 from dragoman.sync.iterators import Following, Pulling
 
 T = TypeVar("T")
@@ -65,6 +66,10 @@ class Engine:
     def run(self, work: Callable[[], T], what: str) -> T:
         """Run a function on the I/O thread and wait."""
         return self.io.run(work, self.check(what))
+
+    def attend(self, make: Callable[[], Coroutine[Any, Any, T]], what: str) -> T:
+        """Run a coroutine that may ask a human on the I/O thread; what it asks runs on the calling thread."""
+        return self.io.attend(attended(make), self.check(what))
 
     # -- handlers ----------------------------------------------------------------------------------------------------
 

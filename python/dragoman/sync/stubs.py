@@ -12,34 +12,43 @@ import sys
 from typing import Final
 
 import dragoman.client
+import dragoman.market.handout
 import dragoman.portfolio.extras
+import dragoman.session.fanout
+import dragoman.session.session
 import dragoman.sync.client
-from dragoman.sync.bridge import Shape, members
+from dragoman.sync.bridge import MARKET, SESSION, Shape, members
 
 _HEAD: Final = '"""Types of the blocking client. Made by `dragoman.sync.stubs`; not edited by hand."""\n\n'
 _UNUSED_HERE: Final = frozenset({"AsyncClient", "mirror"})
 _UNTYPED: Final = frozenset({"__getattr__", "_source"})
 """`__getattr__` only explains what is missing; with it a checker would take every name for there."""
 _TWINS: Final = (
-    ("BlockingAccount", dragoman.portfolio.extras, dragoman.portfolio.extras.AccountServices),
-    ("Client", dragoman.client, dragoman.client.Client),
+    ("BlockingAccount", dragoman.portfolio.extras, dragoman.portfolio.extras.AccountServices, None),
+    ("BlockingEvents", dragoman.session.fanout, dragoman.session.fanout.Fanout, frozenset[str]()),
+    ("BlockingMarket", dragoman.market.handout, dragoman.market.handout.MarketData, MARKET),
+    ("BlockingSession", dragoman.session.session, dragoman.session.session.AccountSession, SESSION),
+    ("Client", dragoman.client, dragoman.client.Client, None),
 )
-"""Each blocking class, and the asynchronous one it stands for."""
+"""Each blocking class, the asynchronous one it stands for, and what of it is mirrored: None is all."""
 
 
 def stub() -> str:
     """Return the text of ``client.pyi``; formatting it is left to the formatter."""
     ours = ast.parse(inspect.getsource(dragoman.sync.client))
-    sources = [ast.parse(inspect.getsource(module)) for _, module, _ in _TWINS]
+    sources = [ast.parse(inspect.getsource(module)) for _, module, _, _ in _TWINS]
     made = [
-        _made(_class(ours, name), _class(source, original.__name__), members(original))
-        for (name, _, original), source in zip(_TWINS, sources, strict=True)
+        _made(_class(ours, name), _class(source, original.__name__), members(original, only))
+        for (name, _, original, only), source in zip(_TWINS, sources, strict=True)
     ]
     written: list[ast.stmt] = [*made]
-    constants = [node for source in sources for node in source.body if isinstance(node, ast.Assign)]
-    aliases = [node for node in constants if _mentions(written, _target(node))]
-    used = _names([*aliases, *written]) - {name for name, _, _ in _TWINS}
-    imports = _imports(ours, used - _UNUSED_HERE).union(*(_imports(source, used) for source in sources))
+    imports, aliases = _imports(ours, _names(written) - _UNUSED_HERE), list[ast.stmt]()
+    for one, source in zip([*made, *made], [*sources, *(ours for _ in made)], strict=True):
+        known = {name for _, name in imports}
+        mine = [node for node in source.body if isinstance(node, ast.Assign) and _target(node) in _names([one]) - known]
+        aliases += [node for node in mine if node not in aliases]
+        imports |= {pair for pair in _imports(source, _names([*mine, one]) - _UNUSED_HERE) if pair[1] not in known}
+    used = _names([*aliases, *written])
     lines = [f"from {module} import {name}" for module, name in sorted(imports)]
     if "Iterator" in used:
         lines.append("from collections.abc import Iterator")
@@ -58,7 +67,7 @@ def _made(own: ast.ClassDef, source: ast.ClassDef, shapes: dict[str, Shape]) -> 
         for node in source.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in shapes and node.name not in names
     ]
-    return ast.ClassDef(own.name, [], [], body, [])
+    return ast.ClassDef(own.name, own.bases, [], body, [])
 
 
 def _class(tree: ast.Module, name: str) -> ast.ClassDef:
@@ -91,10 +100,6 @@ def _twin(node: ast.FunctionDef | ast.AsyncFunctionDef, shape: Shape) -> ast.Fun
 
 def _names(nodes: list[ast.stmt]) -> set[str]:
     return {found.id for node in nodes for found in ast.walk(node) if isinstance(found, ast.Name)}
-
-
-def _mentions(nodes: list[ast.stmt], name: str) -> bool:
-    return name in _names(nodes)
 
 
 def _imports(tree: ast.Module, used: set[str]) -> set[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Recorded traffic as the market of a venue: what a recording says of prices, books and trades happens there again.
 
 The recording is read by the adapter's own layouts and books, as `dragoman.testing.replay` does. Instruments match by
-the keys that name them in the messages; those the recording does not name keep the venue's own walk.
+the keys that name them in the messages; those the recording does not name keep the venue's own walk. What the venue
+does not list can be listed first, with the ticks and steps the recording is written in (`recorded_markets`).
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from decimal import Decimal
 
 from dragoman._core import Batch, Books, Tick, instrument_name
 from dragoman.client import Client
-from dragoman.emulator.venue.recorded import RecordedMove
+from dragoman.emulator.venue.recorded import RecordedMarket, RecordedMove
 from dragoman.emulator.venue.types import VenueProtocol
 from dragoman.errors import UsageError
 from dragoman.model import Instrument
 from dragoman.plugin import Adapter
 from dragoman.testing.recording import Recording, instrument_row
-from dragoman.testing.replay import replay
+from dragoman.testing.replay import named_instruments, replay
 
-__all__ = ["LEVELS", "drive_market", "recorded_moves"]
+__all__ = ["LEVELS", "drive_market", "recorded_markets", "recorded_moves"]
 
 LEVELS = 20
 """How many levels a side of a recorded book becomes the venue's."""
@@ -61,6 +62,27 @@ def recorded_moves(
             remedy="record instruments that it lists: `dragoman instruments` finds them",
         )
     return moves
+
+
+def recorded_markets(adapter: Adapter, recording: Recording, *, feed: str = "") -> list[RecordedMarket]:
+    """Return what a recording tells of its instruments: for `Emulator.list_recorded`. Raises as `recorded_moves`."""
+    instruments = named_instruments(adapter, recording, feed=feed)
+    moves: dict[str, list[RecordedMove]] = {}
+    for move in recorded_moves(adapter, recording, instruments, feed=feed):
+        moves.setdefault(move.instrument_id, []).append(move)
+    return [_market(one, moves[one.instrument_id]) for one in instruments if one.instrument_id in moves]
+
+
+def _market(instrument: Instrument, moves: Iterable[RecordedMove]) -> RecordedMarket:
+    levels = [level for move in moves for level in (*((move.trade,) if move.trade else ()), *move.bids, *move.asks)]
+    tick, step = (_finest(column) for column in zip(*levels, strict=True))
+    return RecordedMarket(instrument.broker_symbol, instrument.exchange, tick, step, levels[0][0])
+
+
+def _finest(values: Iterable[Decimal]) -> Decimal:
+    """Return the unit of the last digit that any of the values has, 1 where all are whole."""
+    digits = (int(value.normalize().as_tuple().exponent) for value in values)
+    return Decimal(1).scaleb(min(0, *digits))
 
 
 async def drive_market(

@@ -117,6 +117,11 @@ def replay(
     return found
 
 
+def named_instruments(adapter: Adapter, recording: Recording, *, feed: str = "") -> list[Instrument]:
+    """Return the instruments of a recording; those of a plain one as its messages name them. Raises as `replay`."""
+    return [one for one, _ in _Run(adapter, recording, _feed(adapter, recording, feed)).instruments]
+
+
 def read_by(feed: type[Feed], frames: Iterable[Frame]) -> int:
     """Return how many records a feed's layouts find in frames."""
     if feed.layouts is None:
@@ -160,8 +165,8 @@ class _Run:
             for frame in pieces(recording)
             if frame.stream in ("", stream) and (self._layout.reads_text or not frame.text)
         ]
-        self._instruments = list(self._named(recording))
-        self._handles = {one.instrument_id: intern_instrument(one.instrument_id) for one, _ in self._instruments}
+        self.instruments = list(self._named(recording))
+        self._handles = {one.instrument_id: intern_instrument(one.instrument_id) for one, _ in self.instruments}
         self._snapshots = self._served(recording)
         self.prepare()
 
@@ -169,7 +174,7 @@ class _Run:
         """Begin anew: new decoder, new books."""
         self._decoder = Decoder(self._layout)
         self._books = Books(rule=self._sync.rule)
-        for instrument, keys in self._instruments:
+        for instrument, keys in self.instruments:
             handle = self._handles[instrument.instrument_id]
             self._books.follow(handle, rule=self._sync.rule, hold=self._sync.hold)
             for key in keys:
@@ -228,7 +233,7 @@ class _Run:
 
     def _served(self, recording: Recording) -> dict[int, list[Snapshot]]:
         found: dict[int, list[Snapshot]] = {handle: [] for handle in self._handles.values()}
-        by_symbol = {one.broker_symbol.casefold(): one for one, _ in self._instruments}
+        by_symbol = {one.broker_symbol.casefold(): one for one, _ in self.instruments}
         for snapshot in recording.snapshots:
             if snapshot.url:
                 values = [value.casefold() for _, value in parse_qsl(urlsplit(snapshot.url).query)]
@@ -361,4 +366,4 @@ def at_path(value: Any, path: Any) -> Any:
     return value
 
 
-__all__ = ["Replayed", "Top", "at_path", "json_keys", "read_by", "replay"]
+__all__ = ["Replayed", "Top", "at_path", "json_keys", "named_instruments", "read_by", "replay"]

@@ -25,6 +25,27 @@ class RecordedMove:
     trade: tuple[Decimal, Decimal] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedMarket:
+    """What a recording tells of an instrument: enough to list it.
+
+    Attributes
+    ----------
+    symbol, exchange : str
+        As the broker names them.
+    tick, step : Decimal
+        The finest its prices and quantities are written in.
+    price : Decimal
+        The first one.
+    """
+
+    symbol: str
+    exchange: str
+    tick: Decimal
+    step: Decimal
+    price: Decimal
+
+
 class Playback:
     """Moves of a recording on an exchange.
 

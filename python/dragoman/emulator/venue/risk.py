@@ -90,7 +90,7 @@ def ticket(market: Market, order: VenueOrder) -> Ticket:
         ticks = _protected(market, sign, reference, order.protection)
         kind = OrderType.LIMIT if trigger is None else OrderType.STOP_LIMIT
         order = replace(order, order_type=kind, price=market.price(ticks))
-    stops = trigger is not None and order.order_type not in TOUCHED
+    stops = market.listing.ordered_stops and order.order_type not in TOUCHED
     if ticks is not None and trigger is not None and stops and sign * ticks < sign * trigger:
         side, other = ("above", "at or above") if sign > 0 else ("below", "at or below")
         refuse(

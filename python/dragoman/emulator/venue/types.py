@@ -44,6 +44,8 @@ class Listing:
         Of markets without products: DELIVERY is bought and sold short at its `margin_rate` and carried as a position.
     oi : int
         Open interest at the start of the day, for derivatives.
+    ordered_stops : bool
+        The limit of a stop order has to lie at its trigger or beyond, as Indian exchanges want it.
     settles_at_once : bool
         Delivery orders are settled trade by trade: what was bought is held, what was sold is paid, without waiting for
         the day's end.
@@ -60,6 +62,7 @@ class Listing:
     grain: Decimal | None = None
     margined: bool = False
     oi: int = 0
+    ordered_stops: bool = True
     settles_at_once: bool = False
 
 

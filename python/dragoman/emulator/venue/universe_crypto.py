@@ -6,10 +6,11 @@ trade out of a wallet of their own (`Segment.ALL`), perpetuals on margin out of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+from dragoman.emulator.venue.recorded import RecordedMarket
 from dragoman.emulator.venue.rng import salt
 from dragoman.emulator.venue.types import Listing
 from dragoman.model import AssetClass, CanonicalId, IdKind, Instrument, InstrumentType, Product, Segment
@@ -65,6 +66,34 @@ def crypto_universe(
     return tuple(_listings(platform, seed, quote, perpetuals, least_worth))
 
 
+def recorded_listings(
+    platform: str, markets: Iterable[RecordedMarket], *, quote: str, perpetuals: str = "", least_worth: str = "5"
+) -> tuple[Listing, ...]:
+    """Return listings of what a recording of the platform names, with its ticks and steps; see `crypto_universe`.
+
+    What is quoted in another currency, or on another exchange of the platform, is left out.
+    """
+    kinds = {platform: IdKind.PAIR, perpetuals: IdKind.PERP}
+    return tuple(
+        _listing(
+            CanonicalId(
+                platform, one.symbol.upper().removesuffix(quote).rstrip("/-"), kinds[one.exchange], quote=quote
+            ),
+            one.exchange,
+            one.price,
+            str(one.tick),
+            str(one.step),
+            least_worth,
+        )
+        for one in markets
+        if one.exchange in kinds and one.symbol.upper().endswith(quote)
+    )
+
+
+def _base(symbol: str, quote: str) -> str:
+    return symbol.upper().removesuffix(quote).rstrip("/-")
+
+
 def _listings(platform: str, seed: int, quote: str, perpetuals: str, least_worth: str) -> Iterator[Listing]:
     for line in _PAIRS.split():
         base, price, tick, step, perp_tick, perp_step = line.split("|")
@@ -110,5 +139,6 @@ def _listing(ident: CanonicalId, exchange: str, level: Decimal, tick: str, step:
         depth_levels=20,
         depth_quantity=max(lot, (_WORTH / level / lot).quantize(_ONE, ROUND_HALF_UP) * lot),
         oi=1_000 if perp else 0,
+        ordered_stops=False,
         settles_at_once=not perp,
     )

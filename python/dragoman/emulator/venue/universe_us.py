@@ -114,6 +114,7 @@ def _share(symbol: str, name: str, close: Decimal, exchange: str, *, whole: bool
         depth_quantity=Decimal(max(5, int(20_000 / close))),
         grain=_ONE,
         margined=True,
+        ordered_stops=False,
     )
 
 
@@ -151,5 +152,6 @@ def _chain(symbol: str, name: str, spot: Decimal, today: date, expiry: date, ste
                 margin_rate=dict(_OPTION_MARGIN),
                 depth_quantity=Decimal(20),
                 margined=True,
+                ordered_stops=False,
                 oi=2000 + salt(0, code) % 20_000,
             )

@@ -25,7 +25,7 @@ def explain(stream: StreamLayouts, data: bytes) -> list[Note]:
     UsageError
         For a description of an unknown engine.
     DecodeError
-        The message is no protobuf, or no JSON, at all.
+        The message is no protobuf, no JSON or no MessagePack at all.
     """
     if isinstance(stream, PackedStream):
         return explain_packed(stream, data)

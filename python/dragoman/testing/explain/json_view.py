@@ -1,4 +1,4 @@
-"""JSON messages: every path in it, with its text as written, and what the layouts make of it."""
+"""JSON and MessagePack messages: every path in one, with what is written there, and what the layouts make of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from dragoman._core import Decoder
-from dragoman.errors import DecodeError, UsageError
+from dragoman.emulator.bodies import rfc3339
+from dragoman.errors import DecodeError
 from dragoman.plugin import JsonLayout, JsonLevels, JsonStream
 from dragoman.plugin.layout_json import JsonWhen, Path, _path
+from dragoman.plugin.messagepack import Moment, unpack_messagepack
 from dragoman.testing.explain.notes import NOT_COVERED, Note
 
 Steps = tuple[str | int, ...]
@@ -17,27 +19,20 @@ _MISSING: Final = object()
 
 
 class _Literal(str):
-    """A number as written."""
+    """A number as written, or what else only MessagePack has: a time, bytes, an extension."""
 
     __slots__ = ()
 
 
 def explain_json(stream: JsonStream, data: bytes) -> list[Note]:
-    """Explain one frame.
+    """Explain one frame, in the stream's encoding.
 
     Raises
     ------
-    UsageError
-        For MessagePack, which has no text to show.
     DecodeError
-        It is not JSON.
+        It is not JSON, or not MessagePack.
     """
-    if stream.encoding != "json":
-        raise UsageError(f"stream {stream.name} is {stream.encoding}, expected json")
-    try:
-        whole = json.loads(data, parse_int=_Literal, parse_float=_Literal)
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(f"the frame is not JSON: {error}") from None
+    whole = _plain(unpack_messagepack(data)) if stream.encoding == "msgpack" else _read(data)
     names: dict[Steps, list[tuple[str, str]]] = {}
     batch = Decoder(stream.compile()).decode(data)
     ticks = iter(list(batch))
@@ -49,6 +44,31 @@ def explain_json(stream: JsonStream, data: bytes) -> list[Note]:
             for steps, name, value in _named(layout, scopes, tick.as_dict() if tick is not None else {}):
                 names.setdefault(steps, []).append((layout.name, name if value is None else f"{name}\0{value!r}"))
     return [_note(steps, value, names.get(steps, [])) for steps, value in _leaves(whole, ())]
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return json.loads(data, parse_int=_Literal, parse_float=_Literal)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"the frame is not JSON: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Return an unpacked value as JSON would have been read: its numbers, and what JSON has not, as literals."""
+    match value:
+        case Mapping():
+            return {str(key): _plain(one) for key, one in value.items()}
+        case list():
+            return [_plain(one) for one in value]
+        case Moment(ns):
+            return _Literal(rfc3339(ns))
+        case bytes():
+            return _Literal(f"bytes {value.hex()}")
+        case (int(kind), bytes(body)):
+            return _Literal(f"extension {kind}: {body.hex()}")
+        case int() | float() if not isinstance(value, bool):
+            return _Literal(repr(value))
+    return value
 
 
 def _note(steps: Steps, value: Any, found: list[tuple[str, str]]) -> Note:
