@@ -10,7 +10,17 @@ from types import TracebackType
 from typing import Any
 
 from dragoman._core import Batch, Book, Tick
-from dragoman.checks import Moment, Number, WireUnits, flag, function, order_change, order_request, plain_request, seconds
+from dragoman.checks import (
+    Moment,
+    Number,
+    WireUnits,
+    flag,
+    function,
+    order_change,
+    order_request,
+    plain_request,
+    seconds,
+)
 from dragoman.errors import DragomanError, ErrorKind, Rejected, UsageError
 from dragoman.market import InstrumentMaster, MarketData, MasterCache
 from dragoman.model import (

@@ -92,9 +92,7 @@ class OrderService:
         self.writer = Writer(session, enabled=journal)
         self.intents = Intents(lambda: self.store.unknown)
         self.resolver = Resolver(session, self._reader, self.intents, recorder, alert, self._cancel_late)
-        self._succession = Succession(
-            session, self.writer, self._reader, self.intents, recorder, self.resolver, alert
-        )
+        self._succession = Succession(session, self.writer, self._reader, self.intents, recorder, self.resolver, alert)
         self._amender = Amender(
             session, master, units, self._reader, self._freshness, recorder, lambda: self.resolver.wake()
         )
