@@ -16,6 +16,7 @@ from dragoman.checks import (
     WireUnits,
     flag,
     function,
+    identifier,
     order_change,
     order_request,
     plain_request,
@@ -455,6 +456,7 @@ class Client:
             It may be live; look before acting, never place it again.
         """
         self._check("place")
+        flag("allow_unknown", allow_unknown)
         found = self.instruments.resolve(instrument)
         if not (time_in_force and product):
             defaults = self.session.adapter.order_defaults(found)
@@ -520,18 +522,18 @@ class Client:
         await self._need_orders(timeout_s)
         return await self.orders_service.cancel(order, timeout_s=timeout_s)
 
-    def resolve_order(self, name: str, order_id: str | None) -> Order:
+    def resolve_order(self, order: Order | str, order_id: str | None) -> Order:
         """Say what became of an order that nobody could tell (see `OrderAlert`, ``UNRESOLVED``).
 
         Parameters
         ----------
-        name : str
-            Its client order id.
+        order : Order or str
         order_id : str or None
             What the broker calls it; None where you have seen that it never arrived.
         """
         self._check("resolve_order")
-        return self.orders_service.resolve(name, order_id)
+        broker_id = None if order_id is None else identifier("order_id", order_id)
+        return self.orders_service.resolve(name_of(order), broker_id)
 
     async def orders(self, *, refresh: bool = True, timeout_s: float = 15.0) -> list[Order]:
         """Return today's orders, read from the broker unless `refresh` is False; then as they are known now."""

@@ -247,7 +247,7 @@ def test_a_renewal_in_the_background_that_needs_a_human_is_announced_and_does_no
 
     client.on_event(note)
     session = client._engine.client.session
-    client._engine.run(session._renew, "renew")
+    client._engine.run(session._keeper._renew, "renew")
     assert told.wait(PATIENCE_S)
     assert isinstance(found[0], AuthRequired)
     assert found[0].kind is ErrorKind.AUTH_EXPIRED

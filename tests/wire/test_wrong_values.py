@@ -21,7 +21,7 @@ import pytest
 import dragoman
 import dragoman.sync
 from dragoman.client import Client
-from dragoman.errors import DragomanError
+from dragoman.errors import DragomanError, OutcomeUnknown
 from dragoman.market import InstrumentMaster, MarketData
 from dragoman.model import (
     AlertRequest,
@@ -151,6 +151,12 @@ async def right(world: World, method: str) -> dict[str, Any]:
     }
     if method in ("modify", "cancel", "wait_order", "order_history", "order"):
         found["order"] = await world.rest()
+    if method == "resolve_order":
+        world.fault("drop_frames;http:503@GET /orders;reset_request@POST /orders*1")
+        with pytest.raises(OutcomeUnknown):
+            await world.rest(timeout_s=1.0, allow_stale=True, allow_unknown=True)
+        world.heal()
+        found |= {"order": world.store.unknown[-1], "order_id": None}
     if method in ("gtt", "modify_gtt", "delete_gtt"):
         found["gtt_id"] = await client.place_gtt(request)
     if "alert" in method and method not in ("alerts", "create_alert"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from dragoman._core import copied, taking
-from dragoman.checks import identifier
+from dragoman.checks import identifier, text
 from dragoman.errors import KIND_CLASS, DragomanError, ErrorKind, OutcomeUnknown, Rejected, Retry, UsageError
 from dragoman.model import Instrument, Order, OrderRequest, OrderStatus, Origin, Reject, Side
 from dragoman.orders.store import EXTERNAL_PREFIX
@@ -39,7 +39,7 @@ def check_name(client_order_id: str) -> None:
     ------
     UsageError
     """
-    if client_order_id.startswith(EXTERNAL_PREFIX) or "/" in client_order_id:
+    if text("client_order_id", client_order_id).startswith(EXTERNAL_PREFIX) or "/" in client_order_id:
         raise UsageError(
             f"client_order_id {client_order_id!r}: names with a slash or beginning with {EXTERNAL_PREFIX} are taken",
             remedy="choose another",
