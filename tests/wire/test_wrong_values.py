@@ -121,6 +121,8 @@ MAY_FAIL = {"balances": "does not offer", "postback": "not as documented", "beco
 async def right(world: World, method: str) -> dict[str, Any]:
     """Return a right value for every parameter of any name; what they name exists."""
     client, price = world.client, world.price(-200)
+    for left in world.store.unknown:
+        client.resolve_order(left, None)
     leg = replace(LEG, trigger_price=price, price=price)
     request = GttRequest(instrument_id=INFY, legs=(leg,), last_price=world.price(0))
     found: dict[str, Any] = {
