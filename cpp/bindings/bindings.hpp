@@ -11,6 +11,7 @@ void bind_gate(pybind11::module_& m);
 void bind_histogram(pybind11::module_& m);
 void bind_http(pybind11::module_& m);
 void bind_instruments(pybind11::module_& m);
+void bind_journal(pybind11::module_& m);
 void bind_intake(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_layout_json(pybind11::module_& m);

@@ -18,4 +18,5 @@ PYBIND11_MODULE(_core, m) {
   bind_intake(m);
   bind_values(m);
   bind_crc32c(m);
+  bind_journal(m);
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
 from dragoman.orders.journal import Kind
@@ -36,12 +38,27 @@ def pieces(disk):
         def look(data, *, chunk=chunk, after=after):
             sequence, previous = chunk.before
             part = Scan(sequence=sequence, previous=previous)
+            skimmed = Scan(sequence=sequence, previous=previous, skim=True)
             found = [raw.sequence for raw in part.chunk(chunk.number, data)]
             if after is not None:
                 found += [raw.sequence for raw in part.chunk(chunk.number + 1, after)]
+            deque(skimmed.chunk(chunk.number, data), maxlen=0)
+            if after is not None:
+                deque(skimmed.chunk(chunk.number + 1, after), maxlen=0)
+            assert all_of(skimmed) == all_of(part)
             return part.damage, found
 
         yield chunk, content, look
+
+
+def all_of(scan):
+    """Everything a scan knows."""
+    return (
+        scan.damage,
+        scan.chunks,
+        (scan.sequence, scan.hash, scan.epoch, scan.kind, scan.records),
+        (scan.epochs, scan.opened, scan.time_ns),
+    )
 
 
 def check(damage, found, expected, place):

@@ -267,6 +267,19 @@ def test_a_failed_sync_loses_its_bytes_though_the_next_one_succeeds():
     assert bytes(disk.files["/f"][0][:4]) == bytes(4)
 
 
+def test_a_sector_that_a_sync_lost_is_saved_by_writing_to_it_again():
+    disk = VirtualDisk()
+    file = disk.open("/f", size=2 * SECTOR)
+    file.write(0, b"a" * 2 * SECTOR)
+    disk.fail(operation="sync")
+    with pytest.raises(OSError, match="Input/output"):
+        file.sync()
+    file.write(SECTOR, b"b")
+    file.sync()
+    disk.crash()
+    assert bytes(disk.files["/f"][0]) == bytes(SECTOR) + b"b" + b"a" * (SECTOR - 1)
+
+
 def test_after_the_power_is_cut_nothing_happens_until_the_crash():
     outcomes = set()
     for seed in range(40):

@@ -69,6 +69,39 @@ def crc32c(data: Buffer, seed: int = 0, /) -> int:
 def crc32c_tables(data: Buffer, seed: int = 0, /) -> int:
     """Return what `crc32c` does, without the processor's instruction; for tests."""
 
+def blake2b_16(data: Buffer) -> bytes:
+    """Return the BLAKE2b hash of bytes, 16 bytes long, without a key (RFC 7693)."""
+
+def journal_run(
+    chunk: Buffer, offset: int, sequence: int, previous: bytes, epoch: int, stop_kind: int
+) -> tuple[int, int, bytes, int, int, int]:
+    """Step over records of a journal for as long as each is whole and follows the one before.
+
+    Stops before the first that does not, is of another epoch or of kind `stop_kind`, whatever is wrong with it;
+    ``dragoman.orders.journal.format`` has the layout.
+
+    Parameters
+    ----------
+    chunk : buffer of bytes
+    offset : int
+        Of the first record.
+    sequence, previous : int, bytes
+        Number and hash of the record before it.
+    epoch, stop_kind : int
+
+    Returns
+    -------
+    offset, sequence, hash : int, int, bytes
+        Where it stopped, and number and hash of the last record.
+    newest_ns, count, kind : int
+        Latest time of any of them (0 without one), how many there were, and the kind of the last.
+
+    Raises
+    ------
+    ValueError
+        If the hash has not 16 bytes, or the buffer is not one row of bytes.
+    """
+
 def taking(value: _T, other: object, names: tuple[str, ...], /, **changes: Any) -> _T:
     """Return a copy of `value` that has the fields `names` from `other`, and `changes`; errors as `copied`."""
 

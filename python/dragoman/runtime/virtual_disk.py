@@ -78,7 +78,7 @@ class VirtualFile:
         except OSError:
             disk._forget(self._path)
             raise
-        disk._unsynced.pop(self._path, None)
+        disk._settle(self._path)
         disk._end(self._path)
 
     def close(self) -> None:
@@ -124,6 +124,8 @@ class VirtualDisk:
     calls : int
         Calls that change something or could, so far: what `cut_power_after` counts.
     crashes : int
+    dark : bool
+        The power is out, until `crash`.
     """
 
     def __init__(self, seed: int | str = 0) -> None:
@@ -139,7 +141,7 @@ class VirtualDisk:
         self._locks: dict[str, VirtualLock] = {}
         self._processes = 0
         self._cut_at: int | None = None
-        self._dark = False
+        self.dark = False
         self._databases: dict[str, str] = {}
         self._kept_open: list[sqlite3.Connection] = []
 
@@ -182,8 +184,9 @@ class VirtualDisk:
         )
 
     def heal(self) -> None:
-        """Forget all failures that are still to come."""
+        """Forget all failures that are still to come, a cut of the power as well."""
         self._failures.clear()
+        self._cut_at = None
 
     def cut_power_after(self, calls: int) -> None:
         """Let `calls` more calls pass; the one after them is the last thing that happens before `crash`."""
@@ -198,7 +201,7 @@ class VirtualDisk:
         self._unsynced.clear()
         self._doomed.clear()
         self.end_processes()
-        self._cut_at, self._dark = None, False
+        self._cut_at, self.dark = None, False
 
     def end_processes(self) -> None:
         """End every process, as `kill -9` does: locks and handles are gone, everything written stays."""
@@ -255,7 +258,7 @@ class VirtualDisk:
             if self._begin("open", path, 1):
                 self.files[path] = (bytearray(size), 0o600)
             self._end(path)
-        elif self._dark:
+        elif self.dark:
             raise PowerCut(path)
         return VirtualFile(self, path)
 
@@ -303,12 +306,12 @@ class VirtualDisk:
 
     def _begin(self, operation: str, path: str, amount: int = 0) -> int:
         """Count a call and return how much of it is carried out; raise where none is."""
-        if self._dark:
+        if self.dark:
             raise PowerCut(path)
         kept = amount
         if operation not in ("read", "list"):
             if self.calls == self._cut_at:
-                self._dark = True
+                self.dark = True
                 kept = self._random.choice((0, amount, self._random.randint(0, amount)))
                 if kept == 0:
                     raise PowerCut(path)
@@ -325,7 +328,7 @@ class VirtualDisk:
         return kept
 
     def _end(self, path: str) -> None:
-        if self._dark:
+        if self.dark:
             raise PowerCut(path)
 
     def _put(self, path: str, offset: int, data: bytes | bytearray) -> None:
@@ -338,6 +341,12 @@ class VirtualDisk:
             if at not in sectors:
                 sectors[at] = bytes(content[at : at + SECTOR])
         content[offset : offset + len(data)] = data
+
+    def _settle(self, path: str) -> None:
+        """Make what was written durable; a sector that an earlier sync lost is with it, if it was written to again."""
+        doomed = self._doomed.get(path, {})
+        for at in self._unsynced.pop(path, {}):
+            doomed.pop(at, None)
 
     def _forget(self, path: str) -> None:
         """Do as a system does whose sync failed: take the sectors for clean, though they are not on the disk."""

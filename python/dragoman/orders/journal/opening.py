@@ -117,7 +117,7 @@ def _begin(
     now_ns: Callable[[], int],
     chunk_size: int,
 ) -> Epoch:
-    scan = Scan()
+    scan = Scan(skim=True)
     for name in disk.listdir(folder):
         # The making of a chunk was cut off. Nobody else makes one while we have the lock.
         if name.startswith(".") and name.endswith(".tmp"):
