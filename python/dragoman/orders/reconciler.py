@@ -19,7 +19,7 @@ _CLOSED_S: Final = 300.0
 _POLLED_S: Final = 2.0
 _POSITIONS_S: Final = 60.0
 _LOOK_S: Final = 1.0
-_ON_THE_WAY_NS: Final = 2 * _NS
+_ON_THE_WAY_NS: Final = 5 * _NS
 _log = logging.getLogger("dragoman.orders")
 
 
