@@ -64,6 +64,7 @@ class Reconciler:
         self._reading = False
         self._found: dict[str, Order] = {}
         self._changed_ns: dict[str, int] = {}
+        self._known: dict[str, tuple[Any, ...]] = {}
         self._differing: frozenset[Any] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self._remove = self._store.listen(self._seen)
@@ -149,5 +150,11 @@ class Reconciler:
     def _seen(self, update: OrderUpdate) -> None:
         order = update.order
         self._changed_ns[order.instrument_id] = self._session.runtime.clock.mono_ns()
-        if self._reading and update.source == "poll":
+        known, self._known[order.client_order_id] = self._known.get(order.client_order_id), _told(order)
+        if self._reading and update.source == "poll" and known != self._known[order.client_order_id]:
             self._found[order.client_order_id] = order
+
+
+def _told(order: Order) -> tuple[Any, ...]:
+    """Return what a stream has to tell of an order. Fills one by one are not among it: many tell sums alone."""
+    return order.status, order.filled_quantity, order.quantity, order.price, order.trigger_price
