@@ -16,11 +16,13 @@ from dragoman.emulator.bodies import json_answer
 from dragoman.emulator.contract import HttpCall, Push, Roots
 from dragoman.emulator.counting import DAY, MINUTE, SECOND, Meter
 from dragoman.emulator.desks import Desk, TriggerDesk
+from dragoman.emulator.encode_protobuf import proto_field, proto_message
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import Listed, ListingName
 from dragoman.emulator.listeners import Listeners
 from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
 from dragoman.emulator.placed import PlacedSocket
+from dragoman.emulator.proto_rows import Each, write_proto
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import Rule
 from dragoman.emulator.routes import Route, listing, refusing
@@ -171,6 +173,10 @@ def test_a_holding_is_split_into_its_parts():
     assert isinstance(held, HoldingView)
     assert (held.quantity, held.t1, held.settled, held.pledged, held.free) == (100, 10, 90, 30, 60)
     assert held.profit == (held.market.last_price - 80) * 100
+    told = [(part.fresh, part.quantity, part.left, part.pledged, part.value) for part in held.parts]
+    last = held.market.last_price
+    assert told == [(False, 90, 90, 30, 90 * last), (True, 10, 10, 0, 10 * last)]
+    assert sum(part.profit for part in held.parts) == held.profit
     assert (held.funded, held.funded_price, held.funded_value, held.funded_margin) == (0, 0, 0, 0)
 
 
@@ -435,6 +441,24 @@ def test_a_stream_of_ticks_hears_json_and_tells_what_changed():
     session.tokens.end()
     assert desk.poll(now) == [Push(1, close_code=1000)]
     desk.close(1)
+
+
+def test_a_client_takes_as_many_of_a_mode_as_there_is_room_for():
+    sockets = Ticks(quiet_venue("emu_u"), names(), Session.of({}, 1), SECOND).sockets
+    sockets.open(1, "t", 0)
+    client = sockets.get(1)
+    assert sockets.take(client, [1, 2, 3], "full", 2) == [1, 2]
+    assert sockets.take(client, [2, 3], "full", 2) == [2]
+    assert sockets.take(client, [1, 2], "ltp", 5) == [1, 2]
+    assert (client.modes, client.dirty) == ({1: "ltp", 2: "ltp"}, {})
+
+
+def test_a_message_is_written_from_a_table_of_fields():
+    record = SimpleNamespace(price=1.5, none=0, rows=[SimpleNamespace(size=size) for size in (1, 2, 3)])
+    table = ((1, "double", ".price"), (2, "int64", ".none"), (4, "message", Each(".rows", ((1, "int64", ".size"),), 2)))
+    found = write_proto(((3, "message", table), (5, "enum", 7)), record)
+    rows = proto_message(4, proto_field(1, "int64", 1)) + proto_message(4, proto_field(1, "int64", 2))
+    assert found == proto_message(3, proto_field(1, "double", 1.5), rows) + proto_field(5, "enum", 7)
 
 
 class Encoder:
