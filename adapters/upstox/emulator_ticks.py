@@ -26,7 +26,7 @@ from dragoman.emulator.parts import (
     write_proto,
 )
 
-from .emulator_more import MoneyDesk
+from .emulator_more import AccountDesk
 from .emulator_names import NameTable
 from .emulator_session import MARKET, SessionDesk, updates_of
 from .emulator_triggers import GttDesk
@@ -51,7 +51,7 @@ class Streams(Upstox, TickDesk[NameTable]):
         venue: VenueProtocol,
         names: NameTable,
         session: SessionDesk,
-        money: MoneyDesk,
+        money: AccountDesk,
         gtts: GttDesk,
         pace_ns: int,
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -197,6 +198,22 @@ def test_an_order_is_read_placed_changed_and_ended():
     settle(desk.venue)
     assert [one.status for one in desk.life(order_id)][-1] == "canceled"
     assert desk.trades(order_id) == []
+
+
+def test_a_change_reads_only_what_may_change_and_a_zero_as_the_broker_does():
+    _, order = orders().read(asked())
+    named = names().by_id[SHARE]
+    form = Form({"validity": "IOC", "quantity": 0, "price": 0})
+    assert WORDS.changes(form, order, named)["time_in_force"] is TimeInForce.IOC
+    told = replace(WORDS, fixed=("validity",)).changes(form, order, named)
+    assert (told["time_in_force"], told["quantity"], told["price"]) == (None, 0, None)
+
+
+def test_a_list_of_objects_is_asked_for_in_the_brokers_words():
+    assert [one.text("a") for one in Form({"rows": [{"a": 1}]}).rows("rows")] == ["1"]
+    for wrong in (None, [], [1], {}):
+        with pytest.raises(FieldError, match="give rows"):
+            Form({"rows": wrong}).rows("rows", "give rows")
 
 
 def test_a_market_order_gets_the_brokers_protection():
