@@ -11,20 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, time
-from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from dragoman.plugin import (
     YES,
+    All,
     Capabilities,
     Context,
     Credential,
     ErrorKind,
     Failure,
     Flow,
-    Lane,
     RateLimit,
     Reply,
     Request,
@@ -36,17 +34,16 @@ from dragoman.plugin import (
     model,
     no,
 )
-from dragoman.plugin.records import Row, plain, text_or_none
+from dragoman.plugin.records import Row, moment_ns, rfc3339_ns, text_or_none
 
 from . import master
+from .changes import ChangeFlows, order_path
 from .feed import CryptoFeed, OptionFeed, StockFeed, TradeUpdates
+from .fields import ID_LENGTH, check_legs, check_penny, kind_of, order_body
 from .market import MarketFlows
 from .words import (
     CODES,
     CRYPTO,
-    ORDER_TYPE,
-    SIDE,
-    TIME_IN_FORCE,
     as_rows,
     loads,
     midnight,
@@ -60,18 +57,11 @@ from .words import (
 )
 
 NEW_YORK: Final = ZoneInfo("America/New_York")
-ID_LENGTH: Final = 48
-"""The documents name 48 in one place and 128 in another: what fits both."""
 KEYS: Final = "the key pair"
 """Stands for an access token in a session of static keys, which has none."""
 PAGE: Final = 500
 FILLS_PAGE: Final = 100
 MOST_PAGES: Final = 200
-EXTRAS: Final = frozenset(("order_class", "take_profit", "stop_loss", "position_intent"))
-"""Keys of ``extras["alpaca"]``; `take_profit` has ``limit_price``, `stop_loss` ``stop_price`` and ``limit_price``."""
-_LEGS: Final = {"take_profit": {"limit_price"}, "stop_loss": {"stop_price", "limit_price"}}
-_CENT: Final = Decimal("0.01")
-_MILL: Final = Decimal("0.0001")
 
 T, F = model.OrderType, model.TimeInForce
 _RULES: Final = {
@@ -83,6 +73,12 @@ _RULES: Final = {
     "crypto": (frozenset((T.MARKET, T.LIMIT, T.STOP_LIMIT)), frozenset((F.GTC, F.IOC, F.FOK))),
 }
 """Order types and times in force by kind of instrument (documentation, orders; FOK of crypto in one example only)."""
+_PAGE: Final = "page"
+_SERVER: Final = 500
+_SHOWN: Final = 200
+"""Characters of a body that is not the broker's own which an error shows."""
+_GONE: Final = frozenset(("40410000",))
+_SECOND: Final = 1_000_000_000
 _NO_SUCH: Final = "the broker has no such order type"
 
 CAPABILITIES: Final = Capabilities(
@@ -135,7 +131,7 @@ LIMITS: Final = (
 )
 
 
-class AlpacaAdapter(MarketFlows):
+class AlpacaAdapter(ChangeFlows, MarketFlows):
     """Orders, positions and market data of one Alpaca account."""
 
     contract = 1
@@ -190,13 +186,14 @@ class AlpacaAdapter(MarketFlows):
             body = reply.json
         except errors.DecodeError:
             body = None
-        code, text = f"HTTP {reply.status}", reply.text[:200]
-        if isinstance(body, Mapping) and "message" in body:
-            code, text = str(body.get("code") or code), str(body["message"])
+        status = f"HTTP {reply.status}"
+        told = isinstance(body, Mapping) and "message" in body
+        code, text = (str(body.get("code") or status), str(body["message"])) if told else (status, "")
+        # A code nobody has listed means what its status means. A page in front of an order means nothing, below 500.
+        words = (code, status) if told or not request.mutates or reply.status >= _SERVER else (_PAGE,)
         after = reply.headers.get("x-ratelimit-reset", "")
         left_s = int(after) - reply.ts_recv / 1e9 if after.isascii() and after.isdigit() and reply.ts_recv else None
-        for word in (code, f"HTTP {reply.status}"):
-            # A code nobody has listed means what its status means.
+        for word in words:
             failure = self.codes.classify(
                 code=word,
                 text=text,
@@ -206,7 +203,8 @@ class AlpacaAdapter(MarketFlows):
             )
             if failure.kind is not ErrorKind.UNMAPPED:
                 break
-        return replace(failure, code=code, message=f"{code}: {text}" if text else code)
+        text = text or reply.text[:_SHOWN]
+        return replace(failure, code=code, text=text, message=f"{code}: {text}" if text else code)
 
     def usage(self, reply: Reply, request: Request) -> Mapping[str, int]:
         limit, left = (reply.headers.get(f"x-ratelimit-{name}", "") for name in ("limit", "remaining"))
@@ -218,7 +216,7 @@ class AlpacaAdapter(MarketFlows):
         return {"time_in_force": F.GTC} if instrument.exchange == CRYPTO else {}
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
-        kind = "crypto" if instrument.exchange == CRYPTO else "option" if instrument.option_type else "equity"
+        kind = kind_of(instrument)
         types, times = _RULES[kind]
         for what, value, taken in (
             ("order_type", order.order_type, types),
@@ -230,7 +228,7 @@ class AlpacaAdapter(MarketFlows):
                     f"{kind} orders take no {what} {value}", f"use one of {offered}", kind=ErrorKind.NOT_SUPPORTED
                 )
         for price in filter(None, (order.price, order.trigger_price)):
-            _check_penny(price, kind)
+            check_penny(price, kind)
         fraction = order.notional is not None or order.quantity % 1 != 0
         if kind == "equity" and fraction and order.time_in_force is not F.DAY:
             raise refused("fractions and notional orders are DAY orders", "use time_in_force DAY, or whole shares")
@@ -245,7 +243,7 @@ class AlpacaAdapter(MarketFlows):
             )
         if not trails and (order.trailing_offset or order.trailing_offset_type):
             raise refused(f"a {order.order_type} order trails nothing", "use TRAILING_STOP_MARKET")
-        _check_legs(order, kind)
+        check_legs(order, kind)
         return order
 
     # -- session -----------------------------------------------------------------------------------------------------
@@ -284,59 +282,39 @@ class AlpacaAdapter(MarketFlows):
             children = (model.Outcome.accepted(str(leg["id"]), raw=leg) for leg in legs)
             return model.Outcome.parent(str(row["id"]), tuple(children), raw=row)
 
-    def modify(
-        self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
-    ) -> Flow[model.Outcome]:
-        """The new order counts from 0: it is given what is left, also where only a price changes."""
-        fixed = ("order_type", "display_quantity", "market_protection")
-        stuck = [
-            name
-            for name in fixed
-            if getattr(change, name) is not None and getattr(change, name) != getattr(order, name, None)
-        ]
-        if stuck:
-            raise refused(f"{stuck[0]} of an order cannot be changed", "cancel it and place another")
-        kind = "crypto" if instrument.exchange == CRYPTO else "option" if instrument.option_type else "equity"
-        for price in filter(None, (change.price, change.trigger_price)):
-            _check_penny(price, kind)
-        total = change.quantity or (order.quantity if order.filled_quantity else None)
-        fields = {
-            "qty": plain(None if total is None else total - order.filled_quantity),
-            "limit_price": plain(change.price),
-            "stop_price": plain(change.trigger_price),
-            "time_in_force": TIME_IN_FORCE.write(change.time_in_force) if change.time_in_force else None,
-            "trail": plain(change.extras.get(self.name, {}).get("trail")),
-            "client_order_id": client_id(order.wire_id, None, ctx) if order.wire_id else None,
-        }
-        reply = yield Request(
-            method="PATCH",
-            path=_path(order.order_id),
-            json={name: value for name, value in fields.items() if value is not None},
-            mutates=True,
-        )
-        with reading("replace reply"):
-            row = loads(reply.body)
-            return model.Outcome.accepted(str(row["id"]), replaces=str(row.get("replaces") or order.order_id), raw=row)
-
-    def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
-        yield Request(method="DELETE", path=_path(order.order_id), mutates=True, lane=Lane.RISK)
-        return model.Outcome.accepted(order.order_id)
-
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         """The ids of the order's chain, oldest first: the broker keeps no other history."""
         found: list[model.Order] = []
         at: str | None = order_id
         while at is not None and len(found) < MOST_PAGES:
-            row = loads((yield Request(path=_path(at))).body)
+            row = loads((yield Request(path=order_path(at))).body)
             found.append(read_order(row, ctx))
             at = text_or_none(row.get("replaces"))
         return found[::-1]
 
     def orders(self, ctx: Context) -> Flow[list[model.Order]]:
-        """Every order that is open, whenever it was placed, and all of the day's."""
+        """Every order that is open, whenever it was placed, all of the day's, and what else is thought to work.
+
+        An order of an earlier day that ended is in neither list of the broker: it is asked for by its id.
+        """
+        today = moment_ns(midnight(ctx.now_ns, NEW_YORK))
+        working = [one for one in ctx.orders if one.status.working]
+        # One that has no id yet is found in a list only, however long ago it was sent.
+        since = min([today, *(one.ts_submitted for one in working if not one.order_id and one.ts_submitted)])
         rows = yield from _orders({"status": "open"})
-        rows |= yield from _orders({"status": "all", "after": midnight(ctx.now_ns, NEW_YORK).isoformat()})
-        return read_orders(rows.values(), ctx)
+        rows |= yield from _orders({"status": "all", "after": _iso(since)})
+        missing = [one.order_id for one in working if one.order_id and rows.keys().isdisjoint(one.order_ids)]
+        while missing:
+            replies = yield All([Request(path=order_path(one), answers=_GONE) for one in missing])
+            found = [loads(reply.body) for reply in replies if reply.code is None]
+            with reading("order"):
+                rows |= {str(row["id"]): row for row in found}
+                heirs = (text_or_none(row.get("replaced_by")) for row in found)
+                missing = [one for one in heirs if one is not None and one not in rows]
+        with reading("orders"):
+            # Oldest first: what an id filled counts before its successor is looked at.
+            found = sorted(rows.values(), key=lambda row: rfc3339_ns(row.get("submitted_at")) or 0)
+        return read_orders(found, ctx)
 
     def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
         query = (
@@ -404,10 +382,6 @@ def _bearer(token: str) -> tuple[str, str]:
     return "Authorization", f"Bearer {token}"
 
 
-def _path(order_id: str) -> str:
-    return f"/v2/orders/{quote(order_id, safe='')}"
-
-
 def _orders(query: Mapping[str, str]) -> Flow[dict[str, Row]]:
     """Read a list of orders to its end, by id, oldest first."""
     found: dict[str, Row] = {}
@@ -428,81 +402,10 @@ def _orders(query: Mapping[str, str]) -> Flow[dict[str, Row]]:
     return found
 
 
+def _iso(ns: int) -> str:
+    return datetime.fromtimestamp(ns // _SECOND, NEW_YORK).isoformat()
+
+
 def _before(text: str) -> str:
     moment = datetime.fromisoformat(text)
     return moment.replace(microsecond=max(0, moment.microsecond - 1)).isoformat()
-
-
-def client_id(wire_id: str, tag: str | None, ctx: Context) -> str:
-    """Return a client_order_id of ours: our wire id, the time so that no later run repeats it, the tag if it fits."""
-    name = f"{wire_id}-{ctx.now_ns // 1_000_000:x}"
-    whole = f"{name}-{tag}" if tag and tag.isascii() and tag.replace("-", "").replace("_", "").isalnum() else name
-    return whole if len(whole) <= ID_LENGTH else name
-
-
-def order_body(order: model.OrderRequest, instrument: model.Instrument, ctx: Context) -> dict[str, Any]:
-    """Return the JSON of an order; numbers are text, so that every digit arrives."""
-    extras = order.extras.get("alpaca", {})
-    legs = {name: {key: str(value) for key, value in extras[name].items()} for name in _LEGS if name in extras}
-    offset = order.trailing_offset
-    basis = order.trailing_offset_type == "BASIS_POINTS"
-    fields = {
-        "symbol": instrument.broker_symbol,
-        "qty": None if order.notional is not None else plain(order.quantity),
-        "notional": plain(order.notional),
-        "side": SIDE.write(order.side),
-        "type": ORDER_TYPE.write(order.order_type),
-        "time_in_force": TIME_IN_FORCE.write(order.time_in_force),
-        "limit_price": plain(order.price),
-        "stop_price": plain(order.trigger_price),
-        "trail_price": None if offset is None or basis else plain(offset),
-        "trail_percent": plain(offset / 100) if offset is not None and basis else None,
-        "extended_hours": True if order.extended_hours else None,
-        "order_class": extras.get("order_class") or ("bracket" if order.variety is model.Variety.BRACKET else None),
-        "position_intent": extras.get("position_intent"),
-        "client_order_id": client_id(order.wire_id, order.tag, ctx) if order.wire_id else None,
-        **legs,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _check_penny(price: Decimal, kind: str) -> None:
-    """Refuse more decimals than the market takes: two from a dollar on, four below."""
-    step = _CENT if price >= 1 else _MILL
-    if kind != "crypto" and price % step:
-        low = price // step * step
-        raise refused(
-            f"price {price} has more decimals than the market takes",
-            f"nearest valid: {low} or {low + step}",
-            kind=ErrorKind.INVALID_PRICE_TICK,
-        )
-
-
-def _check_legs(order: model.OrderRequest, kind: str) -> None:
-    extras = order.extras.get("alpaca", {})
-    if not isinstance(extras, Mapping) or set(extras) - EXTRAS:
-        raise refused(f"extras['alpaca'] is {extras!r}", f"known: {', '.join(sorted(EXTRAS))}")
-    bracket = order.variety is model.Variety.BRACKET
-    order_class = extras.get("order_class", "bracket" if bracket else "simple")
-    given = [name for name in _LEGS if name in extras]
-    wanted = {"bracket": (2, 2), "oco": (1, 2), "oto": (1, 1), "simple": (0, 0)}.get(str(order_class))
-    if wanted is None or bracket is (order_class == "simple"):
-        raise refused(
-            f"order_class {order_class!r} of a {order.variety} order", "use bracket, oco or oto, variety BRACKET"
-        )
-    if not wanted[0] <= len(given) <= wanted[1]:
-        raise refused(
-            f"a {order_class} order with {', '.join(given) or 'no legs'}", "give take_profit, stop_loss or both"
-        )
-    if given and (kind != "equity" or order.extended_hours or order.time_in_force not in (F.DAY, F.GTC)):
-        raise refused(f"{order_class} orders are of shares, DAY or GTC, in regular hours", "leave the legs out")
-    for name in given:
-        leg = extras[name]
-        if (
-            not isinstance(leg, Mapping)
-            or set(leg) - _LEGS[name]
-            or ("stop_price" in _LEGS[name] and "stop_price" not in leg)
-        ):
-            raise refused(f"{name} is {leg!r}", f"give {' and '.join(sorted(_LEGS[name]))}")
-        for price in leg.values():
-            _check_penny(Decimal(str(price)), kind)

@@ -332,10 +332,7 @@ class AlpacaEmulator(RestEmulator):
         return [{"date": day.isoformat()} | hours for day in days if day.weekday() < 5]
 
     def list_recorded(self, markets: Sequence[RecordedMarket]) -> None:
-        for listing in recorded_listings(CRYPTO, markets, quote="USD"):
-            if listing.instrument.instrument_id not in self.assets.by_id:
-                self.venue.list(listing)
-                self.assets.add(listing)
+        self.assets.admit(self.venue, recorded_listings(CRYPTO, markets, quote="USD"))
 
     # --- names ------------------------------------------------------------------------------------------------------
 

@@ -34,8 +34,8 @@ from dragoman.emulator.parts import (
 )
 from dragoman.plugin import model
 
-from .adapter import ID_LENGTH
 from .emulator_words import AlpacaError, Asset, Assets, activity_row, identity
+from .fields import ID_LENGTH
 from .words import ORDER_TYPE, TIME_IN_FORCE
 
 S, T, F = model.OrderStatus, model.OrderType, model.TimeInForce
@@ -121,6 +121,9 @@ class OrderDesk(LinkedOrders[Asset]):
             raise AlpacaError("42210000", f"cannot replace order in {word} state")
         name = self._client_id(form.get("client_order_id"))
         changes: dict[str, Any] = {ours: form.number(word) for word, ours in _CHANGED if form.get(word)}
+        if "quantity" not in changes and not chain.fields["notional"]:
+            # The new order is given what the old one was, whatever that has filled (Alpaca-API issue 165).
+            changes["quantity"] = self.state(chain).order.quantity - chain.link.base
         if form.get("time_in_force"):
             word = form.choice("time_in_force", TIME_IN_FORCE.inward)
             changes["time_in_force"] = _VENUE_TIME.get(TIME_IN_FORCE.read(word), F.DAY)

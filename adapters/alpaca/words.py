@@ -195,7 +195,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             remaining_quantity=Decimal(0) if ended else max(quantity - filled, Decimal(0)),
             canceled_quantity=quantity - filled if status in (S.CANCELED, S.EXPIRED) else Decimal(0),
             average_price=given(row, "filled_avg_price") if filled else None,
-            reject=_reject(row) if status is S.REJECTED else None,
+            reject=reject_of(row) if status is S.REJECTED else None,
             tag=tag,
             tags=(tag,) if tag else (),
             modified=row.get("replaces") is not None,
@@ -219,7 +219,7 @@ def _status(word: str, order_type: model.OrderType, quantity: Decimal, filled: D
     return status
 
 
-def _reject(row: Row) -> model.Reject:
+def reject_of(row: Row) -> model.Reject:
     """Return why an order was rejected after it was taken: the broker gives no reason."""
     text = text_or_none(row.get("reject_reason")) or "rejected without a reason"
     code = CODES.find(code="rejected", text=text, status=0, mutates=True)

@@ -146,10 +146,8 @@ class BinanceEmulator(RestEmulator):
         return self.order_name(fill.order_id), fill.trade_id
 
     def list_recorded(self, markets: Sequence[RecordedMarket]) -> None:
-        for listing in recorded_listings(PLATFORM, markets, quote=CASH, perpetuals=USDM.exchange):
-            if self.venue.listing(listing.instrument.instrument_id) is None:
-                self.venue.list(listing)
-                self.names.add(listing)
+        found = recorded_listings(PLATFORM, markets, quote=CASH, perpetuals=USDM.exchange)
+        self.names.admit(self.venue, found)
 
     def revoke(self) -> None:
         """Delete the key, as its owner does at the venue."""

@@ -57,6 +57,7 @@ WORDS: Final = OrderWords(
     trigger="stopPrice",
     tag="orderTag",
     keeps_at_zero=("qty", "disclosedQty", "limitPrice", "stopPrice"),
+    fixed=("validity",),
 )
 GTT_WORDS: Final = replace(WORDS, price="price", products={word: _PRODUCTS[word] for word in ("CNC", "MARGIN", "MTF")})
 GTT: Final[Table] = {
@@ -136,7 +137,10 @@ class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
         return success(message="The position is closed.")
 
     def margin(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        orders = [WORDS.terms(form, self.names.of(form)) for form in json_body(call).rows("data")]
+        orders = [
+            WORDS.terms(form, self.names.of(form))
+            for form in json_body(call).rows("data", "data should be a list of orders")
+        ]
         needs, together = self.needs(orders)
         alone = sum((need.total for need in needs), ZERO)
         told = {"margin_avail": self.funds().net, "margin_total": together.total, "margin_new_order": alone}

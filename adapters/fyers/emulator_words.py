@@ -285,7 +285,7 @@ HOLDING: Final[Table] = PLACE | {
     "remainingPledgeQuantity": -1,
 }
 _PART: Final[Table] = {
-    "holdingType": ".kind",
+    "holdingType": As(".fresh", lambda fresh: "T1" if fresh else "HLD"),
     "quantity": ".quantity",
     "remainingQuantity": ".left",
     "marketVal": ".value",
@@ -302,14 +302,7 @@ HOLDINGS: Final[Table] = {
 
 def holdings_body(held: list[HoldingView[Any]]) -> dict[str, Any]:
     """Write what is delivered, and in records of their own what is on its way."""
-    rows = []
-    for one in held:
-        for kind, quantity, sold, pledged in (("HLD", one.settled, one.sold, one.pledged), ("T1", one.t1, 0, 0)):
-            value = one.market.last_price * quantity
-            profit = value - one.holding.average_price * quantity
-            told = {"kind": kind, "quantity": quantity, "left": quantity - sold, "pledged": pledged}
-            part = SimpleNamespace(**told, value=value, profit=profit)
-            rows += [write(HOLDING, one) | write(_PART, part)] if quantity else []
+    rows = [write(HOLDING, one) | write(_PART, part) for one in held for part in one.parts]
     overall = write(HOLDINGS, worth(one.owned for one in held)) | {"count_total": len(rows)}
     return {"holdings": rows, "overall": overall}
 

@@ -31,7 +31,7 @@ from dragoman.emulator.parts import (
     write,
 )
 
-from .emulator_more import DataDesk, MoneyDesk
+from .emulator_more import AccountDesk
 from .emulator_names import NameTable
 from .emulator_orders import OrderDesk
 from .emulator_session import MARKET, PORTFOLIO, USER_ID, SessionDesk
@@ -67,8 +67,7 @@ class UpstoxEmulator(AppEmulator):
         self.names, user = NameTable(venue.listings()), self.account
         self.orders = OrderDesk(venue, self.names, user)
         self.gtts = GttDesk(venue, self.names, user, self.orders)
-        self.money = MoneyDesk(venue, self.names, user)
-        self.data = DataDesk(venue, self.names, user, seed)
+        self.money = AccountDesk(venue, self.names, user, seed)
         self.streams = Streams(venue, self.names, self.session, self.money, self.gtts, self.pace_ns)
         self.serve(self._table(), (self.gtts.book.poll,))
 
@@ -78,7 +77,7 @@ class UpstoxEmulator(AppEmulator):
         return Roots(base_http, base_ws, login, {"order": base_http + ORDER_ROOT, "assets": base_http + ASSETS_ROOT})
 
     def _table(self) -> Sequence[Route[Rule]]:
-        held, data, session, orders, gtts = self.money, self.data, self.session, self.orders, self.gtts
+        held, session, orders, gtts = self.money, self.session, self.orders, self.gtts
         both, key = r"/v(?P<version>[23])", r"(?P<key>[^/]{1,60})/(?P<unit>[a-z]+)/(?P<interval>\w+)"
         day, old = r"\d{4}-\d\d-\d\d", "/v2/login/authorization"
         rows: tuple[tuple[str, str, Handler, Rule], ...] = (
@@ -107,10 +106,10 @@ class UpstoxEmulator(AppEmulator):
             ("PUT", "/v2/portfolio/convert-position", held.convert, ANY),
             ("POST", "/v2/charges/margin", held.margin, ANY),
             ("GET", "/v2/charges/brokerage", held.brokerage, ANY),
-            ("GET", "/v3/market-quote/(?P<kind>ltp|ohlc|quotes|option-greek)", data.quotes, ANY),
-            ("GET", "/v2/market-quote/(?P<kind>quotes)", data.quotes, ANY),
-            ("GET", f"/v3/historical-candle/intraday/{key}", data.history, OPEN),
-            ("GET", f"/v3/historical-candle/{key}/(?P<last>{day})(?:/(?P<first>{day}))?", data.history, OPEN),
+            ("GET", "/v3/market-quote/(?P<kind>ltp|ohlc|quotes|option-greek)", held.quotes, ANY),
+            ("GET", "/v2/market-quote/(?P<kind>quotes)", held.quotes, ANY),
+            ("GET", f"/v3/historical-candle/intraday/{key}", held.history, OPEN),
+            ("GET", f"/v3/historical-candle/{key}/(?P<last>{day})(?:/(?P<first>{day}))?", held.history, OPEN),
             ("GET", "/v3/feed/market-data-feed/authorize", partial(session.authorise, stream=MARKET), ANY),
             ("GET", "/v2/feed/portfolio-stream-feed/authorize", partial(session.authorise, stream=PORTFOLIO), ANY),
             ("GET", ASSETS_ROOT + PATH, self._file, Rule(token=False)),

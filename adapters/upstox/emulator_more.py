@@ -68,8 +68,8 @@ _UNIT: Final = {word: (counts, length) for word, counts, length, _ in UNITS.valu
 _LONGEST: Final = {"hours": QUARTER, "days": DECADE, "weeks": timedelta(days=40_000), "months": timedelta(days=40_000)}
 
 
-class MoneyDesk(Upstox, Desk[NameTable]):
-    """The portfolio of one account, and its calculators."""
+class AccountDesk(Upstox, Desk[NameTable]):
+    """The portfolio of one account, its calculators, quotes and candles."""
 
     def money(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
         return success(write(OLD_FUNDS, self.funds())) if version == "2" else timed(write(FUNDS, self.funds()))
@@ -112,9 +112,7 @@ class MoneyDesk(Upstox, Desk[NameTable]):
         rates = indian_rates(named.instrument, WORDS.product_of(form, named), BROKERAGE)
         return success({"charges": write(CHARGES, fees(rates, side, turnover))})
 
-
-class DataDesk(Upstox, Desk[NameTable]):
-    """Quotes and candles."""
+    # -- quotes and candles ------------------------------------------------------------------------------------------
 
     def quotes(self, call: HttpCall, now_ns: int, kind: str) -> HttpAnswer:
         form = Form(dict(call.query))

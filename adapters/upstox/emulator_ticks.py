@@ -26,7 +26,7 @@ from dragoman.emulator.parts import (
     write_proto,
 )
 
-from .emulator_more import MoneyDesk
+from .emulator_more import AccountDesk
 from .emulator_names import NameTable
 from .emulator_session import MARKET, SessionDesk, updates_of
 from .emulator_triggers import GttDesk
@@ -51,7 +51,7 @@ class Streams(Upstox, TickDesk[NameTable]):
         venue: VenueProtocol,
         names: NameTable,
         session: SessionDesk,
-        money: MoneyDesk,
+        money: AccountDesk,
         gtts: GttDesk,
         pace_ns: int,
     ) -> None:
@@ -97,12 +97,7 @@ class Streams(Upstox, TickDesk[NameTable]):
     def _subscribe(self, socket: int, client: ConflatedClient, tokens: list[int], mode: str) -> Sequence[Push]:
         wanted = client.modes | dict.fromkeys(tokens, mode)
         most = (ALONE if len(set(wanted.values())) == 1 else MIXED)[mode]
-        room = most - sum(1 for key, had in client.modes.items() if had == mode and key not in tokens)
-        taken = tokens[: max(room, 0)]
-        self.sockets.subscribe(client, taken, mode, len(client.modes) + len(taken))
-        self.sockets.set_mode(client, taken, mode)
-        for token in taken:
-            client.dirty.pop(token, None)
+        taken = self.sockets.take(client, tokens, mode, most)
         parts = [taken[at : at + PER_FRAME] for at in range(0, len(taken), PER_FRAME)]
         greetings, self._greeted = self._greeted, []  # they come first
         frames = (self.frame([self.entry(key, mode) for key in part], INITIAL) for part in parts)

@@ -1,6 +1,6 @@
 """The broker's side of Kite Connect 3 over a simulated exchange: what `dragoman emulate zerodha` serves.
 
-One app of one user. Read in this order: `emulator_session` (login, tokens, limits), `emulator_orders` (what is taken
+One app of one user. This module holds login, tokens, limits and routes; read on in `emulator_orders` (what is taken
 and refused), `emulator_triggers` and `emulator_more` (the rest of the API), `emulator_words`
 (bodies), `emulator_ticks` (the socket), `emulator_names` (tokens, symbols, lots).
 
@@ -11,17 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl
 
 from dragoman.emulator.parts import (
     DAY,
     FUNDS,
     MINUTE,
+    SECOND,
     AppEmulator,
+    AppSession,
+    Form,
     Handler,
     HttpAnswer,
     HttpCall,
+    LoginPage,
     Meter,
     OrderState,
     Postbacks,
@@ -36,12 +42,39 @@ from dragoman.emulator.parts import (
 from .emulator_more import AccountDesk
 from .emulator_names import SEGMENT_CODE, NameTable
 from .emulator_orders import OrderDesk
-from .emulator_session import API_KEY, API_SECRET, REDIRECT_URL, USER_ID, SessionDesk
 from .emulator_ticks import Ticker
 from .emulator_triggers import AlertDesk, GttDesk
-from .emulator_words import COMPACT, HOLDING, TRADE, KiteError, order_row, quote_row, success, update_word
+from .emulator_words import COMPACT, HOLDING, TRADE, KiteError, ist, order_row, quote_row, success, update_word
 
 __all__ = ["API_KEY", "API_SECRET", "FUNDS", "REDIRECT_URL", "USER_ID", "ZerodhaEmulator", "make"]
+
+API_KEY: Final = "emu_api_key"
+API_SECRET: Final = "emu_api_secret"  # noqa: S105 (the emulator's own, marked as such)
+USER_ID: Final = "emu_ZZ0001"
+REDIRECT_URL: Final = "http://127.0.0.1:5010/"
+_PROFILE: Final = {
+    "user_type": "individual",
+    "email": "emulator@example.com",
+    "user_name": "Emulated User",
+    "user_shortname": "Emulated",
+    "broker": "ZERODHA",
+    "exchanges": ["NSE", "BSE", "NFO", "BFO", "CDS", "BCD", "MCX"],
+    "products": ["CNC", "NRML", "MIS", "MTF"],
+    "order_types": ["MARKET", "LIMIT", "SL", "SL-M"],
+    "avatar_url": None,
+    "meta": {"demat_consent": "consent"},
+}
+_FULL: Final = {
+    "twofa_type": "totp",
+    "phone": "*0000",
+    "bank_accounts": [{"name": "EMULATED BANK", "branch": "", "account": "*0000"}],
+    "dp_ids": ["0000000000000000"],
+    "pan": "*XXXX",
+    "tags": [],
+    "password_timestamp": "1970-01-01 00:00:00",
+    "twofa_timestamp": "1970-01-01 00:00:00",
+    "meta": {"poa": "", "silo": "", "account_blocks": []},
+}
 QUOTE_CAPS: Final = {"quote": 500, "ohlc": 1000, "ltp": 1000}
 POSTED: Final = ("COMPLETE", "CANCELLED", "REJECTED", "UPDATE")
 
@@ -56,6 +89,56 @@ ORDERS: Final = Rule(
     (Meter("orders", 10), Meter("orders a minute", 400, MINUTE), Meter("orders a day", 5000, DAY)), registered=True
 )
 _NO_REFRESH: Final = "Invalid `refresh_token`. Refresh tokens are not issued to this app."
+
+
+class SessionDesk(AppSession):
+    """Login, logout and the user's profile."""
+
+    errors: ClassVar = KiteError
+    options: ClassVar = {
+        "api_key": API_KEY,
+        "api_secret": API_SECRET,
+        "user_id": USER_ID,
+        "redirect_url": REDIRECT_URL,
+    }
+    dies_at_ns: ClassVar = 6 * 3600 * SECOND  # 06:00 Indian time
+    code_life_ns: ClassVar = 300 * SECOND  # "a few minutes"
+    header: ClassVar = re.compile("token (?P<key>[^:]*):(?P<token>.*)")
+    stranger: ClassVar = ("TokenException", "Incorrect `api_key` or `access_token`.")
+    page: ClassVar = LoginPage(
+        (({"v": "3", "api_key": ".api_key"}, ("InputException", "Invalid `api_key`.")),),
+        "request_token",
+        (("action", "login"), ("type", "login"), ("status", "success")),
+    )
+
+    def echoed(self, query: Mapping[str, str]) -> list[tuple[str, str]]:
+        return parse_qsl(query.get("redirect_params", ""), keep_blank_values=True)
+
+    def exchange(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        """Give an access token for a request token; the one before it dies."""
+        key, request_token, checksum = (Form.of(call).text(name) for name in ("api_key", "request_token", "checksum"))
+        expected = hashlib.sha256(f"{self.api_key}{request_token}{self.secret}".encode()).hexdigest()
+        told: dict[str, Any] = {
+            "user_id": self.user_id,
+            "api_key": self.api_key,
+            "access_token": self.redeem(key, request_token, checksum, expected, now_ns),
+            "public_token": self.tokens.mint("public", now_ns),
+            "enctoken": self.tokens.mint("enc", now_ns),
+            "refresh_token": "",
+            "silo": "",
+            "login_time": ist(now_ns),
+        }
+        return success(_PROFILE | told)
+
+    def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
+        query = dict(call.query)
+        alive = self.admits(query.get("api_key"), query.get("access_token"), now_ns)
+        KiteError.when(not alive, "TokenException", "Invalid `api_key` or `access_token`.")
+        self.tokens.end()
+        return success(True)
+
+    def profile(self, call: HttpCall, now_ns: int, full: str | None = None) -> HttpAnswer:
+        return success({"user_id": self.user_id, **_PROFILE, **(_FULL if full else {})})
 
 
 class ZerodhaEmulator(AppEmulator):

@@ -76,20 +76,15 @@ class OrderDesk(Kite, parts.OrderDesk[NameTable]):
         Form({"variety": variety}).choice("variety", OFFERED)
         named, order = self.read(form)
         tags = [] if order.protection is None else ["mktp", f"mktp:{order.protection:.2f}"]
+        number = form.text("auction_number") if variety == "auction" else None
         order = replace(
             order,
             # This market never closes, so that an after-market order waits a while for the next "opening".
             not_before=now_ns + AMO_WAIT if variety == "amo" else 0,
-            extra={"tags": tags, "variety": variety, "algo_id": form.get("algo_id")},
+            extra={"tags": tags, "variety": variety, "algo_id": form.get("algo_id"), "auction_number": number},
         )
-        follow: Follow | None = None
-        if variety == "iceberg":
-            order, follow = _iceberg(named, order, form, tags)
-        elif variety == "co":
-            follow = _cover(order, form)
-        elif variety == "auction":
-            order.extra["auction_number"] = form.text("auction_number")
-        if follow is not None:
+        if variety in _CHAINED:
+            order, follow = _CHAINED[variety](named, order, form, tags)
             with KiteError.refusing(named):
                 return success({"order_id": self.chains.start(order, follow, now_ns)})
         freeze = named.instrument.freeze_quantity
@@ -158,9 +153,13 @@ def _iceberg(named: Named, order: VenueOrder, form: Form, tags: list[str]) -> tu
     return iceberg(order, shown, mark)
 
 
-def _cover(order: VenueOrder, form: Form) -> Follow:
+def _cover(named: Named, order: VenueOrder, form: Form, tags: list[str]) -> tuple[VenueOrder, Follow]:
     fits = order.product is model.Product.INTRADAY and not order.order_type.has_trigger
     KiteError.when(not fits, "InputException", "Cover orders are MIS orders of type MARKET or LIMIT.")
     wrong = ("InputException", "Invalid `trigger_price`. It should be on the losing side.")
     with KiteError.turning({ValueError: wrong}):
-        return cover(order, form.number("trigger_price"), {"variety": "co", "tags": []})
+        return order, cover(order, form.number("trigger_price"), {"variety": "co", "tags": []})
+
+
+_CHAINED: Final = {"iceberg": _iceberg, "co": _cover}
+"""Varieties of which one order brings the next."""

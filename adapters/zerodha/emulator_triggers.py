@@ -165,7 +165,7 @@ class AlertDesk(Kite, parts.AlertDesk[NameTable]):
             echoed["rhs_constant"] = num(form.number("rhs_constant"))
         items: list[Form] = []
         if kind == "ato":
-            items = Form(form.record("basket", dict)).rows("items")
+            items = Form(form.record("basket", dict)).rows("items", "Invalid `basket`. It should have items.")
             echoed["basket"] = json.loads(form.text("basket"))
         orders = tuple(WORDS.terms(Form(item.raw("params") or {}), self.names.of(item)) for item in items)
         condition = Condition(left, form.choice("operator", OPERATORS), right)

@@ -170,17 +170,64 @@ def test_assets_and_contracts_are_instruments():
 # -- codes -------------------------------------------------------------------------------------------------------------
 
 
-def test_every_row_of_the_codes_is_reached():
+PLACE = Request(method="POST", path="/v2/orders", mutates=True)
+
+
+def test_every_row_of_the_codes_is_reached_by_a_reply(monkeypatch):
     reached = set()
-    for row in words.CODES.rows:
-        code = row.code if row.on == "code" else "42210000"
-        text = row.code if row.on == "text" else "something else"
-        for status in row.http or (int(row.code[5:]) if row.code[5:].isdigit() else 400,):
-            for mutates in (True, False):
-                found = words.CODES.find(code=code, text=text, status=status, mutates=mutates)
-                if found is not None:
-                    reached.add(id(found))
-    assert [row.code for row in words.CODES.rows if id(row) not in reached] == []
+    find = words.CODES.find
+
+    def spy(**asked):
+        row = find(**asked)
+        reached.add(id(row))
+        return row
+
+    monkeypatch.setattr(words.CODES, "find", spy)
+    for status in (400, 401, 403, 404, 422, 429, 502):
+        for row in words.CODES.rows:
+            told = {"code": row.code, "message": "words"} if row.on == "code" else {"code": 1, "message": row.code}
+            for answer in (reply(told, status=status), reply(status=status, body=b"<html>")):
+                for request in (PLACE, Request(path="/v2/orders")):
+                    ADAPTER.classify(answer, request)
+    # Rows of status 0 are of what is no reply: the streams look those up, and orders that are rejected later.
+    missing = [row for row in words.CODES.rows if id(row) not in reached]
+    assert {row.http for row in missing} == {(0,)}
+    assert all(row.code == "rejected" or row.code.startswith("stream/") for row in missing)
+
+
+PAGE = b"<html>insufficient buying power, order not found, not cancelable</html>"
+JSON, HTML = "application/json", "text/html"
+K, N, U = ErrorKind, Effect.NONE, Effect.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "body", "mutating", "read"),
+    [
+        (400, HTML, PAGE, (K.BAD_RESPONSE, U), K.BAD_REQUEST),
+        (401, HTML, PAGE, (K.BAD_RESPONSE, U), K.AUTH_INVALID),
+        (403, HTML, PAGE, (K.BAD_RESPONSE, U), K.PERMISSION_DENIED),
+        (403, JSON, PAGE, (K.BAD_RESPONSE, U), K.PERMISSION_DENIED),
+        (404, HTML, PAGE, (K.BAD_RESPONSE, U), K.ORDER_NOT_FOUND),
+        (422, HTML, PAGE, (K.BAD_RESPONSE, U), K.BAD_REQUEST),
+        (422, JSON, b"", (K.BAD_RESPONSE, U), K.BAD_REQUEST),
+        (429, HTML, PAGE, (K.BAD_RESPONSE, U), K.RATE_LIMITED),
+        (499, HTML, PAGE, (K.BAD_RESPONSE, U), K.UNMAPPED),
+        (500, HTML, PAGE, (K.SERVER_5XX, U), K.SERVER_5XX),
+        (503, HTML, PAGE, (K.SERVER_5XX, U), K.SERVER_5XX),
+        (503, JSON, {"code": 42210000, "message": "order is not cancelable"}, (K.SERVER_5XX, U), K.SERVER_5XX),
+        (504, JSON, {"code": 40310000, "message": "insufficient buying power"}, (K.SERVER_5XX, U), K.SERVER_5XX),
+        (429, JSON, {"code": 42910000, "message": "too many requests"}, (K.RATE_LIMITED, N), K.RATE_LIMITED),
+        (422, JSON, {"code": 42210000, "message": "bad value"}, (K.BAD_REQUEST, N), K.BAD_REQUEST),
+        (403, JSON, {"message": "forbidden."}, (K.RISK_REJECTED, N), K.PERMISSION_DENIED),
+    ],
+)
+def test_nothing_but_the_brokers_own_words_proves_that_nothing_was_done(status, content, body, mutating, read):
+    told = {"json": body} if isinstance(body, dict) else {"body": body}
+    answer = reply(status=status, headers={"content-type": content}, **told)
+    for method in ("POST", "PATCH", "DELETE"):
+        found = ADAPTER.classify(answer, PLACE.but(method=method))
+        assert (found.kind, found.effect) == mutating
+    assert ADAPTER.classify(answer, Request(path="/v2/orders")).kind is read
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -16,11 +17,13 @@ from dragoman.emulator.bodies import json_answer
 from dragoman.emulator.contract import HttpCall, Push, Roots
 from dragoman.emulator.counting import DAY, MINUTE, SECOND, Meter
 from dragoman.emulator.desks import Desk, TriggerDesk
+from dragoman.emulator.encode_protobuf import proto_field, proto_message
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import Listed, ListingName
 from dragoman.emulator.listeners import Listeners
 from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
 from dragoman.emulator.placed import PlacedSocket
+from dragoman.emulator.proto_rows import Each, write_proto
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import Rule
 from dragoman.emulator.routes import Route, listing, refusing
@@ -171,6 +174,10 @@ def test_a_holding_is_split_into_its_parts():
     assert isinstance(held, HoldingView)
     assert (held.quantity, held.t1, held.settled, held.pledged, held.free) == (100, 10, 90, 30, 60)
     assert held.profit == (held.market.last_price - 80) * 100
+    told = [(part.fresh, part.quantity, part.left, part.pledged, part.value) for part in held.parts]
+    last = held.market.last_price
+    assert told == [(False, 90, 90, 30, 90 * last), (True, 10, 10, 0, 10 * last)]
+    assert sum(part.profit for part in held.parts) == held.profit
     assert (held.funded, held.funded_price, held.funded_value, held.funded_margin) == (0, 0, 0, 0)
 
 
@@ -191,6 +198,22 @@ def test_an_order_is_read_placed_changed_and_ended():
     settle(desk.venue)
     assert [one.status for one in desk.life(order_id)][-1] == "canceled"
     assert desk.trades(order_id) == []
+
+
+def test_a_change_reads_only_what_may_change_and_a_zero_as_the_broker_does():
+    _, order = orders().read(asked())
+    named = names().by_id[SHARE]
+    form = Form({"validity": "IOC", "quantity": 0, "price": 0})
+    assert WORDS.changes(form, order, named)["time_in_force"] is TimeInForce.IOC
+    told = replace(WORDS, fixed=("validity",)).changes(form, order, named)
+    assert (told["time_in_force"], told["quantity"], told["price"]) == (None, 0, None)
+
+
+def test_a_list_of_objects_is_asked_for_in_the_brokers_words():
+    assert [one.text("a") for one in Form({"rows": [{"a": 1}]}).rows("rows")] == ["1"]
+    for wrong in (None, [], [1], {}):
+        with pytest.raises(FieldError, match="give rows"):
+            Form({"rows": wrong}).rows("rows", "give rows")
 
 
 def test_a_market_order_gets_the_brokers_protection():
@@ -435,6 +458,24 @@ def test_a_stream_of_ticks_hears_json_and_tells_what_changed():
     session.tokens.end()
     assert desk.poll(now) == [Push(1, close_code=1000)]
     desk.close(1)
+
+
+def test_a_client_takes_as_many_of_a_mode_as_there_is_room_for():
+    sockets = Ticks(quiet_venue("emu_u"), names(), Session.of({}, 1), SECOND).sockets
+    sockets.open(1, "t", 0)
+    client = sockets.get(1)
+    assert sockets.take(client, [1, 2, 3], "full", 2) == [1, 2]
+    assert sockets.take(client, [2, 3], "full", 2) == [2]
+    assert sockets.take(client, [1, 2], "ltp", 5) == [1, 2]
+    assert (client.modes, client.dirty) == ({1: "ltp", 2: "ltp"}, {})
+
+
+def test_a_message_is_written_from_a_table_of_fields():
+    record = SimpleNamespace(price=1.5, none=0, rows=[SimpleNamespace(size=size) for size in (1, 2, 3)])
+    table = ((1, "double", ".price"), (2, "int64", ".none"), (4, "message", Each(".rows", ((1, "int64", ".size"),), 2)))
+    found = write_proto(((3, "message", table), (5, "enum", 7)), record)
+    rows = proto_message(4, proto_field(1, "int64", 1)) + proto_message(4, proto_field(1, "int64", 2))
+    assert found == proto_message(3, proto_field(1, "double", 1.5), rows) + proto_field(5, "enum", 7)
 
 
 class Encoder:

@@ -464,6 +464,15 @@ def test_a_lookup_finds_by_every_name_and_takes_more_later():
     assert (shelf.find("TCS").token, shelf.find("TATA"), len(shelf.all)) == (1, None, 2)
 
 
+def test_what_is_listed_later_is_on_the_venue_and_on_offer_once():
+    venue, shelf = quiet_venue(), Shelf([SHARE_LISTING])
+    tcs = replace(SHARE_LISTING, instrument=replace(SHARE_LISTING.instrument, instrument_id="NSE:TCS", symbol="TCS"))
+    for _ in range(2):
+        shelf.admit(venue, (SHARE_LISTING, tcs))
+    assert venue.listing("NSE:TCS") is tcs
+    assert [named.symbol for named in shelf.all] == ["INFY", "TCS"]
+
+
 def test_markets_that_changed_are_named_once():
     venue = quiet_venue()
     changes = MarketChanges(venue)

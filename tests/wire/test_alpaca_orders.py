@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 import pytest
 from dragoman.adapters.alpaca.adapter import AlpacaAdapter
 
 from dragoman.connecting import connect
-from dragoman.errors import ErrorKind, OutcomeUnknown, Rejected, UsageError
+from dragoman.errors import Effect, ErrorKind, OutcomeUnknown, Rejected, UsageError
 from dragoman.model import OrderStatus, Pending
 from dragoman.orders.identity import read_wire_id
 from dragoman.runtime.virtual import VirtualRuntime
@@ -71,8 +72,12 @@ def test_a_change_after_a_part_was_filled_asks_for_the_rest_only():
 def test_a_change_the_exchange_refuses_leaves_the_order_under_its_old_id():
     async def scenario(w):
         order = await w.rest(100)
-        await w.client.modify(order, price=w.price(-3))
+        changing = asyncio.create_task(w.client.modify(order, price=w.price(-3)))
+        await w.until(lambda: w.emulator.orders._chains[order.order_id].waiting)
         w.venue.halt(AAPL)
+        with pytest.raises(Rejected) as caught:
+            await changing
+        assert (caught.value.kind, caught.value.effect) == (ErrorKind.EXCHANGE_REJECTED, Effect.NONE)
         found = await w.client.wait_order(order, lambda one: one.pending is Pending.NONE, timeout_s=30)
         assert (found.order_id, found.price, found.status) == (order.order_id, order.price, S.OPEN)
         w.venue.resume(AAPL)

@@ -6,13 +6,14 @@ import asyncio
 import json
 
 import pytest
+from dragoman.adapters.binance import BinanceAdapter
 from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
 
 from dragoman.client import Client
 from dragoman.errors import DecodeError, UsageError
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.session.profiles import load_profile
-from dragoman.session.secrets import Secret
+from dragoman.session.secrets import Secret, as_secret
 from dragoman.session.session import AccountSession
 from dragoman.testing.capture import Capture
 from dragoman.testing.emulated import browser, emulated
@@ -69,6 +70,34 @@ def test_no_credential_and_no_token_is_in_the_file():
     assert len(secrets) >= 2
     for secret in secrets:
         assert secret.encode() not in data
+
+
+def test_a_signed_request_over_a_socket_is_not_in_the_file():
+    async def record(runtime):
+        lines: list[bytes] = []
+        adapter = BinanceAdapter()
+        async with asyncio.timeout(600), emulated(runtime, adapter) as (host, overrides):
+            host.emulator.venue.calm()
+            secrets = {name: as_secret(value) for name, value in overrides["credentials"].items()}
+            overrides = overrides | {"settings": {"orders_via": "socket"}, "credentials": secrets}
+            profile = await load_profile(runtime, adapter, "test", environment="emulator", overrides=overrides)
+            session = AccountSession(runtime, adapter, profile, state_dir="/state", open_url=browser(runtime))
+            capture = Capture(session, lines.append)
+            async with Client(session) as client:
+                price = host.emulator.venue.market("BINANCE:BTC/USDT").last_price * 9 // 10
+                order = await client.place("BINANCE:BTC/USDT", "BUY", "0.1", order_type="LIMIT", price=price)
+                await client.cancel(order)
+                await runtime.sleep(1)
+            capture.end()
+            assert host.counters.messages > 2
+        return [json.loads(line) for line in b"".join(lines).splitlines()]
+
+    with VirtualRuntime(seed=7) as runtime:
+        rows = runtime.run(record(runtime))
+    sent = [row["out"] for row in rows if "out" in row]
+    assert len(sent) > 2
+    assert not any(word in frame for frame in sent for word in ("signature", "apiKey", "order.place"))
+    assert any("executionReport" in row.get("in", "") for row in rows)
 
 
 def test_a_secret_within_a_frame_is_hidden_whatever_the_frame_is():

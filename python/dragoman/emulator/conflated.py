@@ -89,6 +89,15 @@ class ConflatedSockets:
         client.dirty |= dict.fromkeys(fresh)
         return True
 
+    def take(self, client: Client, keys: Sequence[int], mode: str, most: int) -> Sequence[int]:
+        """Put as many of `keys` into `mode` as make at most `most` of it; return them: the caller tells of them."""
+        room = most - sum(1 for key, had in client.modes.items() if had == mode and key not in keys)
+        taken = keys[: max(room, 0)]
+        client.modes |= dict.fromkeys(taken, mode)
+        for key in taken:
+            client.dirty.pop(key, None)
+        return taken
+
     @staticmethod
     def unsubscribe(client: Client, keys: Iterable[int]) -> None:
         for key in keys:

@@ -128,11 +128,11 @@ class Form:
         except ValueError as error:
             raise FieldError(f"Invalid `{name}`. It should be yyyy-mm-dd.") from error
 
-    def rows(self, name: str) -> list[Form]:
-        """Return a list of objects of a JSON body as forms; there must be one."""
+    def rows(self, name: str, wrong: str | None = None) -> list[Form]:
+        """Return a list of objects of a JSON body as forms; there must be one. `wrong` is said otherwise."""
         found = self.raw(name)
         if not isinstance(found, list) or not found or not all(isinstance(item, dict) for item in found):
-            raise FieldError(f"Invalid `{name}`. It should be a list of objects.")
+            raise FieldError(wrong or f"Invalid `{name}`. It should be a list of objects.")
         return [Form(item) for item in found]
 
     def record(self, name: str, kind: type) -> Any:

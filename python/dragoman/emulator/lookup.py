@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 from dragoman.emulator.listed import ListingName
-from dragoman.emulator.venue.types import Listing
+from dragoman.emulator.venue.types import Listing, VenueProtocol
 
 NamedT = TypeVar("NamedT", bound=ListingName)
 
@@ -44,6 +44,13 @@ class Lookup(Generic[NamedT]):
         if named is not None:
             self.by_id[named.instrument_id] = named
             self._by_name |= dict.fromkeys(self.names(named), named)
+
+    def admit(self, venue: VenueProtocol, listings: Iterable[Listing]) -> None:
+        """List on a venue, and offer, what is not listed there yet."""
+        for listing in listings:
+            if venue.listing(listing.instrument.instrument_id) is None:
+                venue.list(listing)
+                self.add(listing)
 
     def find(self, name: Hashable) -> NamedT | None:
         return self._by_name.get(name)

@@ -37,6 +37,8 @@ class OrderWords:
         Taken where none is given.
     keeps_at_zero : collection of str
         Fields of a change that say "as it is" with a 0.
+    fixed : collection of str
+        Fields that a change does not look at.
     """
 
     types: Mapping[str, OrderType]
@@ -54,6 +56,7 @@ class OrderWords:
     tag: str = "tag"
     default_validity: str | None = None
     keeps_at_zero: Collection[str] = ()
+    fixed: Collection[str] = ()
 
     def side_of(self, form: Form) -> Side:
         return self.sides[form.choice(self.side, self.sides)]
@@ -85,6 +88,7 @@ class OrderWords:
 
     def changes(self, form: Form, order: VenueOrder, named: ListingName) -> dict[str, Any]:
         """Read what a request changes of `order`, as `VenueProtocol.modify` takes it. Raises FieldError."""
+        form = Form({name: form.raw(name) for name in form.names if name not in self.fixed})
         told = form.get(self.type)
         kind = self.types[form.choice(self.type, self.types)] if told else None
         after, validity = kind or order.order_type, form.get(self.validity)

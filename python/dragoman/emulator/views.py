@@ -188,6 +188,30 @@ class PositionView(Generic[NamedT]):
         return abs(self.quantity)
 
 
+@dataclass(frozen=True, slots=True)
+class HoldingPart:
+    """Securities that are delivered, or still on their way (`fresh`)."""
+
+    fresh: bool
+    quantity: int
+    sold: int
+    pledged: int
+    price: Decimal
+    cost: Decimal
+
+    @property
+    def left(self) -> int:
+        return self.quantity - self.sold
+
+    @property
+    def value(self) -> Decimal:
+        return self.price * self.quantity
+
+    @property
+    def profit(self) -> Decimal:
+        return (self.price - self.cost) * self.quantity
+
+
 class HoldingView(Generic[NamedT]):
     """Securities of an instrument in parts: `t1` on its way, `pledged`, `sold` today, `settled`, `free` of all that."""
 
@@ -200,6 +224,16 @@ class HoldingView(Generic[NamedT]):
         self.free = self.settled - self.pledged - self.sold
         self.change, self.change_percent = change(self.market)
         self.profit = (self.market.last_price - self.holding.average_price) * self.holding.quantity
+
+    @property
+    def parts(self) -> list[HoldingPart]:
+        """What is delivered and what is on its way, those of them there are: today's sale is out of the first."""
+        prices = self.market.last_price, self.holding.average_price
+        both = (
+            HoldingPart(False, self.settled, self.sold, self.pledged, *prices),
+            HoldingPart(True, self.t1, 0, 0, *prices),
+        )
+        return [part for part in both if part.quantity]
 
     @property
     def funded(self) -> int:

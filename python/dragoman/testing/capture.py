@@ -1,8 +1,8 @@
 """Records the frames of a client's streams, both ways, as they are on the wire but for secrets.
 
-What is hidden: every credential and every secret of the login, in each spelling; and where a stream logs in on its own
-socket, all that is sent before the broker has accepted it, for such frames may hold signatures. What order streams say
-of an account is not hidden: look before you hand a capture on.
+What is hidden: every credential and every secret of the login, in each spelling; where a stream logs in on its own
+socket, all that is sent before the broker has accepted it; and every request that is answered over a socket, for such
+frames may hold signatures. What order streams say of an account is not hidden: look before you hand a capture on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dragoman.model import Instrument, Quote
-from dragoman.plugin import Adapter, Context, Flow
+from dragoman.plugin import Adapter, Context, Flow, Reply
 from dragoman.session.connection import FeedConnection
 from dragoman.session.secrets import SHOWN, Secret, scrubber
 from dragoman.testing.recording import Writer, instrument_row
@@ -89,13 +89,22 @@ def _recorded(capture: Capture) -> type[FeedConnection]:
             self._name = self.feed.stream()
             self._number = capture.next_socket()
             self._told = False
+            self._asked: str | bytes | None = None
+
+        async def exchange(self, correlation: str, make: Callable[[], str | bytes], timeout_s: float) -> Reply:
+            def made() -> str | bytes:
+                self._asked = make()
+                return self._asked
+
+            return await super().exchange(correlation, made, timeout_s)
 
         def attach(self, ws: WebSocket) -> None:
             writer.opened(self._runtime.clock.wall_ns(), self._name, self._number)
             super().attach(ws)
 
         def _write(self, data: str | bytes) -> None:
-            hidden = self.feed.authenticates_in_band and not self.ready.is_set()
+            logs_in = self.feed.authenticates_in_band and not self.ready.is_set()
+            hidden = logs_in or data is self._asked
             shown = SHOWN if hidden else data
             writer.frame(self._runtime.clock.wall_ns(), self._name, self._number, shown, sent=True)
             super()._write(data)
