@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "json_quotes.hpp"
 #include "json_scan.hpp"
 #include "msgpack_scan.hpp"
 
@@ -16,29 +17,51 @@ inline bool same(const Value& value, const Capture& capture) noexcept {
          (capture.size <= 8 || std::memcmp(capture.at, value.text.data(), capture.size) == 0);
 }
 
+static_assert(kQuoteSentinels <= kPadding);
+constexpr std::size_t kClearedAtOnce = 16;
+constexpr unsigned kLeastPlaces = 8;  ///< bits of the smallest table of known keys
+
 }  // namespace
 
 Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layout)) {
-  found_.types.resize(layout_->slots, Type::absent);
-  found_.captures.resize(layout_->slots);
+  // One slot more, for the values of strangers; and whole words, so that scopes are cleared by words.
+  found_.types.resize(layout_->slots + kClearedAtOnce, Type::absent);
+  found_.captures.resize(layout_->slots + std::size_t{1});
   found_.runs.resize(kMaxEager);
-  for (const Key& key : layout_->keys) {
-    const auto index = static_cast<std::uint16_t>(found_.guesses.size());
-    found_.guesses.push_back({key.word, key.mask, key.text, key.size, kNone, index, 0});
-    found_.after.push_back({index, index});
+  found_.shift = 64 - kLeastPlaces;
+  while ((std::size_t{1} << (64 - found_.shift)) < 8 * layout_->keys.size()) {
+    --found_.shift;
   }
+  found_.known.resize(std::size_t{1} << (64 - found_.shift), {0, kNone, kNone, kNone, kNone});
   for (std::size_t i = 0; i < layout_->nodes.size(); ++i) {
     const Node& node = layout_->nodes[i];
-    found_.first.push_back({node.keys, node.keys});
-    for (std::uint16_t k = 0; k < node.key_count; ++k) {
-      const auto next = static_cast<std::uint16_t>(node.keys + (k + 1) % node.key_count);
-      found_.guesses[node.keys + k].owner = static_cast<std::uint16_t>(i);
-      found_.after[node.keys + k] = {next, next};
+    const auto is_plain = [&](const Key& key) {  // as it is written, and no longer than the padding
+      const std::string_view text(layout_->texts.data() + key.text, key.size);
+      return text.size() <= kPadding - 8 && std::none_of(text.begin(), text.end(), [](char c) {
+               return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
+             });
+    };
+    for (std::uint16_t k = node.keys; k < node.keys + node.key_count; ++k) {
+      const Key& key = layout_->keys[k];
+      std::size_t at = found_.place(key.word, static_cast<std::uint16_t>(i));
+      at = found_.known[at].owner == kNone ? at : at ^ 1;
+      if (found_.known[at].owner == kNone && is_plain(key)) {  // otherwise it is looked up each time
+        found_.known[at] = Found::known_of(*layout_, static_cast<std::uint16_t>(i), k);
+      }
     }
   }
-  // A stranger that no node owns matches nothing.
-  found_.guesses.resize(found_.guesses.size() + Found::kStrangers, {1, 0, 0, 0, kNone, kNone, 0});
-  found_.after.resize(found_.guesses.size(), {0, 0});
+}
+
+Found::Known Found::known_of(const Layout& layout, std::uint16_t owner, std::uint16_t key) noexcept {
+  if (key == kNone) {
+    return {0, owner, kNone, layout.slots, kNone};
+  }
+  const std::uint16_t below = layout.keys[key].node;
+  if (owner >= layout.row_nodes) {
+    return {layout.keys[key].word, owner, key, below, kNone};
+  }
+  const Node& node = layout.nodes[below];
+  return {layout.keys[key].word, owner, key, node.slot, node.plain ? kNone : below};
 }
 
 void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
@@ -54,6 +77,7 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
   if (size + kPadding > frame_capacity_) [[unlikely]] {
     frame_capacity_ = std::max(size + kPadding, 2 * frame_capacity_);
     frame_ = std::make_unique_for_overwrite<std::uint8_t[]>(frame_capacity_);
+    quotes_ = std::make_unique_for_overwrite<std::uint32_t[]>(frame_capacity_);
   }
   if (size != 0) {  // an empty frame may have no address
     std::memcpy(frame_.get(), frame, size);
@@ -83,7 +107,9 @@ template <class Scanner>
 void Decoder::decode_frame(std::size_t size, Block& out) {
   const std::uint8_t* const base = frame_.get();
   const std::uint8_t* const end = base + size;
-  Scanner scanner(*layout_, found_, levels_, scratch_, end);
+  const std::uint32_t* const quotes =
+      Scanner::reads_text && note_quotes(base, size, quotes_.get()) ? quotes_.get() : nullptr;
+  Scanner scanner(*layout_, found_, levels_, scratch_, Scanner::reads_text ? base : end, quotes);
   const Scope& root = layout_->scopes[0];
   const std::uint8_t* const first = Scanner::space(base);
   const std::uint8_t* stop = nullptr;
@@ -130,7 +156,10 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
 }
 
 void Decoder::clear(const Scope& scope) noexcept {
-  std::memset(found_.types.data() + scope.first, 0, scope.end - scope.first);
+  // In whole words: what lies behind are slots of scopes that are cleared when their turn comes.
+  for (std::size_t slot = scope.first; slot < scope.end; slot += kClearedAtOnce) {
+    std::memset(found_.types.data() + slot, 0, kClearedAtOnce);
+  }
   levels_.rejected = 0;
   levels_.level = levels_.block->levels() + level_base_;
 }
@@ -150,11 +179,12 @@ void Decoder::process(Scanner& scanner, std::uint16_t scope, const std::uint8_t*
       if (condition.depth > here.depth) {
         continue;
       }
-      if (condition.plain && found_.types[condition.slots[0]] == Type::text) [[likely]] {
+      const Type type = condition.plain ? found_.types[condition.slots[0]] : Type::other;
+      if (type == Type::text) [[likely]] {
         if (!same(condition.values[0], found_.captures[condition.slots[0]])) {
           return false;
         }
-      } else if (!holds(condition)) {
+      } else if (type == Type::absent || !holds(condition)) {
         return false;
       }
     }

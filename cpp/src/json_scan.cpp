@@ -84,7 +84,8 @@ const std::uint8_t* JsonScanner::literal(const std::uint8_t* at, const char* res
       default:
         return fail(at);
     }
-    end = skip(at, depth);
+    end = first == '[' && depth < kMaxDepth ? skip_texts(at) : nullptr;
+    end = end == nullptr ? skip(at, depth) : end;
   }
   if (end == nullptr) [[unlikely]] {
     return nullptr;
@@ -105,6 +106,21 @@ const std::uint8_t* JsonScanner::skip_key(const std::uint8_t* at) noexcept {
   }
   at = space(at + 1);
   return *at == ':' ? space(at + 1) : fail(at);
+}
+
+/// Read an array of short texts, written without white space; null where it is something else.
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::skip_texts(const std::uint8_t* at) noexcept {
+  do {
+    if (*++at != '"') {
+      return nullptr;
+    }
+    const unsigned run = plain_run(at + 1);
+    at += run + 1;
+    if (run == kRun || *at != '"') {
+      return nullptr;
+    }
+  } while (*++at == ',');
+  return *at == ']' ? at + 1 : nullptr;
 }
 
 const std::uint8_t* JsonScanner::skip(const std::uint8_t* at, unsigned depth) {
@@ -180,114 +196,192 @@ const std::uint8_t* JsonScanner::skip(const std::uint8_t* at, unsigned depth) {
   }
 }
 
-/// Read a key of a node and its colon; `key` becomes the one found, or kNone,
-/// and `next` what may follow it.
+/// Read a key of a node and its colon; `known` becomes what is known of it.
 [[gnu::always_inline]] inline const std::uint8_t* JsonScanner::member(std::uint16_t index,
                                                                       const std::uint8_t* at,
-                                                                      Found::Next*& next,
-                                                                      std::uint16_t& key) {
+                                                                      const Found::Known*& known) {
   if (*at != '"') [[unlikely]] {
     return fail(at);
   }
+  constexpr std::uint64_t kOnes = 0x0101010101010101u;
   const std::uint64_t word = load8(at + 1);
-  std::uint16_t id = next->one;
-  const Found::Guess* guess = &found_.guesses[id];
-  const auto is = [&](const Found::Guess& one) {
-    return (word & one.mask) == one.word && one.owner == index &&
-           (one.size < 8 || std::memcmp(at + 9, layout_.texts.data() + one.text + 8, one.size - 7u) == 0);
-  };
-  if (!is(*guess)) {
-    id = next->other;
-    guess = &found_.guesses[id];
-    if (!is(*guess)) [[unlikely]] {
-      return new_member(index, at, next, key);
+  const std::uint64_t quotes = word ^ (kOnes * '"');
+  const std::uint64_t quote = (quotes - kOnes) & ~quotes & (kOnes * 0x80);
+  // The key and its quote, or its first eight bytes where there is no quote among them.
+  const std::uint64_t head = word & (((quote & (0 - quote)) << 1) - 1);
+  const std::size_t place = found_.place(head, index);
+  const Found::Known* one = &found_.known[place];
+  if (one->word != head || one->owner != index) [[unlikely]] {
+    one = &found_.known[place ^ 1];
+    if (one->word != head || one->owner != index) [[unlikely]] {
+      return new_member(index, at, known);
     }
   }
-  key = guess->key;
-  next = &found_.after[id];
-  at = space(at + guess->size + 2);
-  return *at == ':' ? space(at + 1) : fail(at);
+  known = one;
+  const std::uint8_t* colon;
+  if (quote != 0) [[likely]] {
+    colon = at + 2 + static_cast<unsigned>(__builtin_ctzll(quote)) / 8;
+  } else {
+    const Key& key = layout_.keys[one->key];
+    if (std::memcmp(at + 9, layout_.texts.data() + key.text + 8, key.size - 7u) != 0) [[unlikely]] {
+      return new_member(index, at, known);
+    }
+    colon = at + key.size + 2;
+  }
+  if (*colon != ':') [[unlikely]] {
+    colon = space(colon);
+    if (*colon != ':') {
+      return fail(colon);
+    }
+  }
+  return space(colon + 1);
 }
 
-/// A key that did not come here of late: look it up and remember it.
-const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
-                                            std::uint16_t& key) {
+/// A key that is not in the table of known ones: look it up, and remember a short one that nobody asks for.
+const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint8_t* at,
+                                            const Found::Known*& known) {
   const Node& node = layout_.nodes[index];
   bool escaped = false;
   const std::uint8_t* const end = text_end(at + 1, escaped);
   if (end == nullptr) {
     return nullptr;
   }
-  auto size = static_cast<std::size_t>(end - at - 1);
+  const std::uint8_t* text = at + 1;
+  auto size = static_cast<std::size_t>(end - text);
   if (escaped) [[unlikely]] {
     scratch_.clear();
-    unescape(at + 1, end, scratch_);
+    unescape(text, end, scratch_);
     size = scratch_.size();
     scratch_.append(8, '\0');
-    const auto* const text = reinterpret_cast<const std::uint8_t*>(scratch_.data());
-    key = find_key(layout_, node, bare_word(text, size), text, size);
-  } else {
-    const std::uint64_t bare = bare_word(at + 1, size);
-    key = find_key(layout_, node, bare, at + 1, size);
-    std::size_t id = key;
-    if (key == kNone && size < 8) {
-      id = layout_.keys.size() + (Layout::hash(bare + index, size) & (Found::kStrangers - 1));
-      const std::uint64_t mask = size == 7 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * (size + 1))) - 1;
-      const std::uint64_t word = load8(at + 1) & mask;
-      // Two that would share a place take two, or they would push each other
-      // out for ever.
-      const auto other = [&](const Found::Guess& one) { return one.word != word || one.owner != index; };
-      if (found_.guesses[id].owner != kNone && other(found_.guesses[id])) {
-        const std::size_t next_id = id + 1 == found_.guesses.size() ? layout_.keys.size() : id + 1;
-        id = found_.guesses[next_id].owner == kNone || !other(found_.guesses[next_id]) ? next_id : id;
+    text = reinterpret_cast<const std::uint8_t*>(scratch_.data());
+  }
+  const std::uint16_t key = find_key(layout_, node, bare_word(text, size), text, size);
+  this_ = found_.known_of(layout_, index, key);
+  known = &this_;
+  if (key == kNone && size < 8 && !escaped) {
+    const std::uint64_t mask = size == 7 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * (size + 1))) - 1;
+    this_.word = load8(text) & mask;
+    // A free place if there is one; then that of a stranger, the second: the first stays with who came first.
+    const std::size_t place = found_.place(this_.word, index);
+    for (const std::size_t there : {place, place ^ 1}) {
+      if (found_.known[there].owner == kNone || (there != place && found_.known[there].key == kNone)) {
+        found_.known[there] = this_;
+        break;
       }
-      found_.guesses[id] = {word, mask, 0, static_cast<std::uint16_t>(size), index, kNone, 0};
-    }
-    if (id != kNone) {
-      *next = {static_cast<std::uint16_t>(id), next->one};
-      next = &found_.after[id];
     }
   }
   at = space(end + 1);
   return *at == ':' ? space(at + 1) : fail(at);
 }
 
-const std::uint8_t* JsonScanner::object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
-  at = space(at + 1);
-  if (*at == '}') {
-    return at + 1;
+/// The places of the quotes from `at` on.
+inline const std::uint32_t* JsonScanner::quotes_from(const std::uint8_t* at) noexcept {
+  const auto place = static_cast<std::uint32_t>(at - base_);
+  while (*quote_ < place) {
+    ++quote_;
   }
-  Found::Next* next = &found_.first[index];
+  while (quote_ != first_quote_ && quote_[-1] >= place) [[unlikely]] {
+    --quote_;
+  }
+  return quote_;
+}
+
+const std::uint8_t* JsonScanner::object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
+  if (quote_ != nullptr && at[1] == '"') [[likely]] {
+    return quoted_object(index, at, depth);
+  }
+  at = space(at + 1);
+  return *at == '}' ? at + 1 : members(index, at, depth);
+}
+
+/// Read the members of an object from the quote of a key on.
+const std::uint8_t* JsonScanner::members(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
   for (;;) {
-    std::uint16_t key;
-    at = member(index, at, next, key);
+    const Found::Known* known;
+    at = member(index, at, known);
     if (at == nullptr) [[unlikely]] {
       return nullptr;
     }
-    if (key != kNone) {
-      const std::uint16_t below = layout_.keys[key].node;
-      const Node& child = layout_.nodes[below];
-      if (child.plain) [[likely]] {
-        at = leaf(at, found_.types[child.slot], found_.captures[child.slot], depth + 1);
-      } else {
-        at = value(below, at, depth + 1);
-      }
-    } else if (*at == '"') [[likely]] {
-      bool escaped = false;
-      at = text_end(at + 1, escaped);
-      at = at == nullptr ? nullptr : at + 1;
+    if (known->node == kNone) [[likely]] {
+      at = leaf(at, found_.types[known->slot], found_.captures[known->slot], depth + 1);
     } else {
-      at = skip(at, depth + 1);
+      at = value(known->node, at, depth + 1);
     }
     if (at == nullptr) [[unlikely]] {
       return nullptr;
     }
     at = space(at);
-    if (*at == ',') [[likely]] {
-      at = space(at + 1);
-    } else {
+    if (*at != ',') {
       return *at == '}' ? at + 1 : fail(at);
     }
+    at = space(at + 1);
+  }
+}
+
+/// Read an object without white space whose quotes are known. What is not as expected goes the general way.
+///
+/// Whatever the order of the keys, the next member's place depends on that table alone, not on what is read.
+const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
+  const std::uint8_t* const base = base_;
+  const Found::Known* const table = found_.known.data();
+  Type* const types = found_.types.data();
+  Capture* const captures = found_.captures.data();
+  const std::uint32_t* quote = quotes_from(at);
+  ++at;
+  for (;;) {
+    // `at` is at a quote, the one at quote[0].
+    const std::uint8_t* const key = base + quote[0] + 1;
+    const std::uint8_t* const close = base + quote[1];
+    const auto size = static_cast<std::size_t>(close - key);
+    if (close[1] != ':' || size > 7) [[unlikely]] {
+      return members(index, at, depth);
+    }
+    const std::uint64_t head = load8(key) & (~std::uint64_t{0} >> (56 - 8 * size));
+    const std::size_t place = found_.place(head, index);
+    const Found::Known* known = table + place;
+    if (known->word != head || known->owner != index) [[unlikely]] {
+      known = table + (place ^ 1);
+      if (known->word != head || known->owner != index) [[unlikely]] {
+        if (new_member(index, at, known) == nullptr) {
+          return nullptr;
+        }
+      }
+    }
+    if (quote[2] == quote[1] + 2 && known->node == kNone) {  // a text
+      const std::uint8_t* const text = close + 3;
+      types[known->slot] = Type::text;
+      captures[known->slot] = {text, quote[3] - quote[2] - 1};
+      at = base + quote[3] + 1;
+      quote += 4;
+    } else {
+      at = close + 2;
+      if (known->node == kNone) {
+        if (at = leaf(at, types[known->slot], captures[known->slot], depth + 1); at == nullptr) [[unlikely]] {
+          return nullptr;
+        }
+        quote += 2;
+        if (*at == ',' && at + 1 != base + *quote) {
+          quote_ = quote;
+          quote = quotes_from(at);
+        }
+      } else {
+        quote_ = quote;
+        if (at = value(known->node, at, depth + 1); at == nullptr) [[unlikely]] {
+          return nullptr;
+        }
+        quote = quotes_from(at);
+      }
+    }
+    if (at[0] == ',' && at + 1 == base + *quote) [[likely]] {
+      ++at;
+      continue;
+    }
+    quote_ = quote;
+    at = space(at);
+    if (*at != ',') {
+      return *at == '}' ? at + 1 : fail(at);
+    }
+    return members(index, space(at + 1), depth);
   }
 }
 
@@ -423,15 +517,14 @@ const std::uint8_t* JsonScanner::row(const Shape& shape, const std::uint8_t* at,
   if (shape.objects) {
     at = space(at + 1);
     if (*at != '}') {
-      Found::Next* next = &found_.first[shape.node];
       for (;;) {
-        std::uint16_t key;
-        at = member(shape.node, at, next, key);
+        const Found::Known* known;
+        at = member(shape.node, at, known);
         if (at == nullptr) [[unlikely]] {
           return nullptr;
         }
-        if (key != kNone) {
-          const std::uint16_t part = layout_.keys[key].node;
+        if (known->key != kNone) {
+          const std::uint16_t part = known->slot;
           at = leaf(at, parts.types[part], parts.captures[part], depth + 1);
         } else {
           at = skip(at, depth + 1);

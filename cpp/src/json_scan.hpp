@@ -76,9 +76,11 @@ inline constexpr unsigned kRun = 8;
 class JsonScanner {
  public:
   JsonScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch,
-              const std::uint8_t*) noexcept
-      : layout_(layout), found_(found), levels_(levels), scratch_(scratch) {}
+              const std::uint8_t* base, const std::uint32_t* quotes) noexcept
+      : layout_(layout), found_(found), levels_(levels), scratch_(scratch), base_(base), quote_(quotes),
+        first_quote_(quotes) {}
 
+  static constexpr bool reads_text = true;
   const std::uint8_t* failed = nullptr;
 
   static const std::uint8_t* space(const std::uint8_t* at) noexcept {
@@ -149,19 +151,25 @@ class JsonScanner {
   const std::uint8_t* number_end(const std::uint8_t* at) noexcept;
   const std::uint8_t* leaf(const std::uint8_t* at, Type& type, Capture& capture, unsigned depth);
   const std::uint8_t* object(std::uint16_t index, const std::uint8_t* at, unsigned depth);
+  const std::uint8_t* quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth);
+  const std::uint8_t* members(std::uint16_t index, const std::uint8_t* at, unsigned depth);
+  const std::uint32_t* quotes_from(const std::uint8_t* at) noexcept;
+  const std::uint8_t* skip_texts(const std::uint8_t* at) noexcept;
   const std::uint8_t* skip_key(const std::uint8_t* at) noexcept;
   const std::uint8_t* array(const Node& node, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* row(const Shape& shape, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* literal(const std::uint8_t* at, const char* rest) noexcept;
-  const std::uint8_t* member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
-                             std::uint16_t& key);
-  const std::uint8_t* new_member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
-                                 std::uint16_t& key);
+  const std::uint8_t* member(std::uint16_t index, const std::uint8_t* at, const Found::Known*& known);
+  const std::uint8_t* new_member(std::uint16_t index, const std::uint8_t* at, const Found::Known*& known);
 
   const Layout& layout_;
   Found& found_;
   LevelSink& levels_;
   std::string& scratch_;
+  const std::uint8_t* base_;           ///< the text
+  const std::uint32_t* quote_;         ///< places of its quotes, near where it is read; null: not known
+  const std::uint32_t* first_quote_;
+  Found::Known this_{};  ///< a key that is not in the table
 };
 
 [[gnu::always_inline]] inline const std::uint8_t* JsonScanner::text_end(const std::uint8_t* at,

@@ -13,9 +13,10 @@ namespace dragoman::json {
 class MsgpackScanner {
  public:
   MsgpackScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch,
-                 const std::uint8_t* end) noexcept
+                 const std::uint8_t* end, const std::uint32_t*) noexcept
       : layout_(layout), found_(found), levels_(levels), scratch_(scratch), end_(end) {}
 
+  static constexpr bool reads_text = false;
   const std::uint8_t* failed = nullptr;
 
   static const std::uint8_t* space(const std::uint8_t* at) noexcept { return at; }

@@ -24,30 +24,28 @@ struct Found {
     std::uint64_t rejected;
   };
 
-  /// A key that may come next, asked for or not, as the bytes that begin it.
-  struct Guess {
-    std::uint64_t word;
-    std::uint64_t mask;
-    std::uint32_t text;  ///< of a long key: offset in Layout::texts
-    std::uint16_t size;
-    std::uint16_t owner;  ///< node whose key it is
-    std::uint16_t key;    ///< kNone: nobody asks for it
-    std::uint16_t unused;
+  /// A key that came here before, asked for or not.
+  struct Known {
+    std::uint64_t word;   ///< first bytes of `key"`, zero filled
+    std::uint16_t owner;  ///< node whose key it is; kNone: a free place
+    std::uint16_t key;    ///< in Layout::keys; kNone: nobody asks for it
+    std::uint16_t slot;   ///< where its value is noted; of strangers, the one nobody reads
+    std::uint16_t node;   ///< what stands under it; kNone: a leaf
   };
-  /// The two keys that came here of late; messages of two kinds often take
-  /// turns.
-  struct Next {
-    std::uint16_t one;
-    std::uint16_t other;
-  };
-  static constexpr std::size_t kStrangers = 256;  ///< keys nobody asks for that are remembered
 
   std::vector<Type> types;
   std::vector<Capture> captures;
   std::vector<Run> runs;       ///< by Node::eager
-  std::vector<Guess> guesses;  ///< the keys of the layout, then strangers by hash
-  std::vector<Next> after;     ///< by guess
-  std::vector<Next> first;     ///< by node
+  std::vector<Known> known;  ///< a table of two places for each hash
+  unsigned shift = 0;        ///< of a hash to an index in it
+
+  /// What is to be known of a key of a node, wherever it came from.
+  [[nodiscard]] static Known known_of(const Layout& layout, std::uint16_t owner, std::uint16_t key) noexcept;
+
+  /// The first of the two places of a key; the other differs in the lowest bit.
+  [[nodiscard]] std::size_t place(std::uint64_t word, std::uint16_t owner) const noexcept {
+    return static_cast<std::size_t>(((word ^ std::uint64_t{owner} << 40) * 0x9E3779B97F4A7C15u) >> shift);
+  }
 };
 
 /// The date of the last time read as text: that of the next one, mostly.
@@ -126,6 +124,10 @@ class Decoder final : public FrameDecoder {
   [[nodiscard]] bool holds(const Condition& condition);
   [[nodiscard]] bool equals(const Value& value, std::uint16_t slot);
   [[nodiscard]] bool find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
+  [[nodiscard]] bool find_long_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
+  [[nodiscard]] bool run_short(const Op& op, Type type, const Capture& capture,
+                               Record& record) const noexcept;
+  int run_long(const Op& op, Type type, const Capture& capture, Record& record);
   void run_ops(const MessageLayout& layout, Record& record, std::uint32_t& came, std::uint32_t& gone);
   [[nodiscard]] std::int32_t merged_of(const MessageLayout& layout, std::int64_t key, std::string_view text);
   void clear(const Scope& scope) noexcept;
@@ -147,6 +149,7 @@ class Decoder final : public FrameDecoder {
   Record* record_ = nullptr;
   Record* records_end_ = nullptr;
   std::unique_ptr<std::uint8_t[]> frame_;  ///< the frame and zeros behind it, so that scans need no bounds
+  std::unique_ptr<std::uint32_t[]> quotes_;  ///< where those of the frame stand
   std::size_t frame_capacity_ = 0;
   std::string scratch_;
   Day day_;
