@@ -107,10 +107,8 @@ template <class Scanner>
 void Decoder::decode_frame(std::size_t size, Block& out) {
   const std::uint8_t* const base = frame_.get();
   const std::uint8_t* const end = base + size;
-  const std::uint32_t* const quotes =
-      Scanner::reads_text && note_quotes(base, size, quotes_.get()) ? quotes_.get() : nullptr;
-  Scanner scanner(*layout_, found_, levels_, scratch_, Scanner::reads_text ? base : end, quotes);
-  const Scope& root = layout_->scopes[0];
+  Scanner scanner(*layout_, found_, levels_, scratch_, base, end);
+  misses_ = 0;
   const std::uint8_t* const first = Scanner::space(base);
   const std::uint8_t* stop = nullptr;
   if (size != 0 && Scanner::is_array(first) && !layout_->positional) {
@@ -119,12 +117,11 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
     const bool sound = !layout_->merges || scanner.skip(first, 0) != nullptr;
     if (sound) {
       stop = scanner.elements(first, [&](const std::uint8_t* at, const Capture&, Type) {
-        clear(root);
-        const std::uint8_t* const behind = scanner.value(root.root, at, 1);
-        if (behind != nullptr) [[likely]] {
-          process(scanner, 0, at, behind, out);
+        const Message message = read(scanner, at, 1, size);
+        if (message.end != nullptr) [[likely]] {
+          finish(scanner, message, at, message.end, out);
         }
-        return behind;
+        return message.end;
       });
     }
     stop = stop == nullptr ? nullptr : Scanner::space(stop);
@@ -143,16 +140,65 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
         return;
       }
     }
-    clear(root);
-    stop = scanner.value(root.root, first, 0);
-    stop = stop == nullptr ? nullptr : Scanner::space(stop);
+    const Message message = read(scanner, first, 0, size);
+    stop = message.end == nullptr ? nullptr : Scanner::space(message.end);
     if (stop == end) [[likely]] {
-      process(scanner, 0, base, end, out);
+      finish(scanner, message, base, end, out);
       return;
     }
   }
   ++(stop == nullptr && scanner.failed >= end ? counters_.truncated : counters_.malformed);
   out.view.errors = 1;
+}
+
+/// Find the values of a message: by the mold it fits, or key by key.
+template <class Scanner>
+[[gnu::always_inline]] inline Decoder::Message Decoder::read(Scanner& scanner, const std::uint8_t* at,
+                                                             unsigned depth, std::size_t size) {
+  const Scope& root = layout_->scopes[0];
+  clear(root);
+  bool teaches = false;
+  if constexpr (Scanner::reads_text) {
+    if (misses_ < Molds::kMostMisses) {
+      for (Mold& mold : molds_.all) {
+        if (!mold.begins(at)) {
+          continue;
+        }
+        const std::uint8_t* const behind = scanner.fit(mold, root.root, at, depth);
+        if (behind != nullptr) [[likely]] {
+          molds_.hit(mold);
+          misses_ = 0;
+          return {at, behind, mold.layout, false, depth};
+        }
+        clear(root);
+      }
+      ++misses_;
+      teaches = molds_.miss();
+    }
+    scanner.know_quotes(size, quotes_.get());
+  }
+  return {at, scanner.value(root.root, at, depth), kNone, teaches, depth};
+}
+
+/// Do with a message what its layout says.
+/// @param begin, end  the bytes that are the message's
+template <class Scanner>
+[[gnu::always_inline]] inline void Decoder::finish(Scanner& scanner, const Message& message,
+                                                   const std::uint8_t* begin, const std::uint8_t* end,
+                                                   Block& out) {
+  const Scope& root = layout_->scopes[0];
+  const std::uint16_t chosen = message.layout != kNone ? message.layout : choose(root);
+  carry_out(scanner, 0, chosen, begin, end, out);
+  if constexpr (Scanner::reads_text) {
+    if (message.teaches) [[unlikely]] {
+      Mold mold = scanner.mold_of(root.root, message.at, message.depth);
+      if (!mold.steps.empty()) {
+        mold.layout = mold.decides(*layout_) ? chosen : kNone;
+        molds_.keep(std::move(mold));
+        misses_ = 0;
+      }
+    }
+  }
 }
 
 void Decoder::clear(const Scope& scope) noexcept {
@@ -169,11 +215,8 @@ void Decoder::to_control(const std::uint8_t* begin, const std::uint8_t* end, Blo
       {static_cast<std::uint32_t>(begin - frame_.get()), static_cast<std::uint32_t>(end - frame_.get())});
 }
 
-/// Find the layout of a message or element whose values were found, and do what it says.
-template <class Scanner>
-void Decoder::process(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin,
-                      const std::uint8_t* end, Block& out) {
-  const Scope& here = layout_->scopes[scope];
+/// Find the layout of a message or element whose values were found; kNone where there is none.
+inline std::uint16_t Decoder::choose(const Scope& here) {
   const auto fits = [&](const MessageLayout& layout) {
     for (const Condition& condition : layout.when) {
       if (condition.depth > here.depth) {
@@ -191,10 +234,20 @@ void Decoder::process(Scanner& scanner, std::uint16_t scope, const std::uint8_t*
     return true;
   };
   for (const std::uint16_t candidate : here.candidates) {
-    const MessageLayout& layout = layout_->layouts[candidate];
-    if (!fits(layout)) {
-      continue;
+    if (fits(layout_->layouts[candidate])) {
+      return candidate;
     }
+  }
+  return kNone;
+}
+
+/// Do with a message or element what its layout says.
+template <class Scanner>
+void Decoder::carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen, const std::uint8_t* begin,
+                        const std::uint8_t* end, Block& out) {
+  const Scope& here = layout_->scopes[scope];
+  if (chosen != kNone) {
+    const MessageLayout& layout = layout_->layouts[chosen];
     if (layout.chain.size() > here.depth + 1u) {
       descend(scanner, layout.chain[here.depth + 1u], begin, end, out);
       return;
@@ -203,7 +256,6 @@ void Decoder::process(Scanner& scanner, std::uint16_t scope, const std::uint8_t*
       emit(scanner, layout, begin, out);
       return;
     }
-    break;
   }
   ++counters_.control;
   to_control(begin, end, out);
@@ -228,7 +280,7 @@ void Decoder::descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t*
       found_.types[inner.key] = key_type;
       found_.captures[inner.key] = key;
     }
-    process(scanner, scope, at, behind, out);
+    carry_out(scanner, scope, choose(inner), at, behind, out);
     return behind;
   });
 }
@@ -277,9 +329,5 @@ bool Decoder::holds(const Condition& condition) {
   }
   return condition.how == Condition::How::absent;
 }
-
-template void Decoder::process(JsonScanner&, std::uint16_t, const std::uint8_t*, const std::uint8_t*, Block&);
-template void Decoder::process(MsgpackScanner&, std::uint16_t, const std::uint8_t*, const std::uint8_t*,
-                               Block&);
 
 }  // namespace dragoman::json

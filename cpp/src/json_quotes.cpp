@@ -13,6 +13,7 @@ namespace dragoman::json {
 namespace {
 
 constexpr std::size_t kBlock = 64;
+constexpr std::uint64_t kTop = std::uint64_t{1} << 63;  ///< spares counting the zeros of nothing its own case
 
 __m128i load16(const std::uint8_t* at) noexcept {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
@@ -55,7 +56,7 @@ bool note_quotes(const std::uint8_t* text, std::size_t size, std::uint32_t* out)
     const auto put = [&](std::size_t first, std::size_t end) {
 #pragma GCC unroll 16
       for (std::size_t i = first; i < end; ++i) {
-        out[i] = from + static_cast<std::uint32_t>(std::countr_zero(all));
+        out[i] = from + static_cast<std::uint32_t>(__builtin_ctzll(all | kTop));
         all &= all - 1;
       }
     };

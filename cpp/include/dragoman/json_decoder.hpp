@@ -10,6 +10,7 @@
 #include "dragoman/batch.hpp"
 #include "dragoman/decoder.hpp"
 #include "dragoman/json_layout.hpp"
+#include "dragoman/json_mold.hpp"
 #include "dragoman/key_map.hpp"
 #include "dragoman/text_map.hpp"
 
@@ -77,8 +78,8 @@ struct LevelSink {
 /// The mutable half of a layout: bindings and merged records of one connection.
 ///
 /// Threads: unsynchronised; one connection, one thread. `decode` allocates only
-/// when a block or the copy of the frame must grow, for the control ranges, and
-/// when a merged instrument is seen for the first time.
+/// when a block or the copy of the frame must grow, for the control ranges,
+/// when a merged instrument is seen for the first time, and for the mold of a message of a new kind.
 class Decoder final : public FrameDecoder {
  public:
   static constexpr std::size_t kMaxMerged = 65536;
@@ -99,6 +100,14 @@ class Decoder final : public FrameDecoder {
   [[nodiscard]] const Counters& counters() const noexcept override { return counters_; }
 
  private:
+  /// A message whose values were found.
+  struct Message {
+    const std::uint8_t* at;
+    const std::uint8_t* end;  ///< null: it cannot be read
+    std::uint16_t layout;     ///< kNone: the values decide
+    bool teaches;             ///< a mold is to be made of it
+    unsigned depth;
+  };
   /// What the levels of one record are, at the end of the block's levels.
   struct Depth {
     std::uint32_t begin = 0;
@@ -109,8 +118,14 @@ class Decoder final : public FrameDecoder {
   template <class Scanner>
   void decode_frame(std::size_t size, Block& out);
   template <class Scanner>
-  void process(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
-               Block& out);
+  Message read(Scanner& scanner, const std::uint8_t* at, unsigned depth, std::size_t size);
+  template <class Scanner>
+  void finish(Scanner& scanner, const Message& message, const std::uint8_t* begin, const std::uint8_t* end,
+              Block& out);
+  [[nodiscard]] std::uint16_t choose(const Scope& here);
+  template <class Scanner>
+  void carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen, const std::uint8_t* begin,
+                 const std::uint8_t* end, Block& out);
   template <class Scanner>
   void descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
                Block& out);
@@ -144,6 +159,8 @@ class Decoder final : public FrameDecoder {
   std::vector<std::uint8_t> merged_seen_;
   std::vector<Level> merged_rows_;
   Found found_;
+  Molds molds_;
+  unsigned misses_ = 0;  ///< messages of this frame, one after another, that fit no mold
   LevelSink levels_;
   std::uint32_t level_base_ = 0;  ///< levels of the records that are done
   Record* record_ = nullptr;

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "dragoman/json_layout.hpp"
+
+/// Molds: what messages of one kind look like between their values.
+namespace dragoman::json {
+
+/// Up to 16 bytes that must stand here, and the value behind them.
+struct MoldStep {
+  enum class What : std::uint8_t { nothing, text, number, constant, other };
+
+  std::uint64_t words[2] = {0, 0};
+  std::uint64_t masks[2] = {0, 0};
+  What what = What::nothing;
+  std::uint8_t size = 0;       ///< of the bytes
+  std::uint8_t from = 0;       ///< of a constant: where among the bytes it begins
+  std::uint8_t length = 0;     ///< and its size
+  std::uint16_t slot = 0;      ///< of the value
+  std::uint16_t node = kNone;  ///< what stands under it; kNone: a leaf
+};
+
+/// The keys of one kind of message in the order that its sender writes them, with all that stands between the
+/// values; texts that tell kinds apart count as keys. A message that fits needs no look at its keys.
+struct Mold {
+  std::vector<MoldStep> steps;
+  std::uint16_t layout = kNone;  ///< the layout of all that fit; kNone: the values decide
+  std::uint32_t hits = 0;
+
+  /// Whether a message begins like those that fit. It is padded.
+  [[nodiscard]] bool begins(const std::uint8_t* at) const noexcept {
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    return ((word ^ steps[0].words[0]) & steps[0].masks[0]) == 0;
+  }
+  /// Whether the layout of a message that fits follows from that alone.
+  [[nodiscard]] bool decides(const Layout& from) const noexcept;
+};
+
+/// The molds of one connection: those of late that proved useful.
+struct Molds {
+  static constexpr std::size_t kMost = 8;
+  static constexpr std::uint32_t kProven = 16;          ///< hits that show that messages repeat
+  static constexpr std::uint32_t kMostPatience = 1024;  ///< messages from one attempt to the next
+  static constexpr unsigned kMostMisses = 4;            ///< in a row in one frame
+
+  std::vector<Mold> all;
+  std::uint32_t wait = 0;      ///< messages that fit none until the next mold is made
+  std::uint32_t patience = 1;  ///< those to wait after it: ever more, unless molds prove useful
+
+  void hit(Mold& mold) noexcept {
+    if (++mold.hits == kProven) {
+      patience = 1;
+    }
+  }
+  /// Count a message that fits none; true where a mold should be made of it.
+  [[nodiscard]] bool miss() noexcept {
+    if (wait != 0) {
+      --wait;
+      return false;
+    }
+    wait = patience;
+    patience = patience < kMostPatience ? 2 * patience : patience;
+    return true;
+  }
+  /// Keep a mold, in place of the least useful one where there are too many.
+  void keep(Mold mold);
+};
+
+}  // namespace dragoman::json
