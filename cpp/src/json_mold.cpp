@@ -83,12 +83,12 @@ void Molds::keep(Mold mold) {
   }
 }
 
-const std::uint8_t* JsonScanner::fit(const Mold& mold, std::uint16_t node, const std::uint8_t* at,
+const std::uint8_t* JsonScanner::fit(Mold& mold, std::uint16_t node, const std::uint8_t* at,
                                      unsigned depth) {
   Type* const types = found_.types.data();
   Capture* const captures = found_.captures.data();
   const std::uint8_t* const begin = at;
-  for (const MoldStep& step : mold.steps) {
+  for (MoldStep& step : mold.steps) {
     if ((((load8(at) ^ step.words[0]) & step.masks[0]) | ((load8(at + 8) ^ step.words[1]) & step.masks[1])) !=
         0) {
       return nullptr;
@@ -96,23 +96,36 @@ const std::uint8_t* JsonScanner::fit(const Mold& mold, std::uint16_t node, const
     const std::uint8_t* const value_at = at + step.size;
     switch (step.what) {
       case MoldStep::What::text: {
+        types[step.slot] = Type::text;  // the next step begins with its quote
+        if (step.changes < MoldStep::kUnsteady && ends_after(value_at, step.length)) {
+          captures[step.slot] = {value_at, step.length};
+          at = value_at + step.length;
+          break;
+        }
         at = value_at;
         unsigned run;
         do {
           run = plain_run(at);
           at += run;
         } while (run == kRun);
-        types[step.slot] = Type::text;  // the next step begins with its quote
         captures[step.slot] = {value_at, static_cast<std::uint32_t>(at - value_at)};
+        step.remember(captures[step.slot].size);
         break;
       }
       case MoldStep::What::number:
+        types[step.slot] = Type::number;
+        if (step.changes < MoldStep::kUnsteady && step.length != 0 &&
+            plain_number(value_at) == step.length) {
+          captures[step.slot] = {value_at, step.length};
+          at = value_at + step.length;
+          break;
+        }
         at = is_digit(*value_at) || *value_at == '-' ? number_end(value_at) : nullptr;
         if (at == nullptr) [[unlikely]] {
           return nullptr;
         }
-        types[step.slot] = Type::number;
         captures[step.slot] = {value_at, static_cast<std::uint32_t>(at - value_at)};
+        step.remember(captures[step.slot].size);
         break;
       case MoldStep::What::constant:
         types[step.slot] = Type::text;

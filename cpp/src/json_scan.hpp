@@ -27,14 +27,26 @@ inline bool is_hex(std::uint8_t byte) noexcept {
 #if defined(__SSE2__)
 inline constexpr unsigned kRun = 16;
 
-/// How many of the bytes at `at` are plain text: up to `kRun`, no quote, backslash or control character.
-[[gnu::always_inline]] inline unsigned plain_run(const std::uint8_t* at) noexcept {
+/// Which of the 16 bytes at `at` end plain text: quotes, backslashes and control characters.
+[[gnu::always_inline]] inline std::uint32_t text_stops(const std::uint8_t* at) noexcept {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   const __m128i marks =
       _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
   const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
-  const auto stops = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(marks, low)));
-  return static_cast<unsigned>(__builtin_ctz(stops | 1u << kRun));
+  return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_or_si128(marks, low)));
+}
+
+/// Whether plain text of up to 31 bytes ends behind so many, found without their count as a link in the chain
+/// from one value to the next.
+[[gnu::always_inline]] inline bool ends_after(const std::uint8_t* at, unsigned size) noexcept {
+  const std::uint32_t stops =
+      size < 16 ? text_stops(at) : text_stops(at) | text_stops(at + 16) << 16;
+  return (stops & ((std::uint32_t{2} << size) - 1)) == std::uint32_t{1} << size;
+}
+
+/// How many of the bytes at `at` are plain text: up to `kRun`, no quote, backslash or control character.
+[[gnu::always_inline]] inline unsigned plain_run(const std::uint8_t* at) noexcept {
+  return static_cast<unsigned>(__builtin_ctz(text_stops(at) | 1u << kRun));
 }
 
 /// The size of a plain number at `at`, up to 15 bytes without sign and exponent; 0 where a closer look is
@@ -67,6 +79,10 @@ inline constexpr unsigned kRun = 8;
   return stops == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(stops)) / 8;
 }
 
+[[gnu::always_inline]] inline bool ends_after(const std::uint8_t*, unsigned) noexcept {
+  return false;
+}
+
 [[gnu::always_inline]] inline unsigned plain_number(const std::uint8_t*) noexcept {
   return 0;
 }
@@ -92,7 +108,7 @@ class JsonScanner {
     }
   }
   /// Read an object as the mold says; null where it does not fit.
-  const std::uint8_t* fit(const Mold& mold, std::uint16_t node, const std::uint8_t* at, unsigned depth);
+  const std::uint8_t* fit(Mold& mold, std::uint16_t node, const std::uint8_t* at, unsigned depth);
   /// Make a mold of an object that was read; one without steps where it has parts that no mold can have.
   Mold mold_of(std::uint16_t node, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* failed = nullptr;

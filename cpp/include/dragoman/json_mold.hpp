@@ -15,14 +15,27 @@ namespace dragoman::json {
 struct MoldStep {
   enum class What : std::uint8_t { nothing, text, number, constant, other };
 
+  /// So many changes of size show that one size says nothing of the next.
+  static constexpr std::uint8_t kUnsteady = 16;
+  static constexpr std::uint8_t kMostSteady = 31;  ///< bytes of a value whose size is remembered
+
   std::uint64_t words[2] = {0, 0};
   std::uint64_t masks[2] = {0, 0};
   What what = What::nothing;
   std::uint8_t size = 0;       ///< of the bytes
   std::uint8_t from = 0;       ///< of a constant: where among the bytes it begins
-  std::uint8_t length = 0;     ///< and its size
+  std::uint8_t length = 0;     ///< and its size; of another value: the size of the one before
+  std::uint8_t changes = 0;    ///< how often sizes differed, up to kUnsteady
   std::uint16_t slot = 0;      ///< of the value
   std::uint16_t node = kNone;  ///< what stands under it; kNone: a leaf
+
+  void remember(std::uint32_t found) noexcept {
+    if (changes < kUnsteady) {
+      ++changes;
+      length = static_cast<std::uint8_t>(found);
+      changes = found > kMostSteady ? kUnsteady : changes;
+    }
+  }
 };
 
 /// The keys of one kind of message in the order that its sender writes them, with all that stands between the
