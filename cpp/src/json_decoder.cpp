@@ -7,6 +7,7 @@
 #include "json_quotes.hpp"
 #include "json_scan.hpp"
 #include "msgpack_scan.hpp"
+#include "packed_read.hpp"
 
 /// From a frame to its messages and elements, and which layout each takes.
 namespace dragoman::json {
@@ -107,7 +108,7 @@ template <class Scanner>
 void Decoder::decode_frame(std::size_t size, Block& out) {
   const std::uint8_t* const base = frame_.get();
   const std::uint8_t* const end = base + size;
-  Scanner scanner(*layout_, found_, levels_, scratch_, base, end);
+  Scanner scanner(*layout_, found_, levels_, scratch_, day_, base, end);
   misses_ = 0;
   const std::uint8_t* const first = Scanner::space(base);
   const std::uint8_t* stop = nullptr;
@@ -117,7 +118,7 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
     const bool sound = !layout_->merges || scanner.skip(first, 0) != nullptr;
     if (sound) {
       stop = scanner.elements(first, [&](const std::uint8_t* at, const Capture&, Type) {
-        const Message message = read(scanner, at, 1, size);
+        const Message message = read(scanner, at, 1, size, out);
         if (message.end != nullptr) [[likely]] {
           finish(scanner, message, at, message.end, out);
         }
@@ -140,7 +141,7 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
         return;
       }
     }
-    const Message message = read(scanner, first, 0, size);
+    const Message message = read(scanner, first, 0, size, out);
     stop = message.end == nullptr ? nullptr : Scanner::space(message.end);
     if (stop == end) [[likely]] {
       finish(scanner, message, base, end, out);
@@ -154,30 +155,40 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
 /// Find the values of a message: by the mold it fits, or key by key.
 template <class Scanner>
 [[gnu::always_inline]] inline Decoder::Message Decoder::read(Scanner& scanner, const std::uint8_t* at,
-                                                             unsigned depth, std::size_t size) {
+                                                             unsigned depth, std::size_t size,
+                                                             Block& out) {
   const Scope& root = layout_->scopes[0];
   clear(root);
   bool teaches = false;
   if constexpr (Scanner::reads_text) {
     if (misses_ < Molds::kMostMisses) {
+      Mold* misfit = nullptr;
       for (Mold& mold : molds_.all) {
         if (!mold.begins(at)) {
           continue;
         }
-        const std::uint8_t* const behind = scanner.fit(mold, root.root, at, depth);
+        Record& record = next_record(out);
+        if (mold.direct) {
+          packed::copy_pieces(record, layout_->layouts[mold.layout].prototype);
+        }
+        const std::uint8_t* const behind = scanner.fit(mold, root.root, at, depth, record);
         if (behind != nullptr) [[likely]] {
           molds_.hit(mold);
           misses_ = 0;
-          return {at, behind, mold.layout, false, depth};
+          return {at, behind, mold.layout, mold.direct ? &mold : nullptr, false, depth};
         }
+        misfit = &mold;
         clear(root);
+      }
+      if (misfit != nullptr) {
+        molds_.misfit(*misfit);
       }
       ++misses_;
       teaches = molds_.miss();
     }
     scanner.know_quotes(size, quotes_.get());
   }
-  return {at, scanner.value(root.root, at, depth), kNone, teaches, depth};
+  return {at, scanner.value(root.root, at, depth), kNone, nullptr, teaches, depth};
 }
 
 /// Do with a message what its layout says.
@@ -188,12 +199,15 @@ template <class Scanner>
                                                    Block& out) {
   const Scope& root = layout_->scopes[0];
   const std::uint16_t chosen = message.layout != kNone ? message.layout : choose(root);
-  carry_out(scanner, 0, chosen, begin, end, out);
+  carry_out(scanner, 0, chosen, begin, end, message.filled, out);
   if constexpr (Scanner::reads_text) {
     if (message.teaches) [[unlikely]] {
       Mold mold = scanner.mold_of(root.root, message.at, message.depth);
       if (!mold.steps.empty()) {
-        mold.layout = mold.decides(*layout_) ? chosen : kNone;
+        if (chosen != kNone && mold.decides(*layout_)) {
+          mold.layout = chosen;
+          mold.aim(*layout_);
+        }
         molds_.keep(std::move(mold));
         misses_ = 0;
       }
@@ -244,7 +258,7 @@ inline std::uint16_t Decoder::choose(const Scope& here) {
 /// Do with a message or element what its layout says.
 template <class Scanner>
 void Decoder::carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen, const std::uint8_t* begin,
-                        const std::uint8_t* end, Block& out) {
+                        const std::uint8_t* end, const Mold* filled, Block& out) {
   const Scope& here = layout_->scopes[scope];
   if (chosen != kNone) {
     const MessageLayout& layout = layout_->layouts[chosen];
@@ -253,7 +267,7 @@ void Decoder::carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t cho
       return;
     }
     if (!layout.control) {
-      emit(scanner, layout, begin, out);
+      emit(scanner, layout, begin, filled, out);
       return;
     }
   }
@@ -280,7 +294,7 @@ void Decoder::descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t*
       found_.types[inner.key] = key_type;
       found_.captures[inner.key] = key;
     }
-    carry_out(scanner, scope, choose(inner), at, behind, out);
+    carry_out(scanner, scope, choose(inner), at, behind, nullptr, out);
     return behind;
   });
 }

@@ -10,7 +10,7 @@ namespace dragoman::json {
 namespace {
 
 constexpr std::size_t kMostSteps = 64;
-constexpr std::size_t kStepBytes = 16;
+constexpr std::size_t kStepBytes = 8;
 
 /// Whether a condition on the message compares the value at a slot.
 bool tells_kinds(const Layout& layout, std::uint16_t slot) {
@@ -28,12 +28,62 @@ MoldStep& put_bytes(Mold& mold, const std::uint8_t* from, const std::uint8_t* en
   do {
     MoldStep step;
     step.size = static_cast<std::uint8_t>(std::min<std::ptrdiff_t>(end - from, kStepBytes));
-    std::memcpy(step.words, from, step.size);
-    std::memset(step.masks, 0xFF, step.size);
+    std::memcpy(&step.word, from, step.size);
+    std::memset(&step.mask, 0xFF, step.size);
     mold.steps.push_back(step);
     from += step.size;
   } while (from != end);
   return mold.steps.back();
+}
+
+constexpr std::uint32_t kUsualTime = 30;
+constexpr std::int64_t Record::* kIntegers[] = {&Record::ts_event, &Record::last_trade_time,
+                                                &Record::sequence, &Record::prev_sequence};
+
+/// Read a decimal up to the byte that stops it into a slot; null where it is not a common one.
+[[gnu::always_inline]] inline const std::uint8_t* put_decimal(const MoldStep& step, const std::uint8_t* at,
+                                                              Record& record) noexcept {
+  constexpr std::uint64_t kOnes = 0x0101010101010101u;
+  const std::uint64_t stops = load8(at) ^ step.stop;
+  const std::uint64_t stop = (stops - kOnes) & ~stops & (kOnes * 0x80);
+  std::uint64_t mantissa;
+  unsigned decimals;
+  const std::uint8_t* end;
+  if (stop != 0) [[likely]] {
+    const unsigned size = static_cast<unsigned>(__builtin_ctzll(stop)) / 8;
+    end = at + size;
+    // Digits before the point: size - 1 - decimals; a zero is the only one.
+    if (size == 0 || !read_sized(at, size, mantissa, decimals) ||
+        (*at == '0' && size != 1 && size - decimals != 2)) [[unlikely]] {
+      return nullptr;
+    }
+  } else {
+    end = read_short(at, mantissa, decimals);
+    if (end == nullptr || mantissa >= kDigits15) [[unlikely]] {
+      return nullptr;
+    }
+  }
+  const int places = static_cast<int>(decimals) + step.op->exponent;
+  if (places > 22) [[unlikely]] {
+    return nullptr;
+  }
+  record.values[step.op->to] = static_cast<double>(mantissa) / kPowers[places];
+  return end;
+}
+
+/// Read a whole number of up to 16 digits, or a time in such, into its member; null where it is not one.
+[[gnu::always_inline]] inline const std::uint8_t* put_whole(const MoldStep& step, const std::uint8_t* at,
+                                                            Record& record) noexcept {
+  unsigned size = digit_run(load8(at));
+  size += size == 8 ? digit_run(load8(at + 8)) : 0;
+  std::int64_t value;
+  if (size == 0 || !read_whole(at, size, value) || (*at == '0' && size != 1) ||
+      __builtin_mul_overflow(value, step.op->unit_ns, &value) ||
+      __builtin_add_overflow(value, step.op->add, &value) || value == kAbsentInt) [[unlikely]] {
+    return nullptr;
+  }
+  record.*kIntegers[step.op->to] = value;
+  return at + size;
 }
 
 }  // namespace
@@ -70,6 +120,56 @@ bool Mold::decides(const Layout& from) const noexcept {
   return true;
 }
 
+void Mold::aim(const Layout& from) {
+  const MessageLayout& target = from.layouts[layout];
+  if (target.control || target.merge || target.chain.size() > 1) {
+    return;
+  }
+  direct = true;
+  const auto read_elsewhere = [&](std::uint16_t slot) {
+    const auto is = [slot](std::uint16_t one) { return one == slot; };
+    const auto in = [&](const Condition& one) { return std::any_of(one.slots.begin(), one.slots.end(), is); };
+    return std::count_if(target.ops.begin(), target.ops.end(), [&](const Op& op) { return is(op.slot); }) > 1 ||
+           std::any_of(target.key_slots.begin(), target.key_slots.end(), is) || is(target.aggressor) ||
+           std::any_of(target.snapshot_when.begin(), target.snapshot_when.end(), in) ||
+           std::any_of(target.tables.begin(), target.tables.end(),
+                       [&](const Table& table) { return is(table.slot); }) ||
+           std::any_of(target.rows.begin(), target.rows.end(), [&](const Row& row) {
+             return is(row.price) || is(row.quantity) || is(row.orders);
+           });
+  };
+  for (const Op& op : target.ops) {
+    const auto reads = [&](const MoldStep& step) {
+      return step.slot == op.slot && step.what != MoldStep::What::nothing;
+    };
+    const auto step = std::find_if(steps.begin(), steps.end(), reads);
+    const bool one = step != steps.end() && std::find_if(step + 1, steps.end(), reads) == steps.end();
+    const bool text = one && step->what == MoldStep::What::text;
+    if (!one || (!text && step->what != MoldStep::What::number) || !op.absent.empty() ||
+        read_elsewhere(op.slot) || (op.how == OpHow::rfc3339 && !text)) {
+      rest.push_back(&op);
+      continue;
+    }
+    step->what = op.how == OpHow::slot      ? MoldStep::What::decimal
+                 : op.how == OpHow::rfc3339 ? MoldStep::What::moment
+                                            : MoldStep::What::whole;
+    step->op = &op;
+    step->stop = (step[1].word & 0xFF) * 0x0101010101010101u;
+    bits |= op.bit;
+  }
+  for (MoldStep& step : steps) {
+    if (step.what == MoldStep::What::text && step.slot == from.slots) {
+      step.what = MoldStep::What::passed;
+    }
+  }
+}
+
+void Molds::misfit(Mold& mold) {
+  if (++mold.misfits > kProven + mold.hits / 4) {
+    all.erase(all.begin() + (&mold - all.data()));
+  }
+}
+
 void Molds::keep(Mold mold) {
   if (all.size() < kMost) {
     all.push_back(std::move(mold));
@@ -83,14 +183,39 @@ void Molds::keep(Mold mold) {
   }
 }
 
+/// Read a value that is not a common one, whatever it goes to; null where it is none of its kind.
+const std::uint8_t* JsonScanner::put_long(const MoldStep& step, const std::uint8_t* at, Record& record) {
+  const bool quoted = (step.stop & 0xFF) == '"';
+  bool escaped = false;
+  const std::uint8_t* const end = quoted                          ? text_end(at, escaped)
+                                  : is_digit(*at) || *at == '-' ? number_end(at)
+                                                                : nullptr;
+  if (end == nullptr || end == at || escaped) {
+    return nullptr;
+  }
+  const Type type = quoted ? Type::text : Type::number;
+  const Capture capture{at, static_cast<std::uint32_t>(end - at)};
+  const Op& op = *step.op;
+  if (op.how == OpHow::slot) {
+    return to_number(type, capture, op.exponent, scratch_, record.values[op.to]) ? end : nullptr;
+  }
+  std::int64_t value = 0;
+  const bool good = op.how == OpHow::integer ? to_integer(type, capture, scratch_, value)
+                                             : to_time(type, capture, op.unit_ns, scratch_, day_, value);
+  if (!good || __builtin_add_overflow(value, op.add, &value) || value == kAbsentInt) {
+    return nullptr;
+  }
+  record.*kIntegers[op.to] = value;
+  return end;
+}
+
 const std::uint8_t* JsonScanner::fit(Mold& mold, std::uint16_t node, const std::uint8_t* at,
-                                     unsigned depth) {
+                                     unsigned depth, Record& record) {
   Type* const types = found_.types.data();
   Capture* const captures = found_.captures.data();
   const std::uint8_t* const begin = at;
   for (MoldStep& step : mold.steps) {
-    if ((((load8(at) ^ step.words[0]) & step.masks[0]) | ((load8(at + 8) ^ step.words[1]) & step.masks[1])) !=
-        0) {
+    if (((load8(at) ^ step.word) & step.mask) != 0) {
       return nullptr;
     }
     const std::uint8_t* const value_at = at + step.size;
@@ -127,6 +252,33 @@ const std::uint8_t* JsonScanner::fit(Mold& mold, std::uint16_t node, const std::
         captures[step.slot] = {value_at, static_cast<std::uint32_t>(at - value_at)};
         step.remember(captures[step.slot].size);
         break;
+      case MoldStep::What::passed:
+        at = value_at;
+        for (unsigned run = kRun; run == kRun; at += run) {
+          run = plain_run(at);
+        }
+        break;
+      case MoldStep::What::decimal:
+        if (at = put_decimal(step, value_at, record); at == nullptr) [[unlikely]] {
+          at = put_long(step, value_at, record);
+        }
+        break;
+      case MoldStep::What::whole:
+        if (at = put_whole(step, value_at, record); at == nullptr) [[unlikely]] {
+          at = put_long(step, value_at, record);
+        }
+        break;
+      case MoldStep::What::moment: {
+        std::int64_t time;
+        if (read_usual_time({value_at, kUsualTime}, day_, time) &&
+            !__builtin_add_overflow(time, step.op->add, &time) && time != kAbsentInt) [[likely]] {
+          record.*kIntegers[step.op->to] = time;
+          at = value_at + kUsualTime;
+        } else {
+          at = put_long(step, value_at, record);
+        }
+        break;
+      }
       case MoldStep::What::constant:
         types[step.slot] = Type::text;
         captures[step.slot] = {at + step.from, step.length};

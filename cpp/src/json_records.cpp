@@ -165,24 +165,18 @@ int Decoder::run_long(const Op& op, Type type, const Capture& capture, Record& r
   return good ? 1 : -1;
 }
 
-/// Read the fields. @param came  bits of what is there now  @param gone  of what says that it is not
-[[gnu::always_inline]] inline void Decoder::run_ops(const MessageLayout& layout, Record& record,
-                                                    std::uint32_t& came, std::uint32_t& gone) {
-  std::uint32_t set = 0;
-  std::uint32_t unset = 0;
-  for (const Op& op : layout.ops) {
-    const Type type = found_.types[op.slot];
-    const Capture& capture = found_.captures[op.slot];
-    if (run_short(op, type, capture, record)) [[likely]] {
-      set |= op.bit;
-    } else if (type != Type::absent) {
-      const int what = run_long(op, type, capture, record);
-      (what > 0 ? set : unset) |= op.bit;
-      counters_.rejected_values += what < 0;
-    }
+/// Read a field. @param came  bits of what is there now  @param gone  of what says that it is not
+[[gnu::always_inline]] inline void Decoder::run_op(const Op& op, Record& record, std::uint32_t& came,
+                                                   std::uint32_t& gone) {
+  const Type type = found_.types[op.slot];
+  const Capture& capture = found_.captures[op.slot];
+  if (run_short(op, type, capture, record)) [[likely]] {
+    came |= op.bit;
+  } else if (type != Type::absent) {
+    const int what = run_long(op, type, capture, record);
+    (what > 0 ? came : gone) |= op.bit;
+    counters_.rejected_values += what < 0;
   }
-  came = set;
-  gone = unset;
 }
 
 /// The place of an instrument's merged record, made where it is new; -1 where
@@ -348,7 +342,8 @@ void Decoder::put_rows(const MessageLayout& layout, Level* merged, Depth& depth)
 }
 
 template <class Scanner>
-void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, Block& out) {
+void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin,
+                   const Mold* filled, Block& out) {
   ++counters_.packets;
   std::int64_t key = kAbsentInt;
   std::string_view text;
@@ -371,10 +366,19 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   }
   const bool over = merged >= 0 && merged_seen_[static_cast<std::size_t>(merged)] != 0;
   Record& record = next_record(out);
-  copy_pieces(record, over ? merged_[static_cast<std::size_t>(merged)] : layout.prototype);
   std::uint32_t came = 0;
   std::uint32_t gone = 0;
-  run_ops(layout, record, came, gone);
+  if (filled != nullptr) {
+    came = filled->bits;
+    for (const Op* const op : filled->rest) {
+      run_op(*op, record, came, gone);
+    }
+  } else {
+    copy_pieces(record, over ? merged_[static_cast<std::size_t>(merged)] : layout.prototype);
+    for (const Op& op : layout.ops) {
+      run_op(op, record, came, gone);
+    }
+  }
 
   Depth depth;
   bool snapshot = !layout.deltas;
@@ -459,7 +463,9 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   ++record_;
 }
 
-template void Decoder::emit(JsonScanner&, const MessageLayout&, const std::uint8_t*, Block&);
-template void Decoder::emit(MsgpackScanner&, const MessageLayout&, const std::uint8_t*, Block&);
+template void Decoder::emit(JsonScanner&, const MessageLayout&, const std::uint8_t*, const Mold*,
+                            Block&);
+template void Decoder::emit(MsgpackScanner&, const MessageLayout&, const std::uint8_t*, const Mold*,
+                            Block&);
 
 }  // namespace dragoman::json

@@ -94,9 +94,9 @@ inline constexpr unsigned kRun = 8;
 /// value and return the place behind it, or null, with `failed` where it went wrong.
 class JsonScanner {
  public:
-  JsonScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch,
+  JsonScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch, Day& day,
               const std::uint8_t* base, const std::uint8_t*) noexcept
-      : layout_(layout), found_(found), levels_(levels), scratch_(scratch), base_(base) {}
+      : layout_(layout), found_(found), levels_(levels), scratch_(scratch), day_(day), base_(base) {}
 
   static constexpr bool reads_text = true;
 
@@ -108,7 +108,9 @@ class JsonScanner {
     }
   }
   /// Read an object as the mold says; null where it does not fit.
-  const std::uint8_t* fit(Mold& mold, std::uint16_t node, const std::uint8_t* at, unsigned depth);
+  /// @param record  where the values go that the mold knows a place for
+  const std::uint8_t* fit(Mold& mold, std::uint16_t node, const std::uint8_t* at, unsigned depth,
+                          Record& record);
   /// Make a mold of an object that was read; one without steps where it has parts that no mold can have.
   Mold mold_of(std::uint16_t node, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* failed = nullptr;
@@ -184,6 +186,7 @@ class JsonScanner {
   const std::uint8_t* quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* members(std::uint16_t index, const std::uint8_t* at, unsigned depth);
   const std::uint32_t* quotes_from(const std::uint8_t* at) noexcept;
+  const std::uint8_t* put_long(const MoldStep& step, const std::uint8_t* at, Record& record);
   const std::uint8_t* skip_texts(const std::uint8_t* at) noexcept;
   const std::uint8_t* skip_key(const std::uint8_t* at) noexcept;
   const std::uint8_t* array(const Node& node, const std::uint8_t* at, unsigned depth);
@@ -196,6 +199,7 @@ class JsonScanner {
   Found& found_;
   LevelSink& levels_;
   std::string& scratch_;
+  Day& day_;
   const std::uint8_t* base_;                    ///< the text
   const std::uint32_t* quote_ = nullptr;        ///< places of its quotes, near where it is read; null: not known
   const std::uint32_t* first_quote_ = nullptr;  ///< null: nobody asked

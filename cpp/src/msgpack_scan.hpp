@@ -13,7 +13,7 @@ namespace dragoman::json {
 class MsgpackScanner {
  public:
   MsgpackScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch,
-                 const std::uint8_t*, const std::uint8_t* end) noexcept
+                 Day&, const std::uint8_t*, const std::uint8_t* end) noexcept
       : layout_(layout), found_(found), levels_(levels), scratch_(scratch), end_(end) {}
 
   static constexpr bool reads_text = false;

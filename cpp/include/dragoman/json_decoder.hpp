@@ -105,6 +105,7 @@ class Decoder final : public FrameDecoder {
     const std::uint8_t* at;
     const std::uint8_t* end;  ///< null: it cannot be read
     std::uint16_t layout;     ///< kNone: the values decide
+    const Mold* filled;       ///< what filled its record; null: nothing did
     bool teaches;             ///< a mold is to be made of it
     unsigned depth;
   };
@@ -118,19 +119,20 @@ class Decoder final : public FrameDecoder {
   template <class Scanner>
   void decode_frame(std::size_t size, Block& out);
   template <class Scanner>
-  Message read(Scanner& scanner, const std::uint8_t* at, unsigned depth, std::size_t size);
+  Message read(Scanner& scanner, const std::uint8_t* at, unsigned depth, std::size_t size, Block& out);
   template <class Scanner>
   void finish(Scanner& scanner, const Message& message, const std::uint8_t* begin, const std::uint8_t* end,
               Block& out);
   [[nodiscard]] std::uint16_t choose(const Scope& here);
   template <class Scanner>
   void carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen, const std::uint8_t* begin,
-                 const std::uint8_t* end, Block& out);
+                 const std::uint8_t* end, const Mold* filled, Block& out);
   template <class Scanner>
   void descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
                Block& out);
   template <class Scanner>
-  void emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, Block& out);
+  void emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, const Mold* filled,
+            Block& out);
   template <class Scanner>
   Depth collect(Scanner& scanner, const MessageLayout& layout, bool snapshot);
   void arrange(const MessageLayout& layout, bool snapshot, Depth& depth);
@@ -143,7 +145,7 @@ class Decoder final : public FrameDecoder {
   [[nodiscard]] bool run_short(const Op& op, Type type, const Capture& capture,
                                Record& record) const noexcept;
   int run_long(const Op& op, Type type, const Capture& capture, Record& record);
-  void run_ops(const MessageLayout& layout, Record& record, std::uint32_t& came, std::uint32_t& gone);
+  void run_op(const Op& op, Record& record, std::uint32_t& came, std::uint32_t& gone);
   [[nodiscard]] std::int32_t merged_of(const MessageLayout& layout, std::int64_t key, std::string_view text);
   void clear(const Scope& scope) noexcept;
   Record& next_record(Block& out);

@@ -11,16 +11,28 @@
 /// Molds: what messages of one kind look like between their values.
 namespace dragoman::json {
 
-/// Up to 16 bytes that must stand here, and the value behind them.
+/// Up to 8 bytes that must stand here, and the value behind them.
 struct MoldStep {
-  enum class What : std::uint8_t { nothing, text, number, constant, other };
+  enum class What : std::uint8_t {
+    nothing,
+    text,
+    number,
+    constant,  ///< a text that is the same in all messages
+    other,
+    passed,   ///< a text that nobody reads
+    decimal,  ///< what goes straight into the record: to a slot,
+    whole,    ///< an integer or epoch time,
+    moment,   ///< a time in RFC 3339
+  };
 
   /// So many changes of size show that one size says nothing of the next.
   static constexpr std::uint8_t kUnsteady = 16;
   static constexpr std::uint8_t kMostSteady = 31;  ///< bytes of a value whose size is remembered
 
-  std::uint64_t words[2] = {0, 0};
-  std::uint64_t masks[2] = {0, 0};
+  std::uint64_t word = 0;
+  std::uint64_t mask = 0;
+  std::uint64_t stop = 0;  ///< the byte behind the value, eight times
+  const Op* op = nullptr;  ///< of what goes into the record
   What what = What::nothing;
   std::uint8_t size = 0;       ///< of the bytes
   std::uint8_t from = 0;       ///< of a constant: where among the bytes it begins
@@ -44,15 +56,21 @@ struct Mold {
   std::vector<MoldStep> steps;
   std::uint16_t layout = kNone;  ///< the layout of all that fit; kNone: the values decide
   std::uint32_t hits = 0;
+  std::uint32_t misfits = 0;  ///< messages that only began like those that fit
+  bool direct = false;        ///< reading a message fills its record
+  std::uint32_t bits = 0;     ///< of what it fills
+  std::vector<const Op*> rest;  ///< ops that remain to be done
 
   /// Whether a message begins like those that fit. It is padded.
   [[nodiscard]] bool begins(const std::uint8_t* at) const noexcept {
     std::uint64_t word;
     std::memcpy(&word, at, sizeof word);
-    return ((word ^ steps[0].words[0]) & steps[0].masks[0]) == 0;
+    return ((word ^ steps[0].word) & steps[0].mask) == 0;
   }
   /// Whether the layout of a message that fits follows from that alone.
   [[nodiscard]] bool decides(const Layout& from) const noexcept;
+  /// Have the values that only one op reads go straight into the record.
+  void aim(const Layout& from);
 };
 
 /// The molds of one connection: those of late that proved useful.
@@ -71,6 +89,8 @@ struct Molds {
       patience = 1;
     }
   }
+  /// Count a message that did not fit where it seemed to; a mold that is mostly wrong goes.
+  void misfit(Mold& mold);
   /// Count a message that fits none; true where a mold should be made of it.
   [[nodiscard]] bool miss() noexcept {
     if (wait != 0) {
