@@ -332,6 +332,7 @@ MessageLayout compile_layout(const LayoutSpec& spec, std::size_t index, Builder&
     layout.seller = compile_values(spec.aggressor->seller, here);
   }
   layout.mask = seen | layout.fill;
+  layout.only_fields = layout.plain_key && !layout.merge && spec.levels.empty() && !spec.aggressor;
   return layout;
 }
 

@@ -341,9 +341,70 @@ void Decoder::put_rows(const MessageLayout& layout, Level* merged, Depth& depth)
   }
 }
 
+namespace {
+
+/// Take back what a record held before and does no more.
+[[gnu::always_inline]] inline void forget(Record& record, std::uint32_t gone) noexcept {
+  if (gone != 0) [[unlikely]] {
+    for (std::uint32_t bits = gone; bits != 0; bits &= bits - 1) {
+      const int bit = __builtin_ctz(bits);
+      if (bit < static_cast<int>(kSlots)) {
+        record.values[bit] = kNan;
+      } else {
+        record.*kIntegers[bit - kFirstInteger] = kAbsentInt;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+/// Make the record of a layout whose key is one text and whose values are all fields.
+[[gnu::always_inline]] inline void Decoder::emit_fields(const MessageLayout& layout, const std::uint8_t* begin,
+                                                        const Mold* filled, Block& out) {
+  ++counters_.packets;
+  std::int64_t key;
+  std::string_view text;
+  if (!find_key(layout, key, text)) [[unlikely]] {
+    ++counters_.malformed;
+    ++out.view.errors;
+    return;
+  }
+  const std::int32_t* const bound = texts_.find(text);
+  Record& record = next_record(out);
+  std::uint32_t came = 0;
+  std::uint32_t gone = 0;
+  if (filled != nullptr) {
+    came = filled->bits;
+    for (const Op* const op : filled->rest) {
+      run_op(*op, record, came, gone);
+    }
+  } else {
+    copy_pieces(record, layout.prototype);
+    for (const Op& op : layout.ops) {
+      run_op(op, record, came, gone);
+    }
+  }
+  record.ts_recv = out.view.ts_recv;
+  record.key = key;
+  record.instrument = bound != nullptr ? *bound : kUnbound;
+  counters_.unbound += bound == nullptr;
+  record.level_begin = level_base_;
+  record.level_count = 0;
+  record.source = static_cast<std::uint32_t>(begin - frame_.get());
+  record.changed = came;
+  record.present = came;
+  forget(record, gone);
+  ++record_;
+}
+
 template <class Scanner>
 void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin,
                    const Mold* filled, Block& out) {
+  if (layout.only_fields) {
+    emit_fields(layout, begin, filled, out);
+    return;
+  }
   ++counters_.packets;
   std::int64_t key = kAbsentInt;
   std::string_view text;
@@ -444,16 +505,7 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   } else {
     record.present = came;
   }
-  if (gone != 0) [[unlikely]] {
-    for (std::uint32_t bits = gone; bits != 0; bits &= bits - 1) {
-      const int bit = __builtin_ctz(bits);
-      if (bit < static_cast<int>(kSlots)) {
-        record.values[bit] = kNan;
-      } else {
-        record.*kIntegers[bit - kFirstInteger] = kAbsentInt;
-      }
-    }
-  }
+  forget(record, gone);
   if (merged >= 0) {
     copy_pieces(merged_[static_cast<std::size_t>(merged)], record);
     merged_seen_[static_cast<std::size_t>(merged)] = 1;

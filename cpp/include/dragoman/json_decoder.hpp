@@ -133,6 +133,7 @@ class Decoder final : public FrameDecoder {
   template <class Scanner>
   void emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, const Mold* filled,
             Block& out);
+  void emit_fields(const MessageLayout& layout, const std::uint8_t* begin, const Mold* filled, Block& out);
   template <class Scanner>
   Depth collect(Scanner& scanner, const MessageLayout& layout, bool snapshot);
   void arrange(const MessageLayout& layout, bool snapshot, Depth& depth);

@@ -165,6 +165,7 @@ struct MessageLayout {
   std::uint16_t aggressor = kNone;
   std::vector<Value> buyer;
   std::vector<Value> seller;
+  bool only_fields = false;  ///< a plain key and fields, nothing else
   bool merge = false;
   bool base = false;
   bool control = false;
