@@ -18,7 +18,6 @@ inline bool same(const Value& value, const Capture& capture) noexcept {
          (capture.size <= 8 || std::memcmp(capture.at, value.text.data(), capture.size) == 0);
 }
 
-static_assert(kQuoteSentinels <= kPadding);
 constexpr std::size_t kClearedAtOnce = 16;
 constexpr unsigned kLeastPlaces = 8;  ///< bits of the smallest table of known keys
 
@@ -78,7 +77,7 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
   if (size + kPadding > frame_capacity_) [[unlikely]] {
     frame_capacity_ = std::max(size + kPadding, 2 * frame_capacity_);
     frame_ = std::make_unique_for_overwrite<std::uint8_t[]>(frame_capacity_);
-    quotes_ = std::make_unique_for_overwrite<std::uint32_t[]>(frame_capacity_);
+    quotes_ = std::make_unique_for_overwrite<std::uint8_t[]>(quote_bytes(frame_capacity_));
   }
   if (size != 0) {  // an empty frame may have no address
     std::memcpy(frame_.get(), frame, size);

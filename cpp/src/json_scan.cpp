@@ -137,20 +137,8 @@ const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint
   return *at == ':' ? space(at + 1) : fail(at);
 }
 
-/// The places of the quotes from `at` on.
-inline const std::uint32_t* JsonScanner::quotes_from(const std::uint8_t* at) noexcept {
-  const auto place = static_cast<std::uint32_t>(at - base_);
-  while (*quote_ < place) {
-    ++quote_;
-  }
-  while (quote_ != first_quote_ && quote_[-1] >= place) [[unlikely]] {
-    --quote_;
-  }
-  return quote_;
-}
-
 const std::uint8_t* JsonScanner::object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
-  if (quote_ != nullptr && at[1] == '"') [[likely]] {
+  if (quotes_ != nullptr && at[1] == '"') [[likely]] {
     return quoted_object(index, at, depth);
   }
   at = space(at + 1);
@@ -182,24 +170,24 @@ const std::uint8_t* JsonScanner::members(std::uint16_t index, const std::uint8_t
 }
 
 /// Read an object without white space whose quotes are known. What is not as expected goes the general way.
-///
-/// Whatever the order of the keys, the next member's place depends on that table alone, not on what is read.
 const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
-  const std::uint8_t* const base = base_;
+  constexpr std::uint64_t kShortKey = 0x1FE;  // where the quote may stand that ends a key of up to 7 bytes
   const Found::Known* const table = found_.known.data();
   Type* const types = found_.types.data();
   Capture* const captures = found_.captures.data();
-  const std::uint32_t* quote = quotes_from(at);
   ++at;
   for (;;) {
-    // `at` is at a quote, the one at quote[0].
-    const std::uint8_t* const key = base + quote[0] + 1;
-    const std::uint8_t* const close = base + quote[1];
-    const auto size = static_cast<std::size_t>(close - key);
-    if (close[1] != ':' || size > 7) [[unlikely]] {
+    // `at` is at the quote before a key.
+    std::uint64_t quotes = quotes_at(quotes_, static_cast<std::size_t>(at - base_)) - 1;
+    if ((quotes & kShortKey) == 0) [[unlikely]] {
       return members(index, at, depth);
     }
-    const std::uint64_t head = load8(key) & (~std::uint64_t{0} >> (56 - 8 * size));
+    const auto behind = static_cast<unsigned>(__builtin_ctzll(quotes));  // the key and one quote
+    const std::uint64_t head = load8(at + 1) & (~std::uint64_t{0} >> (64 - 8 * behind));
+    const std::uint8_t* const close = at + behind;
+    if (close[1] != ':') [[unlikely]] {
+      return members(index, at, depth);
+    }
     const std::size_t place = found_.place(head, index);
     const Found::Known* known = table + place;
     if (known->word != head || known->owner != index) [[unlikely]] {
@@ -210,36 +198,26 @@ const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::u
         }
       }
     }
-    if (quote[2] == quote[1] + 2 && known->node == kNone) {  // a text
+    quotes &= quotes - 1;
+    const std::uint64_t text_end = quotes & (quotes - 1);
+    if (close[2] == '"' && known->node == kNone && text_end != 0) {
       const std::uint8_t* const text = close + 3;
+      at += __builtin_ctzll(text_end);
       types[known->slot] = Type::text;
-      captures[known->slot] = {text, quote[3] - quote[2] - 1};
-      at = base + quote[3] + 1;
-      quote += 4;
+      captures[known->slot] = {text, static_cast<std::uint32_t>(at - text)};
+      ++at;
     } else {
       at = close + 2;
-      if (known->node == kNone) {
-        if (at = leaf(at, types[known->slot], captures[known->slot], depth + 1); at == nullptr) [[unlikely]] {
-          return nullptr;
-        }
-        quote += 2;
-        if (*at == ',' && at + 1 != base + *quote) {
-          quote_ = quote;
-          quote = quotes_from(at);
-        }
-      } else {
-        quote_ = quote;
-        if (at = value(known->node, at, depth + 1); at == nullptr) [[unlikely]] {
-          return nullptr;
-        }
-        quote = quotes_from(at);
+      at = known->node == kNone ? leaf(at, types[known->slot], captures[known->slot], depth + 1)
+                                : value(known->node, at, depth + 1);
+      if (at == nullptr) [[unlikely]] {
+        return nullptr;
       }
     }
-    if (at[0] == ',' && at + 1 == base + *quote) [[likely]] {
+    if (at[0] == ',' && at[1] == '"') [[likely]] {
       ++at;
       continue;
     }
-    quote_ = quote;
     at = space(at);
     if (*at != ',') {
       return *at == '}' ? at + 1 : fail(at);

@@ -101,10 +101,10 @@ class JsonScanner {
   static constexpr bool reads_text = true;
 
   /// Note where the quotes stand, once; for text that no mold fits. @param out  room for all of them
-  void know_quotes(std::size_t size, std::uint32_t* out) noexcept {
-    if (first_quote_ == nullptr) {
-      first_quote_ = out;
-      quote_ = note_quotes(base_, size, out) ? out : nullptr;
+  void know_quotes(std::size_t size, std::uint8_t* out) noexcept {
+    if (!asked_) {
+      asked_ = true;
+      quotes_ = note_quotes(base_, size, out) ? out : nullptr;
     }
   }
   /// Read an object as the mold says; null where it does not fit.
@@ -185,7 +185,6 @@ class JsonScanner {
   const std::uint8_t* object(std::uint16_t index, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* members(std::uint16_t index, const std::uint8_t* at, unsigned depth);
-  const std::uint32_t* quotes_from(const std::uint8_t* at) noexcept;
   const std::uint8_t* put_long(const MoldStep& step, const std::uint8_t* at, Record& record);
   const std::uint8_t* skip_texts(const std::uint8_t* at) noexcept;
   const std::uint8_t* skip_key(const std::uint8_t* at) noexcept;
@@ -201,8 +200,8 @@ class JsonScanner {
   std::string& scratch_;
   Day& day_;
   const std::uint8_t* base_;                    ///< the text
-  const std::uint32_t* quote_ = nullptr;        ///< places of its quotes, near where it is read; null: not known
-  const std::uint32_t* first_quote_ = nullptr;  ///< null: nobody asked
+  const std::uint8_t* quotes_ = nullptr;  ///< bits of its quotes; null: not known
+  bool asked_ = false;                    ///< whether anybody asked for them
   Found::Known this_{};  ///< a key that is not in the table
 };
 

@@ -169,7 +169,7 @@ class Decoder final : public FrameDecoder {
   Record* record_ = nullptr;
   Record* records_end_ = nullptr;
   std::unique_ptr<std::uint8_t[]> frame_;  ///< the frame and zeros behind it, so that scans need no bounds
-  std::unique_ptr<std::uint32_t[]> quotes_;  ///< where those of the frame stand
+  std::unique_ptr<std::uint8_t[]> quotes_;   ///< where those of the frame stand
   std::size_t frame_capacity_ = 0;
   std::string scratch_;
   Day day_;
