@@ -206,6 +206,19 @@ const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::u
       types[known->slot] = Type::text;
       captures[known->slot] = {text, static_cast<std::uint32_t>(at - text)};
       ++at;
+    } else if (is_digit(close[2]) && known->node == kNone && quotes != 0) {
+      // Where the next key begins is known from its quote, before the number is read.
+      const std::uint8_t* const next = at + __builtin_ctzll(quotes);
+      at = number_end(close + 2);
+      if (at == nullptr) [[unlikely]] {
+        return nullptr;
+      }
+      types[known->slot] = Type::number;
+      captures[known->slot] = {close + 2, static_cast<std::uint32_t>(at - close - 2)};
+      if (at + 1 == next && *at == ',') [[likely]] {
+        at = next;
+        continue;
+      }
     } else {
       at = close + 2;
       at = known->node == kNone ? leaf(at, types[known->slot], captures[known->slot], depth + 1)
