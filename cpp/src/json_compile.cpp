@@ -99,6 +99,7 @@ Op compile_field(const FieldSpec& spec, Builder& builder, const Home& home, std:
   seen |= op.bit;
   op.slot = builder.spot(home, spec.path, place).slot;
   op.absent = spec.absent;
+  op.listed = !spec.absent.empty();
   op.exponent = exponent_of(spec.divisor, place);
   const bool time = op.bit == kHasTsEvent || op.bit == kHasLastTradeTime;
   const bool integer = time || bit >= 24;

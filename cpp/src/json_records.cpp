@@ -100,13 +100,13 @@ bool Decoder::find_long_key(const MessageLayout& layout, std::int64_t& key, std:
 [[gnu::always_inline]] inline bool Decoder::run_short(const Op& op, Type type, const Capture& capture,
                                                       Record& record) const noexcept {
   const unsigned kind = static_cast<unsigned>(type) - static_cast<unsigned>(Type::number);
-  if (kind > 1 || capture.size - 1 > 29 || !op.absent.empty()) [[unlikely]] {
+  if (kind > 1 || op.listed) [[unlikely]] {
     return false;
   }
   if (op.how == OpHow::slot) {
     std::uint64_t mantissa;
     unsigned decimals;
-    if (capture.size > 8 || !read_sized(capture.at, capture.size, mantissa, decimals)) [[unlikely]] {
+    if (capture.size - 1 > 7 || !read_sized(capture.at, capture.size, mantissa, decimals)) [[unlikely]] {
       return false;
     }
     const int places = static_cast<int>(decimals) + op.exponent;
@@ -121,7 +121,7 @@ bool Decoder::find_long_key(const MessageLayout& layout, std::int64_t& key, std:
     if (kind == 0 || !read_usual_time(capture, day_, value)) [[unlikely]] {
       return false;
     }
-  } else if (capture.size > 16 || !read_whole(capture.at, capture.size, value) ||
+  } else if (capture.size - 1 > 15 || !read_whole(capture.at, capture.size, value) ||
              __builtin_mul_overflow(value, op.unit_ns, &value)) [[unlikely]] {
     return false;
   }

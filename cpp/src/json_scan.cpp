@@ -173,6 +173,7 @@ const std::uint8_t* JsonScanner::members(std::uint16_t index, const std::uint8_t
 const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
   constexpr std::uint64_t kShortKey = 0x1FE;  // where the quote may stand that ends a key of up to 7 bytes
   const Found::Known* const table = found_.known.data();
+  const unsigned shift = found_.shift;
   Type* const types = found_.types.data();
   Capture* const captures = found_.captures.data();
   ++at;
@@ -188,7 +189,7 @@ const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::u
     if (close[1] != ':') [[unlikely]] {
       return members(index, at, depth);
     }
-    const std::size_t place = found_.place(head, index);
+    const std::size_t place = Found::place(head, index, shift);
     const Found::Known* known = table + place;
     if (known->word != head || known->owner != index) [[unlikely]] {
       known = table + (place ^ 1);

@@ -44,8 +44,11 @@ struct Found {
   [[nodiscard]] static Known known_of(const Layout& layout, std::uint16_t owner, std::uint16_t key) noexcept;
 
   /// The first of the two places of a key; the other differs in the lowest bit.
-  [[nodiscard]] std::size_t place(std::uint64_t word, std::uint16_t owner) const noexcept {
+  [[nodiscard]] static std::size_t place(std::uint64_t word, std::uint16_t owner, unsigned shift) noexcept {
     return static_cast<std::size_t>(((word ^ std::uint64_t{owner} << 40) * 0x9E3779B97F4A7C15u) >> shift);
+  }
+  [[nodiscard]] std::size_t place(std::uint64_t word, std::uint16_t owner) const noexcept {
+    return place(word, owner, shift);
   }
 };
 

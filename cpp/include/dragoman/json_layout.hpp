@@ -102,6 +102,7 @@ struct Op {
   std::uint32_t bit;
   std::int64_t unit_ns;  ///< of a time; 0 for RFC 3339, 1 for an integer
   std::int64_t add;  ///< to an integer; to a time, in ns
+  bool listed = false;  ///< `absent` says something
   std::vector<std::string> absent;
 };
 
