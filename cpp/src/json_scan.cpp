@@ -221,7 +221,7 @@ const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::u
         continue;
       }
     } else {
-      at = close + 2;
+      at = space(close + 2);
       at = known->node == kNone ? leaf(at, types[known->slot], captures[known->slot], depth + 1)
                                 : value(known->node, at, depth + 1);
       if (at == nullptr) [[unlikely]] {
