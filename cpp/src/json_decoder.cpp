@@ -154,8 +154,7 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
 /// Find the values of a message: by the mold it fits, or key by key.
 template <class Scanner>
 [[gnu::always_inline]] inline Decoder::Message Decoder::read(Scanner& scanner, const std::uint8_t* at,
-                                                             unsigned depth, std::size_t size,
-                                                             Block& out) {
+                                                             unsigned depth, std::size_t size, Block& out) {
   const Scope& root = layout_->scopes[0];
   clear(root);
   bool teaches = false;
@@ -256,8 +255,8 @@ inline std::uint16_t Decoder::choose(const Scope& here) {
 
 /// Do with a message or element what its layout says.
 template <class Scanner>
-void Decoder::carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen, const std::uint8_t* begin,
-                        const std::uint8_t* end, const Mold* filled, Block& out) {
+void Decoder::carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen,
+                        const std::uint8_t* begin, const std::uint8_t* end, const Mold* filled, Block& out) {
   const Scope& here = layout_->scopes[scope];
   if (chosen != kNone) {
     const MessageLayout& layout = layout_->layouts[chosen];

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kMostSteps = 64;
 constexpr std::size_t kStepBytes = 8;
+constexpr std::size_t kMostConstant = 64;
 
 /// Whether a condition on the message compares the value at a slot.
 bool tells_kinds(const Layout& layout, std::uint16_t slot) {
@@ -129,14 +130,14 @@ void Mold::aim(const Layout& from) {
   const auto read_elsewhere = [&](std::uint16_t slot) {
     const auto is = [slot](std::uint16_t one) { return one == slot; };
     const auto in = [&](const Condition& one) { return std::any_of(one.slots.begin(), one.slots.end(), is); };
-    return std::count_if(target.ops.begin(), target.ops.end(), [&](const Op& op) { return is(op.slot); }) > 1 ||
+    return std::count_if(target.ops.begin(), target.ops.end(), [&](const Op& op) { return is(op.slot); }) >
+               1 ||
            std::any_of(target.key_slots.begin(), target.key_slots.end(), is) || is(target.aggressor) ||
            std::any_of(target.snapshot_when.begin(), target.snapshot_when.end(), in) ||
            std::any_of(target.tables.begin(), target.tables.end(),
                        [&](const Table& table) { return is(table.slot); }) ||
-           std::any_of(target.rows.begin(), target.rows.end(), [&](const Row& row) {
-             return is(row.price) || is(row.quantity) || is(row.orders);
-           });
+           std::any_of(target.rows.begin(), target.rows.end(),
+                       [&](const Row& row) { return is(row.price) || is(row.quantity) || is(row.orders); });
   };
   for (const Op& op : target.ops) {
     const auto reads = [&](const MoldStep& step) {
@@ -175,8 +176,8 @@ void Molds::keep(Mold mold) {
     all.push_back(std::move(mold));
     return;
   }
-  const auto least = std::min_element(all.begin(), all.end(),
-                                      [](const Mold& one, const Mold& other) { return one.hits < other.hits; });
+  const auto least = std::min_element(
+      all.begin(), all.end(), [](const Mold& one, const Mold& other) { return one.hits < other.hits; });
   *least = std::move(mold);
   for (Mold& one : all) {
     one.hits /= 2;
@@ -187,7 +188,7 @@ void Molds::keep(Mold mold) {
 const std::uint8_t* JsonScanner::put_long(const MoldStep& step, const std::uint8_t* at, Record& record) {
   const bool quoted = (step.stop & 0xFF) == '"';
   bool escaped = false;
-  const std::uint8_t* const end = quoted                          ? text_end(at, escaped)
+  const std::uint8_t* const end = quoted                        ? text_end(at, escaped)
                                   : is_digit(*at) || *at == '-' ? number_end(at)
                                                                 : nullptr;
   if (end == nullptr || end == at || escaped) {
@@ -209,8 +210,8 @@ const std::uint8_t* JsonScanner::put_long(const MoldStep& step, const std::uint8
   return end;
 }
 
-const std::uint8_t* JsonScanner::fit(Mold& mold, std::uint16_t node, const std::uint8_t* at,
-                                     unsigned depth, Record& record) {
+const std::uint8_t* JsonScanner::fit(Mold& mold, std::uint16_t node, const std::uint8_t* at, unsigned depth,
+                                     Record& record) {
   Type* const types = found_.types.data();
   Capture* const captures = found_.captures.data();
   const std::uint8_t* const begin = at;
@@ -239,8 +240,7 @@ const std::uint8_t* JsonScanner::fit(Mold& mold, std::uint16_t node, const std::
       }
       case MoldStep::What::number:
         types[step.slot] = Type::number;
-        if (step.changes < MoldStep::kUnsteady && step.length != 0 &&
-            plain_number(value_at) == step.length) {
+        if (step.changes < MoldStep::kUnsteady && step.length != 0 && plain_number(value_at) == step.length) {
           captures[step.slot] = {value_at, step.length};
           at = value_at + step.length;
           break;
@@ -281,7 +281,7 @@ const std::uint8_t* JsonScanner::fit(Mold& mold, std::uint16_t node, const std::
       }
       case MoldStep::What::constant:
         types[step.slot] = Type::text;
-        captures[step.slot] = {at + step.from, step.length};
+        captures[step.slot] = {value_at - 1 - step.length, step.length};
         at = value_at;
         break;
       case MoldStep::What::other:
@@ -323,15 +323,9 @@ Mold JsonScanner::mold_of(std::uint16_t node, const std::uint8_t* at, unsigned d
     }
     if (known->node == kNone && *value_at == '"') {
       const auto size = static_cast<std::size_t>(end - value_at - 1);
-      const auto lead = static_cast<std::size_t>(value_at + 1 - from);
-      if (known->key != kNone && size < kStepBytes && tells_kinds(layout_, known->slot)) {
-        if (lead + size + 1 > kStepBytes) {  // the value in a step of its own
-          put_bytes(mold, from, value_at + 1);
-          from = value_at + 1;
-        }
+      if (known->key != kNone && size <= kMostConstant && tells_kinds(layout_, known->slot)) {
         MoldStep& step = put_bytes(mold, from, end + 1);
         step.what = MoldStep::What::constant;
-        step.from = static_cast<std::uint8_t>(value_at + 1 - from);
         step.length = static_cast<std::uint8_t>(size);
         step.slot = known->slot;
         from = end + 1;

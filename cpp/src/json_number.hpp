@@ -195,7 +195,8 @@ inline bool join(std::int64_t count, std::int64_t unit, std::int64_t part, std::
 }
 
 /// A whole number of 1 to 16 digits; false where the general way must look.
-[[gnu::always_inline]] inline bool read_whole(const std::uint8_t* at, unsigned size, std::int64_t& out) noexcept {
+[[gnu::always_inline]] inline bool read_whole(const std::uint8_t* at, unsigned size,
+                                              std::int64_t& out) noexcept {
   const std::uint64_t word = load8(at);
   if (size <= 8) {
     out = static_cast<std::int64_t>(digits_of(word, size));

@@ -360,8 +360,9 @@ namespace {
 }  // namespace
 
 /// Make the record of a layout whose key is one text and whose values are all fields.
-[[gnu::always_inline]] inline void Decoder::emit_fields(const MessageLayout& layout, const std::uint8_t* begin,
-                                                        const Mold* filled, Block& out) {
+[[gnu::always_inline]] inline void Decoder::emit_fields(const MessageLayout& layout,
+                                                        const std::uint8_t* begin, const Mold* filled,
+                                                        Block& out) {
   ++counters_.packets;
   std::int64_t key;
   std::string_view text;
@@ -515,9 +516,7 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   ++record_;
 }
 
-template void Decoder::emit(JsonScanner&, const MessageLayout&, const std::uint8_t*, const Mold*,
-                            Block&);
-template void Decoder::emit(MsgpackScanner&, const MessageLayout&, const std::uint8_t*, const Mold*,
-                            Block&);
+template void Decoder::emit(JsonScanner&, const MessageLayout&, const std::uint8_t*, const Mold*, Block&);
+template void Decoder::emit(MsgpackScanner&, const MessageLayout&, const std::uint8_t*, const Mold*, Block&);
 
 }  // namespace dragoman::json

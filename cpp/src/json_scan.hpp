@@ -39,8 +39,7 @@ inline constexpr unsigned kRun = 16;
 /// Whether plain text of up to 31 bytes ends behind so many, found without their count as a link in the chain
 /// from one value to the next.
 [[gnu::always_inline]] inline bool ends_after(const std::uint8_t* at, unsigned size) noexcept {
-  const std::uint32_t stops =
-      size < 16 ? text_stops(at) : text_stops(at) | text_stops(at + 16) << 16;
+  const std::uint32_t stops = size < 16 ? text_stops(at) : text_stops(at) | text_stops(at + 16) << 16;
   return (stops & ((std::uint32_t{2} << size) - 1)) == std::uint32_t{1} << size;
 }
 
@@ -199,10 +198,10 @@ class JsonScanner {
   LevelSink& levels_;
   std::string& scratch_;
   Day& day_;
-  const std::uint8_t* base_;                    ///< the text
+  const std::uint8_t* base_;              ///< the text
   const std::uint8_t* quotes_ = nullptr;  ///< bits of its quotes; null: not known
   bool asked_ = false;                    ///< whether anybody asked for them
-  Found::Known this_{};  ///< a key that is not in the table
+  Found::Known this_{};                   ///< a key that is not in the table
 };
 
 [[gnu::always_inline]] inline const std::uint8_t* JsonScanner::text_end(const std::uint8_t* at,

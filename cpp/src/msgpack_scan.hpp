@@ -12,8 +12,8 @@ namespace dragoman::json {
 /// Reads MessagePack along the tree of a layout; the twin of JsonScanner.
 class MsgpackScanner {
  public:
-  MsgpackScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch,
-                 Day&, const std::uint8_t*, const std::uint8_t* end) noexcept
+  MsgpackScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch, Day&,
+                 const std::uint8_t*, const std::uint8_t* end) noexcept
       : layout_(layout), found_(found), levels_(levels), scratch_(scratch), end_(end) {}
 
   static constexpr bool reads_text = false;

@@ -36,7 +36,7 @@ struct Found {
 
   std::vector<Type> types;
   std::vector<Capture> captures;
-  std::vector<Run> runs;       ///< by Node::eager
+  std::vector<Run> runs;     ///< by Node::eager
   std::vector<Known> known;  ///< a table of two places for each hash
   unsigned shift = 0;        ///< of a hash to an index in it
 
@@ -171,8 +171,8 @@ class Decoder final : public FrameDecoder {
   std::uint32_t level_base_ = 0;  ///< levels of the records that are done
   Record* record_ = nullptr;
   Record* records_end_ = nullptr;
-  std::unique_ptr<std::uint8_t[]> frame_;  ///< the frame and zeros behind it, so that scans need no bounds
-  std::unique_ptr<std::uint8_t[]> quotes_;   ///< where those of the frame stand
+  std::unique_ptr<std::uint8_t[]> frame_;   ///< the frame and zeros behind it, so that scans need no bounds
+  std::unique_ptr<std::uint8_t[]> quotes_;  ///< where those of the frame stand
   std::size_t frame_capacity_ = 0;
   std::string scratch_;
   Day day_;

@@ -101,8 +101,8 @@ struct Op {
   std::uint16_t slot;
   std::uint32_t bit;
   std::int64_t unit_ns;  ///< of a time; 0 for RFC 3339, 1 for an integer
-  std::int64_t add;  ///< to an integer; to a time, in ns
-  bool listed = false;  ///< `absent` says something
+  std::int64_t add;      ///< to an integer; to a time, in ns
+  bool listed = false;   ///< `absent` says something
   std::vector<std::string> absent;
 };
 
@@ -200,7 +200,7 @@ struct Layout final : FrameLayout {
   std::vector<Scope> scopes;
   std::vector<MessageLayout> layouts;
   std::uint16_t slots = 0;
-  std::size_t row_nodes = 0;  ///< first of the nodes whose keys lead to parts of rows
+  std::size_t row_nodes = 0;      ///< first of the nodes whose keys lead to parts of rows
   std::uint16_t merged_rows = 0;  ///< levels kept for each merged instrument
 
   [[nodiscard]] const std::string& stream_name() const noexcept override { return name; }

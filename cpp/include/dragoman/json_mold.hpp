@@ -34,9 +34,8 @@ struct MoldStep {
   std::uint64_t stop = 0;  ///< the byte behind the value, eight times
   const Op* op = nullptr;  ///< of what goes into the record
   What what = What::nothing;
-  std::uint8_t size = 0;       ///< of the bytes
-  std::uint8_t from = 0;       ///< of a constant: where among the bytes it begins
-  std::uint8_t length = 0;     ///< and its size; of another value: the size of the one before
+  std::uint8_t size = 0;    ///< of the bytes
+  std::uint8_t length = 0;  ///< of a constant, whose quote ends the bytes; of another value: its size of late
   std::uint8_t changes = 0;    ///< how often sizes differed, up to kUnsteady
   std::uint16_t slot = 0;      ///< of the value
   std::uint16_t node = kNone;  ///< what stands under it; kNone: a leaf
@@ -56,9 +55,9 @@ struct Mold {
   std::vector<MoldStep> steps;
   std::uint16_t layout = kNone;  ///< the layout of all that fit; kNone: the values decide
   std::uint32_t hits = 0;
-  std::uint32_t misfits = 0;  ///< messages that only began like those that fit
-  bool direct = false;        ///< reading a message fills its record
-  std::uint32_t bits = 0;     ///< of what it fills
+  std::uint32_t misfits = 0;    ///< messages that only began like those that fit
+  bool direct = false;          ///< reading a message fills its record
+  std::uint32_t bits = 0;       ///< of what it fills
   std::vector<const Op*> rest;  ///< ops that remain to be done
 
   /// Whether a message begins like those that fit. It is padded.
