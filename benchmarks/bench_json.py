@@ -21,8 +21,8 @@ METHOD = (
     " trades. Before anything is timed, values and levels are compared with the peer's. msgspec decodes into typed"
     " structs, which leaves prices that are text as text; here they are numbers. The hand-written decoder"
     " (benchmarks/handwritten, same compiler flags) knows the keys and their order; it is compared on arrays of 200"
-    " messages, where the call from Python costs nothing. Shuffled: the keys of each message are in random order, for"
-    " us alone."
+    " messages, where the call from Python costs nothing. Ours takes any order, and is faster where a message has the"
+    " keys of one before in the same order. Shuffled: the keys of each message are in random order, for us alone."
 )
 LONG_GOAL, SHORT_GOAL, HAND_GOAL, SHUFFLED_GOAL = 2.0, 1.3, 2.0, 3.0
 NAMES = ["SUSHIUSDT", "AKROUSDT", "KEEPUSDT", "CTKUSDT", "BTCUSDT", "ETHUSDT"]

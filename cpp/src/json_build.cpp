@@ -271,6 +271,7 @@ void Builder::finish(const packed::Place& stream) {
       layout_.nodes[branch.node].plain = false;
     }
   }
+  layout_.row_nodes = layout_.nodes.size();
   for (const RowKeys& row : row_keys_) {
     Node node{};
     lay_keys(node, row.keys);

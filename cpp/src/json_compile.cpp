@@ -99,6 +99,7 @@ Op compile_field(const FieldSpec& spec, Builder& builder, const Home& home, std:
   seen |= op.bit;
   op.slot = builder.spot(home, spec.path, place).slot;
   op.absent = spec.absent;
+  op.listed = !spec.absent.empty();
   op.exponent = exponent_of(spec.divisor, place);
   const bool time = op.bit == kHasTsEvent || op.bit == kHasLastTradeTime;
   const bool integer = time || bit >= 24;
@@ -124,6 +125,7 @@ Op compile_field(const FieldSpec& spec, Builder& builder, const Home& home, std:
       place.fail("unit or shift_s", "neither, which are for times");
     }
     op.how = integer ? OpHow::integer : OpHow::slot;
+    op.unit_ns = 1;
     op.add = spec.add;
   }
   if (spec.add != 0 && (time || !integer)) {
@@ -264,6 +266,7 @@ void compile_key(const KeySpec& spec, Builder& builder, const Home& home, Messag
   if (layout.key_slots.empty() || layout.key_slots.size() > 8) {
     place.fail(std::to_string(layout.key_slots.size()) + " paths", "1 to 8");
   }
+  layout.plain_key = !spec.number && layout.key_slots.size() == 1 && layout.until.empty();
   if (spec.number && (layout.key_slots.size() > 1 || spec.until)) {
     place.fail("a number of several parts", "one whole number");
   }
@@ -330,6 +333,7 @@ MessageLayout compile_layout(const LayoutSpec& spec, std::size_t index, Builder&
     layout.seller = compile_values(spec.aggressor->seller, here);
   }
   layout.mask = seen | layout.fill;
+  layout.only_fields = layout.plain_key && !layout.merge && spec.levels.empty() && !spec.aggressor;
   return layout;
 }
 

@@ -4,8 +4,10 @@
 #include <cstring>
 #include <limits>
 
+#include "json_quotes.hpp"
 #include "json_scan.hpp"
 #include "msgpack_scan.hpp"
+#include "packed_read.hpp"
 
 /// From a frame to its messages and elements, and which layout each takes.
 namespace dragoman::json {
@@ -16,29 +18,50 @@ inline bool same(const Value& value, const Capture& capture) noexcept {
          (capture.size <= 8 || std::memcmp(capture.at, value.text.data(), capture.size) == 0);
 }
 
+constexpr std::size_t kClearedAtOnce = 16;
+constexpr unsigned kLeastPlaces = 8;  ///< bits of the smallest table of known keys
+
 }  // namespace
 
 Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layout)) {
-  found_.types.resize(layout_->slots, Type::absent);
-  found_.captures.resize(layout_->slots);
+  // One slot more, for the values of strangers; and whole words, so that scopes are cleared by words.
+  found_.types.resize(layout_->slots + kClearedAtOnce, Type::absent);
+  found_.captures.resize(layout_->slots + std::size_t{1});
   found_.runs.resize(kMaxEager);
-  for (const Key& key : layout_->keys) {
-    const auto index = static_cast<std::uint16_t>(found_.guesses.size());
-    found_.guesses.push_back({key.word, key.mask, key.text, key.size, kNone, index, 0});
-    found_.after.push_back({index, index});
+  found_.shift = 64 - kLeastPlaces;
+  while ((std::size_t{1} << (64 - found_.shift)) < 8 * layout_->keys.size()) {
+    --found_.shift;
   }
+  found_.known.resize(std::size_t{1} << (64 - found_.shift), {0, kNone, kNone, kNone, kNone});
   for (std::size_t i = 0; i < layout_->nodes.size(); ++i) {
     const Node& node = layout_->nodes[i];
-    found_.first.push_back({node.keys, node.keys});
-    for (std::uint16_t k = 0; k < node.key_count; ++k) {
-      const auto next = static_cast<std::uint16_t>(node.keys + (k + 1) % node.key_count);
-      found_.guesses[node.keys + k].owner = static_cast<std::uint16_t>(i);
-      found_.after[node.keys + k] = {next, next};
+    const auto is_plain = [&](const Key& key) {  // as it is written, and no longer than the padding
+      const std::string_view text(layout_->texts.data() + key.text, key.size);
+      return text.size() <= kPadding - 8 && std::none_of(text.begin(), text.end(), [](char c) {
+               return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
+             });
+    };
+    for (std::uint16_t k = node.keys; k < node.keys + node.key_count; ++k) {
+      const Key& key = layout_->keys[k];
+      std::size_t at = found_.place(key.word, static_cast<std::uint16_t>(i));
+      at = found_.known[at].owner == kNone ? at : at ^ 1;
+      if (found_.known[at].owner == kNone && is_plain(key)) {  // otherwise it is looked up each time
+        found_.known[at] = Found::known_of(*layout_, static_cast<std::uint16_t>(i), k);
+      }
     }
   }
-  // A stranger that no node owns matches nothing.
-  found_.guesses.resize(found_.guesses.size() + Found::kStrangers, {1, 0, 0, 0, kNone, kNone, 0});
-  found_.after.resize(found_.guesses.size(), {0, 0});
+}
+
+Found::Known Found::known_of(const Layout& layout, std::uint16_t owner, std::uint16_t key) noexcept {
+  if (key == kNone) {
+    return {0, owner, kNone, layout.slots, kNone};
+  }
+  const std::uint16_t below = layout.keys[key].node;
+  if (owner >= layout.row_nodes) {
+    return {layout.keys[key].word, owner, key, below, kNone};
+  }
+  const Node& node = layout.nodes[below];
+  return {layout.keys[key].word, owner, key, node.slot, node.plain ? kNone : below};
 }
 
 void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
@@ -54,6 +77,7 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
   if (size + kPadding > frame_capacity_) [[unlikely]] {
     frame_capacity_ = std::max(size + kPadding, 2 * frame_capacity_);
     frame_ = std::make_unique_for_overwrite<std::uint8_t[]>(frame_capacity_);
+    quotes_ = std::make_unique_for_overwrite<std::uint8_t[]>(quote_bytes(frame_capacity_));
   }
   if (size != 0) {  // an empty frame may have no address
     std::memcpy(frame_.get(), frame, size);
@@ -83,8 +107,8 @@ template <class Scanner>
 void Decoder::decode_frame(std::size_t size, Block& out) {
   const std::uint8_t* const base = frame_.get();
   const std::uint8_t* const end = base + size;
-  Scanner scanner(*layout_, found_, levels_, scratch_, end);
-  const Scope& root = layout_->scopes[0];
+  Scanner scanner(*layout_, found_, levels_, scratch_, day_, base, end);
+  misses_ = 0;
   const std::uint8_t* const first = Scanner::space(base);
   const std::uint8_t* stop = nullptr;
   if (size != 0 && Scanner::is_array(first) && !layout_->positional) {
@@ -93,12 +117,11 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
     const bool sound = !layout_->merges || scanner.skip(first, 0) != nullptr;
     if (sound) {
       stop = scanner.elements(first, [&](const std::uint8_t* at, const Capture&, Type) {
-        clear(root);
-        const std::uint8_t* const behind = scanner.value(root.root, at, 1);
-        if (behind != nullptr) [[likely]] {
-          process(scanner, 0, at, behind, out);
+        const Message message = read(scanner, at, 1, size, out);
+        if (message.end != nullptr) [[likely]] {
+          finish(scanner, message, at, message.end, out);
         }
-        return behind;
+        return message.end;
       });
     }
     stop = stop == nullptr ? nullptr : Scanner::space(stop);
@@ -117,11 +140,10 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
         return;
       }
     }
-    clear(root);
-    stop = scanner.value(root.root, first, 0);
-    stop = stop == nullptr ? nullptr : Scanner::space(stop);
+    const Message message = read(scanner, first, 0, size, out);
+    stop = message.end == nullptr ? nullptr : Scanner::space(message.end);
     if (stop == end) [[likely]] {
-      process(scanner, 0, base, end, out);
+      finish(scanner, message, base, end, out);
       return;
     }
   }
@@ -129,8 +151,73 @@ void Decoder::decode_frame(std::size_t size, Block& out) {
   out.view.errors = 1;
 }
 
+/// Find the values of a message: by the mold it fits, or key by key.
+template <class Scanner>
+[[gnu::always_inline]] inline Decoder::Message Decoder::read(Scanner& scanner, const std::uint8_t* at,
+                                                             unsigned depth, std::size_t size, Block& out) {
+  const Scope& root = layout_->scopes[0];
+  clear(root);
+  bool teaches = false;
+  if constexpr (Scanner::reads_text) {
+    if (misses_ < Molds::kMostMisses) {
+      Mold* misfit = nullptr;
+      for (Mold& mold : molds_.all) {
+        if (!mold.begins(at)) {
+          continue;
+        }
+        Record& record = next_record(out);
+        if (mold.direct) {
+          packed::copy_pieces(record, layout_->layouts[mold.layout].prototype);
+        }
+        const std::uint8_t* const behind = scanner.fit(mold, root.root, at, depth, record);
+        if (behind != nullptr) [[likely]] {
+          molds_.hit(mold);
+          misses_ = 0;
+          return {at, behind, mold.layout, mold.direct ? &mold : nullptr, false, depth};
+        }
+        misfit = &mold;
+        clear(root);
+      }
+      if (misfit != nullptr) {
+        molds_.misfit(*misfit);
+      }
+      ++misses_;
+      teaches = molds_.miss();
+    }
+    scanner.know_quotes(size, quotes_.get());
+  }
+  return {at, scanner.value(root.root, at, depth), kNone, nullptr, teaches, depth};
+}
+
+/// Do with a message what its layout says.
+/// @param begin, end  the bytes that are the message's
+template <class Scanner>
+[[gnu::always_inline]] inline void Decoder::finish(Scanner& scanner, const Message& message,
+                                                   const std::uint8_t* begin, const std::uint8_t* end,
+                                                   Block& out) {
+  const Scope& root = layout_->scopes[0];
+  const std::uint16_t chosen = message.layout != kNone ? message.layout : choose(root);
+  carry_out(scanner, 0, chosen, begin, end, message.filled, out);
+  if constexpr (Scanner::reads_text) {
+    if (message.teaches) [[unlikely]] {
+      Mold mold = scanner.mold_of(root.root, message.at, message.depth);
+      if (!mold.steps.empty()) {
+        if (chosen != kNone && mold.decides(*layout_)) {
+          mold.layout = chosen;
+          mold.aim(*layout_);
+        }
+        molds_.keep(std::move(mold));
+        misses_ = 0;
+      }
+    }
+  }
+}
+
 void Decoder::clear(const Scope& scope) noexcept {
-  std::memset(found_.types.data() + scope.first, 0, scope.end - scope.first);
+  // In whole words: what lies behind are slots of scopes that are cleared when their turn comes.
+  for (std::size_t slot = scope.first; slot < scope.end; slot += kClearedAtOnce) {
+    std::memset(found_.types.data() + slot, 0, kClearedAtOnce);
+  }
   levels_.rejected = 0;
   levels_.level = levels_.block->levels() + level_base_;
 }
@@ -140,40 +227,47 @@ void Decoder::to_control(const std::uint8_t* begin, const std::uint8_t* end, Blo
       {static_cast<std::uint32_t>(begin - frame_.get()), static_cast<std::uint32_t>(end - frame_.get())});
 }
 
-/// Find the layout of a message or element whose values were found, and do what it says.
-template <class Scanner>
-void Decoder::process(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin,
-                      const std::uint8_t* end, Block& out) {
-  const Scope& here = layout_->scopes[scope];
+/// Find the layout of a message or element whose values were found; kNone where there is none.
+inline std::uint16_t Decoder::choose(const Scope& here) {
   const auto fits = [&](const MessageLayout& layout) {
     for (const Condition& condition : layout.when) {
       if (condition.depth > here.depth) {
         continue;
       }
-      if (condition.plain && found_.types[condition.slots[0]] == Type::text) [[likely]] {
+      const Type type = condition.plain ? found_.types[condition.slots[0]] : Type::other;
+      if (type == Type::text) [[likely]] {
         if (!same(condition.values[0], found_.captures[condition.slots[0]])) {
           return false;
         }
-      } else if (!holds(condition)) {
+      } else if (type == Type::absent || !holds(condition)) {
         return false;
       }
     }
     return true;
   };
   for (const std::uint16_t candidate : here.candidates) {
-    const MessageLayout& layout = layout_->layouts[candidate];
-    if (!fits(layout)) {
-      continue;
+    if (fits(layout_->layouts[candidate])) {
+      return candidate;
     }
+  }
+  return kNone;
+}
+
+/// Do with a message or element what its layout says.
+template <class Scanner>
+void Decoder::carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen,
+                        const std::uint8_t* begin, const std::uint8_t* end, const Mold* filled, Block& out) {
+  const Scope& here = layout_->scopes[scope];
+  if (chosen != kNone) {
+    const MessageLayout& layout = layout_->layouts[chosen];
     if (layout.chain.size() > here.depth + 1u) {
       descend(scanner, layout.chain[here.depth + 1u], begin, end, out);
       return;
     }
     if (!layout.control) {
-      emit(scanner, layout, begin, out);
+      emit(scanner, layout, begin, filled, out);
       return;
     }
-    break;
   }
   ++counters_.control;
   to_control(begin, end, out);
@@ -198,7 +292,7 @@ void Decoder::descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t*
       found_.types[inner.key] = key_type;
       found_.captures[inner.key] = key;
     }
-    process(scanner, scope, at, behind, out);
+    carry_out(scanner, scope, choose(inner), at, behind, nullptr, out);
     return behind;
   });
 }
@@ -247,9 +341,5 @@ bool Decoder::holds(const Condition& condition) {
   }
   return condition.how == Condition::How::absent;
 }
-
-template void Decoder::process(JsonScanner&, std::uint16_t, const std::uint8_t*, const std::uint8_t*, Block&);
-template void Decoder::process(MsgpackScanner&, std::uint16_t, const std::uint8_t*, const std::uint8_t*,
-                               Block&);
 
 }  // namespace dragoman::json

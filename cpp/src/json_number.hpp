@@ -194,6 +194,19 @@ inline bool join(std::int64_t count, std::int64_t unit, std::int64_t part, std::
   return out == all && out != INT64_MIN;
 }
 
+/// A whole number of 1 to 16 digits; false where the general way must look.
+[[gnu::always_inline]] inline bool read_whole(const std::uint8_t* at, unsigned size,
+                                              std::int64_t& out) noexcept {
+  const std::uint64_t word = load8(at);
+  if (size <= 8) {
+    out = static_cast<std::int64_t>(digits_of(word, size));
+    return digit_run(word) >= size;
+  }
+  const std::uint64_t behind = load8(at + size - 8);
+  out = static_cast<std::int64_t>(digits_of(word, size - 8) * kWholePowers[8] + digits_of(behind, 8));
+  return digit_run(word) == 8 && digit_run(behind) == 8;
+}
+
 /// A whole number of 64 bits, all of [begin, end).
 bool read_integer(const std::uint8_t* begin, const std::uint8_t* end, std::int64_t& out) noexcept;
 

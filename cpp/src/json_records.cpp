@@ -26,6 +26,13 @@ std::string_view cut(std::string_view text, const std::string& until) {
   return until.empty() ? text : text.substr(0, text.find_first_of(until));
 }
 
+/// Whether 1 to 16 bytes are all ASCII.
+inline bool short_ascii(const std::uint8_t* at, std::size_t size) noexcept {
+  const std::uint64_t high = 0x8080808080808080u;
+  const std::uint64_t one = load8(at) & high;
+  return size > 8 ? ((one | load8(at + size - 8)) & high) == 0 : (one << (64 - 8 * size)) == 0;
+}
+
 }  // namespace
 
 Record& Decoder::next_record(Block& out) {
@@ -40,7 +47,21 @@ Record& Decoder::next_record(Block& out) {
 
 /// Find what names the instrument; false where the message does not say it, or
 /// not in valid text.
-bool Decoder::find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text) {
+[[gnu::always_inline]] inline bool Decoder::find_key(const MessageLayout& layout, std::int64_t& key,
+                                                     std::string_view& text) {
+  if (layout.plain_key) {
+    const Capture& capture = found_.captures[layout.key_slots[0]];
+    if (found_.types[layout.key_slots[0]] == Type::text && capture.size - 1 < 16 &&
+        short_ascii(capture.at, capture.size)) [[likely]] {
+      text = {reinterpret_cast<const char*>(capture.at), capture.size};
+      key = TextMap::number_of(text);
+      return true;
+    }
+  }
+  return find_long_key(layout, key, text);
+}
+
+bool Decoder::find_long_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text) {
   if (layout.number_key) {
     const std::uint16_t slot = layout.key_slots[0];
     return to_integer(found_.types[slot], found_.captures[slot], scratch_, key);
@@ -75,52 +96,87 @@ bool Decoder::find_key(const MessageLayout& layout, std::int64_t& key, std::stri
   return true;
 }
 
-/// Read the fields. @param came  bits of what is there now  @param gone  of
-/// what says that it is not
-void Decoder::run_ops(const MessageLayout& layout, Record& record, std::uint32_t& came, std::uint32_t& gone) {
-  std::uint32_t set = 0;
-  std::uint32_t unset = 0;
-  for (const Op& op : layout.ops) {
-    const Type type = found_.types[op.slot];
-    if (type == Type::absent) {
-      continue;
+/// Read the usual numbers and texts straight into the record; false where the general way must look.
+[[gnu::always_inline]] inline bool Decoder::run_short(const Op& op, Type type, const Capture& capture,
+                                                      Record& record) const noexcept {
+  const unsigned kind = static_cast<unsigned>(type) - static_cast<unsigned>(Type::number);
+  if (kind > 1 || op.listed) [[unlikely]] {
+    return false;
+  }
+  if (op.how == OpHow::slot) {
+    std::uint64_t mantissa;
+    unsigned decimals;
+    if (capture.size - 1 > 7 || !read_sized(capture.at, capture.size, mantissa, decimals)) [[unlikely]] {
+      return false;
     }
-    const Capture& capture = found_.captures[op.slot];
-    bool nothing = type == Type::null || (type == Type::text && capture.size == 0);
-    if (!op.absent.empty()) [[unlikely]] {
-      Token token{};
-      std::int64_t number = 0;
-      if (type == Type::integer && packed_integer(capture.at, number)) {
-        nothing |= std::find(op.absent.begin(), op.absent.end(), std::to_string(number)) != op.absent.end();
-      } else if (token_of(type, capture, scratch_, token)) {
-        nothing |= std::find(op.absent.begin(), op.absent.end(), token.view()) != op.absent.end();
+    const int places = static_cast<int>(decimals) + op.exponent;
+    if (places > 22) [[unlikely]] {
+      return false;
+    }
+    record.values[op.to] = static_cast<double>(mantissa) / kPowers[places];
+    return true;
+  }
+  std::int64_t value;
+  if (op.how == OpHow::rfc3339) {
+    if (kind == 0 || !read_usual_time(capture, day_, value)) [[unlikely]] {
+      return false;
+    }
+  } else if (capture.size - 1 > 15 || !read_whole(capture.at, capture.size, value) ||
+             __builtin_mul_overflow(value, op.unit_ns, &value)) [[unlikely]] {
+    return false;
+  }
+  if (__builtin_add_overflow(value, op.add, &value) || value == kAbsentInt) [[unlikely]] {
+    return false;
+  }
+  record.*kIntegers[op.to] = value;
+  return true;
+}
+
+/// Read a field whatever it is. @return 1 where it is there, 0 where the message says that it is not, -1
+/// where it cannot be read
+int Decoder::run_long(const Op& op, Type type, const Capture& capture, Record& record) {
+  if (type == Type::null || (type == Type::text && capture.size == 0)) {
+    return 0;
+  }
+  if (!op.absent.empty()) {
+    Token token{};
+    std::int64_t number = 0;
+    const auto lists = [&](std::string_view text) {
+      return std::find(op.absent.begin(), op.absent.end(), text) != op.absent.end();
+    };
+    if (type == Type::integer && packed_integer(capture.at, number)) {
+      if (lists(std::to_string(number))) {
+        return 0;
       }
-    }
-    if (nothing) {
-      unset |= op.bit;
-      continue;
-    }
-    bool good;
-    if (op.how == OpHow::slot) {
-      good = to_number(type, capture, op.exponent, scratch_, record.values[op.to]);
-    } else {
-      std::int64_t value = 0;
-      good = (op.how == OpHow::integer ? to_integer(type, capture, scratch_, value)
-                                       : to_time(type, capture, op.unit_ns, scratch_, day_, value)) &&
-             !__builtin_add_overflow(value, op.add, &value) && value != kAbsentInt;
-      if (good) {
-        record.*kIntegers[op.to] = value;
-      }
-    }
-    if (good) [[likely]] {
-      set |= op.bit;
-    } else {
-      unset |= op.bit;
-      ++counters_.rejected_values;
+    } else if (token_of(type, capture, scratch_, token) && lists(token.view())) {
+      return 0;
     }
   }
-  came = set;
-  gone = unset;
+  if (op.how == OpHow::slot) {
+    return to_number(type, capture, op.exponent, scratch_, record.values[op.to]) ? 1 : -1;
+  }
+  std::int64_t value = 0;
+  const bool good = (op.how == OpHow::integer ? to_integer(type, capture, scratch_, value)
+                                              : to_time(type, capture, op.unit_ns, scratch_, day_, value)) &&
+                    !__builtin_add_overflow(value, op.add, &value) && value != kAbsentInt;
+  if (good) {
+    record.*kIntegers[op.to] = value;
+  }
+  return good ? 1 : -1;
+}
+
+/// Read a field. @param came  bits of what is there now  @param gone  of what says that it is not
+[[gnu::always_inline]] inline void Decoder::run_op(const Op& op, Record& record, std::uint32_t& came,
+                                                   std::uint32_t& gone) {
+  const Type type = found_.types[op.slot];
+  const Capture& capture = found_.captures[op.slot];
+  if (run_short(op, type, capture, record)) [[likely]] {
+    came |= op.bit;
+  } else if (type != Type::absent) {
+    const int what = run_long(op, type, capture, record);
+    (what > 0 ? came : gone) |= op.bit;
+    counters_.rejected_values += what < 0;
+  }
 }
 
 /// The place of an instrument's merged record, made where it is new; -1 where
@@ -285,8 +341,71 @@ void Decoder::put_rows(const MessageLayout& layout, Level* merged, Depth& depth)
   }
 }
 
+namespace {
+
+/// Take back what a record held before and does no more.
+[[gnu::always_inline]] inline void forget(Record& record, std::uint32_t gone) noexcept {
+  if (gone != 0) [[unlikely]] {
+    for (std::uint32_t bits = gone; bits != 0; bits &= bits - 1) {
+      const int bit = __builtin_ctz(bits);
+      if (bit < static_cast<int>(kSlots)) {
+        record.values[bit] = kNan;
+      } else {
+        record.*kIntegers[bit - kFirstInteger] = kAbsentInt;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+/// Make the record of a layout whose key is one text and whose values are all fields.
+[[gnu::always_inline]] inline void Decoder::emit_fields(const MessageLayout& layout,
+                                                        const std::uint8_t* begin, const Mold* filled,
+                                                        Block& out) {
+  ++counters_.packets;
+  std::int64_t key;
+  std::string_view text;
+  if (!find_key(layout, key, text)) [[unlikely]] {
+    ++counters_.malformed;
+    ++out.view.errors;
+    return;
+  }
+  const std::int32_t* const bound = texts_.find(text);
+  Record& record = next_record(out);
+  std::uint32_t came = 0;
+  std::uint32_t gone = 0;
+  if (filled != nullptr) {
+    came = filled->bits;
+    for (const Op* const op : filled->rest) {
+      run_op(*op, record, came, gone);
+    }
+  } else {
+    copy_pieces(record, layout.prototype);
+    for (const Op& op : layout.ops) {
+      run_op(op, record, came, gone);
+    }
+  }
+  record.ts_recv = out.view.ts_recv;
+  record.key = key;
+  record.instrument = bound != nullptr ? *bound : kUnbound;
+  counters_.unbound += bound == nullptr;
+  record.level_begin = level_base_;
+  record.level_count = 0;
+  record.source = static_cast<std::uint32_t>(begin - frame_.get());
+  record.changed = came;
+  record.present = came;
+  forget(record, gone);
+  ++record_;
+}
+
 template <class Scanner>
-void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, Block& out) {
+void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin,
+                   const Mold* filled, Block& out) {
+  if (layout.only_fields) {
+    emit_fields(layout, begin, filled, out);
+    return;
+  }
   ++counters_.packets;
   std::int64_t key = kAbsentInt;
   std::string_view text;
@@ -309,10 +428,19 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   }
   const bool over = merged >= 0 && merged_seen_[static_cast<std::size_t>(merged)] != 0;
   Record& record = next_record(out);
-  copy_pieces(record, over ? merged_[static_cast<std::size_t>(merged)] : layout.prototype);
   std::uint32_t came = 0;
   std::uint32_t gone = 0;
-  run_ops(layout, record, came, gone);
+  if (filled != nullptr) {
+    came = filled->bits;
+    for (const Op* const op : filled->rest) {
+      run_op(*op, record, came, gone);
+    }
+  } else {
+    copy_pieces(record, over ? merged_[static_cast<std::size_t>(merged)] : layout.prototype);
+    for (const Op& op : layout.ops) {
+      run_op(op, record, came, gone);
+    }
+  }
 
   Depth depth;
   bool snapshot = !layout.deltas;
@@ -378,16 +506,7 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   } else {
     record.present = came;
   }
-  if (gone != 0) [[unlikely]] {
-    for (std::uint32_t bits = gone; bits != 0; bits &= bits - 1) {
-      const int bit = __builtin_ctz(bits);
-      if (bit < static_cast<int>(kSlots)) {
-        record.values[bit] = kNan;
-      } else {
-        record.*kIntegers[bit - kFirstInteger] = kAbsentInt;
-      }
-    }
-  }
+  forget(record, gone);
   if (merged >= 0) {
     copy_pieces(merged_[static_cast<std::size_t>(merged)], record);
     merged_seen_[static_cast<std::size_t>(merged)] = 1;
@@ -397,7 +516,7 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   ++record_;
 }
 
-template void Decoder::emit(JsonScanner&, const MessageLayout&, const std::uint8_t*, Block&);
-template void Decoder::emit(MsgpackScanner&, const MessageLayout&, const std::uint8_t*, Block&);
+template void Decoder::emit(JsonScanner&, const MessageLayout&, const std::uint8_t*, const Mold*, Block&);
+template void Decoder::emit(MsgpackScanner&, const MessageLayout&, const std::uint8_t*, const Mold*, Block&);
 
 }  // namespace dragoman::json

@@ -3,39 +3,6 @@
 #include <cstring>
 
 namespace dragoman::json {
-[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::number_end(const std::uint8_t* at) noexcept {
-  if (const unsigned size = plain_number(at); size != 0) [[likely]] {
-    return at + size;
-  }
-  at += *at == '-';
-  if (!is_digit(*at)) {
-    return fail(at);
-  }
-  const auto digits = [](const std::uint8_t* from) {
-    unsigned run;
-    do {
-      run = digit_run(load8(from));
-      from += run;
-    } while (run == 8);
-    return from;
-  };
-  at = *at == '0' ? at + 1 : digits(at);
-  if (*at == '.') {
-    if (!is_digit(at[1])) {
-      return fail(at + 1);
-    }
-    at = digits(at + 1);
-  }
-  if ((*at | 0x20) == 'e') [[unlikely]] {
-    ++at;
-    at += *at == '-' || *at == '+';
-    if (!is_digit(*at)) {
-      return fail(at);
-    }
-    at = digits(at);
-  }
-  return at;
-}
 
 const std::uint8_t* JsonScanner::literal(const std::uint8_t* at, const char* rest) noexcept {
   for (; *rest != '\0'; ++rest, ++at) {
@@ -44,53 +11,6 @@ const std::uint8_t* JsonScanner::literal(const std::uint8_t* at, const char* res
     }
   }
   return at;
-}
-
-/// Read a value whole, whatever it is.
-[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::leaf(const std::uint8_t* at, Type& type,
-                                                                    Capture& capture, unsigned depth) {
-  const std::uint8_t first = *at;
-  if (first == '"') {
-    bool escaped = false;
-    const std::uint8_t* const end = text_end(at + 1, escaped);
-    if (end == nullptr) [[unlikely]] {
-      return nullptr;
-    }
-    type = escaped ? Type::escaped_text : Type::text;
-    capture = {at + 1, static_cast<std::uint32_t>(end - at - 1)};
-    return end + 1;
-  }
-  const std::uint8_t* end;
-  if (is_digit(first) || first == '-') {
-    type = Type::number;
-    end = number_end(at);
-  } else {
-    switch (first) {
-      case 't':
-        type = Type::yes;
-        break;
-      case 'f':
-        type = Type::no;
-        break;
-      case 'n':
-        type = Type::null;
-        break;
-      case '{':
-        type = Type::object;
-        break;
-      case '[':
-        type = Type::array;
-        break;
-      default:
-        return fail(at);
-    }
-    end = skip(at, depth);
-  }
-  if (end == nullptr) [[unlikely]] {
-    return nullptr;
-  }
-  capture = {at, static_cast<std::uint32_t>(end - at)};
-  return end;
 }
 
 /// Read a key that nobody asks for and its colon; returns the place of its
@@ -180,72 +100,37 @@ const std::uint8_t* JsonScanner::skip(const std::uint8_t* at, unsigned depth) {
   }
 }
 
-/// Read a key of a node and its colon; `key` becomes the one found, or kNone,
-/// and `next` what may follow it.
-[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::member(std::uint16_t index,
-                                                                      const std::uint8_t* at,
-                                                                      Found::Next*& next,
-                                                                      std::uint16_t& key) {
-  if (*at != '"') [[unlikely]] {
-    return fail(at);
-  }
-  const std::uint64_t word = load8(at + 1);
-  std::uint16_t id = next->one;
-  const Found::Guess* guess = &found_.guesses[id];
-  const auto is = [&](const Found::Guess& one) {
-    return (word & one.mask) == one.word && one.owner == index &&
-           (one.size < 8 || std::memcmp(at + 9, layout_.texts.data() + one.text + 8, one.size - 7u) == 0);
-  };
-  if (!is(*guess)) {
-    id = next->other;
-    guess = &found_.guesses[id];
-    if (!is(*guess)) [[unlikely]] {
-      return new_member(index, at, next, key);
-    }
-  }
-  key = guess->key;
-  next = &found_.after[id];
-  at = space(at + guess->size + 2);
-  return *at == ':' ? space(at + 1) : fail(at);
-}
-
-/// A key that did not come here of late: look it up and remember it.
-const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
-                                            std::uint16_t& key) {
+/// A key that is not in the table of known ones: look it up, and remember a short one that nobody asks for.
+const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint8_t* at,
+                                            const Found::Known*& known) {
   const Node& node = layout_.nodes[index];
   bool escaped = false;
   const std::uint8_t* const end = text_end(at + 1, escaped);
   if (end == nullptr) {
     return nullptr;
   }
-  auto size = static_cast<std::size_t>(end - at - 1);
+  const std::uint8_t* text = at + 1;
+  auto size = static_cast<std::size_t>(end - text);
   if (escaped) [[unlikely]] {
     scratch_.clear();
-    unescape(at + 1, end, scratch_);
+    unescape(text, end, scratch_);
     size = scratch_.size();
     scratch_.append(8, '\0');
-    const auto* const text = reinterpret_cast<const std::uint8_t*>(scratch_.data());
-    key = find_key(layout_, node, bare_word(text, size), text, size);
-  } else {
-    const std::uint64_t bare = bare_word(at + 1, size);
-    key = find_key(layout_, node, bare, at + 1, size);
-    std::size_t id = key;
-    if (key == kNone && size < 8) {
-      id = layout_.keys.size() + (Layout::hash(bare + index, size) & (Found::kStrangers - 1));
-      const std::uint64_t mask = size == 7 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * (size + 1))) - 1;
-      const std::uint64_t word = load8(at + 1) & mask;
-      // Two that would share a place take two, or they would push each other
-      // out for ever.
-      const auto other = [&](const Found::Guess& one) { return one.word != word || one.owner != index; };
-      if (found_.guesses[id].owner != kNone && other(found_.guesses[id])) {
-        const std::size_t next_id = id + 1 == found_.guesses.size() ? layout_.keys.size() : id + 1;
-        id = found_.guesses[next_id].owner == kNone || !other(found_.guesses[next_id]) ? next_id : id;
+    text = reinterpret_cast<const std::uint8_t*>(scratch_.data());
+  }
+  const std::uint16_t key = find_key(layout_, node, bare_word(text, size), text, size);
+  this_ = found_.known_of(layout_, index, key);
+  known = &this_;
+  if (key == kNone && size < 8 && !escaped) {
+    const std::uint64_t mask = size == 7 ? ~std::uint64_t{0} : (std::uint64_t{1} << (8 * (size + 1))) - 1;
+    this_.word = load8(text) & mask;
+    // A free place if there is one; then that of a stranger, the second: the first stays with who came first.
+    const std::size_t place = found_.place(this_.word, index);
+    for (const std::size_t there : {place, place ^ 1}) {
+      if (found_.known[there].owner == kNone || (there != place && found_.known[there].key == kNone)) {
+        found_.known[there] = this_;
+        break;
       }
-      found_.guesses[id] = {word, mask, 0, static_cast<std::uint16_t>(size), index, kNone, 0};
-    }
-    if (id != kNone) {
-      *next = {static_cast<std::uint16_t>(id), next->one};
-      next = &found_.after[id];
     }
   }
   at = space(end + 1);
@@ -253,41 +138,105 @@ const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint
 }
 
 const std::uint8_t* JsonScanner::object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
-  at = space(at + 1);
-  if (*at == '}') {
-    return at + 1;
+  if (quotes_ != nullptr && at[1] == '"') [[likely]] {
+    return quoted_object(index, at, depth);
   }
-  Found::Next* next = &found_.first[index];
+  at = space(at + 1);
+  return *at == '}' ? at + 1 : members(index, at, depth);
+}
+
+/// Read the members of an object from the quote of a key on.
+const std::uint8_t* JsonScanner::members(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
   for (;;) {
-    std::uint16_t key;
-    at = member(index, at, next, key);
+    const Found::Known* known;
+    at = member(index, at, known);
     if (at == nullptr) [[unlikely]] {
       return nullptr;
     }
-    if (key != kNone) {
-      const std::uint16_t below = layout_.keys[key].node;
-      const Node& child = layout_.nodes[below];
-      if (child.plain) [[likely]] {
-        at = leaf(at, found_.types[child.slot], found_.captures[child.slot], depth + 1);
-      } else {
-        at = value(below, at, depth + 1);
-      }
-    } else if (*at == '"') [[likely]] {
-      bool escaped = false;
-      at = text_end(at + 1, escaped);
-      at = at == nullptr ? nullptr : at + 1;
+    if (known->node == kNone) [[likely]] {
+      at = leaf(at, found_.types[known->slot], found_.captures[known->slot], depth + 1);
     } else {
-      at = skip(at, depth + 1);
+      at = value(known->node, at, depth + 1);
     }
     if (at == nullptr) [[unlikely]] {
       return nullptr;
     }
     at = space(at);
-    if (*at == ',') [[likely]] {
-      at = space(at + 1);
-    } else {
+    if (*at != ',') {
       return *at == '}' ? at + 1 : fail(at);
     }
+    at = space(at + 1);
+  }
+}
+
+/// Read an object without white space whose quotes are known. What is not as expected goes the general way.
+const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
+  constexpr std::uint64_t kShortKey = 0x1FE;  // where the quote may stand that ends a key of up to 7 bytes
+  const Found::Known* const table = found_.known.data();
+  const unsigned shift = found_.shift;
+  Type* const types = found_.types.data();
+  Capture* const captures = found_.captures.data();
+  ++at;
+  for (;;) {
+    // `at` is at the quote before a key.
+    std::uint64_t quotes = quotes_at(quotes_, static_cast<std::size_t>(at - base_)) - 1;
+    if ((quotes & kShortKey) == 0) [[unlikely]] {
+      return members(index, at, depth);
+    }
+    const auto behind = static_cast<unsigned>(__builtin_ctzll(quotes));  // the key and one quote
+    const std::uint64_t head = load8(at + 1) & (~std::uint64_t{0} >> (64 - 8 * behind));
+    const std::uint8_t* const close = at + behind;
+    if (close[1] != ':') [[unlikely]] {
+      return members(index, at, depth);
+    }
+    const std::size_t place = Found::place(head, index, shift);
+    const Found::Known* known = table + place;
+    if (known->word != head || known->owner != index) [[unlikely]] {
+      known = table + (place ^ 1);
+      if (known->word != head || known->owner != index) [[unlikely]] {
+        if (new_member(index, at, known) == nullptr) {
+          return nullptr;
+        }
+      }
+    }
+    quotes &= quotes - 1;
+    const std::uint64_t text_end = quotes & (quotes - 1);
+    if (close[2] == '"' && known->node == kNone && text_end != 0) {
+      const std::uint8_t* const text = close + 3;
+      at += __builtin_ctzll(text_end);
+      types[known->slot] = Type::text;
+      captures[known->slot] = {text, static_cast<std::uint32_t>(at - text)};
+      ++at;
+    } else if (is_digit(close[2]) && known->node == kNone && quotes != 0) {
+      // Where the next key begins is known from its quote, before the number is read.
+      const std::uint8_t* const next = at + __builtin_ctzll(quotes);
+      at = number_end(close + 2);
+      if (at == nullptr) [[unlikely]] {
+        return nullptr;
+      }
+      types[known->slot] = Type::number;
+      captures[known->slot] = {close + 2, static_cast<std::uint32_t>(at - close - 2)};
+      if (at + 1 == next && *at == ',') [[likely]] {
+        at = next;
+        continue;
+      }
+    } else {
+      at = space(close + 2);
+      at = known->node == kNone ? leaf(at, types[known->slot], captures[known->slot], depth + 1)
+                                : value(known->node, at, depth + 1);
+      if (at == nullptr) [[unlikely]] {
+        return nullptr;
+      }
+    }
+    if (at[0] == ',' && at[1] == '"') [[likely]] {
+      ++at;
+      continue;
+    }
+    at = space(at);
+    if (*at != ',') {
+      return *at == '}' ? at + 1 : fail(at);
+    }
+    return members(index, space(at + 1), depth);
   }
 }
 
@@ -423,15 +372,14 @@ const std::uint8_t* JsonScanner::row(const Shape& shape, const std::uint8_t* at,
   if (shape.objects) {
     at = space(at + 1);
     if (*at != '}') {
-      Found::Next* next = &found_.first[shape.node];
       for (;;) {
-        std::uint16_t key;
-        at = member(shape.node, at, next, key);
+        const Found::Known* known;
+        at = member(shape.node, at, known);
         if (at == nullptr) [[unlikely]] {
           return nullptr;
         }
-        if (key != kNone) {
-          const std::uint16_t part = layout_.keys[key].node;
+        if (known->key != kNone) {
+          const std::uint16_t part = known->slot;
           at = leaf(at, parts.types[part], parts.captures[part], depth + 1);
         } else {
           at = skip(at, depth + 1);

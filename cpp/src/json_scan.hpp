@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #if defined(__SSE2__)
@@ -8,6 +9,8 @@
 #endif
 
 #include "dragoman/json_decoder.hpp"
+#include "dragoman/json_mold.hpp"
+#include "json_quotes.hpp"
 #include "json_rows.hpp"
 #include "json_value.hpp"
 
@@ -24,14 +27,25 @@ inline bool is_hex(std::uint8_t byte) noexcept {
 #if defined(__SSE2__)
 inline constexpr unsigned kRun = 16;
 
-/// How many of the bytes at `at` are plain text: up to `kRun`, no quote, backslash or control character.
-[[gnu::always_inline]] inline unsigned plain_run(const std::uint8_t* at) noexcept {
+/// Which of the 16 bytes at `at` end plain text: quotes, backslashes and control characters.
+[[gnu::always_inline]] inline std::uint32_t text_stops(const std::uint8_t* at) noexcept {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
   const __m128i marks =
       _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
   const __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
-  const auto stops = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(marks, low)));
-  return static_cast<unsigned>(__builtin_ctz(stops | 1u << kRun));
+  return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_or_si128(marks, low)));
+}
+
+/// Whether plain text of up to 31 bytes ends behind so many, found without their count as a link in the chain
+/// from one value to the next.
+[[gnu::always_inline]] inline bool ends_after(const std::uint8_t* at, unsigned size) noexcept {
+  const std::uint32_t stops = size < 16 ? text_stops(at) : text_stops(at) | text_stops(at + 16) << 16;
+  return (stops & ((std::uint32_t{2} << size) - 1)) == std::uint32_t{1} << size;
+}
+
+/// How many of the bytes at `at` are plain text: up to `kRun`, no quote, backslash or control character.
+[[gnu::always_inline]] inline unsigned plain_run(const std::uint8_t* at) noexcept {
+  return static_cast<unsigned>(__builtin_ctz(text_stops(at) | 1u << kRun));
 }
 
 /// The size of a plain number at `at`, up to 15 bytes without sign and exponent; 0 where a closer look is
@@ -64,6 +78,10 @@ inline constexpr unsigned kRun = 8;
   return stops == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(stops)) / 8;
 }
 
+[[gnu::always_inline]] inline bool ends_after(const std::uint8_t*, unsigned) noexcept {
+  return false;
+}
+
 [[gnu::always_inline]] inline unsigned plain_number(const std::uint8_t*) noexcept {
   return 0;
 }
@@ -75,10 +93,25 @@ inline constexpr unsigned kRun = 8;
 /// value and return the place behind it, or null, with `failed` where it went wrong.
 class JsonScanner {
  public:
-  JsonScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch,
-              const std::uint8_t*) noexcept
-      : layout_(layout), found_(found), levels_(levels), scratch_(scratch) {}
+  JsonScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch, Day& day,
+              const std::uint8_t* base, const std::uint8_t*) noexcept
+      : layout_(layout), found_(found), levels_(levels), scratch_(scratch), day_(day), base_(base) {}
 
+  static constexpr bool reads_text = true;
+
+  /// Note where the quotes stand, once; for text that no mold fits. @param out  room for all of them
+  void know_quotes(std::size_t size, std::uint8_t* out) noexcept {
+    if (!asked_) {
+      asked_ = true;
+      quotes_ = note_quotes(base_, size, out) ? out : nullptr;
+    }
+  }
+  /// Read an object as the mold says; null where it does not fit.
+  /// @param record  where the values go that the mold knows a place for
+  const std::uint8_t* fit(Mold& mold, std::uint16_t node, const std::uint8_t* at, unsigned depth,
+                          Record& record);
+  /// Make a mold of an object that was read; one without steps where it has parts that no mold can have.
+  Mold mold_of(std::uint16_t node, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* failed = nullptr;
 
   static const std::uint8_t* space(const std::uint8_t* at) noexcept {
@@ -149,19 +182,26 @@ class JsonScanner {
   const std::uint8_t* number_end(const std::uint8_t* at) noexcept;
   const std::uint8_t* leaf(const std::uint8_t* at, Type& type, Capture& capture, unsigned depth);
   const std::uint8_t* object(std::uint16_t index, const std::uint8_t* at, unsigned depth);
+  const std::uint8_t* quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth);
+  const std::uint8_t* members(std::uint16_t index, const std::uint8_t* at, unsigned depth);
+  const std::uint8_t* put_long(const MoldStep& step, const std::uint8_t* at, Record& record);
+  const std::uint8_t* skip_texts(const std::uint8_t* at) noexcept;
   const std::uint8_t* skip_key(const std::uint8_t* at) noexcept;
   const std::uint8_t* array(const Node& node, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* row(const Shape& shape, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* literal(const std::uint8_t* at, const char* rest) noexcept;
-  const std::uint8_t* member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
-                             std::uint16_t& key);
-  const std::uint8_t* new_member(std::uint16_t index, const std::uint8_t* at, Found::Next*& next,
-                                 std::uint16_t& key);
+  const std::uint8_t* member(std::uint16_t index, const std::uint8_t* at, const Found::Known*& known);
+  const std::uint8_t* new_member(std::uint16_t index, const std::uint8_t* at, const Found::Known*& known);
 
   const Layout& layout_;
   Found& found_;
   LevelSink& levels_;
   std::string& scratch_;
+  Day& day_;
+  const std::uint8_t* base_;              ///< the text
+  const std::uint8_t* quotes_ = nullptr;  ///< bits of its quotes; null: not known
+  bool asked_ = false;                    ///< whether anybody asked for them
+  Found::Known this_{};                   ///< a key that is not in the table
 };
 
 [[gnu::always_inline]] inline const std::uint8_t* JsonScanner::text_end(const std::uint8_t* at,
@@ -202,6 +242,144 @@ class JsonScanner {
         return fail(at + 1);
     }
   }
+}
+
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::number_end(const std::uint8_t* at) noexcept {
+  if (const unsigned size = plain_number(at); size != 0) [[likely]] {
+    return at + size;
+  }
+  at += *at == '-';
+  if (!is_digit(*at)) {
+    return fail(at);
+  }
+  const auto digits = [](const std::uint8_t* from) {
+    unsigned run;
+    do {
+      run = digit_run(load8(from));
+      from += run;
+    } while (run == 8);
+    return from;
+  };
+  at = *at == '0' ? at + 1 : digits(at);
+  if (*at == '.') {
+    if (!is_digit(at[1])) {
+      return fail(at + 1);
+    }
+    at = digits(at + 1);
+  }
+  if ((*at | 0x20) == 'e') [[unlikely]] {
+    ++at;
+    at += *at == '-' || *at == '+';
+    if (!is_digit(*at)) {
+      return fail(at);
+    }
+    at = digits(at);
+  }
+  return at;
+}
+
+/// Read an array of short texts, written without white space; null where it is something else.
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::skip_texts(const std::uint8_t* at) noexcept {
+  do {
+    if (*++at != '"') {
+      return nullptr;
+    }
+    const unsigned run = plain_run(at + 1);
+    at += run + 1;
+    if (run == kRun || *at != '"') {
+      return nullptr;
+    }
+  } while (*++at == ',');
+  return *at == ']' ? at + 1 : nullptr;
+}
+
+/// Read a value whole, whatever it is.
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::leaf(const std::uint8_t* at, Type& type,
+                                                                    Capture& capture, unsigned depth) {
+  const std::uint8_t first = *at;
+  if (first == '"') {
+    bool escaped = false;
+    const std::uint8_t* const end = text_end(at + 1, escaped);
+    if (end == nullptr) [[unlikely]] {
+      return nullptr;
+    }
+    type = escaped ? Type::escaped_text : Type::text;
+    capture = {at + 1, static_cast<std::uint32_t>(end - at - 1)};
+    return end + 1;
+  }
+  const std::uint8_t* end;
+  if (is_digit(first) || first == '-') {
+    type = Type::number;
+    end = number_end(at);
+  } else {
+    switch (first) {
+      case 't':
+        type = Type::yes;
+        break;
+      case 'f':
+        type = Type::no;
+        break;
+      case 'n':
+        type = Type::null;
+        break;
+      case '{':
+        type = Type::object;
+        break;
+      case '[':
+        type = Type::array;
+        break;
+      default:
+        return fail(at);
+    }
+    end = first == '[' && depth < kMaxDepth ? skip_texts(at) : nullptr;
+    end = end == nullptr ? skip(at, depth) : end;
+  }
+  if (end == nullptr) [[unlikely]] {
+    return nullptr;
+  }
+  capture = {at, static_cast<std::uint32_t>(end - at)};
+  return end;
+}
+
+/// Read a key of a node and its colon; `known` becomes what is known of it.
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::member(std::uint16_t index,
+                                                                      const std::uint8_t* at,
+                                                                      const Found::Known*& known) {
+  if (*at != '"') [[unlikely]] {
+    return fail(at);
+  }
+  constexpr std::uint64_t kOnes = 0x0101010101010101u;
+  const std::uint64_t word = load8(at + 1);
+  const std::uint64_t quotes = word ^ (kOnes * '"');
+  const std::uint64_t quote = (quotes - kOnes) & ~quotes & (kOnes * 0x80);
+  // The key and its quote, or its first eight bytes where there is no quote among them.
+  const std::uint64_t head = word & (((quote & (0 - quote)) << 1) - 1);
+  const std::size_t place = found_.place(head, index);
+  const Found::Known* one = &found_.known[place];
+  if (one->word != head || one->owner != index) [[unlikely]] {
+    one = &found_.known[place ^ 1];
+    if (one->word != head || one->owner != index) [[unlikely]] {
+      return new_member(index, at, known);
+    }
+  }
+  known = one;
+  const std::uint8_t* colon;
+  if (quote != 0) [[likely]] {
+    colon = at + 2 + static_cast<unsigned>(__builtin_ctzll(quote)) / 8;
+  } else {
+    const Key& key = layout_.keys[one->key];
+    if (std::memcmp(at + 9, layout_.texts.data() + key.text + 8, key.size - 7u) != 0) [[unlikely]] {
+      return new_member(index, at, known);
+    }
+    colon = at + key.size + 2;
+  }
+  if (*colon != ':') [[unlikely]] {
+    colon = space(colon);
+    if (*colon != ':') {
+      return fail(colon);
+    }
+  }
+  return space(colon + 1);
 }
 
 }  // namespace dragoman::json

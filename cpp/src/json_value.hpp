@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "dragoman/json_decoder.hpp"
 #include "dragoman/json_layout.hpp"
 #include "json_number.hpp"
 
@@ -70,6 +71,36 @@ bool to_integer(Type type, const Capture& capture, std::string& scratch, std::in
 /// read last
 bool to_time(Type type, const Capture& capture, std::int64_t unit_ns, std::string& scratch, Day& known,
              std::int64_t& out);
+
+/// The usual RFC 3339 time, "2021-02-22T15:51:44.208123456Z" on the date read last; false where the general
+/// way must look.
+[[gnu::always_inline]] inline bool read_usual_time(const Capture& capture, const Day& known,
+                                                   std::int64_t& out) noexcept {
+  constexpr std::uint64_t kColons = 0x0000FF0000FF0000u;
+  const std::uint8_t* const at = capture.at;
+  std::uint16_t day;
+  std::memcpy(&day, at + 8, sizeof day);
+  const std::uint64_t time = load8(at + 11);
+  if (capture.size != 30 || load8(at) != known.month || day != known.day || at[10] != 'T' || at[19] != '.' ||
+      at[29] != 'Z' || (time & kColons) != (0x3A3A3A3A3A3A3A3Au & kColons)) {
+    return false;
+  }
+  const std::uint64_t digits = (time & ~kColons) | (kColons & 0x3030303030303030u);
+  const std::uint64_t values = digits & 0x0F0F0F0F0F0F0F0Fu;
+  const std::uint64_t pairs = values * 10 + (values >> 8);  // at bytes 0, 3 and 6
+  const auto hour = static_cast<std::int64_t>(pairs & 0xFF);
+  const auto minute = static_cast<std::int64_t>(pairs >> 24 & 0xFF);
+  const auto second = static_cast<std::int64_t>(pairs >> 48 & 0xFF);
+  const std::uint64_t part = load8(at + 20);
+  const unsigned last = at[28] - unsigned{'0'};
+  if (digit_run(digits) != 8 || digit_run(part) != 8 || last > 9 || hour > 23 || minute > 59 || second > 60) {
+    return false;
+  }
+  const std::int64_t seconds = known.seconds + hour * 3600 + minute * 60 + second;
+  const auto nanos = static_cast<std::int64_t>(digits_of(part, 8) * 10 + last);
+  return !__builtin_mul_overflow(seconds, std::int64_t{1'000'000'000}, &out) &&
+         !__builtin_add_overflow(out, nanos, &out) && out != INT64_MIN;
+}
 
 /// A price or quantity of a level and its written decimals; false where it must
 /// be refused.

@@ -12,10 +12,11 @@ namespace dragoman::json {
 /// Reads MessagePack along the tree of a layout; the twin of JsonScanner.
 class MsgpackScanner {
  public:
-  MsgpackScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch,
-                 const std::uint8_t* end) noexcept
+  MsgpackScanner(const Layout& layout, Found& found, LevelSink& levels, std::string& scratch, Day&,
+                 const std::uint8_t*, const std::uint8_t* end) noexcept
       : layout_(layout), found_(found), levels_(levels), scratch_(scratch), end_(end) {}
 
+  static constexpr bool reads_text = false;
   const std::uint8_t* failed = nullptr;
 
   static const std::uint8_t* space(const std::uint8_t* at) noexcept { return at; }

@@ -261,6 +261,50 @@ def test_damaged_frames_are_accepted_exactly_when_they_are_still_json(message, s
     compare(stream, bytes(frame))
 
 
+def plainly(value, comma, colon):
+    """Write a value in the order and style of one sender."""
+    match value:
+        case Literal():
+            return str(value)
+        case dict():
+            return "{" + comma.join(f"{json.dumps(k)}{colon}{plainly(v, comma, colon)}" for k, v in value.items()) + "}"
+        case list():
+            return "[" + comma.join(plainly(one, comma, colon) for one in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+wrong = st.tuples(st.floats(0, 1, exclude_max=True), st.sampled_from(b'0123456789-.e"\\ ,}ntq\x00\xff'))
+several = st.one_of(
+    *(
+        st.tuples(st.just(stream), st.lists(kind, min_size=1, max_size=3))
+        for stream, kind in ((WRAPPED, wrapped), (MIXED, mixed), (POSITIONAL, positional), (NESTED, nested))
+    )
+)
+
+
+@settings(max_examples=300)
+@given(
+    several,
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+    st.lists(st.tuples(st.integers(0, 2), st.lists(wrong, max_size=2)), min_size=4, max_size=12),
+)
+def test_what_a_decoder_saw_before_changes_nothing(kinds, style, frames):
+    stream, values = kinds
+    known = [plainly(value, *style).encode("utf-8", "surrogatepass") for value in values]
+    lived = Decoder(stream.compile())
+    for which, changes in frames:
+        frame = bytearray(known[which % len(known)])
+        for share, byte in changes:
+            frame[int(share * len(frame))] = byte
+        fresh, before = Decoder(stream.compile()), dict(lived.counters)
+        ours, theirs = lived.decode(bytes(frame), 5), fresh.decode(bytes(frame), 5)
+        assert native(ours) == native(theirs), frame
+        assert ours.records.tobytes() == theirs.records.tobytes()
+        assert ours.control == theirs.control
+        counted = {name: value - before[name] for name, value in lived.counters.items()}
+        assert counted == {**fresh.counters, "blocks_held": counted["blocks_held"]}
+
+
 @given(st.binary(max_size=64), st.sampled_from(STREAMS))
 def test_any_bytes_give_records_or_a_counted_error(frame, stream):
     compare(stream, frame)

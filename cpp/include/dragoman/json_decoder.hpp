@@ -10,6 +10,7 @@
 #include "dragoman/batch.hpp"
 #include "dragoman/decoder.hpp"
 #include "dragoman/json_layout.hpp"
+#include "dragoman/json_mold.hpp"
 #include "dragoman/key_map.hpp"
 #include "dragoman/text_map.hpp"
 
@@ -24,30 +25,31 @@ struct Found {
     std::uint64_t rejected;
   };
 
-  /// A key that may come next, asked for or not, as the bytes that begin it.
-  struct Guess {
-    std::uint64_t word;
-    std::uint64_t mask;
-    std::uint32_t text;  ///< of a long key: offset in Layout::texts
-    std::uint16_t size;
-    std::uint16_t owner;  ///< node whose key it is
-    std::uint16_t key;    ///< kNone: nobody asks for it
-    std::uint16_t unused;
+  /// A key that came here before, asked for or not.
+  struct Known {
+    std::uint64_t word;   ///< first bytes of `key"`, zero filled
+    std::uint16_t owner;  ///< node whose key it is; kNone: a free place
+    std::uint16_t key;    ///< in Layout::keys; kNone: nobody asks for it
+    std::uint16_t slot;   ///< where its value is noted; of strangers, the one nobody reads
+    std::uint16_t node;   ///< what stands under it; kNone: a leaf
   };
-  /// The two keys that came here of late; messages of two kinds often take
-  /// turns.
-  struct Next {
-    std::uint16_t one;
-    std::uint16_t other;
-  };
-  static constexpr std::size_t kStrangers = 256;  ///< keys nobody asks for that are remembered
 
   std::vector<Type> types;
   std::vector<Capture> captures;
-  std::vector<Run> runs;       ///< by Node::eager
-  std::vector<Guess> guesses;  ///< the keys of the layout, then strangers by hash
-  std::vector<Next> after;     ///< by guess
-  std::vector<Next> first;     ///< by node
+  std::vector<Run> runs;     ///< by Node::eager
+  std::vector<Known> known;  ///< a table of two places for each hash
+  unsigned shift = 0;        ///< of a hash to an index in it
+
+  /// What is to be known of a key of a node, wherever it came from.
+  [[nodiscard]] static Known known_of(const Layout& layout, std::uint16_t owner, std::uint16_t key) noexcept;
+
+  /// The first of the two places of a key; the other differs in the lowest bit.
+  [[nodiscard]] static std::size_t place(std::uint64_t word, std::uint16_t owner, unsigned shift) noexcept {
+    return static_cast<std::size_t>(((word ^ std::uint64_t{owner} << 40) * 0x9E3779B97F4A7C15u) >> shift);
+  }
+  [[nodiscard]] std::size_t place(std::uint64_t word, std::uint16_t owner) const noexcept {
+    return place(word, owner, shift);
+  }
 };
 
 /// The date of the last time read as text: that of the next one, mostly.
@@ -79,8 +81,8 @@ struct LevelSink {
 /// The mutable half of a layout: bindings and merged records of one connection.
 ///
 /// Threads: unsynchronised; one connection, one thread. `decode` allocates only
-/// when a block or the copy of the frame must grow, for the control ranges, and
-/// when a merged instrument is seen for the first time.
+/// when a block or the copy of the frame must grow, for the control ranges,
+/// when a merged instrument is seen for the first time, and for the mold of a message of a new kind.
 class Decoder final : public FrameDecoder {
  public:
   static constexpr std::size_t kMaxMerged = 65536;
@@ -101,6 +103,15 @@ class Decoder final : public FrameDecoder {
   [[nodiscard]] const Counters& counters() const noexcept override { return counters_; }
 
  private:
+  /// A message whose values were found.
+  struct Message {
+    const std::uint8_t* at;
+    const std::uint8_t* end;  ///< null: it cannot be read
+    std::uint16_t layout;     ///< kNone: the values decide
+    const Mold* filled;       ///< what filled its record; null: nothing did
+    bool teaches;             ///< a mold is to be made of it
+    unsigned depth;
+  };
   /// What the levels of one record are, at the end of the block's levels.
   struct Depth {
     std::uint32_t begin = 0;
@@ -111,13 +122,21 @@ class Decoder final : public FrameDecoder {
   template <class Scanner>
   void decode_frame(std::size_t size, Block& out);
   template <class Scanner>
-  void process(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
-               Block& out);
+  Message read(Scanner& scanner, const std::uint8_t* at, unsigned depth, std::size_t size, Block& out);
+  template <class Scanner>
+  void finish(Scanner& scanner, const Message& message, const std::uint8_t* begin, const std::uint8_t* end,
+              Block& out);
+  [[nodiscard]] std::uint16_t choose(const Scope& here);
+  template <class Scanner>
+  void carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen, const std::uint8_t* begin,
+                 const std::uint8_t* end, const Mold* filled, Block& out);
   template <class Scanner>
   void descend(Scanner& scanner, std::uint16_t scope, const std::uint8_t* begin, const std::uint8_t* end,
                Block& out);
   template <class Scanner>
-  void emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, Block& out);
+  void emit(Scanner& scanner, const MessageLayout& layout, const std::uint8_t* begin, const Mold* filled,
+            Block& out);
+  void emit_fields(const MessageLayout& layout, const std::uint8_t* begin, const Mold* filled, Block& out);
   template <class Scanner>
   Depth collect(Scanner& scanner, const MessageLayout& layout, bool snapshot);
   void arrange(const MessageLayout& layout, bool snapshot, Depth& depth);
@@ -126,7 +145,11 @@ class Decoder final : public FrameDecoder {
   [[nodiscard]] bool holds(const Condition& condition);
   [[nodiscard]] bool equals(const Value& value, std::uint16_t slot);
   [[nodiscard]] bool find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
-  void run_ops(const MessageLayout& layout, Record& record, std::uint32_t& came, std::uint32_t& gone);
+  [[nodiscard]] bool find_long_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
+  [[nodiscard]] bool run_short(const Op& op, Type type, const Capture& capture,
+                               Record& record) const noexcept;
+  int run_long(const Op& op, Type type, const Capture& capture, Record& record);
+  void run_op(const Op& op, Record& record, std::uint32_t& came, std::uint32_t& gone);
   [[nodiscard]] std::int32_t merged_of(const MessageLayout& layout, std::int64_t key, std::string_view text);
   void clear(const Scope& scope) noexcept;
   Record& next_record(Block& out);
@@ -142,11 +165,14 @@ class Decoder final : public FrameDecoder {
   std::vector<std::uint8_t> merged_seen_;
   std::vector<Level> merged_rows_;
   Found found_;
+  Molds molds_;
+  unsigned misses_ = 0;  ///< messages of this frame, one after another, that fit no mold
   LevelSink levels_;
   std::uint32_t level_base_ = 0;  ///< levels of the records that are done
   Record* record_ = nullptr;
   Record* records_end_ = nullptr;
-  std::unique_ptr<std::uint8_t[]> frame_;  ///< the frame and zeros behind it, so that scans need no bounds
+  std::unique_ptr<std::uint8_t[]> frame_;   ///< the frame and zeros behind it, so that scans need no bounds
+  std::unique_ptr<std::uint8_t[]> quotes_;  ///< where those of the frame stand
   std::size_t frame_capacity_ = 0;
   std::string scratch_;
   Day day_;

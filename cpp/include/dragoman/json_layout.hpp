@@ -100,8 +100,9 @@ struct Op {
   std::int16_t exponent;  ///< of ten that divides
   std::uint16_t slot;
   std::uint32_t bit;
-  std::int64_t unit_ns;
-  std::int64_t add;  ///< to an integer; to a time, in ns
+  std::int64_t unit_ns;  ///< of a time; 0 for RFC 3339, 1 for an integer
+  std::int64_t add;      ///< to an integer; to a time, in ns
+  bool listed = false;   ///< `absent` says something
   std::vector<std::string> absent;
 };
 
@@ -150,6 +151,7 @@ struct MessageLayout {
   std::string until;
   bool has_key = false;
   bool number_key = false;
+  bool plain_key = false;  ///< one text, all of it
   std::uint16_t scope = 0;
   std::vector<std::uint16_t> chain;  ///< scopes from the message to its own
   std::vector<Table> tables;         ///< those of bids first
@@ -164,6 +166,7 @@ struct MessageLayout {
   std::uint16_t aggressor = kNone;
   std::vector<Value> buyer;
   std::vector<Value> seller;
+  bool only_fields = false;  ///< a plain key and fields, nothing else
   bool merge = false;
   bool base = false;
   bool control = false;
@@ -197,6 +200,7 @@ struct Layout final : FrameLayout {
   std::vector<Scope> scopes;
   std::vector<MessageLayout> layouts;
   std::uint16_t slots = 0;
+  std::size_t row_nodes = 0;      ///< first of the nodes whose keys lead to parts of rows
   std::uint16_t merged_rows = 0;  ///< levels kept for each merged instrument
 
   [[nodiscard]] const std::string& stream_name() const noexcept override { return name; }
