@@ -213,6 +213,30 @@ def test_a_cancelled_opening_leaves_the_journal_to_the_next():
     on(VirtualDisk(), scenario)
 
 
+def test_chunks_that_a_run_with_another_size_made_ahead_do_not_hold_it_up(disk):
+    def run_of(size, payload, times):
+        async def scenario(runtime):
+            journal = await opened(runtime, chunk_size=size)
+            for _ in range(times):
+                await committed(journal, {"n": len(payload), "text": payload})
+            await runtime.sleep(1)
+            assert await journal.close()
+            return journal
+
+        return on(disk, scenario)
+
+    run_of(1024, "", 9)
+    ahead = f"{FOLDER}/{chunk_name(2)}"
+    assert bytes(disk.files[ahead][0]) == bytes(1024), "one is made ahead"
+    run_of(8192, "x" * 5000, 3)
+    run_of(2048, "y" * 1500, 3)
+    journal = run_of(1024, "", 1)
+    assert (journal.epoch, journal.clean, journal.damage) == (4, True, ())
+    scan, records = scanned(disk)
+    assert not scan.damage
+    assert numbers(records) == [0] * 9 + [5000] * 3 + [1500] * 3 + [0]
+
+
 # -- one writer --------------------------------------------------------------------------------------------------------
 
 

@@ -115,7 +115,7 @@ class Journal:
         self._held_limit = held_limit
         self._run = epoch.journal_id.encode()
         self._file, self._number, self._end = epoch.file, epoch.chunk, epoch.end
-        self._next: DiskFile | None = None
+        self._next: tuple[int, DiskFile] | None = None
         self._preparing = False
         self._obstacle: BaseException | None = None
         self._cause: BaseException = OSError()
@@ -353,7 +353,7 @@ class Journal:
         if await self._lane.close(patience_s=patience_s):
             self._file.close()
             if self._next is not None:
-                self._next.close()
+                self._next[1].close()
             self._lock.release()
         return written
 
@@ -404,7 +404,7 @@ class Journal:
         if self._wants_chunk() and not self._preparing:
             # Away from the lane: a commit must not wait for megabytes of zeros.
             self._preparing = True
-            work = asyncio.ensure_future(self._runtime.in_worker(self._make_chunk(self._number + 1)))
+            work = asyncio.ensure_future(self._runtime.in_worker(self._make_chunk))
             work.add_done_callback(self._on_prepared)
 
     def _write_now(self) -> None:
@@ -420,7 +420,7 @@ class Journal:
                     self._on_written(None, None)
             if self.failed is None and self._wants_chunk():
                 try:
-                    self._prepared(self._make_chunk(self._number + 1)(), None)
+                    self._prepared(self._make_chunk(), None)
                 except OSError as error:
                     self._prepared(None, error)
             blocked = self._next is None
@@ -442,8 +442,8 @@ class Journal:
                     break
                 if batch:
                     segments.append((self._file, start, batch))
-                retired, self._file, self._next = self._file, self._next, None
-                self._number += 1
+                retired = self._file
+                (self._number, self._file), self._next = self._next, None
                 head = ChunkHeader(self._number, entry.sequence, self._file.size, entry.time_ns, self._hash)
                 start, batch = 0, bytearray(head.packed())
             record = encode_record(
@@ -499,11 +499,17 @@ class Journal:
         ahead = self._end * 4 >= self._file.size * 3 and self._obstacle is None
         return ahead or self._blocked()
 
-    def _make_chunk(self, number: int) -> Callable[[], DiskFile]:
-        disk, path, size = self._disk, f"{self.folder}/{chunk_name(number)}", self._chunk_size
-        return lambda: disk.open(path, size=size)
+    def _make_chunk(self) -> tuple[int, DiskFile]:
+        """Make the next chunk, or open one made ahead; one that a run with smaller chunks made is passed over."""
+        number = self._number
+        while True:
+            number += 1
+            file = self._disk.open(f"{self.folder}/{chunk_name(number)}", size=self._chunk_size)
+            if file.size >= self._chunk_size:
+                return number, file
+            file.close()
 
-    def _on_prepared(self, work: asyncio.Future[DiskFile]) -> None:
+    def _on_prepared(self, work: asyncio.Future[tuple[int, DiskFile]]) -> None:
         self._preparing = False
         if work.cancelled():
             self._prepared(None, OSError(errno.EIO, "the work was cancelled"))
@@ -514,12 +520,12 @@ class Journal:
             if self._pending and self._writing is None and self.failed is None:
                 self._write()
 
-    def _prepared(self, file: DiskFile | None, error: BaseException | None) -> None:
-        if file is not None:
+    def _prepared(self, made: tuple[int, DiskFile] | None, error: BaseException | None) -> None:
+        if made is not None:
             if self._closed or self.failed is not None:
-                file.close()
+                made[1].close()
             else:
-                self._next, self._obstacle = file, None
+                self._next, self._obstacle = made, None
             return
         self._obstacle = error
         if self._writing is not None or not self._blocked():
