@@ -564,6 +564,7 @@ def _place_form(
     iceberg, shown = order.variety is model.Variety.ICEBERG, order.display_quantity
     cover = extras.get("cover_trigger")
     auction = extras.get("auction_number")
+    trigger = order.trigger_price if cover is None else _decimal(cover)
     form = [
         ("exchange", instrument.exchange),
         ("tradingsymbol", instrument.broker_symbol),
@@ -572,7 +573,7 @@ def _place_form(
         ("product", PRODUCT.outward[order.product]),
         ("order_type", ORDER_TYPE.outward[order.order_type]),
         ("price", plain(order.price)),
-        ("trigger_price", plain(order.trigger_price if cover is None else _decimal(cover))),
+        ("trigger_price", plain(trigger)),
         ("validity", VALIDITY.outward[order.time_in_force]),
     ]
     if shown is not None and not iceberg:

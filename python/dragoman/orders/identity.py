@@ -6,7 +6,7 @@ check tells our own tags from anybody else's when an order book is read after a 
 
 from __future__ import annotations
 
-import zlib
+from zlib import crc32
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: brokers upper-case tags, humans misread them
 _INDEX = {letter: value for value, letter in enumerate(ALPHABET)}
@@ -36,7 +36,7 @@ def _decode(text: str) -> int | None:
 
 
 def _check(head: str) -> str:
-    return _PAIRS[zlib.crc32(head.encode()) & 0x3FF]
+    return _PAIRS[crc32(head.encode()) & 0x3FF]
 
 
 def read_wire_id(tag: str | None) -> str | None:
@@ -67,4 +67,4 @@ class IdMint:
         self._sequence = number = self._sequence + 1
         pairs = _PAIRS
         head = f"{self._journal}{ALPHABET[number >> 20 & 31]}{pairs[number >> 10 & 1023]}{pairs[number & 1023]}"
-        return head + _check(head)
+        return head + pairs[crc32(head.encode()) & 0x3FF]

@@ -142,7 +142,8 @@ class OrderService:
         here or, from the moment it is entered, when it is awaited.
         """
         session, adapter = self._session, self._session.adapter
-        session.check_mutable()
+        if session.read_only:
+            session.check_mutable()
         ends_ns = self._mono_ns() + int(timeout_s * _NS)
         if not self._gate.admits(request, instrument):
             check_request(request, instrument, adapter)
@@ -178,8 +179,10 @@ class OrderService:
         self.store.create(order_of(request, adapter.name, self._wall_ns()))
         flow = adapter.place(wire_request, instrument, session.ctx)
         # Cancelling whoever awaits it ends that wait and nothing else.
-        sending: Sending[Order] = Sending(session, request.client_order_id, "place", ends_ns, request.deadline_ns)
-        return sending.start(flow, self._placed)
+        sending: Sending[Order] = Sending(
+            session, flow, self._placed, request.client_order_id, "place", ends_ns, request.deadline_ns
+        )
+        return sending.start()
 
     def _placed(self, sending: Sending[Order], outcome: Outcome | list[Outcome], error: BaseException | None) -> Order:
         """Record what became of a new order."""
@@ -271,8 +274,8 @@ class OrderService:
             return self._amended(known, pending, sending, take_back, outcome, error)
 
         act = f"{pending.lower()} {known.order_id} of"
-        sending: Sending[Order] = Sending(self._session, name, act, ends_ns)
-        return sending.start(flow, finish)
+        sending: Sending[Order] = Sending(self._session, flow, finish, name, act, ends_ns)
+        return sending.start()
 
     def _amended(
         self,

@@ -37,7 +37,7 @@ _NS: Final = 1_000_000_000
 _log = logging.getLogger("dragoman.session")
 _ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
 
-BeforeSend = Callable[[Request], Awaitable[None] | None]
+BeforeSend = Callable[[Request], Awaitable[object] | None]
 """Called for a `mutates` request after the limiter and before the first byte: the journal. What it returns, unless that
 is None, is awaited. What it raises means that nothing was sent."""
 
@@ -85,16 +85,19 @@ class Flight:
     error : Exception, optional
         Why it could not be prepared.
     prepared : bool
+    at_once : bool
+        Nothing was waited for since the session was found alive.
     """
 
     asked_ns = 0
     granted_ns = 0
     prepared_ns = 0
     grant: Grant | None = None
-    journal: Awaitable[None] | None = None
+    journal: Awaitable[object] | None = None
     generation = -1
     error: Exception | None = None
     prepared = False
+    at_once = False
 
     def __init__(
         self,
@@ -227,20 +230,25 @@ class Sender:
         line = self._http.take(flight.origin) if request.via == "http" else None
         if line is None:
             return flight
+        flight.at_once = True
         mono_ns = self._mono_ns
         asked_ns = flight.asked_ns = mono_ns()
         try:
             flight.grant = self._limiter.take(request)
             if flight.grant is None:
+                flight.at_once = False
                 line.release()
                 return flight
             granted_ns = flight.granted_ns = mono_ns()
             if request.mutates:
                 flight.journal = before_send(request)
                 if flight.journal is not None:
+                    flight.at_once = False
                     line.release()
                     return flight
-            timeout_s = self._time_left(request, deadline_ns)
+            timeout_s = (deadline_ns - granted_ns) / _NS
+            if not 0 < timeout_s <= request.timeout_s:
+                timeout_s = self._time_left(request, deadline_ns)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             line.release()
             self._raise(flight, error)
@@ -336,15 +344,16 @@ class Sender:
             check_root(self._label(request), request.url, self._ctx.environment)
             return request.url, origin_of(self._label(request), request.url)
         root = self._ctx.hosts.get(request.host)
+        origin = None if root is None else self._origins.get(root)
+        if root is not None and origin is not None:
+            return root, origin
         if root is None:
             raise UsageError(
                 f"{self._label(request)}: no host {request.host!r} in environment {self._ctx.environment}",
                 broker=self._adapter.name,
                 remedy=f"known: {', '.join(sorted(self._ctx.hosts))}",
             )
-        origin = self._origins.get(root)
-        if origin is None:
-            origin = self._origins[root] = origin_of(f"host {request.host}", root)
+        origin = self._origins[root] = origin_of(f"host {request.host}", root)
         return root, origin
 
     def _time_left(self, request: Request, deadline_ns: int) -> float:
@@ -392,7 +401,8 @@ class Sender:
         flight.generation = self._ctx.generation
         if not request.auth:
             return request
-        self._hooks.alive()  # once more: the session may have ended while this waited for its turn
+        if not flight.at_once:
+            self._hooks.alive()  # once more: the session may have ended while this waited for its turn
         try:
             return self._adapter.authorize(request, flight.body, self._ctx)
         except DragomanError:
