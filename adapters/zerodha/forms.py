@@ -24,8 +24,11 @@ def plain(value: Decimal | None) -> str | None:
 
 def whole(value: Decimal | None) -> str | None:
     """Write a quantity. Raises UsageError for a fraction."""
-    if value is None:
-        return None
+    return None if value is None else written(value)
+
+
+def written(value: Decimal) -> str:
+    """Write a quantity that is there. Raises UsageError for a fraction."""
     number = value.to_integral_value()
     if value != number:
         raise refused(f"quantity {value} is not a whole number", "give whole units", kind=ErrorKind.INVALID_QUANTITY)

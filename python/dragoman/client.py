@@ -45,7 +45,7 @@ from dragoman.model import (
     Variety,
 )
 from dragoman.orders import OrderService
-from dragoman.plugin import Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
+from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
@@ -81,6 +81,7 @@ class Client:
     ) -> None:
         self.session = session
         self._check = session.owner.check
+        self._has_defaults = type(session.adapter).order_defaults is not Adapter.order_defaults
         self.instruments = InstrumentMaster()
         self._load_instruments = load_instruments
         self._cache = cache
@@ -403,7 +404,7 @@ class Client:
         """
         self._check("place")
         found = self.instruments.resolve(instrument)
-        if not (time_in_force and product):
+        if self._has_defaults and not (time_in_force and product):
             defaults = self.session.adapter.order_defaults(found)
             time_in_force = time_in_force or defaults.get("time_in_force")
             product = product or defaults.get("product")

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 T = TypeVar("T")
 
 _current_task = asyncio.current_task
+_set_result = asyncio.Future.set_result
 
 
 class PromptFuture(asyncio.Future[T]):
@@ -39,7 +40,7 @@ class PromptFuture(asyncio.Future[T]):
         return removed
 
     def set_result(self, result: T, /) -> None:
-        super().set_result(result)
+        _set_result(self, result)
         if self._waker is not None:
             self._wake()
 

@@ -192,9 +192,12 @@ class FlowDriver:
 
     def fly(self, flow: Flow[Any], launch: Launch) -> None:
         """Drive the flow of a launch to its end, which it is told of: perhaps before this returns."""
+        if self.closing:
+            launch.end(None, self.closed())
+            return
         try:
-            self._check_open(flow)
-        except DragomanError as error:
+            self.owner.check("request")
+        except UsageError as error:
             launch.end(None, error)
         else:
             launch.go_on()

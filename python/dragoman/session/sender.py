@@ -37,6 +37,8 @@ _NS: Final = 1_000_000_000
 _log = logging.getLogger("dragoman.session")
 _ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
 
+_REPLY: Final = Reply(0, {}, b"")
+
 BeforeSend = Callable[[Request], Awaitable[object] | None]
 """Called for a `mutates` request after the limiter and before the first byte: the journal. What it returns, unless that
 is None, is awaited. What it raises means that nothing was sent."""
@@ -456,11 +458,11 @@ class Sender:
     # -- the reply ---------------------------------------------------------------------------------------------------
 
     def _received(self, times: _Times, wire: WireReply) -> Reply:
-        if wire.mono_sent_ns and wire.mono_recv_ns:
-            took = wire.mono_recv_ns - wire.mono_sent_ns
-            times.first_byte((wire.mono_first_ns or wire.mono_recv_ns) - wire.mono_sent_ns)
-            self._clock.observe(wire.headers.get("date"), wire.ts_recv - took, wire.ts_recv)
-        return Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
+        sent_ns, recv_ns, ts_recv = wire.mono_sent_ns, wire.mono_recv_ns, wire.ts_recv
+        if sent_ns and recv_ns:
+            times.first_byte((wire.mono_first_ns or recv_ns) - sent_ns)
+            self._clock.observe(wire.headers.get("date"), ts_recv - recv_ns + sent_ns, ts_recv)
+        return copied(_REPLY, status=wire.status, headers=wire.headers, body=wire.body, ts_recv=ts_recv)
 
     def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
         if self._reads_usage:
