@@ -1,3 +1,4 @@
+#include <Python.h>
 #include <structmember.h>
 
 #include <array>

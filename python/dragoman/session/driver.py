@@ -287,17 +287,25 @@ class FlowDriver:
             effect = flow.throw(thrown) if thrown is not None else flow.send(value)
         except StopIteration as stop:
             return True, stop.value
-        except DragomanError as error:
-            final = self._escaped(error, run)
+        except Exception as error:
+            final = self.escaped(error, run)
             if final is error:
                 raise
             raise final from error
-        except Exception as error:
-            if not run.replied:
-                raise  # nothing was read yet: a defect of the adapter, best seen as it is
-            raise self._escaped(self._misread(error), run) from error
         run.answered = False
         return False, effect
+
+    def escaped(self, error: BaseException, run: Run) -> BaseException:
+        """Return what an error that a flow raised is to whoever waits for it, caused by it where it is another."""
+        if isinstance(error, DragomanError):
+            final = self._escaped(error, run)
+        elif isinstance(error, Exception) and run.replied:
+            final = self._escaped(self._misread(error), run)
+        else:
+            return error  # nothing was read yet: a defect of the adapter, best seen as it is
+        if final is not error:
+            final.__cause__ = error
+        return final
 
     def ended(self, error: BaseException) -> None:
         """Empty the frames of a flow's error: they hold what it revealed."""

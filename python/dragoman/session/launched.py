@@ -98,13 +98,14 @@ class Launch(Run):
         driver = self._driver
         while True:
             try:
-                ended, effect = driver.step(self._flow, self, value, thrown)
+                effect = self._flow.send(value) if thrown is None else self._flow.throw(thrown)
+            except StopIteration as stop:
+                self.end(stop.value, None)
+                return
             except BaseException as error:  # noqa: BLE001 - it goes to whoever launched
-                self.end(None, error)
+                self.end(None, driver.escaped(error, self))
                 return
-            if ended:
-                self.end(effect, None)
-                return
+            self.answered = False
             begun: Flight | None = None
             if isinstance(effect, Request) and effect.mutates and self.allow_mutates:
                 self.before = self.unsettled
