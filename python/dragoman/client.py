@@ -403,7 +403,9 @@ class Client:
             It may be live; look before acting, never place it again.
         """
         self._check("place")
-        found = self.instruments.resolve(instrument)
+        found = self.instruments.get(instrument) if type(instrument) is str else None
+        if found is None:
+            found = self.instruments.resolve(instrument)
         if self._has_defaults and not (time_in_force and product):
             defaults = self.session.adapter.order_defaults(found)
             time_in_force = time_in_force or defaults.get("time_in_force")

@@ -158,7 +158,7 @@ class OrderService:
             raise used_before(name)
         request = named(request, instrument, name, wire_id, session.ctx.account)
         wire_request = self._units.to_wire(request, instrument)
-        if self._freshness.stale and not allow_stale:
+        if not allow_stale and self._freshness.stale:
             return self._place_fresh(request, wire_request, instrument, timeout_s, ends_ns)
         return self._place_now(request, wire_request, instrument, ends_ns)
 

@@ -228,8 +228,12 @@ class Sender:
         DragomanError
             As `send`: zero bytes were sent, and `on_end` is not called.
         """
-        flight = self._flight(request, on_end)
-        line = self._http.take(flight.origin) if request.via == "http" else None
+        root, origin = self._where(request)
+        body, content_type = body_of(request)
+        if request.auth:
+            self._hooks.alive()
+        flight = Flight(request, root, origin, body, content_type, on_end)
+        line = self._http.take(origin) if request.via == "http" else None
         if line is None:
             return flight
         flight.at_once = True
@@ -281,12 +285,12 @@ class Sender:
 
     # -- the wire path -----------------------------------------------------------------------------------------------
 
-    def _flight(self, request: Request, on_end: Callable[[Reply | Exception], object] | None = None) -> Flight:
+    def _flight(self, request: Request) -> Flight:
         root, origin = self._where(request)
         body, content_type = body_of(request)
         if request.auth:
             self._hooks.alive()
-        return Flight(request, root, origin, body, content_type, on_end)
+        return Flight(request, root, origin, body, content_type)
 
     async def _perform(
         self, flight: Flight, deadline_ns: int, before_send: BeforeSend | None, sink: Callable[[bytes], None] | None
@@ -382,20 +386,18 @@ class Sender:
             ):
                 # A nonce inside the body is minted here, last, so that nonces leave in order.
                 content, kind = body_of(authorized)
-            wire = self._assembled(flight.root, authorized, content, kind)
+            # Orders in a row differ in their bodies alone.
+            root, path, headers = flight.root, authorized.path, authorized.headers
+            terms = (path, headers, authorized.method, kind, root, authorized.query, authorized.url)
+            if terms == self._last and self._last_wire is not None:
+                wire = copied(self._last_wire, body=content)
+            else:
+                wire = wire_request(root, authorized, content, kind, self._adapter.headers)
+                self._last, self._last_wire = terms, wire
         except Exception as error:
             flight.error = error
             raise
         flight.prepared = True
-        return wire
-
-    def _assembled(self, root: str, request: Request, body: bytes, kind: str | None) -> WireRequest:
-        """Return the request as it stands on the wire. Orders in a row differ in their bodies alone."""
-        terms = (request.path, request.headers, request.method, kind, root, request.query, request.url)
-        if terms == self._last and self._last_wire is not None:
-            return copied(self._last_wire, body=body)
-        wire = wire_request(root, request, body, kind, self._adapter.headers)
-        self._last, self._last_wire = terms, wire
         return wire
 
     def _authorize(self, flight: Flight) -> Request:
