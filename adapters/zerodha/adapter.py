@@ -46,7 +46,7 @@ from dragoman.plugin import (
 from . import words
 from .candles import CandleFlows
 from .feed import Ticker
-from .forms import data, pairs, plain, refused, rows, whole, written
+from .forms import data, digits, pairs, plain, refused, rows, whole, written
 from .gtt import TriggerFlows
 from .master import InstrumentParser
 from .money import MoneyFlows
@@ -574,9 +574,9 @@ def _place_form(
         ("order_type", ORDER_TYPE.outward[order.order_type]),
     ]
     if order.price is not None:
-        form.append(("price", format(order.price, "f")))
+        form.append(("price", digits(order.price)))
     if trigger is not None:
-        form.append(("trigger_price", format(trigger, "f")))
+        form.append(("trigger_price", digits(trigger)))
     form.append(("validity", VALIDITY.outward[order.time_in_force]))
     if shown is not None and not iceberg:
         form.append(("disclosed_quantity", written(shown)))

@@ -19,7 +19,13 @@ def pairs(**fields: str | None) -> Pairs:
 
 def plain(value: Decimal | None) -> str | None:
     """Write a decimal without an exponent."""
-    return None if value is None else format(value, "f")
+    return None if value is None else digits(value)
+
+
+def digits(value: Decimal) -> str:
+    """Write a decimal that is there without an exponent."""
+    text = str(value)
+    return format(value, "f") if "E" in text else text
 
 
 def whole(value: Decimal | None) -> str | None:
@@ -29,6 +35,9 @@ def whole(value: Decimal | None) -> str | None:
 
 def written(value: Decimal) -> str:
     """Write a quantity that is there. Raises UsageError for a fraction."""
+    text = str(value)
+    if text.isdigit():
+        return text
     number = value.to_integral_value()
     if value != number:
         raise refused(f"quantity {value} is not a whole number", "give whole units", kind=ErrorKind.INVALID_QUANTITY)

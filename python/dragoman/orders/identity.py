@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from zlib import crc32
 
+from dragoman._core import wire_id
+
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: brokers upper-case tags, humans misread them
 _INDEX = {letter: value for value, letter in enumerate(ALPHABET)}
 _JOURNAL, _SEQUENCE, _CHECK = 5, 5, 2
 WIRE_ID_LENGTH = _JOURNAL + _SEQUENCE + _CHECK
-
-
-_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 
 
 def _encode(value: int, width: int) -> str:
@@ -36,7 +35,7 @@ def _decode(text: str) -> int | None:
 
 
 def _check(head: str) -> str:
-    return _PAIRS[crc32(head.encode()) & 0x3FF]
+    return _encode(crc32(head.encode()) & 0x3FF, _CHECK)
 
 
 def read_wire_id(tag: str | None) -> str | None:
@@ -64,7 +63,5 @@ class IdMint:
 
     def wire_id(self) -> str:
         """Return the next wire id."""
-        self._sequence = number = self._sequence + 1
-        pairs = _PAIRS
-        head = f"{self._journal}{ALPHABET[number >> 20 & 31]}{pairs[number >> 10 & 1023]}{pairs[number & 1023]}"
-        return head + pairs[crc32(head.encode()) & 0x3FF]
+        self._sequence += 1
+        return wire_id(self._journal, self._sequence)

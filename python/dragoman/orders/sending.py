@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown
 from dragoman.plugin import Flow, Request
-from dragoman.runtime.prompt_future import PromptFuture
 from dragoman.session.launched import Launch
 from dragoman.session.secrets import redact
 from dragoman.session.sender import BeforeSend
@@ -68,7 +67,7 @@ class Sending(Launch, Generic[T]):
 
     def start(self) -> asyncio.Future[T]:
         """Drive the flow to its outcome, whoever waits for it; return a future of what `finish` makes of it."""
-        ended = self._ended = PromptFuture(loop=asyncio.get_running_loop())
+        ended = self._ended = asyncio.get_running_loop().create_future()
         self._driver.fly(self._flow, self)
         return ended
 

@@ -283,7 +283,7 @@ class HttpConnection(asyncio.Protocol):
             mono_first_ns=self._first_ns or recv_ns,
         )
         self._on_end = self._request = None
-        # Free before it is told: whoever waits may go on at once, and send the next request.
+        # Free before it is told: whoever is told may send the next request at once.
         if reusable and not self.gone:
             self._on_free(self)
         else:
