@@ -219,7 +219,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         except errors.DecodeError:
             body = None
         if isinstance(body, dict):
-            if good and body.get("status") == "success" and "data" in body:
+            if good and "data" in body and body.get("status") == "success":
                 return None
             code, text = body.get("error_type"), body.get("message")
             if isinstance(code, str) and code:

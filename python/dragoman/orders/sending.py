@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -67,7 +68,7 @@ class Sending(Launch, Generic[T]):
 
     def start(self) -> asyncio.Future[T]:
         """Drive the flow to its outcome, whoever waits for it; return a future of what `finish` makes of it."""
-        ended = self._ended = asyncio.get_running_loop().create_future()
+        ended = self._ended = get_running_loop().create_future()
         self._driver.fly(self._flow, self)
         return ended
 

@@ -276,7 +276,7 @@ class Sender:
         try:
             if not isinstance(outcome, WireReply):
                 self._raise(flight, outcome)
-            times = self._times(request.meter)
+            times = self._recorders.get(request.meter) or self._times(request.meter)
             times.whole(outcome.mono_recv_ns - flight.asked_ns)
             found: Reply | Exception = self._judge(request, self._received(times, outcome), flight.generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever began

@@ -208,7 +208,8 @@ class HttpConnection(asyncio.Protocol):
             if self._sink is None and not self._head:
                 plain = plain_reply(data, self._max_header, self._max_body)
                 if plain is not None:  # most replies are: they need no parser
-                    self._complete(*plain, self._clock.mono_ns(), reusable=True)
+                    status, headers, body = plain
+                    self._complete(status, headers, body, self._clock.mono_ns(), True)
                     return
             self._begin_reading()
         if not self._first_ns:
@@ -267,9 +268,9 @@ class HttpConnection(asyncio.Protocol):
     def _complete_parsed(self) -> None:
         parser = self._parser
         recv_ns = self._clock.mono_ns()
-        self._complete(parser.status, parser.headers, parser.take_body(), recv_ns, reusable=parser.reusable)
+        self._complete(parser.status, parser.headers, parser.take_body(), recv_ns, parser.reusable)
 
-    def _complete(self, status: int, headers: Mapping[str, str], body: bytes, recv_ns: int, *, reusable: bool) -> None:
+    def _complete(self, status: int, headers: Mapping[str, str], body: bytes, recv_ns: int, reusable: bool) -> None:
         on_end = self._on_end
         assert on_end is not None
         reply = copied(
@@ -284,7 +285,7 @@ class HttpConnection(asyncio.Protocol):
         )
         self._on_end = self._request = None
         # Free before it is told: whoever is told may send the next request at once.
-        if reusable and not self.gone:
+        if reusable and not self._gone and not self.transport.is_closing():
             self._on_free(self)
         else:
             self._drop()
