@@ -47,7 +47,7 @@ from dragoman.plugin.indian import INDIAN_HOURS
 from . import words
 from .candles import CandleFlows
 from .feed import Ticker
-from .forms import data, pairs, plain, refused, rows, whole
+from .forms import data, digits, pairs, plain, refused, rows, whole, written
 from .gtt import TriggerFlows
 from .master import InstrumentParser
 from .money import MoneyFlows
@@ -221,7 +221,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         except errors.DecodeError:
             body = None
         if isinstance(body, dict):
-            if good and body.get("status") == "success" and "data" in body:
+            if good and "data" in body and body.get("status") == "success":
                 return None
             code, text = body.get("error_type"), body.get("message")
             if isinstance(code, str) and code:
@@ -566,33 +566,40 @@ def _place_form(
     iceberg, shown = order.variety is model.Variety.ICEBERG, order.display_quantity
     cover = extras.get("cover_trigger")
     auction = extras.get("auction_number")
+    trigger = order.trigger_price if cover is None else _decimal(cover)
     form = [
         ("exchange", instrument.exchange),
         ("tradingsymbol", instrument.broker_symbol),
         ("transaction_type", SIDE.outward[order.side]),
-        ("quantity", whole(order.quantity)),
+        ("quantity", written(order.quantity)),
         ("product", PRODUCT.outward[order.product]),
         ("order_type", ORDER_TYPE.outward[order.order_type]),
-        ("price", plain(order.price)),
-        ("trigger_price", plain(order.trigger_price if cover is None else _decimal(cover))),
-        ("validity", VALIDITY.outward[order.time_in_force]),
     ]
+    if order.price is not None:
+        form.append(("price", digits(order.price)))
+    if trigger is not None:
+        form.append(("trigger_price", digits(trigger)))
+    form.append(("validity", VALIDITY.outward[order.time_in_force]))
     if shown is not None and not iceberg:
-        form.append(("disclosed_quantity", whole(shown)))
+        form.append(("disclosed_quantity", written(shown)))
     if order.order_type in _MARKET:
         form.append(("market_protection", _protection(order.market_protection)))
-    if iceberg:
-        form += ("iceberg_legs", whole(Decimal(_legs(order)))), ("iceberg_quantity", whole(shown))
-    if extras:
-        form.append(("auction_number", None if auction is None else str(auction)))
-        form.append(("autoslice", "true" if extras.get("autoslice") else None))
-    form += ("tag", wire_tag(order)), ("algo_id", order.algo_id)
-    return tuple([(name, value) for name, value in form if value is not None])
+    if iceberg and shown is not None:
+        form += ("iceberg_legs", str(_legs(order))), ("iceberg_quantity", written(shown))
+    if auction is not None:
+        form.append(("auction_number", str(auction)))
+    if extras.get("autoslice"):
+        form.append(("autoslice", "true"))
+    if order.wire_id or order.tag:
+        form.append(("tag", wire_tag(order)))
+    if order.algo_id is not None:
+        form.append(("algo_id", order.algo_id))
+    return tuple(form)
 
 
-def wire_tag(order: model.OrderRequest) -> str | None:
+def wire_tag(order: model.OrderRequest) -> str:
     """Return what goes into `tag`: our wire id, then the user's tag, which `check_order` has found to fit."""
-    return (order.wire_id + (order.tag or "")) or None
+    return order.wire_id + (order.tag or "")
 
 
 def _protection(percent: Decimal | None) -> str:

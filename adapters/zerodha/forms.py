@@ -19,13 +19,25 @@ def pairs(**fields: str | None) -> Pairs:
 
 def plain(value: Decimal | None) -> str | None:
     """Write a decimal without an exponent."""
-    return None if value is None else format(value, "f")
+    return None if value is None else digits(value)
+
+
+def digits(value: Decimal) -> str:
+    """Write a decimal that is there without an exponent."""
+    text = str(value)
+    return format(value, "f") if "E" in text else text
 
 
 def whole(value: Decimal | None) -> str | None:
     """Write a quantity. Raises UsageError for a fraction."""
-    if value is None:
-        return None
+    return None if value is None else written(value)
+
+
+def written(value: Decimal) -> str:
+    """Write a quantity that is there. Raises UsageError for a fraction."""
+    text = str(value)
+    if text.isdigit():
+        return text
     number = value.to_integral_value()
     if value != number:
         raise refused(f"quantity {value} is not a whole number", "give whole units", kind=ErrorKind.INVALID_QUANTITY)

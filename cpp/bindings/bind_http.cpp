@@ -1,6 +1,5 @@
 #include <Python.h>
 
-#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -13,18 +12,37 @@ namespace py = pybind11;
 /// refused here, and nothing is accepted that the long way would read differently.
 namespace {
 
+constexpr bool is_alphanumeric(unsigned char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/// The letters that a rule allows, looked up by one load each.
+struct Letters {
+  bool in[256] = {};
+
+  constexpr explicit Letters(std::string_view others, bool text = false) {
+    for (int c = 0; c < 256; ++c) {
+      const auto letter = static_cast<unsigned char>(c);
+      in[c] = text ? letter == '\t' || (letter >= 0x20 && letter != 0x7f) : is_alphanumeric(letter);
+    }
+    for (const char c : others) {
+      in[static_cast<unsigned char>(c)] = true;
+    }
+  }
+};
+
+constexpr Letters kToken("!#$%&'*+-.^_`|~");
+constexpr Letters kText("", true);
+constexpr Letters kUnreserved("_.-~");
+
 bool is_token(unsigned char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         (c != 0 && std::strchr("!#$%&'*+-.^_`|~", c) != nullptr);
+  return kToken.in[c];
 }
-
 bool is_text(unsigned char c) {
-  return c == '\t' || (c >= 0x20 && c != 0x7f);
+  return kText.in[c];
 }
-
 bool is_unreserved(unsigned char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-         c == '-' || c == '~';
+  return kUnreserved.in[c];
 }
 
 char lower(char c) {
@@ -206,6 +224,7 @@ PyObject* plain_form(PyObject*, PyObject* pairs) {
     Py_RETURN_NONE;
   }
   std::string form;
+  form.reserve(256);
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pairs); ++i) {
     PyObject* pair = PyTuple_GET_ITEM(pairs, i);
     if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) {

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, m) {
   bind_decoder(m);
   bind_book(m);
   bind_gate(m);
+  bind_identity(m);
   bind_rate_limit(m);
   bind_sequence_guard(m);
   bind_histogram(m);

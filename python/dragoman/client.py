@@ -57,7 +57,7 @@ from dragoman.model import (
 )
 from dragoman.orders import OrderService, name_of
 from dragoman.orders.reconciler import Reconciler
-from dragoman.plugin import Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
+from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
@@ -95,6 +95,7 @@ class Client:
     ) -> None:
         self.session = session
         self._check = session.owner.check
+        self._has_defaults = type(session.adapter).order_defaults is not Adapter.order_defaults
         self.instruments = InstrumentMaster()
         self._load_instruments = flag("load_instruments", load_instruments)
         self._orders_wanted = flag("load_orders", load_orders)
@@ -457,8 +458,10 @@ class Client:
         """
         self._check("place")
         flag("allow_unknown", allow_unknown)
-        found = self.instruments.resolve(instrument)
-        if not (time_in_force and product):
+        found = self.instruments.get(instrument) if type(instrument) is str else None
+        if found is None:
+            found = self.instruments.resolve(instrument)
+        if self._has_defaults and not (time_in_force and product):
             defaults = self.session.adapter.order_defaults(found)
             time_in_force = time_in_force or defaults.get("time_in_force")
             product = product or defaults.get("product")

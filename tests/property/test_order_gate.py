@@ -13,6 +13,7 @@ from dragoman.checks import check_request, order_gate, order_request, plain_requ
 from dragoman.errors import UsageError
 from dragoman.model import (
     AssetClass,
+    Fill,
     Instrument,
     InstrumentType,
     Order,
@@ -20,12 +21,14 @@ from dragoman.model import (
     OrderStatus,
     OrderType,
     Origin,
+    Outcome,
     Product,
     Side,
     TimeInForce,
     Variety,
 )
 from dragoman.orders.requests import order_of
+from dragoman.orders.store import OrderStore
 from dragoman.plugin.registry import load_adapter
 
 BROKERS = [load_adapter(name) for name in ("zerodha", "upstox", "fyers", "alpaca", "binance")]
@@ -175,3 +178,29 @@ def test_a_copy_of_many_lines_is_each_lines_own():
             assert changed == replace(order, **{name: "x"})
             assert taking(order, changed, (name,)) == changed
     assert copied(order) == order
+
+
+@given(request=requests(), order_id=st.sampled_from(["151220000000001", "7", " 7 "]), ts=st.integers(1, 2**62))
+def test_an_order_is_taken_at_once_as_it_is_step_by_step(request, order_id, ts):
+    found = []
+    for orphans in (False, True):  # a fill that waits for its order makes the store look closer
+        store = OrderStore(lambda ns: "2026-01-05")
+        if orphans:
+            store.see_fill(
+                Fill(
+                    trade_id="1",
+                    order_id="another",
+                    instrument_id="NSE:INFY",
+                    side=Side.BUY,
+                    quantity=Decimal(1),
+                    price=Decimal(1),
+                ),
+                "poll",
+            )
+        told: list[str] = []
+        store.listen(lambda update, told=told: told.append(repr(update)))
+        store.create(order_of(copied(request, client_order_id="mine", wire_id="W"), "x", ts))
+        known = store.settle("mine", Outcome.accepted(order_id), ts + 1)
+        assert store.get(order_id) is store.get("W") is store.get("mine") is known
+        found.append((repr(known), told, store.counters))
+    assert found[0] == found[1]

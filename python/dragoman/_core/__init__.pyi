@@ -108,6 +108,9 @@ def taking(value: _T, other: object, names: tuple[str, ...], /, **changes: Any) 
 copying: Any
 """`copied` as a method: what a class of such values calls ``but``."""
 
+def wire_id(run: str, number: int, /) -> str:
+    """Return the wire id of a number of a run (its name, 5 letters), see `dragoman.orders.identity`."""
+
 @final
 class OrderGate:
     """Says yes to the orders that `dragoman.checks.check_request` would find nothing against, nearly all of them.

@@ -33,6 +33,7 @@ _CHOICES: Mapping[str, type[StrEnum]] = {
     "product": Product,
     "variety": Variety,
 }
+_EXACT = (str, int, Decimal)  # read by Decimal alone; not their subclasses
 _NUMBERS = frozenset(
     "price trigger_price market_protection display_quantity notional trailing_offset leverage quantity".split()
 )
@@ -49,7 +50,7 @@ def exact(name: str, value: Number) -> Decimal:
     """
     kind = type(value)
     try:
-        if kind is str or kind is int or kind is Decimal:
+        if kind in _EXACT:
             number = Decimal(value)
         else:
             # float() first: subclasses (NumPy's) print themselves with their name.
@@ -318,9 +319,14 @@ def plain_request(
         return None
     try:
         meant = _meant(side, order_type, time_in_force, product, variety)
-        units = exact("quantity", quantity)
-        at = None if price is None else exact("price", price)
-    except (UsageError, TypeError):
+        units = Decimal(quantity) if type(quantity) in _EXACT else exact("quantity", quantity)
+        if price is None or type(price) not in _EXACT:
+            at = None if price is None else exact("price", price)
+        elif not (at := Decimal(price)).is_finite():
+            return None
+    except (UsageError, InvalidOperation, TypeError):
+        return None
+    if not units.is_finite():
         return None
     return copied(meant, instrument_id=instrument.instrument_id, quantity=units, price=at, extras={})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
-from dragoman._core import copying
+from dragoman._core import copied, copying
 from dragoman.errors import Effect, ErrorKind, Retry
 from dragoman.model.enums import (
     Liquidity,
@@ -101,9 +101,12 @@ class Reject:
     remedy: str = ""
 
 
+_NO_IDS = frozenset(("", "None", "null"))
+
+
 def is_order_id(value: object) -> bool:
     """Whether `value` can be a broker's order id: text that names something, also not an absent value as text."""
-    return isinstance(value, str) and value.strip() not in ("", "None", "null")
+    return isinstance(value, str) and value.strip() not in _NO_IDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class Outcome:
         """
         if not is_order_id(order_id):
             raise ValueError(f"order_id is {order_id!r}, expected the broker's id as text")
-        return cls("ACCEPTED", order_id, replaces=replaces, raw=raw)
+        return copied(_TAKEN, order_id=order_id, replaces=replaces, raw=raw)
 
     @classmethod
     def rejected(cls, reject: Reject, *, raw: Any = None) -> Outcome:
@@ -148,6 +151,9 @@ class Outcome:
         effects = {child.effect for child in children}
         effect = effects.pop() if len(effects) == 1 else "PARTIAL"
         return cls(effect, order_id, children=children, raw=raw)
+
+
+_TAKEN = Outcome("ACCEPTED")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,12 +112,14 @@ class Amender:
 
         sending: Sending[Order] = Sending(
             self._session,
+            flow,
+            finish,
             name,
             f"{pending.lower()} {known.order_id} of",
             ends_ns,
-            commit=lambda request: self._recorder.amend(pending, known, change),
+            before_send=lambda request: self._recorder.amend(pending, known, change),
         )
-        return sending.start(flow, finish)
+        return sending.start()
 
     def _amended(
         self,

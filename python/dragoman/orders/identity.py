@@ -6,15 +6,14 @@ check tells our own tags from anybody else's when an order book is read after a 
 
 from __future__ import annotations
 
-import zlib
+from zlib import crc32
+
+from dragoman._core import wire_id
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: brokers upper-case tags, humans misread them
 _INDEX = {letter: value for value, letter in enumerate(ALPHABET)}
 _JOURNAL, _SEQUENCE, _CHECK = 5, 5, 2
 WIRE_ID_LENGTH = _JOURNAL + _SEQUENCE + _CHECK
-
-
-_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 
 
 def _encode(value: int, width: int) -> str:
@@ -36,7 +35,7 @@ def _decode(text: str) -> int | None:
 
 
 def _check(head: str) -> str:
-    return _PAIRS[zlib.crc32(head.encode()) & 0x3FF]
+    return _encode(crc32(head.encode()) & 0x3FF, _CHECK)
 
 
 def read_wire_id(tag: str | None) -> str | None:
@@ -74,7 +73,5 @@ class IdMint:
 
     def wire_id(self) -> str:
         """Return the next wire id."""
-        self._sequence = number = self._sequence + 1
-        pairs = _PAIRS
-        head = f"{self._journal}{ALPHABET[number >> 20 & 31]}{pairs[number >> 10 & 1023]}{pairs[number & 1023]}"
-        return head + _check(head)
+        self._sequence += 1
+        return wire_id(self._journal, self._sequence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -12,7 +13,7 @@ from dragoman.model import Order
 from dragoman.orders.intents import Intent
 from dragoman.orders.recorder import Recorder
 from dragoman.plugin import Flow, Request
-from dragoman.runtime.prompt_future import PromptFuture
+from dragoman.session.launched import Launch
 from dragoman.session.secrets import redact
 from dragoman.session.sender import BeforeSend
 from dragoman.session.session import AccountSession
@@ -22,12 +23,15 @@ T = TypeVar("T")
 _log = logging.getLogger("dragoman.orders")
 
 
-class Sending(Generic[T]):
+class Sending(Launch, Generic[T]):
     """Drives the flow of one act.
 
     Parameters
     ----------
     session : AccountSession
+    flow : generator
+    finish : callable
+        Takes this, the outcome and the error, one of the two None; returns, or raises, what the future ends with.
     name : str
         Of the order.
     act : str
@@ -36,55 +40,46 @@ class Sending(Generic[T]):
         Monotonic ns: the caller's deadline.
     drop_after_ns : int, optional
         Monotonic ns after which nothing may be sent any more.
-    commit : callable, optional
+    before_send : callable, optional
         Makes the intent durable, see `dragoman.session.sender.BeforeSend`.
     """
 
-    _reached_wire = False
-    _finish: Callable[[Sending[T], Any, BaseException | None], T]
     _ended: asyncio.Future[T]
 
     def __init__(
         self,
         session: AccountSession,
+        flow: Flow[Any],
+        finish: Callable[[Sending[T], Any, BaseException | None], T],
         name: str,
         act: str,
         ends_ns: int,
         drop_after_ns: int | None = None,
-        commit: BeforeSend | None = None,
+        before_send: BeforeSend | None = None,
     ) -> None:
+        self.deadline_ns = ends_ns
+        self.allow_mutates = not session.read_only
+        self._driver = session.driver
+        self._flow = flow
         self._session = session
+        self._finish = finish
         self.name = name
         self._act = act
-        self._ends_ns = ends_ns
         self._drop_after_ns = drop_after_ns
-        self._commit = commit
+        if before_send is not None:
+            self.before_send = before_send
 
-    def start(self, flow: Flow[Any], finish: Callable[[Sending[T], Any, BaseException | None], T]) -> asyncio.Future[T]:
-        """Drive the flow to its outcome, whoever waits for it, and hand that to `finish`.
-
-        Parameters
-        ----------
-        flow : generator
-        finish : callable
-            Takes this, the outcome and the error, one of the two None; returns, or raises, what the future ends with.
-        """
-        self._finish = finish
-        ended = self._ended = PromptFuture(loop=asyncio.get_running_loop())
-        session = self._session
-        session.driver.launch(
-            flow,
-            self._on_outcome,
-            deadline_ns=self._ends_ns,
-            before_send=self._before_send,
-            allow_mutates=not session.read_only,
-        )
+    def start(self) -> asyncio.Future[T]:
+        """Drive the flow to its outcome, whoever waits for it; return a future of what `finish` makes of it."""
+        ended = self._ended = get_running_loop().create_future()
+        self._driver.fly(self._flow, self)
         return ended
 
-    def _on_outcome(self, outcome: Any, error: BaseException | None) -> None:
+    def tell(self, value: Any, error: BaseException | None) -> None:
+        """Hand the outcome to `finish`, and what that makes of it to whoever waits."""
         ended = self._ended
         try:
-            result = self._finish(self, outcome, error)
+            result = self._finish(self, value, error)
         except BaseException as failure:  # noqa: BLE001 - it is the caller's, or the log's
             if ended.done():
                 _log.warning("%s %s: ended without its caller: %s", self._act, self.name, redact(str(failure)))
@@ -96,31 +91,25 @@ class Sending(Generic[T]):
             if not ended.done():
                 ended.set_result(result)
 
-    def _before_send(self, request: Request) -> Awaitable[object] | None:
+    def commit(self, request: Request) -> Awaitable[object] | None:
+        """Hand the request to the journal, unless it is too late for it."""
+        self.committed = True
         if self._drop_after_ns is not None and self._session.runtime.clock.mono_ns() > self._drop_after_ns:
             raise NotSent(
                 f"{self._session.adapter.name}: {request.method} {request.path} was dropped: its deadline_ns passed",
                 broker=self._session.adapter.name,
                 remedy="nothing was sent",
             )
-        durable = None if self._commit is None else self._commit(request)
-        if durable is not None:
-            return self._once_durable(durable)
-        self._reached_wire = True
-        return None
-
-    async def _once_durable(self, durable: Awaitable[object]) -> None:
-        await durable
-        self._reached_wire = True
+        return Launch.commit(self, request)
 
     def left(self, error: DragomanError) -> bool:
         """Whether the broker may have seen the request, or answered it, given how the act ended."""
-        return self._reached_wire and not isinstance(error, NotSent)
+        return self.reached_wire and not isinstance(error, NotSent)
 
     def interrupted(self, error: BaseException) -> DragomanError:
         """Return the typed error of an act that a defect of an adapter, or the end of the loop, ended."""
         text = redact(f"{self._session.adapter.name}: ended by {type(error).__name__}: {error}")
-        if self._reached_wire:
+        if self.reached_wire:
             return OutcomeUnknown(text, kind=ErrorKind.MAYBE_SENT, broker=self._session.adapter.name)
         return NotSent(text, broker=self._session.adapter.name)
 
@@ -130,15 +119,25 @@ class Placing(Sending[Order]):
 
     Parameters
     ----------
-    session : AccountSession
+    session, flow, finish, ends_ns
+        As `Sending` has them.
     intent : Intent
-    ends_ns : int
     recorder : Recorder
     """
 
-    def __init__(self, session: AccountSession, intent: Intent, ends_ns: int, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        session: AccountSession,
+        flow: Flow[Any],
+        finish: Callable[[Sending[Order], Any, BaseException | None], Order],
+        intent: Intent,
+        ends_ns: int,
+        recorder: Recorder,
+    ) -> None:
         request = intent.request
-        super().__init__(session, request.client_order_id, "place", ends_ns, request.deadline_ns, self._write_down)
+        super().__init__(
+            session, flow, finish, request.client_order_id, "place", ends_ns, request.deadline_ns, self._write_down
+        )
         self._intent = intent
         self._recorder = recorder
 

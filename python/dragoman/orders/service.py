@@ -193,7 +193,8 @@ class OrderService:
         here or, from the moment it is entered, when it is awaited.
         """
         session, adapter = self._session, self._session.adapter
-        session.check_mutable()
+        if session.read_only:
+            session.check_mutable()
         timeout_s = seconds("timeout_s", timeout_s)
         if not self.writer.ready:
             return self._place_later(request, instrument, timeout_s, allow_stale, allow_unknown)
@@ -218,7 +219,7 @@ class OrderService:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
         intent = self.intents.add(Intent(request))
-        if self._freshness.stale and not allow_stale:
+        if not allow_stale and self._freshness.stale:
             return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns)
         return self._place_now(intent, wire_request, instrument, ends_ns)
 
@@ -245,8 +246,7 @@ class OrderService:
         self.store.create(order_of(request, adapter.name, self._wall_ns()))
         flow = adapter.place(wire_request, instrument, session.ctx)
         # Cancelling whoever awaits it ends that wait and nothing else.
-        sending = Placing(session, intent, ends_ns, self.recorder)
-        return sending.start(flow, self._placed)
+        return Placing(session, flow, self._placed, intent, ends_ns, self.recorder).start()
 
     async def _again(self, intent: Intent, timeout_s: float) -> Order:
         """Return, or raise, what became of an order that is asked for a second time."""

@@ -31,7 +31,7 @@ from dragoman.plugin import All, Download, Downloaded, Flow, Part, Prompt, Redir
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.process import Owner
 from dragoman.session.brokertime import BrokerClock
-from dragoman.session.launched import Launched, OnOutcome, Run
+from dragoman.session.launched import Launch, Launched, OnOutcome, Run
 from dragoman.session.secrets import Secret, forget_locals, redact
 from dragoman.session.sender import BeforeSend, Flight, Sender
 
@@ -82,7 +82,7 @@ class FlowDriver:
         self._broker = broker
         self._max_concurrency = max_concurrency
         self._running: dict[asyncio.Task[Any], Run] = {}
-        self.flying: dict[Launched, None] = {}
+        self.flying: dict[Launch, None] = {}
         self.closing = False
         self.owner = Owner(broker)
         self.detached = 0
@@ -188,13 +188,19 @@ class FlowDriver:
         before_send, allow_mutates
             As `run`.
         """
-        launched = Launched(self, flow, on_outcome, deadline_ns, before_send, allow_mutates)
+        self.fly(flow, Launched(self, flow, on_outcome, deadline_ns, before_send, allow_mutates))
+
+    def fly(self, flow: Flow[Any], launch: Launch) -> None:
+        """Drive the flow of a launch to its end, which it is told of: perhaps before this returns."""
+        if self.closing:
+            launch.end(None, self.closed())
+            return
         try:
-            self._check_open(flow)
-        except DragomanError as error:
-            launched.end(None, error)
+            self.owner.check("request")
+        except UsageError as error:
+            launch.end(None, error)
         else:
-            launched.go_on()
+            launch.go_on()
 
     def take_over(self, flow: Flow[T], run: Run, effect: Any = None, begun: Flight | None = None) -> asyncio.Task[T]:
         """Drive a flow in a task, from `effect` on where it has yielded that already."""
@@ -281,17 +287,25 @@ class FlowDriver:
             effect = flow.throw(thrown) if thrown is not None else flow.send(value)
         except StopIteration as stop:
             return True, stop.value
-        except DragomanError as error:
-            final = self._escaped(error, run)
+        except Exception as error:
+            final = self.escaped(error, run)
             if final is error:
                 raise
             raise final from error
-        except Exception as error:
-            if not run.replied:
-                raise  # nothing was read yet: a defect of the adapter, best seen as it is
-            raise self._escaped(self._misread(error), run) from error
         run.answered = False
         return False, effect
+
+    def escaped(self, error: BaseException, run: Run) -> BaseException:
+        """Return what an error that a flow raised is to whoever waits for it, caused by it where it is another."""
+        if isinstance(error, DragomanError):
+            final = self._escaped(error, run)
+        elif isinstance(error, Exception) and run.replied:
+            final = self._escaped(self._misread(error), run)
+        else:
+            return error  # nothing was read yet: a defect of the adapter, best seen as it is
+        if final is not error:
+            final.__cause__ = error
+        return final
 
     def ended(self, error: BaseException) -> None:
         """Empty the frames of a flow's error: they hold what it revealed."""

@@ -37,9 +37,12 @@ class Run:
         The flow's last effect was a `mutates` request, and the broker has said what it did.
     replied : bool
         Some reply was read.
+    reached_wire : bool
+        Some `mutates` request was handed over to be written.
     """
 
     # Most flows need none of these, so they stand here and not in each run.
+    before_send: BeforeSend | None = None
     on_rows: OnRows | None = None
     on_progress: OnProgress | None = None
     prompt: AskHuman | None = None
@@ -49,12 +52,13 @@ class Run:
     before = 0
     answered = False
     replied = False
+    reached_wire = False
     typed: tuple[Secret, ...] = ()
 
     def __init__(self, deadline_ns: int, before_send: BeforeSend | None, allow_mutates: bool) -> None:
         self.deadline_ns = deadline_ns
-        self.before_send = before_send
         self.allow_mutates = allow_mutates
+        self.before_send = before_send
 
     def commit(self, request: Request) -> Awaitable[object] | None:
         """Hand a request to the journal, immediately before it may leave; return what is to be awaited first."""
@@ -62,48 +66,46 @@ class Run:
         journal = None if self.before_send is None else self.before_send(request)
         if journal is None:
             self.unsettled = self.before + 1
+            self.reached_wire = True
             return None
         return self._committed(journal)
 
     async def _committed(self, journal: Awaitable[object]) -> None:
         await journal
         self.unsettled = self.before + 1
+        self.reached_wire = True
 
 
-class Launched(Run):
-    """One flow, until its end is told; `FlowDriver.launch` makes it."""
+class Launch(Run):
+    """One flow, until its end is told, which a subclass does in `tell`; `FlowDriver.fly` begins it."""
 
     _line: Line | None = None
     _landed: asyncio.Future[None] | None = None
+    _over = False
 
-    def __init__(
-        self,
-        driver: FlowDriver,
-        flow: Flow[Any],
-        on_outcome: OnOutcome,
-        deadline_ns: int,
-        before_send: BeforeSend | None,
-        allow_mutates: bool,
-    ) -> None:
+    def __init__(self, driver: FlowDriver, flow: Flow[Any], deadline_ns: int, allow_mutates: bool) -> None:
         self.deadline_ns = deadline_ns
-        self.before_send = before_send
         self.allow_mutates = allow_mutates
         self._driver = driver
         self._flow = flow
-        self._on_outcome: OnOutcome | None = on_outcome
+
+    def tell(self, value: Any, error: BaseException | None) -> None:
+        """Take how the flow ended: its value, or its error. It is called once and must not raise."""
+        raise NotImplementedError
 
     def go_on(self, value: Any = None, thrown: DragomanError | None = None) -> None:
         """Step the flow and do what it asks for: at once where that can be, else in a task."""
         driver = self._driver
         while True:
             try:
-                ended, effect = driver.step(self._flow, self, value, thrown)
+                effect = self._flow.send(value) if thrown is None else self._flow.throw(thrown)
+            except StopIteration as stop:
+                self.end(stop.value, None)
+                return
             except BaseException as error:  # noqa: BLE001 - it goes to whoever launched
-                self.end(None, error)
+                self.end(None, driver.escaped(error, self))
                 return
-            if ended:
-                self.end(effect, None)
-                return
+            self.answered = False
             begun: Flight | None = None
             if isinstance(effect, Request) and effect.mutates and self.allow_mutates:
                 self.before = self.unsettled
@@ -126,7 +128,7 @@ class Launched(Run):
 
     def _replied(self, found: Reply | Exception) -> None:
         """Go on with what the request in flight came to."""
-        if self._on_outcome is None:
+        if self._over:
             return  # given up meanwhile
         self._line = None
         self._driver.flying.pop(self, None)
@@ -154,13 +156,13 @@ class Launched(Run):
 
     def end(self, value: Any, error: BaseException | None) -> None:
         """Tell how the flow ended, once."""
-        on_outcome, self._on_outcome = self._on_outcome, None
-        if on_outcome is None:
+        if self._over:
             return
+        self._over = True
         self._flow.close()
         if error is not None:
             self._driver.ended(error)
-        on_outcome(value, error)
+        self.tell(value, error)
         if self._landed is not None and not self._landed.done():
             self._landed.set_result(None)
 
@@ -177,3 +179,20 @@ class Launched(Run):
         self.end(None, error)
         if line is not None:
             line.abandon()
+
+
+class Launched(Launch):
+    """A flow whose end a function is told of; `FlowDriver.launch` makes it."""
+
+    def __init__(
+        self,
+        driver: FlowDriver,
+        flow: Flow[Any],
+        on_outcome: OnOutcome,
+        deadline_ns: int,
+        before_send: BeforeSend | None,
+        allow_mutates: bool,
+    ) -> None:
+        super().__init__(driver, flow, deadline_ns, allow_mutates)
+        self.before_send = before_send
+        self.tell = on_outcome  # type: ignore[assignment]

@@ -154,6 +154,7 @@ class Limiter:
 
         self._runtime = runtime
         self._clock = runtime.clock
+        self._mono_ns = runtime.clock.mono_ns
         self._spawn = runtime.spawn
         self._wall_ns = wall_ns or runtime.clock.wall_ns
         self._broker = broker
@@ -301,9 +302,13 @@ class Limiter:
             and (line is None or line.pump is None)
         ):
             # Nobody waits, and nothing but these counts has a say.
-            now = self._clock.mono_ns()
+            now, wall = self._mono_ns(), self._wall_ns()
+            if self._offset_from_ns <= wall < self._offset_until_ns:
+                wall += self._offset_ns
+            else:
+                wall = self._local_ns()
             try:
-                left = native.try_acquire(now, self._local_ns(), plan, lane)
+                left = native.try_acquire(now, wall, plan, lane)
             except (TimeoutError, RuntimeError):
                 pass  # it is met again below, and dealt with there
             else:

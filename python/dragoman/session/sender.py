@@ -37,6 +37,8 @@ _NS: Final = 1_000_000_000
 _log = logging.getLogger("dragoman.session")
 _ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
 
+_REPLY: Final = Reply(0, {}, b"")
+
 BeforeSend = Callable[[Request], Awaitable[object] | None]
 """Called for a `mutates` request after the limiter and before the first byte: the journal. What it returns, unless that
 is None, is awaited. What it raises means that nothing was sent."""
@@ -85,6 +87,8 @@ class Flight:
     error : Exception, optional
         Why it could not be prepared.
     prepared : bool
+    at_once : bool
+        Nothing was waited for since the session was found alive.
     """
 
     asked_ns = 0
@@ -95,6 +99,7 @@ class Flight:
     generation = -1
     error: Exception | None = None
     prepared = False
+    at_once = False
 
     def __init__(
         self,
@@ -223,24 +228,33 @@ class Sender:
         DragomanError
             As `send`: zero bytes were sent, and `on_end` is not called.
         """
-        flight = self._flight(request, on_end)
-        line = self._http.take(flight.origin) if request.via == "http" else None
+        root, origin = self._where(request)
+        body, content_type = body_of(request)
+        if request.auth:
+            self._hooks.alive()
+        flight = Flight(request, root, origin, body, content_type, on_end)
+        line = self._http.take(origin) if request.via == "http" else None
         if line is None:
             return flight
+        flight.at_once = True
         mono_ns = self._mono_ns
         asked_ns = flight.asked_ns = mono_ns()
         try:
             flight.grant = self._limiter.take(request)
             if flight.grant is None:
+                flight.at_once = False
                 line.release()
                 return flight
             granted_ns = flight.granted_ns = mono_ns()
             if request.mutates:
                 flight.journal = before_send(request)
                 if flight.journal is not None:
+                    flight.at_once = False
                     line.release()
                     return flight
-            timeout_s = self._time_left(request, deadline_ns)
+            timeout_s = (deadline_ns - granted_ns) / _NS
+            if not 0 < timeout_s <= request.timeout_s:
+                timeout_s = self._time_left(request, deadline_ns)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             line.release()
             self._raise(flight, error)
@@ -262,7 +276,7 @@ class Sender:
         try:
             if not isinstance(outcome, WireReply):
                 self._raise(flight, outcome)
-            times = self._times(request.meter)
+            times = self._recorders.get(request.meter) or self._times(request.meter)
             times.whole(outcome.mono_recv_ns - flight.asked_ns)
             found: Reply | Exception = self._judge(request, self._received(times, outcome), flight.generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever began
@@ -271,12 +285,12 @@ class Sender:
 
     # -- the wire path -----------------------------------------------------------------------------------------------
 
-    def _flight(self, request: Request, on_end: Callable[[Reply | Exception], object] | None = None) -> Flight:
+    def _flight(self, request: Request) -> Flight:
         root, origin = self._where(request)
         body, content_type = body_of(request)
         if request.auth:
             self._hooks.alive()
-        return Flight(request, root, origin, body, content_type, on_end)
+        return Flight(request, root, origin, body, content_type)
 
     async def _perform(
         self, flight: Flight, deadline_ns: int, before_send: BeforeSend | None, sink: Callable[[bytes], None] | None
@@ -336,15 +350,16 @@ class Sender:
             check_root(self._label(request), request.url, self._ctx.environment)
             return request.url, origin_of(self._label(request), request.url)
         root = self._ctx.hosts.get(request.host)
+        origin = None if root is None else self._origins.get(root)
+        if root is not None and origin is not None:
+            return root, origin
         if root is None:
             raise UsageError(
                 f"{self._label(request)}: no host {request.host!r} in environment {self._ctx.environment}",
                 broker=self._adapter.name,
                 remedy=f"known: {', '.join(sorted(self._ctx.hosts))}",
             )
-        origin = self._origins.get(root)
-        if origin is None:
-            origin = self._origins[root] = origin_of(f"host {request.host}", root)
+        origin = self._origins[root] = origin_of(f"host {request.host}", root)
         return root, origin
 
     def _time_left(self, request: Request, deadline_ns: int) -> float:
@@ -371,20 +386,18 @@ class Sender:
             ):
                 # A nonce inside the body is minted here, last, so that nonces leave in order.
                 content, kind = body_of(authorized)
-            wire = self._assembled(flight.root, authorized, content, kind)
+            # Orders in a row differ in their bodies alone.
+            root, path, headers = flight.root, authorized.path, authorized.headers
+            terms = (path, headers, authorized.method, kind, root, authorized.query, authorized.url)
+            if terms == self._last and self._last_wire is not None:
+                wire = copied(self._last_wire, body=content)
+            else:
+                wire = wire_request(root, authorized, content, kind, self._adapter.headers)
+                self._last, self._last_wire = terms, wire
         except Exception as error:
             flight.error = error
             raise
         flight.prepared = True
-        return wire
-
-    def _assembled(self, root: str, request: Request, body: bytes, kind: str | None) -> WireRequest:
-        """Return the request as it stands on the wire. Orders in a row differ in their bodies alone."""
-        terms = (request.path, request.headers, request.method, kind, root, request.query, request.url)
-        if terms == self._last and self._last_wire is not None:
-            return copied(self._last_wire, body=body)
-        wire = wire_request(root, request, body, kind, self._adapter.headers)
-        self._last, self._last_wire = terms, wire
         return wire
 
     def _authorize(self, flight: Flight) -> Request:
@@ -392,7 +405,8 @@ class Sender:
         flight.generation = self._ctx.generation
         if not request.auth:
             return request
-        self._hooks.alive()  # once more: the session may have ended while this waited for its turn
+        if not flight.at_once:
+            self._hooks.alive()  # once more: the session may have ended while this waited for its turn
         try:
             return self._adapter.authorize(request, flight.body, self._ctx)
         except DragomanError:
@@ -446,11 +460,11 @@ class Sender:
     # -- the reply ---------------------------------------------------------------------------------------------------
 
     def _received(self, times: _Times, wire: WireReply) -> Reply:
-        if wire.mono_sent_ns and wire.mono_recv_ns:
-            took = wire.mono_recv_ns - wire.mono_sent_ns
-            times.first_byte((wire.mono_first_ns or wire.mono_recv_ns) - wire.mono_sent_ns)
-            self._clock.observe(wire.headers.get("date"), wire.ts_recv - took, wire.ts_recv)
-        return Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
+        sent_ns, recv_ns, ts_recv = wire.mono_sent_ns, wire.mono_recv_ns, wire.ts_recv
+        if sent_ns and recv_ns:
+            times.first_byte((wire.mono_first_ns or recv_ns) - sent_ns)
+            self._clock.observe(wire.headers.get("date"), ts_recv - recv_ns + sent_ns, ts_recv)
+        return copied(_REPLY, status=wire.status, headers=wire.headers, body=wire.body, ts_recv=ts_recv)
 
     def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
         if self._reads_usage:

@@ -344,7 +344,7 @@ class AccountSession:
                 broker=self.adapter.name,
                 remedy="log in again",
             )
-        if self.expires_ns is not None and self.clock.now_ns >= self.expires_ns:
+        if self.expires_ns is not None and self.clock.read() >= self.expires_ns:
             raise AuthRequired(
                 f"{self.profile}: the session ended by the broker's rules; nothing was sent",
                 kind=ErrorKind.AUTH_EXPIRED,

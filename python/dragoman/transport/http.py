@@ -50,12 +50,18 @@ class HttpClient:
             raise UsageError(f"max_connections is {self._options.max_connections}, expected at least 1")
         self._proxy = Proxy.parse(self._options.proxy) if self._options.proxy else None
         self._pools: dict[Origin, ConnectionPool] = {}
+        self._last_origin: Origin | None = None
+        self._last_pool: ConnectionPool | None = None
         self._closed = False
 
     def take(self, origin: Origin) -> HttpConnection | None:
         """Return a connection that is ready now; see `HttpTransport.take`."""
-        pool = self._pools.get(origin)
-        return None if pool is None else pool.take()
+        # An origin is hashed by its parts, and in a row it is the same one.
+        pool = self._last_pool if origin is self._last_origin else self._pools.get(origin)
+        if pool is None:
+            return None
+        self._last_origin, self._last_pool = origin, pool
+        return pool.take()
 
     async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
         """Send one request and return the whole reply; see `HttpTransport.send`.
@@ -105,6 +111,7 @@ class HttpClient:
         self._closed = True
         leaving = [connection for pool in self._pools.values() for connection in pool.close()]
         self._pools.clear()
+        self._last_origin = self._last_pool = None
         if leaving:
             await asyncio.wait([connection.lost for connection in leaving], timeout=_CLOSE_S)
         for connection in leaving:

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from dragoman._core import plain_reply
+from dragoman._core import copied, plain_reply
 from dragoman.errors import ErrorKind, NotSent, OutcomeUnknown
 from dragoman.runtime.base import Clock
 from dragoman.transport.base import HttpOptions, OnEnd, Origin, Prepare, WireReply, WireRequest
@@ -20,6 +20,7 @@ from dragoman.transport.http_body import BadReplyError
 from dragoman.transport.http_encode import RequestEncoder, label
 from dragoman.transport.http_parse import ReplyParser, Sink
 
+_REPLY = WireReply(0, {}, b"", 0)
 _LOOK_FIRST = "look at the broker's own books before acting; do not send it again"
 
 
@@ -207,7 +208,8 @@ class HttpConnection(asyncio.Protocol):
             if self._sink is None and not self._head:
                 plain = plain_reply(data, self._max_header, self._max_body)
                 if plain is not None:  # most replies are: they need no parser
-                    self._complete(*plain, self._clock.mono_ns(), reusable=True)
+                    status, headers, body = plain
+                    self._complete(status, headers, body, self._clock.mono_ns(), True)
                     return
             self._begin_reading()
         if not self._first_ns:
@@ -266,17 +268,24 @@ class HttpConnection(asyncio.Protocol):
     def _complete_parsed(self) -> None:
         parser = self._parser
         recv_ns = self._clock.mono_ns()
-        self._complete(parser.status, parser.headers, parser.take_body(), recv_ns, reusable=parser.reusable)
+        self._complete(parser.status, parser.headers, parser.take_body(), recv_ns, parser.reusable)
 
-    def _complete(self, status: int, headers: Mapping[str, str], body: bytes, recv_ns: int, *, reusable: bool) -> None:
+    def _complete(self, status: int, headers: Mapping[str, str], body: bytes, recv_ns: int, reusable: bool) -> None:
         on_end = self._on_end
         assert on_end is not None
-        reply = WireReply(
-            status, headers, body, self._clock.wall_ns(), self._sent_ns, recv_ns, self._first_ns or recv_ns
+        reply = copied(
+            _REPLY,
+            status=status,
+            headers=headers,
+            body=body,
+            ts_recv=self._clock.wall_ns(),
+            mono_sent_ns=self._sent_ns,
+            mono_recv_ns=recv_ns,
+            mono_first_ns=self._first_ns or recv_ns,
         )
         self._on_end = self._request = None
-        # Free before it is told: whoever waits may go on at once, and send the next request.
-        if reusable and not self.gone:
+        # Free before it is told: whoever is told may send the next request at once.
+        if reusable and not self._gone and not self.transport.is_closing():
             self._on_free(self)
         else:
             self._drop()

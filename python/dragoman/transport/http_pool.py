@@ -33,6 +33,7 @@ class ConnectionPool:
         self._readable = runtime.net.readable
         self._origin = origin
         self._options = options
+        self._idle_timeout_s = options.idle_timeout_s
         self._connect = connect
         self._loop = asyncio.get_running_loop()
         self._idle: list[HttpConnection] = []
@@ -63,7 +64,7 @@ class ConnectionPool:
         idle, now = self._idle, self._loop.time()
         while idle:
             connection = idle.pop()
-            if connection.gone or self._due(connection) <= now:
+            if connection.gone or connection.idle_since + self._idle_timeout_s <= now:
                 connection.abandon()
             elif not connection.unread():
                 return connection
@@ -207,7 +208,7 @@ class ConnectionPool:
 
     def _due(self, connection: HttpConnection) -> float:
         # One sum for the timer and for the check: a difference may round to before the timer that it is checked at.
-        return connection.idle_since + self._options.idle_timeout_s
+        return connection.idle_since + self._idle_timeout_s
 
     async def warm(self, connections: int, deadline: float) -> None:
         """Open connections until so many stand, one after another."""
