@@ -117,6 +117,22 @@ def test_an_instant_disk_needs_no_waiting():
     on(VirtualDisk(), scenario)
 
 
+def test_a_disk_that_becomes_instant_leaves_nothing_behind():
+    disk = slow_disk()
+
+    async def scenario(runtime):
+        journal = await opened(runtime)
+        first, second = journal.commit(Kind.INTENT, {"n": 1}), journal.commit(Kind.INTENT, {"n": 2})
+        disk.latency_s = 0.0
+        third = journal.commit(Kind.INTENT, {"n": 3})
+        await asyncio.gather(first, second, third)
+        assert journal.commit(Kind.INTENT, {"n": 4}) is None
+        await journal.close()
+
+    on(disk, scenario)
+    assert numbers(scanned(disk)[1]) == [1, 2, 3, 4]
+
+
 def test_commits_that_come_together_share_a_sync():
     disk = slow_disk()
     syncs = []

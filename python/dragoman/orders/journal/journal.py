@@ -415,9 +415,9 @@ class Journal:
                 try:
                     _perform(segments, retired)
                 except OSError as error:
-                    self._on_written(None, error)
+                    self._settle(error)
                 else:
-                    self._on_written(None, None)
+                    self._settle(None)
             if self.failed is None and self._wants_chunk():
                 try:
                     self._prepared(self._make_chunk(), None)
@@ -466,6 +466,15 @@ class Journal:
         return segments, retired
 
     def _on_written(self, _: None, error: BaseException | None) -> None:
+        """Take note of what the lane did, and hand it what came meanwhile."""
+        self._settle(error)
+        if self._pending and self.failed is None:
+            if self._urgent or self._disk.instant:
+                self._write()
+            else:
+                self._set_timer(self._flush_s)
+
+    def _settle(self, error: BaseException | None) -> None:
         written, self._writing = self._writing or [], None
         if error is not None:
             self._fail(error, written)
@@ -481,11 +490,6 @@ class Journal:
             elif not future.done():
                 future.set_result(None)
         self._flushes = left
-        if self._pending and not self._disk.instant:
-            if self._urgent:
-                self._write()
-            else:
-                self._set_timer(self._flush_s)
 
     # -- the next chunk ----------------------------------------------------------------------------------------------
 
