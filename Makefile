@@ -7,7 +7,10 @@ BIN := $(VENV)/bin
 CORE := CMakeLists.txt $(shell find cpp -name '*.hpp' -o -name '*.cpp')
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test unit simulate soak judges lint format bench core-test sanitize fuzz setup clean conformance
+SEED ?=
+KILLS ?= 2000
+
+.PHONY: help demo test unit simulate soak chaos chaos-short order-check judges lint format bench core-test sanitize fuzz setup clean conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -23,16 +26,25 @@ $(VENV)/.built: $(VENV)/.ready $(CORE)
 demo: setup ## log in to an emulated broker, stream, trade, and prove the books agree
 	$(BIN)/dragoman demo $(DEMO)
 
-test: setup unit simulate judges ## the whole suite, official-SDK judges included
+test: setup unit simulate chaos-short judges ## the whole suite, official-SDK judges included
 
 unit: setup ## our own suite
-	$(PYTEST) -m "not judge" --ignore=tests/simulation
+	$(PYTEST) -m "not judge" --ignore=tests/simulation --ignore=tests/chaos
 
 simulate: setup ## trading days on the virtual clock: nothing grows but the orders
 	$(PYTEST) tests/simulation
 
 soak: setup ## a day of 24 hours with many more ticks, under tracemalloc; SOAK="--hours 72" for longer
 	PYTHONPATH=tests $(BIN)/python -m simulation.trading_day $(SOAK)
+
+chaos-short: setup ## real processes: 100 traders killed at random, journals and limits shared, system calls in order
+	$(PYTEST) -s tests/chaos
+
+chaos: setup ## kill 2,000 traders at random, each while it places orders; KILLS=10000 for more, SEED=n to repeat a run
+	CHAOS_KILLS=$(KILLS) CHAOS_SEED=$(SEED) $(PYTEST) -s tests/chaos/test_killed_traders.py
+
+order-check: setup ## prove with strace that every intent is on the disk before a byte of it leaves
+	PYTHONPATH=tests $(BIN)/python -m chaos.order_check
 
 conformance: setup ## every adapter against every scenario, in memory; CONFORMANCE="zerodha -k book" for less
 	$(BIN)/dragoman conformance $(CONFORMANCE)

@@ -6,7 +6,6 @@ ends all faults, ``ledger`` prints every order request it ever received and ever
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterable

@@ -22,7 +22,7 @@ from collections import Counter
 import pytest
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "100"))
-SEED = int(os.environ.get("CHAOS_SEED", "0")) or secrets.randbelow(10**9) + 1
+SEED = int(os.environ.get("CHAOS_SEED") or 0) or secrets.randbelow(10**9) + 1
 CAMPAIGN = 100
 """So many kills at one broker; then another account begins, since every life reads all orders of its day."""
 TESTS = pathlib.Path(__file__).parent.parent

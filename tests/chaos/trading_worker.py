@@ -2,7 +2,8 @@
 
 ``python -m chaos.trading_worker FOLDER``: the first line of its input is what the broker said of itself. Each further
 line begins a life: a JSON object with its ``life``, its ``seed``, the ``names`` earlier lives have tried, whether it
-keeps a ``journal``, and whether it is the ``last``. Prints ``pid``, then what the life says, then ``gone``. A life says, one JSON list a line:
+keeps a ``journal``, and whether it is the ``last``. Prints ``pid``, then what the life says, then ``gone``. A life
+says, one JSON list a line:
 
 ``["up", n]``             connected; so many orders are of unknown outcome
 ``["try", name]``         `place` is about to be called
@@ -15,6 +16,8 @@ keeps a ``journal``, and whether it is the ``last``. Prints ``pid``, then what t
 from __future__ import annotations
 
 import asyncio
+import gc
+import importlib
 import json
 import logging
 import os
@@ -32,8 +35,11 @@ from dragoman.connecting import connect
 from dragoman.errors import DragomanError
 from dragoman.model import Order, OrderRequest, OrderStatus, Origin, Pending
 from dragoman.runtime.loops import run
+from dragoman.runtime.real import RealRuntime
 from dragoman.testing.emulated import browser, overrides_of
 
+LOADED_LATE = ("dragoman.transport.websocket", "dragoman.transport.ws_picows", "pydantic.main", "uvloop")
+"""What a client loads when it first needs it; here that is done once, for all lives."""
 MOST_AT_ONCE = 3
 SETTLED_S = 60.0
 
@@ -146,7 +152,7 @@ class Life:
         try:
             async with asyncio.timeout(SETTLED_S):
                 while self._in_doubt():
-                    await asyncio.sleep(0.05)
+                    await self.client.session.runtime.sleep(0.05)
         except TimeoutError:
             say("in doubt", self._in_doubt())
         await self.client.orders()
@@ -170,8 +176,6 @@ def may_change(order: Order) -> bool:
 
 
 async def live(folder: str, served: dict[str, Any], plan: dict[str, Any]) -> None:
-    from dragoman.runtime.real import RealRuntime
-
     runtime, adapter = RealRuntime(), Quick()
     connecting = connect(
         adapter,
@@ -193,6 +197,9 @@ async def live(folder: str, served: dict[str, Any], plan: dict[str, Any]) -> Non
 def main(folder: str) -> None:
     logging.getLogger("dragoman").setLevel(logging.ERROR)
     served = json.loads(sys.stdin.readline())
+    for module in LOADED_LATE:
+        importlib.import_module(module)
+    gc.freeze()  # no life goes through what all share
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
