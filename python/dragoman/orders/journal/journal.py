@@ -25,18 +25,15 @@ from dragoman.orders.journal.format import (
     DEFAULT_CHUNK,
     HEADER_SIZE,
     SMALLEST_CHUNK,
-    ChunkHeader,
     Kind,
     Record,
-    chunk_name,
     encode_payload,
-    encode_record,
-    record_hash,
     record_length,
 )
 from dragoman.orders.journal.index import named
 from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write
 from dragoman.orders.journal.scan import Chunk, Damage, Scan
+from dragoman.orders.journal.tail import Batch, Entry, Tail
 from dragoman.orders.journal.words import cleaned
 from dragoman.runtime.base import DiskFile, Runtime
 
@@ -45,22 +42,6 @@ _HELD = 10_000
 _MARGIN = 64  # what `Kind.REFUSED` says around a payload
 _LOOK_AGAIN_S = 1.0
 _PATIENCE_S = 5.0
-
-
-class _Entry:
-    """A record that waits to be written."""
-
-    __slots__ = ("future", "kind", "payload", "sequence", "time_ns")
-
-    def __init__(self, kind: Kind, payload: bytes, time_ns: int) -> None:
-        self.kind = kind
-        self.payload = payload
-        self.sequence = 0
-        self.time_ns = time_ns
-        self.future: asyncio.Future[None] | None = None
-
-
-_Segment = tuple[DiskFile, int, bytes | bytearray]
 
 
 class Journal:
@@ -113,18 +94,15 @@ class Journal:
         self._chunk_size = chunk_size
         self._flush_s = flush_s
         self._held_limit = held_limit
-        self._run = epoch.journal_id.encode()
-        self._file, self._number, self._end = epoch.file, epoch.chunk, epoch.end
-        self._next: tuple[int, DiskFile] | None = None
+        self._tail = Tail(runtime.disk, folder, epoch, chunk_size)
         self._preparing = False
         self._obstacle: BaseException | None = None
         self._cause: BaseException = OSError()
-        self._hash = epoch.hash
         self._sequence = self._durable = epoch.sequence
-        self._pending: deque[_Entry] = deque()
-        self._writing: list[_Entry] | None = None
+        self._pending: deque[Entry] = deque()
+        self._writing: list[Entry] | None = None
         self._urgent = False
-        self._held: deque[_Entry] = deque()
+        self._held: deque[Entry] = deque()
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
@@ -320,7 +298,7 @@ class Journal:
     @property
     def full(self) -> bool:
         """Whether the disk has no space for the next chunk, and this one none for what waits."""
-        return self._obstacle is not None and self.failed is None and self._blocked()
+        return self._obstacle is not None and self.failed is None and self._tail.blocks(self._pending)
 
     @property
     def durable(self) -> int:
@@ -351,15 +329,13 @@ class Journal:
         if self._timer is not None:
             self._timer.cancel()
         if await self._lane.close(patience_s=patience_s):
-            self._file.close()
-            if self._next is not None:
-                self._next[1].close()
+            self._tail.close()
             self._lock.release()
         return written
 
     # -- how it is done ----------------------------------------------------------------------------------------------
 
-    def _take_in(self, kind: Kind, payload: Mapping[str, Any]) -> _Entry:
+    def _take_in(self, kind: Kind, payload: Mapping[str, Any]) -> Entry:
         if self._closed:
             raise UsageError(f"journal {self.folder} is closed", remedy="connect again")
         try:
@@ -376,9 +352,9 @@ class Journal:
                 f" {self._chunk_size}",
                 remedy="open the journal with a larger chunk_size",
             )
-        return _Entry(kind, data, self._now_ns())
+        return Entry(kind, data, self._now_ns())
 
-    def _number_and_queue(self, entry: _Entry) -> None:
+    def _number_and_queue(self, entry: Entry) -> None:
         """Number a record that will be written: a number that was given and not used would read as a lost record."""
         self._sequence += 1
         entry.sequence = self._sequence
@@ -398,72 +374,42 @@ class Journal:
         if self._disk.instant:
             self._write_now()
             return
-        segments, retired = self._batch()
-        if segments:
-            self._lane.submit(lambda: _perform(segments, retired), self._on_written)
+        batch = self._batch()
+        if batch.entries:
+            self._lane.submit(batch.perform, self._on_written)
         if self._wants_chunk() and not self._preparing:
             # Away from the lane: a commit must not wait for megabytes of zeros.
             self._preparing = True
-            work = asyncio.ensure_future(self._runtime.in_worker(self._make_chunk))
+            work = asyncio.ensure_future(self._runtime.in_worker(self._tail.make_next))
             work.add_done_callback(self._on_prepared)
 
     def _write_now(self) -> None:
         blocked = False
         while self._pending and self.failed is None and not blocked:
-            segments, retired = self._batch()
-            if segments:
+            batch = self._batch()
+            if batch.entries:
                 try:
-                    _perform(segments, retired)
+                    batch.perform()
                 except OSError as error:
                     self._settle(error)
                 else:
                     self._settle(None)
             if self.failed is None and self._wants_chunk():
                 try:
-                    self._prepared(self._make_chunk(), None)
+                    self._prepared(self._tail.make_next(), None)
                 except OSError as error:
                     self._prepared(None, error)
-            blocked = self._next is None
+            blocked = self._tail.blocks(self._pending)
 
-    def _batch(self) -> tuple[list[_Segment], DiskFile | None]:
-        """Encode what waits, as far as there is a chunk for it."""
+    def _batch(self) -> Batch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        pending = self._pending
-        taken: list[_Entry] = []
-        segments: list[_Segment] = []
-        retired: DiskFile | None = None
-        start, batch = self._end, bytearray()
-        while pending:
-            entry = pending[0]
-            if start + len(batch) + record_length(entry.payload) > self._file.size:
-                if self._next is None:
-                    break
-                if batch:
-                    segments.append((self._file, start, batch))
-                retired = self._file
-                (self._number, self._file), self._next = self._next, None
-                head = ChunkHeader(self._number, entry.sequence, self._file.size, entry.time_ns, self._hash)
-                start, batch = 0, bytearray(head.packed())
-            record = encode_record(
-                entry.kind,
-                entry.payload,
-                sequence=entry.sequence,
-                time_ns=entry.time_ns,
-                epoch=self.epoch,
-                run=self._run,
-                previous=self._hash,
-            )
-            self._hash = record_hash(record)
-            batch += record
-            taken.append(pending.popleft())
-        self._urgent = bool(pending)
-        if taken:
-            segments.append((self._file, start, batch))
-            self._end = start + len(batch)
-            self._writing = taken
-        return segments, retired
+        batch = self._tail.take(self._pending)
+        self._urgent = bool(self._pending)
+        if batch.entries:
+            self._writing = batch.entries
+        return batch
 
     def _on_written(self, _: None, error: BaseException | None) -> None:
         """Take note of what the lane did, and hand it what came meanwhile."""
@@ -493,25 +439,9 @@ class Journal:
 
     # -- the next chunk ----------------------------------------------------------------------------------------------
 
-    def _blocked(self) -> bool:
-        """Whether what waits first has no room in the present chunk."""
-        return bool(self._pending) and self._end + record_length(self._pending[0].payload) > self._file.size
-
     def _wants_chunk(self) -> bool:
-        if self._next is not None:
-            return False
-        ahead = self._end * 4 >= self._file.size * 3 and self._obstacle is None
-        return ahead or self._blocked()
-
-    def _make_chunk(self) -> tuple[int, DiskFile]:
-        """Make the next chunk, or open one made ahead; one that a run with smaller chunks made is passed over."""
-        number = self._number
-        while True:
-            number += 1
-            file = self._disk.open(f"{self.folder}/{chunk_name(number)}", size=self._chunk_size)
-            if file.size >= self._chunk_size:
-                return number, file
-            file.close()
+        ahead = self._tail.nearly_full and self._obstacle is None
+        return ahead or self._tail.blocks(self._pending)
 
     def _on_prepared(self, work: asyncio.Future[tuple[int, DiskFile]]) -> None:
         self._preparing = False
@@ -529,10 +459,10 @@ class Journal:
             if self._closed or self.failed is not None:
                 made[1].close()
             else:
-                self._next, self._obstacle = made, None
+                self._tail.next, self._obstacle = made, None
             return
         self._obstacle = error
-        if self._writing is not None or not self._blocked():
+        if self._writing is not None or not self._tail.blocks(self._pending):
             return  # not needed yet; it is tried again once it is
         if not (isinstance(error, OSError) and error.errno in _HEALS):
             assert error is not None
@@ -546,7 +476,7 @@ class Journal:
 
     # -- what could not be written -----------------------------------------------------------------------------------
 
-    def _refuse(self, entry: _Entry) -> None:
+    def _refuse(self, entry: Entry) -> None:
         """Turn a record that was committed in vain into one that says so, for when there is space again."""
         said = {"kind": entry.kind.name, "payload": orjson.Fragment(entry.payload)}
         entry.kind, entry.payload = Kind.REFUSED, encode_payload(said)
@@ -563,7 +493,7 @@ class Journal:
         error.remedy = "make space on its disk; the journal goes on by itself, and nothing was sent"
         return error
 
-    def _fail(self, error: BaseException, written: list[_Entry]) -> None:
+    def _fail(self, error: BaseException, written: list[Entry]) -> None:
         self._cause = error
         self.failed = cannot_write(self.folder, error, doing="written")
         if self._timer is not None:
@@ -585,22 +515,12 @@ class Journal:
                 _refused(future, self._refusal())
         self._flushes.clear()
 
-    def _hold(self, entry: _Entry) -> int:
+    def _hold(self, entry: Entry) -> int:
         if len(self._held) >= self._held_limit:
             self.dropped += 1
             return 0
         self._held.append(entry)
         return entry.sequence or self._sequence + len(self._held)
-
-
-def _perform(segments: list[_Segment], retired: DiskFile | None) -> None:
-    """Write and sync; the lane's part of a commit."""
-    for file, offset, data in segments:
-        file.write(offset, data)
-    for file, _, _ in segments:
-        file.sync()
-    if retired is not None:
-        retired.close()
 
 
 def _refused(future: asyncio.Future[None], error: DragomanError) -> None:
