@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from benchmarks import peers
+from benchmarks.bench_journal import Bare
 from benchmarks.measure import Finding, Timing, Value, alternate_async, faster, share
 from benchmarks.stage import Child
+from dragoman.checks import check_request, order_request
 from dragoman.client import Client
 from dragoman.connecting import connect
 from dragoman.plugin import Adapter
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.loops import new_event_loop
 from dragoman.runtime.real import RealRuntime
+from dragoman.runtime.real_disk import RealDisk
 from dragoman.sync import connect as blocking_connect
 from dragoman.transport.base import Origin, WireRequest
 from dragoman.transport.http import HttpClient
@@ -30,12 +34,16 @@ METHOD = (
     " little of what is timed is the server's. The bare row sends the same bytes through"
     " asyncio streams and reads the reply by its length; ours writes them through the HTTP client, which frames, checks"
     " and times. `place` is whole: checks, limits counted in the file all processes share (set so high that nobody"
-    " waits), authorisation, write, reply, the order's new state; no journal. The SDK's `place_order` returns the id;"
+    " waits), authorisation, write, reply, the order's new state; the journal is on a disk in memory. With the"
+    " journal on a disk, the other side places an order with the journal in memory and then does one bare append and"
+    " `fdatasync` of as many bytes on the same disk. The SDK's `place_order` returns the id;"
     " the blocking face is for information: two threads hand the order over."
     " Before anything is timed, the form fields that the server got from both are compared. The phases are medians of"
     " the client's own histograms."
 )
-BARE_GOAL, SDK_GOAL = 1.3, 12.0
+BARE_GOAL, SDK_GOAL, DISK_GOAL = 1.3, 12.0, 1.3
+INTENT = 400
+"""Bytes of an intent's record."""
 PLENTY = 10**5
 BODY = b"exchange=NSE&tradingsymbol=INFY&transaction_type=BUY&quantity=1&product=CNC&order_type=LIMIT&price=1500.05"
 TAG = "0123456789AB"
@@ -49,6 +57,43 @@ ORDER: dict[str, Any] = {
 }
 
 Call = Callable[[], Awaitable[bytes]]
+
+
+class MemoryFile:
+    """A file of zeros in memory."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._data = bytearray(size)
+
+    def read(self, offset: int, n: int) -> bytes:
+        return bytes(self._data[offset : offset + n])
+
+    def write(self, offset: int, data: bytes | bytearray) -> None:
+        self._data[offset : offset + len(data)] = data
+
+    def sync(self) -> None:
+        """Nothing is ever lost."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class MemoryDisk(RealDisk):
+    """The real disk but for files of fixed size, the journal's: those are in memory, and durable at once."""
+
+    instant = True
+
+    def open(self, path: str, *, size: int) -> MemoryFile:
+        return MemoryFile(size)
+
+
+class InMemory(RealRuntime):
+    """The real runtime with its journal in memory: what an order costs without a disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disk = MemoryDisk()
 
 
 def roomy() -> Adapter:
@@ -151,7 +196,8 @@ async def compare_exchange(port: int) -> Finding:
 
 async def compare_place(port: int, folder: str) -> list[Finding]:
     """(b): `Client.place` against the SDK, then where its time goes."""
-    async with connect(roomy(), "bench", **account(port, folder)) as client:
+    async with connect(roomy(), "bench", **account(port, folder), runtime=InMemory()) as client:
+        assert client.orders_service.recorder.journal is not None, "there is no journal"
         assert client.session.limiter.path is not None, "the limits are not shared"
         place_order = sdk(f"http://127.0.0.1:{port}")
 
@@ -169,6 +215,52 @@ async def compare_place(port: int, folder: str) -> list[Finding]:
         timings = await alternate_async(ours, theirs, rounds=15, calls=150)
         rows: list[Finding] = [faster("place an order, p50", timings[0], "official SDK", timings[1], SDK_GOAL)]
         return [*rows, *phases(client, timings[0])]
+
+
+async def compare_journal(port: int, folder: str) -> list[Finding]:
+    """(c): the same with the journal on a disk, beside the order without one and a bare durable append."""
+    on_disk = connect(roomy(), "disk", **account(port, f"{folder}/disk"))
+    in_memory = connect(roomy(), "memory", **account(port, f"{folder}/memory"), runtime=InMemory())
+    async with on_disk as durable, in_memory as plain:
+        bare = Bare(RealRuntime().disk, folder, INTENT)
+
+        async def ours() -> object:
+            return await durable.place(**ORDER)
+
+        async def both() -> object:
+            order = await plain.place(**ORDER)
+            await bare.append()
+            return order
+
+        async def alone() -> object:
+            return await plain.place(**ORDER)
+
+        orders = [await ours(), await both()]
+        assert all(getattr(order, "order_id", "") for order in orders)
+        with_journal, summed, without = await alternate_async(ours, both, alone, rounds=15, calls=60)
+        bare.close()
+        return [
+            share("place, journal on a disk, p50", with_journal, "in memory, and a bare append", summed, DISK_GOAL),
+            Value("of that sum: the order alone", without.median_ns / 1000, "us"),
+            Value("checks and entering before the limiter, CPU", pre_trade_us(plain), "us"),
+        ]
+
+
+def pre_trade_us(client: Client) -> float:
+    """Return the processor time from the call to where limits are asked: reading the words, checks, units, names."""
+    service, adapter = client.orders_service, client.session.adapter
+    instrument = client.instruments.resolve(ORDER["instrument"])
+    terms = {name: ORDER[name] for name in ("order_type", "price", "product")}
+    best, calls = float("inf"), 2000
+    for _ in range(5):
+        started = time.process_time_ns()
+        for _ in range(calls):
+            request = order_request(instrument, ORDER["side"], ORDER["quantity"], None, terms)
+            check_request(request, instrument, adapter)
+            request = adapter.check_order(request, instrument)
+            service._units.to_wire(request, instrument)
+        best = min(best, (time.process_time_ns() - started) / calls)
+    return best / 1000
 
 
 async def compare_blocking(port: int, folder: str) -> Finding:
@@ -207,6 +299,7 @@ async def measure(port: int) -> list[Finding]:
         return [
             await compare_exchange(port),
             *await compare_place(port, folder),
+            *await compare_journal(port, folder),
             await compare_blocking(port, folder),
         ]
 

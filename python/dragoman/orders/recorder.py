@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from dragoman.errors import DragomanError
-from dragoman.model import Order, OrderAlert, OrderChange, OrderRequest, OrderUpdate, Pending
+from dragoman.model import Order, OrderAlert, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Pending
 from dragoman.orders.journal import Journal, Kind
 from dragoman.orders.journal.codec import to_plain
 
@@ -84,14 +84,31 @@ class Recorder:
 
     def learnt(self, update: OrderUpdate) -> None:
         """Write down how an order looks after a change; durable with the next intent, or shortly after."""
-        if self.journal is None:
+        journal, order = self.journal, update.order
+        if journal is None:
             return
-        entry: dict[str, Any] = {"order": to_plain(update.order)}
+        if not update.fills:
+            if order.status is OrderStatus.SUBMITTED and update.source == "local":
+                return  # its intent says all of it, once that is written
+            if update.source == "reply" and order.status is OrderStatus.ACCEPTED and len(order.order_ids) == 1:
+                # What becomes of most, told in short.
+                journal.append(
+                    Kind.REPLY,
+                    {
+                        "op": "place",
+                        "name": order.client_order_id,
+                        "effect": "ACCEPTED",
+                        "order_id": order.order_id,
+                        "at": order.ts_accepted,
+                    },
+                )
+                return
+        entry: dict[str, Any] = {"order": to_plain(order)}
         if update.fills:
             entry["fills"] = [to_plain(fill) for fill in update.fills]
         if update.replaced:
             entry["replaced"] = list(update.replaced)
-        self.journal.append(_KINDS[update.source], entry)
+        journal.append(_KINDS[update.source], entry)
 
     def answered(self, pending: Pending, name: str, effect: str, error: DragomanError | None = None) -> None:
         """Write down what the broker answered to a change or cancel."""

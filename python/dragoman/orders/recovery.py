@@ -99,12 +99,31 @@ def _take(found: Recovered, record: Record, broker: str) -> None:
         kept = [fill for fill in found.fills.get(name, ()) if fill.trade_id not in replaced]
         new = [from_plain(Fill, fill) for fill in payload.get("fills", ())]
         found.fills[name] = kept + [fill for fill in new if not fill.is_synthetic]
+    elif record.kind is Kind.REPLY and payload["op"] == "place":
+        _accepted(found, payload)
     elif record.kind is Kind.REPLY:
         _answered(found, payload)
     elif payload.get("what") == "never arrived":
         found.lost[payload["name"]] = payload["at"]
     elif payload.get("what") == "late":
         found.lost.pop(payload["name"], None)
+
+
+def _accepted(found: Recovered, payload: Mapping[str, Any]) -> None:
+    """The broker took an order of which nothing else was known yet."""
+    name, order_id, at = payload["name"], payload["order_id"], payload["at"]
+    known = found.orders[name]
+    if known.order_id:
+        return
+    found.orders[name] = known.but(
+        status=OrderStatus.ACCEPTED,
+        status_is_firm=False,
+        order_id=order_id,
+        order_ids=(order_id,),
+        ts_recv=at,
+        ts_accepted=at,
+    )
+    found.orders.pop(f"EXT-{order_id}", None)
 
 
 def _answered(found: Recovered, payload: Mapping[str, Any]) -> None:
