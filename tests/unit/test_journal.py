@@ -6,13 +6,14 @@ import asyncio
 import errno
 from decimal import Decimal
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.errors import AccountBusy, ErrorKind, Rejected, Retry, UsageError
 from dragoman.orders.journal import Journal, Kind, journal_folder
-from dragoman.orders.journal.format import chunk_name, chunk_number
+from dragoman.orders.journal.format import chunk_name, chunk_number, encode_payload
 from dragoman.runtime.real import RealRuntime
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.runtime.virtual_disk import VirtualDisk
@@ -678,3 +679,10 @@ def test_the_virtual_runtime_gives_the_same_journal_for_the_same_seed():
     )
     with VirtualRuntime(1) as runtime:
         assert runtime.disk.instant
+
+
+def test_text_that_no_file_can_hold_is_spelled_out():
+    assert orjson.loads(encode_payload({"text": "a\ud800b", "list": ["\udfff"]})) == {
+        "text": "a\\ud800b",
+        "list": ["\\udfff"],
+    }

@@ -196,4 +196,19 @@ def encode_payload(payload: Mapping[str, Any]) -> bytes:
     TypeError
         It holds something that JSON does not know; `dragoman.orders.journal.codec` makes the model's values plain.
     """
-    return orjson.dumps(payload)
+    try:
+        return orjson.dumps(payload)
+    except TypeError:
+        # Text of others may hold halves of characters, which no file can; what is known is written down all the same.
+        return orjson.dumps(_writable(payload))
+
+
+def _writable(value: Any) -> Any:
+    """Return a value with every half of a character spelled out."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_writable(key): _writable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(one) for one in value]
+    return value
