@@ -87,6 +87,31 @@ def test_a_redirect_points_elsewhere_and_nothing_is_processed(world):
 
 
 @both
+def test_a_held_call_is_processed_later_though_its_sender_is_gone(world):
+    async def scenario(runtime):
+        async with faulty(runtime, "hold=200ms@WRITE*1") as (host, peer):
+            peer.send(request("POST", "/orders", b"x"))
+            await runtime.sleep(0.1)
+            assert host.emulator.calls == []
+            peer.transport.abort()
+            await runtime.sleep(0.3)
+            assert len(host.emulator.calls) == 1
+
+    run_in(world, scenario)
+
+
+@both
+def test_a_fault_of_writes_leaves_reads_alone(world):
+    async def scenario(runtime):
+        async with faulty(runtime, "http:503@WRITE*1") as (_, peer):
+            assert (await peer.ask("GET", "/orders"))[0] == 200
+            assert (await order(peer))[0] == 503
+            assert (await order(peer))[0] == 200
+
+    run_in(world, scenario)
+
+
+@both
 @pytest.mark.parametrize(("spec", "processed"), [("drop_request*1", 0), ("drop_reply*1", 1)])
 def test_a_call_that_is_never_answered_may_have_been_processed_or_not(world, spec, processed):
     async def scenario(runtime):

@@ -11,7 +11,7 @@ A rule is a `Fault` object, or a piece of a spec string. Pieces are separated by
     (``+10``), or a URL, as the action wants it.
 ``CONDITION``
     ``[METHOD ]/path`` matches the path and everything below it, or the whole path where it has ``*``, ``?`` or ``[``;
-    ``METHOD`` alone matches any path. ``after=DURATION`` waits so long: since the socket opened for what happens to
+    ``METHOD`` alone matches any path; ``WRITE`` is any method but GET and HEAD. ``after=DURATION`` waits so long: since the socket opened for what happens to
     sockets and frames, since the host started for the rest. ``p=PROBABILITY`` throws dice each time.
 ``COUNT``
     how often the rule fires in all. Without it: always, or once per socket for what happens to a socket.
@@ -30,6 +30,7 @@ empty:CODE          the same with no body at all (default 200)
 late_http:CODE      process it, then answer CODE; likewise late_html and late_empty
 redirect=URL        do not process it; answer 302 to another host
 drop_request        read it and never answer; it is not processed
+hold=T              read it and never answer; process it T later, whatever became of its connection
 reset_request       reset the connection instead of processing it; close_request closes it in good order
 drop_reply          process it and never answer
 reset_reply         process it, then reset with no byte of the reply; close_reply closes in good order
@@ -57,9 +58,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from fnmatch import fnmatchcase
+from typing import Final
 
 from dragoman.emulator.venue.rng import Rng
 from dragoman.errors import UsageError
+
+
+WRITE: Final = "WRITE"
+"""Stands for every method that changes something."""
 
 
 class Scope(Enum):
@@ -84,6 +90,7 @@ class Action(StrEnum):
     LATE_EMPTY = "late_empty"
     REDIRECT = "redirect"
     DROP_REQUEST = "drop_request"
+    HOLD = "hold"
     RESET_REQUEST = "reset_request"
     CLOSE_REQUEST = "close_request"
     DROP_REPLY = "drop_reply"
@@ -139,6 +146,7 @@ FORMS: dict[Action, Form] = {
     Action.LATE_EMPTY: Form(Scope.CALL, code="status", code_default=200),
     Action.REDIRECT: Form(Scope.CALL, value="url", value_default="http://elsewhere.invalid/"),
     Action.DROP_REQUEST: _CALL,
+    Action.HOLD: Form(Scope.CALL, value="duration"),
     Action.RESET_REQUEST: _CALL,
     Action.CLOSE_REQUEST: _CALL,
     Action.DROP_REPLY: _CALL,
@@ -180,7 +188,7 @@ class Fault:
         Seconds, bytes, a length difference or a URL; None takes the action's default. The share of frames is
         `probability`.
     method, path : str or None
-        What to match; None matches all.
+        What to match; None matches all, and the method `WRITE` all but GET and HEAD.
     after_s : float
         Seconds since the socket opened, or since the host started.
     probability : float
@@ -250,7 +258,9 @@ class Fault:
 
     def matches(self, method: str | None, path: str) -> bool:
         """Say whether a call, or (method None) a socket opened at `path`, is meant."""
-        if self.method is not None and method is not None and self.method != method:
+        if self.method == WRITE and method in ("GET", "HEAD"):
+            return False
+        if self.method not in (None, WRITE) and method is not None and self.method != method:
             return False
         if self.path is None:
             return True

@@ -242,6 +242,9 @@ class HttpConnection(asyncio.Protocol):
         match fault.action if fault is not None else None:
             case Action.DROP_REQUEST:
                 return  # busy for ever: nothing on this connection is answered any more
+            case Action.HOLD if fault is not None:
+                asyncio.get_running_loop().call_later(fault.number, self._host.handle, request.call)
+                return  # in the broker's queue, which does not know whether anybody waits
             case Action.RESET_REQUEST:
                 return reset(self._io)
             case Action.CLOSE_REQUEST:

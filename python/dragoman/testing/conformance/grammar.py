@@ -109,6 +109,21 @@ def _one_of(text: str) -> tuple[OrderStatus, ...]:
     return tuple(OrderStatus(word) for word in text.split("|"))
 
 
+def _step(text: str) -> Step:
+    return read_step(text, 0)
+
+
+def _word_of(*words: str) -> Callable[[str], Any]:
+    """Return what reads one of these words; "allowed" is True."""
+
+    def read(text: str) -> Any:
+        if text not in words:
+            raise ValueError(" or ".join(words))
+        return True if text == "allowed" else text
+
+    return read
+
+
 _TERMS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "at": ("price", _price),
     "trigger": ("trigger_price", _price),
@@ -121,6 +136,9 @@ _TERMS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "quantity": ("quantity", _number),
     "type": ("order_type", OrderType),
     "within": ("timeout_s", _seconds),
+    "late": ("on_late", _word_of("keep", "cancel")),
+    "stale": ("allow_stale", _word_of("allowed")),
+    "unknown": ("allow_unknown", _word_of("allowed")),
 }
 
 
@@ -188,6 +206,7 @@ KINDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "kinds": (r"\S+", _kinds),
     "terms": (r".+", _terms),
     "facts": (r".+", _facts),
+    "step": (r".+", _step),
 }
 """Kind of a place -> the text it takes, and what reads it (ValueError says what was expected)."""
 

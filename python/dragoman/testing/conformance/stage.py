@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ from dragoman.testing.conformance.cast import Cast
 from dragoman.testing.conformance.grammar import Price
 from dragoman.testing.conformance.watch import LogWatch, Watch
 from dragoman.testing.emulated import browser, free_port, overrides_of, roots_line
+from dragoman.testing.process import ProcessRuntime
 
 PATIENCE_S: Final = 10.0
 """How long an expectation waits to come true."""
@@ -33,8 +36,19 @@ class MismatchError(AssertionError):
     """What was expected did not happen; the message says what was found."""
 
 
+@dataclass(slots=True)
+class Running:
+    """A client and what it has of the machine."""
+
+    client: Client
+    process: ProcessRuntime
+    unfollow: Callable[[], None]
+
+
 class Stage:
     """What the steps of one scenario work on.
+
+    One client is acted with, the newest as a rule; a second one may stand beside it.
 
     Attributes
     ----------
@@ -49,6 +63,12 @@ class Stage:
         Results that later steps look at: quotes, candles, margins...
     logins : int
         How often a human was asked to log in.
+    human : bool
+        Whether somebody answers who is asked to log in.
+    meanwhile : list of asyncio.Task
+        Steps that began and may not have ended.
+    largest_file : int or None
+        Of the clients that are connected from now on, in bytes: their journals are made of such pieces.
     """
 
     def __init__(
@@ -74,7 +94,11 @@ class Stage:
         self.patience_s = patience_s
         self._overrides = overrides
         self._state_dir = state_dir
-        self._client: Client | None = None
+        self.human = True
+        self.meanwhile: list[asyncio.Task[None]] = []
+        self.largest_file: int | None = None
+        self._acting: Running | None = None
+        self._other: Running | None = None
         self._cast: Cast | None = None
         self._held = {holding.instrument_id for holding in self.venue.holdings(self.account)}
         self.wanted: dict[str, dict[str, Any]] = {}
@@ -87,22 +111,50 @@ class Stage:
 
     @property
     def client(self) -> Client:
-        """The client that is connected."""
-        if self._client is None:
+        """The client that is acted with."""
+        return self._running.client
+
+    @property
+    def process(self) -> ProcessRuntime:
+        """What that client has of the machine."""
+        return self._running.process
+
+    @property
+    def _running(self) -> Running:
+        if self._acting is None:
             raise UsageError("nobody is connected", remedy="begin the scenario with connect")
-        return self._client
+        return self._acting
+
+    @property
+    def _client(self) -> Client | None:
+        return None if self._acting is None else self._acting.client
 
     @property
     def connected(self) -> bool:
-        return self._client is not None
+        return self._acting is not None
 
-    async def connect(self, **options: Any) -> None:
-        """Connect a client, logging in as a human would."""
+    async def connect(self, *, beside: bool = False, wrong_by_s: float = 0.0, **options: Any) -> None:
+        """Connect a client, logging in as a human would; the one before is closed.
+
+        Parameters
+        ----------
+        beside : bool
+            The one before stays, as another process; see `swap`.
+        wrong_by_s : float
+            How far ahead the wall clock of the new client's machine is.
+        **options
+            Of `dragoman.connect`.
+        """
+        if beside:
+            self.swap()
         await self.close()
         self._keep_secrets()
         if type(self.adapter).login is Adapter.login and "access_token" in self.emulator.credentials:
             options.setdefault("access_token", self.emulator.credentials["access_token"])
-        connecting = connect(
+        process = ProcessRuntime(self.runtime)
+        process.clock.offset_ns = round(wrong_by_s * 1e9)
+        process.disk.largest = self.largest_file
+        client = await connect(
             self.adapter,
             "conformance",
             environment="emulator",
@@ -110,29 +162,57 @@ class Stage:
             state_dir=self._state_dir,
             open_url=self._visit,
             prompt=self._answer,
-            runtime=self.runtime,
+            runtime=process,
             **options,
         )
-        self._client = await connecting
+        self._acting = Running(client, process, self.watch.follow(client))
         self._keep_secrets()
-        self.watch.follow(self._client)
         if options.get("load_instruments", True):
-            self._cast = Cast(self.adapter, self.venue.listings(), self._client.instruments, self._held)
+            self._cast = Cast(self.adapter, self.venue.listings(), client.instruments, self._held)
+
+    def swap(self) -> None:
+        """Act with the other client from now on, if there is one, and leave this one beside it."""
+        self._keep_secrets()
+        self._acting, self._other = self._other, self._acting
 
     async def close(self) -> None:
-        """Close the client, if there is one."""
-        if self._client is not None:
-            for order in self._client.orders_service.store:
+        """Close the client that is acted with, if there is one."""
+        if (running := self._part()) is not None:
+            await running.client.close()
+
+    async def kill(self) -> None:
+        """End that client as ``kill -9`` ends a process."""
+        if (running := self._part()) is not None:
+            running.unfollow()
+            await running.process.kill()
+
+    async def close_all(self) -> None:
+        """Close every client."""
+        for task in self.meanwhile:
+            task.cancel()
+        await self.close()
+        self.swap()
+        await self.close()
+
+    def _part(self) -> Running | None:
+        """Act with no client from now on; return the one that was acted with."""
+        self._keep_secrets()
+        running, self._acting = self._acting, None
+        if running is not None:
+            for order in running.client.orders_service.store:
                 self._wire_ids.setdefault(order.client_order_id, order.wire_id)
-            client, self._client = self._client, None
-            await client.close()
+        return running
 
     async def _visit(self, url: str) -> None:
         self.logins += 1
+        if not self.human:
+            raise OSError("nobody is there to log in")
         await self._browser(url)
 
     async def _answer(self, kind: str, text: str, secret: bool) -> str:
         self.logins += 1
+        if not self.human:
+            raise OSError("nobody is there to log in")
         return self.emulator.credentials.get(kind, "")
 
     # -- names -------------------------------------------------------------------------------------------------------
@@ -219,6 +299,10 @@ class Stage:
         if state is None:
             raise MismatchError(f"the venue has no order {name}")
         return state
+
+    def broker_id(self, name: str) -> str:
+        """Return what the broker calls an order of the venue."""
+        return self.emulator.order_name(self.venue_order(name).order_id)
 
     # -- faults ------------------------------------------------------------------------------------------------------
 
@@ -311,6 +395,6 @@ async def staged(
             try:
                 yield stage
             finally:
-                await stage.close()
+                await stage.close_all()
         finally:
             await host.close()

@@ -38,11 +38,19 @@ class Watch:
         self.updates: list[OrderUpdate] = []
         self.errors: list[BaseException] = []
 
-    def follow(self, client: Client) -> None:
-        """Listen to a client from now on."""
-        client.on_batch(self._on_batch)
-        client.on_event(self.events.append)
-        client.on_order(self.updates.append)
+    def follow(self, client: Client) -> Callable[[], None]:
+        """Listen to a client from now on; what is returned ends that."""
+        removes = (
+            client.on_batch(self._on_batch),
+            client.on_event(self.events.append),
+            client.on_order(self.updates.append),
+        )
+
+        def unfollow() -> None:
+            for remove in removes:
+                remove()
+
+        return unfollow
 
     def _on_batch(self, batch: Batch) -> None:
         for tick in batch:

@@ -1,5 +1,5 @@
 """The steps of scenarios, by what they are about; importing them registers them."""
 
-from dragoman.testing.conformance.verbs import account, faults, market, orders, session
+from dragoman.testing.conformance.verbs import account, acts, faults, market, orders, processes, session
 
-__all__ = ["account", "faults", "market", "orders", "session"]
+__all__ = ["account", "acts", "faults", "market", "orders", "processes", "session"]
