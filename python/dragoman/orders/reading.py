@@ -41,6 +41,11 @@ class OrderReader:
     units : WireUnits
     freshness : Freshness
         Told of every full reading.
+
+    Attributes
+    ----------
+    heard_ns : dict of str to int
+        When a stream last reported an order, by the broker's id of it; monotonic.
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class OrderReader:
         restarts = session.adapter.capabilities.replace_restarts_fills
         self.store = OrderStore(self.trading_day, fills_restart=restarts)
         self.complete_as_of: int | None = None
+        self._day = ""
+        self.heard_ns: dict[str, int] = {}
 
     @property
     def fresh(self) -> bool:
@@ -75,10 +82,22 @@ class OrderReader:
             self._see(order.but(complete_as_of=as_of), "poll", reading)
         for fill in fills:
             self._see_fill(fill, "poll")
+        self._retire({order.order_id for order in orders})
         self._settle_doubts(as_of, {order.order_id for order in orders if order.pending is Pending.NONE})
         self.complete_as_of = max(as_of, self.complete_as_of or as_of)
         self._freshness.read(begun)
         return as_of
+
+    def _retire(self, listed: set[str]) -> None:
+        """At the first reading of a day, leave out what ended on an earlier one and the broker no longer lists."""
+        today = self.trading_day(None)
+        if today == self._day:
+            return
+        self._day = today
+        for order in self.store:
+            ended = order.ts_closed or order.ts_event or order.ts_recv or order.ts_created
+            if order.status.terminal and order.order_id not in listed and self.trading_day(ended) != today:
+                self.store.retire(order.client_order_id)
 
     def reread(self, on_error: Callable[[DragomanError], object]) -> None:
         """Read everything in the background until that makes it fresh; one such task at a time."""
@@ -124,6 +143,8 @@ class OrderReader:
 
     def on_stream(self, event: OrderSeen | FillSeen) -> None:
         """Take what an order stream reported."""
+        reported = event.order if isinstance(event, OrderSeen) else event.fill
+        self.heard_ns[reported.order_id] = self._session.runtime.clock.mono_ns()
         if isinstance(event, OrderSeen):
             self._see(event.order, "stream")
             for fill in event.fills:

@@ -13,7 +13,7 @@ from dragoman.orders.reading import OrderReader
 from dragoman.session.session import AccountSession
 
 _NS: Final = 1_000_000_000
-_WORKING_S: Final = 12.0
+_WORKING_S: Final = 8.0
 _OPEN_S: Final = 20.0
 _CLOSED_S: Final = 300.0
 _POLLED_S: Final = 2.0
@@ -63,6 +63,7 @@ class Reconciler:
         self._streaming = streaming
         self._reading = False
         self._found: dict[str, Order] = {}
+        self._expected: dict[str, tuple[Order, int]] = {}  # on its way to us, perhaps: since when, monotonic
         self._changed_ns: dict[str, int] = {}
         self._known: dict[str, tuple[Any, ...]] = {}
         self._differing: frozenset[Any] = frozenset()
@@ -98,6 +99,7 @@ class Reconciler:
         while True:
             await runtime.sleep(max(_LOOK_S, wait_s))
             wait_s, now = 0.0, runtime.clock.mono_ns()
+            self._overdue(now)
             try:
                 if now - read_ns >= self._pause_s() * _NS:
                     read_ns = now
@@ -113,7 +115,7 @@ class Reconciler:
 
     async def _audit(self) -> None:
         """Read everything, and say what the stream should have told."""
-        streamed = self._streaming and self._reader.fresh
+        streamed, began = self._streaming and self._reader.fresh, self._session.runtime.clock.mono_ns()
         self._reading, self._found = True, {}
         try:
             as_of = await self._reader.refresh(15.0)
@@ -122,15 +124,36 @@ class Reconciler:
         self.audits += 1
         if not streamed or not self._reader.fresh:
             return  # a gap is known, and this reading is part of healing it
-        late = [order for order in self._found.values() if (order.ts_event or as_of) <= as_of - _ON_THE_WAY_NS]
-        for order in late:
+        late = []
+        for order in self._found.values():
+            if (order.ts_event or as_of) <= as_of - _ON_THE_WAY_NS:
+                late.append(order)
+            elif self._reader.heard_ns.get(order.order_id, 0) < began - _ON_THE_WAY_NS:
+                self._expected[order.order_id] = order, began
+        self._missed(late)
+
+    def _overdue(self, now: int) -> None:
+        """Look whether the stream has told by now what a reading had found before it could."""
+        if not self._expected:
+            return
+        if not self._reader.fresh:
+            self._expected.clear()  # a gap is known
+            return
+        due = [one for one, (_, since) in self._expected.items() if now - since >= _ON_THE_WAY_NS]
+        waited = [self._expected.pop(order_id) for order_id in due]
+        heard = self._reader.heard_ns
+        self._missed([order for order, since in waited if heard.get(order.order_id, 0) < since - _ON_THE_WAY_NS])
+
+    def _missed(self, orders: Sequence[Order]) -> None:
+        """Say what the stream has left out, and begin it anew."""
+        for order in orders:
             self.missed += 1
             external = order.origin is Origin.EXTERNAL
             what = "of another terminal " if external else ""
             text = f"order {order.client_order_id} {what}is {order.status}, which the order stream did not tell"
             self._alert(OrderAlert("MISSED_UPDATE", text, order, ts=self._session.runtime.clock.wall_ns()))
-        if late:
-            self._distrust(f"a reading found {len(late)} changes that it had not told")
+        if orders:
+            self._distrust(f"a reading found {len(orders)} changes that it had not told")
 
     async def _compare(self) -> None:
         """Compare positions with the sum of fills, for instruments at rest before and while they were read."""
