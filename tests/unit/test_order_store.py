@@ -301,3 +301,17 @@ def test_a_fill_whose_average_comes_second_is_told_then(store):
     assert total(store) == 0
     store.see(report("7", filled=4, ts_event=5), "stream")
     assert total(store) == 4
+
+
+def test_a_retired_order_is_not_listed_and_is_found_and_listed_again_once_somebody_reports_it(store):
+    placed(store)
+    store.see(report("7", S.FILLED, 10, tag=WIRE), "stream")
+    store.retire("mine")
+    assert list(store) == []
+    assert {store.get(name).client_order_id for name in ("mine", "7", WIRE)} == {"mine"}
+    store.see(report("7", S.FILLED, 10, tag=WIRE), "poll")
+    assert [order.client_order_id for order in store] == ["mine"]
+    store.retire("mine")
+    store.see_fill(fill(1, "7", 10), "poll")
+    assert [order.client_order_id for order in store] == ["mine"]
+    assert total(store) == 10

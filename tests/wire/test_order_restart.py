@@ -7,6 +7,7 @@ import pytest
 from dragoman.connecting import connect
 from dragoman.errors import AccountBusy, ErrorKind, OutcomeUnknown, UsageError
 from dragoman.model import OrderAlert, OrderStatus, Origin
+from dragoman.orders import succession
 from wire.trading import INFY, play
 
 S = OrderStatus
@@ -48,6 +49,42 @@ def test_a_name_is_one_order_also_after_a_restart():
             assert len(world.live) == 1
             await client.cancel("mine")
             assert (await client.wait_order("mine")).status is S.CANCELED
+
+    play(scenario)
+
+
+def test_a_name_of_long_ago_is_found_in_the_journal(monkeypatch):
+    monkeypatch.setattr(succession, "_LOOKED_BACK_NS", 0)  # nothing is read back at the start
+
+    async def scenario(world):
+        first = await world.rest(client_order_id="mine")
+        await world.client.cancel("mine")
+        await world.client.wait_order("mine")
+        await world.client.close()
+        async with again(world) as client:
+            terms = {"order_type": "LIMIT", "price": world.price(), "product": "INTRADAY"}
+            same = await client.place(INFY, "BUY", 10, **terms, client_order_id="mine")
+            assert (same.order_id, same.status) == (first.order_id, S.CANCELED)
+            with pytest.raises(UsageError, match="quantity was 10, is 11"):
+                await client.place(INFY, "BUY", 11, **terms, client_order_id="mine")
+            fresh = await client.place(INFY, "BUY", 10, **terms, client_order_id="new")
+            assert [fresh.order_id, first.order_id] == [world.live[1].order_id, world.live[0].order_id]
+
+    play(scenario)
+
+
+def test_what_works_is_carried_from_start_to_start(monkeypatch):
+    async def scenario(world):
+        first = await world.rest(client_order_id="mine")
+        await world.client.wait_order("mine", lambda o: o.status is S.OPEN)
+        await world.client.close()
+        async with again(world):
+            pass  # reads all of it back, and carries it on
+        monkeypatch.setattr(succession, "_LOOKED_BACK_NS", 1_000_000_000)
+        await world.runtime.sleep(3)
+        async with again(world) as client:
+            assert client.order("mine").order_id == first.order_id
+            assert client.orders_service.intents.get("mine").request.quantity == 10
 
     play(scenario)
 

@@ -7,12 +7,13 @@ another one beside it could be the second half of a double.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import Final
 
 from dragoman.errors import ErrorKind, Retry, UsageError
 from dragoman.model import Order, OrderRequest, Side
+from dragoman.orders.journal import Record
 
 _NAMES: Final = frozenset({"client_order_id", "wire_id", "account_id", "deadline_ns"})
 _TERMS: Final = tuple(field.name for field in fields(OrderRequest) if field.name not in _NAMES)
@@ -45,11 +46,17 @@ class Intents:
     ----------
     unknown : callable
         Returns the orders that may be live without anybody knowing.
+
+    Attributes
+    ----------
+    older : callable or None
+        Finds what the journal has of a name from before the time that was read back; None where there is no such time.
     """
 
     def __init__(self, unknown: Callable[[], tuple[Order, ...]]) -> None:
         self._intents: dict[str, Intent] = {}
         self._unknown = unknown
+        self.older: Callable[[str], Awaitable[list[Record]]] | None = None
 
     def __iter__(self) -> Iterator[Intent]:
         return iter(tuple(self._intents.values()))

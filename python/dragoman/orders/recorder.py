@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from dragoman.errors import DragomanError
 from dragoman.model import Order, OrderAlert, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Pending
+from dragoman.orders.intents import Intent
 from dragoman.orders.journal import Journal, Kind
 from dragoman.orders.journal.codec import to_plain
 
@@ -21,6 +22,8 @@ class Recorder:
     now_ns : callable
         The broker's clock.
     alert : callable
+    intent : callable, optional
+        Finds the intent of a name.
 
     Attributes
     ----------
@@ -29,9 +32,15 @@ class Recorder:
         Orders whose cancel left without having been written down.
     """
 
-    def __init__(self, now_ns: Callable[[], int], alert: Callable[[OrderAlert], object]) -> None:
+    def __init__(
+        self,
+        now_ns: Callable[[], int],
+        alert: Callable[[OrderAlert], object],
+        intent: Callable[[str], Intent | None] = lambda name: None,
+    ) -> None:
         self._now_ns = now_ns
         self._alert = alert
+        self._intent = intent
         self.journal: Journal | None = None
 
     # -- before the first byte ---------------------------------------------------------------------------------------
@@ -118,6 +127,17 @@ class Recorder:
         if error is not None:
             entry |= {"kind": error.kind.value, "text": error.text or str(error.args[0])}
         self.journal.append(Kind.REPLY, entry)
+
+    def carry(self, orders: Iterable[Order]) -> None:
+        """Write down once more what is known of orders that work on."""
+        if self.journal is None:
+            return
+        for order in orders:
+            entry: dict[str, Any] = {"order": to_plain(order)}
+            intent = self._intent(order.client_order_id)
+            if intent is not None:
+                entry |= {"request": to_plain(intent.request), "at": intent.sent_ns}
+            self.journal.append(Kind.DECISION, entry)
 
     def decided(self, what: str, name: str, **details: object) -> None:
         """Write down what was concluded about an order, and why."""

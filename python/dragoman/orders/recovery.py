@@ -95,6 +95,8 @@ def _take(found: Recovered, record: Record, broker: str) -> None:
             for order_id in order.order_ids:
                 found.orders.pop(f"EXT-{order_id}", None)  # it was seen before anybody knew whose it is
         found.orders[name] = order
+        if "request" in payload:
+            found.intents.setdefault(name, Intent(from_plain(OrderRequest, payload["request"]), payload["at"]))
         replaced = set(payload.get("replaced", ()))
         kept = [fill for fill in found.fills.get(name, ()) if fill.trade_id not in replaced]
         new = [from_plain(Fill, fill) for fill in payload.get("fills", ())]

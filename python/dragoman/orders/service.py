@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from dragoman.checks import WireUnits, check_request, order_gate, seconds
-from dragoman.errors import DragomanError, Effect, ErrorKind, UsageError
+from dragoman.errors import DragomanError, Effect, ErrorKind, Rejected, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Fill,
@@ -88,9 +88,9 @@ class OrderService:
         self.updates: Fanout[OrderUpdate] = Fanout("order")
         self.alerts: Fanout[OrderAlert] = Fanout("order alert")
         alert = self.alerts.publish
-        self.recorder = recorder = Recorder(lambda: session.ctx.now_ns, alert)
-        self.writer = Writer(session, enabled=journal)
         self.intents = Intents(lambda: self.store.unknown)
+        self.recorder = recorder = Recorder(lambda: session.ctx.now_ns, alert, self.intents.get)
+        self.writer = Writer(session, enabled=journal)
         self.resolver = Resolver(session, self._reader, self.intents, recorder, alert, self._cancel_late)
         self._succession = Succession(session, self.writer, self._reader, self.intents, recorder, self.resolver, alert)
         self._amender = Amender(
@@ -99,6 +99,7 @@ class OrderService:
         if self.writer.enabled:
             self.store.listen(recorder.learnt)  # first written down, then told
         self.store.listen(self.updates.publish)
+        self._new_names: set[str] = set()
 
     @property
     def _adapter(self) -> Adapter:
@@ -206,6 +207,8 @@ class OrderService:
         wire_id = self._mint.wire_id()
         if name:
             check_name(name)
+            if self.intents.older is not None and self.intents.get(name) is None and name not in self._new_names:
+                return self._place_named(request, instrument, timeout_s, allow_stale, allow_unknown)
         else:
             name = wire_id
         request = named(request, instrument, name, wire_id, session.ctx.account)
@@ -228,6 +231,26 @@ class OrderService:
     ) -> Order:
         await self._may_write()
         return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown)
+
+    async def _place_named(
+        self, request: OrderRequest, instrument: Instrument, timeout_s: float, allow_stale: bool, allow_unknown: bool
+    ) -> Order:
+        """Place under a name that nobody has used lately; long ago, only the journal's index can tell."""
+        name = request.client_order_id
+        try:
+            if not await self._succession.recall(name):
+                self._new_names.add(name)
+        except OSError as error:
+            raise Rejected(
+                f"{self._adapter.name}: nobody can tell whether {name!r} was used before: {error}",
+                kind=ErrorKind.LOCAL_DENIED,
+                broker=self._adapter.name,
+                remedy="look at the journal's folder, or leave client_order_id out; nothing was sent",
+            ) from error
+        try:
+            return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown)
+        finally:
+            self._new_names.discard(name)
 
     async def _place_fresh(
         self, intent: Intent, wire_request: OrderRequest, instrument: Instrument, timeout_s: float, ends_ns: int

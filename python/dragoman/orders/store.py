@@ -59,6 +59,7 @@ class OrderStore:
     def __init__(self, trading_day: Callable[[int | None], str], *, fills_restart: bool = False) -> None:
         self._chains = ChainFills() if fills_restart else None
         self._orders: dict[str, Order] = {}
+        self._retired: dict[str, Order] = {}
         self._by_order_id: dict[str, str] = {}
         self._by_wire_id: dict[str, str] = {}
         self._renamed: dict[str, str] = {}  # names we gave to orders before we knew whose they are
@@ -93,9 +94,9 @@ class OrderStore:
 
     def get(self, name: str) -> Order | None:
         """Return an order by client order id, any of its broker ids, or its wire id."""
-        owner = name if name in self._orders else None
+        owner = name if name in self._orders or name in self._retired else None
         owner = owner or self._renamed.get(name) or self._by_order_id.get(name) or self._by_wire_id.get(name)
-        return self._orders.get(owner) if owner else None
+        return self._orders.get(owner) or self._retired.get(owner) if owner else None
 
     def listen(self, listener: Callable[[OrderUpdate], None]) -> Callable[[], None]:
         """Call `listener` after every change; returns what ends it. One that raises is counted, and hurts nobody."""
@@ -136,6 +137,15 @@ class OrderStore:
         for fill in fills:
             self.fills.add(fill, name)
         self.fills.report(order, name)
+
+    def retire(self, client_order_id: str) -> None:
+        """Leave a finished order of an earlier day out of what is listed. By its names it is found for ever."""
+        self._retired[client_order_id] = self._orders.pop(client_order_id)
+
+    def _recall(self, owner: str) -> None:
+        """List an order again that was retired: somebody reports it."""
+        if owner in self._retired:
+            self._orders[owner] = self._retired.pop(owner)
 
     def settle(self, client_order_id: str, outcome: Outcome, ts: int) -> Order:
         """Apply the outcome of placing. A stream may have been faster: then only the id is new."""
@@ -276,6 +286,7 @@ class OrderStore:
             return Verdict.REFUSED
         if self._chains is not None:
             seen = self._chains.whole(owner, seen)
+        self._recall(owner)
         known = self._orders.get(owner)
         if known is None:
             verdict, merged = Verdict.APPLIED, self._first_seen(seen, owner)
@@ -307,6 +318,7 @@ class OrderStore:
         if owner is None:
             self._orphans.setdefault(fill.order_id, []).append(fill)
             return
+        self._recall(owner)
         fill = replace(fill, client_order_id=owner)
         change = self.fills.add(fill, owner)
         self.counters["fill_conflicts"] += change.refused is not None
@@ -382,7 +394,7 @@ class OrderStore:
             return external if seen.order_id else None
         if seen.parent_order_id and seen.parent_order_id != seen.order_id:
             return f"{ours}/{seen.order_id}"  # a slice of ours, reported before the reply that would have told its id
-        known = self._orders[ours]
+        known = self._orders.get(ours) or self._retired[ours]
         if not known.order_id or known.pending is Pending.MODIFY:
             return ours
         # Two orders at the broker for one intent of ours, or somebody repeated our order with its tag.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from dragoman.errors import AccountBusy, DragomanError
 from dragoman.model import Notice, Order, OrderAlert, OrderStatus
@@ -14,6 +15,9 @@ from dragoman.orders.recovery import Recovered, recover
 from dragoman.orders.resolver import Resolver
 from dragoman.orders.writer import Writer
 from dragoman.session.session import AccountSession
+
+_LOOKED_BACK_NS: Final = 10 * 86_400 * 1_000_000_000
+"""How far before the last record a start reads the journal back. What works longer is carried from start to start."""
 
 
 class Succession:
@@ -66,19 +70,35 @@ class Succession:
         """
         journal = await self._writer.open()
         self._store.journal_ids = frozenset(journal.journal_ids)
-        found = recover(await journal.recent(), self._session.adapter.name)
-        for intent in found.intents.values():
-            self._intents.add(intent)
-        for name, order in found.orders.items():
-            if self._store.get(name) is None:
-                self._store.restore(order, found.fills.get(name, ()))
+        began = min(journal.last_ns, self._session.runtime.clock.wall_ns()) - _LOOKED_BACK_NS
+        records = await journal.recent(began)
+        found = recover(records, self._session.adapter.name)
+        self._enter(found)
         self._recorder.journal = journal
+        if journal.last_ns and (not records or records[0].sequence > 1):
+            self._intents.older = journal.named
+        # So that no later start has to look back further than to this one.
+        self._recorder.carry(order for order in self._store if not order.status.terminal)
         journal.on_failed = self._failed
         now = self._session.runtime.clock.wall_ns()
         for damage in journal.damage:
             self._alert(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
         self._look_for(found)
         return IdMint(journal.journal_id)
+
+    def _enter(self, found: Recovered) -> None:
+        for intent in found.intents.values():
+            self._intents.add(intent)
+        for name, order in found.orders.items():
+            if self._store.get(name) is None:
+                self._store.restore(order, found.fills.get(name, ()))
+
+    async def recall(self, name: str) -> bool:
+        """Enter what the journal has of a name from long ago; False where it has nothing."""
+        older = self._intents.older
+        found = recover(await older(name), self._session.adapter.name) if older is not None else Recovered()
+        self._enter(found)
+        return name in found.intents
 
     def _look_for(self, found: Recovered) -> None:
         """Let readings tell what became of everything that had no outcome."""
