@@ -81,8 +81,8 @@ class ProcessDisk:
         The errno of every sync, and of every file that is made; 0 while the disk works.
     full : bool
         Whether no file can be made.
-    largest : int or None
-        How long the files of fixed size are that it makes, at most.
+    next_size : int or None
+        How long the next file of fixed size that it makes is, at most: one that is soon full.
     """
 
     def __init__(self, disk: Disk) -> None:
@@ -91,7 +91,7 @@ class ProcessDisk:
         self._dead = False
         self.failing = 0
         self.full = False
-        self.largest: int | None = None
+        self.next_size: int | None = None
 
     def check(self, operation: str = "") -> None:
         """Raise what an operation fails with now."""
@@ -112,8 +112,11 @@ class ProcessDisk:
         return self._disk.instant
 
     def open(self, path: str, *, size: int) -> DiskFile:
-        self.check("" if self._disk.exists(path) else "open")
-        return ProcessFile(self, self._disk.open(path, size=min(size, self.largest or size)))
+        if not self._disk.exists(path):
+            self.check("open")
+            size, self.next_size = min(size, self.next_size or size), None
+        self.check()
+        return ProcessFile(self, self._disk.open(path, size=size))
 
     def lock(self, path: str, *, now_ns: int) -> DiskLock:
         self.check()

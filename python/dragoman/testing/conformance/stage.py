@@ -67,8 +67,8 @@ class Stage:
         Whether somebody answers who is asked to log in.
     meanwhile : list of asyncio.Task
         Steps that began and may not have ended.
-    largest_file : int or None
-        Of the clients that are connected from now on, in bytes: their journals are made of such pieces.
+    journal_size : int or None
+        Of the first file of the next journal, in bytes.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Stage:
         self._state_dir = state_dir
         self.human = True
         self.meanwhile: list[asyncio.Task[None]] = []
-        self.largest_file: int | None = None
+        self.journal_size: int | None = None
         self._acting: Running | None = None
         self._other: Running | None = None
         self._cast: Cast | None = None
@@ -153,7 +153,7 @@ class Stage:
             options.setdefault("access_token", self.emulator.credentials["access_token"])
         process = ProcessRuntime(self.runtime)
         process.clock.offset_ns = round(wrong_by_s * 1e9)
-        process.disk.largest = self.largest_file
+        process.disk.next_size, self.journal_size = self.journal_size, None
         client = await connect(
             self.adapter,
             "conformance",

@@ -1,4 +1,4 @@
-"""What goes wrong with one act, a place, modify or cancel, while everything else that is asked goes right; or the reverse."""
+"""What goes wrong with one act, a place, modify or cancel, while whatever is read goes right; or the reverse."""
 
 from __future__ import annotations
 

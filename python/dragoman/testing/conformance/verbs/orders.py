@@ -143,6 +143,7 @@ async def read_orders(stage: Stage) -> None:
 async def venue_trades(stage: Stage, quantity: Decimal, order: str) -> None:
     """Let the market come to a resting limit order and so much trade with it."""
     await stage.runtime.sleep(_QUEUE_S)
+    stage.venue.advance(stage.runtime.clock.wall_ns())
     state = stage.venue_order(order)
     name, price, of = state.order.instrument_id, state.order.price, stage.cast.role_of(state.order.instrument_id)
     if price is None:

@@ -21,10 +21,10 @@ async def connect_without_journal(stage: Stage) -> None:
     await stage.connect(journal=False)
 
 
-@step("connect with a journal in small pieces")
+@step("connect with a journal that is soon full")
 async def connect_small(stage: Stage) -> None:
-    """Connect a client whose journal soon needs another file."""
-    stage.largest_file = _SMALL_FILE
+    """Connect a client, the first of its account, whose journal soon needs another file."""
+    stage.journal_size = _SMALL_FILE
     await stage.connect()
 
 
@@ -124,7 +124,7 @@ async def disk_room(stage: Stage) -> None:
 
 @step("place orders of <of:role> until one is refused")
 async def place_many(stage: Stage, of: str) -> None:
-    """Place small orders m1, m2, ..., a second apart, until the client takes none any more; the venue has the others."""
+    """Place small orders m1, m2, ..., a second apart, until the client takes none; the venue has the others."""
     for number in range(1, _MANY):
         await stage.runtime.sleep(1.0)
         try:
