@@ -159,11 +159,11 @@ async def world(
         await host.close()
 
 
-def play(scenario: Callable[[World], Awaitable[Any]], *, seed: int = 7, **options: Any) -> Any:
+def play(scenario: Callable[[World], Awaitable[Any]], *, seed: int = 7, lasts_s: float = 3600, **options: Any) -> Any:
     """Run `scenario(world)` on a virtual runtime and return what it returns."""
 
     async def run(runtime: VirtualRuntime) -> Any:
-        async with asyncio.timeout(3600), world(runtime, **options) as here:
+        async with asyncio.timeout(lasts_s), world(runtime, **options) as here:
             return await scenario(here)
 
     with VirtualRuntime(seed=seed) as runtime:

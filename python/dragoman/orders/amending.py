@@ -70,7 +70,8 @@ class Amender:
             raise change_under_way(known, self._adapter.name, in_doubt=name not in self._changing)
         self._changing.add(name)
         try:
-            if not allow_stale:
+            if self._freshness.stale and not allow_stale:
+                self._session.check_alive()  # without a session no reading can make it fresh
                 await self._freshness.wait(timeout_s)
             flow = self._adapter.modify(known, wire_change, instrument, self._session.ctx)
         except BaseException:

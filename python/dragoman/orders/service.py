@@ -256,6 +256,7 @@ class OrderService:
         self, intent: Intent, wire_request: OrderRequest, instrument: Instrument, timeout_s: float, ends_ns: int
     ) -> Order:
         try:
+            self._session.check_alive()  # without a session no reading can make it fresh
             await self._freshness.wait(timeout_s)
         except BaseException:
             self.intents.drop(intent.name)

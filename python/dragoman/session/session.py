@@ -122,7 +122,7 @@ class AccountSession:
         )
         self.sockets = SocketLeases(adapter.name, lambda: self.limiter.shared)
         self._http = http or self._own_http()
-        hooks = SenderHooks(self._check_alive, self.auth_failed, self._socket)
+        hooks = SenderHooks(self.check_alive, self.auth_failed, self._socket)
         self.metrics = Metrics(adapter.name, lambda: self.ctx.account)
         self.sender = Sender(runtime, adapter, self.ctx, self._http, self.limiter, self.clock, hooks, self.metrics)
         self.driver = FlowDriver(runtime, self.sender, self.clock, broker=adapter.name)
@@ -333,7 +333,8 @@ class AccountSession:
         self._events.publish(self._over)
         self._keeper.session_ended()
 
-    def _check_alive(self) -> None:
+    def check_alive(self) -> None:
+        """Raise AuthRequired where the session is over and nobody has logged in since."""
         if self._over is not None:
             over = self._over
             raise AuthRequired(
