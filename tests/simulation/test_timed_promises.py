@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 
 from dragoman.runtime.virtual import MONDAY_MORNING_NS
@@ -66,9 +64,7 @@ def test_a_single_lost_fill_is_found_within_thirty_seconds(broker):
             trial.fill(order)
             await trial.runtime.sleep(0.5)
             trial.stage.host.faults.clear()
-            took.append(
-                0.5 + await trial.seconds_until(lambda: trial.client.order(order.client_order_id).status == "FILLED")
-            )
+            took.append(0.5 + await trial.seconds_until(lambda: not trial.client.orders_service.store.open))
             await trial.runtime.sleep(61)
         return took, trial.client.counters()["audit"]["missed"]
 

@@ -20,6 +20,7 @@ _POLLED_S: Final = 2.0
 _POSITIONS_S: Final = 60.0
 _LOOK_S: Final = 1.0
 _ON_THE_WAY_NS: Final = 5 * _NS
+_ABOUT_NS: Final = 2 * _NS  # how well a broker's times of events compare with ours
 _log = logging.getLogger("dragoman.orders")
 
 
@@ -63,7 +64,7 @@ class Reconciler:
         self._streaming = streaming
         self._reading = False
         self._found: dict[str, Order] = {}
-        self._expected: dict[str, tuple[Order, int]] = {}  # on its way to us, perhaps: since when, monotonic
+        self._expected: dict[str, tuple[Order, int]] = {}  # may be on its way to us; since when, monotonic
         self._changed_ns: dict[str, int] = {}
         self._known: dict[str, tuple[Any, ...]] = {}
         self._differing: frozenset[Any] = frozenset()
@@ -126,10 +127,11 @@ class Reconciler:
             return  # a gap is known, and this reading is part of healing it
         late = []
         for order in self._found.values():
-            if (order.ts_event or as_of) <= as_of - _ON_THE_WAY_NS:
+            age_ns = max(0, as_of - (order.ts_event or as_of))
+            if age_ns >= _ON_THE_WAY_NS:
                 late.append(order)
-            elif self._reader.heard_ns.get(order.order_id, 0) < began - _ON_THE_WAY_NS:
-                self._expected[order.order_id] = order, began
+            else:
+                self._expected[order.order_id] = order, began - age_ns
         self._missed(late)
 
     def _overdue(self, now: int) -> None:
@@ -142,7 +144,7 @@ class Reconciler:
         due = [one for one, (_, since) in self._expected.items() if now - since >= _ON_THE_WAY_NS]
         waited = [self._expected.pop(order_id) for order_id in due]
         heard = self._reader.heard_ns
-        self._missed([order for order, since in waited if heard.get(order.order_id, 0) < since - _ON_THE_WAY_NS])
+        self._missed([order for order, since in waited if heard.get(order.order_id, 0) < since - _ABOUT_NS])
 
     def _missed(self, orders: Sequence[Order]) -> None:
         """Say what the stream has left out, and begin it anew."""
