@@ -19,6 +19,8 @@ _CLOSED_S: Final = 300.0
 _POLLED_S: Final = 2.0
 _POSITIONS_S: Final = 60.0
 _LOOK_S: Final = 1.0
+_LONGEST_S: Final = 60.0
+_DOUBLINGS: Final = 4
 _ON_THE_WAY_NS: Final = 5 * _NS
 _ABOUT_NS: Final = 2 * _NS  # how well a broker's times of events compare with ours
 _log = logging.getLogger("dragoman.orders")
@@ -96,7 +98,7 @@ class Reconciler:
     async def _run(self) -> None:
         runtime = self._session.runtime
         read_ns = positions_ns = runtime.clock.mono_ns()
-        wait_s = 0.0
+        wait_s, failures = 0.0, 0
         while True:
             await runtime.sleep(max(_LOOK_S, wait_s))
             wait_s, now = 0.0, runtime.clock.mono_ns()
@@ -105,13 +107,17 @@ class Reconciler:
                 if now - read_ns >= self._pause_s() * _NS:
                     read_ns = now
                     await self._audit()
+                    failures = 0
                 if now - positions_ns >= _POSITIONS_S * _NS and self._store.fills.all():
                     positions_ns = now
                     await self._compare()
             except AuthRequired:
                 wait_s = _OPEN_S  # the session's own affair; readings go on once there is one
             except DragomanError as error:
-                wait_s = error.retry_after_s or 0.0
+                # Once the broker is back the stream says so, and everything is read at once: nothing waits for this.
+                failures += 1
+                backoff_s = 5.0 * 2 ** min(failures, _DOUBLINGS) if self._streaming else 0.0
+                wait_s = max(min(_LONGEST_S, backoff_s), error.retry_after_s or 0.0)
                 _log.debug("%s: the order audit could not read: %s", self._session.adapter.name, error)
 
     async def _audit(self) -> None:

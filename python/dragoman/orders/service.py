@@ -78,7 +78,8 @@ class OrderService:
         self._session = session
         self._master = master
         self._units = units
-        self._mono_ns, self._wall_ns = session.runtime.clock.mono_ns, session.runtime.clock.wall_ns
+        # An order's times are the broker's, also those that we tell before it does.
+        self._mono_ns, self._wall_ns = session.runtime.clock.mono_ns, session.clock.read
         self._gate = order_gate(session.adapter)
         self._mint = IdMint(journal_id_of(session.runtime.random_bytes(4)))
         self._freshness = Freshness(session.adapter.name, following)
@@ -91,8 +92,11 @@ class OrderService:
         self.intents = Intents(lambda: self.store.unknown)
         self.recorder = recorder = Recorder(lambda: session.ctx.now_ns, alert, self.intents.get)
         self.writer = Writer(session, enabled=journal)
+        recorder.required = self.writer.enabled
         self.resolver = Resolver(session, self._reader, self.intents, recorder, alert, self._cancel_late)
-        self._succession = Succession(session, self.writer, self._reader, self.intents, recorder, self.resolver, alert)
+        self._succession = Succession(
+            session, self.writer, self._reader, self.intents, recorder, self.resolver, alert, self._mint_with
+        )
         self._amender = Amender(
             session, master, units, self._reader, self._freshness, recorder, lambda: self.resolver.wake()
         )
@@ -137,12 +141,15 @@ class OrderService:
         Where another process is, this one reads; it becomes the writer at its first act after the other is gone.
         """
         if not self.writer.ready:
-            self._mint = await self._succession.begin() or self._mint
+            await self._succession.begin()
 
     async def _may_write(self) -> None:
         """Take over from a writer that is gone, and read everything before anything is done; else AccountBusy."""
-        self._mint = await self._succession.take_over()
+        await self._succession.take_over()
         await self.refresh()
+
+    def _mint_with(self, mint: IdMint) -> None:
+        self._mint = mint
 
     # -- acts --------------------------------------------------------------------------------------------------------
 
@@ -402,6 +409,7 @@ class OrderService:
     async def close(self) -> None:
         """End all iterators. The session has ended all acts already, and their outcomes are recorded."""
         await self.pause()
+        await self._succession.close()
         self.updates.close()
         self.alerts.close()
         await self.writer.close()

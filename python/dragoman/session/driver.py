@@ -31,13 +31,12 @@ from dragoman.plugin import All, Download, Downloaded, Flow, Part, Prompt, Redir
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.process import Owner
 from dragoman.session.brokertime import BrokerClock
-from dragoman.session.launched import Launch, Launched, OnOutcome, Run
+from dragoman.session.launched import READ_TRIES, Launch, Launched, OnOutcome, Run
 from dragoman.session.secrets import Secret, forget_locals, redact
 from dragoman.session.sender import BeforeSend, Flight, Sender
 
 T = TypeVar("T")
 _NS: Final = 1_000_000_000
-_READ_TRIES: Final = 3
 _CLOSED_TOO_SOON: Final = "the session closed before the outcome was known"
 _BACKOFF_S: Final = 0.2
 
@@ -99,6 +98,7 @@ class FlowDriver:
         redirect: AskRedirect | None = None,
         before_send: BeforeSend | None = None,
         allow_mutates: bool = True,
+        read_tries: int = READ_TRIES,
     ) -> T:
         """Drive a flow to its end and return its value.
 
@@ -117,6 +117,8 @@ class FlowDriver:
             The journal: awaited for each `mutates` request after the limiter, before the first byte.
         allow_mutates : bool
             False makes a `mutates` request a UsageError.
+        read_tries : int
+            How often each read is tried: once where the caller itself tries again.
 
         Raises
         ------
@@ -132,6 +134,7 @@ class FlowDriver:
             redirect=redirect,
             before_send=before_send,
             allow_mutates=allow_mutates,
+            read_tries=read_tries,
         )
         try:
             await asyncio.wait((task,))
@@ -159,12 +162,14 @@ class FlowDriver:
         redirect: AskRedirect | None = None,
         before_send: BeforeSend | None = None,
         allow_mutates: bool = True,
+        read_tries: int = READ_TRIES,
     ) -> asyncio.Task[T]:
         """Begin driving a flow and return its task; parameters as `run`. Whoever holds it takes its outcome."""
         self._check_open(flow)
         deadline_ns = self._runtime.clock.mono_ns() + int(timeout_s * _NS)
         run = Run(deadline_ns, before_send, allow_mutates)
         run.on_rows, run.on_progress, run.prompt, run.redirect = on_rows, on_progress, prompt, redirect
+        run.read_tries = read_tries
         return self.take_over(flow, run)
 
     def launch(
@@ -395,7 +400,7 @@ class FlowDriver:
         return reply
 
     async def _read(self, request: Request, run: Run) -> Reply:
-        for attempt in range(1, _READ_TRIES + 1):
+        for attempt in range(1, run.read_tries + 1):
             try:
                 reply = await self.sender.send(request, run.deadline_ns)
             except DragomanError as error:
@@ -408,7 +413,7 @@ class FlowDriver:
 
     async def _retry(self, error: DragomanError, attempt: int, run: Run) -> bool:
         """Wait before another try of a read; False where there is to be none."""
-        if attempt >= _READ_TRIES or not (isinstance(error, NotSent) or error.retry is Retry.BACKOFF):
+        if attempt >= run.read_tries or not (isinstance(error, NotSent) or error.retry is Retry.BACKOFF):
             return False
         delay = max(self._runtime.random.uniform(0, _BACKOFF_S * 2**attempt), error.retry_after_s or 0.0)
         if self._runtime.clock.mono_ns() + int(delay * _NS) >= run.deadline_ns:
@@ -464,7 +469,7 @@ class FlowDriver:
                 caught = error
                 raise
 
-        for attempt in range(1, _READ_TRIES + 1):
+        for attempt in range(1, run.read_tries + 1):
             try:
                 async with asyncio.timeout((run.deadline_ns - self._runtime.clock.mono_ns()) / _NS):
                     reply = await self.sender.download(effect.request, run.deadline_ns, sink)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dragoman.errors import DragomanError, Effect
 from dragoman.plugin import Flow, Reply, Request
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dragoman.session.driver import AskHuman, AskRedirect, FlowDriver, OnProgress, OnRows
     from dragoman.session.secrets import Secret
     from dragoman.transport.base import Line
+
+READ_TRIES: Final = 3
 
 OnOutcome = Callable[[Any, BaseException | None], object]
 """Told once how a flow ended: its value, or its error. It must not raise."""
@@ -39,6 +41,8 @@ class Run:
         Some reply was read.
     reached_wire : bool
         Some `mutates` request was handed over to be written.
+    read_tries : int
+        How often each of its reads is tried.
     """
 
     # Most flows need none of these, so they stand here and not in each run.
@@ -54,6 +58,7 @@ class Run:
     replied = False
     reached_wire = False
     typed: tuple[Secret, ...] = ()
+    read_tries = READ_TRIES
 
     def __init__(self, deadline_ns: int, before_send: BeforeSend | None, allow_mutates: bool) -> None:
         self.deadline_ns = deadline_ns

@@ -240,14 +240,15 @@ class Stream:
             self._ending = None
         while not self._closing:
             self._enter("connecting", "")
+            generation = self._session.ctx.generation
             try:
                 reason, delay = await self._once(), 0.0
-            except _FatalError as fatal:
-                self._fail(fatal.error)
-                return
-            except (AuthRequired, UsageError) as error:
-                self._fail(error)
-                return
+            except (_FatalError, AuthRequired, UsageError) as raised:
+                error = raised.error if isinstance(raised, _FatalError) else raised
+                if not isinstance(error, AuthRequired) or self._session.ctx.generation == generation:
+                    self._fail(error)
+                    return
+                reason, delay = str(error), 0.0  # said of a login that another has taken the place of meanwhile
             except DragomanError as error:
                 reason, delay = str(error), min(error.retry_after_s or 0.0, _LONGEST_WAIT_S)
             except Exception as error:  # noqa: BLE001 - third-party code; it is logged and ends the stream
@@ -328,7 +329,7 @@ class Stream:
             )
         connection.generation = session.ctx.generation
         self._counters.connects += 1
-        endpoint: Endpoint = await session.driver.run(feed.connect(session.ctx), timeout_s=_CONNECT_S)
+        endpoint: Endpoint = await session.driver.run(feed.connect(session.ctx), timeout_s=_CONNECT_S, read_tries=1)
         check_root(f"{self._adapter.name} {self.name} stream", endpoint.url, session.environment)
         options = WsOptions(
             ping_interval_s=feed.stall.ping_s,
