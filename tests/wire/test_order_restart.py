@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+
 import pytest
 
 from dragoman.connecting import connect
-from dragoman.errors import AccountBusy, ErrorKind, OutcomeUnknown, UsageError
+from dragoman.errors import AccountBusy, ErrorKind, OutcomeUnknown, Rejected, UsageError
 from dragoman.model import OrderAlert, OrderStatus, Origin
 from dragoman.orders import succession
+from dragoman.orders.journal import Journal
 from wire.trading import INFY, play
 
 S = OrderStatus
@@ -168,6 +172,47 @@ def test_a_second_client_reads_everything_and_writes_once_the_first_is_gone():
             order = await second.place(INFY, "BUY", 10, **terms, client_order_id="ours")
             assert order.order_id == world.live[-1].order_id
             assert second.order("mine").origin is Origin.US, "the first one's names are known now"
+
+    play(scenario)
+
+
+def test_acts_that_meet_a_take_over_wait_for_all_of_it():
+    async def scenario(world):
+        first = await world.rest(client_order_id="mine")
+        async with again(world) as second:
+            await world.client.close()
+            await world.runtime.sleep(2)
+            terms = {"order_type": "LIMIT", "price": world.price(), "product": "INTRADAY"}
+            placing = [second.place(INFY, "BUY", 10, **terms, client_order_id="mine") for _ in range(3)]
+            orders = await asyncio.gather(*placing)
+            assert {order.order_id for order in orders} == {first.order_id}
+            assert len(world.live) == 1
+
+    play(scenario)
+
+
+def test_a_take_over_that_fails_takes_nothing_and_the_next_act_tries_again(monkeypatch):
+    async def scenario(world):
+        first = await world.rest(client_order_id="mine")
+        async with again(world) as second:
+            await world.client.close()
+            await world.runtime.sleep(2)
+            failing = [OSError(errno.EIO, "broken")]
+            recent = Journal.recent
+
+            async def once(journal, since_ns=0):
+                if failing:
+                    raise failing.pop()
+                return await recent(journal, since_ns)
+
+            monkeypatch.setattr(Journal, "recent", once)
+            terms = {"order_type": "LIMIT", "price": world.price(), "product": "INTRADAY"}
+            with pytest.raises(Rejected, match="cannot be read"):
+                await second.place(INFY, "BUY", 10, **terms, client_order_id="mine")
+            assert len(world.live) == 1
+            await world.runtime.sleep(2)
+            same = await second.place(INFY, "BUY", 10, **terms, client_order_id="mine")
+            assert (same.order_id, len(world.live)) == (first.order_id, 1)
 
     play(scenario)
 

@@ -167,6 +167,9 @@ class Order(Shown):
     word tells only what is in flight, or that something changed: `status` is then the adapter's guess, which counts
     only until a report has named one. It is False as well for what was concluded from a reply alone.
 
+    `unjournaled` says that a cancel of it left although it could not be written down first: after a restart nobody
+    knows of that.
+
     `quantity_unit` says what the quantities count: UNITS, unless they could not be converted. LOTS: the instrument is
     missing from the master. UNVERIFIED: the broker's documents leave the segment open, see `settings.quantity_unit`.
     """
@@ -219,6 +222,7 @@ class Order(Shown):
     ts_closed: int | None = None
     complete_as_of: int | None = None
     quantity_unit: QuantityUnit = QuantityUnit.UNITS
+    unjournaled: bool = False
     raw: Any = field(default=None, compare=False, repr=False)
 
     @property

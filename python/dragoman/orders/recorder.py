@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from dragoman.errors import DragomanError
+from dragoman.errors import DragomanError, ErrorKind, Rejected
 from dragoman.model import Order, OrderAlert, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Pending
 from dragoman.orders.intents import Intent
 from dragoman.orders.journal import Journal, Kind
@@ -28,8 +28,10 @@ class Recorder:
     Attributes
     ----------
     journal : Journal or None
-    unjournaled : set of str
-        Orders whose cancel left without having been written down.
+    required : bool
+        Nothing may be sent without a journal.
+    on_unwritten : callable
+        Told of an order whose cancel leaves without having been written down.
     """
 
     def __init__(
@@ -42,12 +44,15 @@ class Recorder:
         self._alert = alert
         self._intent = intent
         self.journal: Journal | None = None
+        self.required = False
+        self.on_unwritten: Callable[[str], object] = lambda name: None
 
     # -- before the first byte ---------------------------------------------------------------------------------------
 
     def place(self, request: OrderRequest, sent_ns: int) -> Awaitable[object] | None:
         """Make the intent of a new order durable; what comes back, unless None, is awaited before anything is sent."""
         if self.journal is None:
+            self._check_required()
             return None
         return self.journal.commit(
             Kind.INTENT,
@@ -57,6 +62,7 @@ class Recorder:
     def amend(self, pending: Pending, order: Order, change: OrderChange | None) -> Awaitable[object] | None:
         """Make the intent of a change or cancel durable. A cancel is sent also where that fails."""
         if self.journal is None:
+            self._check_required()
             return None
         entry: dict[str, Any] = {
             "op": pending.value.lower(),
@@ -75,6 +81,14 @@ class Recorder:
             return None
         return None if durable is None else self._or_unwritten(durable, order, entry)
 
+    def _check_required(self) -> None:
+        if self.required:
+            raise Rejected(
+                "the journal is not open, so nothing may be sent",
+                kind=ErrorKind.LOCAL_DENIED,
+                remedy="connect again; nothing was sent",
+            )
+
     async def _or_unwritten(self, durable: Awaitable[object], order: Order, entry: dict[str, Any]) -> None:
         try:
             await durable
@@ -86,6 +100,7 @@ class Recorder:
         assert self.journal is not None
         self.journal.append(Kind.INTENT, entry | {"unjournaled": True})
         name = order.client_order_id
+        self.on_unwritten(name)
         text = f"the cancel of order {name} is being sent though it could not be written down first: {error}"
         self._alert(OrderAlert("UNJOURNALED", text, order, ts=self._now_ns()))
 

@@ -93,9 +93,17 @@ class OrderService:
         self.recorder = recorder = Recorder(lambda: session.ctx.now_ns, alert, self.intents.get)
         self.writer = Writer(session, enabled=journal)
         recorder.required = self.writer.enabled
+        recorder.on_unwritten = self.store.mark_unjournaled
         self.resolver = Resolver(session, self._reader, self.intents, recorder, alert, self._cancel_late)
         self._succession = Succession(
-            session, self.writer, self._reader, self.intents, recorder, self.resolver, alert, self._mint_with
+            session,
+            self.writer,
+            self._reader,
+            self.intents,
+            recorder,
+            self.resolver,
+            alert,
+            self._mint_with,
         )
         self._amender = Amender(
             session, master, units, self._reader, self._freshness, recorder, lambda: self.resolver.wake()

@@ -219,6 +219,11 @@ class OrderStore:
             self._tell(OrderUpdate(order, source="local"))
         return order
 
+    def mark_unjournaled(self, client_order_id: str) -> None:
+        """Say of an order that something about it left without having been written down first."""
+        self._orders[client_order_id] = order = self._orders[client_order_id].but(unjournaled=True)
+        self._tell(OrderUpdate(order, source="local"))
+
     def ask(self, client_order_id: str, pending: Pending, terms: Mapping[str, Any] | None = None) -> Callable[[], None]:
         """Note what is being asked of an order; returns what takes it back, for when nothing came of it.
 

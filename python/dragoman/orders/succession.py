@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from dragoman.errors import AccountBusy, DragomanError
+from dragoman.errors import AccountBusy, DragomanError, ErrorKind, Rejected
 from dragoman.model import Notice, Order, OrderAlert, OrderStatus
 from dragoman.orders.identity import IdMint
 from dragoman.orders.intents import Intents
@@ -32,6 +33,8 @@ class Succession:
     recorder : Recorder
     resolver : Resolver
     alert : callable
+    mints : callable
+        Takes what mints wire ids from then on.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Succession:
         recorder: Recorder,
         resolver: Resolver,
         alert: Callable[[OrderAlert], object],
+        mints: Callable[[IdMint], object],
     ) -> None:
         self._session = session
         self._writer = writer
@@ -52,39 +56,73 @@ class Succession:
         self._recorder = recorder
         self._resolver = resolver
         self._alert = alert
+        self._mints = mints
+        self._taking: asyncio.Task[None] | None = None
 
-    async def begin(self) -> IdMint | None:
-        """Take over where nobody else writes; None where somebody does: then this process reads."""
+    async def begin(self) -> None:
+        """Take over where nobody else writes; where somebody does, this process reads."""
         try:
-            return await self.take_over()
+            await self.take_over()
         except AccountBusy as busy:
             self._session.announce(Notice("info", str(busy), code=busy.kind))
-            return None
 
-    async def take_over(self) -> IdMint:
-        """Open the journal, enter what it knows, and look for what it does not; return what mints ids from here on.
+    async def take_over(self) -> None:
+        """Open the journal, enter what it knows, and look for what it does not. Whoever asks meanwhile waits for it.
 
         Raises
         ------
         AccountBusy
+            Another process writes.
+        Rejected, UsageError
+            The journal cannot be opened or read: nothing was taken, and the next act tries again.
         """
+        if self._taking is None or self._taking.done():
+            self._taking = self._session.runtime.spawn(
+                self._take_over(), name=f"{self._session.adapter.name} takes the journal over"
+            )
+        # Its end does not hang on who began it.
+        await asyncio.shield(self._taking)
+
+    async def _take_over(self) -> None:
+        if self._writer.ready:
+            return
         journal = await self._writer.open()
-        self._store.journal_ids = frozenset(journal.journal_ids)
-        began = min(journal.last_ns, self._session.runtime.clock.wall_ns()) - _LOOKED_BACK_NS
-        records = await journal.recent(began)
-        found = recover(records, self._session.adapter.name)
-        self._enter(found)
-        self._recorder.journal = journal
+        try:
+            began = min(journal.last_ns, self._session.runtime.clock.wall_ns()) - _LOOKED_BACK_NS
+            records = await journal.recent(began)
+            found = recover(records, self._session.adapter.name)
+            self._enter(found)
+        except BaseException as error:
+            await journal.close()
+            if isinstance(error, OSError):
+                raise Rejected(
+                    f"{self._session.adapter.name}: the journal cannot be read: {error.strerror or error}",
+                    kind=ErrorKind.LOCAL_DENIED,
+                    broker=self._session.adapter.name,
+                    remedy=f"look at {self._writer.folder}; nothing was sent",
+                ) from error
+            raise
         if journal.last_ns and (not records or records[0].sequence > 1):
             self._intents.older = journal.named
-        # So that no later start has to look back further than to this one.
-        self._recorder.carry(order for order in self._store if not order.status.terminal)
+        self._store.journal_ids = frozenset(journal.journal_ids)
+        self._mints(IdMint(journal.journal_id))
+        self._recorder.journal = journal
         journal.on_failed = self._failed
+        # Last: from here on acts go out.
+        self._writer.journal = journal
         now = self._session.runtime.clock.wall_ns()
         for damage in journal.damage:
             self._alert(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
+        # So that no later start has to look back further than to this one.
+        self._recorder.carry(order for order in self._store if not order.status.terminal)
         self._look_for(found)
-        return IdMint(journal.journal_id)
+
+    async def close(self) -> None:
+        """End a take-over that runs."""
+        task, self._taking = self._taking, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
 
     def _enter(self, found: Recovered) -> None:
         for intent in found.intents.values():

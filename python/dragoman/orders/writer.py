@@ -31,7 +31,7 @@ class Writer:
 
     @property
     def ready(self) -> bool:
-        """Whether this process may write now."""
+        """Whether this process may write now: it holds the journal, and knows all that is in it."""
         return self.journal is not None or not self.enabled
 
     @property
@@ -44,7 +44,7 @@ class Writer:
         )
 
     async def open(self) -> Journal:
-        """Become the account's writer.
+        """Take the account's journal; whoever has read it sets `journal`, and from then on this process writes.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class Writer:
         """
         session = self._session
         try:
-            self.journal = await Journal.open(
+            journal = await Journal.open(
                 session.runtime,
                 self.folder,
                 broker=session.adapter.name,
@@ -64,7 +64,7 @@ class Writer:
             self.busy = busy
             raise
         self.busy = None
-        return self.journal
+        return journal
 
     async def close(self) -> None:
         """Let another process write."""
