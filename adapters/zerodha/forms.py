@@ -5,36 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from dragoman.plugin import ErrorKind, Flow, Request, UsageError, errors
+from dragoman.plugin import Flow, Request
+from dragoman.plugin.records import Pairs
 
-from .words import loads, reading
-
-Pairs = tuple[tuple[str, str], ...]
-
-
-def pairs(**fields: str | None) -> Pairs:
-    """Return a form of the fields that are given."""
-    return tuple((name, value) for name, value in fields.items() if value is not None)
-
-
-def plain(value: Decimal | None) -> str | None:
-    """Write a decimal without an exponent."""
-    return None if value is None else format(value, "f")
+from .words import RECORDS, loads, reading
 
 
 def whole(value: Decimal | None) -> str | None:
     """Write a quantity. Raises UsageError for a fraction."""
-    if value is None:
-        return None
-    number = value.to_integral_value()
-    if value != number:
-        raise refused(f"quantity {value} is not a whole number", "give whole units", kind=ErrorKind.INVALID_QUANTITY)
-    return format(number, "f")
-
-
-def refused(what: str, remedy: str, *, kind: ErrorKind = ErrorKind.BAD_REQUEST) -> UsageError:
-    """Return the error of what this broker does not take; zero bytes were sent."""
-    return UsageError(f"zerodha: {what}", kind=kind, broker="zerodha", remedy=remedy)
+    return None if value is None else str(RECORDS.whole(value))
 
 
 def fetch(request: Request) -> Flow[Any]:
@@ -51,11 +30,4 @@ def data(path: str, query: Pairs = ()) -> Flow[Any]:
 
 def rows(path: str, query: Pairs = ()) -> Flow[list[Any]]:
     """Read a list. Raises DecodeError where it is none."""
-    found = yield from data(path, query)
-    return as_rows(path, found)
-
-
-def as_rows(path: str, found: Any) -> list[Any]:
-    if not isinstance(found, list):
-        raise errors.DecodeError(f"zerodha: {path}: data is {type(found).__name__}, expected a list", broker="zerodha")
-    return found
+    return RECORDS.as_rows(path, (yield from data(path, query)))

@@ -30,7 +30,7 @@ from dragoman.orders.requests import (
     used_before,
 )
 from dragoman.orders.sending import Sending
-from dragoman.orders.state import TERMS
+from dragoman.orders.state import TERMS, UNTOLD
 from dragoman.orders.store import OrderStore
 from dragoman.orders.waiting import wait_until
 from dragoman.plugin import Adapter, FillSeen, Flow, OrderSeen
@@ -192,7 +192,7 @@ class OrderService:
         known = self._addressable(order)
         instrument = self._master.resolve(known.instrument_id)
         check_change(known, change, instrument, self._adapter)
-        asked = {name: value for name in TERMS if (value := getattr(change, name)) is not None}
+        asked = {name: value for name in (*TERMS, *UNTOLD) if (value := getattr(change, name)) is not None}
         change = self._units.change_to_wire(change, instrument)
         name = known.client_order_id
         if name in self._changing or self._reader.doubts(name):
