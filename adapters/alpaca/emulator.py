@@ -7,7 +7,7 @@ One paper account. Read in this order: `emulator_orders` (what is taken, refused
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
@@ -15,11 +15,13 @@ from dragoman.emulator.parts import (
     DAY,
     MINUTE,
     ZERO,
+    AccountView,
     ContractFilter,
     Emulator,
     Form,
     HttpAnswer,
     HttpCall,
+    KeyPair,
     Meter,
     Quota,
     RecordedMarket,
@@ -27,26 +29,27 @@ from dragoman.emulator.parts import (
     Roots,
     Route,
     Rule,
+    Settings,
     SocketsByPath,
+    StakeView,
     Tokens,
     VenueFill,
-    VenuePosition,
     VenueProtocol,
     json_answer,
     page,
     recorded_listings,
     replying,
     rfc3339,
-    same,
     shortest,
     us_venue,
+    write,
 )
 from dragoman.plugin import model
 
 from .emulator_market import NEW_YORK, MarketDesk
 from .emulator_orders import OrderDesk
 from .emulator_streams import ORDERS, PATHS, DataStreams, OrderStreams
-from .emulator_words import AlpacaError, Assets, cents, identity, position_row
+from .emulator_words import ACCOUNT_ROW, CONTRACT, POSITION, AlpacaError, Asset, Assets, asset_row, identity
 from .words import CRYPTO, trade_id
 
 API_KEY: Final = "emu_PKEMULATOR"
@@ -57,21 +60,11 @@ TRADING: Final = Rule((Meter("trading", 200, MINUTE),))
 DATA: Final = Rule((Meter("data", 10_000, MINUTE),))
 OPEN_DATA: Final = Rule((Meter("data", 10_000, MINUTE),), token=False)
 """Data of pairs is given to anybody."""
+HEADERS: Final = ("apca-api-key-id", "apca-api-secret-key")
 STOCKS: Final = "v2/stocks"
 PAIRS: Final = "v1beta3/crypto/us"
 OPTIONS: Final = "v1beta1/options"
 EVERY_KIND: Final = (STOCKS, PAIRS, OPTIONS)
-_ACCOUNT: Final[Mapping[str, Any]] = {
-    "status": "ACTIVE",
-    "crypto_status": "ACTIVE",
-    "currency": "USD",
-    "multiplier": "1",
-    "shorting_enabled": True,
-    "options_approved_level": 2,
-    "options_trading_level": 2,
-    "created_at": "2024-01-02T14:30:00.000000Z",
-    **dict.fromkeys(("trading_blocked", "transfers_blocked", "account_blocked", "trade_suspended_by_user"), False),
-}
 _CONFIGURATIONS: Final[Mapping[str, Any]] = {
     "dtbp_check": "entry",
     "fractional_trading": True,
@@ -121,37 +114,26 @@ class AlpacaEmulator(RestEmulator):
     ) -> None:
         tokens = Tokens(seed, offset_ns=0, dies_at_ns=0, request_life_ns=DAY)
         super().__init__(venue, seed=seed, account=account, tokens=tokens, accounts=accounts)
-        oauth = tokens.mint("oauth", 0)
-        self.credentials = {"api_key": api_key, "api_secret": api_secret, "account": account, "oauth_token": oauth}
+        self.keys = KeyPair(api_key, api_secret, tokens.mint("oauth", 0), HEADERS)
+        names = {"api_key": api_key, "api_secret": api_secret, "account": account}
+        self.credentials = names | {"oauth_token": self.keys.token}
         self.assets = Assets(venue.listings())
         self.orders = OrderDesk(venue, self.assets, account, seed)
         self.markets = MarketDesk(venue, self.assets, seed)
-        self.data = DataStreams(venue, self.assets, self._accepts, tick_rate, symbol_limit)
-        self.updates = OrderStreams(self._accepts, self._bearer, self.orders.take_told)
+        self.data = DataStreams(venue, self.assets, self.keys, tick_rate, symbol_limit)
+        self.updates = OrderStreams(self.keys, self.orders.take_told)
         unknown = AlpacaError.gated(404, None)
         self.streams = SocketsByPath({ORDERS: self.updates, **dict.fromkeys(PATHS, self.data)}, unknown.answer)
-        self._settings = dict(_CONFIGURATIONS)
         self._quota = Quota(TRADING.meters[0])
         self.serve(self._table(), (self.orders.poll,))
 
     def roots(self, base_http: str, base_ws: str) -> Roots:
         return Roots(base_http, base_ws + ORDERS, base_http, {"data": base_http, "data_ws": base_ws})
 
-    def _accepts(self, key: str, secret: str) -> bool:
-        if key == "oauth":
-            return self._bearer(secret)
-        return same(key, self.credentials["api_key"]) and same(secret, self.credentials["api_secret"])
-
-    def _bearer(self, token: str) -> bool:
-        return same(token, self.credentials["oauth_token"])
-
     # --- HTTP -------------------------------------------------------------------------------------------------------
 
     def authenticate(self, call: HttpCall, now_ns: int) -> None:
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        pair = (call.headers.get(f"apca-api-{name}", "") for name in ("key-id", "secret-key"))
-        accepted = self._bearer(token) if scheme == "Bearer" else self._accepts(*pair)
-        AlpacaError.when(not accepted, "40110000", "request is not authorized")
+        AlpacaError.when(not self.keys.shown(call), "40110000", "request is not authorized")
 
     def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         answer = super().handle(call, now_ns)
@@ -161,12 +143,13 @@ class AlpacaEmulator(RestEmulator):
 
     def _table(self) -> Sequence[Route[Rule]]:
         order, orders, markets = r"/v2/orders/(?P<order_id>[\w-]{1,64})", self.orders, self.markets
+        settings = Settings(_CONFIGURATIONS, lambda name: AlpacaError("40010001", f"unknown configuration {name}"))
         past, newest = "(?P<what>bars|trades|quotes)", "(?P<what>bars|trades|quotes|orderbooks)"
         one = r"(?P<symbol>[A-Z0-9.]{1,21})"
         trading: tuple[tuple[str, str, Callable[..., Any]], ...] = (
             ("GET", "/v2/account", self._account),
-            ("GET", "/v2/account/configurations", lambda query, now_ns: self._settings),
-            ("PATCH", "/v2/account/configurations", self._configurations),
+            ("GET", "/v2/account/configurations", settings.read),
+            ("PATCH", "/v2/account/configurations", settings.change),
             ("GET", "/v2/account/portfolio/history", self._history),
             ("GET", r"/v2/account/activities(?:/(?P<kind>[A-Z]+))?", orders.activities),
             ("POST", "/v2/orders", orders.place),
@@ -206,43 +189,7 @@ class AlpacaEmulator(RestEmulator):
     # --- the account ------------------------------------------------------------------------------------------------
 
     def _account(self, form: Form, now_ns: int) -> Any:
-        funds = self.venue.funds(self.account)[model.Segment.ALL]
-        held = self.venue.positions(self.account)
-        values = [self._worth(one.instrument_id, one.quantity) for one in held]
-        longs, shorts = (sum((value for value in values if sign * value > 0), ZERO) for sign in (1, -1))
-        equity = funds.opening + funds.payin + funds.realised + sum((one.unrealised for one in held), ZERO)
-        powers = ("buying_power", "regt_buying_power", "non_marginable_buying_power", "options_buying_power")
-        money = {
-            "cash": equity - longs - shorts,
-            "equity": equity,
-            "portfolio_value": equity,
-            "last_equity": funds.opening,
-            **dict.fromkeys(powers, max(funds.net, ZERO)),
-            "long_market_value": longs,
-            "position_market_value": longs + shorts,
-            "short_market_value": shorts,
-            "initial_margin": funds.used + funds.blocked,
-            "maintenance_margin": funds.used * Decimal("0.6"),
-            **dict.fromkeys(("last_maintenance_margin", "sma", "accrued_fees"), ZERO),
-        }
-        return {
-            "id": identity("account", self.account),
-            "account_number": self.account,
-            **_ACCOUNT,
-            **{name: cents(value) for name, value in money.items()},
-        }
-
-    def _worth(self, instrument_id: str, quantity: Decimal) -> Decimal:
-        size = self.assets.by_id[instrument_id].instrument.multiplier
-        return quantity * self.venue.market(instrument_id).last_price * size
-
-    def _configurations(self, form: Form, now_ns: int) -> Any:
-        """Change what a body names (PATCH), and answer what holds."""
-        asked = {name: form.raw(name) for name in form.names}
-        unknown = sorted(set(asked) - set(self._settings))
-        AlpacaError.when(unknown, "40010001", f"unknown configuration {', '.join(unknown[:1])}")
-        self._settings |= asked
-        return self._settings
+        return write(ACCOUNT_ROW, AccountView(self.venue, self.account))
 
     def _history(self, query: Form, now_ns: int) -> Any:
         """Answer a flat line: this account has no yesterday."""
@@ -253,37 +200,34 @@ class AlpacaEmulator(RestEmulator):
         return {"timestamp": stamps, "base_value": opening, "timeframe": frame, "cashflow": {}} | flat
 
     def _positions(self, query: Form, now_ns: int) -> Any:
-        return [self._row(one) for one in self.venue.positions(self.account) if one.quantity]
-
-    def _row(self, position: VenuePosition) -> dict[str, Any]:
-        name = position.instrument_id
-        return position_row(position, self.assets.by_id[name], self.venue.market(name))
+        return [write(POSITION, one) for one in self.orders.stakes()]
 
     def _position(self, query: Form, now_ns: int, name: str) -> Any:
-        symbol = self.assets.get(name).symbol.replace("/", "")
-        found = [row for row in self._positions(query, now_ns) if row["symbol"] == symbol]
-        AlpacaError.when(not found, "40410000", "position does not exist")
-        return found[0]
+        return write(POSITION, self._stake(name))
+
+    def _stake(self, name: str) -> StakeView[Asset]:
+        asset = self.assets.get(name)
+        held = [one for one in self.orders.stakes() if one.named is asset]
+        AlpacaError.when(not held, "40410000", "position does not exist")
+        return held[0]
 
     def _close(self, query: Form, now_ns: int, name: str) -> Any:
-        asset = self.assets.get(name)
-        held, lot = self.orders.held(asset.instrument_id), asset.instrument.lot_size
-        AlpacaError.when(not held, "40410000", "position does not exist")
-        part = abs(held) * query.number("percentage", Decimal(100)) / 100 // lot * lot
+        held = self._stake(name)
+        lot = held.named.instrument.lot_size
+        part = held.size * query.number("percentage", Decimal(100)) / 100 // lot * lot
         order = {
-            "symbol": asset.symbol,
+            "symbol": held.named.symbol,
             "qty": shortest(query.number("qty", part)),
-            "side": "sell" if held > 0 else "buy",
+            "side": "sell" if held.quantity > 0 else "buy",
             "type": "market",
-            "time_in_force": "gtc" if asset.kind == "crypto" else "day",
+            "time_in_force": "gtc" if held.named.kind == "crypto" else "day",
         }
         return self.orders.place(Form(order), now_ns)
 
     def _close_all(self, query: Form, now_ns: int) -> Any:
         if (query.get("cancel_orders") or "").lower() == "true":
             self.orders.cancel_all(query, now_ns)
-        names = [one.instrument_id for one in self.venue.positions(self.account) if one.quantity]
-        symbols = [self.assets.by_id[name].symbol for name in names]
+        symbols = [one.named.symbol for one in self.orders.stakes()]
         closed = [{"symbol": one, "status": 200, "body": self._close(Form({}), now_ns, one)} for one in symbols]
         return json_answer(closed, 207)
 
@@ -292,11 +236,11 @@ class AlpacaEmulator(RestEmulator):
     def _assets(self, query: Form, now_ns: int) -> Any:
         kind, exchange = query.get("asset_class") or "us_equity", query.get("exchange")
         active = query.get("status") in (None, "active")
-        rows = [asset.row() for asset in self.assets.all if asset.kind == kind and active]
+        rows = [asset_row(asset) for asset in self.assets.all if asset.kind == kind and active]
         return [row for row in rows if exchange in (None, row["exchange"])]
 
     def _asset(self, query: Form, now_ns: int, name: str) -> Any:
-        return AlpacaError.found(self.assets.find(name), "40410000", f"asset {name} not found").row()
+        return asset_row(AlpacaError.found(self.assets.find(name), "40410000", f"asset {name} not found"))
 
     def _contracts(self, query: Form, now_ns: int) -> Any:
         exact, right = query.day("expiration_date"), query.get("type")
@@ -308,28 +252,25 @@ class AlpacaEmulator(RestEmulator):
             lowest=query.number("strike_price_gte", ZERO),
             highest=query.number("strike_price_lte", Decimal(10**8)),
         )
-        found = map(self.assets.contract, wanted.of(self.assets.all))
+        found = (write(CONTRACT, one) for one in wanted.of(self.assets.all))
         rows, token = page(found, query.integer("page_token", 0), min(query.integer("limit", 100), 10_000))
         return {"option_contracts": rows, "next_page_token": token}
 
     def _contract(self, query: Form, now_ns: int, name: str) -> Any:
         asset = self.assets.find(name)
         option = asset if asset is not None and asset.kind == "us_option" else None
-        return self.assets.contract(AlpacaError.found(option, "40410000", f"option contract {name} not found"))
+        return write(CONTRACT, AlpacaError.found(option, "40410000", f"option contract {name} not found"))
 
     def _clock(self, query: Form, now_ns: int) -> Any:
         """Answer that the market is open: this one never closes."""
-        ahead = datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK) + timedelta(days=1)
-        opens, closes = (datetime.combine(ahead, time(*at), NEW_YORK).isoformat() for at in ((9, 30), (16, 0)))
+        opens, closes = (at.isoformat() for at in NEW_YORK.tomorrow(now_ns))
         return {"timestamp": rfc3339(now_ns), "is_open": True, "next_open": opens, "next_close": closes}
 
     def _calendar(self, query: Form, now_ns: int) -> Any:
-        today = datetime.fromtimestamp(now_ns // 1_000_000_000, NEW_YORK)
-        first = query.moment("start", UTC, today)
+        first = query.moment("start", UTC, NEW_YORK.local(now_ns))
         last = query.moment("end", UTC, first + timedelta(days=30))
-        days = [first.date() + timedelta(days=at) for at in range(min((last.date() - first.date()).days + 1, 3660))]
         hours = {"open": "09:30", "close": "16:00", "session_open": "0400", "session_close": "2000"}
-        return [{"date": day.isoformat()} | hours for day in days if day.weekday() < 5]
+        return [{"date": day.isoformat()} | hours for day in NEW_YORK.between(first.date(), last.date(), 3660)]
 
     def list_recorded(self, markets: Sequence[RecordedMarket]) -> None:
         self.assets.admit(self.venue, recorded_listings(CRYPTO, markets, quote="USD"))

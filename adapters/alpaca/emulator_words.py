@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from operator import itemgetter
 from typing import Any, Final
 
 from dragoman.emulator.parts import (
     ApiError,
+    As,
     Bar,
     FieldError,
+    LinkView,
     Listing,
     ListingName,
     Lookup,
     MarketView,
-    MinuteBar,
+    Or,
+    Phase,
+    Rows,
+    StatusWords,
+    Table,
     VenueFill,
-    VenuePosition,
-    best,
-    num,
+    rfc3339,
     shortest,
+    write,
 )
-from dragoman.plugin import ErrorKind
+from dragoman.plugin import ErrorKind, model
 
 from .words import CRYPTO
 
-_K = ErrorKind
+_K, S = ErrorKind, model.OrderStatus
 _SPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "emulator.alpaca")
 
 
@@ -81,8 +87,29 @@ def identity(*parts: object) -> str:
     return str(uuid.uuid5(_SPACE, "/".join(map(str, parts))))
 
 
-def cents(value: Decimal) -> str:
+def _cents(value: Decimal) -> str:
     return format(value.quantize(Decimal("0.01"), ROUND_HALF_EVEN), "f")
+
+
+def _text(path: str) -> As:
+    """Write a number as text, without zeros at its end."""
+    return As(path, shortest)
+
+
+def _time(path: str) -> As:
+    return As(path, rfc3339)
+
+
+def _money(path: str) -> As:
+    return As(path, _cents)
+
+
+def _kept(name: str) -> As:
+    """Write what an order's request said."""
+    return As(".kept", itemgetter(name))
+
+
+# --- what is offered -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -97,43 +124,52 @@ class Asset(ListingName):
             return "crypto"
         return "us_option" if self.instrument.option_type else "us_equity"
 
-    def row(self) -> dict[str, Any]:
-        one, crypto = self.instrument, self.kind == "crypto"
-        names = {"min_order_size": one.lot_size, "min_trade_increment": one.lot_size, "price_increment": one.tick_size}
-        return {
-            "id": self.asset_id,
-            "class": self.kind,
-            "exchange": "CRYPTO" if crypto else one.extra["exchange"],
-            "symbol": self.symbol,
-            "name": one.name,
-            "status": "active",
-            "tradable": True,
-            "marginable": not crypto,
-            "shortable": not crypto,
-            "easy_to_borrow": not crypto,
-            "fractionable": one.lot_size < 1,
-            **({name: shortest(value) for name, value in names.items()} if crypto else {}),
-        }
+    @property
+    def place(self) -> str:
+        """Where it trades, as the broker writes it."""
+        return "CRYPTO" if self.kind == "crypto" else str(self.instrument.extra["exchange"])
 
-    def contract(self, underlying_id: str) -> dict[str, Any]:
-        one = self.instrument
-        return {
-            "id": self.asset_id,
-            "symbol": self.symbol,
-            "name": one.name,
-            "status": "active",
-            "tradable": True,
-            "expiration_date": str(one.expiry),
-            "root_symbol": self.root,
-            "underlying_symbol": self.root,
-            "underlying_asset_id": underlying_id,
-            "type": str(one.option_type).lower(),
-            "style": "american",
-            "strike_price": shortest(one.strike),
-            "size": shortest(one.multiplier),
-            "open_interest": str(self.listing.oi),
-            "close_price": shortest(self.listing.reference),
-        }
+
+LISTED: Final[Table] = {
+    "id": ".asset_id",
+    "class": ".kind",
+    "exchange": ".place",
+    "symbol": ".symbol",
+    "name": ".instrument.name",
+    "status": "active",
+    "tradable": True,
+    "marginable": True,
+    "shortable": True,
+    "easy_to_borrow": True,
+    "fractionable": As(".instrument.lot_size", lambda lot: lot < 1),
+}
+PAIR: Final[Table] = LISTED | {
+    **dict.fromkeys(("marginable", "shortable", "easy_to_borrow"), False),
+    "min_order_size": _text(".instrument.lot_size"),
+    "min_trade_increment": _text(".instrument.lot_size"),
+    "price_increment": _text(".instrument.tick_size"),
+}
+CONTRACT: Final[Table] = {
+    "id": ".asset_id",
+    "symbol": ".symbol",
+    "name": ".instrument.name",
+    "status": "active",
+    "tradable": True,
+    "expiration_date": As(".instrument.expiry", str),
+    "root_symbol": ".root",
+    "underlying_symbol": ".root",
+    "underlying_asset_id": As(".root", lambda root: identity("asset", root)),
+    "type": As(".instrument.option_type", lambda right: str(right).lower()),
+    "style": "american",
+    "strike_price": _text(".instrument.strike"),
+    "size": _text(".instrument.multiplier"),
+    "open_interest": As(".listing.oi", str),
+    "close_price": _text(".listing.reference"),
+}
+
+
+def asset_row(asset: Asset) -> dict[str, Any]:
+    return write(PAIR if asset.kind == "crypto" else LISTED, asset)
 
 
 class Assets(Lookup[Asset]):
@@ -151,39 +187,85 @@ class Assets(Lookup[Asset]):
         """Find, or raise the broker's error."""
         return AlpacaError.found(self.find(name), "42210000", f'asset "{name}" not found')
 
-    def contract(self, asset: Asset) -> dict[str, Any]:
-        """Write the record of an option contract."""
-        return asset.contract(self.get(asset.root).asset_id)
+
+# --- orders ----------------------------------------------------------------------------------------------------------
+
+STATUS: Final = StatusWords(
+    firm={
+        S.ACCEPTED: "pending_new",
+        S.OPEN: "new",
+        S.TRIGGER_PENDING: "new",
+        S.TRIGGERED: "new",
+        S.PARTIALLY_FILLED: "partially_filled",
+        S.FILLED: "filled",
+        S.CANCELED: "canceled",
+        S.EXPIRED: "expired",
+        S.REJECTED: "rejected",
+    },
+    waiting="accepted",
+    modifying="pending_replace",
+    canceling="pending_cancel",
+)
+_PHASES: Final = {
+    Phase.HELD: "held",
+    Phase.ASKED: "accepted",
+    Phase.REFUSED: "rejected",
+    Phase.REPLACED: "replaced",
+}
 
 
-def position_row(position: VenuePosition, asset: Asset, market: MarketView) -> dict[str, Any]:
-    quantity, price, size = position.quantity, market.last_price, asset.instrument.multiplier
-    value, cost = quantity * price * size, quantity * position.average_price * size
-    day = (price - market.close) * quantity * size
-    return {
-        "asset_id": asset.asset_id,
-        "symbol": asset.symbol.replace("/", ""),
-        "exchange": asset.row()["exchange"] if asset.kind != "us_option" else "",
-        "asset_class": asset.kind,
-        "asset_marginable": asset.kind == "us_equity",
-        "avg_entry_price": shortest(position.average_price),
-        "qty": shortest(quantity),
-        "qty_available": shortest(abs(quantity)),
-        "side": "long" if quantity > 0 else "short",
-        "market_value": shortest(value),
-        "cost_basis": shortest(cost),
-        "unrealized_pl": shortest(value - cost),
-        "unrealized_plpc": shortest(_share(value - cost, abs(cost))),
-        "unrealized_intraday_pl": shortest(day),
-        "unrealized_intraday_plpc": shortest(_share(day, abs(market.close * quantity * size))),
-        "current_price": shortest(price),
-        "lastday_price": shortest(market.close),
-        "change_today": shortest(_share(price - market.close, market.close)),
-    }
+def _limit(one: LinkView[Asset]) -> str | None:
+    return shortest(one.order.price) if one.kept["limit_price"] else None
 
 
-def _share(part: Decimal, whole: Decimal) -> Decimal:
-    return (part / whole).quantize(Decimal("0.000001")) if whole else Decimal(0)
+def _average(price: Decimal | None) -> str | None:
+    return shortest(price.quantize(Decimal("0.000001"))) if price else None
+
+
+LEG: Final[Table] = {
+    "id": ".link.order_id",
+    "client_order_id": ".link.client_order_id",
+    "created_at": _time(".link.created"),
+    "updated_at": _time(".changed"),
+    "submitted_at": _time(".link.created"),
+    "filled_at": _time(".filled_ns"),
+    "canceled_at": _time(".canceled_ns"),
+    "expired_at": _time(".expired_ns"),
+    "failed_at": _time(".rejected_ns"),
+    "replaced_at": _time(".replaced_ns"),
+    "replaced_by": ".replaced_by",
+    "replaces": ".replaces",
+    "asset_id": ".named.asset_id",
+    "symbol": ".named.symbol",
+    "asset_class": ".named.kind",
+    "notional": _kept("notional"),
+    "qty": As(".", lambda one: None if one.kept["notional"] else shortest(one.size)),
+    "filled_qty": _text(".filled"),
+    "filled_avg_price": As(".average", _average),
+    "order_class": _kept("order_class"),
+    "order_type": _kept("type"),
+    "type": _kept("type"),
+    "side": As(".order.side.value", str.lower),
+    "position_intent": _kept("intent"),
+    "time_in_force": _kept("time_in_force"),
+    "limit_price": As(".", _limit),
+    "stop_price": _text(".order.trigger_price"),
+    "status": As(".", lambda one: _PHASES.get(one.link.phase) or STATUS.now(one.shown)),
+    "extended_hours": _kept("extended_hours"),
+    "legs": None,
+    "trail_percent": _kept("trail_percent"),
+    "trail_price": _kept("trail_price"),
+    "hwm": _text(".best"),
+    "source": "access_key",
+}
+ORDER: Final[Table] = LEG | {"legs": Or(Rows(".legs", LEG), None)}
+FILL: Final[Table] = {
+    "timestamp": _time(".ts"),
+    "price": _text(".price"),
+    "qty": _text(".quantity"),
+    "position_qty": "",  # of the account by then
+    "execution_id": As(".", lambda fill: identity("execution", fill.trade_id, fill.order_id)),
+}
 
 
 def activity_row(fill: VenueFill, order_id: str, cum: Decimal, left: Decimal, asset: Asset) -> dict[str, Any]:
@@ -204,62 +286,146 @@ def activity_row(fill: VenueFill, order_id: str, cum: Decimal, left: Decimal, as
     }
 
 
-def bar_row(bar: Bar) -> dict[str, Any]:
-    """Write a bar of the past."""
-    prices = {"o": num(bar.open), "h": num(bar.high), "l": num(bar.low), "c": num(bar.close)}
-    middle = (bar.open + bar.high + bar.low + bar.close) / 4
-    sums = {"v": bar.volume, "n": max(1, bar.volume // 100), "vw": float(round(middle, 6))}
-    return {"t": f"{bar.start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"} | prices | sums
+# --- the account -----------------------------------------------------------------------------------------------------
 
-
-_QUOTED: Final[Mapping[str, Mapping[str, Any]]] = {
-    "crypto": {},
-    "us_option": {"bx": "V", "ax": "V", "c": "R"},
-    "us_equity": {"bx": "V", "ax": "V", "c": ["R"], "z": "C"},
+ACCOUNT_ROW: Final[Table] = {
+    "id": As(".account", lambda name: identity("account", name)),
+    "account_number": ".account",
+    "status": "ACTIVE",
+    "crypto_status": "ACTIVE",
+    "currency": "USD",
+    "multiplier": "1",
+    "shorting_enabled": True,
+    "options_approved_level": 2,
+    "options_trading_level": 2,
+    "created_at": "2024-01-02T14:30:00.000000Z",
+    **dict.fromkeys(("trading_blocked", "transfers_blocked", "account_blocked", "trade_suspended_by_user"), False),
+    "cash": _money(".cash"),
+    "equity": _money(".equity"),
+    "portfolio_value": _money(".equity"),
+    "last_equity": _money(".funds.opening"),
+    "buying_power": _money(".power"),
+    "regt_buying_power": _money(".power"),
+    "non_marginable_buying_power": _money(".power"),
+    "options_buying_power": _money(".power"),
+    "long_market_value": _money(".longs"),
+    "position_market_value": _money(".positions"),
+    "short_market_value": _money(".shorts"),
+    "initial_margin": _money(".margin"),
+    "maintenance_margin": As(".funds.used", lambda used: _cents(used * Decimal("0.6"))),
+    **dict.fromkeys(("last_maintenance_margin", "sma", "accrued_fees"), "0.00"),
+}
+POSITION: Final[Table] = {
+    "asset_id": ".named.asset_id",
+    "symbol": As(".named.symbol", lambda symbol: symbol.replace("/", "")),
+    "exchange": As(".named", lambda asset: "" if asset.kind == "us_option" else asset.place),
+    "asset_class": ".named.kind",
+    "asset_marginable": As(".named.kind", lambda kind: kind == "us_equity"),
+    "avg_entry_price": _text(".position.average_price"),
+    "qty": _text(".quantity"),
+    "qty_available": _text(".size"),
+    "side": As(".quantity", lambda quantity: "long" if quantity > 0 else "short"),
+    "market_value": _text(".value"),
+    "cost_basis": _text(".cost"),
+    "unrealized_pl": _text(".profit"),
+    "unrealized_plpc": _text(".profit_share"),
+    "unrealized_intraday_pl": _text(".today"),
+    "unrealized_intraday_plpc": _text(".today_share"),
+    "current_price": _text(".market.last_price"),
+    "lastday_price": _text(".market.close"),
+    "change_today": _text(".change_share"),
 }
 
-
-class Tape:
-    """What the market of an asset looks like in data messages; times are ns, written by whoever sends them."""
-
-    @staticmethod
-    def trade(asset: Asset, market: MarketView) -> dict[str, Any]:
-        number = int(market.volume / (asset.instrument.lot_size or 1)) % 2**53
-        buyer = not market.asks or market.last_price >= market.asks[0][0]
-        own: dict[str, dict[str, Any]] = {
-            "crypto": {"i": number, "tks": "B" if buyer else "S"},
-            "us_option": {"x": "N", "c": "I"},
-            "us_equity": {"x": "V", "i": number, "c": ["@"], "z": "C"},
-        }
-        found = {"t": market.last_trade_ts, "p": float(market.last_price), "s": num(market.last_quantity)}
-        return found | own[asset.kind]
-
-    @staticmethod
-    def quote(asset: Asset, market: MarketView) -> dict[str, Any]:
-        (bid, bid_size), (ask, ask_size) = best(market.bids), best(market.asks)
-        found = {"t": market.ts, "bp": float(bid), "bs": num(bid_size), "ap": float(ask), "as": num(ask_size)}
-        return {**found, **_QUOTED[asset.kind]}
-
-    @staticmethod
-    def day(market: MarketView, start_ns: int) -> dict[str, Any]:
-        last, mean = market.last_price, market.average_price
-        trades = max(1, int(market.volume) // 100)
-        return bar_of(start_ns, (market.open, market.high, market.low, last), market.volume, mean, trades)
-
-    @staticmethod
-    def minute(bar: MinuteBar) -> dict[str, Any]:
-        prices = (bar.open, bar.high, bar.low, bar.close)
-        return bar_of(bar.start_ns, prices, bar.volume, round(bar.average_price, 6), bar.trades)
-
-    @staticmethod
-    def book(market: MarketView) -> dict[str, dict[float, float]]:
-        return {
-            side: {float(price): float(size) for price, size, _ in levels}
-            for side, levels in (("b", market.bids), ("a", market.asks))
-        }
+# --- markets of the past ---------------------------------------------------------------------------------------------
 
 
-def bar_of(start_ns: int, prices: Sequence[Decimal], volume: Decimal, mean: Decimal, trades: int) -> dict[str, Any]:
-    """Write a bar of a stream; its time is ns, as all of `Tape`."""
-    shape = dict(zip("ohlc", map(float, prices), strict=True))
-    return {"t": start_ns, **shape, "v": num(volume), "n": trades, "vw": float(mean)}
+def _hundreds(volume: int) -> int:
+    return max(1, volume // 100)
+
+
+def _middle(bar: Bar) -> float:
+    return float(round((bar.open + bar.high + bar.low + bar.close) / 4, 6))
+
+
+PAST_BAR: Final[Table] = {
+    "t": As(".start", lambda start: f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"),
+    "o": ".open",
+    "h": ".high",
+    "l": ".low",
+    "c": ".close",
+    "v": ".volume",
+    "n": As(".volume", _hundreds),
+    "vw": As(".", _middle),
+}
+PAST: Final[Mapping[str, Table]] = {
+    "bars": PAST_BAR,
+    "trades": {
+        "t": PAST_BAR["t"],
+        "x": "V",
+        "p": ".close",
+        "s": As(".volume", _hundreds),
+        "i": ".volume",
+        "c": ["@"],
+        "z": "C",
+    },
+    "quotes": {
+        "t": PAST_BAR["t"],
+        "bx": "V",
+        "bp": ".low",
+        "ax": "V",
+        "ap": ".high",
+        "c": ["R"],
+        "z": "C",
+        "bs": 1,
+        "as": 1,
+    },
+}
+
+# --- markets of now: times are ns, written by whoever sends them -----------------------------------------------------
+
+_PRINT: Final[Table] = {
+    "t": ".market.last_trade_ts",
+    "p": As(".market.last_price", float),
+    "s": ".market.last_quantity",
+}
+TRADE: Final[Mapping[str, Table]] = {
+    "crypto": _PRINT | {"i": ".number", "tks": As(".lifted", lambda lifted: "B" if lifted else "S")},
+    "us_option": _PRINT | {"x": "N", "c": "I"},
+    "us_equity": _PRINT | {"x": "V", "i": ".number", "c": ["@"], "z": "C"},
+}
+_TOP: Final[Table] = {
+    "t": ".market.ts",
+    "bp": As(".bid", float),
+    "bs": ".bid_size",
+    "ap": As(".ask", float),
+    "as": ".ask_size",
+}
+QUOTE: Final[Mapping[str, Table]] = {
+    "crypto": _TOP,
+    "us_option": _TOP | {"bx": "V", "ax": "V", "c": "R"},
+    "us_equity": _TOP | {"bx": "V", "ax": "V", "c": ["R"], "z": "C"},
+}
+BAR: Final[Table] = {
+    "t": ".start_ns",
+    "o": As(".open", float),
+    "h": As(".high", float),
+    "l": As(".low", float),
+    "c": As(".close", float),
+    "v": ".volume",
+    "n": ".trades",
+    "vw": As(".average_price", float),
+}
+MINUTE_BAR: Final[Table] = BAR | {"vw": As(".average_price", lambda price: float(round(price, 6)))}
+
+
+def book_of(market: MarketView) -> dict[str, dict[float, float]]:
+    """Return both sides of a book: price to quantity."""
+    return {
+        side: {float(price): float(size) for price, size, _ in rows}
+        for side, rows in (("b", market.bids), ("a", market.asks))
+    }
+
+
+def levels(book: Mapping[str, Mapping[float, float]]) -> dict[str, Any]:
+    """Write the sides of a book as rows."""
+    return {side: [{"p": price, "s": size} for price, size in rows.items()] for side, rows in book.items()}

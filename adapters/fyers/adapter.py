@@ -45,10 +45,12 @@ from .gtt import TriggerFlows
 from .master import FILES, INDEX_NAMES, parser, path_of
 from .money import MoneyFlows
 from .quotes import QuoteFlows
-from .words import CODES, ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, loads, reading, refused, whole
+from .words import CODES, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, listed, loads, reading, refused, whole
 
 TAG_LENGTH: Final = 30
 NO_ACKNOWLEDGEMENT: Final = "201"
+MODIFIED, CANCELLED = 1102, 1103
+"""What the broker answers when it has taken a change or a cancel; whatever else it says leaves the outcome open."""
 REFUSALS: Final = frozenset(("-99", "-50"))
 """Codes under which a body may still carry the id of an order that was made and then refused."""
 SECOND_SHARE: Final = 9
@@ -180,7 +182,8 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
             word, found = body.get("s"), body.get("code")
             text = str(body.get("message") or "")
             # 201 calls itself a success: the exchange has said nothing yet.
-            if good and word in ("ok", "no_data") and not (request.mutates and str(found) == NO_ACKNOWLEDGEMENT):
+            fine = word == "ok" or (word == "no_data" and found in (None, 200))
+            if good and fine and not (request.mutates and str(found) == NO_ACKNOWLEDGEMENT):
                 return None
             code = code if found is None else str(found)
         # A server's failure leaves open what was done, whatever it says.
@@ -332,15 +335,14 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
         for name, quantity in (("qty", change.quantity), ("disclosedQty", change.display_quantity)):
             if quantity is not None:
                 body[name] = whole(quantity)
-        return (yield from self._sent("PATCH", body, order, Lane.NORMAL))
+        return (yield from self._sent("PATCH", body, MODIFIED))
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
-        return (yield from self._sent("DELETE", {"id": order.order_id}, order, Lane.RISK))
+        return (yield from self._sent("DELETE", {"id": order.order_id}, CANCELLED, Lane.RISK))
 
-    def _sent(self, method: str, body: Mapping[str, Any], order: model.Order, lane: Lane) -> Flow[model.Outcome]:
+    def _sent(self, method: str, body: Mapping[str, Any], code: int, lane: Lane = Lane.NORMAL) -> Flow[model.Outcome]:
         reply = yield Request(method=method, path="/api/v3/orders/sync", json=body, mutates=True, lane=lane)
-        with reading("order reply"):
-            return model.Outcome.accepted(str(reply.json.get("id") or order.order_id), raw=reply.json)
+        return model.Outcome.accepted(words.done(reply.json, code, body["id"]), raw=reply.json)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         # The broker keeps no history of an order: its one state is now.
@@ -361,5 +363,4 @@ def _authorization(ctx: Context, token: str) -> tuple[str, str]:
 
 def _rows(path: str, key: str, **query: str) -> Flow[list[Any]]:
     reply = yield Request(path=path, query=pairs(**query))
-    with reading(path):
-        return RECORDS.as_rows(path, loads(reply.body).get(key))
+    return listed(path, loads(reply.body), key)

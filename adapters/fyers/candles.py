@@ -10,7 +10,7 @@ from typing import Any, Final
 from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, in_turns, model, spans
 from dragoman.plugin.records import IST, float_at, moment_ns
 
-from .words import reading, refused, time_ns
+from .words import listed, reading, refused, time_ns
 
 _MINUTES: Final = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 120, 180, 240)
 # Letter -> the counts the broker has, their length, days of one request.
@@ -74,7 +74,7 @@ class CandleFlows(Adapter):
         for at in range(0, len(requests), AT_ONCE):
             replies = yield All(requests[at : at + AT_ONCE])
             with reading("candles"):
-                rows = [row for reply in replies for row in reply.json.get("candles") or ()]
+                rows = [row for reply in replies for row in listed("candles", reply.json, "candles")]
                 read = yield from in_turns(_read(rows, instrument, interval, length * count, ctx))
                 fresh = {one.ts_open: one for one in read if low <= one.ts_open <= high and one.ts_open not in known}
             known |= fresh

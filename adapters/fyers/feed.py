@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from dragoman.plugin import (
@@ -27,6 +28,7 @@ from dragoman.plugin import (
     Flow,
     Framing,
     Levels,
+    Missed,
     OrderSeen,
     PackedLayout,
     PackedStream,
@@ -222,7 +224,8 @@ class MarketFeed(Feed):
         self._every = 0
         self._frames = 0
         self._number = 0
-        self._broken = False
+        self._broken = self._renewing = False
+        self._leaving: deque[Sequence[bytes]] = deque()
         self._whole_ns = 0
         self._beat_ns = 0
 
@@ -246,7 +249,6 @@ class MarketFeed(Feed):
         return (Send(hsm.login(key, SOURCE)),)
 
     def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
-        frames: list[Send] = []
         gone = {topic: channel for wish in drop for topic, channel in self._held(wish.instrument).items()}
         fresh: dict[bytes, int] = {}
         for wish in add:
@@ -256,8 +258,22 @@ class MarketFeed(Feed):
         for topic in gone:
             self._subscribed.pop(topic, None)
         self._subscribed |= fresh
-        for kind, listed in ((hsm.UNSUBSCRIBE, gone), (hsm.SUBSCRIBE, fresh)):
-            frames += _topic_frames(kind, listed)
+        return self._frames_of((hsm.UNSUBSCRIBE, gone), (hsm.SUBSCRIBE, fresh))
+
+    def _frames_of(self, *asked: tuple[int, Mapping[bytes, int]]) -> list[Send]:
+        """Write topics into frames, of one channel each, with a pause after each `BATCH` of topics."""
+        frames: list[Send] = []
+        room = BATCH
+        for kind, topics in asked:
+            for channel in sorted(set(topics.values())):
+                names = [topic for topic, on in topics.items() if on == channel]
+                for at in range(0, len(names), BATCH):
+                    batch = names[at : at + BATCH]
+                    pause = len(batch) > room
+                    room = (BATCH if pause else room) - len(batch)
+                    frames.append(Send(hsm.topics(kind, batch, channel), PACE_S if pause else 0.0))
+                    if kind == hsm.UNSUBSCRIBE:
+                        self._leaving.append(batch)
         return frames
 
     def _held(self, instrument: model.Instrument) -> dict[bytes, int]:
@@ -267,30 +283,35 @@ class MarketFeed(Feed):
         return tuple(topics_of(instrument, model.Mode.FULL))
 
     def tick(self, now_ns: int, ctx: Context) -> Sequence[Send]:
-        frames: list[Send] = []
-        if self._broken and now_ns - self._whole_ns >= ANEW_NS:
-            # A new subscription begins with a snapshot.
-            self._broken, self._whole_ns = False, now_ns
-            for kind in (hsm.UNSUBSCRIBE, hsm.SUBSCRIBE):
-                frames += _topic_frames(kind, self._subscribed)
+        frames = self._anew(now_ns)
         if now_ns - self._beat_ns >= HEARTBEAT_NS:
             self._beat_ns = now_ns
             frames.append(Send(hsm.PING_FRAME))
         return frames
 
-    def on_count(self, number: int, ctx: Context) -> Sequence[Send]:
+    def _anew(self, now_ns: int) -> list[Send]:
+        """Subscribe everything again where frames are missing: a new subscription begins with a snapshot."""
+        unheard = self._renewing and bool(self._leaving)
+        if not (self._broken or unheard) or now_ns - self._whole_ns < ANEW_NS:
+            return []
+        self._broken, self._renewing, self._whole_ns = False, True, now_ns
+        return self._frames_of((hsm.UNSUBSCRIBE, self._subscribed), (hsm.SUBSCRIBE, self._subscribed))
+
+    def on_count(self, number: int, ctx: Context) -> Control:
         if number == self._number:
-            return ()  # the frame had none that could be read
-        # An update tells only what changed: one that is missing leaves old values standing.
-        self._broken = self._broken or 0 < self._number != number - 1
-        self._number = number
-        if self._every == 0:
-            return ()
+            return Control()  # the frame had none that could be read
+        before, self._number = self._number, number
         self._frames += 1
-        if self._frames < self._every:
-            return ()
-        self._frames = 0
-        return (Send(hsm.acknowledgement(number)),)
+        send: list[Send] = []
+        if self._every and self._frames >= self._every:
+            self._frames = 0
+            send.append(Send(hsm.acknowledgement(number)))
+        if not 0 < before != number - 1:
+            return Control(send=send)
+        # An update tells only what changed: after one that is missing, old values stand among the new.
+        self._broken = True
+        missed = Missed(f"data frame {number} came after {before}")
+        return Control((*send, *self._anew(ctx.now_ns)), (missed,), distrust=tuple(self._subscribed))
 
     def on_control(self, frame: str | bytes, ctx: Context) -> Control:
         if isinstance(frame, str):
@@ -306,6 +327,13 @@ class MarketFeed(Feed):
             good = fields.get(1) == hsm.GOOD
             if kind == hsm.AUTH:
                 return self._logged_in(fields, ctx) if good else Control(events=(_refused(ctx),))
+            if kind == hsm.UNSUBSCRIBE:
+                # Answers come in the order of the requests. What comes after this one is of the new subscription.
+                left = self._leaving.popleft() if self._leaving else ()
+                self._renewing = self._renewing and bool(self._leaving)
+                if good:
+                    return Control(trust=tuple(left))
+                self._broken = True
         if good:
             return Control()
         return Control(events=(model.Notice("error", f"the broker refused a {hsm.NAMES[kind]}", raw=frame),))
@@ -327,13 +355,6 @@ def _refused(ctx: Context) -> Fatal:
             remedy="log in again: the key comes with each token",
         )
     )
-
-
-def _topic_frames(kind: int, topics: Mapping[bytes, int]) -> Iterator[Send]:
-    for channel in sorted(set(topics.values())):
-        names = [topic for topic, on in topics.items() if on == channel]
-        for at in range(0, len(names), BATCH):
-            yield Send(hsm.topics(kind, names[at : at + BATCH], channel), PACE_S if at else 0.0)
 
 
 # -- 50 levels ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, Final
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
 from dragoman.plugin.records import Row, json_number, needed, number, text_or_none
 
-from .words import PRODUCT, RECORDS, SIDE, booked, loads, place_of, reading, refused, side, time_ns, whole
+from .words import PRODUCT, SIDE, booked, listed, loads, place_of, reading, refused, side, time_ns, whole
 
 G = model.GttStatus
 STATUS: Final = EnumMap[model.GttStatus](
@@ -30,7 +30,7 @@ class TriggerFlows(Adapter):
     def gtts(self, ctx: Context) -> Flow[list[model.Gtt]]:
         reply = yield Request(path=BOOK)
         with reading("GTTs"):
-            return [read_gtt(row, ctx) for row in RECORDS.as_rows(BOOK, loads(reply.body).get("orderBook"))]
+            return [read_gtt(row, ctx) for row in listed(BOOK, loads(reply.body), "orderBook")]
 
     def gtt(self, gtt_id: str, ctx: Context) -> Flow[model.Gtt]:
         for found in (yield from self.gtts(ctx)):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Request, model
 from dragoman.plugin.records import Row, given, json_number, needed, nonzero, number, text_or_none
 
-from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, loads, place_of, reading, refused, whole
+from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, listed, loads, place_of, reading, refused, whole
 
 SEGMENTS: Final = {model.Segment.EQUITY: "equityAmount", model.Segment.COMMODITY: "commodityAmount"}
 
@@ -20,12 +20,12 @@ class MoneyFlows(Adapter):
 
     def positions(self, ctx: Context) -> Flow[list[model.Position]]:
         found = yield from _body("/api/v3/positions")
-        return [read_position(row, ctx) for row in RECORDS.as_rows("positions", found.get("netPositions"))]
+        return [read_position(row, ctx) for row in listed("positions", found, "netPositions")]
 
     def holdings(self, ctx: Context) -> Flow[list[model.Holding]]:
         found = yield from _body("/api/v3/holdings")
         held: dict[str, model.Holding] = {}
-        for row in RECORDS.as_rows("holdings", found.get("holdings")):
+        for row in listed("holdings", found, "holdings"):
             one = read_holding(row, ctx)
             held[one.instrument_id] = _together(held.get(one.instrument_id), one)
         return list(held.values())

@@ -63,7 +63,7 @@ class QuoteFlows(Adapter):
             rows = {
                 row["n"]: row["v"]
                 for reply in replies
-                for row in RECORDS.as_rows("quotes", reply.json["d"])
+                for row in RECORDS.as_rows("quotes", reply.json, "d")
                 if row["s"] == "ok"
             }
             return [read_quote(rows[one.broker_symbol], one, mode) for one in instruments if one.broker_symbol in rows]
@@ -87,7 +87,7 @@ def _book_request(instrument: model.Instrument) -> Request:
 
 def _book(body: Any, instrument: model.Instrument) -> model.Quote | None:
     with reading("depth"):
-        row = (body.get("d") or {}).get(instrument.broker_symbol)
+        row = body["d"].get(instrument.broker_symbol)
         return read_book(row, instrument) if row else None
 
 

@@ -146,6 +146,21 @@ def side(value: Any) -> model.Side:
     return found
 
 
+def listed(what: str, body: Any, key: str) -> list[Any]:
+    """Return the list of a reply; one that says there is no data needs none. Raises DecodeError."""
+    with reading(what):
+        empty = body.get("s") == "no_data" and key not in body
+        return [] if empty else RECORDS.as_rows(what, body, key)
+
+
+def done(body: Any, code: int, order_id: str) -> str:
+    """Return the id in a reply to a change or cancel, which says with `code` that it was done. Raises DecodeError."""
+    with reading("order reply"):
+        if body["code"] != code:
+            raise ValueError(f"code is {body['code']!r}, expected {code}")
+        return RECORDS.confirmed("order reply", body.get("id"), order_id)
+
+
 def booked(row: Row) -> Row:
     """Return a record of the order socket under the names of the book."""
     return {STREAM_NAMES.get(name, name): value for name, value in row.items()}

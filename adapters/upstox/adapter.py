@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import time
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -301,7 +302,8 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         )
         with reading("order reply"):
             found = reply.json["data"]
-            placed = [model.Outcome.accepted(order_id, raw=found) for order_id in found["order_ids"]]
+            ids = RECORDS.as_rows("order reply", found, "order_ids")
+            placed = [model.Outcome.accepted(order_id, raw=found) for order_id in ids]
             if not placed:
                 raise ValueError("order_ids is empty")
             return placed[0] if len(placed) == 1 else model.Outcome.parent(None, tuple(placed), raw=found)
@@ -317,7 +319,7 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
                 f"order {order.order_id} is {order_type} {validity}, and a change must repeat both",
                 "load the order from the book first",
             )
-        _check_protection(order_type, change.market_protection)
+        percent = _kept_protection(order, change, order_type)
         price = change.price if change.price is not None else order.price
         trigger = change.trigger_price if change.trigger_price is not None else order.trigger_price
         body: dict[str, Any] = {
@@ -326,7 +328,7 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             "order_type": ORDER_TYPE.write(order_type),
             "price": json_number(price if order_type.has_price else None),
             "trigger_price": json_number(trigger if order_type.has_trigger else None),
-        } | _protection(order_type, change.market_protection)
+        } | _protection(order_type, percent)
         if change.quantity is not None:
             body["quantity"] = whole(change.quantity)
         if change.display_quantity is not None:
@@ -334,8 +336,7 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         reply = yield Request(
             method="PUT", host="order", path="/v3/order/modify", json=body, mutates=True, meter="orders"
         )
-        with reading("modify reply"):
-            return model.Outcome.accepted(reply.json["data"]["order_id"], raw=reply.json["data"])
+        return _done(reply, order)
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
         reply = yield Request(
@@ -347,8 +348,7 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             meter="orders",
             lane=Lane.RISK,
         )
-        with reading("cancel reply"):
-            return model.Outcome.accepted(reply.json["data"]["order_id"], raw=reply.json["data"])
+        return _done(reply, order)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         found = yield from _rows("/v2/order/history", (("order_id", order_id),))
@@ -398,7 +398,14 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
 def _rows(path: str, query: tuple[tuple[str, str], ...] = ()) -> Flow[list[Any]]:
     reply = yield Request(path=path, query=query)
     with reading(path):
-        return RECORDS.as_rows(path, loads(reply.body)["data"])
+        return RECORDS.as_rows(path, loads(reply.body), "data")
+
+
+def _done(reply: Reply, order: model.Order) -> model.Outcome:
+    """Read the reply to a change or cancel, which names the order. Raises DecodeError."""
+    with reading("order reply"):
+        found = reply.json["data"]
+        return model.Outcome.accepted(RECORDS.confirmed("order reply", found["order_id"], order.order_id), raw=found)
 
 
 def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
@@ -407,6 +414,23 @@ def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
     # Analytics tokens live a year, and say so.
     expires = jwt_expiry_ns(token) or next_time_ns(ctx.now_ns, time(3, 30), IST)
     return Session(token, str(found["user_id"]), values, expires_ns=expires, secrets=secrets)
+
+
+def _kept_protection(order: model.Order, change: model.OrderChange, order_type: model.OrderType) -> Decimal | None:
+    """Return the protection that a change must repeat: one that names none is protected by the broker's own percent.
+
+    Of our own order that had none the broker's is kept; of one that was placed elsewhere nobody tells the percent.
+    """
+    _check_protection(order_type, change.market_protection)
+    if change.market_protection is not None or order_type not in _MARKET:
+        return change.market_protection
+    if order.market_protection is None and order.order_type in _MARKET and order.origin is not model.Origin.US:
+        raise refused(
+            f"order {order.order_id} is {order.order_type} and was placed elsewhere: a change would replace the market"
+            " protection it has, which the book does not tell",
+            "give market_protection with the change",
+        )
+    return order.market_protection
 
 
 def _check_protection(order_type: model.OrderType, percent: Any) -> None:

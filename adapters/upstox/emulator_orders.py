@@ -96,6 +96,13 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
         UpstoxError.when(not good, "UDAPI1159", "market_protection should be -1, or 1 to 25", path=path)
         return asked if asked > 0 else automatic(self.quote(named).market.last_price, BANDS)
 
+    def moved_protection(
+        self, form: Form, before: model.OrderType, after: model.OrderType, named: Named
+    ) -> Decimal | None:
+        """Return what a change says, or the broker's own percent where it says nothing."""
+        told = form.get("market_protection") is not None
+        return self.protection(form if told else Form({"market_protection": "-1"}), after, named)
+
     def misplaced(self, side: model.Side, trigger: Decimal, last: Decimal) -> UpstoxError:
         """Say that a stop is on the wrong side of the market (the broker's code for it is unverified)."""
         text = f"The trigger price {trigger} is on the wrong side of the last price {last}"

@@ -69,7 +69,7 @@ class TriggerFlows(Adapter):
 def _read(ctx: Context, gtt_id: str | None = None) -> Flow[list[model.Gtt]]:
     reply = yield Request(path=PATH, query=() if gtt_id is None else (("gtt_order_id", gtt_id),))
     with reading("GTTs"):
-        return [read_gtt(row, ctx) for row in RECORDS.as_rows(PATH, loads(reply.body)["data"])]
+        return [read_gtt(row, ctx) for row in RECORDS.as_rows(PATH, loads(reply.body), "data")]
 
 
 def _sent(method: str, what: str, body: dict[str, Any]) -> Flow[str]:

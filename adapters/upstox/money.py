@@ -25,7 +25,7 @@ class MoneyFlows(Adapter):
         found: dict[tuple[str, model.Product], model.Position] = {}
         for path, reply in zip(paths, replies, strict=True):
             with reading("positions"):
-                for row in RECORDS.as_rows(path, loads(reply.body)["data"]):
+                for row in RECORDS.as_rows(path, loads(reply.body), "data"):
                     position = read_position(row, ctx)
                     found.setdefault((position.instrument_id, position.product), position)
         return list(found.values())

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import time
 from decimal import ROUND_CEILING, Decimal
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -43,15 +43,16 @@ from dragoman.plugin import (
     no,
 )
 from dragoman.plugin.indian import INDIAN_HOURS
+from dragoman.plugin.records import IST, MISREAD, digits, needed, next_time_ns, pairs, plain
 
 from . import words
 from .candles import CandleFlows
 from .feed import Ticker
-from .forms import data, digits, pairs, plain, refused, rows, whole, written
+from .forms import data, rows, whole, written
 from .gtt import TriggerFlows
 from .master import InstrumentParser
 from .money import MoneyFlows
-from .words import CODES, IST, MISREAD, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, loads, misread, reading
+from .words import CODES, ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, VARIETY, loads, reading, refused
 
 TAG_LENGTH: Final = 20
 USER_TAG_LENGTH: Final = 8
@@ -350,7 +351,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         except errors.DragomanError:
             raise
         except MISREAD as error:
-            raise misread("order reply", error) from error
+            raise RECORDS.misread("order reply", error) from error
 
     def _child(self, child: Mapping[str, Any]) -> model.Outcome:
         if "error" not in child:
@@ -379,6 +380,8 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome]:
         order_type = change.order_type or order.order_type
+        # Left out it would be none, which is refused; what the order has is repeated.
+        percent = order.market_protection if change.market_protection is None else change.market_protection
         form = pairs(
             order_type=ORDER_TYPE.write(change.order_type) if change.order_type else None,
             quantity=whole(change.quantity),
@@ -386,7 +389,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             trigger_price=plain(change.trigger_price),
             validity=VALIDITY.write(change.time_in_force) if change.time_in_force else None,
             disclosed_quantity=whole(change.display_quantity),
-            market_protection=_protection(change.market_protection) if order_type in _MARKET else None,
+            market_protection=_protection(percent) if order_type in _MARKET else None,
         )
         if order.variety is model.Variety.COVER:
             # Cover orders take prices only; the second leg names its parent.
@@ -402,8 +405,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             meter="orders",
             limit_key=order.order_id,
         )
-        with reading("modify reply"):
-            return model.Outcome.accepted(_order_id(reply.json["data"]), raw=reply.json["data"])
+        return _done(reply, order)
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
         parent = order.parent_order_id if order.variety is model.Variety.COVER else None
@@ -415,8 +417,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             meter="orders",
             lane=Lane.RISK,
         )
-        with reading("cancel reply"):
-            return model.Outcome.accepted(_order_id(reply.json["data"]), raw=reply.json["data"])
+        return _done(reply, order)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         found = yield from rows(f"/orders/{quote(order_id, safe='')}")
@@ -453,8 +454,8 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             return [
                 model.TriggerRange(
                     instrument_id=item.instrument_id,
-                    lower=words.number(found[key]["lower"]),
-                    upper=words.number(found[key]["upper"]),
+                    lower=needed(found[key], "lower"),
+                    upper=needed(found[key], "upper"),
                 )
                 for key, item in asked.items()
                 if found.get(key)
@@ -495,16 +496,15 @@ def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
     values = {key: value for key, value in found.items() if value not in (None, "")}
     values["access_token"] = token
     user = str(found["user_id"])
-    return Session(token, user, values, expires_ns=_next_expiry_ns(ctx.now_ns), secrets=secrets & set(values))
+    expires = next_time_ns(ctx.now_ns, time(6), IST)  # every token dies then, whenever it was made
+    return Session(token, user, values, expires_ns=expires, secrets=secrets & set(values))
 
 
-def _next_expiry_ns(now_ns: int) -> int:
-    """Return the next 06:00 in India: every token dies then, whenever it was made."""
-    now = datetime.fromtimestamp(now_ns // 1_000_000_000, IST)
-    six = now.replace(hour=6, minute=0, second=0, microsecond=0)
-    if six <= now:
-        six += timedelta(days=1)
-    return int(six.timestamp()) * 1_000_000_000
+def _done(reply: Reply, order: model.Order) -> model.Outcome:
+    """Read the reply to a change or cancel, which names the order. Raises DecodeError."""
+    with reading("order reply"):
+        found = reply.json["data"]
+        return model.Outcome.accepted(RECORDS.confirmed("order reply", found["order_id"], order.order_id), raw=found)
 
 
 def _order_path(order: model.Order) -> str:

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, in_turns, model, spans
+from dragoman.plugin.records import IST
 
-from .forms import refused
-from .words import IST, reading, time_ns
+from .words import reading, refused, time_ns
 
 # Interval -> the broker's word, its length, and the most days of one request.
 INTERVALS: Final = {

@@ -23,12 +23,12 @@ from dragoman.emulator.parts import (
     write,
 )
 from dragoman.plugin import model
+from dragoman.plugin.records import IST
 
 from .candles import INTERVALS
 from .emulator_names import Named, NameTable
 from .emulator_orders import WORDS
 from .emulator_words import FUNDS, HOLDING, POSITION, Kite, success
-from .words import IST
 
 LENGTH: Final = {word: (length, timedelta(days=days)) for word, length, days in INTERVALS.values()}
 _CAP: Final = Decimal(20)

@@ -25,6 +25,7 @@ from dragoman.emulator.parts import (
     write,
 )
 from dragoman.plugin import ErrorKind, model
+from dragoman.plugin.records import IST
 
 from . import words
 
@@ -123,15 +124,15 @@ def success(data: Any) -> HttpAnswer:
 
 def ist(ns: int | None) -> str | None:
     """Return ``yyyy-mm-dd hh:mm:ss`` in Indian time, without a zone."""
-    return stamp(ns, words.IST)
+    return stamp(ns, IST)
 
 
 def _clock(ns: int) -> str | None:
-    return stamp(ns, words.IST, "%H:%M:%S")
+    return stamp(ns, IST, "%H:%M:%S")
 
 
 def _day(ns: int) -> str | None:
-    return stamp(ns, words.IST, "%Y-%m-%d 00:00:00")
+    return stamp(ns, IST, "%Y-%m-%d 00:00:00")
 
 
 # --- orders ----------------------------------------------------------------------------------------------------------

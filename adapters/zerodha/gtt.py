@@ -15,11 +15,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import needed
+from dragoman.plugin.records import Pairs, Row, needed, number, pairs, plain, text_or_none
 
-from .forms import Pairs, data, fetch, pairs, plain, refused, rows, whole
-from .words import ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, Row, instrument_id, number, reading, side, time_ns
-from .words import text_or_none as text
+from .forms import data, fetch, rows, whole
+from .words import ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, instrument_id, reading, refused, side, time_ns
 
 G, A = model.GttStatus, model.AlertStatus
 GTT_TYPE: Final = {"single": model.GttType.SINGLE, "two-leg": model.GttType.TWO_LEG}
@@ -179,7 +178,7 @@ def read_gtt(row: Row, ctx: Context) -> model.Gtt:
                 for trigger, order in zip(condition["trigger_values"], row["orders"], strict=True)
             ),
             last_price=None if last is None else number(last),
-            parent_id=text(row.get("parent_trigger")),
+            parent_id=text_or_none(row.get("parent_trigger")),
             ts_created=time_ns(row.get("created_at")),
             ts_updated=time_ns(row.get("updated_at")),
             ts_expires=time_ns(row.get("expires_at")),
@@ -202,9 +201,9 @@ def _leg(row: Row, trigger: Decimal) -> model.GttLeg:
 def _result(row: Row) -> model.GttResult:
     order = row.get("order_result") or {}
     return model.GttResult(
-        order_id=text(order.get("order_id")),
+        order_id=text_or_none(order.get("order_id")),
         status=str(order.get("status") or ""),
-        reason=text(order.get("rejection_reason")),
+        reason=text_or_none(order.get("rejection_reason")),
         trigger_price=needed(row, "triggered_at") if row.get("triggered_at") else None,
         ts_triggered=time_ns(row.get("timestamp")),
     )
@@ -291,7 +290,7 @@ def read_alert(row: Row, ctx: Context) -> model.Alert:
             other_attribute=_ATTRIBUTE_OF.get(row["rhs_attribute"], str(row["rhs_attribute"])) if other else None,
             status=ALERT_STATUS.read(row["status"]),
             raw_status=str(row["status"]),
-            disabled_reason=text(row.get("disabled_reason")),
+            disabled_reason=text_or_none(row.get("disabled_reason")),
             places_orders=row.get("type") == "ato",
             count=int(row.get("alert_count") or 0),
             ts_created=time_ns(row.get("created_at")),

@@ -9,11 +9,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import needed
+from dragoman.plugin.records import Row, given, needed, nonzero, number, pairs, text_or_none
 
 from . import words
-from .forms import as_rows, data, fetch, pairs, refused, rows, whole
-from .words import ORDER_TYPE, PRODUCT, SIDE, VARIETY, Row, given, instrument_id, nonzero, number, reading, time_ns
+from .forms import data, fetch, rows, whole
+from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, VARIETY, instrument_id, reading, refused, time_ns
 
 AUTHORISE_PAGE: Final = "/connect/portfolio/authorise/holdings/{api_key}/{request_id}"
 _MOST_ORDERS: Final = 200
@@ -25,7 +25,7 @@ class MoneyFlows(Adapter):
     def positions(self, ctx: Context) -> Flow[list[model.Position]]:
         found = yield from data("/portfolio/positions")
         with reading("positions"):
-            return [words.read_position(row, ctx) for row in found["net"] or ()]
+            return [words.read_position(row, ctx) for row in RECORDS.as_rows("/portfolio/positions", found, "net")]
 
     def margins(self, ctx: Context) -> Flow[list[model.Margin]]:
         found = yield from data("/user/margins")
@@ -92,7 +92,7 @@ class MoneyFlows(Adapter):
 
     def order_margin(self, orders: Sequence[model.OrderRequest], ctx: Context) -> Flow[list[model.OrderMargin]]:
         found = yield from _calculate("/margins/orders", [_item(order, ctx) for order in orders])
-        return [read_order_margin(row, ctx) for row in as_rows("/margins/orders", found)]
+        return [read_order_margin(row, ctx) for row in RECORDS.as_rows("/margins/orders", found)]
 
     def basket_margin(
         self, orders: Sequence[model.OrderRequest], ctx: Context, *, consider_positions: bool = True
@@ -125,7 +125,7 @@ class MoneyFlows(Adapter):
         ]
         found = yield from _calculate("/charges/orders", items)
         with reading("charges"):
-            rows_ = as_rows("/charges/orders", found)
+            rows_ = RECORDS.as_rows("/charges/orders", found)
             return [replace(read_charges(row["charges"], instrument_id(row, ctx)), raw=row) for row in rows_]
 
 
@@ -186,14 +186,14 @@ def read_holding(row: Row, ctx: Context) -> model.Holding:
             broker="zerodha",
             account_id=ctx.account,
             instrument_id=instrument_id(row, ctx),
-            isin=words.text_or_none(row.get("isin")),
+            isin=text_or_none(row.get("isin")),
             product=PRODUCT.read(row.get("product")),
             quantity=needed(row, "quantity"),
             t1_quantity=number(row.get("t1_quantity")),
             used_quantity=number(row.get("used_quantity")),
             authorised_quantity=number(row.get("authorised_quantity")),
             pledged_quantity=number(row.get("collateral_quantity")),
-            collateral_type=words.text_or_none(row.get("collateral_type")),
+            collateral_type=text_or_none(row.get("collateral_type")),
             settled_quantity=given(row, "realised_quantity"),
             opening_quantity=given(row, "opening_quantity"),
             short_quantity=number(row.get("short_quantity")),
@@ -204,7 +204,7 @@ def read_holding(row: Row, ctx: Context) -> model.Holding:
             day_change=given(row, "day_change"),
             day_change_percent=given(row, "day_change_percentage"),
             discrepancy=bool(row.get("discrepancy")),
-            auction_number=words.text_or_none(row.get("auction_number")),
+            auction_number=text_or_none(row.get("auction_number")),
             ts_authorised=time_ns(row.get("authorised_date")),
             mtf=_mtf(row.get("mtf") or {}),
             raw=row,

@@ -7,23 +7,16 @@ is in this folder's README.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from decimal import Decimal
-from types import TracebackType
 from typing import Any, Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, model
-from dragoman.plugin.records import needed
+from dragoman.plugin.records import IST, Records, Row, given, local_ns, needed, nonzero, number, text_or_none
 
-IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
+RECORDS: Final = Records("zerodha")
+reading, loads, refused = RECORDS.reading, RECORDS.loads, RECORDS.refused
 CODES: Final = CodeTable.load(__package__ or "dragoman.adapters.zerodha")
-
-MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 S = model.OrderStatus
 STATUS: Final = EnumMap[model.OrderStatus](
@@ -95,86 +88,10 @@ VARIETY: Final = EnumMap[model.Variety](
 )
 SEGMENT: Final = {"equity": model.Segment.EQUITY, "commodity": model.Segment.COMMODITY}
 
-Row = Mapping[str, Any]
-
-
-class reading:  # noqa: N801 - reads as a statement
-    """Turn whatever goes wrong inside a record of the wrong shape into one DecodeError that names the place."""
-
-    __slots__ = ("_what",)
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, MISREAD) and not isinstance(error, errors.DragomanError):
-            raise misread(self._what, error) from error
-
-
-def misread(what: str, error: BaseException) -> errors.DecodeError:
-    """Return the error of a record of the wrong shape."""
-    return errors.DecodeError(
-        f"zerodha: {what} is not as documented: {type(error).__name__} {error}",
-        broker="zerodha",
-        remedy="look at the raw record; if the broker changed its format, the adapter must follow",
-    )
-
-
-def loads(text: str | bytes) -> Any:
-    """Parse JSON with its decimals kept exactly.
-
-    Raises
-    ------
-    DecodeError
-        For bytes that are not JSON, or nested beyond reason.
-    """
-    try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise errors.DecodeError(
-            f"zerodha: not JSON: {len(text)} characters or bytes, {type(error).__name__} {error}", broker="zerodha"
-        ) from error
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number")
-
-
-def number(value: Any) -> Decimal:
-    """Return a JSON number exactly; absent reads as 0."""
-    if value is None or value == "":
-        return Decimal(0)
-    if isinstance(value, bool) or not isinstance(value, Decimal | int | str | float):
-        raise TypeError(f"{value!r} is not a number")
-    result = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not result.is_finite():
-        raise ValueError(f"{value!r} is not a finite number")
-    return result
-
-
-def given(row: Row, key: str) -> Decimal | None:
-    """Return the number at `key`, None where the broker sent none."""
-    return None if row.get(key) is None else number(row[key])
-
-
-def nonzero(row: Row, key: str) -> Decimal | None:
-    """Return the number at `key`, None where it is 0: Kite's way of saying there is no such price."""
-    return number(row.get(key)) or None
-
 
 def time_ns(text: Any) -> int | None:
     """Return ns UTC of ``yyyy-mm-dd hh:mm:ss`` in Indian time, or of ISO 8601 with an offset; None where empty."""
-    if text is None or text == "":
-        return None
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=IST)
-    return (moment - _EPOCH) // _MICROSECOND * 1000
+    return local_ns(text, IST)
 
 
 def clock_ns(text: Any, now_ns: int) -> int | None:
@@ -183,10 +100,6 @@ def clock_ns(text: Any, now_ns: int) -> int | None:
         return None
     day = datetime.fromtimestamp(now_ns / 1e9, IST).date()
     return time_ns(f"{day} {text}")
-
-
-def text_or_none(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)
 
 
 def instrument_id(row: Row, ctx: Context) -> str:

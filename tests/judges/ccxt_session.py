@@ -1,15 +1,15 @@
-"""What sessions through `ccxt` share: checks, counted calls, addresses that are not mapped, and the way to run.
+"""What sessions through `ccxt` share: checks, counted calls, and the way to run.
 
 Runs in the library's own environment: nothing of dragoman is importable here. A session prints one JSON line per check
-and the methods called. A name that is no loopback address fails it. Its checks without a socket run one by one, those
-that watch together on one connected object of `ccxt.pro`.
+and the methods called. Its checks without a socket run one by one, those that
+watch together on one connected object of `ccxt.pro`.
 """
 
 import asyncio
 import inspect
+import itertools
 import json
 import os
-import socket
 import sys
 import time
 import traceback
@@ -21,25 +21,11 @@ KEY, SECRET = WHERE["credentials"]["api_key"], WHERE["credentials"]["api_secret"
 WAIT_S = 10.0
 CHECKS = []
 CALLED = {}
-STRAY = []
 
 
 def check(function):
     CHECKS.append(function)
     return function
-
-
-def guard():
-    """Let no address but loopback be looked up or connected to."""
-    real = socket.getaddrinfo
-
-    def lookup(host, *args, **kwargs):
-        if host not in ("127.0.0.1", "localhost", b"127.0.0.1", None):
-            STRAY.append(str(host))
-            raise OSError(f"a call to {host}, which is not mapped")
-        return real(host, *args, **kwargs)
-
-    socket.getaddrinfo = lookup
 
 
 class Counted:
@@ -110,22 +96,18 @@ async def _watching(functions, connected):
 
 def run(connected):
     """Run all checks in their order and leave; `connected` makes the library's object that watches."""
-    guard()
-    batch = []
-    for function in CHECKS:
-        if inspect.iscoroutinefunction(function):
-            batch.append(function)
+    for watches, functions in itertools.groupby(CHECKS, inspect.iscoroutinefunction):
+        if watches:
+            asyncio.run(_watching(list(functions), connected))
             continue
-        if batch:
-            asyncio.run(_watching(batch, connected))
-            batch = []
-        Counted.check = function.__name__
-        detail = ""
-        try:
-            function()
-        except Exception:  # noqa: BLE001 (a failed check must not hide the next one)
-            detail = traceback.format_exc(limit=-3)
-        told(function, detail)
+        for function in functions:
+            Counted.check = function.__name__
+            detail = ""
+            try:
+                function()
+            except Exception:  # noqa: BLE001 (a failed check must not hide the next one)
+                detail = traceback.format_exc(limit=-3)
+            told(function, detail)
     print(json.dumps({"table": "calls", "rows": {name: sorted(checks) for name, checks in sorted(CALLED.items())}}))
     sys.stdout.flush()
     os._exit(0)

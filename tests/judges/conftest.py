@@ -27,13 +27,15 @@ def judge(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Verdict]:
                 if tunnelled:
                     with Tunnel(dict.fromkeys(tunnelled, port), folder) as tunnel:
                         verdict = play(python, script, emulator.where, folder, tunnel.variables)
-                    verdict.tables["refused hosts"] = tunnel.refused
+                    verdict.tables["strayed"] += tunnel.refused
                     verdict.tables["tunnelled hosts"] = tunnel.opened
                 else:
                     verdict = play(python, script, emulator.where, folder)
             finally:
                 counters = emulator.stop()
             verdict.tables["host"] = counters
+            if verdict.tables["strayed"]:
+                pytest.fail(f"{script} called what is not mapped: {', '.join(verdict.tables['strayed'])}")
             played[script] = verdict
         return played[script]
 

@@ -113,7 +113,10 @@ class EmulatorProcess:
 def play(
     python: pathlib.Path, script: str, where: dict[str, Any], cwd: pathlib.Path, variables: dict[str, str] | None = None
 ) -> Verdict:
-    """Run an SDK script against an emulator, with further environment `variables`; read the JSON lines it prints."""
+    """Run an SDK script against an emulator, with further environment `variables`; read the JSON lines it prints.
+
+    Only loopback is open to it, see `guarded`; what it looked up or called beside that is the table ``strayed``.
+    """
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(cwd),  # some SDKs write logs and caches
@@ -121,7 +124,9 @@ def play(
         "no_proxy": "127.0.0.1,localhost",
         **(variables or {}),
     }
-    command = [str(python), "-I", "-u", str(HERE / script), json.dumps(where)]
+    strayed = cwd / "strayed.txt"
+    guarded = [str(HERE / "guarded.py"), str(strayed), str(HERE / script)]
+    command = [str(python), "-I", "-u", *guarded, json.dumps(where)]
     try:
         done = subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=SESSION_TIMEOUT_S
@@ -130,6 +135,7 @@ def play(
         said = b"".join(filter(None, (late.stdout, late.stderr))).decode("utf-8", "replace")
         pytest.fail(f"{script} did not end within {SESSION_TIMEOUT_S} s:\n{said[-4000:]}")
     verdict = Verdict(output=done.stdout + done.stderr)
+    verdict.tables["strayed"] = strayed.read_text().splitlines() if strayed.exists() else ["the guard did not stand"]
     for line in done.stdout.splitlines():
         if line.startswith('{"check"'):
             said = json.loads(line)

@@ -152,7 +152,7 @@ def test_every_fyers_rest_method_is_held_to_values(verdict: Verdict) -> None:
 
 
 def test_no_call_of_the_fyers_sdk_went_to_a_host_that_is_not_mapped(verdict: Verdict) -> None:
-    assert verdict.tables["refused hosts"] == []
+    assert verdict.tables["strayed"] == []
     assert set(verdict.tables["tunnelled hosts"]) == {f"{host}:443" for host in TUNNELLED}
 
 

@@ -84,7 +84,7 @@ def test_every_upstox_rest_method_is_held_to_values(verdict: Verdict) -> None:
 
 
 def test_no_call_went_to_a_host_that_is_not_mapped(verdict: Verdict) -> None:
-    assert verdict.tables["refused hosts"] == []
+    assert verdict.tables["strayed"] == []
     assert set(verdict.tables["tunnelled hosts"]) == {"api.upstox.com:443"}
 
 

@@ -156,7 +156,8 @@ class TopicFeed(Feed):
 
     def on_count(self, number, ctx):
         self.frames += 1
-        return (Send(ACKNOWLEDGE + number.to_bytes(4, "big")),) if self.every and self.frames % self.every == 0 else ()
+        due = self.every and self.frames % self.every == 0
+        return Control((Send(ACKNOWLEDGE + number.to_bytes(4, "big")),)) if due else Control()
 
 
 def test_a_topic_feed_with_later_precision_and_an_acknowledgement_every_n_frames():
@@ -166,11 +167,11 @@ def test_a_topic_feed_with_later_precision_and_an_acknowledgement_every_n_frames
     assert feed.on_control(auth[slice(*decoder.decode(auth).control[0])], CTX).events == (Ready(),)
     (first,) = decoder.decode(bytes.fromhex(SNAPSHOT))
     assert (first.instrument_id, first.last_price, first.volume, first.open) == ("NSE:SBIN", 1068.45, 12345678, 1075)
-    assert feed.on_count(decoder.count, CTX) == ()
+    assert feed.on_count(decoder.count, CTX) == Control()
     (second,) = decoder.decode(bytes.fromhex(UPDATE))
     assert (second.last_price, second.volume, second.open) == (1068.5, 12345700, 1075)
     assert second.changed == 1 << FIELDS.index("last_price") | 1 << FIELDS.index("volume")
-    assert feed.on_count(decoder.count, CTX) == (Send(ACKNOWLEDGE + b"\0\0\0\2"),)
+    assert feed.on_count(decoder.count, CTX) == Control((Send(ACKNOWLEDGE + b"\0\0\0\2"),))
 
 
 # --- Noren: partial updates ------------------------------------------------------------------------------------------

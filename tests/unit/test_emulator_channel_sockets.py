@@ -23,36 +23,33 @@ D = Decimal
 class Toy(ChannelSockets):
     """Counts what changed; each symbol's news is its count."""
 
+    channels = {"shares": ("trades",)}
+    counted = ("trades",)
+
     def __init__(self):
-        super().__init__(tick_rate=1.0, login_ns=10 * SECOND)
+        super().__init__(tick_rate=1.0, login_ns=10 * SECOND, most=2)
         self.counts = {}
 
     def kind(self, socket):
         return "shares"
 
-    def greeting(self, socket, call):
-        return [{"T": "hello"}]
+    def symbols(self, kind):
+        return ("A", "B")
+
+    def shows(self, message):
+        return message["key"] == "right"
+
+    def success(self, text):
+        return {"T": text}
 
     def fault(self, fault):
         return {"T": "error", "why": fault.value}
 
-    def answer(self, socket, message):
-        if message["do"] == "auth":
-            return self._told(self.log_on(socket, known=message["key"] == "right"))
-        return self._told(
-            self.subscribe(
-                socket,
-                message["names"],
-                ("trades",),
-                ("A", "B"),
-                more=message["do"] == "more",
-                counted=("trades",),
-                most=2,
-            )
-        )
+    def subscription(self, channels):
+        return {"T": "heard"} | channels
 
-    def _told(self, fault):
-        return self.fault(fault) if fault else {"T": "ok"}
+    def forbidden(self, socket, asked):
+        return {"T": "no stars"} if "*" in asked.get("trades", ()) else None
 
     def changed(self, now_ns):
         return [("shares", name) for name in self.counts]
@@ -76,7 +73,7 @@ def say(toy, number=1, **message):
 def test_a_socket_is_greeted_and_dropped_where_it_never_shows_who_it_is():
     toy = Toy()
     opened(toy)
-    assert toy.poll(0) == [Push(1, '[{"T": "hello"}]')]
+    assert toy.poll(0) == [Push(1, '[{"T": "connected"}]')]
     assert toy.poll(9 * SECOND) == []
     late, end = toy.poll(10 * SECOND)
     assert json.loads(late.data)[0]["why"] == ChannelFault.LATE
@@ -88,13 +85,16 @@ def test_what_is_wrong_with_a_login_or_a_subscription_is_named():
     toy = Toy()
     opened(toy)
     opened(toy, 2)
-    assert say(toy, do="more", names={"trades": ["A"]}) == ChannelFault.STRANGER
-    assert say(toy, do="auth", key="wrong") == ChannelFault.DENIED
-    assert say(toy, do="auth", key="right") == "ok"
-    assert say(toy, do="auth", key="right") == ChannelFault.TWICE
-    assert say(toy, 2, do="auth", key="right") == ChannelFault.CROWDED
-    assert say(toy, do="more", names={"quotes": ["A"]}) == ChannelFault.UNKNOWN
-    assert say(toy, do="more", names={"trades": ["A", "B", "C"]}) == ChannelFault.LIMIT
+    assert say(toy, action="subscribe", trades=["A"]) == ChannelFault.STRANGER
+    assert say(toy, action="auth", key="wrong") == ChannelFault.DENIED
+    assert say(toy, action="auth", key="right") == "authenticated"
+    assert say(toy, action="auth", key="right") == ChannelFault.TWICE
+    assert say(toy, 2, action="auth", key="right") == ChannelFault.CROWDED
+    assert say(toy, action="subscribe", quotes=["A"]) == ChannelFault.UNKNOWN
+    assert say(toy, action="subscribe", trades=["A", "B", "C"]) == ChannelFault.LIMIT
+    assert say(toy, action="subscribe", trades=["*"]) == "no stars"
+    assert say(toy, action="unsubscribe", trades=["*"]) == "heard"
+    assert say(toy, action="dance") == ChannelFault.MALFORMED
     (told,) = toy.hear(1, "[", 0)
     assert json.loads(told.data)[0]["why"] == ChannelFault.MALFORMED
 
@@ -102,15 +102,15 @@ def test_what_is_wrong_with_a_login_or_a_subscription_is_named():
 def test_news_come_at_the_pace_and_only_while_they_are_wanted():
     toy = Toy()
     opened(toy)
-    say(toy, do="auth", key="right")
-    assert say(toy, do="more", names={"trades": ["A"]}) == "ok"
+    say(toy, action="auth", key="right")
+    assert say(toy, action="subscribe", trades=["A"]) == "heard"
     toy.counts = {"A": 1, "B": 1}
     (push,) = toy.poll(SECOND)
     assert json.loads(push.data) == [{"T": "n", "S": "A", "t": "1970-01-01T00:00:01.000000000Z"}]
     toy.counts["A"] = 2
     assert toy.poll(SECOND + SECOND // 2) == []
     assert len(toy.poll(2 * SECOND)) == 1
-    say(toy, do="less", names={"trades": ["A"]})
+    say(toy, action="unsubscribe", trades=["A"])
     toy.counts["A"] = 3
     assert toy.poll(9 * SECOND) == []
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 
 import pytest
 from dragoman.adapters.fyers import hsm
-from dragoman.adapters.fyers.feed import DEEP_STREAM, STREAM, DeepFeed, MarketFeed, OrderFeed, topic_of
+from dragoman.adapters.fyers.feed import DEEP_STREAM, PACE_S, STREAM, DeepFeed, MarketFeed, OrderFeed, topic_of
 
 from dragoman._core import Decoder, intern_instrument
 from dragoman.emulator.encode_topics import TopicEncoder
 from dragoman.errors import AuthRequired
 from dragoman.model import AssetClass, Instrument, InstrumentType, Mode, Notice, OrderStatus
-from dragoman.plugin import Fatal, FillSeen, OrderSeen, Raw, Ready, Want
+from dragoman.plugin import Control, Fatal, FillSeen, Missed, OrderSeen, Raw, Ready, Want
 from dragoman.testing.drive import ScriptedContext
 
 SBIN = Instrument(
@@ -181,7 +182,7 @@ def test_the_market_socket_is_ready_after_its_key_was_taken_and_acknowledges_eac
     said = feed.on_control(bytes.fromhex("000d01020100014b02000400000003"), ctx)
     assert isinstance(said.events[0], Ready)
     assert [hsm.fields_of(one.data)[1][2] for one in said.send] == [hsm.FULL, hsm.LITE]
-    sent = [feed.on_count(number, ctx) for number in (1, 2, 3, 4)]
+    sent = [feed.on_count(number, ctx).send for number in (1, 2, 3, 4)]
     assert [len(one) for one in sent] == [0, 0, 1, 0]
     assert sent[2][0].data == hsm.acknowledgement(3)
 
@@ -191,13 +192,41 @@ def test_a_missing_frame_subscribes_everything_anew_and_not_again_at_once(ctx):
     feed.want([Want(SBIN, Mode.QUOTE)], (), ctx)
     feed.on_control(hsm.frame(hsm.AUTH, hsm.GOOD, struct.pack(">I", 0)), ctx)
     now = ctx.now_ns
-    for number in (1, 2, 4):
-        feed.on_count(number, ctx)
-    anew = [(hsm.UNSUBSCRIBE, [b"sf|nse_cm|3045"], 11), (hsm.SUBSCRIBE, [b"sf|nse_cm|3045"], 11)]
-    assert frames_of(feed.tick(now + second, ctx)) == anew
-    feed.on_count(6, ctx)
+    for number in (1, 2):
+        assert feed.on_count(number, ctx) == Control([])
+    topic = b"sf|nse_cm|3045"
+    anew = [(hsm.UNSUBSCRIBE, [topic], 11), (hsm.SUBSCRIBE, [topic], 11)]
+    seen = feed.on_count(4, ctx)
+    assert (frames_of(seen.send), tuple(seen.distrust)) == (anew, (topic,))
+    assert seen.events == (Missed("data frame 4 came after 2"),)
+    assert tuple(feed.on_control(hsm.frame(hsm.UNSUBSCRIBE, hsm.GOOD), ctx).trust) == (topic,)
+    again = feed.on_count(6, ctx)
+    assert (again.send, tuple(again.distrust), len(again.events)) == ((), (topic,), 1)
     assert feed.tick(now + 2 * second, ctx) == []
-    assert [one.data for one in feed.tick(now + 12 * second, ctx)][-1] == hsm.PING_FRAME
+    assert frames_of(feed.tick(now + 12 * second, ctx)[:-1]) == anew
+
+
+def test_a_renewal_that_nobody_answers_is_asked_for_again(ctx):
+    feed, second = MarketFeed(), 10**9
+    feed.want([Want(SBIN, Mode.QUOTE)], (), ctx)
+    feed.on_control(hsm.frame(hsm.AUTH, hsm.GOOD, struct.pack(">I", 0)), ctx)
+    for number in (1, 3):
+        feed.on_count(number, ctx)
+    assert feed.tick(ctx.now_ns + 2 * second, ctx) == []
+    assert len(feed.tick(ctx.now_ns + 11 * second, ctx)) == 3
+    for _ in range(2):
+        feed.on_control(hsm.frame(hsm.UNSUBSCRIBE, hsm.GOOD), ctx)
+    assert len(feed.tick(ctx.now_ns + 30 * second, ctx)) == 1
+
+
+def test_frames_of_topics_wait_after_each_batch_whatever_they_ask_for(ctx):
+    feed = MarketFeed()
+    shares = [replace(SBIN, instrument_id=f"NSE:X{at}", broker_token=f"1010000000{at}") for at in range(1600)]
+    frames = feed.want([Want(one, Mode.QUOTE) for one in shares], (), ctx)
+    assert [one.delay_s for one in frames] == [0.0, PACE_S]
+    feed.on_count(1, ctx)
+    frames = feed.on_count(3, ctx).send
+    assert [one.delay_s for one in frames] == [0.0, PACE_S, PACE_S, PACE_S]
 
 
 def test_a_refused_key_and_a_token_without_one_ask_for_a_login(ctx):

@@ -233,6 +233,31 @@ def test_a_full_reading_settles_what_was_asked_only_if_it_began_after_the_answer
         assert store.get("7").pending is expected
 
 
+def test_what_reports_do_not_tell_stays_as_we_asked_for_it(store):
+    name = store.create(
+        Order(
+            instrument_id="NSE:INFY",
+            side=Side.BUY,
+            quantity=Decimal(10),
+            client_order_id="mine",
+            status=S.SUBMITTED,
+            origin=Origin.US,
+            market_protection=Decimal(5),
+        )
+    ).client_order_id
+    store.settle(name, Outcome.accepted("7"), 1)
+    store.see(report("7"), "stream")
+    assert store.get(name).market_protection == 5
+    take_back = store.ask(name, Pending.MODIFY, {"market_protection": Decimal(8)})
+    take_back()
+    store.answered(name)
+    assert store.get(name).market_protection == 5
+    store.ask(name, Pending.MODIFY, {"market_protection": Decimal(8)})
+    store.answered(name)
+    store.see(report("7"), "stream")
+    assert store.get(name).market_protection == 8
+
+
 def test_what_is_taken_back_restores_what_was_in_flight_before(store):
     store.see(report("7", ts_event=5, price=Decimal(8)), "stream")
     store.ask("EXT-7", Pending.MODIFY, {"price": Decimal(9)})

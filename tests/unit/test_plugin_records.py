@@ -66,7 +66,16 @@ def test_a_record_of_the_wrong_shape_is_one_error_that_names_the_place():
         raise RECORDS.refused("no", "try another")
     with pytest.raises(DecodeError, match="found dict, expected a list"):
         RECORDS.as_rows("orders", {})
-    assert RECORDS.as_rows("orders", None) == []
+    with pytest.raises(DecodeError, match="orders: rows: found nothing, expected a list"):
+        RECORDS.as_rows("orders", {"rows": None}, "rows")
+    assert RECORDS.as_rows("orders", {"rows": []}, "rows") == []
+
+
+@pytest.mark.parametrize("told", [None, "", 7, 7.0, True, "78", ["77"]])
+def test_only_the_id_that_was_asked_about_confirms_a_change(told):
+    with pytest.raises(DecodeError, match="expected '77'"):
+        RECORDS.confirmed("order reply", told, "77")
+    assert RECORDS.confirmed("order reply", "77", "77") == RECORDS.confirmed("order reply", 77, "77") == "77"
 
 
 def test_a_fraction_is_no_quantity():

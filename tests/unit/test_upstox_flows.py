@@ -22,6 +22,7 @@ from dragoman.model import (
     OrderRequest,
     OrderStatus,
     OrderType,
+    Origin,
     Position,
     Product,
     Side,
@@ -201,6 +202,23 @@ def test_a_change_repeats_what_stays():
         run(ADAPTER.modify(working(order_type=OrderType.UNKNOWN), OrderChange(quantity=D(8)), SHARE, CTX), [], CTX)
 
 
+@pytest.mark.parametrize(
+    ("known", "asked", "expected"),
+    [(D(5), None, 5), (D(5), D(8), 8), (None, D(8), 8), (None, None, -1)],
+)
+def test_a_change_repeats_the_protection_that_the_order_has(known, asked, expected):
+    order_ = working(order_type=OrderType.STOP_MARKET, trigger_price=D(90), market_protection=known, origin=Origin.US)
+    change = OrderChange(trigger_price=D(91), market_protection=asked)
+    driven = run(ADAPTER.modify(order_, change, SHARE, CTX), [data({"order_id": "77"})], CTX)
+    assert json.loads(driven.bodies[0])["market_protection"] == expected
+
+
+def test_protection_that_nobody_tells_is_not_replaced_by_the_brokers():
+    strange = working(order_type=OrderType.STOP_MARKET, trigger_price=D(90))
+    with pytest.raises(UsageError, match="placed elsewhere"):
+        run(ADAPTER.modify(strange, OrderChange(trigger_price=D(91)), SHARE, CTX), [], CTX)
+
+
 def test_a_cancel_spends_the_lane_of_risk():
     driven = run(ADAPTER.cancel(working(), CTX), [data({"order_id": "77"})], CTX)
     (request,) = driven.requests
@@ -214,7 +232,7 @@ def test_a_cancel_spends_the_lane_of_risk():
 
 def test_book_history_and_trades_are_read():
     assert run(ADAPTER.orders(CTX), [data([UPDATE])], CTX).result[0].order_id == "240221025997024"
-    assert run(ADAPTER.orders(CTX), [data(None)], CTX).result == []
+    assert run(ADAPTER.orders(CTX), [data([])], CTX).result == []
     driven = run(ADAPTER.order("7", CTX), [data([UPDATE])], CTX)
     assert (driven.requests[0].path, driven.requests[0].query) == ("/v2/order/history", (("order_id", "7"),))
     trade = TRADE | {"average_price": 299.4}

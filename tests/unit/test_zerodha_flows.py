@@ -44,6 +44,7 @@ from fixtures.zerodha.account import ADAPTER, HERE, body, context, run
 D = Decimal
 CTX = context()
 INFY = CTX.instruments.get("NSE:INFY")
+CHANGED = {"status": "success", "data": {"order_id": "77"}}
 ORDER_REPLY = {"status": "success", "data": {"order_id": "151220000000000"}}
 IST_SIX = 1_767_313_800_000_000_000  # 2026-01-02 06:00 IST
 
@@ -276,7 +277,7 @@ def test_an_order_id_sent_as_a_number_is_the_same_id():
 
 def test_modify_sends_only_what_changes_and_counts_against_the_order():
     change = OrderChange(price=D("1501"), quantity=D(20), time_in_force=TimeInForce.IOC)
-    (request,) = run(ADAPTER.modify(working(), change, INFY, CTX), [ORDER_REPLY]).requests
+    (request,) = run(ADAPTER.modify(working(), change, INFY, CTX), [CHANGED]).requests
     assert (request.method, request.path) == ("PUT", "/orders/regular/77")
     assert dict(request.form) == {"quantity": "20", "price": "1501", "validity": "IOC"}
     assert (request.limit_key, request.mutates, request.meter) == ("77", True, "orders")
@@ -287,16 +288,19 @@ def test_modify_into_or_of_a_market_order_keeps_its_protection():
     into = OrderChange(order_type=OrderType.MARKET)
     of = OrderChange(trigger_price=D("5"))
     for known, change in ((working(), into), (working(order_type=OrderType.STOP_MARKET), of)):
-        (request,) = run(ADAPTER.modify(known, change, INFY, CTX), [ORDER_REPLY]).requests
+        (request,) = run(ADAPTER.modify(known, change, INFY, CTX), [CHANGED]).requests
         assert dict(request.form)["market_protection"] == "-1"
+    protected = working(order_type=OrderType.STOP_MARKET, market_protection=D("5.00"))
+    (request,) = run(ADAPTER.modify(protected, of, INFY, CTX), [CHANGED]).requests
+    assert dict(request.form)["market_protection"] == "5.00"
 
 
 def test_cancel_takes_the_risk_lane_and_a_cover_order_names_its_parent():
-    (request,) = run(ADAPTER.cancel(working(), CTX), [ORDER_REPLY]).requests
+    (request,) = run(ADAPTER.cancel(working(), CTX), [CHANGED]).requests
     assert (request.method, request.path, request.query) == ("DELETE", "/orders/regular/77", ())
     assert (request.lane, request.mutates, request.limit_key) == (Lane.RISK, True, None)
     cover = working(variety=Variety.COVER, parent_order_id="76")
-    (request,) = run(ADAPTER.cancel(cover, CTX), [ORDER_REPLY]).requests
+    (request,) = run(ADAPTER.cancel(cover, CTX), [CHANGED]).requests
     assert (request.path, request.query) == ("/orders/co/77", (("parent_order_id", "76"),))
 
 

@@ -22,6 +22,7 @@ INFY = CTX.instruments.get("NSE:INFY")
 FUTURE = CTX.instruments.by_broker_token("13238786")
 IST = timezone(timedelta(hours=5, minutes=30))
 OK = {"status": "success", "data": True}
+CHANGED = {"status": "success", "data": {"order_id": "2"}}
 ORDER_REPLY = {"status": "success", "data": {"order_id": "1"}}
 
 
@@ -118,7 +119,7 @@ def test_of_a_cover_order_only_prices_change_and_the_second_leg_names_its_parent
         variety=Variety.COVER,
         order_type=OrderType.STOP_MARKET,
     )
-    driven = run(ADAPTER.modify(leg, model.OrderChange(trigger_price=D("1470")), INFY, CTX), [ORDER_REPLY])
+    driven = run(ADAPTER.modify(leg, model.OrderChange(trigger_price=D("1470")), INFY, CTX), [CHANGED])
     assert driven.requests[0].path == "/orders/co/2"
     assert driven.requests[0].form == (("trigger_price", "1470"), ("parent_order_id", "1"))
     with pytest.raises(UsageError, match="only the prices"):

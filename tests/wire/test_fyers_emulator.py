@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
+from dragoman.adapters.fyers import hsm
 from dragoman.adapters.fyers.adapter import FyersAdapter
 from dragoman.adapters.fyers.emulator import USER_ID, FyersEmulator
 
@@ -15,7 +16,7 @@ from dragoman.connecting import connect
 from dragoman.emulator.contract import Push
 from dragoman.emulator.host import EmulatorHost
 from dragoman.emulator.venue import FUNDS, Venue, default_universe
-from dragoman.model import Side
+from dragoman.model import Gap, Side
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.testing.emulated import browser, overrides_of
 from wire.trading import World
@@ -90,6 +91,49 @@ def test_fifty_levels_follow_the_market_by_differences():
         market = world.venue.market(SBIN)
         assert levels.bids[0][0] < levels.asks[0][0]
         assert len(levels.bids) == len(market.bids)
+
+    play(scenario, quiet=False)
+
+
+def test_a_market_frame_that_is_lost_leaves_no_wrong_book_unmarked():
+    async def scenario(world):
+        client = world.client
+        client.subscribe([INFY, SBIN], "full")
+        world.venue.calm()
+        book = client.book(INFY)
+        await world.until(lambda: not book.stale)
+        frames, lost = world.emulator.frames, []
+
+        def losing(now_ns):
+            pushes = list(frames(now_ns))
+            data = [one for one in pushes if isinstance(one.data, bytes) and one.data[2] == hsm.DATA]
+            if not lost:
+                lost.extend(data[:1])
+                return [one for one in pushes if one not in lost]
+            return pushes
+
+        def right():
+            market = world.venue.market(INFY)
+            return [row[:2] for row in book.snapshot(5).bids] == [
+                (float(price), float(size)) for price, size, *_ in market.bids[:5]
+            ]
+
+        for change, samples in ((1, 100), (2, 700)):  # the second so soon that nothing is subscribed anew at once
+            lost.clear()
+            world.emulator.frames = losing
+            bid = world.venue.market(INFY).bids[0][0]
+            world.venue.place_external(INFY, Side.BUY, D(700 + change), bid)
+            await world.until(lambda: lost)
+            gaps = sum(isinstance(one, Gap) for one in world.events)
+            ask = world.venue.market(SBIN).asks[0][0]
+            world.venue.place_external(SBIN, Side.SELL, D(3), ask)  # its frame has the number after the missing one
+            await world.until(lambda before=gaps: sum(isinstance(one, Gap) for one in world.events) > before)
+            assert book.stale
+            world.venue.place_external(INFY, Side.SELL, D(5), world.venue.market(INFY).asks[0][0])
+            for _ in range(samples):
+                assert book.stale or right()
+                await world.runtime.sleep(0.02)
+            assert not book.stale
 
     play(scenario, quiet=False)
 

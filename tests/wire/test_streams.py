@@ -654,7 +654,7 @@ def test_ticks_of_the_clock_and_message_counts_are_asked_for():
         )
 
         def on_count(self, number, ctx):
-            return (Send(json.dumps({"ack": number})),) if number % 2 == 0 else ()
+            return Control((Send(json.dumps({"ack": number})),)) if number % 2 == 0 else Control()
 
         def tick(self, now_ns, ctx):
             assert now_ns == ctx.now_ns

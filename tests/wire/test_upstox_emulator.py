@@ -38,6 +38,25 @@ def test_ticks_of_shares_options_and_indices_reach_the_client_in_each_mode():
     play(scenario)
 
 
+def test_a_change_of_an_order_at_the_market_without_protection_gives_it_the_brokers_own():
+    async def scenario(world):
+        client, stop = world.client, world.price(3)
+        terms = {"order_type": "STOP_MARKET", "trigger_price": stop, "product": "INTRADAY", "market_protection": 5}
+        order = await client.place(INFY, "BUY", 1, **terms)
+        await world.until(lambda: world.live[0].status is OrderStatus.TRIGGER_PENDING)
+
+        def modify(**more):
+            body = {"order_id": order.order_id, "order_type": "SL-M", "validity": "DAY", "price": 0}
+            body |= {"trigger_price": float(stop), **more}
+            yield Request(method="PUT", host="order", path="/v3/order/modify", json=body, mutates=True)
+
+        for more, expected in (({"market_protection": 8}, 8), ({}, D("0.5")), ({"market_protection": 5}, 5)):
+            await client.session.run(modify(**more), timeout_s=5)
+            await world.until(lambda percent=expected: world.live[0].order.protection == percent)
+
+    play(scenario)
+
+
 def test_an_order_lives_through_a_change_a_partial_fill_and_a_cancel():
     async def scenario(world):
         client = world.client

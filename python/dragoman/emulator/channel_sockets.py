@@ -1,7 +1,8 @@
 """Sockets of named channels: a greeting, a login in the band, subscriptions, and at a pace what is new.
 
-A message is a list of records, in JSON or MessagePack. `ChannelSockets` keeps who may listen to what; what a broker
-says, and of which markets, is its own (`answer`, `fault`, `news`).
+A message is a list of records, in JSON or MessagePack; clients say ``{"action": "auth", ...}`` and
+``{"action": "subscribe", channel: [symbols]}``. `ChannelSockets` keeps who may listen to what; what a broker answers,
+and of which markets it tells, is its own (`success`, `fault`, `subscription`, `news`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from dragoman.emulator.bodies import rfc3339
 from dragoman.emulator.channels import ALL, Listener
@@ -20,6 +21,8 @@ from dragoman.errors import DecodeError
 from dragoman.plugin.messagepack import Moment, pack_messagepack, unpack_messagepack
 
 Record: TypeAlias = dict[str, Any]
+Asked: TypeAlias = Mapping[str, Collection[str]]
+"""Channel -> symbols."""
 
 
 class ChannelFault(StrEnum):
@@ -64,12 +67,21 @@ class ChannelSocket:
 class ChannelSockets:
     """Base of a broker's streams of this kind: all their connections.
 
+    Class attributes
+    ----------------
+    channels : mapping of str to collection of str
+        Kind of markets -> the channels there are.
+    counted : collection of str
+        The channels whose symbols are counted.
+
     Parameters
     ----------
     tick_rate : float
         Messages per second and socket, at most.
     login_ns : int
         How long a socket may be open before it has shown who it is.
+    most : int, optional
+        Symbols of a socket, of all counted channels together; None takes any number.
 
     Raises
     ------
@@ -77,26 +89,46 @@ class ChannelSockets:
         For a tick rate that is not above 0.
     """
 
-    def __init__(self, tick_rate: float, login_ns: int) -> None:
+    channels: ClassVar[Mapping[str, Collection[str]]]
+    counted: ClassVar[Collection[str]] = ()
+
+    def __init__(self, tick_rate: float, login_ns: int, most: int | None = None) -> None:
         if tick_rate <= 0:
             raise ValueError(f"emulator: tick_rate is {tick_rate}, expected messages per second above 0")
         self._pace_ns = int(SECOND / tick_rate)
         self._login_ns = login_ns
+        self._limit = most
         self.sockets: dict[int, ChannelSocket] = {}
 
     # -- what a broker says ------------------------------------------------------------------------------------------
 
-    def greeting(self, socket: ChannelSocket, call: HttpCall) -> list[Record]:
-        """Return what a socket is told when it opens, each record in a message of its own."""
-        raise TypeError(f"{type(self).__name__} does not define greeting")
+    def shows(self, message: Mapping[str, Any]) -> bool:
+        """Say whether the credentials in a message are the account's."""
+        raise TypeError(f"{type(self).__name__} does not define shows")
 
-    def answer(self, socket: ChannelSocket, message: Mapping[str, Any]) -> Record:
-        """Return the record that answers a message. Raises ValueError, TypeError or AttributeError for one of none."""
-        raise TypeError(f"{type(self).__name__} does not define answer")
+    def success(self, text: str) -> Record:
+        """Return the record of a socket that is ``connected`` or ``authenticated``."""
+        raise TypeError(f"{type(self).__name__} does not define success")
 
     def fault(self, fault: ChannelFault) -> Record:
         """Return the record of a refusal."""
         raise TypeError(f"{type(self).__name__} does not define fault")
+
+    def subscription(self, channels: Mapping[str, Sequence[str]]) -> Record:
+        """Return the record of what a socket hears now."""
+        raise TypeError(f"{type(self).__name__} does not define subscription")
+
+    def greeting(self, socket: ChannelSocket, call: HttpCall) -> list[Record]:
+        """Return what a socket is told when it opens, each record in a message of its own."""
+        return [self.success("connected")]
+
+    def forbidden(self, socket: ChannelSocket, asked: Asked) -> Record | None:
+        """Return the record of a rule of the broker's own that a subscription breaks."""
+        return None
+
+    def symbols(self, kind: str) -> Iterable[str]:
+        """Return every symbol there is of a kind of markets."""
+        raise TypeError(f"{type(self).__name__} does not define symbols")
 
     def changed(self, now_ns: int) -> Iterable[tuple[str, str]]:
         """Return (kind of markets, symbol) of everything that changed since the last call."""
@@ -112,51 +144,46 @@ class ChannelSockets:
 
     # -- logging in, asking ------------------------------------------------------------------------------------------
 
-    def log_on(self, socket: ChannelSocket, *, known: bool) -> ChannelFault | None:
-        """Accept a socket whose credentials are `known`; say why not otherwise."""
+    def admit(self, socket: ChannelSocket, *, known: bool) -> Record:
+        """Accept a socket whose credentials are `known`, or say why not."""
         if socket.accepted:
-            return ChannelFault.TWICE
+            return self.fault(ChannelFault.TWICE)
         if not known:
-            return ChannelFault.DENIED
+            return self.fault(ChannelFault.DENIED)
         if any(one.accepted and one.path == socket.path for one in self.sockets.values()):
-            return ChannelFault.CROWDED
+            return self.fault(ChannelFault.CROWDED)
         socket.accepted = True
-        return None
+        return self.success("authenticated")
 
-    def subscribe(
-        self,
-        socket: ChannelSocket,
-        asked: Mapping[str, Collection[str]],
-        known: Collection[str],
-        symbols: Iterable[str],
-        *,
-        more: bool,
-        counted: Collection[str] = (),
-        most: int | None = None,
-    ) -> ChannelFault | None:
-        """Add to what a socket hears (`more`) or take away from it; say why not.
+    def answer(self, socket: ChannelSocket, message: Mapping[str, Any]) -> Record:
+        """Do what a message asks. Raises ValueError, TypeError or AttributeError for one of none."""
+        action = message.get("action")
+        if action == "auth":
+            return self.admit(socket, known=self.shows(message))
+        if action not in ("subscribe", "unsubscribe"):
+            return self.fault(ChannelFault.MALFORMED)
+        asked = {name: set(map(str, names)) for name, names in message.items() if name != "action" and names}
+        known = self.channels[self.kind(socket)]
+        fault = self._listen(socket, asked, known, more=action == "subscribe")
+        return fault or self.subscription({name: sorted(socket.listener.wanted.get(name, ())) for name in known})
 
-        Parameters
-        ----------
-        asked : mapping of channel to symbols
-        known : collection of str
-            The channels there are.
-        symbols : iterable of str
-            Every symbol there is: those asked for are told at once.
-        counted, most
-            So many symbols the `counted` channels may have together.
-        """
+    def _listen(self, socket: ChannelSocket, asked: Asked, known: Collection[str], *, more: bool) -> Record | None:
+        """Add to what a socket hears (`more`) or take away from it; return the record of why not."""
         if not socket.accepted:
-            return ChannelFault.STRANGER
+            return self.fault(ChannelFault.STRANGER)
+        if more and (forbidden := self.forbidden(socket, asked)):
+            return forbidden
         if set(asked) - set(known):
-            return ChannelFault.UNKNOWN
+            return self.fault(ChannelFault.UNKNOWN)
         wanted = socket.listener.asked(asked, more=more)
-        if most is not None and len(set().union(*(wanted.get(name, ()) for name in counted))) > most:
-            return ChannelFault.LIMIT
+        counted = set().union(*(wanted.get(name, ()) for name in self.counted))
+        if self._limit is not None and len(counted) > self._limit:
+            return self.fault(ChannelFault.LIMIT)
         socket.listener.wanted = wanted
         if more:
             fresh = set().union(*asked.values())
-            socket.listener.refresh(asked, [one for one in symbols if one in fresh or ALL in fresh])
+            every = self.symbols(self.kind(socket))
+            socket.listener.refresh(asked, [one for one in every if one in fresh or ALL in fresh])
         return None
 
     # -- the contract ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from dragoman.plugin.records import rfc3339_ns
 
 _INTEGER = re.compile(r"\d{1,15}")
 _LARGEST = 10**9
+_NEVER = 2**63
 
 
 class FieldError(Exception):
@@ -110,6 +111,10 @@ class Form:
             return rfc3339_ns(text if datetime.fromisoformat(text).tzinfo else f"{text}Z")
         except ValueError as error:
             raise FieldError(f"Invalid `{name}`. It should be a time.") from error
+
+    def window(self, first: str, last: str) -> tuple[int, int]:
+        """Return two times as `time_ns` reads them: the beginning and the end of all time where they are missing."""
+        return self.time_ns(first) or 0, self.time_ns(last) or _NEVER
 
     def moment(self, name: str, zone: tzinfo, default: datetime | None = None) -> datetime:
         """Return an ISO 8601 time in `zone`, which one without a zone is in already."""

@@ -55,6 +55,12 @@ class Trail:
         away = self.best * (self.percent or ZERO) / 100 if self.offset is None else self.offset
         return (self.best + side.sign * away) // self.tick * self.tick
 
+    def change(self, distance: Decimal) -> str:
+        """Stay this far behind from now on; return what that is, ``offset`` or ``percent``."""
+        what = "percent" if self.offset is None else "offset"
+        setattr(self, what, distance)
+        return what
+
     def moved(self, side: Side, last: Decimal) -> bool:
         """Take a last price; say whether it is the best so far for a stop that trades `side`."""
         better = side.sign * last < side.sign * self.best

@@ -54,3 +54,7 @@ class Lookup(Generic[NamedT]):
 
     def find(self, name: Hashable) -> NamedT | None:
         return self._by_name.get(name)
+
+    def get(self, name: str) -> NamedT:
+        """Find, or raise the broker's error."""
+        raise TypeError(f"{type(self).__name__} does not define get")

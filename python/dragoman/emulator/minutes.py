@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dragoman.emulator.counting import MINUTE
-from dragoman.emulator.updates import Prints
-from dragoman.emulator.venue.types import ZERO, MarketView
+from dragoman.emulator.updates import MarketChanges, Prints
+from dragoman.emulator.venue.types import ZERO, MarketView, VenueProtocol
 
 
 @dataclass(slots=True)
@@ -60,3 +60,21 @@ class MinuteBars:
         for name in over:
             self.ended[name] = self._now.pop(name)
             yield name
+
+
+class MinuteChanges:
+    """The markets of a venue that changed, or whose minute ended."""
+
+    def __init__(self, venue: VenueProtocol) -> None:
+        self._venue, self._markets, self._minutes = venue, MarketChanges(venue), MinuteBars()
+
+    def take(self, now_ns: int) -> list[str]:
+        """Return their canonical ids since the last call, each once, ended minutes first."""
+        ended, fresh = list(self._minutes.turn(now_ns)), self._markets.fresh()
+        for name in fresh:
+            self._minutes.look(self._venue.market(name), now_ns)
+        return list(dict.fromkeys((*ended, *fresh)))
+
+    def minute(self, instrument_id: str) -> MinuteBar | None:
+        """Return the last whole minute of a market."""
+        return self._minutes.ended.get(instrument_id)

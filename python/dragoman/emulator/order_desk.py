@@ -137,6 +137,10 @@ class OrderDesk(Desk[TableT]):
         """Return the percent an order of this type may move, None where there is no such limit."""
         return None
 
+    def moved_protection(self, form: Form, before: OrderType, after: OrderType, named: Any) -> Decimal | None:
+        """Return the percent that a change of an order's terms leaves, None where it stays as it was."""
+        return self.protection(form, after, named) if after is not before else None
+
     def missing(self, order_id: str) -> ApiError:
         """Return the error of an order that is not in the book."""
         return self.errors(*self.unknown)
@@ -197,8 +201,7 @@ class OrderDesk(Desk[TableT]):
         """Queue what a form changes of an order; return its id."""
         named, kind = self.names.by_id[state.order.instrument_id], state.order.order_type
         told = self.words.changes(form, state.order, named)
-        after = told["order_type"]
-        moved = self.protection(form, after, named) if after not in (None, kind) else None
+        moved = self.moved_protection(form, kind, told["order_type"] or kind, named)
         if told["trigger_price"] != state.order.trigger_price:
             self._check_trigger(state.order, told["trigger_price"])
         with self.errors.refusing(named):

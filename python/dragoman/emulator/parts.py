@@ -39,6 +39,9 @@ from dragoman.emulator.fees import Rates, fees, indian_rates
 from dragoman.emulator.forms import FieldError, Form, json_body, records
 from dragoman.emulator.guarded import GuardedSockets, Quota
 from dragoman.emulator.history import ALWAYS, Bar, History, StretchError, candle, joined
+from dragoman.emulator.keyed import Accepts, KeyPair
+from dragoman.emulator.link_view import LinkView
+from dragoman.emulator.linked_desk import ClientNames, LinkedDesk
 from dragoman.emulator.linked_orders import LinkedOrders
 from dragoman.emulator.links import Chain, Link, Phase, Told, Trail
 from dragoman.emulator.listed import (
@@ -52,7 +55,7 @@ from dragoman.emulator.listed import (
 )
 from dragoman.emulator.listeners import Listeners
 from dragoman.emulator.lookup import Lookup
-from dragoman.emulator.minutes import MinuteBar, MinuteBars
+from dragoman.emulator.minutes import MinuteBar, MinuteBars, MinuteChanges
 from dragoman.emulator.named_sockets import NamedSocket, NamedSockets, StreamRoute
 from dragoman.emulator.numbered import NumberedBooks
 from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
@@ -64,7 +67,8 @@ from dragoman.emulator.proto_rows import Each, ProtoTable, write_proto
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
 from dragoman.emulator.routes import Handler, Route, listing, refusing, replying
-from dragoman.emulator.rows import As, Levels, Or, Table, write
+from dragoman.emulator.rows import As, Levels, Or, Rows, Table, write
+from dragoman.emulator.settings import Settings
 from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
 from dragoman.emulator.socket_requests import NamedStreams, SessionAct, SignedSession, SocketRequest, read_request
 from dragoman.emulator.statuses import StatusWords
@@ -73,7 +77,9 @@ from dragoman.emulator.sums import Security, Worth, owned, position_sums, securi
 from dragoman.emulator.tick_desk import TickDesk
 from dragoman.emulator.tokens import Lease, Tokens
 from dragoman.emulator.topic_sockets import Sockets, Topic, TopicSocket, TopicSockets
+from dragoman.emulator.trading_days import TradingDays
 from dragoman.emulator.triggers import Leg, Resting, TriggerBook, TriggerOverError
+from dragoman.emulator.unit_views import AccountView, SpanBar, StakeView, TopView
 from dragoman.emulator.updates import Execution, MarketChanges, OrderChanges, Prints, execution
 from dragoman.emulator.venue import FUNDS, default_venue
 from dragoman.emulator.venue.crypto import crypto_venue
@@ -105,6 +111,8 @@ __all__ = [
     "MINUTE",
     "SECOND",
     "ZERO",
+    "Accepts",
+    "AccountView",
     "Alert",
     "AlertBook",
     "AlertDesk",
@@ -123,6 +131,7 @@ __all__ = [
     "ChannelFault",
     "ChannelSocket",
     "ChannelSockets",
+    "ClientNames",
     "Condition",
     "ConflatedClient",
     "ConflatedSockets",
@@ -145,10 +154,13 @@ __all__ = [
     "HoldingView",
     "HttpAnswer",
     "HttpCall",
+    "KeyPair",
     "Lease",
     "Leg",
     "Levels",
     "Link",
+    "LinkView",
+    "LinkedDesk",
     "LinkedOrders",
     "Listed",
     "Listener",
@@ -163,6 +175,7 @@ __all__ = [
     "MeterFullError",
     "MinuteBar",
     "MinuteBars",
+    "MinuteChanges",
     "NamedSocket",
     "NamedSockets",
     "NamedStreams",
@@ -192,14 +205,18 @@ __all__ = [
     "Resting",
     "Roots",
     "Route",
+    "Rows",
     "Rule",
     "Security",
     "SessionAct",
+    "Settings",
     "SignedKey",
     "SignedSession",
     "SocketRequest",
     "Sockets",
     "SocketsByPath",
+    "SpanBar",
+    "StakeView",
     "StatusWords",
     "StreamDesk",
     "StreamEncoder",
@@ -210,11 +227,13 @@ __all__ = [
     "TickDesk",
     "Tokens",
     "Told",
+    "TopView",
     "Topic",
     "TopicEncoder",
     "TopicSocket",
     "TopicSockets",
     "TradeView",
+    "TradingDays",
     "Trail",
     "TriggerBook",
     "TriggerDesk",

@@ -2,7 +2,7 @@
 
 A text that starts with a dot is a path into the record (``.order.tag``; a dot alone is all of it); everything else
 stands for itself. Decimals are written as JSON numbers. `Or` stands in for what is missing, `As` converts what a path
-leads to, `Levels` writes one side of a book.
+leads to, `Rows` writes each of several records, `Levels` one side of a book.
 
 Example
 -------
@@ -26,7 +26,7 @@ from typing import Any
 from dragoman.emulator.bodies import num
 
 Table = dict[str, Any]
-"""Key -> path, `As`, `Levels`, a constant, or another table."""
+"""Key -> path, `As`, `Or`, `Rows`, `Levels`, a constant, or another table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,18 @@ class As:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """What a path leads to, or `other` where that is nothing: None, empty, 0."""
+    """What stands in a cell, or `other` where that is nothing: None, empty, 0."""
+
+    path: Any
+    other: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Each of the records that a path leads to, as a row of `table`."""
 
     path: str
-    other: Any
+    table: Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,8 @@ def read(cell: Any, record: object) -> Any:
         return cell.convert(_reader(cell.path)(record))
     if isinstance(cell, Or):
         return read(cell.path, record) or cell.other
+    if isinstance(cell, Rows):
+        return [write(cell.table, one) for one in _reader(cell.path)(record)]
     if isinstance(cell, dict):
         return write(cell, record)
     if isinstance(cell, Levels):

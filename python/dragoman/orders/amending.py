@@ -15,7 +15,7 @@ from dragoman.orders.reading import OrderReader
 from dragoman.orders.recorder import Recorder
 from dragoman.orders.requests import change_under_way, refusal, unknown
 from dragoman.orders.sending import Sending
-from dragoman.orders.state import TERMS
+from dragoman.orders.state import TERMS, UNTOLD
 from dragoman.plugin import Flow
 from dragoman.session.session import AccountSession
 
@@ -63,7 +63,7 @@ class Amender:
         ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * _NS)
         instrument = self._master.resolve(known.instrument_id)
         check_change(known, change, instrument, self._adapter)
-        asked = {name: value for name in TERMS if (value := getattr(change, name)) is not None}
+        asked = {name: value for name in (*TERMS, *UNTOLD) if (value := getattr(change, name)) is not None}
         wire_change = self._units.change_to_wire(change, instrument)
         name = known.client_order_id
         if name in self._changing or self._reader.doubts(name):

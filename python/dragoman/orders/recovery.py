@@ -12,7 +12,7 @@ from dragoman.orders.intents import Intent
 from dragoman.orders.journal import Kind, Record
 from dragoman.orders.journal.codec import from_plain
 from dragoman.orders.requests import order_of
-from dragoman.orders.state import TERMS
+from dragoman.orders.state import TERMS, UNTOLD
 
 _log = logging.getLogger("dragoman.orders")
 _VIEWS: Final = (Kind.STREAM, Kind.POLL, Kind.REPLY, Kind.DECISION)
@@ -142,7 +142,7 @@ def _intent(found: Recovered, payload: dict[str, Any], time_ns: int, broker: str
     name = payload["name"]
     if payload["op"] != "place":
         change = from_plain(OrderChange, payload.get("change", {}))
-        terms = {term: value for term in TERMS if (value := getattr(change, term)) is not None}
+        terms = {term: value for term in (*TERMS, *UNTOLD) if (value := getattr(change, term)) is not None}
         found.changing[name] = Amendment(Pending(payload["op"].upper()), payload["at"], terms)
         return
     request = from_plain(OrderRequest, payload["request"])

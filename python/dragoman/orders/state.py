@@ -67,7 +67,9 @@ _LATE: dict[OrderStatus, frozenset[OrderStatus]] = {
 }
 
 TERMS = ("price", "quantity", "trigger_price", "order_type", "time_in_force", "display_quantity")
-"""What a change can change."""
+"""What a change can change, and a report tells."""
+UNTOLD = ("market_protection",)
+"""What a change can change and a report need not tell: it stays as we asked for it."""
 
 
 class Verdict(Enum):
@@ -92,6 +94,8 @@ class Asked:
     ----------
     terms : mapping
         Names of `TERMS` and the values asked for; empty for a cancel.
+    untold : mapping
+        Names of `UNTOLD` and the values asked for.
     shown : bool
         A report has shown it in flight, so one that no longer does is from after it.
     answered_at : int or None
@@ -99,6 +103,7 @@ class Asked:
     """
 
     terms: Mapping[str, Any] = field(default_factory=dict)
+    untold: Mapping[str, Any] = field(default_factory=dict)
     shown: bool = False
     answered_at: int | None = None
 
@@ -290,6 +295,7 @@ def _overlay(known: Order, seen: Order, status: OrderStatus, asked: Asked, settl
         client_order_id=known.client_order_id,
         wire_id=known.wire_id or seen.wire_id,
         origin=known.origin,
+        market_protection=known.market_protection if seen.market_protection is None else seen.market_protection,
         tag=known.tag if known.origin is Origin.US else seen.tag,
         parent_order_id=seen.parent_order_id or known.parent_order_id,
         version=max(filter(None, (known.version, seen.version)), default=seen.version),

@@ -16,7 +16,7 @@ from dragoman.orders.chained import ChainFills
 from dragoman.orders.fills import FillLedger
 from dragoman.orders.identity import read_wire_id, run_of
 from dragoman.orders.slices import child_of, rolled_up
-from dragoman.orders.state import Asked, Merge, Verdict, fills_of, merge, seen_again, unchanged, with_fills
+from dragoman.orders.state import UNTOLD, Asked, Merge, Verdict, fills_of, merge, seen_again, unchanged, with_fills
 
 Source = Literal["stream", "poll", "reply", "local"]
 
@@ -232,11 +232,13 @@ class OrderStore:
         client_order_id : str
         pending : Pending
         terms : mapping, optional
-            What a change asks for, see `dragoman.orders.state.Asked`.
+            What a change asks for, of `dragoman.orders.state.TERMS` and `UNTOLD`.
         """
         before, asked = self._orders[client_order_id].pending, self._asked.get(client_order_id)
         # A cancel leaves the terms asked for before it: reports from before that change may still come.
-        ours = Asked(terms if terms is not None else asked.terms if asked else {})
+        told = None if terms is None else {name: value for name, value in terms.items() if name not in UNTOLD}
+        untold = {name: value for name, value in (terms or {}).items() if name in UNTOLD}
+        ours = Asked(told if told is not None else asked.terms if asked else {}, untold)
         self._asked[client_order_id] = ours
         self.mark(client_order_id, pending)
 
@@ -255,7 +257,9 @@ class OrderStore:
         """Note that the broker has taken what was asked: a reading that begins from here on shows what came of it."""
         asked = self._asked.get(client_order_id)
         if asked is not None:
-            self._asked[client_order_id] = replace(asked, answered_at=self._readings)
+            self._asked[client_order_id] = replace(asked, untold={}, answered_at=self._readings)
+            if asked.untold:
+                self._orders[client_order_id] = self._orders[client_order_id].but(**asked.untold)
 
     def begin_reading(self) -> int:
         """Return the number of a full reading that begins now, for `see`."""

@@ -124,10 +124,23 @@ FeedEvent: TypeAlias = OrderSeen | FillSeen | QuoteSeen | Correlated | Ready | F
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What a control frame led to."""
+    """What a control frame, or the count of messages, led to.
+
+    Attributes
+    ----------
+    send : sequence of Send
+    events : sequence of FeedEvent
+    distrust : sequence of int or bytes
+        Wire keys whose messages are not read any more until they are in `trust`: they tell only what changed, and
+        something that changed was missed.
+    trust : sequence of int or bytes
+        Keys whose messages begin anew: what comes from here on starts with all values.
+    """
 
     send: Sequence[Send] = ()
     events: Sequence[FeedEvent] = ()
+    distrust: Sequence[int | bytes] = ()
+    trust: Sequence[int | bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +245,13 @@ class Feed:
         """Return what the passing of time calls for (keep-alives); asked about once a second."""
         return ()
 
-    def on_count(self, number: int, ctx: Context) -> Sequence[Send]:
-        """Return what message `number` calls for (acknowledgements); asked after each frame of a counting layout."""
-        return ()
+    def on_count(self, number: int, ctx: Context) -> Control:
+        """Return what message `number` calls for; asked after each frame of a counting layout.
+
+        An acknowledgement is `Control.send`; a number that was left out is `Missed`, and where the messages tell only
+        changes, `Control.distrust` of their keys.
+        """
+        return Control()
 
     def on_control(self, frame: str | bytes, ctx: Context) -> Control:
         """Read a message that is not data: text as `str` where no layout reads the stream, otherwise its bytes.

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from dragoman.errors import DecodeError, DragomanError, ErrorKind, UsageError
+from dragoman.model.order import is_order_id
 
 Row: TypeAlias = Mapping[str, Any]
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -31,6 +33,7 @@ IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 """Indian time: it never had another offset since electronic trading began, so no time zone data is needed."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _FRACTION: Final = re.compile(r"\.(\d{1,9})")
 
@@ -41,19 +44,9 @@ class Records:
     def __init__(self, broker: str) -> None:
         self.broker = broker
 
-    @contextmanager
-    def reading(self, what: str) -> Iterator[None]:
+    def reading(self, what: str) -> AbstractContextManager[None]:
         """Turn whatever goes wrong inside a record of the wrong shape into one DecodeError that names the place."""
-        try:
-            yield
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            if isinstance(error, DragomanError):
-                raise
-            raise DecodeError(
-                f"{self.broker}: {what} is not as documented: {type(error).__name__} {error}",
-                broker=self.broker,
-                remedy="look at the raw record; if the broker changed its format, the adapter must follow",
-            ) from error
+        return _Reading(self.broker, what)
 
     def loads(self, text: str | bytes) -> Any:
         """Parse JSON with its decimals kept exactly.
@@ -71,15 +64,42 @@ class Records:
                 broker=self.broker,
             ) from error
 
-    def as_rows(self, what: str, found: Any) -> list[Any]:
-        """Return a list as it is, nothing as an empty one. Raises DecodeError for anything else."""
-        if found is None:
-            return []
-        if not isinstance(found, list):
+    def as_rows(self, what: str, found: Any, key: str | None = None) -> list[Any]:
+        """Return a list as it is, or the one under `key` of an object.
+
+        A reply without its list is not an empty one: absence would be taken for proof that there is nothing.
+
+        Raises
+        ------
+        DecodeError
+            For anything else, what is absent and null included.
+        """
+        rows = found if key is None else found.get(key) if isinstance(found, Mapping) else None
+        if not isinstance(rows, list):
+            place, seen = what if key is None else f"{what}: {key}", type(rows).__name__
             raise DecodeError(
-                f"{self.broker}: {what}: found {type(found).__name__}, expected a list", broker=self.broker
+                f"{self.broker}: {place}: found {seen if rows is not None else 'nothing'}, expected a list",
+                broker=self.broker,
+                remedy="read again; a reply without its list says nothing of what there is",
             )
-        return found
+        return rows
+
+    def confirmed(self, what: str, found: Any, order_id: str) -> str:
+        """Return the id that a reply to a change or cancel tells, which must be the one that was asked about.
+
+        Raises
+        ------
+        DecodeError
+            It tells none, or another: the outcome is open.
+        """
+        told = str(found) if is_order_id(found) or type(found) is int else ""
+        if told != order_id:
+            raise DecodeError(
+                f"{self.broker}: {what}: found the order id {found!r}, expected {order_id!r}",
+                broker=self.broker,
+                remedy="look for the order at the broker: the reply does not say that it was this one",
+            )
+        return told
 
     def refused(self, what: str, remedy: str, *, kind: ErrorKind = ErrorKind.BAD_REQUEST) -> UsageError:
         """Return the error of what this broker does not take; zero bytes were sent."""
@@ -92,6 +112,30 @@ class Records:
                 f"quantity {value} is not a whole number", "give whole units", kind=ErrorKind.INVALID_QUANTITY
             )
         return int(value)
+
+
+class _Reading:
+    """`Records.reading`; a class, as each record of each message enters one."""
+
+    __slots__ = ("_broker", "_what")
+
+    def __init__(self, broker: str, what: str) -> None:
+        self._broker = broker
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, _MISREAD) or isinstance(error, DragomanError):
+            return
+        raise DecodeError(
+            f"{self._broker}: {self._what} is not as documented: {type(error).__name__} {error}",
+            broker=self._broker,
+            remedy="look at the raw record; if the broker changed its format, the adapter must follow",
+        ) from error
 
 
 def _no_constant(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from dragoman._core import FrameCounts, Intake
@@ -13,6 +13,7 @@ from dragoman.model import Instrument, Notice
 from dragoman.plugin import (
     Adapter,
     Context,
+    Control,
     Correlated,
     Fatal,
     Feed,
@@ -144,6 +145,8 @@ class FeedConnection:
             self._decoder = Decoder(layout)
             self._counts = layout.counts_messages
             self._reads_text = layout.reads_text
+        self._handles: dict[int | bytes, int] = {}
+        self._distrusted: set[int | bytes] = set()
         self._ws: WebSocket | None = None
         self._outgoing: deque[Send] = deque()
         self._sender: asyncio.Task[None] | None = None
@@ -211,10 +214,9 @@ class FeedConnection:
         for instrument in instruments:
             handle = intern_instrument(instrument.instrument_id)
             for key in self.feed.keys(instrument):
-                if isinstance(key, bytes):
-                    self._decoder.bind_text(key, handle)
-                else:
-                    self._decoder.bind(key, handle)
+                self._handles[key] = handle
+                if key not in self._distrusted:
+                    self._bind(self._decoder, key)
 
     async def exchange(self, correlation: str, make: Callable[[], str | bytes], timeout_s: float) -> Reply:
         """Send one request and wait for the message with its correlation id.
@@ -261,7 +263,7 @@ class FeedConnection:
             self._control(bytes(data[start:end]), ts_recv)
         # What could not be read was not received.
         if self._counts and not batch.errors and (decoder := self._decoder) is not None:
-            self._ask("on_count", lambda: self.feed.on_count(decoder.count, self._ctx))
+            self._ask("on_count", lambda: self._follow(self.feed.on_count(decoder.count, self._ctx)))
 
     def on_text(self, data: str, ts_recv: int) -> None:
         if self._decoder is not None and self._reads_text:
@@ -300,9 +302,34 @@ class FeedConnection:
             if self.feed.kind == "orders" or self.feed.carries_orders:
                 self._on_event(Missed("a message that may have been an order's could not be read"))
             return
+        self._follow(control)
+
+    def _follow(self, control: Control) -> None:
+        self._believe(control)
         self.send(control.send)
         for event in control.events:
             self._seen(event)
+
+    def _believe(self, control: Control) -> None:
+        """Take the keys that are not to be believed from the decoder, and give back those that begin anew."""
+        if (decoder := self._decoder) is None:
+            return
+        for key in control.distrust:
+            self._distrusted.add(key)
+            if isinstance(key, bytes):
+                decoder.unbind_text(key)
+            else:
+                decoder.unbind(key)
+        for key in control.trust:
+            self._distrusted.discard(key)
+            if key in self._handles:
+                self._bind(decoder, key)
+
+    def _bind(self, decoder: Decoder, key: int | bytes) -> None:
+        if isinstance(key, bytes):
+            decoder.bind_text(key, self._handles[key])
+        else:
+            decoder.bind(key, self._handles[key])
 
     def _seen(self, event: FeedEvent) -> None:
         match event:
@@ -332,16 +359,14 @@ class FeedConnection:
         if not waiter.done():
             waiter.set_result(reply)
 
-    def _ask(self, what: str, make: Callable[[], Sequence[Send]]) -> None:
-        """Send what the feed answers; a feed that raises is counted and reported, and the stream lives on."""
+    def _ask(self, what: str, act: Callable[[], object]) -> None:
+        """Ask the feed; one that raises is counted and reported, and the stream lives on."""
         try:
-            frames = make()
+            act()
         except Exception as error:  # noqa: BLE001 - third-party code
             self._counters.control_errors += 1
             text = redact(f"{self._adapter.name}: {what} of the feed raised {type(error).__name__}: {error}")
             self._on_event(Notice("error", text, code=type(error).__name__))
-        else:
-            self.send(frames)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -388,7 +413,7 @@ class FeedConnection:
                 self.end(f"no data for {silent / _NS:.0f} s in an open market")
             if now - ticked >= _TICK_NS and not self.ended.done():
                 ticked = now
-                self._ask("tick", lambda: self.feed.tick(self._ctx.now_ns, self._ctx))
+                self._ask("tick", lambda: self.send(self.feed.tick(self._ctx.now_ns, self._ctx)))
 
     def loop_stalled(self, seconds: float, reason: str) -> None:
         """End the connection if the loop stood still for longer than the broker's heartbeat."""
