@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from dragoman.adapters.zerodha.adapter import ZerodhaAdapter
 
-from conformance import faulty
+from conformance import faulty, unsound
 from dragoman.testing.conformance import run
 
 CAUGHT_BY = {
@@ -54,6 +54,41 @@ CAUGHT_BY = {
 }
 
 
+UNSOUND = {
+    unsound.error_taken_for_a_reject: "orders/never_arrived_500",
+    unsound.sent_again_after_an_error: "orders/doubt_504",
+    unsound.no_fence: "orders/fence",
+    unsound.names_are_not_looked_up: "orders/name_twice",
+    unsound.other_terms_are_not_seen: "orders/name_other_terms",
+    unsound.absence_is_proof_at_once: "orders/never_arrived",
+    unsound.nobody_looks: "orders/never_arrived_reset",
+    unsound.lost_is_forgotten: "orders/late_kept",
+    unsound.late_is_never_cancelled: "orders/late_canceled",
+    unsound.changes_in_doubt_are_believed: "orders/cancel_lost",
+    unsound.fills_are_not_told_apart: "orders/updates_twice",
+    unsound.sent_before_it_is_durable: "orders/restart_never_arrived",
+    unsound.sent_though_the_disk_failed: "orders/disk_fails",
+    unsound.cancels_wait_for_the_disk: "orders/disk_fails",
+    unsound.restart_forgets_intents: "orders/name_after_restart",
+    unsound.restart_forgets_changes: "orders/restart_changing",
+    unsound.restart_forgets_what_was_lost: "orders/late_after_restart",
+    unsound.two_writers: "orders/second_client_reads",
+    unsound.never_stale: "session/outage_nothing_placed",
+    unsound.no_audit: "session/audit",
+    unsound.no_backoff: "session/outage_minutes",
+    unsound.other_logins_are_not_found: "session/relogin_elsewhere",
+}
+
+
+@pytest.mark.logs  # an unsound library may warn of itself
+@pytest.mark.parametrize("bug", UNSOUND, ids=lambda bug: bug.__name__)
+def test_the_kit_catches_it_in_the_library(bug, monkeypatch, record_property):
+    bug(monkeypatch)
+    result = run(ZerodhaAdapter(), UNSOUND[bug])
+    assert result.status == "failed", f"{UNSOUND[bug]} did not notice"
+    record_property("caught by", str(result))
+
+
 @pytest.mark.logs  # a faulty adapter may be warned of
 @pytest.mark.parametrize("bug", CAUGHT_BY, ids=lambda bug: bug.__name__)
 def test_the_kit_catches(bug, record_property):
@@ -63,6 +98,6 @@ def test_the_kit_catches(bug, record_property):
 
 
 @pytest.mark.logs  # scenarios provoke what is to be warned of
-@pytest.mark.parametrize("scenario", sorted(set(CAUGHT_BY.values())))
+@pytest.mark.parametrize("scenario", sorted({*CAUGHT_BY.values(), *UNSOUND.values()}))
 def test_the_sound_adapter_passes_what_catches_them(scenario):
     assert run(ZerodhaAdapter(), scenario).ok

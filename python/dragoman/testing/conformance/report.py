@@ -65,7 +65,9 @@ def _not_offered(results: Sequence[Result]) -> list[str]:
 
 _GROUPS: Final = {
     "session": "Sessions, streams, events, counters",
+    "processes": "Several clients, and what their machines do",
     "faults": "What goes wrong in between",
+    "acts": "What goes wrong with one act",
     "market": "Market data",
     "orders": "Orders",
     "account": "Money and positions",
