@@ -33,7 +33,7 @@ IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 """Indian time: it never had another offset since electronic trading began, so no time zone data is needed."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _FRACTION: Final = re.compile(r"\.(\d{1,9})")
 
@@ -47,6 +47,10 @@ class Records:
     def reading(self, what: str) -> AbstractContextManager[None]:
         """Turn whatever goes wrong inside a record of the wrong shape into one DecodeError that names the place."""
         return _Reading(self.broker, what)
+
+    def misread(self, what: str, error: BaseException) -> DecodeError:
+        """Return the error of a record of the wrong shape, where `MISREAD` was caught by hand."""
+        return _misread(self.broker, what, error)
 
     def loads(self, text: str | bytes) -> Any:
         """Parse JSON with its decimals kept exactly.
@@ -129,13 +133,16 @@ class _Reading:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not isinstance(error, _MISREAD) or isinstance(error, DragomanError):
-            return
-        raise DecodeError(
-            f"{self._broker}: {self._what} is not as documented: {type(error).__name__} {error}",
-            broker=self._broker,
-            remedy="look at the raw record; if the broker changed its format, the adapter must follow",
-        ) from error
+        if isinstance(error, MISREAD) and not isinstance(error, DragomanError):
+            raise _misread(self._broker, self._what, error) from error
+
+
+def _misread(broker: str, what: str, error: BaseException) -> DecodeError:
+    return DecodeError(
+        f"{broker}: {what} is not as documented: {type(error).__name__} {error}",
+        broker=broker,
+        remedy="look at the raw record; if the broker changed its format, the adapter must follow",
+    )
 
 
 def _no_constant(name: str) -> Any:
@@ -249,7 +256,13 @@ def next_time_ns(now_ns: int, at: time, zone: tzinfo) -> int:
 
 def plain(value: Decimal | None) -> str | None:
     """Write a decimal without an exponent."""
-    return None if value is None else format(value, "f")
+    return None if value is None else digits(value)
+
+
+def digits(value: Decimal) -> str:
+    """Write a decimal that is there without an exponent."""
+    text = str(value)
+    return format(value, "f") if "E" in text else text
 
 
 def pairs(**fields: str | None) -> Pairs:
