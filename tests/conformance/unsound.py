@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
+from dragoman.errors import DragomanError
 from dragoman.model import Outcome
 from dragoman.orders import intents, recorder, recovery, resolver, service, succession, writer
 from dragoman.orders.fills import FillLedger
@@ -25,14 +27,15 @@ def sent_again_after_an_error(patch: Any) -> None:
     """An act whose reply was bad is sent a second time."""
     once = sender.Sender.send
 
-    async def twice(self: Any, request: Request, *more: Any) -> Any:
+    async def twice(self: Any, request: Request, deadline_ns: int, before_send: Any = None, begun: Any = None) -> Any:
         try:
-            return await once(self, request, *more)
-        except Exception:
+            return await once(self, request, deadline_ns, before_send, begun)
+        except DragomanError:
             if not request.mutates:
                 raise
-            return await once(self, request, *more)
+            return await once(self, request, deadline_ns, before_send)
 
+    patch.setattr(sender.Sender, "begin", lambda self, request, *_: self._flight(request))  # nothing goes a shorter way
     patch.setattr(sender.Sender, "send", twice)
 
 
@@ -83,10 +86,10 @@ def changes_in_doubt_are_believed(patch: Any) -> None:
 
 def fills_are_not_told_apart(patch: Any) -> None:
     """A fill that is told twice counts twice."""
-    once = FillLedger.add
+    once, tellings = FillLedger.add, count()
 
     def add(self: Any, fill: Any, owner: str) -> Any:
-        return once(self, replace(fill, trade_id=f"{fill.trade_id}/{len(self.all())}"), owner)
+        return once(self, replace(fill, trade_id=f"{fill.trade_id}/{next(tellings)}"), owner)
 
     patch.setattr(FillLedger, "add", add)
 
