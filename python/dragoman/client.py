@@ -116,7 +116,7 @@ class Client:
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
         self._reconciler: Reconciler | None = None
         self._measure()
-        self.account = AccountServices(session, self.instruments, units)
+        self.account = AccountServices(session, self.instruments, units, self.orders_service)
 
     def __repr__(self) -> str:
         return f"<dragoman.Client {self.session!r}>"

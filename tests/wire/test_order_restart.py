@@ -167,6 +167,8 @@ def test_a_second_client_reads_everything_and_writes_once_the_first_is_gone():
             with pytest.raises(AccountBusy) as caught:
                 await second.place(INFY, "BUY", 10, **terms)
             assert caught.value.pid > 0
+            with pytest.raises(AccountBusy):
+                await second.delete_gtt("1")
             assert len(world.live) == before
             await world.client.close()
             order = await second.place(INFY, "BUY", 10, **terms, client_order_id="ours")

@@ -151,6 +151,17 @@ class OrderService:
         if not self.writer.ready:
             await self._succession.begin()
 
+    async def ensure_writer(self) -> None:
+        """Become the account's writer, where this process is not: before anything is asked that changes something.
+
+        Raises
+        ------
+        AccountBusy
+            Another process is; it names that.
+        """
+        if not self.writer.ready:
+            await self._may_write()
+
     async def _may_write(self) -> None:
         """Take over from a writer that is gone, and read everything before anything is done; else AccountBusy."""
         await self._succession.take_over()
@@ -349,8 +360,7 @@ class OrderService:
         """
         self._session.check_mutable()
         timeout_s = seconds("timeout_s", timeout_s)
-        if not self.writer.ready:
-            await self._may_write()
+        await self.ensure_writer()
         return await self._amender.modify(self._addressable(order), change, timeout_s, allow_stale)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
@@ -358,8 +368,7 @@ class OrderService:
         self._session.check_mutable()
         timeout_s = seconds("timeout_s", timeout_s)
         self._adapter.capabilities.require("cancel", self._adapter.name)
-        if not self.writer.ready:
-            await self._may_write()
+        await self.ensure_writer()
         return await self._amender.cancel(self._addressable(order), timeout_s)
 
     def resolve(self, name: str, order_id: str | None) -> Order:

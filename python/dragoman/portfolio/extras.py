@@ -53,6 +53,7 @@ from dragoman.model import (
     Side,
     TriggerRange,
 )
+from dragoman.orders import OrderService
 from dragoman.plugin import Adapter, Flow
 from dragoman.session.session import AccountSession
 
@@ -70,8 +71,11 @@ class AccountServices:
     so ints and text stand for exact numbers, and words for choices.
     """
 
-    def __init__(self, session: AccountSession, master: InstrumentMaster, units: WireUnits) -> None:
+    def __init__(
+        self, session: AccountSession, master: InstrumentMaster, units: WireUnits, orders: OrderService
+    ) -> None:
         self._session = session
+        self._orders = orders
         self._master = master
         self._units = units
 
@@ -89,6 +93,7 @@ class AccountServices:
         self._adapter.capabilities.require(feature, self._adapter.name)
         if mutates:
             self._session.check_mutable()
+            await self._orders.ensure_writer()
         return await self._session.run(flow, timeout_s=timeout_s)
 
     async def profile(self, *, timeout_s: float = 10.0) -> Profile:
@@ -154,6 +159,7 @@ class AccountServices:
         units = abs(position.quantity) if quantity is None else exact("quantity", quantity)
         check_quantity("quantity", units, replace(instrument, freeze_quantity=None))
         wire = self._wire(instrument, Side.BUY, units)
+        await self._orders.ensure_writer()
         held = await self._session.run(self._adapter.positions(self._session.ctx), timeout_s=timeout_s)
         same = [row for row in held if (row.instrument_id, row.product) == (position.instrument_id, position.product)]
         if not same or same[0].quantity * position.quantity <= 0:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from dragoman.model import Fill, Position, Product
 
 ZERO = Decimal(0)
-PositionKey = tuple[str, Product, str]
+PositionKey = tuple[str, Product, Literal["NET", "LONG", "SHORT"]]
 """Instrument, product, and the side where an account keeps both sides of an instrument apart (else NET)."""
 
 
@@ -19,7 +20,7 @@ class NetPosition:
 
     instrument_id: str
     product: Product
-    position_side: str = "NET"
+    position_side: Literal["NET", "LONG", "SHORT"] = "NET"
     opening_quantity: Decimal = ZERO
     buy_quantity: Decimal = ZERO
     buy_value: Decimal = ZERO
