@@ -65,7 +65,7 @@ UNSOUND = {
     unsound.lost_is_forgotten: "orders/late_kept",
     unsound.late_is_never_cancelled: "orders/late_canceled",
     unsound.changes_in_doubt_are_believed: "orders/cancel_lost",
-    unsound.fills_are_not_told_apart: "orders/part_around_a_cut",
+    unsound.fills_are_not_told_apart: "orders/restart_twice",
     unsound.sent_before_it_is_durable: "orders/restart_never_arrived",
     unsound.sent_though_the_disk_failed: "orders/disk_fails",
     unsound.cancels_wait_for_the_disk: "orders/disk_fails",

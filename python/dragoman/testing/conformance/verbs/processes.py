@@ -58,6 +58,12 @@ async def connect_second(stage: Stage) -> None:
     await stage.connect(beside=True)
 
 
+@step("a second client connects without streams")
+async def connect_second_without_streams(stage: Stage) -> None:
+    """The same, with one that needs none of the sockets that the broker allows."""
+    await stage.connect(beside=True, streams=False)
+
+
 @step("a second client connects read only")
 async def connect_second_reader(stage: Stage) -> None:
     """The same, with one that may change nothing."""
