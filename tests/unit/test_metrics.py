@@ -114,7 +114,7 @@ def test_the_page_has_every_latency_and_count(session):
     assert value("stream_frames_total", stream="market") == counters["streams"]["market"]["frames"] > 0
     assert value("stream_ready", stream="market") == 1
     assert value("decode_errors_total", reason="truncated") == 0
-    assert value("stream_gaps_total", stream="market") == 0
+    assert value("stream_gaps_total", stream="market") == 1  # a message nobody can read may have been an order's
     assert value("ticks_total") == counters["ticks"]
     assert value("loop_stalls_total") == 0
     assert value("throttled_total") == 0

@@ -144,6 +144,7 @@ def test_an_order_of_an_earlier_day_that_ended_unheard_is_asked_for(monkeypatch)
         cut = datetime.fromtimestamp(w.runtime.clock.wall_ns() / 1e9, UTC)
         monkeypatch.setattr(alpaca, "midnight", lambda now_ns, zone: cut)  # both were placed before today
         deaf(w)
+        await w.client._reconciler.close()  # or it would find them before they are asked for
         gone, changed = (w.emulator.orders.get(one.order_id) for one in orders)
         w.emulator.orders.withdraw(gone, w.runtime.clock.wall_ns())
         w.emulator.orders.replace(
