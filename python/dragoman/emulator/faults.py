@@ -63,7 +63,6 @@ from typing import Final
 from dragoman.emulator.venue.rng import Rng
 from dragoman.errors import UsageError
 
-
 WRITE: Final = "WRITE"
 """Stands for every method that changes something."""
 
