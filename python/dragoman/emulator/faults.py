@@ -11,8 +11,9 @@ A rule is a `Fault` object, or a piece of a spec string. Pieces are separated by
     (``+10``), or a URL, as the action wants it.
 ``CONDITION``
     ``[METHOD ]/path`` matches the path and everything below it, or the whole path where it has ``*``, ``?`` or ``[``;
-    ``METHOD`` alone matches any path; ``WRITE`` is any method but GET and HEAD. ``after=DURATION`` waits so long: since the socket opened for what happens to
-    sockets and frames, since the host started for the rest. ``p=PROBABILITY`` throws dice each time.
+    ``METHOD`` alone matches any path; ``WRITE`` is any method but GET and HEAD. ``after=DURATION`` waits so long: since
+    the socket opened for what happens to sockets and frames, since the host started for the rest. ``p=PROBABILITY``
+    throws dice each time.
 ``COUNT``
     how often the rule fires in all. Without it: always, or once per socket for what happens to a socket.
 
