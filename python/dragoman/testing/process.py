@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import random
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
@@ -99,7 +97,7 @@ class ProcessDisk:
         if not code and self.full and operation in ("open", "write"):
             code = errno.ENOSPC
         if code:
-            raise OSError(code, os.strerror(code))
+            raise OSError(code, errno.errorcode[code])
 
     def kill(self) -> None:
         """Let go of all locks, and do nothing any more."""
@@ -223,7 +221,7 @@ class ProcessNet:
 
     def _check(self) -> None:
         if self._dead:
-            raise OSError(errno.ENETDOWN, os.strerror(errno.ENETDOWN))
+            raise OSError(errno.ENETDOWN, "the process was killed")
 
     def _keep(self, transport: asyncio.Transport) -> None:
         self._open = [one for one in self._open if not one.is_closing()]
@@ -274,7 +272,7 @@ class ProcessRuntime:
         return self._runtime.name
 
     @property
-    def random(self) -> random.Random:
+    def random(self) -> Any:
         return self._runtime.random
 
     @property
