@@ -29,10 +29,13 @@ class Intent:
         Under its names.
     sent_ns : int
         Broker's clock just before the first byte; 0 while nothing was sent.
+    sent_mono_ns : int
+        The same, monotonic; 0 for one that an earlier run has sent.
     """
 
     request: OrderRequest
     sent_ns: int = 0
+    sent_mono_ns: int = 0
 
     @property
     def name(self) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from dragoman.checks import WireUnits
-from dragoman.errors import DragomanError
+from dragoman.errors import DecodeError, DragomanError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Fill, Order, Pending
+from dragoman.model import Fill, Order, OrderStatus, Pending, TimeInForce
 from dragoman.orders.freshness import Freshness
 from dragoman.orders.store import OrderStore, Source
 from dragoman.plugin import FillSeen, OrderSeen
@@ -19,6 +21,8 @@ from dragoman.session.backoff import Backoff
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
+_UNKNOWN = OrderStatus.UNKNOWN
+_log = logging.getLogger("dragoman.orders")
 _APART_NS = 5 * _NS
 
 
@@ -75,28 +79,50 @@ class OrderReader:
         """Read all of today's orders and trades and merge them; return the broker's time at which that began."""
         session, adapter = self._session, self._session.adapter
         begun, reading = self._freshness.begin(), self.store.begin_reading()
-        as_of = session.ctx.now_ns
+        as_of, began = session.ctx.now_ns, session.runtime.clock.mono_ns()
         orders = await session.run(adapter.orders(session.ctx), timeout_s=timeout_s)
         fills = await session.run(adapter.trades(session.ctx), timeout_s=timeout_s)
-        for order in orders:
-            self._see(order.but(complete_as_of=as_of), "poll", reading)
-        for fill in fills:
-            self._see_fill(fill, "poll")
-        self._retire({order.order_id for order in orders})
-        self._settle_doubts(as_of, {order.order_id for order in orders if order.pending is Pending.NONE})
+        unread = sum(
+            not self._merged(partial(self._see, row.but(complete_as_of=as_of), "poll", reading)) for row in orders
+        )
+        unread += sum(not self._merged(partial(self._see_fill, row, "poll")) for row in fills)
+        if unread:
+            raise DecodeError(
+                f"{adapter.name}: {unread} of {len(orders)} orders and {len(fills)} fills could not be merged",
+                broker=adapter.name,
+                remedy="the log says why; what is not there proves nothing now",
+            )
+        self._new_day({order.order_id for order in orders})
+        self._settle_doubts(began, {order.order_id for order in orders if order.pending is Pending.NONE})
         self.complete_as_of = max(as_of, self.complete_as_of or as_of)
         self._freshness.read(begun)
         return as_of
 
-    def _retire(self, listed: set[str]) -> None:
-        """At the first reading of a day, leave out what ended on an earlier one and the broker no longer lists."""
+    def _merged(self, merge: Callable[[], None]) -> bool:
+        """Merge one report; one that cannot be is logged and counted, and hurts no other."""
+        try:
+            merge()
+        except Exception:  # noqa: BLE001 - logged and counted; a defect must not end it
+            self.store.counters["unreadable"] += 1
+            _log.exception("%s: a report could not be merged", self._session.adapter.name)
+            return False
+        return True
+
+    def _new_day(self, listed: set[str]) -> None:
+        """At the first reading of a day, let go of the day before: what the broker no longer lists is over."""
         today = self.trading_day(None)
         if today == self._day:
             return
         self._day = today
         for order in self.store:
-            ended = order.ts_closed or order.ts_event or order.ts_recv or order.ts_created
-            if order.status.terminal and order.order_id not in listed and self.trading_day(ended) != today:
+            began = order.ts_event or order.ts_created or order.ts_recv
+            if order.order_id in listed or not order.order_id or self.trading_day(began) == today:
+                continue
+            if order.status.working and order.time_in_force is TimeInForce.DAY and order.status is not _UNKNOWN:
+                # Nobody tells how it ended; that it has is certain.
+                self._doubts.pop(order.client_order_id, None)
+                order = self.store.expire(order.client_order_id, self._session.runtime.clock.wall_ns())
+            if order.status.terminal:
                 self.store.retire(order.client_order_id)
 
     def reread(self, on_error: Callable[[DragomanError], object]) -> None:
@@ -114,6 +140,9 @@ class OrderReader:
             except DragomanError as error:
                 on_error(error)
                 await self._session.runtime.sleep(max(backoff.next(), error.retry_after_s or 0.0))
+            except Exception:  # noqa: BLE001 - logged and counted; a defect must not end it
+                _log.exception("%s: reading orders after a gap raised", self._session.adapter.name)
+                await self._session.runtime.sleep(backoff.next())
 
     async def history(self, known: Order, timeout_s: float) -> list[Order]:
         """Return the states of an order, oldest first, and merge the last one."""
@@ -142,7 +171,11 @@ class OrderReader:
     # -- reports -----------------------------------------------------------------------------------------------------
 
     def on_stream(self, event: OrderSeen | FillSeen) -> None:
-        """Take what an order stream reported."""
+        """Take what an order stream reported; what cannot be merged makes orders stale."""
+        if not self._merged(partial(self._take, event)):
+            self._freshness.interrupted("a report of the order stream could not be merged")
+
+    def _take(self, event: OrderSeen | FillSeen) -> None:
         reported = event.order if isinstance(event, OrderSeen) else event.fill
         self.heard_ns[reported.order_id] = self._session.runtime.clock.mono_ns()
         if isinstance(event, OrderSeen):
@@ -162,9 +195,9 @@ class OrderReader:
 
     # -- requests whose outcome is not known ---------------------------------------------------------------------------
 
-    def doubt(self, name: str, pending: Pending, since_ns: int | None = None) -> None:
-        """Note that a change or cancel of this order may have arrived, or not; it was sent at `since_ns`, or now."""
-        self._doubts[name] = _Doubt(pending, self._session.ctx.now_ns if since_ns is None else since_ns)
+    def doubt(self, name: str, pending: Pending) -> None:
+        """Note that a change or cancel of this order may have arrived, or not: from now on it is looked for."""
+        self._doubts[name] = _Doubt(pending, self._session.runtime.clock.mono_ns())
 
     def doubts(self, name: str) -> bool:
         """Whether nobody knows yet what became of the last change of this order."""
@@ -182,21 +215,22 @@ class OrderReader:
                 del self._doubts[name]
         return bool(self._doubts)
 
-    def _settle_doubts(self, as_of: int, quiet: set[str]) -> None:
+    def _settle_doubts(self, began: int, quiet: set[str]) -> None:
         """Take for lost what two readings do not show after the longest time the broker may sit on a request.
 
-        `quiet` are the ids of orders the reading shows with nothing in flight.
+        `began` is when the reading did (monotonic: a step of the wall clock proves nothing); `quiet` are the ids of
+        orders it shows with nothing in flight.
         """
         queue_ns = int(self._session.adapter.session.queue_time_s * _NS)
         for name, doubt in list(self._doubts.items()):
             order = self.store.get(name)
             if order is None or order.pending is not doubt.pending:
                 del self._doubts[name]
-            elif order.order_id not in quiet or as_of <= doubt.since_ns:
+            elif order.order_id not in quiet or began <= doubt.since_ns:
                 doubt.quiet_since_ns = None
             elif doubt.quiet_since_ns is None:
-                doubt.quiet_since_ns = as_of
-            elif as_of - doubt.quiet_since_ns >= _APART_NS and as_of - doubt.since_ns >= queue_ns:
+                doubt.quiet_since_ns = began
+            elif began - doubt.quiet_since_ns >= _APART_NS and began - doubt.since_ns >= queue_ns:
                 del self._doubts[name]
                 self.store.mark(name, Pending.NONE)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from dragoman.errors import DragomanError, ErrorKind, Rejected
+from dragoman.errors import DragomanError, ErrorKind, NotSent, Rejected, UsageError
 from dragoman.model import Order, OrderAlert, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Pending
 from dragoman.orders.intents import Intent
 from dragoman.orders.journal import Journal, Kind
 from dragoman.orders.journal.codec import to_plain
 
+_CANCEL_WAITS_S: Final = 0.5
+_log = logging.getLogger("dragoman.orders")
 _KINDS: Final = {"stream": Kind.STREAM, "poll": Kind.POLL, "reply": Kind.REPLY, "local": Kind.DECISION}
 
 
@@ -91,9 +95,13 @@ class Recorder:
 
     async def _or_unwritten(self, durable: Awaitable[object], order: Order, entry: dict[str, Any]) -> None:
         try:
-            await durable
+            async with asyncio.timeout(_CANCEL_WAITS_S):
+                await asyncio.shield(durable)
         except DragomanError as error:
             self._sent_unwritten(order, entry, error)
+        except TimeoutError:
+            late = NotSent("the disk does not answer", kind=ErrorKind.LOCAL_DENIED)
+            self._sent_unwritten(order, entry, late)
 
     def _sent_unwritten(self, order: Order, entry: dict[str, Any], error: DragomanError) -> None:
         """A cancel only lowers risk: it goes out, is kept in memory, and is written when the disk returns."""
@@ -128,6 +136,8 @@ class Recorder:
                 )
                 return
         entry: dict[str, Any] = {"order": to_plain(order)}
+        if order.status is OrderStatus.DENIED and (intent := self._intent(order.client_order_id)) is not None:
+            entry |= {"request": to_plain(intent.request), "at": 0}  # no intent of it was written
         if update.fills:
             entry["fills"] = [to_plain(fill) for fill in update.fills]
         if update.replaced:
@@ -144,15 +154,20 @@ class Recorder:
         self.journal.append(Kind.REPLY, entry)
 
     def carry(self, orders: Iterable[Order]) -> None:
-        """Write down once more what is known of orders that work on."""
+        """Write down once more what is known of orders that work on, in one record: all of it counts, or none."""
         if self.journal is None:
             return
+        entries = []
         for order in orders:
             entry: dict[str, Any] = {"order": to_plain(order)}
             intent = self._intent(order.client_order_id)
             if intent is not None:
                 entry |= {"request": to_plain(intent.request), "at": intent.sent_ns}
-            self.journal.append(Kind.DECISION, entry)
+            entries.append(entry)
+        try:
+            self.journal.append(Kind.DECISION, {"what": "carried", "name": "", "carried": entries})
+        except UsageError as error:
+            _log.warning("what works is not carried on, a next start reads more: %s", error)
 
     def decided(self, what: str, name: str, **details: object) -> None:
         """Write down what was concluded about an order, and why."""

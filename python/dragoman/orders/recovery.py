@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from dragoman.model import Fill, Order, OrderChange, OrderRequest, OrderStatus, Origin, Pending
@@ -49,9 +49,11 @@ class Recovered:
         Those of intents without an outcome are UNKNOWN.
     fills : dict of str to list of Fill
         Itemised ones, by order.
-    changing : dict of str to Amendment
+    changing : dict of (str, Pending) to Amendment
     lost : dict of str to int
         Orders taken for lost, and when that was concluded.
+    carried : bool
+        Whether a start wrote down everything that worked then: nothing before it has to be read.
     unreadable : int
         Records whose content nobody can read: written by a later version.
     """
@@ -59,9 +61,10 @@ class Recovered:
     intents: dict[str, Intent] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     fills: dict[str, list[Fill]] = field(default_factory=dict)
-    changing: dict[str, Amendment] = field(default_factory=dict)
+    changing: dict[tuple[str, Pending], Amendment] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
+    carried: bool = False
 
 
 def recover(records: Iterable[Record], broker: str) -> Recovered:
@@ -70,14 +73,15 @@ def recover(records: Iterable[Record], broker: str) -> Recovered:
     for record in records:
         try:
             _take(found, record, broker)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             found.unreadable += 1
             _log.warning("journal record %d cannot be read: %r", record.sequence, error)
     for name, order in found.orders.items():
         if order.status is OrderStatus.SUBMITTED:
             found.orders[name] = order.but(status=OrderStatus.UNKNOWN, status_is_firm=False)
-        if order.pending is not Pending.NONE and name not in found.changing:
-            found.changing[name] = Amendment(order.pending, order.ts_recv or 0, answered=True)
+        if order.pending is not Pending.NONE:
+            # Its reports showed it in flight: what came of it readings will tell.
+            found.changing.setdefault((name, order.pending), Amendment(order.pending, order.ts_recv or 0))
     return found
 
 
@@ -88,13 +92,21 @@ def _take(found: Recovered, record: Record, broker: str) -> None:
         return
     if record.kind not in _VIEWS:
         return
-    if "order" in payload:
+    if "carried" in payload:
+        for entry in payload["carried"]:
+            _take(found, replace(record, payload=entry), broker)
+        found.carried = True
+    elif "order" in payload:
         order = from_plain(Order, payload["order"])
         name = order.client_order_id
         if order.origin is not Origin.EXTERNAL:
             for order_id in order.order_ids:
                 found.orders.pop(f"EXT-{order_id}", None)  # it was seen before anybody knew whose it is
         found.orders[name] = order
+        if order.pending is Pending.NONE:
+            # Whatever was asked of it before is settled: the store says so by this.
+            for pending in (Pending.MODIFY, Pending.CANCEL):
+                found.changing.pop((name, pending), None)
         if "request" in payload:
             found.intents.setdefault(name, Intent(from_plain(OrderRequest, payload["request"]), payload["at"]))
         replaced = set(payload.get("replaced", ()))
@@ -129,13 +141,14 @@ def _accepted(found: Recovered, payload: Mapping[str, Any]) -> None:
 
 
 def _answered(found: Recovered, payload: Mapping[str, Any]) -> None:
-    amendment = found.changing.get(payload["name"])
-    if amendment is None or payload["effect"] == "UNKNOWN":
+    key = payload["name"], Pending(payload["op"].upper())
+    amendment = found.changing.get(key)
+    if amendment is None or payload["effect"] in ("UNKNOWN", "APPLIED"):
         return
-    if payload["effect"] in ("ACCEPTED", "APPLIED"):
+    if payload["effect"] == "ACCEPTED":
         amendment.answered = True
     else:
-        del found.changing[payload["name"]]
+        del found.changing[key]
 
 
 def _intent(found: Recovered, payload: dict[str, Any], time_ns: int, broker: str) -> None:
@@ -143,7 +156,8 @@ def _intent(found: Recovered, payload: dict[str, Any], time_ns: int, broker: str
     if payload["op"] != "place":
         change = from_plain(OrderChange, payload.get("change", {}))
         terms = {term: value for term in (*TERMS, *UNTOLD) if (value := getattr(change, term)) is not None}
-        found.changing[name] = Amendment(Pending(payload["op"].upper()), payload["at"], terms)
+        pending = Pending(payload["op"].upper())
+        found.changing[name, pending] = Amendment(pending, payload["at"], terms)
         return
     request = from_plain(OrderRequest, payload["request"])
     found.intents[name] = Intent(request, payload["at"])

@@ -9,12 +9,13 @@ cancelled where its request asked for that.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from dragoman.errors import DragomanError, Effect, ErrorKind, Retry, UsageError
-from dragoman.model import Order, OrderAlert, OrderRequest, OrderStatus, Origin, Outcome, Reject
+from dragoman.model import Order, OrderAlert, OrderStatus, Origin, Outcome, Reject
 from dragoman.orders.intents import Intent, Intents
 from dragoman.orders.reading import OrderReader
 from dragoman.session.session import AccountSession
@@ -24,9 +25,13 @@ _APART_NS: Final = 5 * _NS
 _PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0)
 _PAUSE_S: Final = 5.0
 _SEARCH_S: Final = 10.0
+_HOPELESS_S: Final = 60.0
 _AHEAD_NS: Final = 5 * _NS
 _ESCALATE_AFTER_NS: Final = 300 * _NS
 _SHAPE: Final = ("instrument_id", "side", "quantity", "order_type", "price", "trigger_price", "product")
+
+
+_log = logging.getLogger("dragoman.orders")
 
 
 class Record(Protocol):
@@ -37,11 +42,15 @@ class Record(Protocol):
 
 @dataclass(slots=True)
 class _Doubt:
-    """An order being looked for."""
+    """An order being looked for. Times are monotonic: a step of the wall clock proves nothing.
+
+    `since_ns` is when it was sent, or when this process began to look for one that an earlier run had sent.
+    """
 
     intent: Intent
+    since_ns: int
     absent_since_ns: int | None = None
-    escalated: bool = field(default=False)
+    escalated: bool = False
 
 
 class Resolver:
@@ -83,6 +92,8 @@ class Resolver:
         self._doubts: dict[str, _Doubt] = {}
         self._lost: dict[str, str] = {}  # taken for lost, by name: the trading day to whose end it is watched
         self._task: asyncio.Task[None] | None = None
+        self._braced = False
+        self._raised = False
         self._nudge = asyncio.Event()
         self._store.listen(lambda update: self._seen(update.order))
 
@@ -91,12 +102,17 @@ class Resolver:
         return set(self._doubts)
 
     def __bool__(self) -> bool:
-        return bool(self._doubts)
+        return self._braced or bool(self._doubts)
 
     def watch(self, intent: Intent) -> None:
         """Look for an order until its fate is proven."""
-        self._doubts.setdefault(intent.name, _Doubt(intent))
+        since_ns = intent.sent_mono_ns or self._session.runtime.clock.mono_ns()
+        self._doubts.setdefault(intent.name, _Doubt(intent, since_ns))
         self.wake()
+
+    def brace(self, on: bool) -> None:
+        """Say that an order may be of unknown outcome from now on, before anybody is told of it."""
+        self._braced = on
 
     def wake(self) -> None:
         """Begin to read, if nothing does: an order, a change or a cancel has an outcome nobody knows."""
@@ -135,7 +151,21 @@ class Resolver:
             )
         if order_id is None:
             return self._take_for_lost(doubt, "you said so")
-        return self._bind(doubt, order_id, "you said so")
+        request, found = doubt.intent.request, self._store.get(order_id)
+        if found is None or (found.instrument_id, found.side) != (request.instrument_id, request.side):
+            seen = "no reading has shown it" if found is None else f"that is {found.side} of {found.instrument_id}"
+            raise UsageError(
+                f"order {name!r} cannot be {order_id!r}: {seen}",
+                kind=ErrorKind.ORDER_NOT_FOUND,
+                remedy="read orders() and give the id of one of them, or None where it never arrived",
+            )
+        if found.origin is Origin.US:
+            raise UsageError(
+                f"order {name!r} cannot be {order_id!r}: that is {found.client_order_id!r}",
+                kind=ErrorKind.ORDER_NOT_FOUND,
+                remedy="give the id of an order that nobody of ours is",
+            )
+        return self._bind(doubt, found.order_id, "you said so")
 
     # -- the search --------------------------------------------------------------------------------------------------
 
@@ -149,19 +179,34 @@ class Resolver:
                     again_ns = runtime.clock.mono_ns() + int(_SEARCH_S * _NS)
                     pauses = iter(_PAUSES_S)
             delay = next(pauses, _PAUSE_S)
+            began = runtime.clock.mono_ns()
             try:
                 as_of = await self._reader.refresh(15.0)
+                for doubt in tuple(self._doubts.values()):
+                    self._judge(doubt, as_of, began)
             except DragomanError as error:
                 delay = max(delay, error.retry_after_s or 0.0)
-                self._too_long(str(error))
+                self._too_long(f"the broker cannot be asked: {error}")
+            except Exception as error:  # noqa: BLE001 - logged and told
+                # A defect must not end the search: the fence would stand for ever and nobody would know.
+                _log.exception("%s: the search for orders raised", self._session.adapter.name)
+                self._too_long(f"looking for it raised {error!r}", at_once=not self._raised)
+                self._raised = True
             else:
-                for doubt in tuple(self._doubts.values()):
-                    self._judge(doubt, as_of)
+                self._too_long("nothing proves what became of it")
+            if self._doubts and all(doubt.escalated for doubt in self._doubts.values()):
+                delay = max(delay, _HOPELESS_S)  # it is the user's now; the audit reads anyway
             if self._doubts or self._reader.in_doubt:
                 await runtime.sleep(delay)
 
-    def _judge(self, doubt: _Doubt, as_of: int) -> None:
-        """Conclude what a whole reading, begun at `as_of` of the broker's clock, allows to conclude."""
+    def _judge(self, doubt: _Doubt, as_of: int, began: int) -> None:
+        """Conclude what a whole reading allows to conclude.
+
+        Parameters
+        ----------
+        as_of, began : int
+            When it began, by the broker's clock and monotonic.
+        """
         if doubt.intent.name not in self._doubts:
             return  # its report came in meanwhile, see `_seen`
         candidates = self._candidates(doubt.intent)
@@ -173,14 +218,18 @@ class Resolver:
             self._escalate(doubt, f"{len(candidates)} orders there can be it{twins}", candidates)
             return
         queue_ns = int(self._session.adapter.session.queue_time_s * _NS)
-        if as_of <= doubt.intent.sent_ns or self._stray_fills(doubt.intent.request):
+        if self._reader.trading_day(as_of) != self._reader.trading_day(doubt.intent.sent_ns):
+            # The books of a new day do not show those of the last: absence is no proof any more.
+            self._escalate(doubt, "its trading day is over, and nobody can be asked; compare positions")
+            return
+        if began <= doubt.since_ns or self._stray_fills(doubt.intent):
             doubt.absent_since_ns = None
             return
         if doubt.absent_since_ns is None:
-            doubt.absent_since_ns = as_of
-        elif as_of - doubt.absent_since_ns >= _APART_NS and as_of - doubt.intent.sent_ns >= queue_ns:
-            seconds = (as_of - doubt.intent.sent_ns) / _NS
-            self._take_for_lost(doubt, f"two readings, the last {seconds:.0f} s after it was sent, do not show it")
+            doubt.absent_since_ns = began
+        elif began - doubt.absent_since_ns >= _APART_NS and began - doubt.since_ns >= queue_ns:
+            seconds = (began - doubt.since_ns) / _NS
+            self._take_for_lost(doubt, f"two readings, the last after {seconds:.0f} s, do not show it")
 
     def _candidates(self, intent: Intent) -> list[Order]:
         """Return the orders of nobody that can be this one, where the broker carries no id of ours."""
@@ -209,10 +258,13 @@ class Resolver:
             if name != intent.name
         )
 
-    def _stray_fills(self, request: OrderRequest) -> bool:
+    def _stray_fills(self, intent: Intent) -> bool:
         """Whether fills of an order nobody has shown yet could be its."""
+        request, first = intent.request, intent.sent_ns - _AHEAD_NS
         return any(
-            fill.instrument_id == request.instrument_id and fill.side is request.side
+            fill.instrument_id == request.instrument_id
+            and fill.side is request.side
+            and (fill.ts_event is None or fill.ts_event >= first)
             for fill in self._store.orphan_fills
         )
 
@@ -241,11 +293,11 @@ class Resolver:
         text = f"nobody can tell what became of order {name}: {why}; look at the broker and say with resolve_order()"
         self._tell("UNRESOLVED", text, self._store.get(name), found)
 
-    def _too_long(self, why: str) -> None:
-        now = self._session.ctx.now_ns
+    def _too_long(self, why: str, *, at_once: bool = False) -> None:
+        now = self._session.runtime.clock.mono_ns()
         for doubt in self._doubts.values():
-            if now - doubt.intent.sent_ns >= _ESCALATE_AFTER_NS:
-                self._escalate(doubt, f"the broker cannot be asked: {why}")
+            if at_once or now - doubt.since_ns >= _ESCALATE_AFTER_NS:
+                self._escalate(doubt, why)
 
     def _seen(self, order: Order) -> None:
         """Take note of every change: one that is looked for may have shown up, one taken for lost as well."""

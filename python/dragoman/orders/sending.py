@@ -143,4 +143,5 @@ class Placing(Sending[Order]):
 
     def _write_down(self, request: Request) -> Awaitable[object] | None:
         self._intent.sent_ns = sent_ns = self._session.ctx.now_ns
+        self._intent.sent_mono_ns = self._session.runtime.clock.mono_ns()
         return self._recorder.place(self._intent.request, sent_ns)

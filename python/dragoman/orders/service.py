@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from dragoman.checks import WireUnits, check_request, order_gate, seconds
-from dragoman.errors import DragomanError, Effect, ErrorKind, Rejected, UsageError
+from dragoman.errors import DragomanError, Effect, ErrorKind, Rejected, StaleData, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Fill,
@@ -163,9 +163,10 @@ class OrderService:
             await self._may_write()
 
     async def _may_write(self) -> None:
-        """Take over from a writer that is gone, and read everything before anything is done; else AccountBusy."""
+        """Take over from a writer that is gone; else AccountBusy. New orders wait for a reading, cancels do not."""
         await self._succession.take_over()
-        await self.refresh()
+        self._freshness.interrupted("the account was just taken over")
+        self.reread(lambda error: None)
 
     def _mint_with(self, mint: IdMint) -> None:
         self._mint = mint
@@ -249,7 +250,7 @@ class OrderService:
         wire_request = self._units.to_wire(request, instrument)
         intent = self.intents.add(Intent(request))
         if not allow_stale and self._freshness.stale:
-            return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns)
+            return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
         return self._place_now(intent, wire_request, instrument, ends_ns)
 
     async def _place_later(
@@ -264,9 +265,10 @@ class OrderService:
         """Place under a name that nobody has used lately; long ago, only the journal's index can tell."""
         name = request.client_order_id
         try:
-            if not await self._succession.recall(name):
-                self._new_names.add(name)
-        except OSError as error:
+            async with asyncio.timeout(timeout_s):
+                if not await self._succession.recall(name):
+                    self._new_names.add(name)
+        except (OSError, TimeoutError) as error:
             raise Rejected(
                 f"{self._adapter.name}: nobody can tell whether {name!r} was used before: {error}",
                 kind=ErrorKind.LOCAL_DENIED,
@@ -279,11 +281,20 @@ class OrderService:
             self._new_names.discard(name)
 
     async def _place_fresh(
-        self, intent: Intent, wire_request: OrderRequest, instrument: Instrument, timeout_s: float, ends_ns: int
+        self,
+        intent: Intent,
+        wire_request: OrderRequest,
+        instrument: Instrument,
+        timeout_s: float,
+        ends_ns: int,
+        allow_unknown: bool,
     ) -> Order:
+        request = intent.request
         try:
             self._session.check_alive()  # without a session no reading can make it fresh
             await self._freshness.wait(timeout_s)
+            if self.resolver and not allow_unknown:  # also what became so while this waited
+                self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
         except BaseException:
             self.intents.drop(intent.name)
             raise
@@ -303,7 +314,11 @@ class OrderService:
         name = intent.name
         if self.store.get(name) is None:
             raise used_before(name)  # it waits for the order stream, see `Freshness`
-        known = await self.wait(name, lambda order: order.status is not OrderStatus.SUBMITTED, timeout_s=timeout_s)
+        try:
+            known = await self.wait(name, lambda order: order.status is not OrderStatus.SUBMITTED, timeout_s=timeout_s)
+        except StaleData as error:
+            # It is on its way: that nothing is live is the one thing that must not be said.
+            raise unknown(self._adapter.name, f"order {name}, which has no answer yet", name) from error
         if known.status in (OrderStatus.REJECTED, OrderStatus.DENIED):
             raise refusal(known.reject, self._adapter.name, name)
         if outcome_unknown(known):
@@ -340,9 +355,14 @@ class OrderService:
         reject = reject_of(error)
         if not sending.left(error):
             return self.store.deny(name, reject, now)
-        nothing = error.effect is Effect.NONE
-        known = self.store.settle(name, Outcome.rejected(reject) if nothing else Outcome.unknown(reject), now)
-        self._look_for(known)
+        if error.effect is Effect.NONE:
+            return self.store.settle(name, Outcome.rejected(reject), now)
+        self.resolver.brace(True)  # whoever is told of it first may want to place another at once
+        try:
+            known = self.store.settle(name, Outcome.unknown(reject), now)
+            self._look_for(known)
+        finally:
+            self.resolver.brace(False)
         return known
 
     def _look_for(self, known: Order) -> None:

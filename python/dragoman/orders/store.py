@@ -83,6 +83,7 @@ class OrderStore:
             id_conflicts=0,
             no_id=0,
             listener_errors=0,
+            unreadable=0,
         )
         self.unknown_words: dict[str, int] = {}
 
@@ -137,6 +138,21 @@ class OrderStore:
         for fill in fills:
             self.fills.add(fill, name)
         self.fills.report(order, name)
+
+    def expire(self, client_order_id: str, ts: int) -> Order:
+        """Record that an order's day is over: it works no more, and nobody tells how it ended."""
+        known = self._orders[client_order_id]
+        order = known.but(
+            status=OrderStatus.EXPIRED,
+            status_is_firm=False,
+            pending=Pending.NONE,
+            status_text="its day is over; no report tells how it ended",
+            ts_closed=ts,
+            remaining_quantity=known.quantity * 0,
+        )
+        self._orders[client_order_id] = order
+        self._tell(OrderUpdate(order, source="local"))
+        return order
 
     def retire(self, client_order_id: str) -> None:
         """Leave a finished order of an earlier day out of what is listed. By its names it is found for ever."""

@@ -10,6 +10,7 @@ from dragoman.errors import AccountBusy, DragomanError, ErrorKind, Rejected
 from dragoman.model import Notice, Order, OrderAlert, OrderStatus
 from dragoman.orders.identity import IdMint
 from dragoman.orders.intents import Intents
+from dragoman.orders.journal import Record
 from dragoman.orders.reading import OrderReader
 from dragoman.orders.recorder import Recorder
 from dragoman.orders.recovery import Recovered, recover
@@ -90,7 +91,11 @@ class Succession:
         try:
             began = min(journal.last_ns, self._session.runtime.clock.wall_ns()) - _LOOKED_BACK_NS
             records = await journal.recent(began)
-            found = recover(records, self._session.adapter.name)
+            found = await self._read(records)
+            if not found.carried and records and records[0].sequence > 1:
+                # No start since then has written down what worked: all of it counts.
+                records = await journal.recent()
+                found = await self._read(records)
             self._enter(found)
         except BaseException as error:
             await journal.close()
@@ -114,7 +119,7 @@ class Succession:
         for damage in journal.damage:
             self._alert(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
         # So that no later start has to look back further than to this one.
-        self._recorder.carry(order for order in self._store if not order.status.terminal)
+        self._recorder.carry([order for order in self._store if not order.status.terminal])
         self._look_for(found)
 
     async def close(self) -> None:
@@ -123,6 +128,10 @@ class Succession:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait((task,))
+
+    async def _read(self, records: list[Record]) -> Recovered:
+        """Read records by a worker: there may be very many."""
+        return await self._session.runtime.in_worker(lambda: recover(records, self._session.adapter.name))
 
     def _enter(self, found: Recovered) -> None:
         for intent in found.intents.values():
@@ -140,14 +149,14 @@ class Succession:
 
     def _look_for(self, found: Recovered) -> None:
         """Let readings tell what became of everything that had no outcome."""
-        for name, amendment in found.changing.items():
+        for (name, _), amendment in found.changing.items():
             changing = self._store.get(name)
             if changing is None or changing.status.terminal:
                 continue
             self._store.ask(name, amendment.pending, amendment.terms)
             if amendment.answered:
                 self._store.answered(name)
-            self._reader.doubt(name, amendment.pending, amendment.since_ns)
+            self._reader.doubt(name, amendment.pending)
         self._resolver.watch_lost(found.lost.items())
         for name, intent in found.intents.items():
             known = self._store.get(name)
