@@ -539,6 +539,63 @@ def test_closing_is_bounded_though_the_disk_hangs():
     on(disk, scenario)
 
 
+def test_a_close_that_is_cancelled_goes_on_and_lets_go_of_the_lock():
+    disk = slow_disk()
+
+    async def scenario(runtime):
+        journal = await opened(runtime)
+        disk.latency_s = 1.0
+        closing = asyncio.ensure_future(journal.close())
+        await runtime.sleep(0.5)
+        closing.cancel()
+        await asyncio.wait((closing,))
+        assert closing.cancelled()
+        assert await journal.close(), "the second one waits for the end of the first"
+        assert disk.holder(f"{FOLDER}/writer.lock") is None
+        assert await (await opened(runtime)).close()
+
+    on(disk, scenario)
+
+
+def test_a_loop_that_ends_while_the_journal_closes_leaves_no_lock():
+    disk = slow_disk()
+
+    async def scenario(runtime):
+        journal = await opened(runtime)
+        closing = asyncio.ensure_future(journal.close())
+        await runtime.sleep(0)
+        everything = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in everything:
+            task.cancel()
+        await asyncio.wait((closing, *everything))
+        assert disk.holder(f"{FOLDER}/writer.lock") is None
+
+    on(disk, scenario)
+
+
+def test_a_write_that_takes_long_is_told_of_once_while_it_lasts():
+    disk = slow_disk()
+
+    async def scenario(runtime):
+        journal = await opened(runtime)
+        told = []
+        journal.on_slow = told.append
+        for _ in range(3000):
+            await committed(journal, {"n": 1})
+        assert told == [], "many quick writes are not one slow one"
+        disk.latency_s = 30.0
+        waiting = journal.commit(Kind.INTENT, {"n": 2})
+        await runtime.sleep(3)
+        assert [error.kind for error in told] == [ErrorKind.LOCAL_DENIED]
+        assert "has not finished a write" in str(told[0])
+        await waiting
+        assert len(told) == 1
+        disk.latency_s = SLOW
+        assert await journal.close()
+
+    on(disk, scenario)
+
+
 # -- what it takes -----------------------------------------------------------------------------------------------------
 
 

@@ -450,6 +450,22 @@ def test_a_failed_journal_sends_nothing():
     assert rig.limiter.state()["orders/1s"]["used"] == 0
 
 
+def test_a_journal_that_does_not_end_is_waited_for_no_longer_than_the_deadline():
+    with VirtualRuntime(seed=1) as runtime:
+        rig = Rig(runtime, [OK])
+        forever = runtime.loop.create_future()
+
+        async def main():
+            before = runtime.clock.mono_ns()
+            with pytest.raises(NotSent, match="journal"):
+                await rig.run(post(), timeout_s=5.0, before_send=lambda request: forever)
+            return runtime.clock.mono_ns() - before
+
+        assert runtime.run(main()) == 5_000_000_000
+        assert rig.http.sent == []
+        assert rig.limiter.state()["orders/1s"]["used"] == 0
+
+
 def test_a_read_only_run_refuses_what_changes_something():
     error, rig = play(post(), [OK], allow_mutates=False)
     assert isinstance(error, UsageError)

@@ -6,6 +6,7 @@ last, on the connection that will carry the bytes, so that time and nonce are fr
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -307,7 +308,7 @@ class Sender:
             if fresh and before_send is not None and request.mutates:
                 flight.journal = before_send(request)
             if flight.journal is not None:
-                await flight.journal
+                await self._written_down(flight.journal, request, deadline_ns)
             timeout_s = self._time_left(request, deadline_ns)
             self.counters.requests += 1
             if request.via == "socket":
@@ -361,6 +362,18 @@ class Sender:
             )
         origin = self._origins[root] = origin_of(f"host {request.host}", root)
         return root, origin
+
+    async def _written_down(self, journal: Awaitable[object], request: Request, deadline_ns: int) -> None:
+        """Wait for the journal, but no longer than the request may take: a disk can hang without failing."""
+        try:
+            async with asyncio.timeout((deadline_ns - self._mono_ns()) / _NS):
+                await journal
+        except TimeoutError as error:
+            raise NotSent(
+                f"{self._label(request)}: the deadline passed before the journal had written it down",
+                broker=self._adapter.name,
+                remedy="look at the journal's disk; nothing was sent",
+            ) from error
 
     def _time_left(self, request: Request, deadline_ns: int) -> float:
         left = (deadline_ns - self._mono_ns()) / _NS

@@ -31,7 +31,7 @@ from dragoman.orders.journal.format import (
     record_length,
 )
 from dragoman.orders.journal.index import named
-from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write
+from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write, slow_disk
 from dragoman.orders.journal.scan import Chunk, Damage, Scan
 from dragoman.orders.journal.tail import Batch, Entry, Tail
 from dragoman.orders.journal.words import cleaned
@@ -42,6 +42,7 @@ _HELD = 10_000
 _MARGIN = 64  # what `Kind.REFUSED` says around a payload
 _LOOK_AGAIN_S = 1.0
 _PATIENCE_S = 5.0
+_SLOW_S = 2.0
 
 
 class Journal:
@@ -68,6 +69,8 @@ class Journal:
         Why nothing can be written any more; see `on_failed`.
     on_failed : callable or None
         Told once, on the loop, when the journal fails.
+    on_slow : callable or None
+        Told, on the loop, of each write that has taken two seconds and goes on: what it holds up is not sent.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Journal:
         self.last_ns = epoch.scan.time_ns
         self.failed: DragomanError | None = None
         self.on_failed: Callable[[DragomanError], object] | None = None
+        self.on_slow: Callable[[DragomanError], object] | None = None
         self.dropped = 0
         self._runtime = runtime
         self._disk = runtime.disk
@@ -105,7 +109,12 @@ class Journal:
         self._held: deque[Entry] = deque()
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._handed_over_s = 0.0
+        self._told_slow = False
+        self._watch: asyncio.TimerHandle | None = None
         self._closed = False
+        self._idle = False
+        self._closing: asyncio.Task[bool] | None = None
 
     @classmethod
     async def open(
@@ -314,24 +323,39 @@ class Journal:
             Whether all was written. Where it was not, the next opening is not `clean`. The lock stays with a write
             that never returned: it could still reach the disk.
         """
-        if self._closed:
-            return self.failed is None
-        written = self.failed is None
-        if written:
-            try:
-                done = self.commit(Kind.CLOSE, {"dropped": self.dropped} if self.dropped else {})
-                if done is not None:
-                    async with asyncio.timeout(patience_s):
-                        await done
-            except (DragomanError, TimeoutError):
-                written = False
+        if self._closing is None:
+            self._closing = self._runtime.spawn(self._close(patience_s), name=f"close journal {self.journal_id}")
+            self._closing.add_done_callback(self._let_go)  # also where the loop ends before it has begun
+        # Whoever gives up waiting does not leave the account locked.
+        return await asyncio.shield(self._closing)
+
+    async def _close(self, patience_s: float) -> bool:
+        try:
+            return await self._say_closed(patience_s)
+        finally:
+            self._closed = True
+            for timer in (self._timer, self._watch):
+                if timer is not None:
+                    timer.cancel()
+            self._idle = await self._lane.close(patience_s=patience_s)
+
+    def _let_go(self, _: asyncio.Task[bool]) -> None:
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if await self._lane.close(patience_s=patience_s):
+        if self._idle or self._writing is None:
             self._tail.close()
             self._lock.release()
-        return written
+
+    async def _say_closed(self, patience_s: float) -> bool:
+        if self.failed is not None:
+            return False
+        try:
+            done = self.commit(Kind.CLOSE, {"dropped": self.dropped} if self.dropped else {})
+            if done is not None:
+                async with asyncio.timeout(patience_s):
+                    await done
+        except (DragomanError, TimeoutError):
+            return False
+        return True
 
     # -- how it is done ----------------------------------------------------------------------------------------------
 
@@ -376,12 +400,29 @@ class Journal:
             return
         batch = self._batch()
         if batch.entries:
+            self._handed_over_s = self._loop.time()
+            self._told_slow = False
+            if self._watch is None:
+                self._watch = self._loop.call_later(_SLOW_S, self._look_at_the_lane)
             self._lane.submit(batch.perform, self._on_written)
         if self._wants_chunk() and not self._preparing:
             # Away from the lane: a commit must not wait for megabytes of zeros.
             self._preparing = True
             work = asyncio.ensure_future(self._runtime.in_worker(self._tail.make_next))
             work.add_done_callback(self._on_prepared)
+
+    def _look_at_the_lane(self) -> None:
+        """Tell of a write that takes long. One timer serves all writes of its time."""
+        self._watch = None
+        if self._writing is None or self._told_slow or self._closed:
+            return
+        left = self._handed_over_s + _SLOW_S - self._loop.time()
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._look_at_the_lane)
+            return
+        self._told_slow = True
+        if self.on_slow is not None:
+            self.on_slow(slow_disk(self.folder, _SLOW_S))
 
     def _write_now(self) -> None:
         blocked = False

@@ -207,3 +207,12 @@ def cannot_write(folder: str, error: BaseException, *, doing: str = "opened for 
         code=None if code is None else f"ERRNO_{code}",
         remedy="no order is sent without a journal: free or repair the disk, then start again",
     )
+
+
+def slow_disk(folder: str, seconds: float) -> DragomanError:
+    """Return the typed error for a disk that does not come to an end with a write."""
+    return error_for(
+        ErrorKind.LOCAL_DENIED,
+        f"journal {folder}: its disk has not finished a write in {seconds:g} s; what waits for it is not sent",
+        remedy="look at the disk; orders go on by themselves once it answers, cancels are sent without it",
+    )
