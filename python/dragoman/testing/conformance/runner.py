@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import DragomanError, UsageError
+from dragoman.model import OrderAlert
 from dragoman.plugin import Adapter, Raw
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.base import Runtime
@@ -225,6 +226,10 @@ _CLEAN: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
 """What must be 0 at the end of every scenario, and the word with which a scenario allows it."""
 
 
+_TROUBLES: Final = frozenset(("acts", "faults", "processes"))
+"""The steps that make something go wrong, by their modules."""
+
+
 def _at_the_end(stage: Stage, scenario: Scenario) -> None:
     """Look at what no scenario says because every one means it."""
     found = leaks(stage.secrets, stage.shown())
@@ -232,6 +237,9 @@ def _at_the_end(stage: Stage, scenario: Scenario) -> None:
         raise MismatchError(f"a secret of the account stands in {found[0]}")
     if stage.host.counters.emulator_errors and "emulator errors" not in scenario.allows:
         raise MismatchError(f"the emulator failed {stage.host.counters.emulator_errors} times; its log says how")
+    missed = [one for one in stage.watch.events if isinstance(one, OrderAlert) and one.code == "MISSED_UPDATE"]
+    if missed and not any(step.verb.play.__module__.rpartition(".")[2] in _TROUBLES for step in scenario.steps):
+        raise MismatchError(f"nothing went wrong, and yet: {missed[0].text}")
     raw = [event for event in stage.watch.events if isinstance(event, Raw)]
     if raw and "raw events" not in scenario.allows:
         raise MismatchError(f"messages of a kind the adapter does not read: {raw[0].kind!r}")
