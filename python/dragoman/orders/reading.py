@@ -33,6 +33,7 @@ class _Doubt:
     pending: Pending
     since_ns: int
     quiet_since_ns: int | None = None
+    told: bool = False
 
 
 class OrderReader:
@@ -214,6 +215,15 @@ class OrderReader:
             if order is None or order.pending is not doubt.pending:
                 del self._doubts[name]
         return bool(self._doubts)
+
+    def overdue(self, longest_ns: int) -> list[tuple[str, Pending]]:
+        """Return changes and cancels in doubt for longer than that, each once."""
+        now, found = self._session.runtime.clock.mono_ns(), []
+        for name, doubt in self._doubts.items():
+            if not doubt.told and now - doubt.since_ns >= longest_ns:
+                doubt.told = True
+                found.append((name, doubt.pending))
+        return found
 
     def _settle_doubts(self, began: int, quiet: set[str]) -> None:
         """Take for lost what two readings do not show after the longest time the broker may sit on a request.

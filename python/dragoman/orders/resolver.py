@@ -25,6 +25,8 @@ _APART_NS: Final = 5 * _NS
 _PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0)
 _PAUSE_S: Final = 5.0
 _SEARCH_S: Final = 10.0
+_SOON_NS: Final = 90 * _NS
+_PATIENT_S: Final = 15.0
 _HOPELESS_S: Final = 60.0
 _AHEAD_NS: Final = 5 * _NS
 _ESCALATE_AFTER_NS: Final = 300 * _NS
@@ -93,6 +95,7 @@ class Resolver:
         self._lost: dict[str, str] = {}  # taken for lost, by name: the trading day to whose end it is watched
         self._task: asyncio.Task[None] | None = None
         self._braced = False
+        self._sought_ns = 0
         self._raised = False
         self._nudge = asyncio.Event()
         self._store.listen(lambda update: self._seen(update.order))
@@ -117,6 +120,7 @@ class Resolver:
     def wake(self) -> None:
         """Begin to read, if nothing does: an order, a change or a cancel has an outcome nobody knows."""
         self._nudge.set()
+        self._sought_ns = self._session.runtime.clock.mono_ns()
         if self._task is None or self._task.done():
             self._task = self._session.runtime.spawn(
                 self._resolve(), name=f"{self._session.adapter.name} looks for orders of unknown outcome"
@@ -194,8 +198,12 @@ class Resolver:
                 self._raised = True
             else:
                 self._too_long("nothing proves what became of it")
-            if self._doubts and all(doubt.escalated for doubt in self._doubts.values()):
+            self._amendments_too_long()
+            old_ns = began - max(self._sought_ns, *(doubt.since_ns for doubt in self._doubts.values()), 0)
+            if old_ns >= _ESCALATE_AFTER_NS:
                 delay = max(delay, _HOPELESS_S)  # it is the user's now; the audit reads anyway
+            elif old_ns >= _SOON_NS:
+                delay = max(delay, _PATIENT_S)
             if self._doubts or self._reader.in_doubt:
                 await runtime.sleep(delay)
 
@@ -298,6 +306,13 @@ class Resolver:
         for doubt in self._doubts.values():
             if at_once or now - doubt.since_ns >= _ESCALATE_AFTER_NS:
                 self._escalate(doubt, why)
+
+    def _amendments_too_long(self) -> None:
+        """Say of changes and cancels, once, that nothing proves what became of them."""
+        for name, pending in self._reader.overdue(_ESCALATE_AFTER_NS):
+            text = f"nobody can tell what became of the {pending.lower()} of order {name}; look at the broker"
+            self._record.decided("escalated", name, why=f"no reading settles its {pending.lower()}")
+            self._tell("UNRESOLVED", text, self._store.get(name))
 
     def _seen(self, order: Order) -> None:
         """Take note of every change: one that is looked for may have shown up, one taken for lost as well."""
