@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import time
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dragoman.plugin import (
     YES,
@@ -25,7 +24,6 @@ from dragoman.plugin import (
     Flow,
     Lane,
     RateLimit,
-    Redirect,
     Reply,
     Request,
     Session,
@@ -45,7 +43,7 @@ from .gtt import TriggerFlows
 from .master import FILES, INDEX_NAMES, parser, path_of
 from .money import MoneyFlows
 from .quotes import QuoteFlows
-from .words import CODES, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, listed, loads, reading, refused, whole
+from .words import CODES, ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, listed, loads, reading, refused, whole
 
 TAG_LENGTH: Final = 30
 NO_ACKNOWLEDGEMENT: Final = "201"
@@ -159,14 +157,8 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
         if not request.auth:
             return request
-        token = ctx.login.get("access_token")
-        if token is None:
-            raise errors.AuthRequired(
-                f"fyers: {request.method} {request.path} needs a session",
-                broker=self.name,
-                remedy="log in or import an access token",
-            )
-        return replace(request, headers=(*request.headers, _authorization(ctx, token.reveal())))
+        token = RECORDS.token(request, ctx)
+        return replace(request, headers=(*request.headers, _authorization(ctx, token)))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
         good = 200 <= reply.status < 300
@@ -213,19 +205,8 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
 
     def login(self, ctx: Context) -> Flow[Session]:
         app, uri = ctx.credentials["app_id"].reveal(), ctx.credentials["redirect_uri"].reveal()
-        page = urlsplit(ctx.hosts["login"])
         asked = {"client_id": app, "redirect_uri": uri, "response_type": "code"}
-        answer = yield Redirect(
-            page._replace(query=urlencode(dict(parse_qsl(page.query)) | asked)).geturl(), state_param="state"
-        )
-        code = answer.get("auth_code", "")
-        if not code:
-            raise errors.AuthRequired(
-                f"fyers: the login page sent back {', '.join(sorted(answer)) or 'nothing'}, expected an auth_code",
-                kind=errors.ErrorKind.AUTH_INVALID,
-                broker=self.name,
-                remedy="log in again",
-            )
+        code = yield from RECORDS.login_code(ctx.hosts["login"], asked, "auth_code")
         proof = hashlib.sha256(f"{app}:{ctx.credentials['app_secret'].reveal()}".encode()).hexdigest()
         body = {"grant_type": "authorization_code", "appIdHash": proof, "code": code}
         path = "/api/v3/validate-authcode"
@@ -313,12 +294,7 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
         if failure is None:
             found = model.Reject(errors.ErrorKind.MAYBE_SENT, _NO_ORDER_YET, str(body["code"]), errors.Effect.UNKNOWN)
             return model.Outcome("UNKNOWN", reject=found, raw=body)
-        effect, retry = errors.KIND_DEFAULTS[failure.kind]
-        effect, retry = failure.effect or effect, failure.retry or retry
-        reject = model.Reject(
-            failure.kind, failure.text or failure.message, failure.code, effect, retry, failure.remedy
-        )
-        return model.Outcome("REJECTED" if effect is errors.Effect.NONE else "UNKNOWN", order_id, reject, raw=body)
+        return failure.outcome(order_id, raw=body)
 
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context

@@ -30,7 +30,6 @@ from dragoman.plugin import (
     Lane,
     RateLimit,
     Redirect,
-    Rejected,
     Reply,
     Request,
     Scope,
@@ -197,14 +196,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
         if not request.auth:
             return request
-        token = ctx.login.get("access_token")
-        if token is None:
-            raise errors.AuthRequired(
-                f"zerodha: {request.method} {request.path} needs a session",
-                broker=self.name,
-                remedy="log in or import an access token",
-            )
-        key, access = ctx.credentials["api_key"].reveal(), token.reveal()
+        key, access = ctx.credentials["api_key"].reveal(), RECORDS.token(request, ctx)
         if request.method == "DELETE" and request.path == "/session/token":
             request = replace(request, query=(("api_key", key), ("access_token", access)))
         return request.but(headers=(*request.headers, ("Authorization", f"token {key}:{access}")))
@@ -355,18 +347,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             status=int(error.get("code") or 0),
             mutates=True,
         )
-        effect, retry = errors.KIND_DEFAULTS[failure.kind]
-        reject = model.Reject(
-            failure.kind,
-            failure.text or "",
-            failure.code,
-            failure.effect or effect,
-            failure.retry or retry,
-            failure.remedy,
-        )
-        if reject.effect is errors.Effect.NONE:
-            return model.Outcome.rejected(reject, raw=child)
-        return model.Outcome.unknown(reject)
+        return failure.outcome(raw=child)
 
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
@@ -474,12 +455,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def depth(self, instrument: model.Instrument, ctx: Context) -> Flow[model.Quote]:
         quotes = yield from self.quotes([instrument], model.Mode.FULL, ctx)
         if not quotes:
-            raise Rejected(
-                f"zerodha: no quote for {instrument.instrument_id}: the broker leaves out what it does not list",
-                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-                broker=self.name,
-                remedy="load today's instrument master: the symbol expired or was renamed",
-            )
+            raise RECORDS.unlisted(instrument)
         return quotes[0]
 
 
