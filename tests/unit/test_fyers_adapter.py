@@ -10,7 +10,7 @@ from dragoman.adapters.fyers.words import CODES, STATUS, read_order, time_ns
 
 from dragoman.errors import ErrorKind, Rejected
 from dragoman.model import AssetClass, Instrument, InstrumentType, OrderRequest, OrderStatus, OrderType, Product, Side
-from dragoman.plugin import Reply, Request
+from dragoman.plugin import CodeTable, Reply, Request
 from dragoman.testing.drive import ScriptedContext, drive, reply
 
 SBIN = Instrument(
@@ -53,11 +53,26 @@ def answer(body, status=200, *, mutates=True):
 
 
 @pytest.mark.parametrize("row", CODES.rows, ids=lambda row: f"{row.code} {row.match}")
-def test_every_row_of_the_codes_is_reached(row):
-    code = row.code if row.on == "code" else "rejected"
-    text = row.code if row.on == "text" else ""
+def test_every_row_of_the_codes_is_reached_by_a_reply(row, monkeypatch):
+    found, find = [], CodeTable.find
+
+    def noted(*args, **more):
+        found.append(find(*args, **more))
+        return found[-1]
+
+    monkeypatch.setattr(CodeTable, "find", noted)
     status = row.http[0] if row.http else 400
-    assert CODES.find(code=code, text=text, status=status, mutates=True) is row
+    mutates = row.mutates is not False
+    if row.code.startswith("HTTP"):
+        status = int(f"{row.code.removeprefix('HTTP ')}00"[:3])
+        reply_ = Reply(status, {}, b"<html>")
+        FyersAdapter().classify(reply_, Request(method="POST", mutates=mutates))
+    elif row.on == "text":
+        answer({"s": "error", "code": -99, "message": row.code}, status, mutates=mutates)
+    else:
+        code = int(row.code) if row.code.lstrip("-").isdigit() else row.code
+        answer({"s": "error", "code": code, "message": ""}, status, mutates=mutates)
+    assert any(one is row for one in found)
 
 
 def test_codes_and_words_that_are_new_are_unmapped():
