@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from typing import ClassVar, Final
 
 from dragoman.emulator.parts import (
@@ -60,6 +61,7 @@ class SessionDesk(AppSession):
     dies_at_ns: ClassVar = 3 * 3600 * SECOND  # 03:00 Indian time (unverified)
     code_life_ns: ClassVar = 10 * MINUTE  # of a login's code (unverified)
     tokens_type: ClassVar = WebTokens
+    header: ClassVar = re.compile("(?P<key>.*):(?P<token>[^:]*)")
     stranger: ClassVar = ("-16", "Could not authenticate the user")
     page: ClassVar = LoginPage(
         (({"client_id": ".api_key", "redirect_uri": ".redirect_url"}, ("-50", "client_id or redirect_uri mismatch")),),
@@ -84,9 +86,9 @@ class SessionDesk(AppSession):
 
     def check_header(self, call: HttpCall, now_ns: int) -> None:
         """Check ``app_id:token``; the lookup of symbols takes the bare token."""
-        app, _, token = call.headers.get("authorization", "").rpartition(":")
-        bare = call.path.endswith("/symbol-token") and not app
-        FyersError.when(not self.admits(self.api_key if bare else app, token, now_ns), *self.stranger)
+        bare = call.path.endswith("/symbol-token") and call.headers.get("authorization")
+        if not self.admits(self.api_key, bare or None, now_ns):
+            super().check_header(call, now_ns)
 
     def opens_feed(self, key: str, now_ns: int) -> bool:
         token = self.tokens.access

@@ -21,8 +21,9 @@ from dragoman.emulator.parts import (
     HttpAnswer,
     HttpCall,
     Leg,
+    Or,
     QuoteView,
-    Resting,
+    Rows,
     Table,
     Terms,
     TriggerDesk,
@@ -41,32 +42,49 @@ _TOTALS: Final = {"buy_quantity": "total_buy_quantity", "sell_quantity": "total_
 FIGURE: Final = {word: _TOTALS.get(name, name) for name, word in ATTRIBUTE.items()}
 """The broker's attributes as fields of the venue's market."""
 _COUNTED: Final = frozenset(("last_quantity", "volume", "oi", *_TOTALS.values()))
-GTT: Final[Table] = {
-    "id": ".number",
-    "parent_trigger": None,
-    "type": As(".legs", lambda legs: "single" if len(legs) == 1 else "two-leg"),
-    "created_at": As(".created_ns", ist),
-    "updated_at": As(".updated_ns", ist),
-    "expires_at": As(".expires_ns", ist),
-    "status": ".status",
-    "meta": {},
-}
 GTT_LEG: Final[Table] = {
+    "exchange": ".named.exchange",
+    "tradingsymbol": ".named.symbol",
     "product": As(".order.product", PRODUCT.write),
     "order_type": "LIMIT",
     "transaction_type": ".order.side.value",
     "price": ".order.price",
     "result": None,
+    "quantity": ".quantity",
 }
-GTT_RESULT: Final[Table] = {
+GTT_RESULT: Final[Table] = GTT_LEG | {
+    "account_id": ".account",
+    "meta": As(".whole.rest.number", lambda number: json.dumps({"app_id": 1, "gtt": number})),
     "validity": "DAY",
-    "timestamp": As(".fired_ns", ist),
-    "triggered_at": ".fired_at",
+    "timestamp": As(".leg.fired_ns", ist),
+    "triggered_at": ".leg.fired_at",
     "order_result": {
-        "status": As(".refusal", lambda refusal: "failed" if refusal else "success"),
-        "order_id": ".order_id",
-        "rejection_reason": As(".refusal", lambda refusal: refusal or ""),
+        "status": As(".leg.refusal", lambda refusal: "failed" if refusal else "success"),
+        "order_id": ".leg.order_id",
+        "rejection_reason": Or(".leg.refusal", ""),
     },
+}
+GTT: Final[Table] = {
+    "id": ".rest.number",
+    "parent_trigger": None,
+    "type": As(".legs", lambda legs: "single" if len(legs) == 1 else "two-leg"),
+    "created_at": As(".rest.created_ns", ist),
+    "updated_at": As(".rest.updated_ns", ist),
+    "expires_at": As(".rest.expires_ns", ist),
+    "status": ".rest.status",
+    "meta": {},
+    "user_id": ".account",
+    "condition": {
+        "exchange": ".named.exchange",
+        "tradingsymbol": ".named.symbol",
+        "last_price": ".rest.placed_at",
+        "trigger_values": As(".legs", lambda legs: [num(leg.trigger) for leg in legs]),
+        "instrument_token": ".named.token",
+    },
+    "orders": Rows(
+        ".legs",
+        GTT_LEG | {"result": As(".", lambda one: write(GTT_RESULT, one) if one.leg.fired_ns is not None else None)},
+    ),
 }
 ALERT: Final[Table] = {
     "uuid": ".key",
@@ -93,12 +111,12 @@ class GttDesk(Kite, TriggerDesk[NameTable]):
     refusals: ClassVar = _refusals("Trigger")
 
     def every(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([self._row(rest) for rest in self.book.since(now_ns - GTT_SHOWN)])
+        return success([write(GTT, one) for one in self.since(now_ns - GTT_SHOWN)])
 
     def one(self, call: HttpCall, now_ns: int, number: str | None = None) -> HttpAnswer:
         """Place, read, change or delete a trigger."""
         rest = self.act(call.method, int(number) if number else None, lambda _: self._terms(call), now_ns)
-        return success(self._row(rest) if call.method == "GET" else {"trigger_id": rest.number})
+        return success(write(GTT, self.shown(rest)) if call.method == "GET" else {"trigger_id": rest.number})
 
     def _terms(self, call: HttpCall) -> tuple[list[Leg], Decimal]:
         form = Form.of(call)
@@ -113,21 +131,6 @@ class GttDesk(Kite, TriggerDesk[NameTable]):
                 raise FieldError("Invalid `orders`. They should be in the instrument of the condition.")
             legs.append(Leg(Form({"trigger_values": trigger}).number("trigger_values"), WORDS.terms(order, named)))
         return legs, Form(condition).number("last_price")
-
-    def _row(self, rest: Resting) -> dict[str, Any]:
-        named = self.names.by_id[rest.instrument_id]
-        names = {"exchange": named.exchange, "tradingsymbol": named.symbol}
-        triggers = [num(leg.trigger) for leg in rest.legs]
-        market = {"last_price": num(rest.placed_at), "trigger_values": triggers, "instrument_token": named.token}
-        legs = [self._leg_row(rest, leg, names, named) for leg in rest.legs]
-        return write(GTT, rest) | {"user_id": self.account, "condition": names | market, "orders": legs}
-
-    def _leg_row(self, rest: Resting, leg: Leg, names: dict[str, Any], named: Named) -> dict[str, Any]:
-        row = names | write(GTT_LEG, leg) | {"quantity": named.wire_quantity(leg.order.quantity)}
-        if leg.fired_ns is not None:
-            meta = {"account_id": self.account, "meta": json.dumps({"app_id": 1, "gtt": rest.number})}
-            row["result"] = row | meta | write(GTT_RESULT, leg)
-        return row
 
 
 class AlertDesk(Kite, parts.AlertDesk[NameTable]):

@@ -53,7 +53,7 @@ from dragoman.emulator.listed import (
     kind_word,
     last_expiries,
 )
-from dragoman.emulator.listeners import Listeners
+from dragoman.emulator.listeners import KindSocket, Listeners
 from dragoman.emulator.lookup import Lookup
 from dragoman.emulator.minutes import MinuteBar, MinuteBars, MinuteChanges
 from dragoman.emulator.named_sockets import NamedSocket, NamedSockets, StreamRoute
@@ -66,7 +66,8 @@ from dragoman.emulator.protection import Bands, asked_protection, automatic
 from dragoman.emulator.proto_rows import Each, ProtoTable, write_proto
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route, listing, refusing, replying
+from dragoman.emulator.resting_view import LegView, RestingView
+from dragoman.emulator.routes import Handler, Route, listing, matching, refusing, replying, telling
 from dragoman.emulator.rows import As, Levels, Or, Rows, Table, write
 from dragoman.emulator.settings import Settings
 from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
@@ -75,6 +76,7 @@ from dragoman.emulator.statuses import StatusWords
 from dragoman.emulator.stops import crosses, lots_for, passed
 from dragoman.emulator.sums import Security, Worth, owned, position_sums, securities, worth
 from dragoman.emulator.tick_desk import TickDesk
+from dragoman.emulator.token_sockets import BookSockets, EventSockets, TokenSockets
 from dragoman.emulator.tokens import Lease, Tokens
 from dragoman.emulator.topic_sockets import Sockets, Topic, TopicSocket, TopicSockets
 from dragoman.emulator.trading_days import TradingDays
@@ -100,7 +102,7 @@ from dragoman.emulator.venue.types import (
 )
 from dragoman.emulator.venue.universe_crypto import recorded_listings
 from dragoman.emulator.venue.us import us_venue
-from dragoman.emulator.views import FundsView, HoldingView, OrderView, PositionView, QuoteView, TradeView
+from dragoman.emulator.views import FundsView, HoldingView, NeedView, OrderView, PositionView, QuoteView, TradeView
 
 __all__ = [
     "ALWAYS",
@@ -124,6 +126,7 @@ __all__ = [
     "As",
     "Bands",
     "Bar",
+    "BookSockets",
     "Bracket",
     "BracketBook",
     "Chain",
@@ -139,6 +142,7 @@ __all__ = [
     "Desk",
     "Each",
     "Emulator",
+    "EventSockets",
     "Execution",
     "Fate",
     "Fault",
@@ -155,8 +159,10 @@ __all__ = [
     "HttpAnswer",
     "HttpCall",
     "KeyPair",
+    "KindSocket",
     "Lease",
     "Leg",
+    "LegView",
     "Levels",
     "Link",
     "LinkView",
@@ -179,6 +185,7 @@ __all__ = [
     "NamedSocket",
     "NamedSockets",
     "NamedStreams",
+    "NeedView",
     "NumberedBooks",
     "Or",
     "OrderChanges",
@@ -203,6 +210,7 @@ __all__ = [
     "RequestError",
     "RestEmulator",
     "Resting",
+    "RestingView",
     "Roots",
     "Route",
     "Rows",
@@ -225,6 +233,7 @@ __all__ = [
     "Table",
     "Terms",
     "TickDesk",
+    "TokenSockets",
     "Tokens",
     "Told",
     "TopView",
@@ -273,6 +282,7 @@ __all__ = [
     "listing",
     "lots_for",
     "market_values",
+    "matching",
     "millis",
     "num",
     "owned",
@@ -298,6 +308,7 @@ __all__ = [
     "slices",
     "sorted_pairs",
     "stamp",
+    "telling",
     "unsigned",
     "us_venue",
     "worth",
