@@ -65,7 +65,7 @@ class MarketStream(Fyers, StreamDesk[NameTable]):
 
     def __init__(self, venue: VenueProtocol, names: NameTable, session: SessionDesk, pace_ns: int) -> None:
         super().__init__(venue, names, session)
-        encoder = TopicEncoder(STREAM)
+        self._opens_feed, encoder = session.opens_feed, TopicEncoder(STREAM)
         self.sockets = TopicSockets(encoder, self._values, _data, per_frame=PER_FRAME, pace_ns=pace_ns)
 
     def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
@@ -88,7 +88,7 @@ class MarketStream(Fyers, StreamDesk[NameTable]):
 
     def _command(self, one: TopicSocket, kind: int, fields: Mapping[int, bytes], now_ns: int) -> bytes | None:
         if kind == hsm.AUTH:
-            good = self.session.opens_feed(fields[1].decode("ascii", "replace"), now_ns)
+            good = self._opens_feed(fields[1].decode("ascii", "replace"), now_ns)
             one.token = self.session.tokens.access if good else None
             return hsm.frame(kind, hsm.GOOD if good else b"N", struct.pack(">I", ACK_EVERY))
         if one.token is None or kind not in _ANSWERED:

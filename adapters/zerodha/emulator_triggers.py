@@ -12,8 +12,8 @@ from dragoman.emulator import parts
 from dragoman.emulator.parts import (
     DAY,
     Alert,
+    AlertWords,
     As,
-    Condition,
     FieldError,
     Figure,
     Firing,
@@ -25,7 +25,6 @@ from dragoman.emulator.parts import (
     QuoteView,
     Rows,
     Table,
-    Terms,
     TriggerDesk,
     num,
     write,
@@ -41,7 +40,13 @@ GTT_SHOWN: Final = 7 * DAY
 _TOTALS: Final = {"buy_quantity": "total_buy_quantity", "sell_quantity": "total_sell_quantity"}
 FIGURE: Final = {word: _TOTALS.get(name, name) for name, word in ATTRIBUTE.items()}
 """The broker's attributes as fields of the venue's market."""
-_COUNTED: Final = frozenset(("last_quantity", "volume", "oi", *_TOTALS.values()))
+ALERT_WORDS: Final = AlertWords(
+    figures=FIGURE,
+    counted=("last_quantity", "volume", "oi", *_TOTALS.values()),
+    operators=OPERATORS,
+    simple="simple",
+    ordering="ato",
+)
 GTT_LEG: Final[Table] = {
     "exchange": ".named.exchange",
     "tradingsymbol": ".named.symbol",
@@ -136,6 +141,8 @@ class GttDesk(Kite, TriggerDesk[NameTable]):
 class AlertDesk(Kite, parts.AlertDesk[NameTable]):
     """Alerts of one account; an alert that places orders (``ato``) fires once (unverified)."""
 
+    words: ClassVar = ALERT_WORDS
+    order_words: ClassVar = WORDS
     refusals: ClassVar = _refusals("Alert")
 
     def key(self, number: int) -> str:
@@ -144,7 +151,7 @@ class AlertDesk(Kite, parts.AlertDesk[NameTable]):
 
     def one(self, call: HttpCall, now_ns: int, uuid: str | None = None) -> HttpAnswer:
         """Create, read or change an alert."""
-        return success(self.row(self.act(call.method, uuid, lambda: self._terms(Form.of(call)), now_ns)))
+        return success(self.row(self.act(call.method, uuid, lambda: self.terms(Form.of(call)), now_ns)))
 
     def delete(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Delete all that are named, or none where one is unknown."""
@@ -156,31 +163,10 @@ class AlertDesk(Kite, parts.AlertDesk[NameTable]):
         alert = self.find(uuid)
         return success([self._event(alert, firing) for firing in reversed(alert.firings)])
 
-    def _terms(self, form: Form) -> Terms:
-        kind = form.choice("type", ("simple", "ato"))
-        left, named = self._figure(form, "lhs")
-        echoed: dict[str, Any] = {name: form.get(name) or "" for name in _ECHOED} | {"type": kind}
-        right: Decimal | Figure
-        if form.choice("rhs_type", ("constant", "instrument")) == "instrument":
-            right, _ = self._figure(form, "rhs")
-        else:
-            right = form.number("rhs_constant") * (named.unit if left.attribute in _COUNTED else 1)
-            echoed["rhs_constant"] = num(form.number("rhs_constant"))
-        items: list[Form] = []
-        if kind == "ato":
-            items = Form(form.record("basket", dict)).rows("items", "Invalid `basket`. It should have items.")
-            echoed["basket"] = json.loads(form.text("basket"))
-        orders = tuple(WORDS.terms(Form(item.raw("params") or {}), self.names.of(item)) for item in items)
-        condition = Condition(left, form.choice("operator", OPERATORS), right)
-        return Terms(form.text("name"), condition, orders, echoed)
-
-    def _figure(self, form: Form, side: str) -> tuple[Figure, Named]:
-        exchange, symbol = form.text(f"{side}_exchange"), form.text(f"{side}_tradingsymbol")
+    def listed(self, exchange: str, symbol: str) -> Named | None:
         places = ("NSE", "BSE", "MCX") if exchange == INDEX_EXCHANGE else (exchange,)
         named = next(filter(None, (self.names.by_key.get(f"{place}:{symbol}") for place in places)), None)
-        if named is None or named.is_index is not (exchange == INDEX_EXCHANGE):
-            raise FieldError(f"Invalid `{side}_tradingsymbol`. There is no {exchange}:{symbol}.")
-        return Figure(named.instrument_id, FIGURE[form.choice(f"{side}_attribute", FIGURE)]), named
+        return named if named and named.is_index is (exchange == INDEX_EXCHANGE) else None
 
     def row(self, alert: Alert) -> dict[str, Any]:
         return dict(alert.terms.echoed) | write(ALERT, alert) | {"user_id": self.account}
@@ -210,16 +196,3 @@ class AlertDesk(Kite, parts.AlertDesk[NameTable]):
 
 def _place(named: Named) -> str:
     return INDEX_EXCHANGE if named.is_index else named.exchange
-
-
-_ECHOED: Final = (
-    "lhs_attribute",
-    "lhs_exchange",
-    "lhs_tradingsymbol",
-    "operator",
-    "rhs_type",
-    "rhs_attribute",
-    "rhs_exchange",
-    "rhs_tradingsymbol",
-    "rhs_constant",
-)

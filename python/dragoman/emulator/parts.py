@@ -3,7 +3,7 @@
 As `dragoman.plugin` is to an adapter, so is this to its emulator. What each part is for is said where it is defined.
 """
 
-from dragoman.emulator.alert_desk import AlertDesk
+from dragoman.emulator.alert_desk import AlertDesk, AlertWords
 from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
 from dragoman.emulator.app_emulator import AppEmulator, AppSession, LoginPage
 from dragoman.emulator.apps import App, AppRefusalError, same
@@ -118,6 +118,7 @@ __all__ = [
     "Alert",
     "AlertBook",
     "AlertDesk",
+    "AlertWords",
     "ApiError",
     "App",
     "AppEmulator",
