@@ -272,7 +272,8 @@ FILL: Final[Table] = {
 
 def activity_row(fill: VenueFill, chain: Chain[Asset], link: Link, cum: Decimal, left: Decimal) -> dict[str, Any]:
     """Write a fill of an id, of what that had filled with it (`cum`), and what was left."""
-    stamp, number = datetime.fromtimestamp(fill.ts // 1_000_000_000, UTC), identity("fill", fill.trade_id, link.order_id)
+    stamp = datetime.fromtimestamp(fill.ts // 1_000_000_000, UTC)
+    number = identity("fill", fill.trade_id, link.order_id)
     return {
         "id": f"{stamp:%Y%m%d%H%M%S}{fill.ts // 1_000_000 % 1000:03d}::{number}",
         "activity_type": "FILL",

@@ -90,6 +90,8 @@ class SessionDesk(AppSession):
         if not self.admits(self.api_key, bare or None, now_ns):
             super().check_header(call, now_ns)
 
-    def opens_feed(self, key: str, now_ns: int) -> bool:
-        token = self.tokens.access
-        return self.tokens.valid(token, now_ns) and bool(key) and jwt_claims(token).get("hsm_key") == key
+
+def feed_token(session: AppSession, key: str, now_ns: int) -> str | None:
+    """Return the live token that a key of the market feed is in, None where it is in none."""
+    token = session.tokens.access
+    return token if session.tokens.valid(token, now_ns) and key and jwt_claims(token).get("hsm_key") == key else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, ClassVar, Final
 
@@ -19,13 +19,11 @@ from dragoman.emulator.parts import (
     HttpCall,
     KindSocket,
     PlacedSocket,
-    Push,
     SocketsByPath,
-    StreamDesk,
     Topic,
+    TopicDesk,
     TopicEncoder,
     TopicSocket,
-    TopicSockets,
     TradeView,
     VenueProtocol,
     market_values,
@@ -39,15 +37,13 @@ from dragoman.plugin.layout_protobuf import ProtoType
 
 from . import hsm
 from .emulator_names import Named, NameTable
-from .emulator_session import SessionDesk
+from .emulator_session import SessionDesk, feed_token
 from .emulator_words import POSITION_MESSAGE, TRADE_MESSAGE, Fyers, order_message
 from .feed import MARKET_PATH, ORDER_PATH, STREAM, SUBSCRIBED
 
 DEEP_PATH: Final = "/versova"
 MOST_TOPICS: Final = 5000
-MOST_DEEP: Final = 5
 ACK_EVERY: Final = 3
-PER_FRAME: Final = 100
 LEVELS: Final = 50
 OVER_LIMIT: Final = 51001
 KINDS: Final = ("sf", "if", "dp")
@@ -60,37 +56,21 @@ _UNREAD: Final = json.dumps({"code": -50, "message": "Invalid message", "s": "er
 _HEARD: Final = json.dumps({"code": SUBSCRIBED, "message": "Successfully subscribed", "s": "ok"})
 
 
-class MarketStream(Fyers, StreamDesk[NameTable]):
-    """The market socket: topics, in frames of bytes."""
+class MarketStream(Fyers, TopicDesk[NameTable]):
+    """The market socket: topics, in frames of bytes. The real server answers nothing it cannot read."""
 
-    def __init__(self, venue: VenueProtocol, names: NameTable, session: SessionDesk, pace_ns: int) -> None:
-        super().__init__(venue, names, session)
-        self._opens_feed, encoder = session.opens_feed, TopicEncoder(STREAM)
-        self.sockets = TopicSockets(encoder, self._values, _data, per_frame=PER_FRAME, pace_ns=pace_ns)
+    encoder: ClassVar = TopicEncoder(STREAM)
+    per_frame: ClassVar = 100
 
-    def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        # The real server hears nothing of a client that shows a token here, and says nothing.
-        self.sockets[socket] = TopicSocket(muted="authorization" in call.headers, next_ns=now_ns)
-        return None
+    def muted(self, call: HttpCall) -> bool:
+        """The real server hears nothing of a client that shows a token here, and says nothing."""
+        return "authorization" in call.headers
 
-    def close(self, socket: int) -> None:
-        self.sockets.pop(socket, None)
-
-    def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        one = self.sockets.get(socket)
-        if one is None or one.muted or isinstance(data, str):
-            return ()
-        try:
-            answer = self._command(one, *hsm.fields_of(data), now_ns)
-        except (ValueError, LookupError, struct.error):
-            return ()  # the real server answers nothing it cannot read
-        return () if answer is None else (Push(socket, answer),)
-
-    def _command(self, one: TopicSocket, kind: int, fields: Mapping[int, bytes], now_ns: int) -> bytes | None:
+    def command(self, one: TopicSocket, data: bytes) -> bytes | None:
+        kind, fields = hsm.fields_of(data)
         if kind == hsm.AUTH:
-            good = self._opens_feed(fields[1].decode("ascii", "replace"), now_ns)
-            one.token = self.session.tokens.access if good else None
-            return hsm.frame(kind, hsm.GOOD if good else b"N", struct.pack(">I", ACK_EVERY))
+            one.token = feed_token(self.session, fields[1].decode("ascii", "replace"), self.now_ns)
+            return hsm.frame(kind, hsm.GOOD if one.token else b"N", struct.pack(">I", ACK_EVERY))
         if one.token is None or kind not in _ANSWERED:
             return None
         if kind == hsm.ACK:
@@ -116,11 +96,7 @@ class MarketStream(Fyers, StreamDesk[NameTable]):
             return None
         return Topic(word, named, (*(part.encode() for part in rest.split("|")), named.root.encode()), word != "dp")
 
-    def poll(self, now_ns: int) -> Sequence[Push]:
-        """Return what became due; sockets whose token died end (unverified: they may stay, mute)."""
-        return [*self.sockets.end(self.dead(now_ns)), *self.sockets.poll(now_ns, set(self.changed()))]
-
-    def _values(self, topic: Topic) -> dict[str, Any]:
+    def values(self, topic: Topic) -> dict[str, Any]:
         market = self.quote(topic.named).market
         values = market_values(market, topic.named.unit, most=_TOTALS)
         values |= {"price_band_low": market.band_low, "price_band_high": market.band_high}
@@ -129,27 +105,31 @@ class MarketStream(Fyers, StreamDesk[NameTable]):
                 values |= {f"{word}_price": side[0][0], f"{word}_quantity": side[0][1]}
         return values
 
+    def frame(self, number: int, records: Sequence[bytes]) -> bytes:
+        body = _HEAD.pack(0, hsm.DATA, number, len(records)) + b"".join(records)
+        return struct.pack(">H", len(body) - 2 & 0xFFFF) + body[2:]
+
 
 class DeepStream(Fyers, BookSockets[NameTable]):
     """The depth socket: fifty levels, in differences by place."""
 
     unread: ClassVar = _UNREAD
+    most: ClassVar = 5
+    unknown: ClassVar = "Invalid symbol {}"
+    full: ClassVar = "Symbol limit reached"
 
     def heard(self, one: PlacedSocket, message: Any) -> Iterator[bytes]:
         told = message["data"]
         if message["type"] == 2:
             one.on = (one.on | set(told["resumeChannels"])) - set(told["pauseChannels"])
         for symbol in told["symbols"] if message["type"] == 1 else ():
-            named = self.names.by_key.get(symbol)
             one.forget(symbol)
-            if told["subs"] != 1:
-                continue
-            if named is None or named.exchange not in ("NSE", "NFO") or named.is_index:
-                yield _deep_error(f"Invalid symbol {symbol}")
-            elif len(one.symbols) >= MOST_DEEP:
-                yield _deep_error("Symbol limit reached")
-            else:
-                one.subscribe(symbol, str(told["channel"]))
+            fault = self.subscribe(one, symbol, str(told["channel"])) if told["subs"] == 1 else None
+            if fault is not None:
+                yield proto_field(1, "enum", 8) + proto_field(4, "string", fault) + proto_field(5, "bool", True)
+
+    def offers(self, named: Named) -> bool:
+        return named.exchange in ("NSE", "NFO") and not named.is_index
 
     def difference(self, one: PlacedSocket, named: Named, now_ns: int) -> bytes:
         """Return a snapshot the first time, and then what changed of each place."""
@@ -210,12 +190,3 @@ class Streams(SocketsByPath):
         )
         super().__init__({MARKET_PATH: market, DEEP_PATH: deep, ORDER_PATH: orders}, lambda: HttpAnswer(404))
         self.markets, self.deep = market.sockets, deep.sockets
-
-
-def _data(number: int, records: Sequence[bytes]) -> bytes:
-    body = _HEAD.pack(0, hsm.DATA, number, len(records)) + b"".join(records)
-    return struct.pack(">H", len(body) - 2 & 0xFFFF) + body[2:]
-
-
-def _deep_error(text: str) -> bytes:
-    return proto_field(1, "enum", 8) + proto_field(4, "string", text) + proto_field(5, "bool", True)

@@ -78,6 +78,7 @@ from dragoman.emulator.sums import Security, Worth, owned, position_sums, securi
 from dragoman.emulator.tick_desk import TickDesk
 from dragoman.emulator.token_sockets import BookSockets, EventSockets, TokenSockets
 from dragoman.emulator.tokens import Lease, Tokens
+from dragoman.emulator.topic_desk import TopicDesk
 from dragoman.emulator.topic_sockets import Sockets, Topic, TopicSocket, TopicSockets
 from dragoman.emulator.trading_days import TradingDays
 from dragoman.emulator.triggers import Leg, Resting, TriggerBook, TriggerOverError
@@ -239,6 +240,7 @@ __all__ = [
     "Told",
     "TopView",
     "Topic",
+    "TopicDesk",
     "TopicEncoder",
     "TopicSocket",
     "TopicSockets",

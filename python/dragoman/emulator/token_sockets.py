@@ -95,7 +95,33 @@ class EventSockets(TokenSockets[TableT, KindSocket]):
 
 
 class BookSockets(TokenSockets[TableT, PlacedSocket]):
-    """Sockets that are told of books as differences by place."""
+    """Sockets that are told of books as differences by place.
+
+    Class attributes
+    ----------------
+    most : int
+        Books of a socket.
+    unknown, full : str
+        What a client hears of a book that is not told, with ``{}`` for what it asked for, and of one too many.
+    """
+
+    most: ClassVar[int]
+    unknown: ClassVar[str]
+    full: ClassVar[str]
+
+    def offers(self, named: Any) -> bool:
+        """Say whether the books of an instrument are told."""
+        return True
+
+    def subscribe(self, one: PlacedSocket, key: str, channel: str) -> str | None:
+        """Tell a book from now on; return why not."""
+        named = self.names.by_key.get(key)
+        if named is None or not self.offers(named):
+            return self.unknown.format(key)
+        if len(one.symbols) >= self.most:
+            return self.full
+        one.subscribe(key, channel)
+        return None
 
     def opened(self, token: str, now_ns: int) -> PlacedSocket:
         return PlacedSocket(token, now_ns)
