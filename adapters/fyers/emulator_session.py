@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 import re
 from typing import ClassVar, Final
 
@@ -16,7 +14,7 @@ from dragoman.emulator.parts import (
     HttpAnswer,
     HttpCall,
     LoginPage,
-    Tokens,
+    WebTokens,
     json_body,
 )
 from dragoman.plugin.jwt_claims import jwt_claims
@@ -35,17 +33,11 @@ _PROFILE: Final = {
 }
 
 
-class WebTokens(Tokens):
-    """Access tokens as JSON web tokens that nobody signed: their expiry and the market feed's key in them."""
+class FeedTokens(WebTokens):
+    """Access tokens with the market feed's key in them."""
 
-    def mint(self, kind: str, now_ns: int) -> str:
-        plain = super().mint(kind, now_ns)
-        if kind != "access":
-            return plain
-        key = hashlib.sha256(plain.encode()).hexdigest()
-        claims = {"exp": self.expiry(now_ns) // SECOND, "hsm_key": key, "iss": "emulator"}
-        body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-        return f"{plain}.{body}.unsigned"
+    def claims(self, plain: str) -> dict[str, object]:
+        return {"hsm_key": hashlib.sha256(plain.encode()).hexdigest(), "iss": "emulator"}
 
 
 class SessionDesk(AppSession):
@@ -60,7 +52,7 @@ class SessionDesk(AppSession):
     }
     dies_at_ns: ClassVar = 3 * 3600 * SECOND  # 03:00 Indian time (unverified)
     code_life_ns: ClassVar = 10 * MINUTE  # of a login's code (unverified)
-    tokens_type: ClassVar = WebTokens
+    tokens_type: ClassVar = FeedTokens
     header: ClassVar = re.compile("(?P<key>.*):(?P<token>[^:]*)")
     stranger: ClassVar = ("-16", "Could not authenticate the user")
     page: ClassVar = LoginPage(

@@ -59,7 +59,7 @@ from dragoman.emulator.minutes import MinuteBar, MinuteBars, MinuteChanges
 from dragoman.emulator.named_sockets import NamedSocket, NamedSockets, StreamRoute
 from dragoman.emulator.numbered import NumberedBooks
 from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
-from dragoman.emulator.paging import page, page_after
+from dragoman.emulator.paging import gathered, page, page_after
 from dragoman.emulator.placed import PlacedSocket
 from dragoman.emulator.postbacks import Postbacks
 from dragoman.emulator.protection import Bands, asked_protection, automatic
@@ -77,7 +77,7 @@ from dragoman.emulator.stops import crosses, lots_for, passed
 from dragoman.emulator.sums import Security, Worth, owned, position_sums, securities, worth
 from dragoman.emulator.tick_desk import TickDesk
 from dragoman.emulator.token_sockets import BookSockets, EventSockets, TokenSockets
-from dragoman.emulator.tokens import Lease, Tokens
+from dragoman.emulator.tokens import Lease, Tokens, WebTokens
 from dragoman.emulator.topic_desk import TopicDesk
 from dragoman.emulator.topic_sockets import Sockets, Topic, TopicSocket, TopicSockets
 from dragoman.emulator.trading_days import TradingDays
@@ -258,6 +258,7 @@ __all__ = [
     "VenuePosition",
     "VenueProtocol",
     "VenueRejectError",
+    "WebTokens",
     "Worth",
     "asked_protection",
     "automatic",
@@ -274,6 +275,7 @@ __all__ = [
     "execution",
     "fees",
     "fixed",
+    "gathered",
     "iceberg",
     "indian_rates",
     "joined",
