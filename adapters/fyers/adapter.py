@@ -189,16 +189,10 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
         return replace(failure, code=code, message=f"{code}: {text}" if text else code)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
-        offered = _PRODUCTS[instrument.exchange]
-        if order.product not in offered:
-            raise refused(
-                f"{instrument.exchange} takes no {order.product} orders", f"use one of {', '.join(sorted(offered))}"
-            )
+        RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
         if order.display_quantity is not None and instrument.exchange not in SHARES:
             raise refused(f"{instrument.exchange} discloses no part of an order", "leave display_quantity out")
-        extras = order.extras.get(self.name, {})
-        if not isinstance(extras, Mapping) or set(extras) - {"slice", "queued"}:
-            raise refused(f"extras['fyers'] is {extras!r}", "known: slice and queued, which are true or false")
+        extras = RECORDS.extras(order, ("slice", "queued"))
         if extras.get("slice") and instrument.exchange not in ("NSE", "NFO", "BFO"):
             raise refused(f"{instrument.exchange} orders are not sliced", "leave slice out")
         return order

@@ -51,15 +51,11 @@ class OrderFlows(Adapter):
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
         _check_protection(order.order_type, order.market_protection)
-        if order.product not in _PRODUCTS[instrument.exchange]:
-            offered = ", ".join(sorted(_PRODUCTS[instrument.exchange]))
-            raise refused(f"{instrument.exchange} takes no {order.product} orders", f"use one of {offered}")
+        RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
         shown = order.display_quantity
         if shown is not None and shown * 10 < order.quantity:
             raise refused(f"display_quantity {shown} is below a tenth of {order.quantity}", "show at least a tenth")
-        extras = order.extras.get(self.name, {})
-        if not isinstance(extras, Mapping) or set(extras) - {"slice"}:
-            raise refused(f"extras['upstox'] is {extras!r}", "known: slice, which is true or false")
+        RECORDS.extras(order, ("slice",))
         return order
 
     @classmethod

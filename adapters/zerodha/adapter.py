@@ -259,18 +259,10 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             raise refused(f"display_quantity is for shares only, not {instrument.exchange}", "leave it out")
         if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
             raise refused("MCX takes no IOC orders from algos", "use DAY")
-        if order.product not in _PRODUCTS[instrument.exchange]:
-            offered = ", ".join(sorted(_PRODUCTS[instrument.exchange]))
-            raise refused(f"{instrument.exchange} takes no {order.product} orders", f"use one of {offered}")
+        RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
         if order.variety is model.Variety.REGULAR and order.extras == {}:
             return order  # nothing else is there that could not fit the variety
-        extras = order.extras.get(self.name, {})
-        if not isinstance(extras, Mapping):
-            raise refused(f"extras['zerodha'] is a {type(extras).__name__}, expected a mapping", "give a dict")
-        unknown = set(extras) - EXTRAS
-        if unknown:
-            raise refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(EXTRAS))}")
-        _check_variety(order, extras)
+        _check_variety(order, RECORDS.extras(order, EXTRAS))
         return order
 
     # -- session -----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -25,7 +25,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dragoman.errors import AuthRequired, DecodeError, DragomanError, ErrorKind, Rejected, UsageError
-from dragoman.model import Instrument, Position
+from dragoman.model import Instrument, OrderRequest, Position, Product
 from dragoman.model.order import is_order_id
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Redirect, Request
@@ -126,6 +126,25 @@ class Records:
             broker=self.broker,
             remedy="load today's instrument master: the contract expired or was renamed",
         )
+
+    def check_product(self, order: OrderRequest, offered: Collection[Product], exchange: str) -> None:
+        """Refuse a product that this exchange's orders do not have. Raises UsageError."""
+        if order.product not in offered:
+            raise self.refused(
+                f"{exchange} takes no {order.product} orders", f"use one of {', '.join(sorted(offered))}"
+            )
+
+    def extras(self, order: OrderRequest, known: Collection[str]) -> Mapping[str, Any]:
+        """Return the order's extras for this broker. Raises UsageError for what is none, or not `known`."""
+        extras = order.extras.get(self.broker, {})
+        if not isinstance(extras, Mapping):
+            raise self.refused(
+                f"extras[{self.broker!r}] is a {type(extras).__name__}, expected a mapping", "give a dict"
+            )
+        unknown = set(extras) - set(known)
+        if unknown:
+            raise self.refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(known))}")
+        return extras
 
     def check_conversion(self, position: Position, quantity: Decimal) -> None:
         """Refuse to convert nothing, or more than there is. Raises UsageError."""
