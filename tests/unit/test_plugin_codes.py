@@ -27,8 +27,8 @@ def test_a_failure_of_one_order_is_refused_or_open():
 
 
 def test_a_rejected_order_of_the_book_is_rejected_whatever_its_words_are():
-    row = Code("no funds", ErrorKind.INSUFFICIENT_FUNDS, "m", "s", match="contains", on="text", effect=Effect.UNKNOWN)
+    row = Code("no funds", ErrorKind.INSUFFICIENT_MARGIN, "m", "s", match="contains", on="text", effect=Effect.UNKNOWN)
     table = CodeTable((row,))
     known, new = table.rejection("There are No Funds"), table.rejection(None)
-    assert (known.kind, known.effect) == (ErrorKind.INSUFFICIENT_FUNDS, Effect.NONE)
+    assert (known.kind, known.effect) == (ErrorKind.INSUFFICIENT_MARGIN, Effect.NONE)
     assert (new.kind, new.text, new.effect) == (ErrorKind.UNMAPPED, "no reason given", Effect.NONE)
