@@ -31,7 +31,6 @@ from dragoman.emulator.parts import (
     Rule,
     Settings,
     SocketsByPath,
-    StakeView,
     Tokens,
     VenueFill,
     VenueProtocol,
@@ -49,7 +48,7 @@ from dragoman.plugin import model
 from .emulator_market import NEW_YORK, MarketDesk
 from .emulator_orders import OrderDesk
 from .emulator_streams import ORDERS, PATHS, DataStreams, OrderStreams
-from .emulator_words import ACCOUNT_ROW, CONTRACT, POSITION, AlpacaError, Asset, Assets, asset_row, identity
+from .emulator_words import ACCOUNT_ROW, CONTRACT, POSITION, AlpacaError, Assets, asset_row, identity
 from .words import CRYPTO, trade_id
 
 API_KEY: Final = "emu_PKEMULATOR"
@@ -193,26 +192,19 @@ class AlpacaEmulator(RestEmulator):
 
     def _history(self, query: Form, now_ns: int) -> Any:
         """Answer a flat line: this account has no yesterday."""
-        opening = float(self.venue.funds(self.account)[model.Segment.ALL].opening)
-        stamps = [now_ns // DAY * 86_400 - day * 86_400 for day in (2, 1, 0)]
+        opening, days = float(self.venue.funds(self.account)[model.Segment.ALL].opening), (2, 1, 0)
+        told = {"timestamp": [(now_ns // DAY - day) * 86_400 for day in days], "base_value": opening}
         flat = {"equity": [opening] * 3, "profit_loss": [0.0] * 3, "profit_loss_pct": [0.0] * 3}
-        frame = query.get("timeframe") or "1D"
-        return {"timestamp": stamps, "base_value": opening, "timeframe": frame, "cashflow": {}} | flat
+        return told | {"timeframe": query.get("timeframe") or "1D", "cashflow": {}} | flat
 
     def _positions(self, query: Form, now_ns: int) -> Any:
         return [write(POSITION, one) for one in self.orders.stakes()]
 
     def _position(self, query: Form, now_ns: int, name: str) -> Any:
-        return write(POSITION, self._stake(name))
-
-    def _stake(self, name: str) -> StakeView[Asset]:
-        asset = self.assets.get(name)
-        held = [one for one in self.orders.stakes() if one.named is asset]
-        AlpacaError.when(not held, "40410000", "position does not exist")
-        return held[0]
+        return write(POSITION, self.orders.stake(name))
 
     def _close(self, query: Form, now_ns: int, name: str) -> Any:
-        held = self._stake(name)
+        held = self.orders.stake(name)
         lot = held.named.instrument.lot_size
         part = held.size * query.number("percentage", Decimal(100)) / 100 // lot * lot
         order = {

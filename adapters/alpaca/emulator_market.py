@@ -19,6 +19,7 @@ from dragoman.emulator.parts import (
     TopView,
     TradingDays,
     VenueProtocol,
+    gathered,
     page,
     rfc3339,
     write,
@@ -55,9 +56,7 @@ class MarketDesk:
         last = min(query.moment("end", UTC, now), now)
         frame = query.text("timeframe") if what == "bars" else "1Min"
         bars, token = page(self._bars(asked, frame, first, last), skip, limit)
-        found: dict[str, list[dict[str, Any]]] = {}
-        for name, bar in bars:
-            found.setdefault(name, []).append(write(PAST[what], bar))
+        found = gathered((name, write(PAST[what], bar)) for name, bar in bars)
         if symbol:
             return {what: found.get(symbol, []), "next_page_token": token, "symbol": symbol}
         return {what: found, "next_page_token": token}

@@ -60,6 +60,8 @@ class OrderDesk(LinkedDesk[Asset]):
     errors: ClassVar = AlpacaError
     table: ClassVar = ORDER
     unknown: ClassVar = ("40410000", "order {} not found")
+    no_stake: ClassVar = ("40410000", "position does not exist")
+    no_trail: ClassVar = ("42210000", "trail_price or trail_percent is required, one of them")
     client_names: ClassVar = ClientNames(
         ID_LENGTH,
         long=("40010001", f"client_order_id must be no more than {ID_LENGTH} characters"),
@@ -140,13 +142,9 @@ class OrderDesk(LinkedDesk[Asset]):
         """Return fills as activities, the latest first unless asked otherwise, in pages that start after an id."""
         kinds = [kind] if kind else query.listed("activity_types") or ["FILL"]
         after, until = query.window("after", "until")
-        rows = [
-            activity_row(fill, link.order_id, total, left, chain.named)
-            for fill, chain, link, total, left in (self.every_fill() if "FILL" in kinds else ())
-            if after < fill.ts < until
-        ]
-        newest_first = rows if query.get("direction") == "asc" else rows[::-1]
-        return page_after(newest_first, query.get("page_token"), min(query.integer("page_size", 100), 100))
+        found = [row for row in self.every_fill() if "FILL" in kinds and after < row[0].ts < until]
+        rows = [activity_row(*row) for row in (found if query.get("direction") == "asc" else found[::-1])]
+        return page_after(rows, query.get("page_token"), min(query.integer("page_size", 100), 100))
 
     # -- reading requests --------------------------------------------------------------------------------------------
 
@@ -160,7 +158,9 @@ class OrderDesk(LinkedDesk[Asset]):
         quantity = lots_for(money or ZERO, side, market, asset.instrument.lot_size) if given is None else given
         self._check(asset, form, kind, times, quantity)
         self._check_free(asset, side, quantity)
-        trail = self._trail(asset, form) if kind is T.TRAILING_STOP_MARKET else None
+        trail = None
+        if kind is T.TRAILING_STOP_MARKET:
+            trail = self.trail(asset, form.optional("trail_price"), form.optional("trail_percent"))
         order = VenueOrder(
             instrument_id=asset.instrument_id,
             side=side,
@@ -202,13 +202,6 @@ class OrderDesk(LinkedDesk[Asset]):
             (crossed, "40310000", f"insufficient qty available for order ({asked}{shortest(free)})"),
             (bare, "40310000", f"insufficient balance for {name} ({asked}0)"),
         )
-
-    def _trail(self, asset: Asset, form: Form) -> Trail:
-        offset, percent = form.optional("trail_price"), form.optional("trail_percent")
-        wrong = (offset is None) == (percent is None)
-        AlpacaError.when(wrong, "42210000", "trail_price or trail_percent is required, one of them")
-        last = self.venue.market(asset.instrument_id).last_price
-        return Trail(last, asset.instrument.tick_size, offset, percent)
 
     def _legs(self, parent: Chain[Asset], asked: Form, now_ns: int) -> list[Chain[Asset]]:
         order_class = parent.fields["order_class"]

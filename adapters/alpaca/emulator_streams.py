@@ -133,29 +133,18 @@ def _error(code: int, text: str) -> dict[str, Any]:
 class OrderStreams(GuardedSockets):
     """All connections to the order stream; `told` takes the events of orders that were not told yet."""
 
+    streams: ClassVar = ("trade_updates",)
+
     def __init__(self, keys: KeyPair, told: Told) -> None:
         super().__init__()
         self._keys, self._told = keys, told
 
-    def malformed(self) -> bytes:
-        return _framed("error", {"error": "invalid message"})
+    def framed(self, stream: str, data: Mapping[str, Any]) -> bytes:
+        return json.dumps({"stream": stream, "data": data}).encode()
 
-    def answer(self, socket: int, message: Mapping[str, Any]) -> bytes:
-        action, data = message["action"], message.get("data") or {}
-        if action in ("authenticate", "auth"):
-            key, secret, token = (str(data.get(name)) for name in ("key_id", "secret_key", "oauth_token"))
-            taken = self.accepted[socket] = self._keys.accepts(key, secret) or self._keys.bears(token)
-            told = {"status": "authorized" if taken else "unauthorized", "action": "authenticate"}
-            return _framed("authorization", told)
-        if action != "listen" or not self.accepted[socket]:
-            return _framed("authorization", {"status": "unauthorized", "action": action})
-        streams = [name for name in data["streams"] if name == "trade_updates"]
-        self.listen(socket, more=bool(streams))
-        return _framed("listening", {"streams": streams})
+    def shows(self, data: Mapping[str, Any]) -> bool:
+        key, secret, token = (str(data.get(name)) for name in ("key_id", "secret_key", "oauth_token"))
+        return self._keys.accepts(key, secret) or self._keys.bears(token)
 
     def due(self) -> list[bytes]:
-        return [_framed("trade_updates", {"event": word, **data}) for word, data in self._told()]
-
-
-def _framed(stream: str, data: Mapping[str, Any]) -> bytes:
-    return json.dumps({"stream": stream, "data": data}).encode()
+        return [self.framed("trade_updates", {"event": word, **data}) for word, data in self._told()]

@@ -14,7 +14,9 @@ from dragoman.emulator.parts import (
     ApiError,
     As,
     Bar,
+    Chain,
     FieldError,
+    Link,
     LinkView,
     Listing,
     ListingName,
@@ -268,20 +270,22 @@ FILL: Final[Table] = {
 }
 
 
-def activity_row(fill: VenueFill, order_id: str, cum: Decimal, left: Decimal, asset: Asset) -> dict[str, Any]:
+def activity_row(fill: VenueFill, chain: Chain[Asset], link: Link, cum: Decimal, left: Decimal) -> dict[str, Any]:
+    """Write a fill of an id, of what that had filled with it (`cum`), and what was left."""
     stamp = datetime.fromtimestamp(fill.ts // 1_000_000_000, UTC)
+    number = identity("fill", fill.trade_id, link.order_id)
     return {
-        "id": f"{stamp:%Y%m%d%H%M%S}{fill.ts // 1_000_000 % 1000:03d}::{identity('fill', fill.trade_id, order_id)}",
+        "id": f"{stamp:%Y%m%d%H%M%S}{fill.ts // 1_000_000 % 1000:03d}::{number}",
         "activity_type": "FILL",
         "transaction_time": f"{stamp:%Y-%m-%dT%H:%M:%S}.{fill.ts // 1_000_000 % 1000:03d}Z",
         "type": "partial_fill" if left else "fill",
         "price": shortest(fill.price),
         "qty": shortest(fill.quantity),
         "side": fill.side.value.lower(),
-        "symbol": asset.symbol,
+        "symbol": chain.named.symbol,
         "leaves_qty": shortest(left),
         "cum_qty": shortest(cum),
-        "order_id": order_id,
+        "order_id": link.order_id,
         "order_status": "partially_filled" if left else "filled",
     }
 

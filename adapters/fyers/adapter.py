@@ -9,11 +9,10 @@ facts are in README.md and codes.toml.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import time
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dragoman.plugin import (
     YES,
@@ -25,7 +24,6 @@ from dragoman.plugin import (
     Flow,
     Lane,
     RateLimit,
-    Redirect,
     Reply,
     Request,
     Session,
@@ -45,9 +43,10 @@ from .gtt import TriggerFlows
 from .master import FILES, INDEX_NAMES, parser, path_of
 from .money import MoneyFlows
 from .quotes import QuoteFlows
-from .words import CODES, ORDER_TYPE, PRODUCT, SIDE, VALIDITY, listed, loads, reading, refused, whole
+from .words import CODES, ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, listed, loads, reading, refused, whole
 
 TAG_LENGTH: Final = 30
+MOST_AT_ONCE: Final = 10
 NO_ACKNOWLEDGEMENT: Final = "201"
 MODIFIED, CANCELLED = 1102, 1103
 """What the broker answers when it has taken a change or a cancel; whatever else it says leaves the outcome open."""
@@ -88,7 +87,7 @@ CAPABILITIES: Final = Capabilities(
         **dict.fromkeys(("quotes", "depth", "candles", "gtt", "holdings_summary"), YES),
         "order_history": YES,
         "bracket": no(_LEGS),
-        "basket": no("the broker's multi-order call takes ten orders; orders leave one by one, each with its journal"),
+        "basket": YES,
         "basket_margin": no("the margin call tells one number for all orders, and no part of it"),
         "charges": no("the broker's interface tells charges of past days only"),
         "postback": no("the broker's webhooks carry no documented signature: nothing proves who wrote one"),
@@ -101,6 +100,7 @@ CAPABILITIES: Final = Capabilities(
     wire_id_carrier="orderTag",
     wire_id_length=TAG_LENGTH,
     market_orders="native",
+    most_in_basket=MOST_AT_ONCE,
     # 5000 topics a socket; an instrument in mode full takes two of them.
     max_instruments_per_socket=2500,
     max_sockets=1,
@@ -160,14 +160,8 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
         if not request.auth:
             return request
-        token = ctx.login.get("access_token")
-        if token is None:
-            raise errors.AuthRequired(
-                f"fyers: {request.method} {request.path} needs a session",
-                broker=self.name,
-                remedy="log in or import an access token",
-            )
-        return replace(request, headers=(*request.headers, _authorization(ctx, token.reveal())))
+        token = RECORDS.token(request, ctx)
+        return replace(request, headers=(*request.headers, _authorization(ctx, token)))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
         good = 200 <= reply.status < 300
@@ -196,16 +190,10 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
         return replace(failure, code=code, message=f"{code}: {text}" if text else code)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
-        offered = _PRODUCTS[instrument.exchange]
-        if order.product not in offered:
-            raise refused(
-                f"{instrument.exchange} takes no {order.product} orders", f"use one of {', '.join(sorted(offered))}"
-            )
+        RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
         if order.display_quantity is not None and instrument.exchange not in SHARES:
             raise refused(f"{instrument.exchange} discloses no part of an order", "leave display_quantity out")
-        extras = order.extras.get(self.name, {})
-        if not isinstance(extras, Mapping) or set(extras) - {"slice", "queued"}:
-            raise refused(f"extras['fyers'] is {extras!r}", "known: slice and queued, which are true or false")
+        extras = RECORDS.extras(order, ("slice", "queued"))
         if extras.get("slice") and instrument.exchange not in ("NSE", "NFO", "BFO"):
             raise refused(f"{instrument.exchange} orders are not sliced", "leave slice out")
         return order
@@ -214,19 +202,8 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
 
     def login(self, ctx: Context) -> Flow[Session]:
         app, uri = ctx.credentials["app_id"].reveal(), ctx.credentials["redirect_uri"].reveal()
-        page = urlsplit(ctx.hosts["login"])
         asked = {"client_id": app, "redirect_uri": uri, "response_type": "code"}
-        answer = yield Redirect(
-            page._replace(query=urlencode(dict(parse_qsl(page.query)) | asked)).geturl(), state_param="state"
-        )
-        code = answer.get("auth_code", "")
-        if not code:
-            raise errors.AuthRequired(
-                f"fyers: the login page sent back {', '.join(sorted(answer)) or 'nothing'}, expected an auth_code",
-                kind=errors.ErrorKind.AUTH_INVALID,
-                broker=self.name,
-                remedy="log in again",
-            )
+        code = yield from RECORDS.login_code(ctx.hosts["login"], asked, "auth_code")
         proof = hashlib.sha256(f"{app}:{ctx.credentials['app_secret'].reveal()}".encode()).hexdigest()
         body = {"grant_type": "authorization_code", "appIdHash": proof, "code": code}
         path = "/api/v3/validate-authcode"
@@ -271,26 +248,10 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
     ) -> Flow[model.Outcome | list[model.Outcome]]:
         extras = order.extras.get(self.name, {})
         slices, queued = bool(extras.get("slice")), bool(extras.get("queued"))
-        body = {
-            "symbol": instrument.broker_symbol,
-            "qty": whole(order.quantity),
-            "type": int(ORDER_TYPE.write(order.order_type)),
-            "side": int(SIDE.write(order.side)),
-            "productType": PRODUCT.write(order.product),
-            "limitPrice": json_number(order.price),
-            "stopPrice": json_number(order.trigger_price),
-            "disclosedQty": whole(order.display_quantity) if order.display_quantity else 0,
-            "validity": VALIDITY.write(order.time_in_force),
-            "offlineOrder": order.variety is model.Variety.AMO,
-            "stopLoss": 0,
-            "takeProfit": 0,
-        }
-        tag = wire_tag(order.wire_id, order.tag, TAG_LENGTH)
-        body |= ({"orderTag": tag} if tag else {}) | ({"isSliceOrder": True} if slices else {})
         reply = yield Request(
             method="POST",
             path=f"/api/v3/orders/{'async' if queued else 'sync'}",
-            json=body,
+            json=_fields(order, instrument) | ({"isSliceOrder": True} if slices else {}),
             mutates=True,
             cost=SECOND_SHARE if slices else 1,
             answers=REFUSALS | {NO_ACKNOWLEDGEMENT},
@@ -299,10 +260,31 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
             found = reply.json
             if "data" not in found:
                 return self._outcome(found, reply.status)
-            placed = [self._outcome(item["body"], int(item["statusCode"])) for item in found["data"]]
+            placed = self._outcomes(found)
             if not placed:
                 raise ValueError("data is empty")
             return placed[0] if len(placed) == 1 else model.Outcome.parent(None, tuple(placed), raw=found)
+
+    def place_many(
+        self, legs: Sequence[tuple[model.OrderRequest, model.Instrument]], ctx: Context
+    ) -> Flow[list[model.Outcome]]:
+        if not 0 < len(legs) <= MOST_AT_ONCE:
+            raise refused(f"{len(legs)} orders at once, expected 1 to {MOST_AT_ONCE}", "split them")
+        if any(order.extras.get(self.name) for order, _ in legs):
+            raise refused("slice and queued are not for one of several orders", "place it by itself")
+        reply = yield Request(
+            method="POST",
+            path="/api/v3/multi-order/sync",
+            json=[_fields(order, instrument) for order, instrument in legs],
+            mutates=True,
+            cost=min(len(legs), SECOND_SHARE),
+        )
+        with reading("reply to several orders"):
+            # They are told in the order of the request, under no name.
+            return [outcome for _, outcome in zip(legs, self._outcomes(reply.json), strict=True)]
+
+    def _outcomes(self, found: Mapping[str, Any]) -> list[model.Outcome]:
+        return [self._outcome(item["body"], int(item["statusCode"])) for item in found["data"]]
 
     def _outcome(self, body: Mapping[str, Any], status: int) -> model.Outcome:
         """Read one order's part of a reply. A refusal may carry the id of the order it is about."""
@@ -314,12 +296,7 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
         if failure is None:
             found = model.Reject(errors.ErrorKind.MAYBE_SENT, _NO_ORDER_YET, str(body["code"]), errors.Effect.UNKNOWN)
             return model.Outcome("UNKNOWN", reject=found, raw=body)
-        effect, retry = errors.KIND_DEFAULTS[failure.kind]
-        effect, retry = failure.effect or effect, failure.retry or retry
-        reject = model.Reject(
-            failure.kind, failure.text or failure.message, failure.code, effect, retry, failure.remedy
-        )
-        return model.Outcome("REJECTED" if effect is errors.Effect.NONE else "UNKNOWN", order_id, reject, raw=body)
+        return failure.outcome(order_id, raw=body)
 
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
@@ -355,6 +332,26 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
     def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
         fills = [words.read_fill(row, ctx) for row in (yield from _rows("/api/v3/tradebook", "tradeBook"))]
         return fills if order_id is None else [fill for fill in fills if fill.order_id == order_id]
+
+
+def _fields(order: model.OrderRequest, instrument: model.Instrument) -> dict[str, Any]:
+    """Write an order as one request, or one of several, carries it."""
+    tag = wire_tag(order.wire_id, order.tag, TAG_LENGTH)
+    return {
+        "symbol": instrument.broker_symbol,
+        "qty": whole(order.quantity),
+        "type": int(ORDER_TYPE.write(order.order_type)),
+        "side": int(SIDE.write(order.side)),
+        "productType": PRODUCT.write(order.product),
+        "limitPrice": json_number(order.price),
+        "stopPrice": json_number(order.trigger_price),
+        "disclosedQty": whole(order.display_quantity) if order.display_quantity else 0,
+        "validity": VALIDITY.write(order.time_in_force),
+        "offlineOrder": order.variety is model.Variety.AMO,
+        "stopLoss": 0,
+        "takeProfit": 0,
+        **({"orderTag": tag} if tag else {}),
+    }
 
 
 def _authorization(ctx: Context, token: str) -> tuple[str, str]:

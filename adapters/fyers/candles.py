@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime, time, timedelta
-from typing import Any, Final
+from typing import Final
 
-from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, in_turns, model, spans
-from dragoman.plugin.records import IST, float_at, moment_ns
+from dragoman.plugin import Adapter, Context, Flow, Reply, Request, model, spans
+from dragoman.plugin.history import check_stretch, history, read_rows
+from dragoman.plugin.records import IST, moment_ns
 
-from .words import listed, reading, refused, time_ns
+from .words import RECORDS, listed, refused, time_ns
 
 _MINUTES: Final = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60, 120, 180, 240)
 # Letter -> the counts the broker has, their length, days of one request.
@@ -24,6 +25,7 @@ UNITS: Final = {
 AT_ONCE: Final = 5
 _INTERVAL: Final = re.compile(r"(\d{1,3})([smhdw])")
 _DAY: Final = timedelta(days=1)
+_AHEAD_NS: Final = int(IST.utcoffset(None).total_seconds()) * 1_000_000_000
 
 
 def resolution_of(count: int, unit: str) -> str:
@@ -47,8 +49,7 @@ class CandleFlows(Adapter):
         found = _INTERVAL.fullmatch(interval)
         if found is None or int(found[1]) not in UNITS[found[2]][0]:
             raise refused(f"there are no candles of {interval!r}", "use 5s to 45s, 1m to 240m, 1h to 4h, 1d or 1w")
-        if start.tzinfo is None or end.tzinfo is None or end < start:
-            raise refused(f"candles from {start} to {end}", "give times with a time zone, the earlier first")
+        check_stretch(RECORDS, start, end)
         count, unit = int(found[1]), found[2]
         _, length, days = UNITS[unit]
         whole_days = length >= _DAY
@@ -69,17 +70,19 @@ class CandleFlows(Adapter):
             )
             for since, until in pieces
         ]
-        known: dict[int, model.Candle] = {}
         low, high = moment_ns(first), moment_ns(end)
-        for at in range(0, len(requests), AT_ONCE):
-            replies = yield All(requests[at : at + AT_ONCE])
-            with reading("candles"):
-                rows = [row for reply in replies for row in listed("candles", reply.json, "candles")]
-                read = yield from in_turns(_read(rows, instrument, interval, length * count, ctx))
-                fresh = {one.ts_open: one for one in read if low <= one.ts_open <= high and one.ts_open not in known}
-            known |= fresh
-            yield Part([fresh[ts] for ts in sorted(fresh)], min(at + AT_ONCE, len(requests)), len(requests))
-        return [known[ts] for ts in sorted(known)]
+        # Days are stamped 00:00 UTC of their date: an Indian day began earlier.
+        early_ns, oi = _AHEAD_NS if whole_days else 0, instrument.expiry is not None
+        lasts = length * count
+
+        def read(reply: Reply) -> Iterable[model.Candle]:
+            rows = listed("candles", reply.json, "candles")
+            found = read_rows(
+                rows, instrument, interval, lasts, ctx, source="fyers", time_ns=time_ns, early_ns=early_ns, oi=oi
+            )
+            return (one for one in found if low <= one.ts_open <= high)
+
+        return (yield from history(RECORDS, requests, read, at_once=AT_ONCE))
 
 
 def _midnight(moment: datetime) -> datetime:
@@ -88,28 +91,3 @@ def _midnight(moment: datetime) -> datetime:
 
 def _stamp(moment: datetime, whole_days: bool) -> str:
     return f"{moment:%Y-%m-%d}" if whole_days else str(moment_ns(moment) // 1_000_000_000)
-
-
-def _read(
-    rows: list[Any], instrument: model.Instrument, interval: str, length: timedelta, ctx: Context
-) -> Iterator[model.Candle]:
-    lasts_ns = int(length.total_seconds()) * 1_000_000_000
-    # Days are stamped 00:00 UTC of their date: an Indian day began earlier.
-    early_ns = int(IST.utcoffset(None).total_seconds()) * 1_000_000_000 if length >= _DAY else 0
-    for row in rows:
-        ts = time_ns(int(row[0]))
-        if ts is None:
-            raise ValueError("a candle without a time")
-        ts -= early_ns
-        values: dict[str, Any] = dict(
-            zip(("open", "high", "low", "close", "volume"), map(float, row[1:6]), strict=True)
-        )
-        yield model.Candle(
-            instrument_id=instrument.instrument_id,
-            interval=interval,
-            ts_open=ts,
-            oi=float_at({"oi": row[6]}, "oi") if len(row) > 6 and instrument.expiry else None,
-            is_closed=ts + lasts_ns <= ctx.now_ns,
-            source="fyers",
-            **values,
-        )

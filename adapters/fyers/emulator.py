@@ -27,8 +27,11 @@ from dragoman.emulator.parts import (
     VenueProtocol,
     json_answer,
     json_body,
+    listing,
+    matching,
     refusing,
     seconds,
+    telling,
     write,
 )
 from dragoman.plugin import model
@@ -47,8 +50,8 @@ from .emulator_words import (
     TRADE,
     FyersError,
     funds_rows,
-    holdings_body,
-    positions_body,
+    holdings_answer,
+    positions_answer,
     success,
 )
 from .master import FOLDER, INDEX_NAMES
@@ -107,10 +110,10 @@ class FyersEmulator(AppEmulator):
             *((method, "/api/v3/multi-order/sync", orders.many, ORDERS) for method in changes),
             *((method, "/api/v3/gtt/orders/sync", gtts.one, ORDERS) for method in changes),
             ("GET", "/api/v3/gtt/orders", gtts.all, ANY),
-            ("GET", "/api/v3/positions", self._positions, ANY),
+            ("GET", "/api/v3/positions", listing(positions_answer, POSITION, orders.positions), ANY),
             ("POST", "/api/v3/positions", orders.convert, ORDERS),
             ("DELETE", "/api/v3/positions", orders.exit, ORDERS),
-            ("GET", "/api/v3/holdings", self._holdings, ANY),
+            ("GET", "/api/v3/holdings", telling(holdings_answer, orders.holdings), ANY),
             ("POST", "/api/v3/multiorder/margin", orders.margin, ANY),
             ("POST", "/data/symbol-token", self._symbol_tokens, ANY),
             ("GET", "/data/quotes", self._quotes, ANY),
@@ -118,28 +121,20 @@ class FyersEmulator(AppEmulator):
             ("GET", "/data/history", self._history, ANY),
             ("GET", "/data/marketStatus", self._market_status, ANY),
             ("GET", "/indus/home/tbtws", self._deep_socket, ANY),
-            ("GET", INDEX_NAMES, self._index_names, FILE),
+            ("GET", INDEX_NAMES, telling(json_answer, self.names.index_names), FILE),
             ("GET", rf"{FOLDER}/(?P<name>\w{{1,10}})_sym_master\.json", self._master, FILE),
         )
         return [Route(*row) for row in rows]
 
     def _book(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        query = dict(call.query)
-        rows = [write(ORDER, one) for one in self.orders.orders()]
-        for name, key in (("id", "id"), ("order_tag", "orderTag")):
-            rows = [row for row in rows if query.get(name) in (None, row[key])]
-        FyersError.when("id" in query and not rows, "-51", "Invalid order id")
-        return success(orderBook=rows)
+        query, rows = dict(call.query), [write(ORDER, one) for one in self.orders.orders()]
+        found = matching(rows, query, {"id": "id", "order_tag": "orderTag"})
+        FyersError.when("id" in query and not found, "-51", "Invalid order id")
+        return success(orderBook=found)
 
     def _trades(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        rows, tag = [write(TRADE, one) for one in self.orders.trades()], dict(call.query).get("order_tag")
-        return success(tradeBook=[row for row in rows if tag in (None, row["orderTag"])])
-
-    def _positions(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(**positions_body([write(POSITION, one) for one in self.orders.positions()]))
-
-    def _holdings(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(**holdings_body(self.orders.holdings()))
+        rows = [write(TRADE, one) for one in self.orders.trades()]
+        return success(tradeBook=matching(rows, dict(call.query), {"order_tag": "orderTag"}))
 
     def _funds(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         segments = (model.Segment.EQUITY, model.Segment.COMMODITY)
@@ -186,9 +181,6 @@ class FyersEmulator(AppEmulator):
 
     def _deep_socket(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         return success(data={"socket_url": f"{self._ws}{DEEP_PATH}"})
-
-    def _index_names(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return json_answer(self.names.index_names())
 
     def _master(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
         rows = self.names.master(name)

@@ -16,6 +16,7 @@ from dragoman.emulator.parts import (
     HttpAnswer,
     HttpCall,
     Leg,
+    Or,
     OrderState,
     OrderWords,
     Resting,
@@ -33,7 +34,7 @@ from dragoman.plugin import model
 
 from . import words
 from .emulator_names import Named, NameTable
-from .emulator_words import Fyers, FyersError, book_time, position_id, several, success
+from .emulator_words import PLACE, Fyers, FyersError, book_time, position_id, several, success
 
 LONGEST_TAG: Final = 30
 MOST_AT_ONCE: Final = 10
@@ -60,13 +61,30 @@ WORDS: Final = OrderWords(
     fixed=("validity",),
 )
 GTT_WORDS: Final = replace(WORDS, price="price", products={word: _PRODUCTS[word] for word in ("CNC", "MARGIN", "MTF")})
-GTT: Final[Table] = {
-    "id": As(".number", str),
-    "gtt_oco_ind": As(".legs", len),
-    "create_time": As(".created_ns", book_time),
-    "create_time_epoch": As(".created_ns", seconds),
-}
 _GTT_STATUS: Final = {"active": 6, "triggered": 2, "expired": 7, "deleted": 1}
+GTT: Final[Table] = {
+    "id": As(".rest.number", str),
+    "gtt_oco_ind": As(".legs", len),
+    "create_time": As(".rest.created_ns", book_time),
+    "create_time_epoch": As(".rest.created_ns", seconds),
+    "clientId": ".account",
+    "symbol": ".named.key",
+    "fy_token": ".named.fy_token",
+    "exchange": PLACE["exchange"],
+    "segment": PLACE["segment"],
+    "ord_status": As(".", lambda one: 5 if one.refusal else _GTT_STATUS[one.rest.status]),
+    "product_type": As(".order.product", words.PRODUCT.write),
+    "tran_side": ".order.side.sign",
+    "oms_msg": Or(".refusal", ""),
+    "ltp": ".market.last_price",
+    "price_trigger": ".highest.trigger",
+    "price_limit": ".highest.price",
+    "qty": ".highest.quantity",
+    "price2_trigger": ".lowest.trigger",
+    "price2_limit": ".lowest.price",
+    "qty2": ".lowest.quantity",
+}
+"""The broker's first leg of two is the one above the market."""
 
 
 class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
@@ -137,12 +155,8 @@ class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
         return success(message="The position is closed.")
 
     def margin(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        orders = [
-            WORDS.terms(form, self.names.of(form))
-            for form in json_body(call).rows("data", "data should be a list of orders")
-        ]
-        needs, together = self.needs(orders)
-        alone = sum((need.total for need in needs), ZERO)
+        found, together = self.reckon(WORDS, json_body(call).rows("data", "data should be a list of orders"))
+        alone = sum((one.need.total for one in found), ZERO)
         told = {"margin_avail": self.funds().net, "margin_total": together.total, "margin_new_order": alone}
         return success(data={name: num(value) for name, value in told.items()})
 
@@ -168,9 +182,7 @@ class GttDesk(Fyers, TriggerDesk[NameTable]):
         """Place, change or delete a GTT, by the call's method."""
         form = json_body(call)
         number = None if call.method == "POST" else form.integer("id")
-        code, word = {"POST": (1101, "submitted"), "PATCH": (1102, "modified"), "DELETE": (1103, "cancelled")}[
-            call.method
-        ]
+        code, word = _DONE[call.method]
         rest = self.act(call.method, number, lambda before: self._legs(form, before), now_ns)
         return success(code, f"Order {word} successfully.", id=str(rest.number))
 
@@ -197,28 +209,4 @@ class GttDesk(Fyers, TriggerDesk[NameTable]):
         return legs, self.quote(named).market.last_price
 
     def all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(orderBook=[self._row(rest) for rest in self.book.since(0)])
-
-    def _row(self, rest: Resting) -> dict[str, Any]:
-        legs = rest.legs[::-1]  # of two legs the broker's first is the one above the market
-        named, first = self.names.by_id[rest.instrument_id], legs[0].order
-        refusal = next((leg.refusal for leg in legs if leg.refusal), None)
-        row = write(GTT, rest) | {
-            "clientId": self.account,
-            "symbol": named.key,
-            "fy_token": named.fy_token,
-            "exchange": int(named.code[:2]),
-            "segment": int(named.code[2:]),
-            "ord_status": 5 if refusal else _GTT_STATUS[rest.status],
-            "product_type": words.PRODUCT.write(first.product),
-            "tran_side": first.side.sign,
-            "oms_msg": refusal or "",
-            "ltp": num(self.quote(named).market.last_price),
-        }
-        for mark, leg in (("", legs[0]), ("2", legs[1] if len(legs) == 2 else None)):
-            row |= {
-                f"price{mark}_trigger": num(leg.trigger) if leg else 0,
-                f"price{mark}_limit": num(leg.order.price or ZERO) if leg else 0,
-                f"qty{mark}": named.wire_quantity(leg.order.quantity) if leg else 0,
-            }
-        return row
+        return success(orderBook=[write(GTT, one) for one in self.since(0)])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
+import re
 from typing import ClassVar, Final
 
 from dragoman.emulator.parts import (
@@ -15,7 +14,7 @@ from dragoman.emulator.parts import (
     HttpAnswer,
     HttpCall,
     LoginPage,
-    Tokens,
+    WebTokens,
     json_body,
 )
 from dragoman.plugin.jwt_claims import jwt_claims
@@ -34,17 +33,11 @@ _PROFILE: Final = {
 }
 
 
-class WebTokens(Tokens):
-    """Access tokens as JSON web tokens that nobody signed: their expiry and the market feed's key in them."""
+class FeedTokens(WebTokens):
+    """Access tokens with the market feed's key in them."""
 
-    def mint(self, kind: str, now_ns: int) -> str:
-        plain = super().mint(kind, now_ns)
-        if kind != "access":
-            return plain
-        key = hashlib.sha256(plain.encode()).hexdigest()
-        claims = {"exp": self.expiry(now_ns) // SECOND, "hsm_key": key, "iss": "emulator"}
-        body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-        return f"{plain}.{body}.unsigned"
+    def claims(self, plain: str) -> dict[str, object]:
+        return {"hsm_key": hashlib.sha256(plain.encode()).hexdigest(), "iss": "emulator"}
 
 
 class SessionDesk(AppSession):
@@ -59,7 +52,8 @@ class SessionDesk(AppSession):
     }
     dies_at_ns: ClassVar = 3 * 3600 * SECOND  # 03:00 Indian time (unverified)
     code_life_ns: ClassVar = 10 * MINUTE  # of a login's code (unverified)
-    tokens_type: ClassVar = WebTokens
+    tokens_type: ClassVar = FeedTokens
+    header: ClassVar = re.compile("(?P<key>.*):(?P<token>[^:]*)")
     stranger: ClassVar = ("-16", "Could not authenticate the user")
     page: ClassVar = LoginPage(
         (({"client_id": ".api_key", "redirect_uri": ".redirect_url"}, ("-50", "client_id or redirect_uri mismatch")),),
@@ -84,10 +78,12 @@ class SessionDesk(AppSession):
 
     def check_header(self, call: HttpCall, now_ns: int) -> None:
         """Check ``app_id:token``; the lookup of symbols takes the bare token."""
-        app, _, token = call.headers.get("authorization", "").rpartition(":")
-        bare = call.path.endswith("/symbol-token") and not app
-        FyersError.when(not self.admits(self.api_key if bare else app, token, now_ns), *self.stranger)
+        bare = call.path.endswith("/symbol-token") and call.headers.get("authorization")
+        if not self.admits(self.api_key, bare or None, now_ns):
+            super().check_header(call, now_ns)
 
-    def opens_feed(self, key: str, now_ns: int) -> bool:
-        token = self.tokens.access
-        return self.tokens.valid(token, now_ns) and bool(key) and jwt_claims(token).get("hsm_key") == key
+
+def feed_token(session: AppSession, key: str, now_ns: int) -> str | None:
+    """Return the live token that a key of the market feed is in, None where it is in none."""
+    token = session.tokens.access
+    return token if session.tokens.valid(token, now_ns) and key and jwt_claims(token).get("hsm_key") == key else None

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, ClassVar, Final
 
 from dragoman.emulator.parts import (
     SECOND,
+    BookSockets,
+    EventSockets,
     HttpAnswer,
     HttpCall,
-    Listeners,
+    KindSocket,
     PlacedSocket,
-    Push,
-    Sockets,
-    StreamDesk,
+    SocketsByPath,
     Topic,
+    TopicDesk,
     TopicEncoder,
     TopicSocket,
-    TopicSockets,
     TradeView,
     VenueProtocol,
     market_values,
@@ -35,112 +36,58 @@ from dragoman.emulator.parts import (
 from dragoman.plugin.layout_protobuf import ProtoType
 
 from . import hsm
-from .emulator_names import NameTable
-from .emulator_session import SessionDesk
+from .emulator_names import Named, NameTable
+from .emulator_session import SessionDesk, feed_token
 from .emulator_words import POSITION_MESSAGE, TRADE_MESSAGE, Fyers, order_message
 from .feed import MARKET_PATH, ORDER_PATH, STREAM, SUBSCRIBED
 
 DEEP_PATH: Final = "/versova"
 MOST_TOPICS: Final = 5000
-MOST_DEEP: Final = 5
 ACK_EVERY: Final = 3
-PER_FRAME: Final = 100
 LEVELS: Final = 50
 OVER_LIMIT: Final = 51001
 KINDS: Final = ("sf", "if", "dp")
 _HEAD: Final = struct.Struct(">HBIH")
 _TOTALS: Final = 2**31 - 1
 _CELLS: Final[tuple[ProtoType, ...]] = ("int64", "uint32", "uint32")
+_ANSWERED: Final = (hsm.ACK, hsm.SUBSCRIBE, hsm.UNSUBSCRIBE, hsm.MODE, hsm.PAUSE, hsm.RESUME)
+_TOO_MANY: Final = f"Symbol limit of {MOST_TOPICS} exceeded".encode()
 _UNREAD: Final = json.dumps({"code": -50, "message": "Invalid message", "s": "error"})
 _HEARD: Final = json.dumps({"code": SUBSCRIBED, "message": "Successfully subscribed", "s": "ok"})
 
 
-class Streams(Fyers, StreamDesk[NameTable]):
-    """All sockets of the app."""
+class MarketStream(Fyers, TopicDesk[NameTable]):
+    """The market socket: topics, in frames of bytes. The real server answers nothing it cannot read."""
 
-    def __init__(self, venue: VenueProtocol, names: NameTable, session: SessionDesk, pace_ns: int) -> None:
-        super().__init__(venue, names, session)
-        self._market_session, self._pace_ns = session, pace_ns
-        encoder = TopicEncoder(STREAM)
-        self.markets = TopicSockets(encoder, self._values, _data, per_frame=PER_FRAME, pace_ns=pace_ns)
-        self.deep: Sockets[PlacedSocket] = Sockets()
-        self.listeners = Listeners()
+    encoder: ClassVar = TopicEncoder(STREAM)
+    per_frame: ClassVar = 100
 
-    # --- sockets ----------------------------------------------------------------------------------------------------
+    def muted(self, call: HttpCall) -> bool:
+        """The real server hears nothing of a client that shows a token here, and says nothing."""
+        return "authorization" in call.headers
 
-    def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        if call.path == MARKET_PATH:
-            # The real server hears nothing of a client that shows a token here, and says nothing.
-            self.markets[socket] = TopicSocket(muted="authorization" in call.headers, next_ns=now_ns)
+    def command(self, one: TopicSocket, data: bytes) -> bytes | None:
+        kind, fields = hsm.fields_of(data)
+        if kind == hsm.AUTH:
+            one.token = feed_token(self.session, fields[1].decode("ascii", "replace"), self.now_ns)
+            return hsm.frame(kind, hsm.GOOD if one.token else b"N", struct.pack(">I", ACK_EVERY))
+        if one.token is None or kind not in _ANSWERED:
             return None
-        if call.path not in (DEEP_PATH, ORDER_PATH):
-            return HttpAnswer(404)
-        app, _, token = call.headers.get("authorization", "").rpartition(":")
-        if not self.session.admits(app, token, now_ns):
-            return HttpAnswer(403)
-        if call.path == DEEP_PATH:
-            self.deep[socket] = PlacedSocket(token, now_ns)
-        else:
-            self.listeners.open(socket, token, ())
-        return None
-
-    def close(self, socket: int) -> None:
-        self.markets.pop(socket, None)
-        self.deep.pop(socket, None)
-        self.listeners.close(socket)
-
-    # --- what a client says -----------------------------------------------------------------------------------------
-
-    def hear(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
-        if socket in self.markets:
-            return [Push(socket, frame) for frame in self._hear_market(self.markets[socket], data, now_ns)]
-        if data in ("ping", b"ping"):
-            return (Push(socket, "pong"),)
-        try:
-            message = json.loads(data)
-            if socket in self.deep:
-                return [Push(socket, frame) for frame in self._hear_deep(self.deep[socket], message)]
-            if message["T"] != "SUB_ORD":
-                return (Push(socket, _UNREAD),)
-            self.listeners.ask(socket, message["SLIST"], more=message["SUB_T"] == 1)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return (Push(socket, _UNREAD),)
-        return (Push(socket, _HEARD),)
-
-    def _hear_market(self, one: TopicSocket, data: str | bytes, now_ns: int) -> Iterator[bytes]:
-        if isinstance(data, str) or one.muted:
-            return
-        try:
-            kind, fields = hsm.fields_of(data)
-            if kind == hsm.AUTH:
-                good = self._market_session.opens_feed(fields[1].decode("ascii", "replace"), now_ns)
-                one.token = self.session.tokens.access if good else None
-                yield hsm.frame(kind, hsm.GOOD if good else b"N", struct.pack(">I", ACK_EVERY))
-            elif one.token is not None:
-                yield from self._command(one, kind, fields)
-        except (ValueError, LookupError, struct.error):
-            return  # the real server answers nothing it cannot read
-
-    def _command(self, one: TopicSocket, kind: int, fields: Mapping[int, bytes]) -> Iterator[bytes]:
         if kind == hsm.ACK:
             (one.acknowledged,) = struct.unpack(">I", fields[1])
-            return
+            return None
         if kind == hsm.SUBSCRIBE:
             names = hsm.listed(fields[1])
             if len(one.topics.keys() | set(names)) > MOST_TOPICS:
-                text = f"Symbol limit of {MOST_TOPICS} exceeded".encode()
-                yield hsm.frame(hsm.MESSAGE, struct.pack(">i", OVER_LIMIT), text, bytes((kind,)))
-                return
+                return hsm.frame(hsm.MESSAGE, struct.pack(">i", OVER_LIMIT), _TOO_MANY, bytes((kind,)))
             one.subscribe({name: topic for name in names if (topic := self._topic(name))}, fields[2][0])
         elif kind == hsm.UNSUBSCRIBE:
             one.unsubscribe(hsm.listed(fields[1]))
-        elif kind in (hsm.MODE, hsm.PAUSE, hsm.RESUME):
+        else:
             held = one.lite if kind == hsm.MODE else one.paused
             more = kind == hsm.PAUSE or fields.get(2) == hsm.LITE
             (held.update if more else held.difference_update)(hsm.channels_of(fields[1]))
-        else:
-            return
-        yield hsm.frame(kind, hsm.GOOD)
+        return hsm.frame(kind, hsm.GOOD)
 
     def _topic(self, name: bytes) -> Topic | None:
         word, _, rest = name.decode("utf-8", "replace").partition("|")
@@ -149,51 +96,7 @@ class Streams(Fyers, StreamDesk[NameTable]):
             return None
         return Topic(word, named, (*(part.encode() for part in rest.split("|")), named.root.encode()), word != "dp")
 
-    def _hear_deep(self, one: PlacedSocket, message: Mapping[str, Any]) -> Iterator[bytes]:
-        told = message["data"]
-        if message["type"] == 2:
-            one.on = (one.on | set(told["resumeChannels"])) - set(told["pauseChannels"])
-        for symbol in told["symbols"] if message["type"] == 1 else ():
-            named = self.names.by_key.get(symbol)
-            one.forget(symbol)
-            if told["subs"] != 1:
-                continue
-            if named is None or named.exchange not in ("NSE", "NFO") or named.is_index:
-                yield _deep_error(f"Invalid symbol {symbol}")
-            elif len(one.symbols) >= MOST_DEEP:
-                yield _deep_error("Symbol limit reached")
-            else:
-                one.subscribe(symbol, str(told["channel"]))
-
-    # --- what clients hear ------------------------------------------------------------------------------------------
-
-    def poll(self, now_ns: int) -> Sequence[Push]:
-        """Return what became due; sockets whose token died end (unverified: the market socket may stay, mute)."""
-        dead, changed = self.dead(now_ns), set(self.changed())
-        ends = [*self.markets.end(dead), *self.deep.end(dead)]
-        keys = {self.names.by_token[token].key for token in changed}
-        books = [
-            Push(socket, self._difference(one, symbol, now_ns))
-            for socket, one in self.deep.items()
-            for symbol in one.due(keys, now_ns, self._pace_ns)
-        ]
-        return [*ends, *self.listeners.poll(dead, self._news()), *self.markets.poll(now_ns, changed), *books]
-
-    def _news(self) -> Iterator[tuple[str, str]]:
-        """Yield what the account is told of, by kind."""
-        for event, shown in self.updates():
-            named = self.names.by_id[event.order.order.instrument_id]
-            rows: list[tuple[str, dict[str, Any]]] = [("orders", order_message(one)) for one in shown]
-            if event.fill is not None:
-                trade = write(TRADE_MESSAGE, TradeView(event.fill, event.order, named))
-                held = (write(POSITION_MESSAGE, one) for one in self.positions() if one.named is named)
-                rows = [("trades", trade), *(("positions", one) for one in held), *rows]
-            for kind, row in rows:
-                yield kind, json.dumps({kind: row, "s": "ok"})
-
-    # --- bytes ------------------------------------------------------------------------------------------------------
-
-    def _values(self, topic: Topic) -> dict[str, Any]:
+    def values(self, topic: Topic) -> dict[str, Any]:
         market = self.quote(topic.named).market
         values = market_values(market, topic.named.unit, most=_TOTALS)
         values |= {"price_band_low": market.band_low, "price_band_high": market.band_high}
@@ -202,20 +105,42 @@ class Streams(Fyers, StreamDesk[NameTable]):
                 values |= {f"{word}_price": side[0][0], f"{word}_quantity": side[0][1]}
         return values
 
-    def _difference(self, one: PlacedSocket, symbol: str, now_ns: int) -> bytes:
+    def frame(self, number: int, records: Sequence[bytes]) -> bytes:
+        body = _HEAD.pack(0, hsm.DATA, number, len(records)) + b"".join(records)
+        return struct.pack(">H", len(body) - 2 & 0xFFFF) + body[2:]
+
+
+class DeepStream(Fyers, BookSockets[NameTable]):
+    """The depth socket: fifty levels, in differences by place."""
+
+    unread: ClassVar = _UNREAD
+    most: ClassVar = 5
+    unknown: ClassVar = "Invalid symbol {}"
+    full: ClassVar = "Symbol limit reached"
+
+    def heard(self, one: PlacedSocket, message: Any) -> Iterator[bytes]:
+        told = message["data"]
+        if message["type"] == 2:
+            one.on = (one.on | set(told["resumeChannels"])) - set(told["pauseChannels"])
+        for symbol in told["symbols"] if message["type"] == 1 else ():
+            one.forget(symbol)
+            fault = self.subscribe(one, symbol, str(told["channel"])) if told["subs"] == 1 else None
+            if fault is not None:
+                yield proto_field(1, "enum", 8) + proto_field(4, "string", fault) + proto_field(5, "bool", True)
+
+    def offers(self, named: Named) -> bool:
+        return named.exchange in ("NSE", "NFO") and not named.is_index
+
+    def difference(self, one: PlacedSocket, named: Named, now_ns: int) -> bytes:
         """Return a snapshot the first time, and then what changed of each place."""
-        named, cents = self.names.by_key[symbol], 100
-        quote = self.quote(named)
-        sides = (list(levels)[:LEVELS] for levels in (quote.asks, quote.bids))
-        told = one.change(
-            symbol, [[(int(price * cents), size, count) for price, size, count in side] for side in sides]
-        )
+        quote, cents = self.quote(named), 100
+        sides = (islice(levels, LEVELS) for levels in (quote.asks, quote.bids))
+        rows = [[(int(price * cents), size, count) for price, size, count in side] for side in sides]
+        told = one.change(named.key, rows)
         depth = [proto_wrapped(1, "uint64", quote.buy_quantity), proto_wrapped(2, "uint64", quote.sell_quantity)]
         for number, side in zip((3, 4), told.sides, strict=True):
             for place, row in side.items():
-                cells = (
-                    proto_wrapped(at, kind, cell) for at, (kind, cell) in enumerate(zip(_CELLS, row, strict=True), 1)
-                )
+                cells = (proto_wrapped(at, *cell) for at, cell in enumerate(zip(_CELLS, row, strict=True), 1))
                 depth.append(proto_message(number, *cells, proto_wrapped(4, "uint32", place)))
         feed = (
             proto_message(5, *depth),
@@ -224,16 +149,44 @@ class Streams(Fyers, StreamDesk[NameTable]):
             proto_field(8, "string", named.fy_token),
             proto_field(9, "uint64", told.number),
             proto_field(10, "bool", told.whole),
-            proto_field(11, "string", symbol),
+            proto_field(11, "string", named.key),
         )
         whole = proto_field(3, "bool", told.whole)
-        return proto_field(1, "enum", 6) + proto_map(2, {symbol: b"".join(feed)}) + whole
+        return proto_field(1, "enum", 6) + proto_map(2, {named.key: b"".join(feed)}) + whole
 
 
-def _data(number: int, records: Sequence[bytes]) -> bytes:
-    body = _HEAD.pack(0, hsm.DATA, number, len(records)) + b"".join(records)
-    return struct.pack(">H", len(body) - 2 & 0xFFFF) + body[2:]
+class OrderStream(Fyers, EventSockets[NameTable]):
+    """The order socket: orders, trades and positions."""
+
+    unread: ClassVar = _UNREAD
+
+    def heard(self, one: KindSocket, message: Any) -> Iterator[str]:
+        kinds = set(message["SLIST"]) if message["T"] == "SUB_ORD" else None
+        if kinds is not None:
+            one.kinds = {*one.kinds, *kinds} if message["SUB_T"] == 1 else set(one.kinds) - kinds
+        yield _UNREAD if kinds is None else _HEARD
+
+    def news(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for event, shown in self.updates():
+            named = self.names.by_id[event.order.order.instrument_id]
+            if event.fill is not None:
+                yield _news("trades", write(TRADE_MESSAGE, TradeView(event.fill, event.order, named)))
+                yield from (
+                    _news("positions", write(POSITION_MESSAGE, one)) for one in self.positions() if one.named is named
+                )
+            yield from (_news("orders", order_message(one)) for one in shown)
 
 
-def _deep_error(text: str) -> bytes:
-    return proto_field(1, "enum", 8) + proto_field(4, "string", text) + proto_field(5, "bool", True)
+def _news(kind: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return kind, {kind: row, "s": "ok"}
+
+
+class Streams(SocketsByPath):
+    """All sockets of the app."""
+
+    def __init__(self, venue: VenueProtocol, names: NameTable, session: SessionDesk, pace_ns: int) -> None:
+        market, deep, orders = (
+            stream(venue, names, session, pace_ns) for stream in (MarketStream, DeepStream, OrderStream)
+        )
+        super().__init__({MARKET_PATH: market, DEEP_PATH: deep, ORDER_PATH: orders}, lambda: HttpAnswer(404))
+        self.markets, self.deep = market.sockets, deep.sockets

@@ -270,10 +270,10 @@ def position_id(one: PositionView[Any]) -> str:
     return f"{one.named.key}-{words.PRODUCT.write(one.position.product)}"
 
 
-def positions_body(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def positions_answer(rows: list[dict[str, Any]]) -> HttpAnswer:
     totals = {f"pl_{word}": round(sum(row[key] for row in rows), 4) for word, key in _PROFITS.items()}
     counts = {"count_total": len(rows), "count_open": sum(1 for row in rows if row["netQty"])}
-    return {"netPositions": rows, "overall": counts | totals}
+    return success(netPositions=rows, overall=counts | totals)
 
 
 HOLDING: Final[Table] = PLACE | {
@@ -300,11 +300,11 @@ HOLDINGS: Final[Table] = {
 }
 
 
-def holdings_body(held: list[HoldingView[Any]]) -> dict[str, Any]:
+def holdings_answer(held: list[HoldingView[Any]]) -> HttpAnswer:
     """Write what is delivered, and in records of their own what is on its way."""
     rows = [write(HOLDING, one) | write(_PART, part) for one in held for part in one.parts]
     overall = write(HOLDINGS, worth(one.owned for one in held)) | {"count_total": len(rows)}
-    return {"holdings": rows, "overall": overall}
+    return success(holdings=rows, overall=overall)
 
 
 FUNDS: Final = {

@@ -7,10 +7,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Request, model
+from dragoman.plugin import Adapter, All, Context, Flow, Request, model
 from dragoman.plugin.records import Row, given, json_number, needed, nonzero, number, text_or_none
 
-from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, listed, loads, place_of, reading, refused, whole
+from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, listed, loads, place_of, reading, whole
 
 SEGMENTS: Final = {model.Segment.EQUITY: "equityAmount", model.Segment.COMMODITY: "commodityAmount"}
 
@@ -41,12 +41,7 @@ class MoneyFlows(Adapter):
         instrument: model.Instrument,
         ctx: Context,
     ) -> Flow[None]:
-        if not 0 < quantity <= abs(position.quantity):
-            raise refused(
-                f"{quantity} of {position.instrument_id} cannot be converted: the position is {position.quantity}",
-                f"convert at most {abs(position.quantity)}",
-                kind=ErrorKind.INVALID_QUANTITY,
-            )
+        RECORDS.check_conversion(position, quantity)
         body = {
             "symbol": f"{instrument.broker_symbol}-{PRODUCT.write(position.product)}",
             "positionSide": 1 if position.quantity > 0 else -1,
@@ -99,13 +94,8 @@ def _body(path: str) -> Flow[Mapping[str, Any]]:
 
 
 def _leg(order: model.OrderRequest, ctx: Context) -> dict[str, Any]:
-    instrument = ctx.instruments.get(order.instrument_id)
-    if instrument is None:
-        raise refused(
-            f"{order.instrument_id} is not in the master", "load today's", kind=ErrorKind.INSTRUMENT_NOT_FOUND
-        )
     return {
-        "symbol": instrument.broker_symbol,
+        "symbol": RECORDS.instrument(order.instrument_id, ctx).broker_symbol,
         "qty": whole(order.quantity),
         "side": int(SIDE.write(order.side)),
         "type": int(ORDER_TYPE.write(order.order_type)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from dragoman.plugin import Adapter, All, Context, Flow, Rejected, Request, errors, model
+from dragoman.plugin import Adapter, All, Context, Flow, Request, model
 from dragoman.plugin.records import Row, float_at
 
 from .words import RECORDS, reading, refused, time_ns
@@ -72,12 +72,7 @@ class QuoteFlows(Adapter):
         reply = yield _book_request(instrument)
         found = _book(reply.json, instrument)
         if found is None:
-            raise Rejected(
-                f"fyers: no book of {instrument.instrument_id}: the broker leaves out what it does not list",
-                kind=errors.ErrorKind.INSTRUMENT_NOT_FOUND,
-                broker="fyers",
-                remedy="load today's instrument master: the contract expired or was renamed",
-            )
+            raise RECORDS.unlisted(instrument)
         return found
 
 

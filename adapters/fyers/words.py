@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, model
+from dragoman.plugin import CodeTable, Context, EnumMap, model
 from dragoman.plugin.records import IST, Records, Row, moment_ns, needed, nonzero, number, text_or_none
 
 RECORDS: Final = Records("fyers")
@@ -209,7 +209,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             remaining_quantity=Decimal(0) if ended else max(quantity - filled, Decimal(0)),
             canceled_quantity=quantity - filled if status in (S.CANCELED, S.EXPIRED) else Decimal(0),
             average_price=nonzero(row, "tradedPrice") if filled else None,
-            reject=_reject(text) if status is S.REJECTED else None,
+            reject=CODES.rejection(text) if status is S.REJECTED else None,
             status_text=text,
             tag=read_tag(row.get("orderTag")),
             placed_by=str(row.get("source") or row.get("ord_source") or ""),
@@ -228,15 +228,6 @@ def _status(row: Row, word: str, order_type: model.OrderType, filled: Decimal) -
         return status
     # The broker has one word for all that rests: partly filled, and stops that wait.
     return S.PARTIALLY_FILLED if filled > 0 else S.TRIGGER_PENDING if order_type.has_trigger else S.OPEN
-
-
-def _reject(text: str | None) -> model.Reject:
-    """Say why an order in the book was rejected. Its fate is certain even where the words are new to us."""
-    text = text or "no reason given"
-    code = CODES.find(code="rejected", text=text, status=0, mutates=True)
-    if code is None:
-        return model.Reject(ErrorKind.UNMAPPED, text, "rejected")
-    return model.Reject(code.kind, text, "rejected", errors.Effect.NONE, code.retry, code.remedy)
 
 
 def read_fill(row: Row, ctx: Context) -> model.Fill:

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import time
-from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dragoman.plugin import (
     YES,
@@ -24,10 +22,7 @@ from dragoman.plugin import (
     Download,
     Failure,
     Flow,
-    Lane,
     RateLimit,
-    Redirect,
-    Rejected,
     Reply,
     Request,
     Scope,
@@ -37,33 +32,24 @@ from dragoman.plugin import (
     model,
     no,
 )
-from dragoman.plugin.indian import INDIAN_HOURS, SHARES
+from dragoman.plugin.indian import INDIAN_HOURS
 from dragoman.plugin.jwt_claims import jwt_expiry_ns
-from dragoman.plugin.records import IST, json_number, next_time_ns, pairs, wire_tag
+from dragoman.plugin.records import IST, next_time_ns, pairs
 
-from . import words
 from .candles import CandleFlows
 from .feed import DeepFeed, MarketFeed, PortfolioFeed
 from .gtt import TriggerFlows
 from .master import PATH, parser
 from .money import MoneyFlows
+from .orders import MOST_AT_ONCE, SECOND_SHARE, SEVERAL, TAG_LENGTH, OrderFlows, code_of
 from .quotes import read_quote
-from .words import CODES, ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, loads, reading, refused, whole
+from .words import CODES, ORDER_TYPE, RECORDS, VALIDITY, reading, refused
 
-TAG_LENGTH: Final = 40
 MOST_KEYS: Final = 500
-MOST_PROTECTION: Final = 25
-SECOND_SHARE: Final = 9
-"""Orders a second outside the reserve. A sliced order becomes several, each counted, so it spends them all."""
 QUOTE_PATHS: Final = {
     model.Mode.LTP: ("/v3/market-quote/ltp", ()),
     model.Mode.QUOTE: ("/v3/market-quote/ohlc", (("interval", "1d"),)),
     model.Mode.FULL: ("/v2/market-quote/quotes", ()),
-}
-_MARKET: Final = (model.OrderType.MARKET, model.OrderType.STOP_MARKET)
-_PRODUCTS: Final = {
-    **dict.fromkeys(SHARES, frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.MTF))),
-    **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "NCO"), frozenset((model.Product.CARRY, model.Product.INTRADAY))),
 }
 _UNIT_OPEN: Final = (
     "the documents say both units and lots for quantities here: confirm it with the broker and set"
@@ -86,10 +72,10 @@ CAPABILITIES: Final = Capabilities(
     },
     features={
         **dict.fromkeys(("place", "modify", "cancel", "order_history", "trades", "order_stream", "slice"), YES),
+        **dict.fromkeys(("basket", "cancel_many", "exit_all"), YES),
         **dict.fromkeys(("positions", "holdings", "convert", "margins", "order_margin", "basket_margin"), YES),
         **dict.fromkeys(("quotes", "depth", "candles", "gtt", "charges", "profile"), YES),
         "bracket": no("withdrawn; a GTT of the broker's type MULTIPLE has target and stop, and is no order"),
-        "basket": no("the broker's multi-order call takes ten orders; orders leave one by one, each with its journal"),
         "postback": no("the broker's webhooks carry no signature: nothing proves who wrote one"),
         "alerts": no("the broker has none"),
         "auctions": no("the broker has no interface to auctions"),
@@ -104,6 +90,7 @@ CAPABILITIES: Final = Capabilities(
     # With modes mixed on a socket 1500 keys may be full; the account may have two sockets, five on the Plus plan.
     max_instruments_per_socket=1500,
     max_sockets=2,
+    most_in_basket=MOST_AT_ONCE,
     order_fields=frozenset(("algo_id",)),
     reasons={
         **dict.fromkeys(("MARKET_IF_TOUCHED", "LIMIT_IF_TOUCHED"), _NO_SUCH_TYPE),
@@ -131,7 +118,7 @@ def _limits(meter: str, per_second: int, reserve: tuple[int, int, int]) -> tuple
     )
 
 
-class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
+class UpstoxAdapter(OrderFlows, MoneyFlows, CandleFlows, TriggerFlows):
     """Orders, portfolio and market data of one Upstox account."""
 
     contract = 1
@@ -172,14 +159,7 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
         if not request.auth:
             return request
-        token = ctx.login.get("access_token")
-        if token is None:
-            raise errors.AuthRequired(
-                f"upstox: {request.method} {request.path} needs a session",
-                broker=self.name,
-                remedy="log in or import an access token",
-            )
-        headers = [("Authorization", f"Bearer {token.reveal()}")]
+        headers = [("Authorization", f"Bearer {RECORDS.token(request, ctx)}")]
         algo = ctx.settings.get("algo_name")
         if algo and request.meter == "orders" and not any(name == "X-Algo-Name" for name, _ in request.headers):
             headers.append(("X-Algo-Name", str(algo)))
@@ -195,53 +175,27 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             body = None
         code, text = f"HTTP {reply.status}", reply.text[:200]
         if isinstance(body, Mapping):
+            # A request of several orders tells beside the whole what became of each.
+            if request.note is SEVERAL and reply.status in (200, 207, 400) and isinstance(body.get("summary"), Mapping):
+                return None
             # The reply to a login is the only one without an envelope.
             if good and (body.get("status") == "success" or (request.note == "token" and body.get("access_token"))):
                 return None
             found = [item for item in body.get("errors") or () if isinstance(item, Mapping)]
             if found:
-                code = str(found[0].get("error_code") or found[0].get("errorCode") or code)
+                code = code_of(found[0]) or code
                 text = "; ".join(str(item.get("message") or "") for item in found)
         # A server's failure leaves open what was done, whatever it says.
         looked_up = code if reply.status < 500 else f"HTTP {reply.status}"
         failure = self.codes.classify(code=looked_up, text=text, status=reply.status, mutates=request.mutates)
         return replace(failure, code=code, message=f"{code}: {text}" if text else code)
 
-    def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
-        _check_protection(order.order_type, order.market_protection)
-        if order.product not in _PRODUCTS[instrument.exchange]:
-            offered = ", ".join(sorted(_PRODUCTS[instrument.exchange]))
-            raise refused(f"{instrument.exchange} takes no {order.product} orders", f"use one of {offered}")
-        shown = order.display_quantity
-        if shown is not None and shown * 10 < order.quantity:
-            raise refused(f"display_quantity {shown} is below a tenth of {order.quantity}", "show at least a tenth")
-        extras = order.extras.get(self.name, {})
-        if not isinstance(extras, Mapping) or set(extras) - {"slice"}:
-            raise refused(f"extras['upstox'] is {extras!r}", "known: slice, which is true or false")
-        return order
-
-    @classmethod
-    def slices(cls, order: model.OrderRequest) -> bool:
-        extras = order.extras.get(cls.name, {})
-        return isinstance(extras, Mapping) and bool(extras.get("slice"))
-
     # -- session -----------------------------------------------------------------------------------------------------
 
     def login(self, ctx: Context) -> Flow[Session]:
         client, uri = ctx.credentials["client_id"].reveal(), ctx.credentials["redirect_uri"].reveal()
-        page = urlsplit(ctx.hosts["login"])
         asked = {"response_type": "code", "client_id": client, "redirect_uri": uri}
-        answer = yield Redirect(
-            page._replace(query=urlencode(dict(parse_qsl(page.query)) | asked)).geturl(), state_param="state"
-        )
-        code = answer.get("code", "")
-        if not code:
-            raise errors.AuthRequired(
-                f"upstox: the login page sent back {', '.join(sorted(answer)) or 'nothing'}, expected a code",
-                kind=errors.ErrorKind.AUTH_INVALID,
-                broker=self.name,
-                remedy="log in again",
-            )
+        code = yield from RECORDS.login_code(ctx.hosts["login"], asked, "code")
         form = pairs(
             code=code,
             client_id=client,
@@ -270,97 +224,6 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         done = yield Download(request, parser())
         return int(done.rows)
 
-    # -- orders ------------------------------------------------------------------------------------------------------
-
-    def place(
-        self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
-    ) -> Flow[model.Outcome | list[model.Outcome]]:
-        slices = self.slices(order)
-        body = {
-            "quantity": whole(order.quantity),
-            "product": PRODUCT.write(order.product),
-            "validity": VALIDITY.write(order.time_in_force),
-            "price": json_number(order.price),
-            "instrument_token": instrument.broker_token,
-            "order_type": ORDER_TYPE.write(order.order_type),
-            "transaction_type": SIDE.write(order.side),
-            "disclosed_quantity": whole(order.display_quantity) if order.display_quantity else 0,
-            "trigger_price": json_number(order.trigger_price),
-            "is_amo": order.variety is model.Variety.AMO,
-            "slice": slices,
-        } | _protection(order.order_type, order.market_protection)
-        tag = wire_tag(order.wire_id, order.tag, TAG_LENGTH)
-        reply = yield Request(
-            method="POST",
-            host="order",
-            path="/v3/order/place",
-            headers=pairs(**{"X-Algo-Name": order.algo_id}),
-            json=body | ({"tag": tag} if tag else {}),
-            mutates=True,
-            meter="orders",
-            cost=SECOND_SHARE if slices else 1,
-        )
-        with reading("order reply"):
-            found = reply.json["data"]
-            ids = RECORDS.as_rows("order reply", found, "order_ids")
-            placed = [model.Outcome.accepted(order_id, raw=found) for order_id in ids]
-            if not placed:
-                raise ValueError("order_ids is empty")
-            return placed[0] if len(placed) == 1 else model.Outcome.parent(None, tuple(placed), raw=found)
-
-    def modify(
-        self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
-    ) -> Flow[model.Outcome]:
-        # All terms must be given, also those that stay; an order taken over from the book has them.
-        order_type = change.order_type or order.order_type
-        validity = change.time_in_force or order.time_in_force
-        if order_type not in ORDER_TYPE.outward or validity not in VALIDITY.outward:
-            raise refused(
-                f"order {order.order_id} is {order_type} {validity}, and a change must repeat both",
-                "load the order from the book first",
-            )
-        percent = _kept_protection(order, change, order_type)
-        price = change.price if change.price is not None else order.price
-        trigger = change.trigger_price if change.trigger_price is not None else order.trigger_price
-        body: dict[str, Any] = {
-            "order_id": order.order_id,
-            "validity": VALIDITY.write(validity),
-            "order_type": ORDER_TYPE.write(order_type),
-            "price": json_number(price if order_type.has_price else None),
-            "trigger_price": json_number(trigger if order_type.has_trigger else None),
-        } | _protection(order_type, percent)
-        if change.quantity is not None:
-            body["quantity"] = whole(change.quantity)
-        if change.display_quantity is not None:
-            body["disclosed_quantity"] = whole(change.display_quantity)
-        reply = yield Request(
-            method="PUT", host="order", path="/v3/order/modify", json=body, mutates=True, meter="orders"
-        )
-        return _done(reply, order)
-
-    def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
-        reply = yield Request(
-            method="DELETE",
-            host="order",
-            path="/v3/order/cancel",
-            query=(("order_id", order.order_id),),
-            mutates=True,
-            meter="orders",
-            lane=Lane.RISK,
-        )
-        return _done(reply, order)
-
-    def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
-        found = yield from _rows("/v2/order/history", (("order_id", order_id),))
-        return [words.read_order(row, ctx) for row in found]
-
-    def orders(self, ctx: Context) -> Flow[list[model.Order]]:
-        return [words.read_order(row, ctx) for row in (yield from _rows("/v2/order/retrieve-all"))]
-
-    def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
-        path = "/v2/order/trades" if order_id else "/v2/order/trades/get-trades-for-day"
-        return [words.read_fill(row, ctx) for row in (yield from _rows(path, pairs(order_id=order_id)))]
-
     # -- quotes ------------------------------------------------------------------------------------------------------
 
     def quotes(
@@ -386,26 +249,8 @@ class UpstoxAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def depth(self, instrument: model.Instrument, ctx: Context) -> Flow[model.Quote]:
         quotes = yield from self.quotes([instrument], model.Mode.FULL, ctx)
         if not quotes:
-            raise Rejected(
-                f"upstox: no quote for {instrument.instrument_id}: the broker leaves out what it does not list",
-                kind=errors.ErrorKind.INSTRUMENT_NOT_FOUND,
-                broker=self.name,
-                remedy="load today's instrument master: the contract expired or was renamed",
-            )
+            raise RECORDS.unlisted(instrument)
         return quotes[0]
-
-
-def _rows(path: str, query: tuple[tuple[str, str], ...] = ()) -> Flow[list[Any]]:
-    reply = yield Request(path=path, query=query)
-    with reading(path):
-        return RECORDS.as_rows(path, loads(reply.body), "data")
-
-
-def _done(reply: Reply, order: model.Order) -> model.Outcome:
-    """Read the reply to a change or cancel, which names the order. Raises DecodeError."""
-    with reading("order reply"):
-        found = reply.json["data"]
-        return model.Outcome.accepted(RECORDS.confirmed("order reply", found["order_id"], order.order_id), raw=found)
 
 
 def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
@@ -414,37 +259,3 @@ def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
     # Analytics tokens live a year, and say so.
     expires = jwt_expiry_ns(token) or next_time_ns(ctx.now_ns, time(3, 30), IST)
     return Session(token, str(found["user_id"]), values, expires_ns=expires, secrets=secrets)
-
-
-def _kept_protection(order: model.Order, change: model.OrderChange, order_type: model.OrderType) -> Decimal | None:
-    """Return the protection that a change must repeat: one that names none is protected by the broker's own percent.
-
-    Of our own order that had none the broker's is kept; of one that was placed elsewhere nobody tells the percent.
-    """
-    _check_protection(order_type, change.market_protection)
-    if change.market_protection is not None or order_type not in _MARKET:
-        return change.market_protection
-    if order.market_protection is None and order.order_type in _MARKET and order.origin is not model.Origin.US:
-        raise refused(
-            f"order {order.order_id} is {order.order_type} and was placed elsewhere: a change would replace the market"
-            " protection it has, which the book does not tell",
-            "give market_protection with the change",
-        )
-    return order.market_protection
-
-
-def _check_protection(order_type: model.OrderType, percent: Any) -> None:
-    if percent is None:
-        return
-    if order_type not in _MARKET:
-        raise refused(f"a {order_type} order takes no market_protection", "leave it out")
-    if percent != int(percent) or not 1 <= percent <= MOST_PROTECTION:
-        raise refused(
-            f"market_protection {percent} is not a whole percent from 1 to {MOST_PROTECTION}",
-            "leave it out for automatic protection",
-        )
-
-
-def _protection(order_type: model.OrderType, percent: Any) -> dict[str, int]:
-    """Return the wire's market_protection: -1 leaves the percent to the broker; without it the order is refused."""
-    return {"market_protection": -1 if percent is None else int(percent)} if order_type in _MARKET else {}

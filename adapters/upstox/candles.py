@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from dragoman.plugin import Adapter, All, Context, Flow, Part, Request, in_turns, model, spans
-from dragoman.plugin.records import IST, float_at
+from dragoman.plugin import Adapter, Context, Flow, Reply, Request, model, spans
+from dragoman.plugin.history import check_stretch, history, read_rows
+from dragoman.plugin.records import IST
 
-from .words import reading, refused, time_ns
+from .words import RECORDS, refused, time_ns
 
 # Letter -> the broker's unit, the counts it has, their length, and days of one request (None: any).
 UNITS: Final = {
@@ -43,8 +44,7 @@ class CandleFlows(Adapter):
         found = _INTERVAL.fullmatch(interval)
         if found is None or int(found[1]) not in UNITS[found[2]][1]:
             raise refused(f"there are no candles of {interval!r}", "use 1m to 300m, 1h to 5h, 1d or 1w")
-        if start.tzinfo is None or end.tzinfo is None or end < start:
-            raise refused(f"candles from {start} to {end}", "give times with a time zone, the earlier first")
+        check_stretch(RECORDS, start, end)
         if continuous:
             raise refused("there are no continuous series", "leave continuous out")
         count, (unit, _, length, days) = int(found[1]), UNITS[found[2]]
@@ -55,18 +55,15 @@ class CandleFlows(Adapter):
         ]
         if _midnight(end) >= _midnight(_now(ctx)) and unit != "weeks":
             paths.append(head.format("intraday/"))
-        known: dict[int, model.Candle] = {}
-        for at in range(0, len(paths), AT_ONCE):
-            replies = yield All([Request(path=path) for path in paths[at : at + AT_ONCE]])
-            with reading("candles"):
-                rows = [row for reply in replies for row in reply.json["data"]["candles"]]
-                read = yield from in_turns(_read(rows, instrument, interval, length * count, ctx))
-                # Days are asked for whole; today's call may tell of an earlier one.
-                wanted = {one.ts_open: one for one in read if _within(one.ts_open, start, end, unit)}
-            fresh = [wanted[ts] for ts in sorted(wanted.keys() - known.keys())]
-            known |= {one.ts_open: one for one in fresh}
-            yield Part(fresh, min(at + AT_ONCE, len(paths)), len(paths))
-        return [known[ts] for ts in sorted(known)]
+
+        def read(reply: Reply) -> Iterable[model.Candle]:
+            rows = RECORDS.as_rows("candles", reply.json["data"], "candles")
+            oi = instrument.expiry is not None
+            found = read_rows(rows, instrument, interval, length * count, ctx, source="upstox", time_ns=time_ns, oi=oi)
+            # Days are asked for whole; today's call may tell of an earlier one.
+            return (one for one in found if _within(one.ts_open, start, end, unit))
+
+        return (yield from history(RECORDS, [Request(path=path) for path in paths], read, at_once=AT_ONCE))
 
 
 def _now(ctx: Context) -> datetime:
@@ -90,25 +87,3 @@ def _within(ts_ns: int, start: datetime, end: datetime, unit: str) -> bool:
     opens = datetime.fromtimestamp(ts_ns // 1_000_000_000, IST)
     first = start if unit in ("minutes", "hours") else _midnight(start)
     return first <= opens <= end
-
-
-def _read(
-    rows: Iterable[Any], instrument: model.Instrument, interval: str, length: timedelta, ctx: Context
-) -> Iterable[model.Candle]:
-    lasts_ns = int(length.total_seconds()) * 1_000_000_000
-    for row in rows:
-        ts = time_ns(row[0])
-        if ts is None:
-            raise ValueError("a candle without a time")
-        values: dict[str, Any] = dict(
-            zip(("open", "high", "low", "close", "volume"), map(float, row[1:6]), strict=True)
-        )
-        yield model.Candle(
-            instrument_id=instrument.instrument_id,
-            interval=interval,
-            ts_open=ts,
-            oi=float_at({"oi": row[6]}, "oi") if len(row) > 6 and instrument.expiry else None,
-            is_closed=ts + lasts_ns <= ctx.now_ns,
-            source="upstox",
-            **values,
-        )

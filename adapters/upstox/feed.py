@@ -152,7 +152,7 @@ class MarketFeed(Feed):
         gone = [wish.instrument.broker_token for wish in drop]
         for key in gone:
             self._subscribed.pop(key, None)
-        frames += _frames("unsub", None, gone)
+        frames += _frames("unsub", None, gone, ctx)
         groups: dict[tuple[str, str], list[str]] = {}
         for wish in add:
             key, mode = wish.instrument.broker_token, MODES[wish.mode]
@@ -161,7 +161,7 @@ class MarketFeed(Feed):
             if known != mode:
                 groups.setdefault(("change_mode" if known else "sub", mode), []).append(key)
         for (method, mode), keys in groups.items():
-            frames += _frames(method, mode, keys)
+            frames += _frames(method, mode, keys, ctx)
         return frames
 
     def keys(self, instrument: model.Instrument) -> Sequence[int | bytes]:
@@ -233,12 +233,12 @@ def _authorised(path: str, query: tuple[tuple[str, str], ...] = ()) -> Flow[Endp
         return Endpoint(str(url))
 
 
-def _frames(method: str, mode: str | None, keys: Sequence[str]) -> Iterator[Send]:
+def _frames(method: str, mode: str | None, keys: Sequence[str], ctx: Context) -> Iterator[Send]:
     for start in range(0, len(keys), BATCH):
         batch = list(keys[start : start + BATCH])
         data = {"instrumentKeys": batch} if mode is None else {"mode": mode, "instrumentKeys": batch}
         # JSON in a binary frame: text frames are ignored.
-        yield Send(json.dumps({"guid": f"{method}{start}", "method": method, "data": data}).encode())
+        yield Send(json.dumps({"guid": ctx.random_bytes(8).hex(), "method": method, "data": data}).encode())
 
 
 def _segment(entry: bytes) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Request, model
+from dragoman.plugin import Adapter, All, Context, Flow, Request, model
 from dragoman.plugin.records import Row, given, json_number, needed, nonzero, number, text_or_none
 
 from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, loads, place_of, read_product, reading, refused, whole
@@ -43,12 +43,7 @@ class MoneyFlows(Adapter):
         instrument: model.Instrument,
         ctx: Context,
     ) -> Flow[None]:
-        if not 0 < quantity <= abs(position.quantity):
-            raise refused(
-                f"{quantity} of {position.instrument_id} cannot be converted: the position is {position.quantity}",
-                f"convert at most {abs(position.quantity)}",
-                kind=ErrorKind.INVALID_QUANTITY,
-            )
+        RECORDS.check_conversion(position, quantity)
         body = {
             "instrument_token": instrument.broker_token,
             "new_product": PRODUCT.write(product),
@@ -88,7 +83,7 @@ class MoneyFlows(Adapter):
                 Request(
                     path="/v2/charges/brokerage",
                     query=(
-                        ("instrument_token", _key(fill.instrument_id, ctx)),
+                        ("instrument_token", RECORDS.instrument(fill.instrument_id, ctx).broker_token),
                         ("quantity", str(whole(fill.quantity))),
                         ("product", PRODUCT.write(fill.product)),
                         ("transaction_type", SIDE.write(fill.side)),
@@ -114,19 +109,12 @@ def _data(request: Request) -> Flow[Any]:
         return loads(reply.body)["data"]
 
 
-def _key(name: str, ctx: Context) -> str:
-    instrument = ctx.instruments.get(name)
-    if instrument is None:
-        raise refused(f"{name} is not in the instrument master", "load today's", kind=ErrorKind.INSTRUMENT_NOT_FOUND)
-    return instrument.broker_token
-
-
 def _margin(orders: Sequence[model.OrderRequest], ctx: Context) -> Flow[Any]:
     if not 0 < len(orders) <= MOST_LEGS:
         raise refused(f"the margin call takes 1 to {MOST_LEGS} orders, found {len(orders)}", "split the list")
     legs = [
         {
-            "instrument_key": _key(order.instrument_id, ctx),
+            "instrument_key": RECORDS.instrument(order.instrument_id, ctx).broker_token,
             "quantity": whole(order.quantity),
             "transaction_type": SIDE.write(order.side),
             "product": PRODUCT.write(order.product),

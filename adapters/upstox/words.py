@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, model
+from dragoman.plugin import CodeTable, Context, EnumMap, model
 from dragoman.plugin.indian import SHARES
 from dragoman.plugin.records import IST, Records, Row, local_ns, moment_ns, needed, nonzero, text_or_none
 
@@ -157,6 +157,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
         canceled = quantity - filled if status is S.CANCELED else Decimal(0)
         created, at_exchange = (time_ns(row.get(key)) for key in ("order_timestamp", "exchange_timestamp"))
         seen = [ns for ns in (created, at_exchange) if ns is not None]
+        text = text_or_none(row.get("status_message")) or text_or_none(row.get("status_message_raw"))
         return model.Order(
             broker="upstox",
             account_id=ctx.account or str(row.get("user_id") or row.get("placed_by") or ""),
@@ -183,8 +184,8 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             remaining_quantity=Decimal(0) if ended else max(quantity - filled, Decimal(0)),
             canceled_quantity=canceled,
             average_price=nonzero(row, "average_price") if filled else None,
-            reject=_reject(row) if status is S.REJECTED else None,
-            status_text=text_or_none(row.get("status_message")) or text_or_none(row.get("status_message_raw")),
+            reject=CODES.rejection(text) if status is S.REJECTED else None,
+            status_text=text,
             tag=text_or_none(row.get("tag")),
             placed_by=str(row.get("placed_by") or ""),
             ts_created=created,
@@ -205,15 +206,6 @@ def _status(row: Row, word: str, order_type: model.OrderType, quantity: Decimal,
         else:
             status = S.TRIGGER_PENDING if order_type.has_trigger else S.OPEN
     return S.PARTIALLY_FILLED if status in (S.OPEN, S.TRIGGER_PENDING) and filled > 0 else status
-
-
-def _reject(row: Row) -> model.Reject:
-    """Say why an order in the book was rejected. Its fate is certain even where the words are new to us."""
-    text = text_or_none(row.get("status_message")) or text_or_none(row.get("status_message_raw")) or "no reason given"
-    code = CODES.find(code="rejected", text=text, status=0, mutates=True)
-    if code is None:
-        return model.Reject(ErrorKind.UNMAPPED, text, "rejected")
-    return model.Reject(code.kind, text, "rejected", errors.Effect.NONE, code.retry, code.remedy)
 
 
 def read_fill(row: Row, ctx: Context) -> model.Fill:

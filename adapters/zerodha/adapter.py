@@ -30,7 +30,6 @@ from dragoman.plugin import (
     Lane,
     RateLimit,
     Redirect,
-    Rejected,
     Reply,
     Request,
     Scope,
@@ -201,14 +200,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
         if not request.auth:
             return request
-        token = ctx.login.get("access_token")
-        if token is None:
-            raise errors.AuthRequired(
-                f"zerodha: {request.method} {request.path} needs a session",
-                broker=self.name,
-                remedy="log in or import an access token",
-            )
-        key, access = ctx.credentials["api_key"].reveal(), token.reveal()
+        key, access = ctx.credentials["api_key"].reveal(), RECORDS.token(request, ctx)
         if request.method == "DELETE" and request.path == "/session/token":
             request = replace(request, query=(("api_key", key), ("access_token", access)))
         return request.but(headers=(*request.headers, ("Authorization", f"token {key}:{access}")))
@@ -271,18 +263,10 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             raise refused(f"display_quantity is for shares only, not {instrument.exchange}", "leave it out")
         if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
             raise refused("MCX takes no IOC orders from algos", "use DAY")
-        if order.product not in _PRODUCTS[instrument.exchange]:
-            offered = ", ".join(sorted(_PRODUCTS[instrument.exchange]))
-            raise refused(f"{instrument.exchange} takes no {order.product} orders", f"use one of {offered}")
+        RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
         if order.variety is model.Variety.REGULAR and order.extras == {}:
             return order  # nothing else is there that could not fit the variety
-        extras = order.extras.get(self.name, {})
-        if not isinstance(extras, Mapping):
-            raise refused(f"extras['zerodha'] is a {type(extras).__name__}, expected a mapping", "give a dict")
-        unknown = set(extras) - EXTRAS
-        if unknown:
-            raise refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(EXTRAS))}")
-        _check_variety(order, extras)
+        _check_variety(order, RECORDS.extras(order, EXTRAS))
         return order
 
     # -- session -----------------------------------------------------------------------------------------------------
@@ -363,18 +347,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             status=int(error.get("code") or 0),
             mutates=True,
         )
-        effect, retry = errors.KIND_DEFAULTS[failure.kind]
-        reject = model.Reject(
-            failure.kind,
-            failure.text or "",
-            failure.code,
-            failure.effect or effect,
-            failure.retry or retry,
-            failure.remedy,
-        )
-        if reject.effect is errors.Effect.NONE:
-            return model.Outcome.rejected(reject, raw=child)
-        return model.Outcome.unknown(reject)
+        return failure.outcome(raw=child)
 
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
@@ -482,12 +455,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
     def depth(self, instrument: model.Instrument, ctx: Context) -> Flow[model.Quote]:
         quotes = yield from self.quotes([instrument], model.Mode.FULL, ctx)
         if not quotes:
-            raise Rejected(
-                f"zerodha: no quote for {instrument.instrument_id}: the broker leaves out what it does not list",
-                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-                broker=self.name,
-                remedy="load today's instrument master: the symbol expired or was renamed",
-            )
+            raise RECORDS.unlisted(instrument)
         return quotes[0]
 
 

@@ -37,9 +37,10 @@ from dragoman.emulator.parts import (
     VenueProtocol,
     listing,
     refusing,
+    telling,
 )
 
-from .emulator_more import AccountDesk
+from .emulator_more import SUMMARY, AccountDesk
 from .emulator_names import SEGMENT_CODE, NameTable
 from .emulator_orders import OrderDesk
 from .emulator_ticks import Ticker
@@ -191,7 +192,7 @@ class ZerodhaEmulator(AppEmulator):
             ("GET", "/portfolio/positions", held.all, ANY),
             ("PUT", "/portfolio/positions", held.convert, ANY),
             ("GET", "/portfolio/holdings", listing(success, HOLDING, held.holdings), ANY),
-            ("GET", "/portfolio/holdings/summary", held.summary, ANY),
+            ("GET", "/portfolio/holdings/summary", telling(success, held.worth, SUMMARY), ANY),
             ("GET", "/portfolio/holdings/compact", listing(success, COMPACT, held.holdings), ANY),
             ("GET", "/portfolio/holdings/auctions", held.auctions, ANY),
             ("POST", "/portfolio/holdings/authorise", held.authorise, ANY),

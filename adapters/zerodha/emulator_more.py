@@ -13,6 +13,7 @@ from dragoman.emulator.parts import (
     Form,
     HttpAnswer,
     HttpCall,
+    NeedView,
     OrderNeed,
     Rates,
     Table,
@@ -87,9 +88,6 @@ class AccountDesk(Kite, Desk[NameTable]):
         lists = {"net": self.positions(), "day": today}
         return success({word: [write(POSITION, one) for one in found] for word, found in lists.items()})
 
-    def summary(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(write(SUMMARY, self.worth()))
-
     def auctions(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Offer every holding: the numbers count up from 1 (the broker lists those short in its own settlement)."""
         rows = [write(HOLDING, one) | {"auction_number": str(at)} for at, one in enumerate(self.holdings(), 1)]
@@ -110,32 +108,28 @@ class AccountDesk(Kite, Desk[NameTable]):
     # -- margins and charges -------------------------------------------------------------------------------------------
 
     def margins(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(self._margins(call)[0])
+        return success([self._margin(one) for one in self.reckon(WORDS, records(call.body))[0]])
 
     def basket(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query = dict(call.query)
-        rows, together = self._margins(call, positions=query.get("consider_positions", "true").lower() != "false")
-        alone = OrderNeed(pledge=sum((Decimal(str(row["total"])) for row in rows), ZERO))
+        positions = query.get("consider_positions", "true").lower() != "false"
+        found, together = self.reckon(WORDS, records(call.body), positions=positions)
+        alone = OrderNeed(pledge=sum((one.need.total for one in found), ZERO))
         charges = {"charges": _charges_row(Rates(""), model.Side.BUY, ZERO)}
         told = {"initial": write(MARGIN, alone) | charges, "final": write(MARGIN, together) | charges}
-        return success(told if query.get("mode") == "compact" else told | charges | {"orders": rows})
+        return success(
+            told if query.get("mode") == "compact" else told | charges | {"orders": list(map(self._margin, found))}
+        )
 
-    def _margins(self, call: HttpCall, *, positions: bool = True) -> tuple[list[dict[str, Any]], OrderNeed]:
-        pairs = [(self.names.of(form), form) for form in records(call.body)]
-        orders = [WORDS.terms(form, named) for named, form in pairs]
-        needs, together = self.needs(orders, positions=positions)
-        rows = [
-            write(MARGIN, need)
-            | {
-                "type": "commodity" if named.exchange == "MCX" else "equity",
-                "tradingsymbol": named.symbol,
-                "exchange": named.exchange,
-                "leverage": 1,
-                "charges": self._charges(named, form, order.side),
-            }
-            for (named, form), order, need in zip(pairs, orders, needs, strict=True)
-        ]
-        return rows, together
+    def _margin(self, one: NeedView[Named]) -> dict[str, Any]:
+        told = {
+            "type": "commodity" if one.named.exchange == "MCX" else "equity",
+            "tradingsymbol": one.named.symbol,
+            "exchange": one.named.exchange,
+            "leverage": 1,
+            "charges": self._charges(one.named, one.form, one.order.side),
+        }
+        return write(MARGIN, one.need) | told
 
     def _charges(self, named: Named, form: Form, side: model.Side) -> dict[str, Any]:
         price = form.nonzero("average_price") or form.nonzero("price") or self.quote(named).market.last_price

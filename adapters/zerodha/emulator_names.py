@@ -13,18 +13,21 @@ from typing import Final
 
 from dragoman.emulator.parts import (
     COUNTED_IN_LOTS,
-    FieldError,
+    As,
     Form,
     Listed,
     Listing,
     ListingName,
+    Table,
     csv_bytes,
     exchange_symbol,
     kind_word,
     last_expiries,
+    write,
 )
 from dragoman.plugin import model
 
+from .emulator_words import KiteError
 from .master import COLUMNS
 
 SEGMENT_CODE: Final = {"NSE": 1, "NFO": 2, "CDS": 3, "BSE": 4, "BFO": 5, "BCD": 6, "MCX": 7}
@@ -53,37 +56,38 @@ class NameTable(Listed[Named]):
         )
 
     def of(self, form: Form) -> Named:
-        """Return the instrument a form names. Raises FieldError."""
+        """Return the instrument a form names. Raises FieldError and KiteError."""
         exchange, symbol = form.choice("exchange", SEGMENT_CODE), form.text("tradingsymbol")
-        if (found := self.by_key.get(f"{exchange}:{symbol}")) is None:
-            raise FieldError(f"The instrument `{symbol}` has either expired or does not exist.")
-        return found
+        text = f"The instrument `{symbol}` has either expired or does not exist."
+        return KiteError.found(self.by_key.get(f"{exchange}:{symbol}"), "InputException", text)
 
     def csv(self, exchange: str | None = None) -> bytes:
         """Return the instrument dump, of one exchange or of all."""
-        return csv_bytes(COLUMNS, (_row(named) for named in self.all if exchange in (None, named.exchange)))
+        rows = (write(DUMP, named) for named in self.all if exchange in (None, named.exchange))
+        return csv_bytes(COLUMNS, ([row[name] for name in COLUMNS] for row in rows))
 
 
-def _row(named: Named) -> tuple[object, ...]:
-    instrument, listing = named.instrument, named.listing
-    derivative, kind = instrument.expiry is not None, kind_word(instrument)
-    segment = "INDICES" if named.is_index else named.exchange
-    if derivative:
-        segment = f"{named.exchange}-{'FUT' if kind == 'FUT' else 'OPT'}"
-    return (
-        named.token,
-        named.token >> 8,
-        named.symbol,
-        named.root if derivative else instrument.name,
-        float(listing.reference) if derivative else 0.0,  # not live, and absent for cash
-        instrument.expiry.isoformat() if instrument.expiry else "",
-        float(instrument.strike or 0),
-        float(instrument.tick_size),
-        int(instrument.lot_size),
-        kind,
-        segment,
-        named.exchange,
-    )
+def _segment(named: Named) -> str:
+    if named.instrument.expiry is None:
+        return "INDICES" if named.is_index else named.exchange
+    return f"{named.exchange}-{'OPT' if named.instrument.option_type else 'FUT'}"
+
+
+DUMP: Final[Table] = {
+    "instrument_token": ".token",
+    "exchange_token": As(".token", lambda token: token >> 8),
+    "tradingsymbol": ".symbol",
+    "name": As(".", lambda named: named.root if named.instrument.expiry else named.instrument.name),
+    # Not live, and absent for cash.
+    "last_price": As(".", lambda named: float(named.listing.reference) if named.instrument.expiry else 0.0),
+    "expiry": As(".instrument.expiry", lambda day: day.isoformat() if day else ""),
+    "strike": As(".instrument.strike", lambda strike: float(strike or 0)),
+    "tick_size": As(".instrument.tick_size", float),
+    "lot_size": As(".instrument.lot_size", int),
+    "instrument_type": As(".instrument", kind_word),
+    "segment": As(".", _segment),
+    "exchange": ".exchange",
+}
 
 
 def _token(instrument: model.Instrument) -> int:

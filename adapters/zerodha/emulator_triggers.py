@@ -12,8 +12,8 @@ from dragoman.emulator import parts
 from dragoman.emulator.parts import (
     DAY,
     Alert,
+    AlertWords,
     As,
-    Condition,
     FieldError,
     Figure,
     Firing,
@@ -21,10 +21,10 @@ from dragoman.emulator.parts import (
     HttpAnswer,
     HttpCall,
     Leg,
+    Or,
     QuoteView,
-    Resting,
+    Rows,
     Table,
-    Terms,
     TriggerDesk,
     num,
     write,
@@ -40,33 +40,56 @@ GTT_SHOWN: Final = 7 * DAY
 _TOTALS: Final = {"buy_quantity": "total_buy_quantity", "sell_quantity": "total_sell_quantity"}
 FIGURE: Final = {word: _TOTALS.get(name, name) for name, word in ATTRIBUTE.items()}
 """The broker's attributes as fields of the venue's market."""
-_COUNTED: Final = frozenset(("last_quantity", "volume", "oi", *_TOTALS.values()))
-GTT: Final[Table] = {
-    "id": ".number",
-    "parent_trigger": None,
-    "type": As(".legs", lambda legs: "single" if len(legs) == 1 else "two-leg"),
-    "created_at": As(".created_ns", ist),
-    "updated_at": As(".updated_ns", ist),
-    "expires_at": As(".expires_ns", ist),
-    "status": ".status",
-    "meta": {},
-}
+ALERT_WORDS: Final = AlertWords(
+    figures=FIGURE,
+    counted=("last_quantity", "volume", "oi", *_TOTALS.values()),
+    operators=OPERATORS,
+    simple="simple",
+    ordering="ato",
+)
 GTT_LEG: Final[Table] = {
+    "exchange": ".named.exchange",
+    "tradingsymbol": ".named.symbol",
     "product": As(".order.product", PRODUCT.write),
     "order_type": "LIMIT",
     "transaction_type": ".order.side.value",
     "price": ".order.price",
     "result": None,
+    "quantity": ".quantity",
 }
-GTT_RESULT: Final[Table] = {
+GTT_RESULT: Final[Table] = GTT_LEG | {
+    "account_id": ".account",
+    "meta": As(".whole.rest.number", lambda number: json.dumps({"app_id": 1, "gtt": number})),
     "validity": "DAY",
-    "timestamp": As(".fired_ns", ist),
-    "triggered_at": ".fired_at",
+    "timestamp": As(".leg.fired_ns", ist),
+    "triggered_at": ".leg.fired_at",
     "order_result": {
-        "status": As(".refusal", lambda refusal: "failed" if refusal else "success"),
-        "order_id": ".order_id",
-        "rejection_reason": As(".refusal", lambda refusal: refusal or ""),
+        "status": As(".leg.refusal", lambda refusal: "failed" if refusal else "success"),
+        "order_id": ".leg.order_id",
+        "rejection_reason": Or(".leg.refusal", ""),
     },
+}
+GTT: Final[Table] = {
+    "id": ".rest.number",
+    "parent_trigger": None,
+    "type": As(".legs", lambda legs: "single" if len(legs) == 1 else "two-leg"),
+    "created_at": As(".rest.created_ns", ist),
+    "updated_at": As(".rest.updated_ns", ist),
+    "expires_at": As(".rest.expires_ns", ist),
+    "status": ".rest.status",
+    "meta": {},
+    "user_id": ".account",
+    "condition": {
+        "exchange": ".named.exchange",
+        "tradingsymbol": ".named.symbol",
+        "last_price": ".rest.placed_at",
+        "trigger_values": As(".legs", lambda legs: [num(leg.trigger) for leg in legs]),
+        "instrument_token": ".named.token",
+    },
+    "orders": Rows(
+        ".legs",
+        GTT_LEG | {"result": As(".", lambda one: write(GTT_RESULT, one) if one.leg.fired_ns is not None else None)},
+    ),
 }
 ALERT: Final[Table] = {
     "uuid": ".key",
@@ -93,12 +116,12 @@ class GttDesk(Kite, TriggerDesk[NameTable]):
     refusals: ClassVar = _refusals("Trigger")
 
     def every(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([self._row(rest) for rest in self.book.since(now_ns - GTT_SHOWN)])
+        return success([write(GTT, one) for one in self.since(now_ns - GTT_SHOWN)])
 
     def one(self, call: HttpCall, now_ns: int, number: str | None = None) -> HttpAnswer:
         """Place, read, change or delete a trigger."""
         rest = self.act(call.method, int(number) if number else None, lambda _: self._terms(call), now_ns)
-        return success(self._row(rest) if call.method == "GET" else {"trigger_id": rest.number})
+        return success(write(GTT, self.shown(rest)) if call.method == "GET" else {"trigger_id": rest.number})
 
     def _terms(self, call: HttpCall) -> tuple[list[Leg], Decimal]:
         form = Form.of(call)
@@ -114,25 +137,12 @@ class GttDesk(Kite, TriggerDesk[NameTable]):
             legs.append(Leg(Form({"trigger_values": trigger}).number("trigger_values"), WORDS.terms(order, named)))
         return legs, Form(condition).number("last_price")
 
-    def _row(self, rest: Resting) -> dict[str, Any]:
-        named = self.names.by_id[rest.instrument_id]
-        names = {"exchange": named.exchange, "tradingsymbol": named.symbol}
-        triggers = [num(leg.trigger) for leg in rest.legs]
-        market = {"last_price": num(rest.placed_at), "trigger_values": triggers, "instrument_token": named.token}
-        legs = [self._leg_row(rest, leg, names, named) for leg in rest.legs]
-        return write(GTT, rest) | {"user_id": self.account, "condition": names | market, "orders": legs}
-
-    def _leg_row(self, rest: Resting, leg: Leg, names: dict[str, Any], named: Named) -> dict[str, Any]:
-        row = names | write(GTT_LEG, leg) | {"quantity": named.wire_quantity(leg.order.quantity)}
-        if leg.fired_ns is not None:
-            meta = {"account_id": self.account, "meta": json.dumps({"app_id": 1, "gtt": rest.number})}
-            row["result"] = row | meta | write(GTT_RESULT, leg)
-        return row
-
 
 class AlertDesk(Kite, parts.AlertDesk[NameTable]):
     """Alerts of one account; an alert that places orders (``ato``) fires once (unverified)."""
 
+    words: ClassVar = ALERT_WORDS
+    order_words: ClassVar = WORDS
     refusals: ClassVar = _refusals("Alert")
 
     def key(self, number: int) -> str:
@@ -141,7 +151,7 @@ class AlertDesk(Kite, parts.AlertDesk[NameTable]):
 
     def one(self, call: HttpCall, now_ns: int, uuid: str | None = None) -> HttpAnswer:
         """Create, read or change an alert."""
-        return success(self.row(self.act(call.method, uuid, lambda: self._terms(Form.of(call)), now_ns)))
+        return success(self.row(self.act(call.method, uuid, lambda: self.terms(Form.of(call)), now_ns)))
 
     def delete(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Delete all that are named, or none where one is unknown."""
@@ -153,31 +163,10 @@ class AlertDesk(Kite, parts.AlertDesk[NameTable]):
         alert = self.find(uuid)
         return success([self._event(alert, firing) for firing in reversed(alert.firings)])
 
-    def _terms(self, form: Form) -> Terms:
-        kind = form.choice("type", ("simple", "ato"))
-        left, named = self._figure(form, "lhs")
-        echoed: dict[str, Any] = {name: form.get(name) or "" for name in _ECHOED} | {"type": kind}
-        right: Decimal | Figure
-        if form.choice("rhs_type", ("constant", "instrument")) == "instrument":
-            right, _ = self._figure(form, "rhs")
-        else:
-            right = form.number("rhs_constant") * (named.unit if left.attribute in _COUNTED else 1)
-            echoed["rhs_constant"] = num(form.number("rhs_constant"))
-        items: list[Form] = []
-        if kind == "ato":
-            items = Form(form.record("basket", dict)).rows("items", "Invalid `basket`. It should have items.")
-            echoed["basket"] = json.loads(form.text("basket"))
-        orders = tuple(WORDS.terms(Form(item.raw("params") or {}), self.names.of(item)) for item in items)
-        condition = Condition(left, form.choice("operator", OPERATORS), right)
-        return Terms(form.text("name"), condition, orders, echoed)
-
-    def _figure(self, form: Form, side: str) -> tuple[Figure, Named]:
-        exchange, symbol = form.text(f"{side}_exchange"), form.text(f"{side}_tradingsymbol")
+    def listed(self, exchange: str, symbol: str) -> Named | None:
         places = ("NSE", "BSE", "MCX") if exchange == INDEX_EXCHANGE else (exchange,)
         named = next(filter(None, (self.names.by_key.get(f"{place}:{symbol}") for place in places)), None)
-        if named is None or named.is_index is not (exchange == INDEX_EXCHANGE):
-            raise FieldError(f"Invalid `{side}_tradingsymbol`. There is no {exchange}:{symbol}.")
-        return Figure(named.instrument_id, FIGURE[form.choice(f"{side}_attribute", FIGURE)]), named
+        return named if named and named.is_index is (exchange == INDEX_EXCHANGE) else None
 
     def row(self, alert: Alert) -> dict[str, Any]:
         return dict(alert.terms.echoed) | write(ALERT, alert) | {"user_id": self.account}
@@ -207,16 +196,3 @@ class AlertDesk(Kite, parts.AlertDesk[NameTable]):
 
 def _place(named: Named) -> str:
     return INDEX_EXCHANGE if named.is_index else named.exchange
-
-
-_ECHOED: Final = (
-    "lhs_attribute",
-    "lhs_exchange",
-    "lhs_tradingsymbol",
-    "operator",
-    "rhs_type",
-    "rhs_attribute",
-    "rhs_exchange",
-    "rhs_tradingsymbol",
-    "rhs_constant",
-)

@@ -18,7 +18,7 @@ from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request,
 from dragoman.plugin.records import Pairs, Row, needed, number, pairs, plain, text_or_none
 
 from .forms import data, fetch, rows, whole
-from .words import ORDER_TYPE, PRODUCT, SIDE, VALIDITY, VARIETY, instrument_id, reading, refused, side, time_ns
+from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, VARIETY, instrument_id, reading, refused, side, time_ns
 
 G, A = model.GttStatus, model.AlertStatus
 GTT_TYPE: Final = {"single": model.GttType.SINGLE, "two-leg": model.GttType.TWO_LEG}
@@ -238,9 +238,7 @@ def _alert_form(request: model.AlertRequest, ctx: Context) -> Pairs:
 
 
 def _side(which: str, name: str, attribute: str, ctx: Context) -> Pairs:
-    instrument = ctx.instruments.get(name)
-    if instrument is None:
-        raise refused(f"{name} is not in the instrument master", "load today's", kind=ErrorKind.INSTRUMENT_NOT_FOUND)
+    instrument = RECORDS.instrument(name, ctx)
     if attribute not in ATTRIBUTE:
         raise refused(f"alerts know no {attribute!r}", f"use one of {', '.join(ATTRIBUTE)}")
     index = instrument.instrument_type is model.InstrumentType.INDEX

@@ -132,12 +132,7 @@ class MoneyFlows(Adapter):
 def _part(position: model.Position, quantity: Decimal) -> str:
     """Say which part of a position is converted: the broker keeps today's and the one carried over apart."""
     size, carried = abs(position.quantity), position.overnight_quantity
-    if not 0 < quantity <= size:
-        raise refused(
-            f"{quantity} of {position.instrument_id} cannot be converted: the position is {position.quantity}",
-            f"convert at most {size}",
-            kind=ErrorKind.INVALID_QUANTITY,
-        )
+    RECORDS.check_conversion(position, quantity)
     overnight = min(abs(carried), size) if carried * position.quantity > 0 else Decimal(0)
     if quantity <= size - overnight:
         return "day"
@@ -157,9 +152,7 @@ def _calculate(path: str, items: list[dict[str, Any]], query: tuple[tuple[str, s
 
 
 def _names(name: str, ctx: Context) -> dict[str, str]:
-    instrument = ctx.instruments.get(name)
-    if instrument is None:
-        raise refused(f"{name} is not in the instrument master", "load today's", kind=ErrorKind.INSTRUMENT_NOT_FOUND)
+    instrument = RECORDS.instrument(name, ctx)
     return {"exchange": instrument.exchange, "tradingsymbol": instrument.broker_symbol}
 
 

@@ -293,7 +293,7 @@ def the_streams_start():
     option_stream.subscribe_trades(collector("option"), state["option"])
     option_stream.subscribe_quotes(collector("option"), state["option"])
     for stream in (updates, stock_stream, pair_stream, option_stream):
-        threading.Thread(target=stream.run, daemon=True).start()
+        threading.Thread(target=stream.run, name="stream", daemon=True).start()
     assert until(lambda: all(heard.values()), "data on all three streams")
     assert until(lambda: getattr(updates.sdk, "_running", False), "the order stream")
     time.sleep(0.5)  # the SDK tells nobody when it has begun to listen
@@ -706,8 +706,11 @@ def every_minute_ends_with_a_bar():
 
 @check
 def the_streams_stop():
+    threads = [one for one in threading.enumerate() if one.name == "stream"]
+    assert len(threads) == 4, threads
     for stream in (updates, stock_stream, pair_stream, option_stream):
         stream.stop()
+    until(lambda: not any(one.is_alive() for one in threads), "the streams to end")
     assert len(events) > 20
 
 

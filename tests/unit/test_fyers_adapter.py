@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from dragoman.adapters.fyers.adapter import FyersAdapter
 from dragoman.adapters.fyers.words import CODES, STATUS, read_order, time_ns
 
-from dragoman.errors import ErrorKind, Rejected
+from dragoman.errors import DecodeError, ErrorKind, Rejected, UsageError
 from dragoman.model import AssetClass, Instrument, InstrumentType, OrderRequest, OrderStatus, OrderType, Product, Side
-from dragoman.plugin import Reply, Request
+from dragoman.plugin import CodeTable, Reply, Request
 from dragoman.testing.drive import ScriptedContext, drive, reply
 
 SBIN = Instrument(
@@ -53,11 +55,26 @@ def answer(body, status=200, *, mutates=True):
 
 
 @pytest.mark.parametrize("row", CODES.rows, ids=lambda row: f"{row.code} {row.match}")
-def test_every_row_of_the_codes_is_reached(row):
-    code = row.code if row.on == "code" else "rejected"
-    text = row.code if row.on == "text" else ""
+def test_every_row_of_the_codes_is_reached_by_a_reply(row, monkeypatch):
+    found, find = [], CodeTable.find
+
+    def noted(*args, **more):
+        found.append(find(*args, **more))
+        return found[-1]
+
+    monkeypatch.setattr(CodeTable, "find", noted)
     status = row.http[0] if row.http else 400
-    assert CODES.find(code=code, text=text, status=status, mutates=True) is row
+    mutates = row.mutates is not False
+    if row.code.startswith("HTTP"):
+        status = int(f"{row.code.removeprefix('HTTP ')}00"[:3])
+        reply_ = Reply(status, {}, b"<html>")
+        FyersAdapter().classify(reply_, Request(method="POST", mutates=mutates))
+    elif row.on == "text":
+        answer({"s": "error", "code": -99, "message": row.code}, status, mutates=mutates)
+    else:
+        code = int(row.code) if row.code.lstrip("-").isdigit() else row.code
+        answer({"s": "error", "code": code, "message": ""}, status, mutates=mutates)
+    assert any(one is row for one in found)
 
 
 def test_codes_and_words_that_are_new_are_unmapped():
@@ -125,6 +142,40 @@ def test_slices_have_each_a_fate():
     assert found.effect == "PARTIAL"
     assert [child.effect for child in found.children] == ["ACCEPTED", "REJECTED"]
     assert found.children[1].reject.kind is ErrorKind.FREEZE_QTY_EXCEEDED
+
+
+def several(count, data, **more):
+    order = replace(ORDER, **more)
+    flow = FyersAdapter().place_many([(order, SBIN)] * count, context())
+    return drive(flow, [{"s": "ok", "code": 200, "data": data}], adapter=FyersAdapter())
+
+
+def test_several_orders_leave_as_one_list_and_each_has_a_fate():
+    taken = {"statusCode": 200, "body": {"code": 1101, "message": "", "s": "ok", "id": "25"}}
+    open_ = {"statusCode": 200, "body": {"code": 201, "message": "sent", "s": "ok"}}
+    lost = {"statusCode": 400, "body": {"code": -99, "message": "freeze quantity", "s": "error"}}
+    driven = several(3, [taken, lost, open_])
+    (request,) = driven.requests
+    assert (request.path, request.mutates, request.cost) == ("/api/v3/multi-order/sync", True, 3)
+    body = json.loads(driven.bodies[0])
+    assert [row["symbol"] for row in body] == [SBIN.broker_symbol] * 3
+    assert [(one.effect, one.order_id) for one in driven.result] == [
+        ("ACCEPTED", "25"),
+        ("REJECTED", None),
+        ("UNKNOWN", None),
+    ]
+
+
+@pytest.mark.parametrize("data", [None, [], [{"statusCode": 200, "body": {"code": 1101, "s": "ok", "id": "25"}}] * 3])
+def test_fates_that_are_not_one_for_each_order_say_nothing(data):
+    with pytest.raises(DecodeError):
+        several(2, data)
+
+
+def test_what_cannot_be_one_of_several_is_refused_before_a_byte():
+    for count, more in ((0, {}), (11, {}), (1, {"extras": {"fyers": {"slice": True}}})):
+        with pytest.raises(UsageError):
+            several(count, [], **more)
 
 
 def test_a_dead_token_is_no_refusal_of_the_order():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import time
 from decimal import Decimal
 
 import pytest
 
-from dragoman.errors import DecodeError, ErrorKind, UsageError
+from dragoman.errors import AuthRequired, DecodeError, ErrorKind, UsageError
+from dragoman.model import OrderRequest, Position, Product, Side
+from dragoman.plugin import Request
 from dragoman.plugin.records import (
     IST,
     Records,
@@ -24,6 +27,7 @@ from dragoman.plugin.records import (
     text_or_none,
     wire_tag,
 )
+from dragoman.testing.drive import ScriptedContext, drive
 
 RECORDS = Records("examplebroker")
 NOON = 1_767_252_600_000_000_000  # 2026-01-01 13:00 IST
@@ -116,3 +120,46 @@ def test_a_price_nobody_told_is_no_price_of_0(row):
     with pytest.raises(DecodeError, match="fill is not as documented"), RECORDS.reading("fill"):
         needed(row, "price")
     assert needed({"price": "0.0"}, "price") == 0
+
+
+# -- what adapters refuse and ask alike --------------------------------------------------------------------------------
+
+
+ORDER = OrderRequest(instrument_id="NSE:X", side=Side.BUY, quantity=Decimal(1), product=Product.MTF)
+
+
+def test_a_product_or_an_extra_that_the_broker_lacks_is_refused():
+    RECORDS.check_product(ORDER, (Product.MTF,), "NSE")
+    with pytest.raises(UsageError, match="NSE takes no MTF orders"):
+        RECORDS.check_product(ORDER, (Product.INTRADAY,), "NSE")
+    given_ = replace(ORDER, extras={"examplebroker": {"slice": True}, "other": {"x": 1}})
+    assert RECORDS.extras(given_, ("slice",)) == {"slice": True}
+    assert RECORDS.extras(ORDER, ()) == {}
+    for extras, expected in (({"x": 1}, "unknown extras"), (5, "expected a mapping")):
+        with pytest.raises(UsageError, match=expected):
+            RECORDS.extras(replace(ORDER, extras={"examplebroker": extras}), ("slice",))
+
+
+def test_at_most_the_whole_position_is_converted():
+    position = Position(instrument_id="NSE:X", product=Product.INTRADAY, quantity=Decimal(-5))
+    RECORDS.check_conversion(position, Decimal(5))
+    for quantity in (Decimal(0), Decimal(6), Decimal(-1)):
+        with pytest.raises(UsageError, match="convert at most 5"):
+            RECORDS.check_conversion(position, quantity)
+
+
+def test_what_is_not_in_the_master_or_not_logged_in_is_said_before_a_byte():
+    with pytest.raises(UsageError, match="NSE:X is not in the instrument master"):
+        RECORDS.instrument("NSE:X", ScriptedContext())
+    with pytest.raises(AuthRequired, match="GET /orders needs a session"):
+        RECORDS.token(Request(path="/orders"), ScriptedContext())
+    assert RECORDS.token(Request(), ScriptedContext(login={"access_token": "t"})) == "t"
+
+
+def test_a_login_page_is_asked_with_what_its_address_has_already():
+    flow = RECORDS.login_code("https://broker.invalid/login?v=3", {"client": "me"}, "code")
+    driven = drive(flow, [{"code": "abc"}])
+    assert driven.result == "abc"
+    assert driven.effects[0].url == "https://broker.invalid/login?v=3&client=me"
+    with pytest.raises(AuthRequired, match="sent back error, expected code"):
+        drive(RECORDS.login_code("https://broker.invalid/login", {}, "code"), [{"error": "denied"}])

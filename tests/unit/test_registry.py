@@ -182,7 +182,7 @@ def test_every_feature_with_a_flow_is_known_to_the_cross_check():
     for feature, flows in FLOWS.items():
         assert feature in FEATURES | MORE_FEATURES
         assert all(callable(getattr(Adapter, name)) for name in flows)
-    without = {"order_stream", "bracket", "basket", "slice"}  # no flow of their own: a feed, or ways to place
+    without = {"order_stream", "bracket", "slice"}  # no flow of their own: a feed, or ways to place
     assert set(FLOWS) == (FEATURES | MORE_FEATURES) - without
 
 

@@ -114,6 +114,8 @@ def test_requests_are_json_in_binary_frames_by_mode():
     assert gone["method"] == "unsub"
     assert gone["data"] == {"instrumentKeys": ["NSE_EQ|INE848E01016"]}
     (again,) = sent(feed.want([Want(SHARE, Mode.LTP)], [], CTX))
+    names = [json.loads(one.data)["guid"] for one in frames] + [one["guid"] for one in (changed, gone, again)]
+    assert len(set(names)) == len(names)
     assert again["method"] == "sub"
 
 

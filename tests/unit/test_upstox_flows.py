@@ -87,7 +87,7 @@ def test_login_trades_the_code_for_a_token_that_dies_at_half_past_three():
 
 
 def test_login_without_a_code_is_no_login():
-    with pytest.raises(AuthRequired, match="expected a code"):
+    with pytest.raises(AuthRequired, match="expected code"):
         run(ADAPTER.login(CTX), [{"error": "denied"}], CTX)
 
 

@@ -16,7 +16,7 @@ from dragoman.connecting import connect
 from dragoman.emulator.contract import Push
 from dragoman.emulator.host import EmulatorHost
 from dragoman.emulator.venue import FUNDS, Venue, default_universe
-from dragoman.model import Gap, Side
+from dragoman.model import Gap, OrderRequest, OrderStatus, OrderType, Product, Side
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.testing.emulated import browser, overrides_of
 from wire.trading import World
@@ -171,6 +171,24 @@ def test_an_order_lives_through_a_change_a_partial_fill_and_a_cancel():
         assert world.live[0].order.tag.endswith("mean7")
         (fill,) = await client.trades(order.order_id)
         assert (fill.quantity, fill.price) == (5, higher)
+
+    play(scenario)
+
+
+def test_several_orders_are_placed_with_one_request():
+    async def scenario(world):
+        client = world.client
+        session, share = client.session, client.instruments.get(INFY)
+
+        def leg(price):
+            terms = {"instrument_id": INFY, "side": Side.BUY, "quantity": D(2), "product": Product.INTRADAY}
+            return OrderRequest(**terms, order_type=OrderType.LIMIT, price=price), share
+
+        legs = [leg(world.price(-9)), leg(D("0.123")), leg(world.price(-8))]
+        found = await session.run(session.adapter.place_many(legs, session.ctx), timeout_s=5)
+        assert [one.effect for one in found] == ["ACCEPTED", "REJECTED", "ACCEPTED"]
+        await world.until(lambda: [one.status for one in world.live] == [OrderStatus.OPEN] * 2)
+        assert [one.order_id for one in world.live] == [found[0].order_id, found[2].order_id]
 
     play(scenario)
 

@@ -7,11 +7,22 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from dragoman.adapters.upstox.emulator_session import PATHS
+from dragoman.adapters.upstox.emulator_session import PATHS, USER_ID
 
 from dragoman.emulator.contract import HttpCall
 from dragoman.errors import AuthRequired, ErrorKind, Rejected
-from dragoman.model import Gap, GttLeg, GttRequest, GttStatus, Notice, OrderStatus, OrderType, Product, Side
+from dragoman.model import (
+    Gap,
+    GttLeg,
+    GttRequest,
+    GttStatus,
+    Notice,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Product,
+    Side,
+)
 from dragoman.plugin import Request
 from wire.upstox_world import INDEX, INFY, SBIN, play
 
@@ -53,6 +64,47 @@ def test_a_change_of_an_order_at_the_market_without_protection_gives_it_the_brok
         for more, expected in (({"market_protection": 8}, 8), ({}, D("0.5")), ({"market_protection": 5}, 5)):
             await client.session.run(modify(**more), timeout_s=5)
             await world.until(lambda percent=expected: world.live[0].order.protection == percent)
+
+    play(scenario)
+
+
+def test_several_orders_are_placed_canceled_and_closed_with_one_request_each():
+    async def scenario(world):
+        client = world.client
+        session, ctx = client.session, client.session.ctx
+        adapter, share = session.adapter, client.instruments.get(INFY)
+
+        def leg(**more):
+            given = {"instrument_id": INFY, "side": Side.BUY, "quantity": D(2), "product": Product.INTRADAY}
+            return OrderRequest(**(given | {"order_type": OrderType.LIMIT, "price": world.price(-9)} | more)), share
+
+        def working():
+            return [one.order_id for one in world.live if not one.status.terminal]
+
+        legs = [leg(wire_id="0000100001AA"), leg(price=D("0.123")), leg(wire_id="0000100001AC", quantity=D(3))]
+        first, second, third = await session.run(adapter.place_many(legs, ctx), timeout_s=5)
+        assert [one.effect for one in (first, second, third)] == ["ACCEPTED", "REJECTED", "ACCEPTED"]
+        assert second.reject.code.startswith("UDAPI")
+        await world.until(lambda: [one.status for one in world.live] == [OrderStatus.OPEN] * 2)
+        assert sorted((one.order_id, one.order.quantity) for one in world.live) == sorted(
+            ((first.order_id, 2), (third.order_id, 3))
+        )
+        gone = await session.run(adapter.cancel_many(ctx, tag="0000100001AC"), timeout_s=5)
+        assert [(one.effect, one.order_id) for one in gone] == [("ACCEPTED", third.order_id)]
+        await world.until(lambda: working() == [first.order_id])
+        gone = await session.run(adapter.cancel_many(ctx, exchange="NSE"), timeout_s=5)
+        assert [one.order_id for one in gone] == [first.order_id]
+        await world.until(lambda: not working())
+        assert await session.run(adapter.cancel_many(ctx), timeout_s=5) == []
+
+        world.venue.place_external(INFY, Side.SELL, D(50), world.price(2))
+        world.venue.place_external(INFY, Side.BUY, D(50), world.price(-2))
+        await client.place(INFY, "BUY", 10, order_type="LIMIT", price=world.price(3), product="INTRADAY")
+        await world.until(lambda: any(one.quantity for one in world.venue.positions(USER_ID)))
+        (closing,) = await session.run(adapter.exit_all(ctx), timeout_s=5)
+        assert closing.effect == "ACCEPTED"
+        await world.until(lambda: not any(one.quantity for one in world.venue.positions(USER_ID)))
+        assert await session.run(adapter.exit_all(ctx, exchange="NSE"), timeout_s=5) == []
 
     play(scenario)
 

@@ -103,10 +103,14 @@ class AppSession(App):
 
     def check_header(self, call: HttpCall, now_ns: int) -> None:
         """Raise the broker's error where a call shows no live token."""
-        shown = self.header.fullmatch(call.headers.get("authorization", ""))
-        found = shown.groupdict() if shown else {}
-        alive = self.admits(found.get("key", self.api_key), found.get("token"), now_ns)
-        self.errors.when(not alive, *self.stranger)
+        self.errors.when(self.shown(call, now_ns) is None, *self.stranger)
+
+    def shown(self, call: HttpCall, now_ns: int) -> str | None:
+        """Return the live token a call shows, None where it shows none."""
+        found = self.header.fullmatch(call.headers.get("authorization", ""))
+        told = found.groupdict() if found else {}
+        token = told.get("token")
+        return token if self.admits(told.get("key", self.api_key), token, now_ns) else None
 
     def dead(self, token: str, now_ns: int) -> bool:
         return not self.tokens.valid(token, now_ns)

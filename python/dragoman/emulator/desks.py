@@ -8,15 +8,17 @@ from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
 from dragoman.emulator.app_emulator import AppSession
+from dragoman.emulator.forms import Form
 from dragoman.emulator.history import History, candle
 from dragoman.emulator.listed import Listed
 from dragoman.emulator.refusals import ApiError
+from dragoman.emulator.resting_view import RestingView
 from dragoman.emulator.statuses import StatusWords
 from dragoman.emulator.sums import Worth, securities, worth
 from dragoman.emulator.triggers import Leg, Resting, TriggerBook
 from dragoman.emulator.updates import MarketChanges, OrderChanges
 from dragoman.emulator.venue.types import OrderNeed, OrderState, VenueEvent, VenueOrder, VenueProtocol
-from dragoman.emulator.views import FundsView, HoldingView, OrderView, PositionView, QuoteView, TradeView
+from dragoman.emulator.views import FundsView, HoldingView, NeedView, OrderView, PositionView, QuoteView, TradeView
 from dragoman.model import Product, Segment
 
 TableT = TypeVar("TableT", bound=Listed[Any])
@@ -117,6 +119,13 @@ class Desk(Generic[TableT]):
     def quote(self, named: Any) -> QuoteView[Any]:
         return QuoteView(self.venue.market(named.instrument_id), named)
 
+    def reckon(self, words: Any, forms: list[Form], *, positions: bool = True) -> tuple[list[NeedView[Any]], OrderNeed]:
+        """Read orders that are not placed, and return what each would need, and all together."""
+        named = [self.names.of(form) for form in forms]
+        orders = [words.terms(form, one) for form, one in zip(forms, named, strict=True)]
+        needs, together = self.needs(orders, positions=positions)
+        return [NeedView(*row) for row in zip(forms, named, orders, needs, strict=True)], together
+
     def needs(self, orders: list[VenueOrder], *, positions: bool = True) -> tuple[list[OrderNeed], OrderNeed]:
         """Return what each order would need, and all together. Raises the broker's error of what the venue refuses."""
         with self.errors.refusing(self.names.by_id[orders[0].instrument_id]):
@@ -148,6 +157,15 @@ class TriggerDesk(Desk[TableT]):
     def __init__(self, venue: VenueProtocol, names: TableT, account: str) -> None:
         super().__init__(venue, names, account)
         self.book = TriggerBook(venue, account, self.life_ns, first=self.first)
+
+    def shown(self, rest: Resting) -> RestingView[Any]:
+        """Return an instruction as rows are written from it."""
+        named = self.names.by_id[rest.instrument_id]
+        return RestingView(rest, named, self.account, self.venue.market(rest.instrument_id))
+
+    def since(self, ns: int) -> list[RestingView[Any]]:
+        """Return what is active or was changed after `ns`, oldest first."""
+        return [self.shown(rest) for rest in self.book.since(ns)]
 
     def act(
         self, method: str, number: int | None, read: Callable[[Resting | None], tuple[list[Leg], Decimal]], now_ns: int

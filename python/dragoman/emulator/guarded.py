@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 from dragoman.emulator.contract import HttpAnswer, HttpCall, Push
 from dragoman.emulator.counting import SECOND, Meter
 
 
 class GuardedSockets:
-    """All sockets of one stream; what is said on them is the broker's (`answer`, `malformed`, `due`).
+    """All sockets of one stream: what is said on them is the broker's (`framed`, `shows`, `due`).
+
+    Clients say ``{"action": "authenticate", "data": {...}}``, and then ``{"action": "listen", "data": {"streams":
+    [...]}}``.
+
+    Class attributes
+    ----------------
+    streams : collection of str
+        What may be listened to, all of it together.
 
     Attributes
     ----------
@@ -20,6 +28,8 @@ class GuardedSockets:
     listening : dict of int to None
         Sockets that are told what happens, in the order they asked.
     """
+
+    streams: ClassVar[Collection[str]]
 
     def __init__(self) -> None:
         self.accepted: dict[int, bool] = {}
@@ -59,11 +69,28 @@ class GuardedSockets:
 
     def answer(self, socket: int, message: Mapping[str, Any]) -> str | bytes:
         """Return the answer to a message. Raises KeyError, TypeError or ValueError for one that is none."""
-        raise TypeError(f"{type(self).__name__} does not define answer")
+        action, data = message["action"], message.get("data") or {}
+        if action in ("authenticate", "auth"):
+            self.accepted[socket] = self.shows(data)
+            status = "authorized" if self.accepted[socket] else "unauthorized"
+            return self.framed("authorization", {"status": status, "action": "authenticate"})
+        if action != "listen" or not self.accepted[socket]:
+            return self.framed("authorization", {"status": "unauthorized", "action": action})
+        streams = [name for name in data["streams"] if name in self.streams]
+        self.listen(socket, more=bool(streams))
+        return self.framed("listening", {"streams": streams})
+
+    def shows(self, data: Mapping[str, Any]) -> bool:
+        """Say whether the credentials in a message are the account's."""
+        raise TypeError(f"{type(self).__name__} does not define shows")
+
+    def framed(self, stream: str, data: Mapping[str, Any]) -> str | bytes:
+        """Write a message."""
+        raise TypeError(f"{type(self).__name__} does not define framed")
 
     def malformed(self) -> str | bytes:
         """Return the answer to what is no message."""
-        raise TypeError(f"{type(self).__name__} does not define malformed")
+        return self.framed("error", {"error": "invalid message"})
 
 
 class Quota:

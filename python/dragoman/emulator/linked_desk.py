@@ -40,6 +40,8 @@ class LinkedDesk(LinkedOrders[NamedT]):
         The record of an order, over `LinkView`.
     unknown : tuple
         The broker's error of an order that is not there: word and text, with ``{}`` for its id.
+    no_stake, no_trail : tuple
+        Of a position that is not there, and of a stop that trails by nothing, or twice: word and text.
     client_names : ClientNames
 
     Parameters
@@ -52,6 +54,8 @@ class LinkedDesk(LinkedOrders[NamedT]):
     errors: ClassVar[type[ApiError]]
     table: ClassVar[Table]
     unknown: ClassVar[tuple[str, str]]
+    no_stake: ClassVar[tuple[str, str]]
+    no_trail: ClassVar[tuple[str, str]]
     client_names: ClassVar[ClientNames]
 
     def __init__(self, venue: VenueProtocol, names: Lookup[NamedT], account: str, seed: int) -> None:
@@ -146,6 +150,17 @@ class LinkedDesk(LinkedOrders[NamedT]):
             for one in self.venue.positions(self.account)
             if one.quantity
         ]
+
+    def stake(self, name: str) -> StakeView[NamedT]:
+        """Return the position in what a name stands for. Raises the broker's error where there is none."""
+        named = self.names.get(name)
+        found = next((one for one in self.stakes() if one.named is named), None)
+        return self.errors.found(found, *self.no_stake)
+
+    def trail(self, named: NamedT, offset: Decimal | None, percent: Decimal | None) -> Trail:
+        """Return what trails the market from now on, by one of both. Raises the broker's error otherwise."""
+        self.errors.when((offset is None) == (percent is None), *self.no_trail)
+        return Trail(self.venue.market(named.instrument_id).last_price, named.instrument.tick_size, offset, percent)
 
     def row(
         self, chain: Chain[NamedT], link: Link, *, state: OrderState | None = None, nested: bool = False

@@ -21,6 +21,14 @@ def page(rows: Iterable[RowT], skip: int, limit: int) -> tuple[list[RowT], str |
     return found[:limit], str(skip + limit) if len(found) > limit else None
 
 
+def gathered(rows: Iterable[tuple[str, RowT]]) -> dict[str, list[RowT]]:
+    """Return rows by the name each comes with, in their order."""
+    found: dict[str, list[RowT]] = {}
+    for name, row in rows:
+        found.setdefault(name, []).append(row)
+    return found
+
+
 def page_after(rows: Sequence[Mapping[str, Any]], last: str | None, limit: int) -> list[Mapping[str, Any]]:
     """Return the rows of a page whose token is the ``id`` of the row before it; one of no row starts at the first."""
     starts = [at for at, row in enumerate(rows, 1) if row["id"] == last]

@@ -3,7 +3,7 @@
 As `dragoman.plugin` is to an adapter, so is this to its emulator. What each part is for is said where it is defined.
 """
 
-from dragoman.emulator.alert_desk import AlertDesk
+from dragoman.emulator.alert_desk import AlertDesk, AlertWords
 from dragoman.emulator.alerts import Alert, AlertBook, Condition, Figure, Firing, Terms
 from dragoman.emulator.app_emulator import AppEmulator, AppSession, LoginPage
 from dragoman.emulator.apps import App, AppRefusalError, same
@@ -53,20 +53,21 @@ from dragoman.emulator.listed import (
     kind_word,
     last_expiries,
 )
-from dragoman.emulator.listeners import Listeners
+from dragoman.emulator.listeners import KindSocket, Listeners
 from dragoman.emulator.lookup import Lookup
 from dragoman.emulator.minutes import MinuteBar, MinuteBars, MinuteChanges
 from dragoman.emulator.named_sockets import NamedSocket, NamedSockets, StreamRoute
 from dragoman.emulator.numbered import NumberedBooks
 from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
-from dragoman.emulator.paging import page, page_after
+from dragoman.emulator.paging import gathered, page, page_after
 from dragoman.emulator.placed import PlacedSocket
 from dragoman.emulator.postbacks import Postbacks
 from dragoman.emulator.protection import Bands, asked_protection, automatic
 from dragoman.emulator.proto_rows import Each, ProtoTable, write_proto
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.rest import RestEmulator, Rule
-from dragoman.emulator.routes import Handler, Route, listing, refusing, replying
+from dragoman.emulator.resting_view import LegView, RestingView
+from dragoman.emulator.routes import Handler, Route, listing, matching, refusing, replying, telling
 from dragoman.emulator.rows import As, Levels, Or, Rows, Table, write
 from dragoman.emulator.settings import Settings
 from dragoman.emulator.signed import Fault, SignedKey, seeded_ed25519, sorted_pairs, unsigned
@@ -75,7 +76,9 @@ from dragoman.emulator.statuses import StatusWords
 from dragoman.emulator.stops import crosses, lots_for, passed
 from dragoman.emulator.sums import Security, Worth, owned, position_sums, securities, worth
 from dragoman.emulator.tick_desk import TickDesk
-from dragoman.emulator.tokens import Lease, Tokens
+from dragoman.emulator.token_sockets import BookSockets, EventSockets, TokenSockets
+from dragoman.emulator.tokens import Lease, Tokens, WebTokens
+from dragoman.emulator.topic_desk import TopicDesk
 from dragoman.emulator.topic_sockets import Sockets, Topic, TopicSocket, TopicSockets
 from dragoman.emulator.trading_days import TradingDays
 from dragoman.emulator.triggers import Leg, Resting, TriggerBook, TriggerOverError
@@ -100,7 +103,7 @@ from dragoman.emulator.venue.types import (
 )
 from dragoman.emulator.venue.universe_crypto import recorded_listings
 from dragoman.emulator.venue.us import us_venue
-from dragoman.emulator.views import FundsView, HoldingView, OrderView, PositionView, QuoteView, TradeView
+from dragoman.emulator.views import FundsView, HoldingView, NeedView, OrderView, PositionView, QuoteView, TradeView
 
 __all__ = [
     "ALWAYS",
@@ -116,6 +119,7 @@ __all__ = [
     "Alert",
     "AlertBook",
     "AlertDesk",
+    "AlertWords",
     "ApiError",
     "App",
     "AppEmulator",
@@ -124,6 +128,7 @@ __all__ = [
     "As",
     "Bands",
     "Bar",
+    "BookSockets",
     "Bracket",
     "BracketBook",
     "Chain",
@@ -139,6 +144,7 @@ __all__ = [
     "Desk",
     "Each",
     "Emulator",
+    "EventSockets",
     "Execution",
     "Fate",
     "Fault",
@@ -155,8 +161,10 @@ __all__ = [
     "HttpAnswer",
     "HttpCall",
     "KeyPair",
+    "KindSocket",
     "Lease",
     "Leg",
+    "LegView",
     "Levels",
     "Link",
     "LinkView",
@@ -179,6 +187,7 @@ __all__ = [
     "NamedSocket",
     "NamedSockets",
     "NamedStreams",
+    "NeedView",
     "NumberedBooks",
     "Or",
     "OrderChanges",
@@ -203,6 +212,7 @@ __all__ = [
     "RequestError",
     "RestEmulator",
     "Resting",
+    "RestingView",
     "Roots",
     "Route",
     "Rows",
@@ -225,10 +235,12 @@ __all__ = [
     "Table",
     "Terms",
     "TickDesk",
+    "TokenSockets",
     "Tokens",
     "Told",
     "TopView",
     "Topic",
+    "TopicDesk",
     "TopicEncoder",
     "TopicSocket",
     "TopicSockets",
@@ -246,6 +258,7 @@ __all__ = [
     "VenuePosition",
     "VenueProtocol",
     "VenueRejectError",
+    "WebTokens",
     "Worth",
     "asked_protection",
     "automatic",
@@ -262,6 +275,7 @@ __all__ = [
     "execution",
     "fees",
     "fixed",
+    "gathered",
     "iceberg",
     "indian_rates",
     "joined",
@@ -273,6 +287,7 @@ __all__ = [
     "listing",
     "lots_for",
     "market_values",
+    "matching",
     "millis",
     "num",
     "owned",
@@ -298,6 +313,7 @@ __all__ = [
     "slices",
     "sorted_pairs",
     "stamp",
+    "telling",
     "unsigned",
     "us_venue",
     "worth",

@@ -58,6 +58,22 @@ def listing(
     return handle
 
 
+def telling(answer: Callable[[Any], HttpAnswer], source: Callable[..., Any], row: Table | None = None) -> Handler:
+    """Make a handler that answers with what `source` returns for the groups of the path, as a `row` of it if given."""
+
+    def handle(call: HttpCall, now_ns: int, **groups: str | None) -> HttpAnswer:
+        found = source(**groups)
+        return answer(found if row is None else write(row, found))
+
+    return handle
+
+
+def matching(rows: Iterable[Mapping[str, Any]], query: Mapping[str, str], fields: Mapping[str, str]) -> list[Any]:
+    """Return the rows that have what a query asks for; `fields` are the query's names of keys."""
+    asked = {key: query[name] for name, key in fields.items() if name in query}
+    return [row for row in rows if all(row[key] == value for key, value in asked.items())]
+
+
 @dataclass(frozen=True, slots=True)
 class Route(Generic[RuleT]):
     """One row of a routing table.

@@ -12,11 +12,13 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import Any, Generic, TypeVar
 
+from dragoman.emulator.forms import Form
 from dragoman.emulator.listed import ListingName
 from dragoman.emulator.sums import Security, Side, position_sums
 from dragoman.emulator.venue.types import (
     ZERO,
     MarketView,
+    OrderNeed,
     OrderState,
     VenueFill,
     VenueFunds,
@@ -119,6 +121,16 @@ class TradeView(Generic[NamedT]):
     @property
     def value(self) -> Decimal:
         return self.fill.quantity * self.fill.price
+
+
+@dataclass(frozen=True, slots=True)
+class NeedView(Generic[NamedT]):
+    """An order that is only reckoned with, the request it was read from, and what it would need."""
+
+    form: Form
+    named: NamedT
+    order: VenueOrder
+    need: OrderNeed
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,6 +240,28 @@ class Adapter:
     def cancel(self, order: Order, ctx: Context) -> Flow[Outcome]:
         self._no("cancel")
 
+    def place_many(self, legs: Sequence[tuple[OrderRequest, Instrument]], ctx: Context) -> Flow[list[Outcome]]:
+        """Place several orders with one request; an outcome for each, in their order.
+
+        At most `Capabilities.most_in_basket` of them. Each has a fate of its own: the broker may take some of them, and
+        a leg that its reply does not name is UNKNOWN.
+        """
+        self._no("basket")
+
+    def cancel_many(self, ctx: Context, *, exchange: str | None = None, tag: str | None = None) -> Flow[list[Outcome]]:
+        """Cancel all orders of the account that work, also those placed elsewhere; an outcome for each with its id.
+
+        `exchange` or `tag` narrow them. Nothing to cancel is an empty list.
+        """
+        self._no("cancel_many")
+
+    def exit_all(self, ctx: Context, *, exchange: str | None = None, tag: str | None = None) -> Flow[list[Outcome]]:
+        """Close all positions of the account at the market; an outcome for each, with the id of the closing order.
+
+        `exchange` or `tag` (of the orders that made them) narrow them. Nothing to close is an empty list.
+        """
+        self._no("exit_all")
+
     def order(self, order_id: str, ctx: Context) -> Flow[list[Order]]:
         """The order's states, oldest first; the last is now."""
         self._no("order_history")

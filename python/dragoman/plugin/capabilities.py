@@ -54,6 +54,8 @@ class Capabilities:
     order_fields : frozenset of str
         Fields of `OrderRequest` beyond the common ones that `place` puts on the wire (``"post_only"``, ``"algo_id"``);
         the rest are refused where they are given, for the reason in `reasons`.
+    most_in_basket : int
+        Orders that `Adapter.place_many` takes at once, where the feature ``basket`` is offered.
     market_orders : {"native", "protected", "refused"}
         What becomes of MARKET orders; `protected` ones carry the broker's price protection.
     """
@@ -74,6 +76,7 @@ class Capabilities:
     max_instruments_per_socket: int
     max_sockets: int
     order_fields: frozenset[str] = frozenset()
+    most_in_basket: int = 0
     replace_restarts_fills: bool = False
     reasons: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,5 +116,5 @@ FEATURES = frozenset(
 )
 MORE_FEATURES = frozenset(
     "profile balances basket_margin charges trigger_range alerts auctions authorise_holdings holdings_summary"
-    " postback".split()
+    " postback cancel_many exit_all".split()
 )

@@ -12,9 +12,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from dragoman.errors import KIND_DEFAULTS, Effect, ErrorKind, Retry, UsageError
+from dragoman.model import Outcome, Reject
 
 E = TypeVar("E")
 
@@ -64,6 +65,13 @@ class Failure:
     retry_after_s: float | None = None
     remedy: str = ""
 
+    def outcome(self, order_id: str | None = None, *, raw: Any = None) -> Outcome:
+        """Return what it makes of one order of a reply: REJECTED where nothing happened, otherwise UNKNOWN."""
+        effect, retry = KIND_DEFAULTS[self.kind]
+        effect, retry = self.effect or effect, self.retry or retry
+        reject = Reject(self.kind, self.text or self.message, self.code, effect, retry, self.remedy)
+        return Outcome("REJECTED" if effect is Effect.NONE else "UNKNOWN", order_id, reject, raw=raw)
+
 
 class CodeTable:
     """Rows of a broker's codes, in order of trial."""
@@ -86,6 +94,17 @@ class CodeTable:
     def find(self, *, code: str, text: str, status: int, mutates: bool) -> Code | None:
         """Return the first row that matches, or None: then the reply is UNMAPPED."""
         return next((row for row in self.rows if row.matches(code, text, status, mutates=mutates)), None)
+
+    def rejection(self, text: str | None, code: str = "rejected") -> Reject:
+        """Say why an order in the book was rejected: its fate is certain, also where the words are new to us.
+
+        The rows of such words have `code` as their code, or match the text.
+        """
+        text = text or "no reason given"
+        row = self.find(code=code, text=text, status=0, mutates=True)
+        if row is None:
+            return Reject(ErrorKind.UNMAPPED, text, code)
+        return Reject(row.kind, text, code, Effect.NONE, row.retry, row.remedy)
 
     def classify(
         self, *, code: str, text: str, status: int, mutates: bool, retry_after_s: float | None = None

@@ -16,15 +16,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from dragoman.errors import DecodeError, DragomanError, ErrorKind, UsageError
+from dragoman.errors import AuthRequired, DecodeError, DragomanError, ErrorKind, Rejected, UsageError
+from dragoman.model import Instrument, OrderRequest, Position, Product
 from dragoman.model.order import is_order_id
+from dragoman.plugin.context import Context
+from dragoman.plugin.effects import Flow, Redirect, Request
 
 Row: TypeAlias = Mapping[str, Any]
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -108,6 +112,82 @@ class Records:
     def refused(self, what: str, remedy: str, *, kind: ErrorKind = ErrorKind.BAD_REQUEST) -> UsageError:
         """Return the error of what this broker does not take; zero bytes were sent."""
         return UsageError(f"{self.broker}: {what}", kind=kind, broker=self.broker, remedy=remedy)
+
+    def instrument(self, name: str, ctx: Context) -> Instrument:
+        """Return an instrument of the master. Raises UsageError where it has none of this name."""
+        found = ctx.instruments.get(name)
+        if found is None:
+            raise self.refused(
+                f"{name} is not in the instrument master", "load today's", kind=ErrorKind.INSTRUMENT_NOT_FOUND
+            )
+        return found
+
+    def unlisted(self, instrument: Instrument) -> Rejected:
+        """Return the error of a quote or book that the broker left out of its reply."""
+        return Rejected(
+            f"{self.broker}: no quote for {instrument.instrument_id}: the broker leaves out what it does not list",
+            kind=ErrorKind.INSTRUMENT_NOT_FOUND,
+            broker=self.broker,
+            remedy="load today's instrument master: the contract expired or was renamed",
+        )
+
+    def check_product(self, order: OrderRequest, offered: Collection[Product], exchange: str) -> None:
+        """Refuse a product that this exchange's orders do not have. Raises UsageError."""
+        if order.product not in offered:
+            raise self.refused(
+                f"{exchange} takes no {order.product} orders", f"use one of {', '.join(sorted(offered))}"
+            )
+
+    def extras(self, order: OrderRequest, known: Collection[str]) -> Mapping[str, Any]:
+        """Return the order's extras for this broker. Raises UsageError for what is none, or not `known`."""
+        extras = order.extras.get(self.broker, {})
+        if not isinstance(extras, Mapping):
+            raise self.refused(
+                f"extras[{self.broker!r}] is a {type(extras).__name__}, expected a mapping", "give a dict"
+            )
+        unknown = set(extras) - set(known)
+        if unknown:
+            raise self.refused(f"unknown extras {sorted(unknown)}", f"known: {', '.join(sorted(known))}")
+        return extras
+
+    def check_conversion(self, position: Position, quantity: Decimal) -> None:
+        """Refuse to convert nothing, or more than there is. Raises UsageError."""
+        size = abs(position.quantity)
+        if not 0 < quantity <= size:
+            raise self.refused(
+                f"{quantity} of {position.instrument_id} cannot be converted: the position is {position.quantity}",
+                f"convert at most {size}",
+                kind=ErrorKind.INVALID_QUANTITY,
+            )
+
+    def token(self, request: Request, ctx: Context) -> str:
+        """Return the access token of the session. Raises AuthRequired where there is none."""
+        found = ctx.login.get("access_token")
+        if found is None:
+            raise AuthRequired(
+                f"{self.broker}: {request.method} {request.path} needs a session",
+                broker=self.broker,
+                remedy="log in or import an access token",
+            )
+        return str(found.reveal())
+
+    def login_code(self, page: str, asked: Mapping[str, str], name: str) -> Flow[str]:
+        """Send the human to the login page and return the code under `name` that it sends back.
+
+        `asked` goes into the page's query, beside what the address has already. Raises AuthRequired without a code.
+        """
+        parts = urlsplit(page)
+        query = urlencode(dict(parse_qsl(parts.query)) | dict(asked))
+        answer = yield Redirect(parts._replace(query=query).geturl(), state_param="state")
+        code = str(answer.get(name, ""))
+        if not code:
+            raise AuthRequired(
+                f"{self.broker}: the login page sent back {', '.join(sorted(answer)) or 'nothing'}, expected {name}",
+                kind=ErrorKind.AUTH_INVALID,
+                broker=self.broker,
+                remedy="log in again",
+            )
+        return code
 
     def whole(self, value: Decimal) -> int:
         """Return a quantity as an integer. Raises UsageError for a fraction."""
