@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         Throttled,
         UsageError,
     )
+    from dragoman.runtime.loops import run
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "Client": "dragoman.client",
     "connect": "dragoman.connecting",
+    "run": "dragoman.runtime.loops",
     **dict.fromkeys(
         "AccountBusy AuthRequired DecodeError DragomanError NotSent OutcomeUnknown Rejected StaleData Throttled"
         " UsageError".split(),
@@ -54,6 +56,7 @@ __all__ = [
     "__version__",
     "connect",
     "frames",
+    "run",
     "sync",
 ]
 
