@@ -91,7 +91,7 @@ def test_fifty_requests_that_meet_a_dead_token_make_one_login():
     virtual(scenario)
 
 
-def test_a_login_made_elsewhere_is_found_within_a_minute_and_until_then_nothing_is_sent():
+def test_a_login_made_elsewhere_is_found_within_a_minute_and_until_then_only_the_token_is_asked_about():
     async def scenario(runtime):
         broker = Rotating()
         async with toy_session(runtime, broker, poll_s=60.0) as session:
@@ -100,7 +100,9 @@ def test_a_login_made_elsewhere_is_found_within_a_minute_and_until_then_nothing_
                 await works(session)
             before = len(broker.calls)
             await runtime.sleep(3600)
-            assert len(broker.calls) == before
+            asked = broker.calls[before:]
+            assert {(call.method, call.path) for call in asked} == {("GET", "/me")}
+            assert len(asked) <= 15, "after 10 s, a minute, then every five minutes"
             async with another(runtime, session, ToyAdapter()):
                 pass  # a human logs in, in another process
             await runtime.sleep(60)
@@ -109,7 +111,7 @@ def test_a_login_made_elsewhere_is_found_within_a_minute_and_until_then_nothing_
     virtual(scenario)
 
 
-def test_a_token_file_that_the_broker_refuses_is_tried_once():
+def test_a_token_file_that_the_broker_refuses_is_tried_every_five_minutes():
     async def scenario(runtime):
         broker = Rotating()
         async with toy_session(runtime, broker, poll_s=60.0) as session:
@@ -120,7 +122,73 @@ def test_a_token_file_that_the_broker_refuses_is_tried_once():
                 await works(session)
             before = len(broker.refused)
             await runtime.sleep(3600)
-            assert len(broker.refused) <= before + 1
+            # Each is about one of two tokens, the one held and the one in the file: neither is tried every minute.
+            assert len(broker.refused) <= before + 30
+
+    virtual(scenario)
+
+
+@pytest.mark.parametrize("adapter", [ToyAdapter, Renewing])
+def test_a_refusal_that_was_not_meant_ends_the_session_for_seconds(adapter):
+    async def scenario(runtime):
+        broker = ToyBroker()
+        async with toy_session(runtime, broker, adapter=adapter()) as session:
+            tokens = set(broker.tokens)
+            broker.tokens.clear()  # a server of the broker starts again
+            with pytest.raises(AuthRequired):
+                await works(session)
+            broker.tokens |= tokens
+            await runtime.sleep(25)
+            assert await works(session)
+            assert len(session.opened) == 1 + (adapter is Renewing)
+
+    virtual(scenario)
+
+
+def test_a_token_that_is_good_for_questions_only_is_not_asked_about_all_the_time():
+    class Fickle(ToyBroker):
+        def handle(self, call, now_ns):
+            if call.path == "/orders":
+                self.tokens.clear()
+            elif call.path == "/me":
+                self.tokens.add(TOKEN)
+            return super().handle(call, now_ns)
+
+    async def scenario(runtime):
+        broker = Fickle()
+        async with toy_session(runtime, broker, poll_s=60.0) as session:
+            for _ in range(3600):
+                with pytest.raises(AuthRequired):
+                    await works(session)
+                await runtime.sleep(1)
+            assert 3 <= len([call for call in broker.calls if call.path == "/me"]) <= 60
+
+    virtual(scenario)
+
+
+@pytest.mark.parametrize("adapter", [ToyAdapter, Renewing])
+def test_after_a_logout_no_token_is_fetched_or_taken_over_until_somebody_logs_in(adapter):
+    async def scenario(runtime):
+        broker = Rotating()
+        async with toy_session(runtime, broker, adapter=adapter(), poll_s=600.0) as session:
+            await session.logout()
+            async with another(runtime, session, ToyAdapter()):
+                pass
+            before = len(broker.calls)
+            await runtime.sleep(2 * DAY_S)
+            with pytest.raises(AuthRequired, match="the session is over"):
+                await works(session)
+            assert len(broker.calls) == before
+            await session.login()
+            assert await works(session)
+            broker.tokens.clear()
+            with pytest.raises(AuthRequired):
+                await works(session)
+            if adapter is ToyAdapter:
+                async with another(runtime, session, ToyAdapter()):
+                    pass
+            await runtime.sleep(60)
+            assert await works(session), "it is watched over again"
 
     virtual(scenario)
 

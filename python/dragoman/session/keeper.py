@@ -1,7 +1,8 @@
 """Keeps a session alive: warns ahead of its end, renews it, and takes over what another process has renewed.
 
 One process of a host renews at a time; the others find the new token where it is kept. Where only a human can log in,
-the keeper waits for a token that somebody fetched, in this process or another, and goes on with it.
+the keeper waits for a token that somebody fetched, in this process or another, and goes on with it. It also asks again
+about the one it had: not every refusal is meant.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _SPREAD_S: Final = 30.0
 _LOOK_AGAIN_S: Final = 60.0
 _LOOK_FOR_TOKEN_S: Final = 10.0
 _RENEWING_S: Final = 30.0
+_ASK_AGAIN_S: Final = (10.0, 60.0, 300.0)
+_STOOD_S: Final = 300.0
+"""How long a session that was found to stand must do so before the next refusal is taken for a new one."""
 _log = logging.getLogger("dragoman.session")
 
 
@@ -47,9 +51,14 @@ class SessionKeeper:
         self._renewal: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self._asked = 0
+        self._ask_ns = 0
+        self._stands_since_ns: int | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch, unless it does."""
+        if self._watch is not None and not self._watch.done():
+            return
         self._watch = self._runtime.spawn(self._keep(), name=f"{self._session.adapter.name} session keeper")
 
     async def close(self) -> None:
@@ -62,6 +71,10 @@ class SessionKeeper:
 
     def session_ended(self) -> None:
         """The broker no longer accepts the session: get another, where that needs no human."""
+        now_ns, stands_ns = self._runtime.clock.mono_ns(), self._stands_since_ns
+        if stands_ns is None or now_ns - stands_ns >= _STOOD_S * _NS:
+            self._asked = 0
+        self._set_next_question()
         self._ended.set()
         if self._unattended:
             self._renew()
@@ -86,6 +99,8 @@ class SessionKeeper:
                 session.end(AuthRequired(f"{session.profile}: the session ended", broker=session.adapter.name))
             if session.over is not None or (left is not None and left <= _WARN_AHEAD_S):
                 await self._look_for_token()
+            if session.doubtful and self._runtime.clock.mono_ns() >= self._ask_ns:
+                await self._ask_again()
             await self._pause(left)
 
     async def _pause(self, left: float | None) -> None:
@@ -110,6 +125,24 @@ class SessionKeeper:
             _log.warning("%s: the token found cannot be used: %s", self._session.profile, redact(str(error)))
             return
         await self._renewed("a new login was found")
+
+    async def _ask_again(self) -> None:
+        """Ask about the token that was refused: one wrong word of the broker does not end the day."""
+        session = self._session
+        self._set_next_question()
+        try:
+            if not await session.ask_again():
+                return
+        except DragomanError as error:
+            _log.info("%s: the broker cannot be asked about the session: %s", session.profile, redact(str(error)))
+            return
+        self._stands_since_ns = self._runtime.clock.mono_ns()
+        await self._renewed("the broker takes the session again that it had refused")
+
+    def _set_next_question(self) -> None:
+        pause = _ASK_AGAIN_S[min(self._asked, len(_ASK_AGAIN_S) - 1)]
+        self._asked += 1
+        self._ask_ns = self._runtime.clock.mono_ns() + int(pause * _NS)
 
     def _renew(self) -> None:
         if self._renewal is None or self._renewal.done():

@@ -42,6 +42,8 @@ _NS: Final = 1_000_000_000
 _CLOSE_S: Final = 5.0
 _LOGIN_S: Final = 300.0
 _PROBE_S: Final = 15.0
+_REFUSED_FOR_NS: Final = 300 * _NS
+"""How long a token that the broker refused is left alone."""
 NO_SESSION: Final = "NO_SESSION"
 """Code of the AuthRequired that stands for a login which may not begin."""
 _log = logging.getLogger("dragoman.session")
@@ -140,7 +142,9 @@ class AccountSession:
         self._events: Fanout[StreamEvent | DragomanError] = Fanout("session")
         self._streams: list[ShardedStream] = []
         self._over: AuthRequired | None = None
-        self._refused: str | None = None
+        self._held: Session | None = None
+        self._refused = ("", 0)  # a token, and when (monotonic)
+        self._doubtful = False
         self._keeper = SessionKeeper(self, f"{self._cache.path}.lock")
         self._unwatch: Callable[[], None] = lambda: None
         self.stalls = 0
@@ -196,10 +200,15 @@ class AccountSession:
     async def login(self) -> None:
         """Log in anew, also over a session that stands; streams that had ended for want of it begin again."""
         await self._adopt(await self._log_in())
+        self._keeper.start()  # a logout had ended it
         await self.restart_streams()
 
     async def logout(self) -> None:
-        """End the session at the broker and forget its token; one that is over already is only forgotten."""
+        """End the session at the broker and forget its token; one that is over already is only forgotten.
+
+        No other is fetched or taken over afterwards, until `login`.
+        """
+        await self._keeper.close()
         try:
             await self.driver.run(self.adapter.logout(self.ctx), timeout_s=_PROBE_S)
         except AuthRequired:
@@ -210,6 +219,7 @@ class AccountSession:
                 f"{self.adapter.name}: logged out", broker=self.adapter.name, remedy="log in again"
             )
             self.ctx.drop()
+            self._held, self._doubtful = None, False
 
     async def close(self) -> None:
         """Close streams and connections within five seconds, also with a dead peer. The token stays valid and kept."""
@@ -316,7 +326,8 @@ class AccountSession:
         """Take note that the broker no longer accepts the session of login number `generation`.
 
         From now on requests are refused here, with zero bytes sent, until there is a new session; one is fetched at
-        once where that needs no human.
+        once where that needs no human. Brokers also refuse good tokens, while a server of theirs starts again: the
+        keeper asks again about this one, ever more rarely.
         """
         if generation != self.ctx.generation or self._over is not None:
             return  # about a token that was replaced since, or known already
@@ -330,6 +341,7 @@ class AccountSession:
             broker=self.adapter.name,
             remedy="log in again",
         )
+        self._doubtful = True
         self._events.publish(self._over)
         self._keeper.session_ended()
 
@@ -424,7 +436,8 @@ class AccountSession:
         self.ctx.adopt(session)
         self.expires_ns = ends
         self._over = None
-        kept = Session(session.access_token, session.account, session.values, ends, session.secrets)
+        self._doubtful = False
+        self._held = kept = Session(session.access_token, session.account, session.values, ends, session.secrets)
         try:
             await self.runtime.in_worker(self._cache.save, kept)
         except OSError as error:
@@ -447,6 +460,7 @@ class AccountSession:
     def end(self, error: AuthRequired) -> None:
         """Refuse requests from here on, with zero bytes sent, until there is a new session."""
         self._over = error
+        self._doubtful = False
         self._events.publish(error)
 
     async def renew(self) -> None:
@@ -459,18 +473,48 @@ class AccountSession:
     async def take_over_token(self) -> bool:
         """Adopt the session that another process of this host has fetched meanwhile; False where there is none."""
         found = await self.runtime.in_worker(self._load)
-        if found is None or not self.ctx.differs(found) or found.access_token == self._refused:
+        if found is None or not self.ctx.differs(found):
+            return False
+        token, refused_ns = self._refused
+        now_ns = self.runtime.clock.mono_ns()
+        if found.access_token == token and now_ns - refused_ns < _REFUSED_FOR_NS:
             return False
         try:
             session = await self._import(Secret(found.access_token))
         except AuthRequired:
-            self._refused = found.access_token  # asked once: a broker that says no is not hammered
+            self._refused = (found.access_token, now_ns)  # a broker that says no is not hammered
             return False
         except UsageError as error:
             if error.kind is not ErrorKind.NOT_SUPPORTED:
                 raise
             session = found
         await self._adopt(session if session.account == found.account else found)
+        return True
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the session is over by a single reply of the broker, not by its rules: it may have been an error."""
+        return self._doubtful and self._over is not None
+
+    async def ask_again(self) -> bool:
+        """Ask the broker once more about the token it has refused; True where the session goes on with it."""
+        held, over = self._held, self._over
+        if held is None or not self.doubtful:
+            return False
+        try:
+            await self._import(Secret(held.access_token))
+        except AuthRequired:
+            return False
+        except UsageError as error:
+            if error.kind is not ErrorKind.NOT_SUPPORTED:
+                raise
+            return False  # the broker has no way to ask
+        if self._over is not over or self._held is not held:
+            return False  # somebody has logged in, or out, meanwhile
+        # As a login of its own: replies that are still on their way are about the time before.
+        self.ctx.adopt(held)
+        self._over = None
+        self._doubtful = False
         return True
 
     async def restart_streams(self) -> None:
