@@ -1,4 +1,4 @@
-"""A trader that SIGTERM is to end: ``python -m chaos.terminated_worker FOLDER``; its first line of input is the broker's.
+"""A trader that SIGTERM is to end: ``python -m chaos.terminated_worker FOLDER``; its first input line is the broker's.
 
 Says ``up`` once it is connected; after another line ``sent``, once an order is on its way; and ``out`` in the end.
 """
