@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from html import escape
 from types import TracebackType
@@ -68,6 +69,8 @@ _KEEP_S = 5.0
 
 Event = StreamState | Gap | BookGap | Notice | OrderAlert | Raw | DragomanError
 
+_TOLD_LATER = (OrderAlert, Notice, DragomanError)
+
 
 class Client:
     """One account, live: instruments, market data, orders, positions, margins.
@@ -106,7 +109,9 @@ class Client:
         self._release = release
         self._streams: dict[str, ShardedStream] = {}
         self._started = False
-        self.events: Fanout[Event] = Fanout("client")
+        self._closing: asyncio.Task[None] | None = None
+        # What a start finds is told before anybody can listen.
+        self.events: Fanout[Event] = Fanout("client", lambda event: isinstance(event, _TOLD_LATER))
         units = WireUnits(session.adapter, session.profile.settings)
         session.ctx.instruments = self.instruments
         self.market = MarketData(session, self.instruments)
@@ -119,7 +124,8 @@ class Client:
         self.account = AccountServices(session, self.instruments, units, self.orders_service)
 
     def __repr__(self) -> str:
-        return f"<dragoman.Client {self.session!r}>"
+        state = self._journal_state()
+        return f"<dragoman.Client {self.session!r}{state and f' {state}'}>"
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -155,20 +161,27 @@ class Client:
         """Close streams and connections; bounded, also with a dead peer. Working orders stay working.
 
         What was sent and is not answered yet is waited for, a few seconds; then it is UNKNOWN. All iterators end.
+        Cancelling whoever waits for it does not stop it: the account is let go of all the same. A second call waits for
+        the first.
         """
         self._check("close")
-        self.market.close()
-        try:
-            if self._reconciler is not None:
-                await self._reconciler.close()
-            await self.orders_service.pause()
-            await self.session.close()
-            await self.orders_service.close()
+        if self._closing is None or self._closing.cancelled():
+            self._closing = self.session.runtime.spawn(self._close(), name="close the client")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        # Entered last, done first; each is done whatever the others raise.
+        async with AsyncExitStack() as steps:
+            steps.callback(self._release)
+            steps.callback(self.events.close)
             if self._keeping is not None:
-                await asyncio.wait((self._keeping,), timeout=_KEEP_S)
-        finally:
-            self.events.close()
-            self._release()
+                steps.push_async_callback(asyncio.wait, (self._keeping,), timeout=_KEEP_S)
+            steps.push_async_callback(self.orders_service.close)
+            steps.push_async_callback(self.session.close)
+            steps.push_async_callback(self.orders_service.pause)
+            if self._reconciler is not None:
+                steps.push_async_callback(self._reconciler.close)
+            steps.callback(self.market.close)
 
     async def logout(self) -> None:
         """End the session at the broker and forget its token: nothing can use it from here on, in no process.
@@ -327,7 +340,11 @@ class Client:
             self._catch_up()  # a stream may have been interrupted meanwhile
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
-        """Call back for stream states, gaps, notices and errors; returns what ends it."""
+        """Call back for stream states, gaps, notices and errors; returns what ends it.
+
+        The first one to listen is told at once what was said before anybody could: alerts, notices and errors of the
+        start.
+        """
         self._check("on_event")
         return self.events.add(callback)
 
@@ -520,9 +537,10 @@ class Client:
         return await self.orders_service.modify(order, change, timeout_s=timeout_s, allow_stale=stale_too)
 
     async def cancel(self, order: Order | str, *, timeout_s: float = 10.0) -> Order:
-        """Cancel a working order. Errors as `place`."""
+        """Cancel a working order. Errors as `place`; an order that is known is cancelled without any reading."""
         self._check("cancel")
-        await self._need_orders(timeout_s)
+        if self.orders_service.store.get(name_of(order)) is None:
+            await self._need_orders(timeout_s)
         return await self.orders_service.cancel(order, timeout_s=timeout_s)
 
     def resolve_order(self, order: Order | str, order_id: str | None) -> Order:
@@ -619,6 +637,7 @@ class Client:
         return {
             "streams": {name: stream.counters for name, stream in self._streams.items()},
             "orders": dict(store.counters) | {"open": len(store.open), "unknown": len(store.unknown)},
+            "journal": self._journal_counts(),
             "audit": {"readings": audit.audits, "missed": audit.missed} if audit is not None else {},
             "unknown_words": dict(store.unknown_words),
             "unconverted": self.account.unconverted,
@@ -632,6 +651,37 @@ class Client:
             "master_conflicts": self.instruments.conflict_count,
             "master_skipped": self.instruments.skipped_count,
         }
+
+    def _journal_counts(self) -> dict[str, Any]:
+        """Return who writes, and what is wrong with what was written; empty where nothing is written."""
+        writer = self.orders_service.writer
+        if not writer.enabled:
+            return {}
+        journal, busy = writer.journal, writer.busy
+        if journal is None:
+            return {"writes": False, "failed": False, "writer_pid": 0 if busy is None else busy.pid}
+        return {
+            "writes": journal.failed is None,
+            "failed": journal.failed is not None,
+            "writer_pid": 0,
+            "damage": len(journal.damage),
+            "known_damage": len(journal.known_damage),
+            "unreadable": journal.unreadable,
+            "unwritten": journal.unwritten,
+            "dropped": journal.dropped,
+        }
+
+    def _journal_state(self) -> str:
+        counts = self._journal_counts()
+        if not counts:
+            return ""
+        if counts["failed"]:
+            return "not writing: the journal failed"
+        if not counts["writes"]:
+            pid = counts["writer_pid"]
+            return f"not writing: process {pid} is" if pid else "not writing"
+        wrong = ", ".join(f"{counts[what]} {what}" for what in ("damage", "unreadable", "unwritten") if counts[what])
+        return f"writing, journal: {wrong}" if wrong else "writing"
 
     # -- the rest of the account; `account` has all of it ------------------------------------------------------------
 
@@ -747,6 +797,7 @@ class Client:
         store = self.orders_service.store
         rows = {
             "session": repr(self.session),
+            "journal": self._journal_state() or "none",
             "instruments": str(len(self.instruments)),
             **{f"{name} stream": stream.state for name, stream in self._streams.items()},
             "orders": f"{len(store)}, {len(store.open)} open, {len(store.unknown)} of unknown outcome",

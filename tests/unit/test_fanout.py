@@ -19,3 +19,20 @@ def test_what_could_never_be_called_is_refused_at_once(handler, found):
         fanout.add(handler)
     fanout.publish(1)
     assert fanout.handler_errors == 0
+
+
+def test_what_was_published_before_anybody_listened_goes_to_the_first_who_does():
+    for listen in ("call back", "iterate"):
+        fanout: Fanout[int] = Fanout("client", lambda event: event % 2 == 0)
+        for event in range(2000):
+            fanout.publish(event)
+        got: list[int] = []
+        if listen == "call back":
+            fanout.add(got.append)
+        else:
+            first = fanout.iterate()
+            assert first.waiting == 256
+        fanout.publish(7)
+        fanout.add(got.append)
+        fanout.publish(8)
+        assert got == ([*range(0, 512, 2), 7, 8, 8] if listen == "call back" else [8])

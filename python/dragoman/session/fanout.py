@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 log = logging.getLogger("dragoman.events")
 
+_KEPT = 256
+"""How many events wait for a first listener. The first ones stay: they tell how it began."""
+
 
 class Subscription(AsyncIterator[T]):
     """Events from the moment it was made, for one consumer; `Fanout.iterate` makes it.
@@ -99,6 +102,14 @@ class Fanout(Generic[T]):
     A callback runs inline and must return at once. One that raises is counted and, at the 1st, 10th, 100th, ... time,
     logged with its name; the others and whoever published are not touched.
 
+    Parameters
+    ----------
+    what : str
+        What is told, for messages.
+    keeps : callable, optional
+        Which events wait for the first listener, where they are published before anybody can be one. It gets them, in
+        their order, when it comes.
+
     Attributes
     ----------
     changed : callable or None
@@ -107,8 +118,10 @@ class Fanout(Generic[T]):
         What `measure` was given.
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, keeps: Callable[[T], bool] | None = None) -> None:
         self._what = what
+        self._keeps = keeps
+        self._kept: list[T] = []
         self._callbacks: tuple[Callable[[T], object], ...] = ()  # replaced whole, so that publishing needs no copy
         # Weak, so that an iterator nobody reads any more does not collect events for ever.
         self._subscriptions: list[weakref.ref[Subscription[T]]] = []
@@ -135,6 +148,8 @@ class Fanout(Generic[T]):
             )
         self._callbacks += (callback,)
         self._tell()
+        for event in self._handed_over():
+            self._call(callback, event)
 
         def remove() -> None:
             kept = list(self._callbacks)
@@ -160,6 +175,8 @@ class Fanout(Generic[T]):
             self.queue(event)
         callbacks = self._callbacks
         if not callbacks:
+            if self._keeps is not None and len(self._kept) < _KEPT and self._keeps(event):
+                self._kept.append(event)
             return
         timing = self._timing
         if timing is None:
@@ -201,12 +218,19 @@ class Fanout(Generic[T]):
     def iterate(self) -> Subscription[T]:
         """Return an iterator over every event published from this call on, until `close`."""
         subscription: Subscription[T] = Subscription()
+        for event in self._handed_over():
+            subscription.put(event)
         if self._closed:
             subscription.end()
         else:
             self._subscriptions.append(weakref.ref(subscription))
             self._tell()
         return subscription
+
+    def _handed_over(self) -> list[T]:
+        """Return what waited for a first listener; it is there."""
+        kept, self._kept, self._keeps = self._kept, [], None
+        return kept
 
     def close(self) -> None:
         """End all iterators once they have drained."""

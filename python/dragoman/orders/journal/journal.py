@@ -65,6 +65,8 @@ class Journal:
         The run before this one closed properly, and nothing is newly damaged.
     last_ns : int
         Wall clock of the newest record before this run, 0 where there is none: what happened since then is unknown.
+    unreadable : int
+        How many records of earlier runs are whole and say nothing that could be read: counted by whoever reads them.
     failed : DragomanError or None
         Why nothing can be written any more; see `on_failed`.
     on_failed : callable or None
@@ -84,6 +86,7 @@ class Journal:
         self.known_damage: tuple[Damage, ...] = tuple(one for one in epoch.damage if one.known)
         self.clean = not self.damage and epoch.scan.kind in (0, Kind.CLOSE)
         self.last_ns = epoch.scan.time_ns
+        self.unreadable = 0
         self.failed: DragomanError | None = None
         self.on_failed: Callable[[DragomanError], object] | None = None
         self.on_slow: Callable[[DragomanError], object] | None = None
