@@ -1,9 +1,12 @@
 #include <Python.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 #include "bindings.hpp"
+#include "dragoman/journal_record.hpp"
 #include "dragoman/journal_run.hpp"
 
 namespace py = pybind11;
@@ -39,9 +42,64 @@ py::bytes hash_of(const py::buffer& data) {
   return {reinterpret_cast<const char*>(hash.data()), hash.size()};
 }
 
+/// A record and its hash. It stands on the order path, so its arguments are read by hand.
+PyObject* record(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 7 || !PyBytes_Check(args[1]) || !PyBytes_Check(args[5]) || !PyBytes_Check(args[6])) {
+    PyErr_SetString(
+        PyExc_TypeError,
+        "journal_record takes kind, payload, sequence, time_ns, epoch, run, previous: three of them bytes");
+    return nullptr;
+  }
+  const auto view = [](PyObject* bytes) {
+    return std::string_view(PyBytes_AS_STRING(bytes), static_cast<std::size_t>(PyBytes_GET_SIZE(bytes)));
+  };
+  const std::string_view payload = view(args[1]);
+  const std::string_view previous = view(args[6]);
+  dragoman::JournalHead head;
+  const unsigned long kind = PyLong_AsUnsignedLong(args[0]);
+  head.sequence = PyLong_AsUnsignedLongLong(args[2]);
+  head.time_ns = PyLong_AsLongLong(args[3]);
+  const unsigned long epoch = PyLong_AsUnsignedLong(args[4]);
+  head.run = view(args[5]);
+  if (PyErr_Occurred() != nullptr) {
+    return nullptr;
+  }
+  if (kind > UINT16_MAX || epoch > UINT32_MAX || payload.size() > UINT32_MAX || head.run.size() != 5 ||
+      previous.size() != head.previous.size()) {
+    PyErr_SetString(
+        PyExc_ValueError,
+        "journal_record: kind takes 16 bits, epoch and the length of the payload 32, run has 5 bytes and"
+        " previous 16");
+    return nullptr;
+  }
+  head.kind = static_cast<std::uint16_t>(kind);
+  head.epoch = static_cast<std::uint32_t>(epoch);
+  std::memcpy(head.previous.data(), previous.data(), previous.size());
+  const std::size_t size = dragoman::journal_record_size(payload.size());
+  PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size));
+  if (bytes == nullptr) {
+    return nullptr;
+  }
+  const auto hash = dragoman::write_journal_record(
+      {reinterpret_cast<std::byte*>(PyBytes_AS_STRING(bytes)), size}, head, payload);
+  return Py_BuildValue("(Ny#)", bytes, reinterpret_cast<const char*>(hash.data()),
+                       static_cast<Py_ssize_t>(hash.size()));
+}
+
+PyMethodDef kMethods[] = {
+    {"journal_record", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(record)), METH_FASTCALL,
+     "journal_record(kind, payload, sequence, time_ns, epoch, run, previous, /)\n--\n\nReturn a record of a "
+     "journal"
+     " and its hash."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 }  // namespace
 
 void bind_journal(py::module_& m) {
   m.def("journal_run", run, "chunk"_a, "offset"_a, "sequence"_a, "previous"_a, "epoch"_a, "stop_kind"_a);
   m.def("blake2b_16", hash_of, "data"_a);
+  if (PyModule_AddFunctions(m.ptr(), kMethods) != 0) {
+    throw py::error_already_set();
+  }
 }

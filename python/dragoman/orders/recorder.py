@@ -42,7 +42,7 @@ class Recorder:
             return None
         return self.journal.commit(
             Kind.INTENT,
-            {"op": "place", "name": request.client_order_id, "at": sent_ns, "request": to_plain(request)},
+            {"op": "place", "name": request.client_order_id, "at": sent_ns, "request": request},
         )
 
     def amend(self, pending: Pending, order: Order, change: OrderChange | None) -> Awaitable[object] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dragoman.errors import DragomanError, Effect, ErrorKind, Retry, UsageError
-from dragoman.model import Order, OrderAlert, OrderRequest, OrderStatus, Origin, Outcome, Reject
+from dragoman.model import Order, OrderAlert, OrderRequest, OrderStatus, OrderUpdate, Origin, Outcome, Reject
 from dragoman.orders.intents import Intent, Intents
 from dragoman.orders.reading import OrderReader
 from dragoman.session.session import AccountSession
@@ -84,7 +84,7 @@ class Resolver:
         self._lost: dict[str, str] = {}  # taken for lost, by name: the trading day to whose end it is watched
         self._task: asyncio.Task[None] | None = None
         self._nudge = asyncio.Event()
-        self._store.listen(lambda update: self._seen(update.order))
+        self._store.listen(self._told)
 
     @property
     def names(self) -> set[str]:
@@ -247,8 +247,12 @@ class Resolver:
             if now - doubt.intent.sent_ns >= _ESCALATE_AFTER_NS:
                 self._escalate(doubt, f"the broker cannot be asked: {why}")
 
-    def _seen(self, order: Order) -> None:
+    def _told(self, update: OrderUpdate) -> None:
         """Take note of every change: one that is looked for may have shown up, one taken for lost as well."""
+        if self._doubts or self._lost:
+            self._seen(update.order)
+
+    def _seen(self, order: Order) -> None:
         name = order.client_order_id
         if name in self._doubts and (order.status is not OrderStatus.UNKNOWN or order.order_id):
             del self._doubts[name]

@@ -26,7 +26,7 @@ Integers are little-endian, hashes 16-byte BLAKE2b of a whole record, payloads o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
@@ -35,7 +35,7 @@ from typing import Any
 
 import orjson
 
-from dragoman._core import crc32c
+from dragoman._core import crc32c, journal_record
 
 MAGIC = b"DRGMJRNL"
 VERSION = 1
@@ -49,7 +49,7 @@ RECORD = Struct("<IIQqIH5s5x16s")
 RECORD_SIZE = RECORD.size
 NO_HASH = bytes(16)
 _CRC = Struct("<I")
-_PADDING = tuple(bytes(n) for n in range(8))
+_OURS = orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class Kind(IntEnum):
@@ -180,20 +180,21 @@ def encode_record(
     kind: int, payload: bytes, *, sequence: int, time_ns: int, epoch: int, run: bytes, previous: bytes
 ) -> bytes:
     """Return the bytes of a record."""
-    length = len(payload)
-    record = bytearray(RECORD.pack(0, length, sequence, time_ns, epoch, kind, run, previous))
-    record += payload
-    record += _PADDING[-length % 8]
-    _CRC.pack_into(record, 0, crc32c(memoryview(record)[4:]))
-    return bytes(record)
+    return journal_record(kind, payload, sequence, time_ns, epoch, run, previous)[0]
 
 
-def encode_payload(payload: Mapping[str, Any]) -> bytes:
+def encode_payload(payload: Mapping[str, Any], default: Callable[[Any], Any] | None = None) -> bytes:
     """Return a payload as JSON.
+
+    Parameters
+    ----------
+    payload : mapping
+    default : callable, optional
+        Makes plain what JSON does not know.
 
     Raises
     ------
     TypeError
         It holds something that JSON does not know; `dragoman.orders.journal.codec` makes the model's values plain.
     """
-    return orjson.dumps(payload)
+    return orjson.dumps(payload, default, _OURS)

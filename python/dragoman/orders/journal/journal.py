@@ -21,14 +21,15 @@ from typing import Any
 import orjson
 
 from dragoman.errors import DragomanError, Retry, UsageError
+from dragoman.orders.journal.codec import plain_json
 from dragoman.orders.journal.format import (
     DEFAULT_CHUNK,
     HEADER_SIZE,
+    RECORD_SIZE,
     SMALLEST_CHUNK,
     Kind,
     Record,
     encode_payload,
-    record_length,
 )
 from dragoman.orders.journal.index import named
 from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write
@@ -37,6 +38,7 @@ from dragoman.orders.journal.tail import Batch, Entry, Tail
 from dragoman.orders.journal.words import cleaned
 from dragoman.runtime.base import DiskFile, Runtime
 
+_INTENT = Kind.INTENT
 _HEALS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _HELD = 10_000
 _MARGIN = 64  # what `Kind.REFUSED` says around a payload
@@ -92,6 +94,7 @@ class Journal:
         self._lock = epoch.lock
         self._chunks: list[Chunk] = epoch.scan.chunks
         self._chunk_size = chunk_size
+        self._longest = (chunk_size - HEADER_SIZE - RECORD_SIZE - _MARGIN) // 8 * 8
         self._flush_s = flush_s
         self._held_limit = held_limit
         self._tail = Tail(runtime.disk, folder, epoch, chunk_size)
@@ -340,13 +343,13 @@ class Journal:
             raise UsageError(f"journal {self.folder} is closed", remedy="connect again")
         try:
             # An intent holds what the caller gave, in names and numbers: it stands on the order path as it is.
-            data = encode_payload(payload if kind is Kind.INTENT else cleaned(payload))
+            data = encode_payload(payload, plain_json) if kind is _INTENT else encode_payload(cleaned(payload))
         except TypeError as error:
             raise UsageError(
                 f"journal {self.folder}: a {kind.name} record is not plain JSON: {error}",
                 remedy="make values plain with dragoman.orders.journal.codec",
             ) from error
-        if record_length(data) + _MARGIN > self._chunk_size - HEADER_SIZE:
+        if len(data) > self._longest:
             raise UsageError(
                 f"journal {self.folder}: a {kind.name} record of {len(data)} bytes does not fit into a chunk of"
                 f" {self._chunk_size}",
@@ -394,6 +397,8 @@ class Journal:
                     self._settle(error)
                 else:
                     self._settle(None)
+            if not self._pending and not self._tail.nearly_full:
+                return
             if self.failed is None and self._wants_chunk():
                 try:
                     self._prepared(self._tail.make_next(), None)
@@ -402,9 +407,7 @@ class Journal:
             blocked = self._tail.blocks(self._pending)
 
     def _batch(self) -> Batch:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        # A timer is left to fire and to look whether anything waits: with orders in a row it is set once in a while.
         batch = self._tail.take(self._pending)
         self._urgent = bool(self._pending)
         if batch.entries:
@@ -427,8 +430,11 @@ class Journal:
             return
         self._durable = written[-1].sequence
         for entry in written:
-            if entry.future is not None and not entry.future.done():
-                entry.future.set_result(None)
+            future = entry.future
+            if future is not None and not future.done():
+                future.set_result(None)
+        if not self._flushes:
+            return
         left = []
         for sequence, future in self._flushes:
             if sequence > self._durable:
@@ -460,6 +466,9 @@ class Journal:
                 made[1].close()
             else:
                 self._tail.next, self._obstacle = made, None
+            if self._timer is not None:
+                self._timer.cancel()  # it may be the one that looks for space, far away
+                self._timer = None
             return
         self._obstacle = error
         if self._writing is not None or not self._tail.blocks(self._pending):
