@@ -41,8 +41,8 @@ Writer& writer_of(PyObject* self) {
   return *reinterpret_cast<Writer*>(self);
 }
 
-bool append_dumped(const Writer& writer, PyObject* held, std::string& out) {
-  PyObject* text = PyObject_CallOneArg(writer.dump, held);
+bool append_dumped(PyObject* dump, PyObject* held, std::string& out) {
+  PyObject* text = PyObject_CallOneArg(dump, held);
   if (text == nullptr) {
     return false;
   }
@@ -67,7 +67,7 @@ bool is_plain(std::string_view text) {
 }
 
 /// Append a value that JSON has as it is, or what `dump` makes of it.
-bool append(const Writer& writer, PyObject* held, std::string& out) {
+bool append(PyObject* dump, PyObject* held, std::string& out) {
   if (PyUnicode_CheckExact(held) && PyUnicode_IS_COMPACT_ASCII(held)) {
     const std::string_view text(reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(held)),
                                 static_cast<std::size_t>(PyUnicode_GET_LENGTH(held)));
@@ -96,7 +96,7 @@ bool append(const Writer& writer, PyObject* held, std::string& out) {
     out += "null";
     return true;
   }
-  return append_dumped(writer, held, out);
+  return append_dumped(dump, held, out);
 }
 
 /// Append what is made of `held`; takes over `made`, null where making it failed.
@@ -104,14 +104,14 @@ bool append_made(const Writer& writer, PyObject* made, std::string& out) {
   if (made == nullptr) {
     return false;
   }
-  const bool good = append(writer, made, out);
+  const bool good = append(writer.dump, made, out);
   Py_DECREF(made);
   return good;
 }
 
 bool append_part(const Writer& writer, const Part& part, PyObject* held, std::string& out) {
   if (held == Py_None) {
-    return append(writer, held, out);
+    return append(writer.dump, held, out);
   }
   switch (part.as) {
     case As::kText:
@@ -123,7 +123,7 @@ bool append_part(const Writer& writer, const Part& part, PyObject* held, std::st
     case As::kItself:
       break;
   }
-  return append(writer, held, out);
+  return append(writer.dump, held, out);
 }
 
 /// Whether a field holds its default; 1 yes, 0 no, -1 an exception.
@@ -175,8 +175,47 @@ bool append_fields(const Writer& writer, PyObject* value, std::string& out) {
   return true;
 }
 
-PyObject* written(PyObject* self, PyObject* value) {
+/// Append names and values in turn, each name followed by a colon, and a last name that stands alone.
+bool append_pairs(PyObject* dump, PyObject* const* pairs, Py_ssize_t count, std::string& out) {
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    if (i % 2 == 0) {
+      out += i == 0 ? '{' : ',';
+    }
+    if (!append(dump, pairs[i], out)) {
+      return false;
+    }
+    if (i % 2 == 0) {
+      out += ':';
+    }
+  }
+  return true;
+}
+
+PyObject* object_written(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count < 3 || count % 2 == 0) {
+    PyErr_SetString(PyExc_TypeError, "plain_object takes what dumps, then names and values in turn");
+    return nullptr;
+  }
+  std::string out;
+  try {
+    out.reserve(256);
+    if (!append_pairs(args[0], args + 1, count - 1, out)) {
+      return nullptr;
+    }
+    out += '}';
+  } catch (const std::bad_alloc&) {
+    return PyErr_NoMemory();
+  }
+  return PyBytes_FromStringAndSize(out.data(), static_cast<Py_ssize_t>(out.size()));
+}
+
+PyObject* written(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   const Writer& writer = writer_of(self);
+  if (count != 1 && count % 2 != 0) {
+    PyErr_SetString(PyExc_TypeError, "write takes a value, then names and values in turn, and its own name");
+    return nullptr;
+  }
+  PyObject* value = args[0];
   if (Py_TYPE(value) != writer.kind) {
     PyErr_Format(PyExc_TypeError, "found a %s, expected a %s", Py_TYPE(value)->tp_name, writer.kind->tp_name);
     return nullptr;
@@ -184,8 +223,11 @@ PyObject* written(PyObject* self, PyObject* value) {
   std::string out;
   try {
     out.reserve(512);
-    if (!append_fields(writer, value, out)) {
+    if (!append_pairs(writer.dump, args + 1, count - 1, out) || !append_fields(writer, value, out)) {
       return nullptr;
+    }
+    if (count > 1) {
+      out += '}';
     }
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
@@ -287,7 +329,14 @@ void writer_dealloc(PyObject* self) {
 }
 
 PyMethodDef kWriterMethods[] = {
-    {"write", written, METH_O, nullptr},
+    {"write", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(written)), METH_FASTCALL, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyMethodDef kMethods[] = {
+    {"plain_object", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(object_written)),
+     METH_FASTCALL,
+     "plain_object(dump, /, *pairs)\n--\n\nReturn names and values, given in turn, as a JSON object."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -309,4 +358,7 @@ void bind_plain(py::module_& m) {
     throw py::error_already_set();
   }
   m.attr("PlainWriter") = type;
+  if (PyModule_AddFunctions(m.ptr(), kMethods) != 0) {
+    throw py::error_already_set();
+  }
 }

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dragoman._core import PlainWriter, crc32c, journal_record
+from dragoman._core import PlainWriter, crc32c, journal_record, journal_records, plain_object
 from dragoman.model import Fill, OrderRequest, OrderType, Side
 from dragoman.orders.journal.codec import plain_json, to_plain
-from dragoman.orders.journal.format import RECORD
+from dragoman.orders.journal.format import RECORD, Kind, record_length
+from dragoman.orders.journal.tail import Entry
 from property.test_journal_codec import CLASSES, values
 
 REQUEST = OrderRequest(instrument_id="NSE:INFY", side=Side.BUY, quantity=Decimal(1))
@@ -22,7 +23,7 @@ WORDS = st.text(alphabet=st.characters(codec="utf-8"), max_size=8) | st.sampled_
 
 
 def written(value):
-    return orjson.dumps(plain_json(value))
+    return plain_json(value)
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -86,6 +87,61 @@ def test_a_writer_takes_values_of_its_class_alone():
         PlainWriter(Fill, (("trade", True, "", 0, None),), orjson.dumps)
     with pytest.raises(ValueError, match="expected 0 to 3"):
         PlainWriter(Fill, (("trade_id", True, "", 4, None),), orjson.dumps)
+
+
+@given(WORDS, st.integers(), st.none() | st.booleans() | st.floats(allow_nan=False))
+def test_an_object_around_a_value_is_written_as_json_has_it(text, number, other):
+    pairs = {"name": text, "at": number, text + "?": other}
+    flat = [one for pair in pairs.items() for one in pair]
+    try:
+        expected = orjson.dumps(pairs)
+    except TypeError:  # wider than JSON's numbers
+        with pytest.raises(TypeError):
+            plain_object(orjson.dumps, *flat)
+        return
+    assert plain_object(orjson.dumps, *flat) == expected
+    assert plain_json(REQUEST, *flat, "request") == orjson.dumps(pairs | {"request": to_plain(REQUEST)})
+
+
+def test_a_name_without_its_value_is_refused():
+    with pytest.raises(TypeError, match="names and values in turn"):
+        plain_object(orjson.dumps, "name")
+    with pytest.raises(TypeError, match="names and values in turn"):
+        plain_json(REQUEST, "name", 1)
+
+
+def entries(payloads):
+    made = [Entry(Kind.INTENT, payload, 7 + at) for at, payload in enumerate(payloads)]
+    for at, one in enumerate(made, 1):
+        one.sequence = at
+    return made
+
+
+@given(st.lists(st.binary(max_size=40), max_size=6), st.integers(-10, 700))
+def test_as_many_records_are_made_as_there_is_room_for(payloads, room):
+    data, last, expected = b"", bytes(16), 0
+    for one in entries(payloads):
+        if len(data) + record_length(one.payload) > room:
+            break
+        record, last = journal_record(one.kind, one.payload, one.sequence, one.time_ns, 3, b"7Q1M9", last)
+        data, expected = data + record, expected + 1
+    assert journal_records(entries(payloads), room, 3, b"7Q1M9", bytes(16)) == (data, last, expected)
+
+
+def test_entries_that_no_record_can_hold_are_refused():
+    (entry,) = entries([b"{}"])
+    for name, wrong, error in (
+        ("sequence", -1, ValueError),
+        ("payload", "{}", TypeError),
+        ("kind", 1 << 16, ValueError),
+        ("time_ns", 1 << 63, OverflowError),
+    ):
+        (entry,) = entries([b"{}"])
+        setattr(entry, name, wrong)
+        with pytest.raises(error):
+            journal_records([entry], 1000, 3, b"7Q1M9", bytes(16))
+    with pytest.raises(ValueError, match="run has 5 bytes"):
+        journal_records([], 1000, 3, b"7Q", bytes(16))
 
 
 @given(

@@ -82,6 +82,32 @@ def journal_record(
         If `sequence` is negative or takes more than 64 bits, or `time_ns` more than 63.
     """
 
+def journal_records(
+    entries: Iterable[Any], room: int, epoch: int, run: bytes, previous: bytes, /
+) -> tuple[bytes, bytes, int]:
+    """Return the records of as many entries, from the first on, as fit into `room` bytes.
+
+    Parameters
+    ----------
+    entries : iterable
+        Each has `kind`, `payload`, `sequence` and `time_ns`.
+    room, epoch, run, previous
+        As `journal_record`.
+
+    Returns
+    -------
+    data, hash, count : bytes, bytes, int
+        The records one after another, the hash of the last (`previous` without one), and how many they are.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError
+        As `journal_record`.
+    """
+
+def plain_object(dump: Callable[[Any], bytes], /, *pairs: Any) -> bytes:
+    """Return names and values, given in turn, as a JSON object; `dump` as `PlainWriter` has it."""
+
 class PlainWriter:
     """Writes values of one class, a frozen and slotted dataclass, as JSON objects of what differs from its defaults."""
 
@@ -101,8 +127,10 @@ class PlainWriter:
             Writes what is no plain text, number or truth.
         """
 
-    def write(self, value: Any, /) -> bytes:
-        """Return a value of that class as JSON.
+    def write(self, value: Any, /, *around: Any) -> bytes:
+        """Return a value of that class as JSON; within an object of the names and values `around` it, where given.
+
+        Those end with the name that the value has there.
 
         Raises
         ------

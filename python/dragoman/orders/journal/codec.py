@@ -59,15 +59,21 @@ def to_plain(value: Any) -> dict[str, Any]:
     return found
 
 
-def plain_json(value: Any) -> orjson.Fragment:
-    """Return what `to_plain` does as JSON, to stand within other JSON; written by the core, since orders wait for it.
+def plain_json(value: Any, *around: Any) -> bytes:
+    """Return what `to_plain` does as JSON, written by the core, since orders wait for it.
+
+    Parameters
+    ----------
+    value : dataclass
+    *around
+        Names and values in turn of the object to put it into, then its name there.
 
     Raises
     ------
     TypeError
         As `to_plain`, or JSON does not know something it holds.
     """
-    return orjson.Fragment(_plan(type(value)).writer.write(value))
+    return _plan(type(value)).writer.write(value, *around)
 
 
 def from_plain(kind: type[T], data: Mapping[str, Any]) -> T:

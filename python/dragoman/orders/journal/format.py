@@ -26,7 +26,7 @@ Integers are little-endian, hashes 16-byte BLAKE2b of a whole record, payloads o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import blake2b
@@ -49,7 +49,6 @@ RECORD = Struct("<IIQqIH5s5x16s")
 RECORD_SIZE = RECORD.size
 NO_HASH = bytes(16)
 _CRC = Struct("<I")
-_OURS = orjson.OPT_PASSTHROUGH_DATACLASS
 
 
 class Kind(IntEnum):
@@ -183,18 +182,12 @@ def encode_record(
     return journal_record(kind, payload, sequence, time_ns, epoch, run, previous)[0]
 
 
-def encode_payload(payload: Mapping[str, Any], default: Callable[[Any], Any] | None = None) -> bytes:
+def encode_payload(payload: Mapping[str, Any]) -> bytes:
     """Return a payload as JSON.
-
-    Parameters
-    ----------
-    payload : mapping
-    default : callable, optional
-        Makes plain what JSON does not know.
 
     Raises
     ------
     TypeError
         It holds something that JSON does not know; `dragoman.orders.journal.codec` makes the model's values plain.
     """
-    return orjson.dumps(payload, default, _OURS)
+    return orjson.dumps(payload)

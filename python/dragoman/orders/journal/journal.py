@@ -21,7 +21,6 @@ from typing import Any
 import orjson
 
 from dragoman.errors import DragomanError, Retry, UsageError
-from dragoman.orders.journal.codec import plain_json
 from dragoman.orders.journal.format import (
     DEFAULT_CHUNK,
     HEADER_SIZE,
@@ -38,7 +37,6 @@ from dragoman.orders.journal.tail import Batch, Entry, Tail
 from dragoman.orders.journal.words import cleaned
 from dragoman.runtime.base import DiskFile, Runtime
 
-_INTENT = Kind.INTENT
 _HEALS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _HELD = 10_000
 _MARGIN = 64  # what `Kind.REFUSED` says around a payload
@@ -208,8 +206,15 @@ class Journal:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def append(self, kind: Kind, payload: Mapping[str, Any]) -> int:
+    def append(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> int:
         """Take a record that nobody waits for: durable with the next commit, or within `flush_s`.
+
+        Parameters
+        ----------
+        kind : Kind
+        payload : mapping or bytes
+            Plain values, whose free text is cleaned of secrets unless it is an intent's; or a JSON object as it is to
+            be written, without free text.
 
         Returns
         -------
@@ -232,7 +237,7 @@ class Journal:
             self._set_timer(self._flush_s)
         return entry.sequence
 
-    def commit(self, kind: Kind, payload: Mapping[str, Any]) -> asyncio.Future[None] | None:
+    def commit(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> asyncio.Future[None] | None:
         """Take a record and everything appended before it; they are durable when the future is done.
 
         Returns
@@ -338,12 +343,15 @@ class Journal:
 
     # -- how it is done ----------------------------------------------------------------------------------------------
 
-    def _take_in(self, kind: Kind, payload: Mapping[str, Any]) -> Entry:
+    def _take_in(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> Entry:
         if self._closed:
             raise UsageError(f"journal {self.folder} is closed", remedy="connect again")
         try:
-            # An intent holds what the caller gave, in names and numbers: it stands on the order path as it is.
-            data = encode_payload(payload, plain_json) if kind is _INTENT else encode_payload(cleaned(payload))
+            if isinstance(payload, bytes):
+                data = payload
+            else:
+                # An intent holds what the caller gave, in names and numbers: it stands on the order path as it is.
+                data = encode_payload(payload if kind is Kind.INTENT else cleaned(payload))
         except TypeError as error:
             raise UsageError(
                 f"journal {self.folder}: a {kind.name} record is not plain JSON: {error}",

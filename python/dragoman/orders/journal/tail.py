@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from dragoman._core import journal_record
+from dragoman._core import journal_records
 from dragoman.orders.journal.format import (
     ChunkHeader,
     Kind,
@@ -37,7 +37,7 @@ class Batch:
     Attributes
     ----------
     entries : list of Entry
-    segments : list of tuple of DiskFile, int and bytearray
+    segments : list of tuple of DiskFile, int and bytes
         What is written, and where.
     retired : DiskFile or None
         A chunk that is full after this.
@@ -47,7 +47,7 @@ class Batch:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.segments: list[tuple[DiskFile, int, bytearray]] = []
+        self.segments: list[tuple[DiskFile, int, bytes]] = []
         self.retired: DiskFile | None = None
 
     def perform(self) -> None:
@@ -90,27 +90,28 @@ class Tail:
 
     def take(self, waiting: deque[Entry]) -> Batch:
         """Encode what waits, as far as there is a chunk for it, and take it out of the queue."""
-        batch = Batch()
-        start, data, size = self._end, bytearray(), self._file.size
+        batch, head = Batch(), b""
         while waiting:
-            entry = waiting[0]
-            if start + len(data) + record_length(entry.payload) > size:
-                if self.next is None:
-                    break
-                if data:
-                    batch.segments.append((self._file, start, data))
-                batch.retired = self._file
-                (self._number, self._file), self.next = self.next, None
-                head = ChunkHeader(self._number, entry.sequence, self._file.size, entry.time_ns, self._hash)
-                start, data, size = 0, bytearray(head.packed()), self._file.size
-            record, self._hash = journal_record(
-                entry.kind, entry.payload, entry.sequence, entry.time_ns, self._epoch, self._run, self._hash
-            )
-            data += record
-            batch.entries.append(waiting.popleft())
-        if batch.entries:
-            batch.segments.append((self._file, start, data))
-            self._end = start + len(data)
+            start = self._end
+            room = self._file.size - start - len(head)
+            data, self._hash, count = journal_records(waiting, room, self._epoch, self._run, self._hash)
+            if count:
+                if head:
+                    data = head + data
+                batch.segments.append((self._file, start, data))
+                self._end = start + len(data)
+                if count == len(waiting):
+                    batch.entries += waiting
+                    waiting.clear()
+                else:
+                    batch.entries += [waiting.popleft() for _ in range(count)]
+            if not waiting or self.next is None:
+                break
+            batch.retired = self._file
+            (self._number, self._file), self.next = self.next, None
+            first = waiting[0]
+            head = ChunkHeader(self._number, first.sequence, self._file.size, first.time_ns, self._hash).packed()
+            self._end = 0
         return batch
 
     def blocks(self, waiting: deque[Entry]) -> bool:
