@@ -36,7 +36,7 @@ METHOD = (
     " and times. `place` is whole: checks, limits counted in the file all processes share (set so high that nobody"
     " waits), authorisation, write, reply, the order's new state; the journal is on a disk in memory. It is timed"
     " with this process and the server on one CPU, for the SDK as for ours, and again with both left to the scheduler:"
-    " there, each write of either side also waits for a halted CPU to wake. With the"
+    " there, on an idle machine, each write of either side also wakes a halted CPU. With the"
     " journal on a disk, the other side places an order with the journal in memory and then does one bare append and"
     " `fdatasync` of as many bytes on the same disk. The SDK's `place_order` returns the id;"
     " the blocking face is for information: two threads hand the order over."
