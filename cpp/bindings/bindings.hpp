@@ -17,6 +17,7 @@ void bind_intake(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_layout_json(pybind11::module_& m);
 void bind_layout_protobuf(pybind11::module_& m);
+void bind_plain(pybind11::module_& m);
 void bind_rate_limit(pybind11::module_& m);
 void bind_sequence_guard(pybind11::module_& m);
 void bind_values(pybind11::module_& m);

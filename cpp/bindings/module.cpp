@@ -20,4 +20,5 @@ PYBIND11_MODULE(_core, m) {
   bind_values(m);
   bind_crc32c(m);
   bind_journal(m);
+  bind_plain(m);
 }

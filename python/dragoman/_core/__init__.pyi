@@ -69,6 +69,75 @@ def crc32c(data: Buffer, seed: int = 0, /) -> int:
 def crc32c_tables(data: Buffer, seed: int = 0, /) -> int:
     """Return what `crc32c` does, without the processor's instruction; for tests."""
 
+def journal_record(
+    kind: int, payload: bytes, sequence: int, time_ns: int, epoch: int, run: bytes, previous: bytes, /
+) -> tuple[bytes, bytes]:
+    """Return a record of a journal, as ``dragoman.orders.journal.format`` lays it out, and its hash.
+
+    Raises
+    ------
+    ValueError
+        If `kind` takes more than 16 bits, `epoch` more than 32, or `run` has not 5 bytes and `previous` 16.
+    OverflowError
+        If `sequence` is negative or takes more than 64 bits, or `time_ns` more than 63.
+    """
+
+def journal_records(
+    entries: Iterable[Any], room: int, epoch: int, run: bytes, previous: bytes, /
+) -> tuple[bytes, bytes, int]:
+    """Return the records of as many entries, from the first on, as fit into `room` bytes.
+
+    Parameters
+    ----------
+    entries : iterable
+        Each has `kind`, `payload`, `sequence` and `time_ns`.
+    room, epoch, run, previous
+        As `journal_record`.
+
+    Returns
+    -------
+    data, hash, count : bytes, bytes, int
+        The records one after another, the hash of the last (`previous` without one), and how many they are.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError
+        As `journal_record`.
+    """
+
+def plain_object(dump: Callable[[Any], bytes], /, *pairs: Any) -> bytes:
+    """Return names and values, given in turn, as a JSON object; `dump` as `PlainWriter` has it."""
+
+class PlainWriter:
+    """Writes values of one class, a frozen and slotted dataclass, as JSON objects of what differs from its defaults."""
+
+    def __new__(
+        cls, kind: type, parts: tuple[tuple[str, bool, Any, int, Any], ...], dump: Callable[[Any], bytes], /
+    ) -> Self:
+        """Make one for a class.
+
+        Parameters
+        ----------
+        kind : type
+        parts : tuple of tuple
+            Of each field that is written: its name; whether it has a default, and which; 0 where JSON has what it
+            holds as it is, 1 where its text stands for it, 2 where the value of a member does, 3 where what the last
+            part, a callable, returns does.
+        dump : callable
+            Writes what is no plain text, number or truth.
+        """
+
+    def write(self, value: Any, /, *around: Any) -> bytes:
+        """Return a value of that class as JSON; within an object of the names and values `around` it, where given.
+
+        Those end with the name that the value has there.
+
+        Raises
+        ------
+        TypeError
+            It is of another class; or what a conversion or `dump` raises.
+        """
+
 def blake2b_16(data: Buffer) -> bytes:
     """Return the BLAKE2b hash of bytes, 16 bytes long, without a key (RFC 7693)."""
 

@@ -68,7 +68,8 @@ class Reconciler:
         self._found: dict[str, Order] = {}
         self._expected: dict[str, tuple[Order, int]] = {}  # may be on its way to us; since when, monotonic
         self._changed_ns: dict[str, int] = {}
-        self._known: dict[str, tuple[Any, ...]] = {}
+        self._known: dict[str, Order] = {}
+        self._mono_ns = session.runtime.clock.mono_ns
         self._differing: frozenset[Any] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self._remove = self._store.listen(self._seen)
@@ -180,10 +181,13 @@ class Reconciler:
 
     def _seen(self, update: OrderUpdate) -> None:
         order = update.order
-        self._changed_ns[order.instrument_id] = self._session.runtime.clock.mono_ns()
-        known, self._known[order.client_order_id] = self._known.get(order.client_order_id), _told(order)
-        if self._reading and update.source == "poll" and known != self._known[order.client_order_id]:
-            self._found[order.client_order_id] = order
+        name = order.client_order_id
+        self._changed_ns[order.instrument_id] = self._mono_ns()
+        if self._reading and update.source == "poll":
+            known = self._known.get(name)
+            if known is None or _told(known) != _told(order):
+                self._found[name] = order
+        self._known[name] = order
 
 
 def _told(order: Order) -> tuple[Any, ...]:

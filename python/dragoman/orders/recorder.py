@@ -7,14 +7,19 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
+import orjson
+
+from dragoman._core import plain_object
 from dragoman.errors import DragomanError, ErrorKind, NotSent, Rejected, UsageError
 from dragoman.model import Order, OrderAlert, OrderChange, OrderRequest, OrderStatus, OrderUpdate, Pending
 from dragoman.orders.intents import Intent
 from dragoman.orders.journal import Journal, Kind
-from dragoman.orders.journal.codec import to_plain
+from dragoman.orders.journal.codec import plain_json, to_plain
 
 _CANCEL_WAITS_S: Final = 0.5
 _log = logging.getLogger("dragoman.orders")
+_INTENT: Final = Kind.INTENT
+_REPLY: Final = Kind.REPLY
 _KINDS: Final = {"stream": Kind.STREAM, "poll": Kind.POLL, "reply": Kind.REPLY, "local": Kind.DECISION}
 
 
@@ -58,10 +63,14 @@ class Recorder:
         if self.journal is None:
             self._check_required()
             return None
-        return self.journal.commit(
-            Kind.INTENT,
-            {"op": "place", "name": request.client_order_id, "at": sent_ns, "request": to_plain(request)},
-        )
+        name = request.client_order_id
+        try:
+            entry = plain_json(request, "op", "place", "name", name, "at", sent_ns, "request")
+        except TypeError as error:
+            raise UsageError(
+                f"order {name!r} cannot be written down: {error}", remedy="give text and numbers", client_order_id=name
+            ) from error
+        return self.journal.commit(_INTENT, entry)
 
     def amend(self, pending: Pending, order: Order, change: OrderChange | None) -> Awaitable[object] | None:
         """Make the intent of a change or cancel durable. A cancel is sent also where that fails."""
@@ -124,16 +133,11 @@ class Recorder:
                 return  # its intent says all of it, once that is written
             if update.source == "reply" and order.status is OrderStatus.ACCEPTED and len(order.order_ids) == 1:
                 # What becomes of most, told in short.
-                journal.append(
-                    Kind.REPLY,
-                    {
-                        "op": "place",
-                        "name": order.client_order_id,
-                        "effect": "ACCEPTED",
-                        "order_id": order.order_id,
-                        "at": order.ts_accepted,
-                    },
+                name, order_id, at = order.client_order_id, order.order_id, order.ts_accepted
+                told = plain_object(
+                    orjson.dumps, "op", "place", "name", name, "effect", "ACCEPTED", "order_id", order_id, "at", at
                 )
+                journal.append(_REPLY, told)
                 return
         entry: dict[str, Any] = {"order": to_plain(order)}
         if order.status is OrderStatus.DENIED and (intent := self._intent(order.client_order_id)) is not None:

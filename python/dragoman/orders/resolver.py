@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from dragoman.errors import DragomanError, Effect, ErrorKind, Retry, UsageError
-from dragoman.model import Order, OrderAlert, OrderStatus, Origin, Outcome, Reject
+from dragoman.model import Order, OrderAlert, OrderStatus, OrderUpdate, Origin, Outcome, Reject
 from dragoman.orders.intents import Intent, Intents
 from dragoman.orders.reading import OrderReader
 from dragoman.session.session import AccountSession
@@ -98,7 +98,7 @@ class Resolver:
         self._sought_ns = 0
         self._raised = False
         self._nudge = asyncio.Event()
-        self._store.listen(lambda update: self._seen(update.order))
+        self._store.listen(self._told)
 
     @property
     def names(self) -> set[str]:
@@ -314,8 +314,12 @@ class Resolver:
             self._record.decided("escalated", name, why=f"no reading settles its {pending.lower()}")
             self._tell("UNRESOLVED", text, self._store.get(name))
 
-    def _seen(self, order: Order) -> None:
+    def _told(self, update: OrderUpdate) -> None:
         """Take note of every change: one that is looked for may have shown up, one taken for lost as well."""
+        if self._doubts or self._lost:
+            self._seen(update.order)
+
+    def _seen(self, order: Order) -> None:
         name = order.client_order_id
         if name in self._doubts and (order.status is not OrderStatus.UNKNOWN or order.order_id):
             del self._doubts[name]

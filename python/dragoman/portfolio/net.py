@@ -77,7 +77,7 @@ def compare(positions: Iterable[Position], nets: Mapping[PositionKey, NetPositio
     found: list[Discrepancy] = []
     seen: set[PositionKey] = set()
     for position in positions:
-        key = (position.instrument_id, position.product, position.position_side)
+        key: PositionKey = (position.instrument_id, position.product, position.position_side)
         seen.add(key)
         net = nets.get(key) or NetPosition(*key)
         pairs = (

@@ -17,12 +17,19 @@ from math import isfinite
 from operator import attrgetter
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
+import orjson
+
+from dragoman._core import PlainWriter
+
 T = TypeVar("T")
 
 _Convert = Callable[[Any], Any]
 _LEFT_OUT: Final = frozenset(("raw",))
 _MARK: Final = "$"
 _WIDEST: Final = 1 << 63
+_member: Final = attrgetter("_value_")
+_WRITTEN: Final[dict[_Convert | None, int]] = {None: 0, str: 1, _member: 2}
+"""How the core writes what these converters make plain; see `PlainWriter`."""
 _AS_IT_IS: Final = (str, int, bool, float, type(None))
 
 
@@ -32,6 +39,7 @@ class _Plan(typing.NamedTuple):
     read: Callable[[Any], tuple[Any, ...]]
     parts: tuple[tuple[str, Any, _Convert | None], ...]
     made: dict[str, _Convert | None]
+    writer: PlainWriter
 
 
 def to_plain(value: Any) -> dict[str, Any]:
@@ -49,6 +57,23 @@ def to_plain(value: Any) -> dict[str, Any]:
             continue
         found[name] = held if convert is None or held is None else convert(held)
     return found
+
+
+def plain_json(value: Any, *around: Any) -> bytes:
+    """Return what `to_plain` does as JSON, written by the core, since orders wait for it.
+
+    Parameters
+    ----------
+    value : dataclass
+    *around
+        Names and values in turn of the object to put it into, then its name there.
+
+    Raises
+    ------
+    TypeError
+        As `to_plain`, or JSON does not know something it holds.
+    """
+    return _plan(type(value)).writer.write(value, *around)
 
 
 def from_plain(kind: type[T], data: Mapping[str, Any]) -> T:
@@ -84,7 +109,7 @@ def _planned(kind: type[Any]) -> _Plan:
     if not is_dataclass(kind):
         raise TypeError(f"{kind.__name__} is no value of the model: expected a dataclass")
     hints = typing.get_type_hints(kind)
-    parts, made = [], {}
+    parts, made, written = [], {}, []
     for field in fields(kind):
         if field.name in _LEFT_OUT or not field.init:
             continue
@@ -92,10 +117,11 @@ def _planned(kind: type[Any]) -> _Plan:
         # No value equals a new object, so a field without a default is always written.
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         parts.append((field.name, object() if default is MISSING else default, take))
+        written.append((field.name, default is not MISSING, default, _WRITTEN.get(take, 3), take))
         made[field.name] = make
     names = [name for name, _, _ in parts]
     read = attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
-    return _Plan(read, tuple(parts), made)
+    return _Plan(read, tuple(parts), made, PlainWriter(kind, tuple(written), orjson.dumps))
 
 
 def _converters(hint: Any) -> tuple[_Convert | None, _Convert | None]:
@@ -113,7 +139,7 @@ def _converters(hint: Any) -> tuple[_Convert | None, _Convert | None]:
         return (list if take is None else _each(list, take)), (tuple if make is None else _each(tuple, make))
     if isinstance(hint, type):
         if issubclass(hint, Enum):
-            return attrgetter("_value_"), hint
+            return _member, hint
         if is_dataclass(hint):
             return to_plain, lambda data: from_plain(hint, data)
     return _carry, _uncarry

@@ -35,7 +35,7 @@ from typing import Any
 
 import orjson
 
-from dragoman._core import crc32c
+from dragoman._core import crc32c, journal_record
 
 MAGIC = b"DRGMJRNL"
 VERSION = 1
@@ -49,7 +49,6 @@ RECORD = Struct("<IIQqIH5s5x16s")
 RECORD_SIZE = RECORD.size
 NO_HASH = bytes(16)
 _CRC = Struct("<I")
-_PADDING = tuple(bytes(n) for n in range(8))
 
 
 class Kind(IntEnum):
@@ -180,12 +179,7 @@ def encode_record(
     kind: int, payload: bytes, *, sequence: int, time_ns: int, epoch: int, run: bytes, previous: bytes
 ) -> bytes:
     """Return the bytes of a record."""
-    length = len(payload)
-    record = bytearray(RECORD.pack(0, length, sequence, time_ns, epoch, kind, run, previous))
-    record += payload
-    record += _PADDING[-length % 8]
-    _CRC.pack_into(record, 0, crc32c(memoryview(record)[4:]))
-    return bytes(record)
+    return journal_record(kind, payload, sequence, time_ns, epoch, run, previous)[0]
 
 
 def encode_payload(payload: Mapping[str, Any]) -> bytes:

@@ -24,11 +24,11 @@ from dragoman.errors import DragomanError, Retry, UsageError
 from dragoman.orders.journal.format import (
     DEFAULT_CHUNK,
     HEADER_SIZE,
+    RECORD_SIZE,
     SMALLEST_CHUNK,
     Kind,
     Record,
     encode_payload,
-    record_length,
 )
 from dragoman.orders.journal.index import named
 from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write, slow_disk
@@ -99,6 +99,7 @@ class Journal:
         self._lock = epoch.lock
         self._chunks: list[Chunk] = epoch.scan.chunks
         self._chunk_size = chunk_size
+        self._longest = (chunk_size - HEADER_SIZE - RECORD_SIZE - _MARGIN) // 8 * 8
         self._flush_s = flush_s
         self._held_limit = held_limit
         self._tail = Tail(runtime.disk, folder, epoch, chunk_size)
@@ -217,8 +218,15 @@ class Journal:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def append(self, kind: Kind, payload: Mapping[str, Any]) -> int:
+    def append(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> int:
         """Take a record that nobody waits for: durable with the next commit, or within `flush_s`.
+
+        Parameters
+        ----------
+        kind : Kind
+        payload : mapping or bytes
+            Plain values, whose free text is cleaned of secrets unless it is an intent's; or a JSON object as it is to
+            be written, without free text.
 
         Returns
         -------
@@ -241,7 +249,7 @@ class Journal:
             self._set_timer(self._flush_s)
         return entry.sequence
 
-    def commit(self, kind: Kind, payload: Mapping[str, Any]) -> asyncio.Future[None] | None:
+    def commit(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> asyncio.Future[None] | None:
         """Take a record and everything appended before it; they are durable when the future is done.
 
         Returns
@@ -362,18 +370,21 @@ class Journal:
 
     # -- how it is done ----------------------------------------------------------------------------------------------
 
-    def _take_in(self, kind: Kind, payload: Mapping[str, Any]) -> Entry:
+    def _take_in(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> Entry:
         if self._closed:
             raise UsageError(f"journal {self.folder} is closed", remedy="connect again")
         try:
-            # An intent holds what the caller gave, in names and numbers: it stands on the order path as it is.
-            data = encode_payload(payload if kind is Kind.INTENT else cleaned(payload))
+            if isinstance(payload, bytes):
+                data = payload
+            else:
+                # An intent holds what the caller gave, in names and numbers: it stands on the order path as it is.
+                data = encode_payload(payload if kind is Kind.INTENT else cleaned(payload))
         except TypeError as error:
             raise UsageError(
                 f"journal {self.folder}: a {kind.name} record is not plain JSON: {error}",
                 remedy="make values plain with dragoman.orders.journal.codec",
             ) from error
-        if record_length(data) + _MARGIN > self._chunk_size - HEADER_SIZE:
+        if len(data) > self._longest:
             raise UsageError(
                 f"journal {self.folder}: a {kind.name} record of {len(data)} bytes does not fit into a chunk of"
                 f" {self._chunk_size}",
@@ -438,6 +449,8 @@ class Journal:
                     self._settle(error)
                 else:
                     self._settle(None)
+            if not self._pending and not self._tail.nearly_full:
+                return
             if self.failed is None and self._wants_chunk():
                 try:
                     self._prepared(self._tail.make_next(), None)
@@ -446,9 +459,7 @@ class Journal:
             blocked = self._tail.blocks(self._pending)
 
     def _batch(self) -> Batch:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        # A timer is left to fire and to look whether anything waits: with orders in a row it is set once in a while.
         batch = self._tail.take(self._pending)
         self._urgent = bool(self._pending)
         if batch.entries:
@@ -471,8 +482,11 @@ class Journal:
             return
         self._durable = written[-1].sequence
         for entry in written:
-            if entry.future is not None and not entry.future.done():
-                entry.future.set_result(None)
+            future = entry.future
+            if future is not None and not future.done():
+                future.set_result(None)
+        if not self._flushes:
+            return
         left = []
         for sequence, future in self._flushes:
             if sequence > self._durable:
@@ -504,6 +518,9 @@ class Journal:
                 made[1].close()
             else:
                 self._tail.next, self._obstacle = made, None
+            if self._timer is not None:
+                self._timer.cancel()  # it may be the one that looks for space, far away
+                self._timer = None
             return
         self._obstacle = error
         if self._writing is not None or not self._tail.blocks(self._pending):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+from dragoman._core import journal_records
 from dragoman.orders.journal.format import (
     ChunkHeader,
     Kind,
     chunk_name,
-    encode_record,
-    record_hash,
     record_length,
 )
 from dragoman.orders.journal.opening import Epoch
@@ -34,22 +31,24 @@ class Entry:
         self.future: asyncio.Future[None] | None = None
 
 
-@dataclass(slots=True)
 class Batch:
     """Records that go to the disk together.
 
     Attributes
     ----------
     entries : list of Entry
-    segments : list of tuple of DiskFile, int and bytearray
+    segments : list of tuple of DiskFile, int and bytes
         What is written, and where.
     retired : DiskFile or None
         A chunk that is full after this.
     """
 
-    entries: list[Entry] = field(default_factory=list)
-    segments: list[tuple[DiskFile, int, bytearray]] = field(default_factory=list)
-    retired: DiskFile | None = None
+    __slots__ = ("entries", "retired", "segments")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.segments: list[tuple[DiskFile, int, bytes]] = []
+        self.retired: DiskFile | None = None
 
     def perform(self) -> None:
         """Write and sync. Blocking; an OSError leaves nobody knowing what is on the disk."""
@@ -91,40 +90,35 @@ class Tail:
 
     def take(self, waiting: deque[Entry]) -> Batch:
         """Encode what waits, as far as there is a chunk for it, and take it out of the queue."""
-        batch = Batch()
-        start, data = self._end, bytearray()
+        batch, head = Batch(), b""
         while waiting:
-            entry = waiting[0]
-            if start + len(data) + record_length(entry.payload) > self._file.size:
-                if self.next is None:
-                    break
-                if data:
-                    batch.segments.append((self._file, start, data))
-                batch.retired = self._file
-                (self._number, self._file), self.next = self.next, None
-                head = ChunkHeader(self._number, entry.sequence, self._file.size, entry.time_ns, self._hash)
-                start, data = 0, bytearray(head.packed())
-            record = encode_record(
-                entry.kind,
-                entry.payload,
-                sequence=entry.sequence,
-                time_ns=entry.time_ns,
-                epoch=self._epoch,
-                run=self._run,
-                previous=self._hash,
-            )
-            self._hash = record_hash(record)
-            data += record
-            batch.entries.append(waiting.popleft())
-        if batch.entries:
-            batch.segments.append((self._file, start, data))
-            self._end = start + len(data)
+            start = self._end
+            room = self._file.size - start - len(head)
+            data, self._hash, count = journal_records(waiting, room, self._epoch, self._run, self._hash)
+            if count:
+                if head:
+                    data = head + data
+                batch.segments.append((self._file, start, data))
+                self._end = start + len(data)
+                if count == len(waiting):
+                    batch.entries += waiting
+                    waiting.clear()
+                else:
+                    batch.entries += [waiting.popleft() for _ in range(count)]
+            if not waiting or self.next is None:
+                break
+            batch.retired = self._file
+            (self._number, self._file), self.next = self.next, None
+            first = waiting[0]
+            head = ChunkHeader(self._number, first.sequence, self._file.size, first.time_ns, self._hash).packed()
+            self._end = 0
         return batch
 
-    def blocks(self, waiting: Iterable[Entry]) -> bool:
+    def blocks(self, waiting: deque[Entry]) -> bool:
         """Whether what waits first has no room in the present chunk, nor in one made ahead."""
-        first = next(iter(waiting), None)
-        return self.next is None and first is not None and self._end + record_length(first.payload) > self._file.size
+        if not waiting or self.next is not None:
+            return False
+        return self._end + record_length(waiting[0].payload) > self._file.size
 
     @property
     def nearly_full(self) -> bool:
