@@ -159,8 +159,10 @@ void Mold::aim(const Layout& from) {
     bits |= op.bit;
   }
   for (MoldStep& step : steps) {
-    if (step.what == MoldStep::What::text && step.slot == from.slots) {
-      step.what = MoldStep::What::passed;
+    if (step.slot == from.slots && step.node == kNone) {
+      step.what = step.what == MoldStep::What::text    ? MoldStep::What::passed
+                  : step.what == MoldStep::What::other ? MoldStep::What::repeated
+                                                       : step.what;
     }
   }
 }
@@ -253,9 +255,24 @@ const std::uint8_t* JsonScanner::fit(Mold& mold, std::uint16_t node, const std::
         step.remember(captures[step.slot].size);
         break;
       case MoldStep::What::passed:
+        if (step.changes < MoldStep::kUnsteady && ends_after(value_at, step.length)) {
+          at = value_at + step.length;
+          break;
+        }
         at = value_at;
         for (unsigned run = kRun; run == kRun; at += run) {
           run = plain_run(at);
+        }
+        step.remember(static_cast<std::uint32_t>(at - value_at));
+        break;
+      case MoldStep::What::repeated:
+        if (step.repeats(value_at)) [[likely]] {
+          at = value_at + step.length;
+          break;
+        }
+        at = leaf(value_at, types[step.slot], captures[step.slot], depth + 1);
+        if (at != nullptr) {
+          step.repeat(value_at, static_cast<std::size_t>(at - value_at));
         }
         break;
       case MoldStep::What::decimal:

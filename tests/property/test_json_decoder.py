@@ -305,6 +305,40 @@ def test_what_a_decoder_saw_before_changes_nothing(kinds, style, frames):
         assert counted == {**fresh.counters, "blocks_held": counted["blocks_held"]}
 
 
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [
+        ('["R"]', True),
+        ('["@","I"]', True),
+        ('["@","I","T","4"]', True),
+        ("true", True),
+        ("[]", True),
+        ('"R"', True),
+        ('"long enough to be another size"', True),
+        ("7", True),
+        ('["R"', False),
+        ('["R"]]', False),
+        ('["R",]', False),
+        ('["@" "I"]', False),
+        ('["@","I"],"T","4"]', False),
+        ("truee", False),
+        ("tru", False),
+        ('"R', False),
+    ],
+)
+@pytest.mark.parametrize("usual", ['["R"]', '["@","I"]', "true", '"R"', "[]"])
+def test_a_value_nobody_reads_is_checked_though_the_same_came_before(usual, value, good):
+    def frame(stranger):
+        return f'{{"p":1,"c":{stranger},"q":2}}'.encode()
+
+    layout = JsonLayout("quote", fields=(JsonField("bid_price", "p"), JsonField("ask_price", "q")))
+    decoder = Decoder(JsonStream("s", layouts=(layout,)).compile())
+    for _ in range(3):
+        assert len(decoder.decode(frame(usual), 5)) == 1
+    assert len(decoder.decode(frame(value), 5)) == good
+    assert len(decoder.decode(frame(usual), 5)) == 1
+
+
 @given(st.binary(max_size=64), st.sampled_from(STREAMS))
 def test_any_bytes_give_records_or_a_counted_error(frame, stream):
     compare(stream, frame)

@@ -19,10 +19,11 @@ struct MoldStep {
     number,
     constant,  ///< a text that is the same in all messages
     other,
-    passed,   ///< a text that nobody reads
-    decimal,  ///< what goes straight into the record: to a slot,
-    whole,    ///< an integer or epoch time,
-    moment,   ///< a time in RFC 3339
+    passed,    ///< a text that nobody reads
+    repeated,  ///< another value that nobody reads, often the same as in the message before
+    decimal,   ///< what goes straight into the record: to a slot,
+    whole,     ///< an integer or epoch time,
+    moment,    ///< a time in RFC 3339
   };
 
   /// So many changes of size show that one size says nothing of the next.
@@ -33,12 +34,33 @@ struct MoldStep {
   std::uint64_t mask = 0;
   std::uint64_t stop = 0;  ///< the byte behind the value, eight times
   const Op* op = nullptr;  ///< of what goes into the record
+  std::uint64_t head = 0;  ///< of a repeated value: its first eight bytes,
+  std::uint64_t tail = 0;  ///< and its last, where it has eight
   What what = What::nothing;
   std::uint8_t size = 0;    ///< of the bytes
   std::uint8_t length = 0;  ///< of a constant, whose quote ends the bytes; of another value: its size of late
   std::uint8_t changes = 0;    ///< how often sizes differed, up to kUnsteady
   std::uint16_t slot = 0;      ///< of the value
   std::uint16_t node = kNone;  ///< what stands under it; kNone: a leaf
+
+  /// Whether the value at `at` begins with the one kept, which was read in full then. It is padded.
+  [[nodiscard]] bool repeats(const std::uint8_t* at) const noexcept {
+    if (length >= sizeof head) {
+      return word_at(at) == head && word_at(at + length - sizeof head) == tail;
+    }
+    return length != 0 && word_at(at) << (64 - 8 * length) == head << (64 - 8 * length);
+  }
+  /// Keep a value for the next message, unless it is too long.
+  void repeat(const std::uint8_t* at, std::size_t found) noexcept {
+    length = found <= 2 * sizeof head ? static_cast<std::uint8_t>(found) : 0;
+    head = word_at(at);
+    tail = length >= sizeof head ? word_at(at + length - sizeof head) : 0;
+  }
+  static std::uint64_t word_at(const std::uint8_t* at) noexcept {
+    std::uint64_t word_there;
+    std::memcpy(&word_there, at, sizeof word_there);
+    return word_there;
+  }
 
   void remember(std::uint32_t found) noexcept {
     if (changes < kUnsteady) {
