@@ -152,7 +152,8 @@ class Client:
                 await self.orders_service.refresh()
             self._started = True
             self._catch_up()
-            self._audit()
+            if self._orders_wanted or self.orders_service.store.open:
+                self._audit()
         except BaseException:
             await self.close()
             raise
@@ -231,7 +232,9 @@ class Client:
             self.events.publish(Notice("warning", f"the instrument master is not kept: {error}", "MASTER_CACHE"))
 
     def _audit(self) -> None:
-        """Read orders, trades and positions in the background from here on."""
+        """Read orders, trades and positions in the background from here on, now that somebody cares for them."""
+        if self._reconciler is not None:
+            return
         self._reconciler = Reconciler(
             self.session,
             self.orders_service.reader,
@@ -337,6 +340,7 @@ class Client:
         if not self._orders_wanted:
             await self.orders_service.refresh(timeout_s=timeout_s)
             self._orders_wanted = True
+            self._audit()
             self._catch_up()  # a stream may have been interrupted meanwhile
 
     def on_event(self, callback: Callable[[Event], object]) -> Callable[[], None]:
@@ -501,6 +505,8 @@ class Client:
             request = order_request(found, side, quantity, lots, terms)
         if not flag("allow_stale", allow_stale) and not self._orders_wanted:
             await self._need_orders(timeout_s)
+        elif self._reconciler is None:
+            self._audit()
         return await self.orders_service.placing(request, found, timeout_s, allow_stale, allow_unknown)
 
     async def modify(
@@ -563,6 +569,7 @@ class Client:
         if flag("refresh", refresh):
             await self.orders_service.refresh(timeout_s=timeout_s)
             self._orders_wanted = True
+            self._audit()
         return list(self.orders_service.store)
 
     def order(self, name: Order | str) -> Order | None:

@@ -445,11 +445,13 @@ class OrderService:
 
     async def close(self) -> None:
         """End all iterators. The session has ended all acts already, and their outcomes are recorded."""
-        await self.pause()
-        await self._succession.close()
-        self.updates.close()
-        self.alerts.close()
-        await self.writer.close()
+        try:
+            await self.pause()
+            await self._succession.close()
+        finally:
+            self.updates.close()
+            self.alerts.close()
+            await self.writer.close()  # last, and whatever came before: the lock must not outlive the client
 
     # -- helpers -----------------------------------------------------------------------------------------------------
 

@@ -112,12 +112,16 @@ class Succession:
         self._store.journal_ids = frozenset(journal.journal_ids)
         self._mints(IdMint(journal.journal_id))
         self._recorder.journal = journal
-        journal.on_failed = self._failed
+        journal.on_failed = journal.on_slow = self._failed
+        journal.unreadable = found.unreadable
         # Last: from here on acts go out.
         self._writer.journal = journal
         now = self._session.runtime.clock.wall_ns()
         for damage in journal.damage:
             self._alert(OrderAlert("JOURNAL_DAMAGED", str(damage), subject=damage, ts=now))
+        if found.unreadable:
+            text = f"{found.unreadable} records of the journal cannot be read; look with: dragoman journal show"
+            self._alert(OrderAlert("JOURNAL_DAMAGED", text, ts=now))
         # So that no later start has to look back further than to this one.
         self._recorder.carry([order for order in self._store if not order.status.terminal])
         self._look_for(found)
