@@ -148,9 +148,11 @@ def flag(name: str, value: bool) -> bool:
 
 
 def _whole(name: str, value: object) -> int:
-    if isinstance(value, int) and type(value) is not bool:
-        return value
-    raise UsageError(f"{name} {value!r} is {_a(value)}, expected a whole number", remedy="give an int")
+    if not isinstance(value, int) or type(value) is bool:
+        raise UsageError(f"{name} {value!r} is {_a(value)}, expected a whole number", remedy="give an int")
+    if not -(2**63) <= value < 2**63:
+        raise UsageError(f"{name} {value!r} is out of range", remedy="give a number of at most 64 bits")
+    return value
 
 
 def _table(name: str, value: object) -> Mapping[str, Any]:
