@@ -52,7 +52,7 @@ def test_all_is_well_at_an_emulator_and_loopback_is_said_to_be_loopback(tmp_path
         assert (ran.status, ran.json["ok"]) == (0, True)
         assert list(found) == ORDER.split()
         # Just before six in the morning, Indian time, a token of today ends soon.
-    assert {one["level"] for one in found.values() if one["code"] != "TOKEN_ENDS_SOON"} == {"ok"}
+        assert {one["level"] for one in found.values() if one["code"] != "TOKEN_ENDS_SOON"} == {"ok"}
         assert found["tls"]["code"] == found["egress"]["code"] == "LOOPBACK"
         assert found["token"]["values"]["account"] == "emu_ZZ0001"
         assert found["token"]["values"]["expires"].endswith("Z")
