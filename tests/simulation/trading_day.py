@@ -87,6 +87,7 @@ class Day:
             self._forget()
             if hour >= WARM_UP_HOURS - 1:
                 self.marks.append(take(self.client))
+            self.client._audit()
 
     async def _hour(self, hour: int) -> None:
         trades = hour % 2 == 0
@@ -108,6 +109,8 @@ class Day:
                 for number in range(self.plan.orders_an_hour * POLL_S // HOUR_S):
                     await self._trade(self.names[(poll + number) % STREAMED], poll * 2 + number)
         assert await self.client.check_positions() == []
+        # Its readings would keep a connection in use, or not, by the second in which a mark falls.
+        await self.client._reconciler.close()
         await self._market(SETTLE_S)
 
     async def _market(self, seconds: float) -> None:
