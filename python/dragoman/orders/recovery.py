@@ -24,8 +24,6 @@ class Amendment:
 
     Attributes
     ----------
-    since_ns : int
-        When it was sent, by the broker's clock.
     terms : mapping
         What a change asks for.
     answered : bool
@@ -33,7 +31,6 @@ class Amendment:
     """
 
     pending: Pending
-    since_ns: int
     terms: Mapping[str, Any] = field(default_factory=dict)
     answered: bool = False
 
@@ -81,7 +78,7 @@ def recover(records: Iterable[Record], broker: str) -> Recovered:
             found.orders[name] = order.but(status=OrderStatus.UNKNOWN, status_is_firm=False)
         if order.pending is not Pending.NONE:
             # Its reports showed it in flight: what came of it readings will tell.
-            found.changing.setdefault((name, order.pending), Amendment(order.pending, order.ts_recv or 0))
+            found.changing.setdefault((name, order.pending), Amendment(order.pending))
     return found
 
 
@@ -157,7 +154,7 @@ def _intent(found: Recovered, payload: dict[str, Any], time_ns: int, broker: str
         change = from_plain(OrderChange, payload.get("change", {}))
         terms = {term: value for term in (*TERMS, *UNTOLD) if (value := getattr(change, term)) is not None}
         pending = Pending(payload["op"].upper())
-        found.changing[name, pending] = Amendment(pending, payload["at"], terms)
+        found.changing[name, pending] = Amendment(pending, terms)
         return
     request = from_plain(OrderRequest, payload["request"])
     found.intents[name] = Intent(request, payload["at"])

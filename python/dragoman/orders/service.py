@@ -166,7 +166,7 @@ class OrderService:
         """Take over from a writer that is gone; else AccountBusy. New orders wait for a reading, cancels do not."""
         await self._succession.take_over()
         self._freshness.interrupted("the account was just taken over")
-        self.reread(lambda error: None)
+        self.reread(self._session.announce)
 
     def _mint_with(self, mint: IdMint) -> None:
         self._mint = mint
