@@ -40,7 +40,9 @@ class Recorder:
     required : bool
         Nothing may be sent without a journal.
     on_unwritten : callable
-        Told of an order whose cancel leaves without having been written down.
+        Told of an order whose cancel, or exit, leaves without having been written down.
+    known : callable
+        Finds the order of a name.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Recorder:
         self.journal: Journal | None = None
         self.required = False
         self.on_unwritten: Callable[[str], object] = lambda name: None
+        self.known: Callable[[str], Order | None] = lambda name: None
 
     # -- before the first byte ---------------------------------------------------------------------------------------
 
@@ -72,6 +75,15 @@ class Recorder:
             ) from error
         return self.journal.commit(_INTENT, entry)
 
+    def exit(self, request: OrderRequest, sent_ns: int) -> Awaitable[object] | None:
+        """Make the intent of an order durable that only makes a position smaller. It is sent also where that fails."""
+        if self.journal is None:
+            self._check_required()
+            return None
+        name = request.client_order_id
+        entry = {"op": "place", "name": name, "at": sent_ns, "exit": True, "request": to_plain(request)}
+        return self._commit_or_send(name, "exit", entry)
+
     def amend(self, pending: Pending, order: Order, change: OrderChange | None) -> Awaitable[object] | None:
         """Make the intent of a change or cancel durable. A cancel is sent also where that fails."""
         if self.journal is None:
@@ -87,12 +99,7 @@ class Recorder:
             entry["change"] = to_plain(change)
         if pending is not Pending.CANCEL:
             return self.journal.commit(Kind.INTENT, entry)
-        try:
-            durable = self.journal.commit(Kind.INTENT, entry)
-        except DragomanError as error:
-            self._sent_unwritten(order, entry, error)
-            return None
-        return None if durable is None else self._or_unwritten(durable, order, entry)
+        return self._commit_or_send(order.client_order_id, "cancel", entry)
 
     def _check_required(self) -> None:
         if self.required:
@@ -102,24 +109,32 @@ class Recorder:
                 remedy="connect again; nothing was sent",
             )
 
-    async def _or_unwritten(self, durable: Awaitable[object], order: Order, entry: dict[str, Any]) -> None:
+    def _commit_or_send(self, name: str, act: str, entry: dict[str, Any]) -> Awaitable[object] | None:
+        assert self.journal is not None
+        try:
+            durable = self.journal.commit(Kind.INTENT, entry)
+        except DragomanError as error:
+            self._sent_unwritten(name, act, entry, error)
+            return None
+        return None if durable is None else self._or_unwritten(durable, name, act, entry)
+
+    async def _or_unwritten(self, durable: Awaitable[object], name: str, act: str, entry: dict[str, Any]) -> None:
         try:
             async with asyncio.timeout(_CANCEL_WAITS_S):
                 await asyncio.shield(durable)
         except DragomanError as error:
-            self._sent_unwritten(order, entry, error)
+            self._sent_unwritten(name, act, entry, error)
         except TimeoutError:
             late = NotSent("the disk does not answer", kind=ErrorKind.LOCAL_DENIED)
-            self._sent_unwritten(order, entry, late)
+            self._sent_unwritten(name, act, entry, late)
 
-    def _sent_unwritten(self, order: Order, entry: dict[str, Any], error: DragomanError) -> None:
-        """A cancel only lowers risk: it goes out, is kept in memory, and is written when the disk returns."""
+    def _sent_unwritten(self, name: str, act: str, entry: dict[str, Any], error: DragomanError) -> None:
+        """What only lowers risk goes out, is kept in memory, and is written when the disk returns."""
         assert self.journal is not None
         self.journal.append(Kind.INTENT, entry | {"unjournaled": True})
-        name = order.client_order_id
         self.on_unwritten(name)
-        text = f"the cancel of order {name} is being sent though it could not be written down first: {error}"
-        self._alert(OrderAlert("UNJOURNALED", text, order, ts=self._now_ns()))
+        text = f"the {act} of order {name} is being sent though it could not be written down first: {error}"
+        self._alert(OrderAlert("UNJOURNALED", text, self.known(name), ts=self._now_ns()))
 
     # -- what is learnt ----------------------------------------------------------------------------------------------
 

@@ -123,6 +123,8 @@ class Placing(Sending[Order]):
         As `Sending` has them.
     intent : Intent
     recorder : Recorder
+    exits : bool
+        It only makes a position smaller, so it is sent also where it cannot be written down.
     """
 
     def __init__(
@@ -133,6 +135,8 @@ class Placing(Sending[Order]):
         intent: Intent,
         ends_ns: int,
         recorder: Recorder,
+        *,
+        exits: bool = False,
     ) -> None:
         request = intent.request
         super().__init__(
@@ -140,8 +144,11 @@ class Placing(Sending[Order]):
         )
         self._intent = intent
         self._recorder = recorder
+        self._exits = exits
 
     def _write_down(self, request: Request) -> Awaitable[object] | None:
         self._intent.sent_ns = sent_ns = self._session.ctx.now_ns
         self._intent.sent_mono_ns = self._session.runtime.clock.mono_ns()
+        if self._exits:
+            return self._recorder.exit(self._intent.request, sent_ns)
         return self._recorder.place(self._intent.request, sent_ns)

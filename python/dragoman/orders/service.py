@@ -45,7 +45,7 @@ from dragoman.orders.store import OrderStore
 from dragoman.orders.succession import Succession, outcome_unknown
 from dragoman.orders.waiting import wait_until
 from dragoman.orders.writer import Writer
-from dragoman.plugin import Adapter, FillSeen, OrderSeen
+from dragoman.plugin import Adapter, FillSeen, OrderSeen, urgent
 from dragoman.session.fanout import Fanout, Subscription
 from dragoman.session.session import AccountSession
 
@@ -93,7 +93,7 @@ class OrderService:
         self.recorder = recorder = Recorder(lambda: session.ctx.now_ns, alert, self.intents.get)
         self.writer = Writer(session, enabled=journal)
         recorder.required = self.writer.enabled
-        recorder.on_unwritten = self.store.mark_unjournaled
+        recorder.on_unwritten, recorder.known = self.store.mark_unjournaled, self.store.get
         self.resolver = Resolver(session, self._reader, self.intents, recorder, alert, self._cancel_late)
         self._succession = Succession(
             session,
@@ -112,6 +112,8 @@ class OrderService:
             self.store.listen(recorder.learnt)  # first written down, then told
         self.store.listen(self.updates.publish)
         self._new_names: set[str] = set()
+        self.admit: Callable[[OrderRequest, Instrument], object] | None = None
+        """Asked before anything is entered or sent; what it raises refuses the order. Exits are not asked about."""
 
     @property
     def _adapter(self) -> Adapter:
@@ -214,18 +216,23 @@ class OrderService:
         timeout_s: float,
         allow_stale: bool,
         allow_unknown: bool = False,
+        exits: bool = False,
     ) -> Awaitable[Order]:
         """Place an order, as `place`, from here on: what is returned tells how it ends.
 
         It is checked, entered and written before this returns, where nothing has to be waited for. Its errors come from
         here or, from the moment it is entered, when it is awaited.
+
+        One that `exits` can only make a position smaller, which its caller has seen to. Like a cancel it passes
+        whatever holds other orders back: checks, fences, stale views, the limits' share of the others, and a journal
+        that has failed.
         """
         session, adapter = self._session, self._session.adapter
         if session.read_only:
             session.check_mutable()
         timeout_s = seconds("timeout_s", timeout_s)
         if not self.writer.ready:
-            return self._place_later(request, instrument, timeout_s, allow_stale, allow_unknown)
+            return self._place_later(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
         ends_ns = self._mono_ns() + int(timeout_s * _NS)
         if not self._gate.admits(request, instrument):
             check_request(request, instrument, adapter)
@@ -235,7 +242,7 @@ class OrderService:
         if name:
             check_name(name)
             if self.intents.older is not None and self.intents.get(name) is None and name not in self._new_names:
-                return self._place_named(request, instrument, timeout_s, allow_stale, allow_unknown)
+                return self._place_named(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
         else:
             name = wire_id
         request = named(request, instrument, name, wire_id, session.ctx.account)
@@ -245,6 +252,11 @@ class OrderService:
             return self._again(known, timeout_s)
         if self.store.get(name) is not None:
             raise used_before(name)
+        if exits:
+            wire_request = self._units.to_wire(request, instrument)
+            return self._place_now(self.intents.add(Intent(request)), wire_request, instrument, ends_ns, exits=True)
+        if self.admit is not None:
+            self.admit(request, instrument)
         if self.resolver and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
@@ -254,13 +266,25 @@ class OrderService:
         return self._place_now(intent, wire_request, instrument, ends_ns)
 
     async def _place_later(
-        self, request: OrderRequest, instrument: Instrument, timeout_s: float, allow_stale: bool, allow_unknown: bool
+        self,
+        request: OrderRequest,
+        instrument: Instrument,
+        timeout_s: float,
+        allow_stale: bool,
+        allow_unknown: bool,
+        exits: bool,
     ) -> Order:
         await self._may_write()
-        return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown)
+        return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
 
     async def _place_named(
-        self, request: OrderRequest, instrument: Instrument, timeout_s: float, allow_stale: bool, allow_unknown: bool
+        self,
+        request: OrderRequest,
+        instrument: Instrument,
+        timeout_s: float,
+        allow_stale: bool,
+        allow_unknown: bool,
+        exits: bool,
     ) -> Order:
         """Place under a name that nobody has used lately; long ago, only the journal's index can tell."""
         name = request.client_order_id
@@ -276,7 +300,7 @@ class OrderService:
                 remedy="look at the journal's folder, or leave client_order_id out; nothing was sent",
             ) from error
         try:
-            return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown)
+            return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
         finally:
             self._new_names.discard(name)
 
@@ -301,11 +325,19 @@ class OrderService:
         return await self._place_now(intent, wire_request, instrument, ends_ns)
 
     def _place_now(
-        self, intent: Intent, wire_request: OrderRequest, instrument: Instrument, ends_ns: int
+        self,
+        intent: Intent,
+        wire_request: OrderRequest,
+        instrument: Instrument,
+        ends_ns: int,
+        *,
+        exits: bool = False,
     ) -> asyncio.Future[Order]:
         session, adapter, request = self._session, self._session.adapter, intent.request
         self.store.create(order_of(request, adapter.name, self._wall_ns()))
         flow = adapter.place(wire_request, instrument, session.ctx)
+        if exits:
+            return Placing(session, urgent(flow), self._placed, intent, ends_ns, self.recorder, exits=True).start()
         # Cancelling whoever awaits it ends that wait and nothing else.
         return Placing(session, flow, self._placed, intent, ends_ns, self.recorder).start()
 

@@ -26,6 +26,7 @@ from dragoman.plugin.effects import (
     Request,
     Skipped,
     Wait,
+    urgent,
 )
 from dragoman.plugin.feed import (
     Control,
@@ -203,4 +204,5 @@ __all__ = [
     "read_protobuf",
     "spans",
     "unverified",
+    "urgent",
 ]

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from dragoman._core import copying
 from dragoman.errors import DecodeError
@@ -209,3 +209,24 @@ class Redirect:
 
 Effect: TypeAlias = Request | All | Download[Any] | Part[Any] | Wait | Prompt | Redirect
 Flow: TypeAlias = Generator[Effect, Any, T]
+
+
+def urgent(flow: Flow[T]) -> Flow[T]:
+    """Return `flow` with every request that changes something in the lane kept for what lowers risk."""
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            effect = flow.send(answer) if error is None else flow.throw(error)
+        except StopIteration as end:
+            return cast(T, end.value)
+        if isinstance(effect, Request) and effect.mutates:
+            effect = effect.but(lane=Lane.RISK)
+        answer, error = None, None
+        try:
+            answer = yield effect
+        except GeneratorExit:
+            flow.close()
+            raise
+        except BaseException as thrown:  # noqa: BLE001 - the flow's to handle
+            error = thrown

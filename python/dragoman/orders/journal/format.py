@@ -75,6 +75,10 @@ class Kind(IntEnum):
     REFUSED
         A record that was refused before it was written (the disk was full): `kind` and `payload` tell which, and
         nothing was sent because of it.
+    RULE
+        What a rule watches for, and how far it got.
+    CONTROL
+        The kill switch was engaged or released; a day began.
     """
 
     OPEN = 1
@@ -86,6 +90,8 @@ class Kind(IntEnum):
     SESSION = 7
     CLOSE = 8
     REFUSED = 9
+    RULE = 10
+    CONTROL = 11
 
     @classmethod
     def _missing_(cls, value: object) -> Kind | None:
