@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := CMakeLists.txt $(shell find cpp -name '*.hpp' -o -name '*.cpp')
 PYTEST := $(BIN)/python -m pytest
+# Test by test on all cores; what is measured is measured in benchmarks/, never here.
+SPREAD := -p no:benchmark -n auto --dist worksteal
 
 SEED ?=
 KILLS ?= 2000
@@ -29,7 +31,7 @@ demo: setup ## log in to an emulated broker, stream, trade, and prove the books 
 test: setup unit simulate chaos-short judges ## the whole suite, official-SDK judges included
 
 unit: setup ## our own suite
-	$(PYTEST) -m "not judge" --ignore=tests/simulation --ignore=tests/chaos
+	$(PYTEST) $(SPREAD) -m "not judge" --ignore=tests/simulation --ignore=tests/chaos
 
 simulate: setup ## trading days on the virtual clock: nothing grows but the orders
 	$(PYTEST) tests/simulation
