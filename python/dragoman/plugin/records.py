@@ -25,8 +25,9 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dragoman.errors import AuthRequired, DecodeError, DragomanError, ErrorKind, Rejected, UsageError
-from dragoman.model import Instrument, OrderRequest, Position, Product
+from dragoman.model import Instrument, Order, OrderChange, OrderRequest, Position, Product, Side
 from dragoman.model.order import is_order_id
+from dragoman.plugin.codes import EnumMap
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Redirect, Request
 
@@ -112,6 +113,33 @@ class Records:
     def refused(self, what: str, remedy: str, *, kind: ErrorKind = ErrorKind.BAD_REQUEST) -> UsageError:
         """Return the error of what this broker does not take; zero bytes were sent."""
         return UsageError(f"{self.broker}: {what}", kind=kind, broker=self.broker, remedy=remedy)
+
+    def check(self, *rules: tuple[object, str, str], kind: ErrorKind = ErrorKind.BAD_REQUEST) -> None:
+        """Refuse what the first rule that holds says: whether something is wrong, what, and the remedy.
+
+        Raises UsageError.
+        """
+        for wrong, what, remedy in rules:
+            if wrong:
+                raise self.refused(what, remedy, kind=kind)
+
+    def check_offered(self, place: str, what: str, value: str, offered: Collection[str]) -> None:
+        """Refuse a value of an order's field `what` that orders of `place` do not have. Raises UsageError."""
+        self.check(
+            (
+                value not in offered,
+                f"{place} orders take no {what} {value}",
+                f"use one of {', '.join(sorted(offered))}",
+            ),
+            kind=ErrorKind.NOT_SUPPORTED,
+        )
+
+    def check_fixed(self, order: Order, change: OrderChange, *names: str) -> None:
+        """Refuse a change of a field that no change of this broker's orders can touch. Raises UsageError."""
+        for name in names:
+            wanted = getattr(change, name)
+            if wanted is not None and wanted != getattr(order, name, None):
+                raise self.refused(f"{name} of an order cannot be changed", "cancel it and place another")
 
     def instrument(self, name: str, ctx: Context) -> Instrument:
         """Return an instrument of the master. Raises UsageError where it has none of this name."""
@@ -264,6 +292,20 @@ def needed(row: Row, key: str) -> Decimal:
     return number(value)
 
 
+def side_of(words: EnumMap[Side | None], word: Any) -> Side:
+    """Return the side a word names: of an order or a fill it has to be known.
+
+    Raises
+    ------
+    ValueError
+        It is another word.
+    """
+    side = words.read(str(word))
+    if side is None:
+        raise ValueError(f"side {word!r} is none of {', '.join(words.inward)}")
+    return side
+
+
 def given(row: Row, key: str) -> Decimal | None:
     """Return the number at `key`, None where the broker sent none."""
     return None if row.get(key) in (None, "") else number(row[key])
@@ -320,6 +362,12 @@ def rfc3339_ns(text: Any) -> int | None:
     fraction = _FRACTION.search(text)
     below = int(fraction[1].ljust(9, "0")) if fraction else 0
     return moment_ns(moment.replace(microsecond=0)) + below
+
+
+def day_start(now_ns: int, zone: tzinfo) -> datetime:
+    """Return when the day of a moment (ns UTC) began in `zone`."""
+    now = datetime.fromtimestamp(now_ns // 1_000_000_000, zone)
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def next_time_ns(now_ns: int, at: time, zone: tzinfo) -> int:
