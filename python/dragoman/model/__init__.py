@@ -20,7 +20,7 @@ from dragoman.model.enums import (
     TimeInForce,
     Variety,
 )
-from dragoman.model.events import BookGap, Gap, Notice, OrderAlert, OrderUpdate, StreamState
+from dragoman.model.events import BookGap, Gap, MarginAlert, Notice, OrderAlert, OrderUpdate, StreamState
 from dragoman.model.ids import CanonicalId, IdKind
 from dragoman.model.instrument import Instrument
 from dragoman.model.market import Candle, DepthLevel, Quote, Trade
@@ -84,6 +84,7 @@ __all__ = [
     "InstrumentType",
     "Liquidity",
     "Margin",
+    "MarginAlert",
     "MarginAvailable",
     "MarginUsed",
     "Mode",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from dragoman.model.order import Fill, Order
+from dragoman.model.portfolio import Margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +120,35 @@ class OrderAlert:
     order: Order | None = None
     candidates: tuple[Order, ...] = ()
     subject: Any = None
+    ts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MarginAlert:
+    """Something about a margin that somebody should know: a limit of yours is crossed, or its figures are in doubt.
+
+    Attributes
+    ----------
+    code : str
+        ``BELOW``, ``UTILISATION``, ``FALLING``: a threshold was crossed; it is told again once the value was back
+        beyond its hysteresis. ``STALE``: the figures are older than they should be. ``DOUBTFUL``: the broker's numbers
+        contradict each other, or leapt without a reason that is known; the ones before stay until it repeats them.
+        ``DIFFERS``: they are further from what was projected than the projection's own error bound.
+    text : str
+    margin : Margin
+        As it was then.
+    name : str
+        Of the threshold.
+    level, value : Decimal or None
+        What was to be crossed, and what is there now: money, a share, or money in the last minute.
+    ts : int
+        Wall clock, ns UTC.
+    """
+
+    code: Literal["BELOW", "UTILISATION", "FALLING", "STALE", "DOUBTFUL", "DIFFERS"]
+    text: str
+    margin: Margin
+    name: str = ""
+    level: Decimal | None = None
+    value: Decimal | None = None
     ts: int = 0

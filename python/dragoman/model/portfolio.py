@@ -136,7 +136,22 @@ class MarginUsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margin(Shown):
-    """Margin of one account in one segment. A part the broker does not give is None, never 0."""
+    """Margin of one account in one segment. A part the broker does not give is None, never 0.
+
+    Attributes
+    ----------
+    net : Decimal or None
+        What can still be used; it may be below 0.
+    leverage : Decimal or None
+        How much of `net` one unit of free money makes, where the broker counts its loan in it.
+    error_bound : Decimal or None
+        By how much `net` and `used.total` may be off, in `currency`: 0 of a figure that the broker has just told, None
+        where nobody looked.
+    stale : bool
+        Whether it is older than it should be, or what it was counted from is.
+    ts_event, ts_polled : int or None
+        Which moment the figures are of, and when the broker told them last; ns UTC.
+    """
 
     segment: Segment
     net: Decimal | None
@@ -149,9 +164,12 @@ class Margin(Shown):
     account_id: str = ""
     broker: str = ""
     currency: str = "INR"
+    leverage: Decimal | None = None
     source: Source = Source.POLLED
     error_bound: Decimal | None = None
+    stale: bool = False
     ts_event: int | None = None
+    ts_polled: int | None = None
     ts_recv: int | None = None
     raw: Any = field(default=None, compare=False, repr=False)
 
