@@ -23,6 +23,7 @@ from dragoman.plugin import (
     ErrorKind,
     Failure,
     Flow,
+    MarginTerms,
     RateLimit,
     Reply,
     Request,
@@ -135,6 +136,7 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
     """Orders, positions and market data of one Alpaca account."""
 
     contract = 1
+    margin_terms = MarginTerms(delivery_margined=True)
     name = "alpaca"
     title = "Alpaca (Trading API v2)"
     hosts = {

@@ -341,6 +341,8 @@ def read_margin(row: Row, ctx: Context) -> model.Margin:
             available=model.MarginAvailable(
                 cash=given(row, "cash"), opening_balance=given(row, "last_equity"), live_balance=given(row, "equity")
             ),
+            used=model.MarginUsed(total=given(row, "initial_margin")),
+            leverage=nonzero(row, "multiplier"),
             initial=given(row, "initial_margin"),
             maintenance=given(row, "maintenance_margin"),
             currency=str(row.get("currency") or "USD"),

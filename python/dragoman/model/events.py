@@ -93,8 +93,8 @@ class OrderAlert:
         needs you: see `candidates`. ``LATE_ORDER``: an order taken for lost has turned up. ``ADOPTED``: an order placed
         elsewhere, or before a restart, is followed from here on. ``MISSED_UPDATE``: a reading told what the order
         stream had not. ``POSITION_DIFFERS``: at rest, a position is not the sum of its fills. ``UNJOURNALED``: a
-        cancel or exit was sent though it could not be written down first. ``JOURNAL_DAMAGED``: what the journal's file had
-        lost when it was opened. ``JOURNAL_FAILED``: nothing can be written down any more; cancels still go out.
+        cancel or exit was sent though it could not be written down first. ``JOURNAL_DAMAGED``: what the journal's file
+        had lost when it was opened. ``JOURNAL_FAILED``: nothing can be written down any more; cancels still go out.
     text : str
     order : Order or None
     candidates : tuple of Order
