@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, model
-from dragoman.plugin.records import Records, Row, given, needed, rfc3339_ns, text_or_none
+from dragoman.plugin.records import Records, Row, given, needed, nonzero, rfc3339_ns, text_or_none
 
 RECORDS: Final = Records("alpaca")
 reading, loads, refused, as_rows = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.as_rows
@@ -95,32 +95,66 @@ EVENTS: Final = FILL_EVENTS | frozenset(
 )
 """Events of the order stream; others are shown as they came, and their order is read all the same."""
 
-_OCC: Final = re.compile(r"(?P<root>[A-Z0-9.]{1,6})(?P<day>\d{6})(?P<right>[CP])(?P<strike>\d{8})")
-_RIGHTS: Final = {"C": model.OptionType.CALL, "P": model.OptionType.PUT}
 _QUOTES: Final = ("USDT", "USDC", "USDG", "USD", "BTC", "ETH")
 _HUNDRED: Final = Decimal(100)
 
 
-def option_id(symbol: str) -> model.CanonicalId | None:
-    """Return what an option's symbol (root, yymmdd, C or P, strike in thousandths) names; None for another symbol."""
-    match = _OCC.fullmatch(symbol)
-    if match is None:
-        return None
-    day, strike = match["day"], Decimal(match["strike"]) / 1000
-    expiry = date(2000 + int(day[:2]), int(day[2:4]), int(day[4:]))
-    right = _RIGHTS[match["right"]]
-    return model.CanonicalId("US", match["root"], model.IdKind.OPTION, expiry=expiry, strike=strike, option_type=right)
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the three kinds of instruments: what its orders may be, where its market data is, and which setting of the
+    profile names the data's source."""
+
+    name: str
+    root: str
+    order_types: frozenset[model.OrderType]
+    times_in_force: frozenset[model.TimeInForce]
+    setting: str = ""
+    default: str = ""
+
+    def source(self, ctx: Context) -> str:
+        return str(ctx.settings.get(self.setting, self.default))
+
+
+# Order types and times in force by kind of instrument (documentation, orders; FOK of crypto in one example only).
+STOCKS: Final = Kind(
+    "equity",
+    "/v2/stocks",
+    frozenset((T.MARKET, T.LIMIT, T.STOP_MARKET, T.STOP_LIMIT, T.TRAILING_STOP_MARKET)),
+    frozenset((F.DAY, F.GTC, F.IOC, F.FOK, F.AT_THE_OPEN, F.AT_THE_CLOSE)),
+    "stock_feed",
+    "iex",
+)
+OPTIONS: Final = Kind(
+    "option",
+    "/v1beta1/options",
+    frozenset((T.MARKET, T.LIMIT, T.STOP_MARKET, T.STOP_LIMIT)),
+    frozenset((F.DAY,)),
+    "option_feed",
+    "indicative",
+)
+PAIRS: Final = Kind(
+    "crypto",
+    "/v1beta3/crypto/us",
+    frozenset((T.MARKET, T.LIMIT, T.STOP_LIMIT)),
+    frozenset((F.GTC, F.IOC, F.FOK)),
+)
+KINDS: Final = (STOCKS, OPTIONS, PAIRS)
+
+
+def kind_of(instrument: model.Instrument) -> Kind:
+    """Return the kind of an instrument."""
+    return PAIRS if instrument.exchange == CRYPTO else OPTIONS if instrument.option_type else STOCKS
 
 
 def canonical(symbol: str, asset_class: str) -> model.CanonicalId:
     """Return the canonical id of a symbol. Pairs come with a slash and without."""
-    if asset_class.startswith("crypto"):
-        base, slash, quote = symbol.partition("/")
-        if not slash:
-            quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), "")
-            base = symbol.removesuffix(quote)
-        return model.CanonicalId(CRYPTO, base, model.IdKind.PAIR, quote=quote)
-    return option_id(symbol) or model.CanonicalId("US", symbol)
+    if not asset_class.startswith("crypto"):
+        return us_id(symbol)
+    base, slash, quote = symbol.partition("/")
+    if not slash:
+        quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), "")
+        base = symbol.removesuffix(quote)
+    return model.CanonicalId(CRYPTO, base, model.IdKind.PAIR, quote=quote)
 
 
 def instrument_id(row: Row, ctx: Context) -> str:
@@ -129,13 +163,6 @@ def instrument_id(row: Row, ctx: Context) -> str:
     if found is not None:
         return found.instrument_id
     return str(canonical(str(row["symbol"]), str(row.get("asset_class") or "")))
-
-
-def side(row: Row) -> model.Side:
-    value = SIDE.read(row["side"])
-    if value is None:
-        raise ValueError(f"side {row['side']!r} is neither buy nor sell")
-    return value
 
 
 def legs_of(row: Row) -> Iterator[Row]:
@@ -176,7 +203,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             broker="alpaca",
             account_id=ctx.account,
             instrument_id=instrument_id(row, ctx),
-            side=side(row),
+            side=side_of(SIDE, row["side"]),
             quantity=quantity,
             order_type=order_type,
             status=status,
@@ -195,7 +222,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             remaining_quantity=Decimal(0) if ended else max(quantity - filled, Decimal(0)),
             canceled_quantity=quantity - filled if status in (S.CANCELED, S.EXPIRED) else Decimal(0),
             average_price=given(row, "filled_avg_price") if filled else None,
-            reject=reject_of(row) if status is S.REJECTED else None,
+            reject=CODES.rejection(row.get("reject_reason")) if status is S.REJECTED else None,
             tag=tag,
             tags=(tag,) if tag else (),
             modified=row.get("replaces") is not None,
@@ -219,15 +246,6 @@ def _status(word: str, order_type: model.OrderType, quantity: Decimal, filled: D
     return status
 
 
-def reject_of(row: Row) -> model.Reject:
-    """Return why an order was rejected after it was taken: the broker gives no reason."""
-    text = text_or_none(row.get("reject_reason")) or "rejected without a reason"
-    code = CODES.find(code="rejected", text=text, status=0, mutates=True)
-    if code is None:
-        raise ValueError("codes.toml has no row for rejected orders")
-    return model.Reject(code.kind, text, "rejected", code.effect, code.retry, code.remedy)
-
-
 def trade_id(order_id: str, filled: Decimal) -> str:
     """Return the id of a fill: how much of its order was filled with it.
 
@@ -248,7 +266,7 @@ def read_fill(row: Row, ctx: Context) -> model.Fill:
             order_id=order_id,
             instrument_id=name,
             exchange=name.partition(":")[0],
-            side=side(row),
+            side=side_of(SIDE, row["side"]),
             product=model.Product.DELIVERY,
             quantity=needed(row, "qty"),
             price=needed(row, "price"),
@@ -297,23 +315,15 @@ def read_position(row: Row, fills: Iterable[model.Fill], ctx: Context) -> model.
         if row.get("side") == "short":
             quantity = -abs(quantity)
         multiplier = _HUNDRED if row.get("asset_class") == "us_option" else Decimal(1)
-        day: dict[str, Any] = {}
-        net = Decimal(0)
         mine = [fill for fill in fills if fill.instrument_id == name]
-        for way, which in (("buy", model.Side.BUY), ("sell", model.Side.SELL)):
-            traded = [(fill.quantity, fill.price) for fill in mine if fill.side is which]
-            units = sum((units for units, _ in traded), Decimal(0))
-            value = sum((units * price for units, price in traded), Decimal(0)) * multiplier
-            net += which.sign * units
-            day |= {f"day_{way}_quantity": units, f"day_{way}_value": value}
-            day[f"day_{way}_price"] = value / units / multiplier if units else Decimal(0)
+        bought, sold = (Traded.of(mine, side) for side in (model.Side.BUY, model.Side.SELL))
         return model.Position(
             broker="alpaca",
             account_id=ctx.account,
             instrument_id=name,
             product=model.Product.DELIVERY,
             quantity=quantity,
-            overnight_quantity=quantity - net,
+            overnight_quantity=quantity - bought.quantity + sold.quantity,
             average_price=given(row, "avg_entry_price"),
             last_price=given(row, "current_price"),
             close_price=given(row, "lastday_price"),
@@ -325,7 +335,12 @@ def read_position(row: Row, fills: Iterable[model.Fill], ctx: Context) -> model.
             currency="USD",
             ts_event=ctx.now_ns,
             raw=row,
-            **day,
+            day_buy_quantity=bought.quantity,
+            day_buy_price=bought.price,
+            day_buy_value=bought.worth * multiplier,
+            day_sell_quantity=sold.quantity,
+            day_sell_price=sold.price,
+            day_sell_value=sold.worth * multiplier,
         )
 
 
@@ -349,9 +364,3 @@ def read_margin(row: Row, ctx: Context) -> model.Margin:
             ts_event=ctx.now_ns,
             raw=row,
         )
-
-
-def midnight(now_ns: int, zone: Any) -> datetime:
-    """Return when the trading day of a moment began."""
-    now = datetime.fromtimestamp(now_ns // 1_000_000_000, zone)
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)
