@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Part, Rejected, Request, model
-from dragoman.plugin.records import Row, float_at, rfc3339_ns
+from dragoman.plugin import All, Context, Flow, Reply, Request, model
+from dragoman.plugin.history import check_stretch
+from dragoman.plugin.paging import by_token, pages
+from dragoman.plugin.quote_rows import QuotedDepth
+from dragoman.plugin.records import Pairs, Row, float_at, pairs, rfc3339_ns
+from dragoman.plugin.spans import batches
 
-from .words import CRYPTO, reading, refused
+from .words import KINDS, PAIRS, RECORDS, STOCKS, Kind, kind_of, reading, refused
 
 BATCH: Final = 100
 """Symbols of one request: the most that option snapshots take; others name no limit."""
@@ -19,75 +22,34 @@ _UNITS: Final = {"m": ("Min", 60, 59), "h": ("Hour", 3600, 23), "d": ("Day", 86_
 _BOOKS: Final = "/v1beta3/crypto/us/latest/orderbooks"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Where the data of one kind of instruments is, and which setting names its source."""
-
-    root: str
-    setting: str = ""
-    default: str = ""
-
-    def source(self, ctx: Context) -> tuple[tuple[str, str], ...]:
-        return (("feed", str(ctx.settings.get(self.setting, self.default))),) if self.setting else ()
-
-
-STOCKS: Final = Kind("/v2/stocks", "stock_feed", "iex")
-OPTIONS: Final = Kind("/v1beta1/options", "option_feed", "indicative")
-PAIRS: Final = Kind("/v1beta3/crypto/us")
-
-
-def kind_of(instrument: model.Instrument) -> Kind:
-    """Return the kind of an instrument."""
-    if instrument.exchange == CRYPTO:
-        return PAIRS
-    return STOCKS if instrument.option_type is None else OPTIONS
-
-
-class MarketFlows(Adapter):
+class MarketFlows(QuotedDepth):
     """The market data's part of the adapter."""
 
     def quotes(
         self, instruments: Sequence[model.Instrument], mode: model.Mode, ctx: Context
     ) -> Flow[list[model.Quote]]:
-        groups: dict[Kind, list[str]] = {}
-        for item in instruments:
-            groups.setdefault(kind_of(item), []).append(item.broker_symbol)
+        groups = {kind: [item.broker_symbol for item in instruments if kind_of(item) is kind] for kind in KINDS}
         requests = [
-            _data(f"{kind.root}/snapshots", (("symbols", ",".join(names[at : at + BATCH])), *kind.source(ctx)))
+            _data(f"{kind.root}/snapshots", pairs(symbols=",".join(part), feed=_source(kind, ctx)))
             for kind, names in groups.items()
-            for at in range(0, len(names), BATCH)
+            for part in batches(names, BATCH)
         ]
-        pairs = groups.get(PAIRS, [])
         if mode.has_depth:
-            requests += [
-                _data(_BOOKS, (("symbols", ",".join(pairs[at : at + BATCH])),)) for at in range(0, len(pairs), BATCH)
-            ]
+            requests += [_data(_BOOKS, pairs(symbols=",".join(part))) for part in batches(groups[PAIRS], BATCH)]
         replies = yield All(requests)
         found: dict[str, Row] = {}
         books: dict[str, Row] = {}
         with reading("snapshots"):
             for request, reply in zip(requests, replies, strict=True):
-                body = reply.json
                 if request.path == _BOOKS:
-                    books |= body["orderbooks"]
+                    books |= reply.json["orderbooks"]
                 else:
-                    found |= body.get("snapshots", body)
+                    found |= reply.json.get("snapshots", reply.json)
             return [
                 read_snapshot(found[item.broker_symbol], books.get(item.broker_symbol), item, mode)
                 for item in instruments
                 if found.get(item.broker_symbol)
             ]
-
-    def depth(self, instrument: model.Instrument, ctx: Context) -> Flow[model.Quote]:
-        quotes = yield from self.quotes([instrument], model.Mode.FULL, ctx)
-        if not quotes:
-            raise Rejected(
-                f"alpaca: no data for {instrument.instrument_id}",
-                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-                broker="alpaca",
-                remedy="it may never have traded in this feed, or have expired",
-            )
-        return quotes[0]
 
     def candles(
         self,
@@ -100,34 +62,33 @@ class MarketFlows(Adapter):
         continuous: bool = False,
     ) -> Flow[list[model.Candle]]:
         word, length = _timeframe(interval)
-        if start.tzinfo is None or end.tzinfo is None or end < start:
-            raise refused(f"candles from {start} to {end}", "give times with a time zone, the earlier first")
-        if continuous:
-            raise refused("continuous series are of futures, and there are none", "leave continuous out")
-        kind = kind_of(instrument)
-        query: tuple[tuple[str, str], ...] = (
-            ("symbols", instrument.broker_symbol),
-            ("timeframe", word),
-            ("start", _iso(start)),
-            ("end", _iso(end)),
-            ("limit", str(PAGE)),
-            ("sort", "asc"),
-            *((*kind.source(ctx), ("adjustment", "raw")) if kind is STOCKS else ()),
+        check_stretch(RECORDS, start, end)
+        RECORDS.check((continuous, "continuous series are of futures, and there are none", "leave continuous out"))
+        kind, symbol = kind_of(instrument), instrument.broker_symbol
+        query = pairs(
+            symbols=symbol,
+            timeframe=word,
+            start=_iso(start),
+            end=_iso(end),
+            limit=str(PAGE),
+            sort="asc",
+            feed=_source(kind, ctx) if kind is STOCKS else None,
+            adjustment="raw" if kind is STOCKS else None,
         )
-        found: list[model.Candle] = []
-        token: str | None = ""
-        while token is not None:
-            reply = yield _data(f"{kind.root}/bars", query + ((("page_token", token),) if token else ()))
-            with reading("bars"):
-                rows = (reply.json.get("bars") or {}).get(instrument.broker_symbol) or ()
-                fresh = [_candle(row, instrument, interval, length, ctx) for row in rows]
-                token = reply.json.get("next_page_token") or None
-            found += fresh
-            yield Part(fresh)
-        return found
+
+        def read(reply: Reply) -> list[model.Candle]:
+            rows = (reply.json.get("bars") or {}).get(symbol) or ()
+            return [_candle(row, instrument, interval, length, ctx) for row in rows]
+
+        following = by_token("next_page_token", "page_token")
+        return (yield from pages(RECORDS, _data(f"{kind.root}/bars", query), read, following, tell=True))
 
 
-def _data(path: str, query: tuple[tuple[str, str], ...]) -> Request:
+def _source(kind: Kind, ctx: Context) -> str | None:
+    return kind.source(ctx) if kind.setting else None
+
+
+def _data(path: str, query: Pairs) -> Request:
     return Request(path=path, host="data", query=query, meter="data")
 
 

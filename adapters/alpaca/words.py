@@ -5,14 +5,15 @@ Trading records carry decimals as text and times in RFC 3339 with up to nine dig
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, model
-from dragoman.plugin.records import Records, Row, given, needed, nonzero, rfc3339_ns, text_or_none
+from dragoman.plugin.records import Records, Row, given, needed, nonzero, rfc3339_ns, side_of, text_or_none
+from dragoman.plugin.traded import Traded
+from dragoman.plugin.us import us_id
 
 RECORDS: Final = Records("alpaca")
 reading, loads, refused, as_rows = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.as_rows

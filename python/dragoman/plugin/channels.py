@@ -1,18 +1,16 @@
-"""Market streams on which instruments are subscribed to channels by their symbols: trades, quotes, books.
-
-A mode is a set of channels; a change of mode leaves some and joins others, which needs to be known of each connection.
-"""
+"""Market streams on which instruments are subscribed to channels by their symbols: trades, quotes, books."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
 from dragoman.model import Instrument, Mode
 from dragoman.plugin.feed import Feed, Want
+from dragoman.plugin.subscriptions import Subscriptions
 
-Channels: TypeAlias = dict[str, list[str]]
-"""Symbols by channel."""
+Topic: TypeAlias = tuple[str, str]
+"""A channel and a symbol."""
 
 
 class ChannelFeed(Feed):
@@ -27,7 +25,7 @@ class ChannelFeed(Feed):
     channels: ClassVar[Mapping[Mode, tuple[str, ...]]]
 
     def __init__(self) -> None:
-        self._joined: dict[str, tuple[str, ...]] = {}
+        self._subscriptions = Subscriptions[Topic]()
 
     @classmethod
     def serves(cls, instrument: Instrument, mode: Mode) -> bool:
@@ -36,17 +34,18 @@ class ChannelFeed(Feed):
     def keys(self, instrument: Instrument) -> Sequence[int | bytes]:
         return (instrument.broker_symbol.encode(),)
 
-    def moved(self, add: Sequence[Want], drop: Sequence[Want]) -> tuple[Channels, Channels]:
+    def moved(self, add: Iterable[Want], drop: Iterable[Want]) -> tuple[list[Topic], list[Topic]]:
         """Return what to leave and what to join so that `add` and `drop` come true, and take it as done."""
-        less: Channels = {}
-        more: Channels = {}
-        for wish, channels in [(one, ()) for one in drop] + [(one, self.channels[one.mode]) for one in add]:
-            symbol = wish.instrument.broker_symbol
-            had = self._joined.pop(symbol, ())
-            for found, names, others in ((less, had, channels), (more, channels, had)):
-                for channel in names:
-                    if channel not in others:
-                        found.setdefault(channel, []).append(symbol)
-            if channels:
-                self._joined[symbol] = channels
-        return less, more
+        wanted = ((one.instrument.broker_symbol, one.mode) for one in add)
+        return self._subscriptions.change(
+            ((symbol, [(channel, symbol) for channel in self.channels[mode]]) for symbol, mode in wanted),
+            (one.instrument.broker_symbol for one in drop),
+        )
+
+
+def by_channel(topics: Iterable[Topic]) -> dict[str, list[str]]:
+    """Return the symbols of each channel."""
+    found: dict[str, list[str]] = {}
+    for channel, symbol in topics:
+        found.setdefault(channel, []).append(symbol)
+    return found

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from dragoman.errors import DecodeError
 from dragoman.plugin.effects import Flow, Part, Reply, Request
-from dragoman.plugin.records import Pairs, Records
+from dragoman.plugin.records import Pairs, Records, Row
 
 T = TypeVar("T")
 
@@ -70,5 +70,19 @@ def by_token(told: str, asked: str) -> Callable[[Reply, Sequence[Any]], Pairs | 
     def following(reply: Reply, rows: Sequence[Any]) -> Pairs | None:
         token = reply.json.get(told)
         return ((asked, str(token)),) if token else None
+
+    return following
+
+
+def after_last(
+    asked: str, key: str, size: int, write: Callable[[Any], str] = str
+) -> Callable[[Reply, Sequence[Row]], Pairs | None]:
+    """Return the way of brokers whose next page is asked for, under `asked`, by what the last row has at `key`.
+
+    `size` is how many rows a page has that is not the last; `write` makes the query of the row's value.
+    """
+
+    def following(reply: Reply, rows: Sequence[Row]) -> Pairs | None:
+        return ((asked, write(rows[-1][key])),) if len(rows) >= size else None
 
     return following

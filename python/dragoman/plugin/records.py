@@ -40,6 +40,7 @@ IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_EPOCH_UNITS: Final = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 _FRACTION: Final = re.compile(r"\.(\d{1,9})")
 
 
@@ -140,6 +141,12 @@ class Records:
             wanted = getattr(change, name)
             if wanted is not None and wanted != getattr(order, name, None):
                 raise self.refused(f"{name} of an order cannot be changed", "cancel it and place another")
+
+    def denied(self, what: str, remedy: str, **more: Any) -> AuthRequired:
+        """Return the error of keys or tokens that the broker does not take; `more` as of a DragomanError."""
+        return AuthRequired(
+            f"{self.broker}: {what}", kind=ErrorKind.AUTH_INVALID, broker=self.broker, remedy=remedy, **more
+        )
 
     def instrument(self, name: str, ctx: Context) -> Instrument:
         """Return an instrument of the master. Raises UsageError where it has none of this name."""
@@ -368,6 +375,11 @@ def day_start(now_ns: int, zone: tzinfo) -> datetime:
     """Return when the day of a moment (ns UTC) began in `zone`."""
     now = datetime.fromtimestamp(now_ns // 1_000_000_000, zone)
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def epoch_ns(value: int) -> int:
+    """Return ns UTC of an epoch time in whatever unit, told by its size: seconds, ms, us or ns; good from 1973 on."""
+    return next((value * unit for limit, unit in _EPOCH_UNITS if value < limit), value)
 
 
 def next_time_ns(now_ns: int, at: time, zone: tzinfo) -> int:
