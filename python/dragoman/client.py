@@ -22,6 +22,7 @@ from dragoman.checks import (
     order_request,
     plain_request,
     seconds,
+    text,
 )
 from dragoman.errors import DragomanError, ErrorKind, Rejected, UsageError
 from dragoman.market import InstrumentMaster, MarketData, MasterCache
@@ -37,6 +38,8 @@ from dragoman.model import (
     GttRequest,
     Holding,
     Instrument,
+    KillEvent,
+    KillState,
     Margin,
     Mode,
     Notice,
@@ -60,6 +63,7 @@ from dragoman.orders import OrderService, name_of
 from dragoman.orders.reconciler import Reconciler
 from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
+from dragoman.runtime.process import process_id
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
 from dragoman.session.session import AccountSession
@@ -67,9 +71,9 @@ from dragoman.session.shards import ShardedStream
 
 _KEEP_S = 5.0
 
-Event = StreamState | Gap | BookGap | Notice | OrderAlert | Raw | DragomanError
+Event = StreamState | Gap | BookGap | Notice | OrderAlert | KillEvent | Raw | DragomanError
 
-_TOLD_LATER = (OrderAlert, Notice, DragomanError)
+_TOLD_LATER = (OrderAlert, KillEvent, Notice, DragomanError)
 
 
 class Client:
@@ -118,14 +122,16 @@ class Client:
         self.market.gaps.add(self.events.publish)
         self.orders_service = OrderService(session, self.instruments, units, self._following, journal=journal)
         self.orders_service.alerts.add(self.events.publish)
+        self.orders_service.kills.add(self.events.publish)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
         self._reconciler: Reconciler | None = None
         self._measure()
         self.account = AccountServices(session, self.instruments, units, self.orders_service)
 
     def __repr__(self) -> str:
-        state = self._journal_state()
-        return f"<dragoman.Client {self.session!r}{state and f' {state}'}>"
+        switch = self.orders_service.switch
+        words = ("KILLED" if switch is not None and switch.engaged else "", self._journal_state())
+        return f"<dragoman.Client {' '.join(filter(None, (repr(self.session), *words)))}>"
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -609,6 +615,55 @@ class Client:
         self._check("order_updates")
         return self.orders_service.follow()
 
+    # -- stopping ----------------------------------------------------------------------------------------------------
+
+    async def kill(self, reason: str = "", *, flatten: bool = False, timeout_s: float = 5.0) -> KillState:
+        """Stop all new orders of the account, in every process of this host, and cancel all that work.
+
+        It is durable before this returns, and holds until `release`, over restarts too. Cancels and exits pass. What
+        still works after `timeout_s` is in the state returned; cancelling goes on, and `events` tell of it.
+
+        Parameters
+        ----------
+        reason : str
+            Shown wherever an order is refused.
+        flatten : bool
+            Close all positions too, once what worked is cancelled.
+        timeout_s : float
+
+        Raises
+        ------
+        Rejected
+            Orders are stopped and being cancelled, but a restart may not find them so: the disk failed.
+        """
+        self._check("kill")
+        self.session.check_mutable()
+        why = text("reason", reason) if reason else ""
+        who = f"process {process_id()}"
+        flatten, timeout_s = flag("flatten", flatten), seconds("timeout_s", timeout_s)
+        return await self.orders_service.stopping.kill(who, why, flatten=flatten, timeout_s=timeout_s)
+
+    async def release(self, token: str | None = None) -> str | None:
+        """Release the kill switch, in two steps: without a token it returns one, with that it lets orders leave again.
+
+        The token is good for this engagement only: where somebody engages the switch anew in between, it stays engaged.
+
+        Raises
+        ------
+        UsageError
+            The switch is not engaged, or the token is of another engagement.
+        """
+        self._check("release")
+        self.session.check_mutable()
+        given = None if token is None else text("token", token)
+        return await self.orders_service.stopping.release(given, f"process {process_id()}")
+
+    @property
+    def killed(self) -> KillState:
+        """Whether new orders are stopped, since when and why."""
+        self._check("killed")
+        return self.orders_service.stopping.state()
+
     # -- money -------------------------------------------------------------------------------------------------------
 
     async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
@@ -805,6 +860,7 @@ class Client:
         rows = {
             "session": repr(self.session),
             "journal": self._journal_state() or "none",
+            **({"kill switch": "engaged"} if self.orders_service.stopping.state().engaged else {}),
             "instruments": str(len(self.instruments)),
             **{f"{name} stream": stream.state for name, stream in self._streams.items()},
             "orders": f"{len(store)}, {len(store.open)} open, {len(store.unknown)} of unknown outcome",

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "runtime": BASE | {"runtime"},
     "transport": BASE | {"runtime", "transport", "_core"},
     "session": BASE | {"runtime", "transport", "session", "_core"},
-    "checks": BASE | {"checks", "_core"},
+    "checks": BASE | {"checks", "_core", "runtime"},
     "market": BASE | {"session", "checks", "market", "_core", "runtime", "transport"},
     "orders": BASE | {"session", "checks", "market", "orders", "_core", "runtime", "transport"},
     "portfolio": BASE | {"session", "checks", "market", "orders", "portfolio", "_core", "runtime", "transport"},

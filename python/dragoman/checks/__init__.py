@@ -17,7 +17,7 @@ from dragoman.checks.inputs import (
     several,
     text,
 )
-from dragoman.checks.request import check_change, check_request, check_triggered, order_gate
+from dragoman.checks.request import check_change, check_request, check_triggered, lowers_risk, order_gate
 from dragoman.checks.units import WireUnits
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "flag",
     "function",
     "identifier",
+    "lowers_risk",
     "moment",
     "order_change",
     "order_gate",

@@ -2,6 +2,7 @@
 
 from dragoman.model.account import Profile
 from dragoman.model.enums import (
+    AdjustmentKind,
     AssetClass,
     InstrumentType,
     Liquidity,
@@ -23,21 +24,25 @@ from dragoman.model.enums import (
 from dragoman.model.events import BookGap, Gap, MarginAlert, Notice, OrderAlert, OrderUpdate, StreamState
 from dragoman.model.ids import CanonicalId, IdKind
 from dragoman.model.instrument import Instrument
+from dragoman.model.kill import KillEvent, KillState
 from dragoman.model.market import Candle, DepthLevel, Quote, Trade
 from dragoman.model.order import Fill, Order, OrderChange, OrderRequest, Outcome, Reject
 from dragoman.model.portfolio import (
     AccountSummary,
+    Adjustment,
     Balance,
     BasketMargin,
     Charges,
     Holding,
     HoldingsAuthorisation,
     HoldingsSummary,
+    LivePosition,
     Margin,
     MarginAvailable,
     MarginUsed,
     MtfHolding,
     OrderMargin,
+    PnL,
     Position,
     TriggerRange,
 )
@@ -56,6 +61,8 @@ from dragoman.model.triggers import (
 
 __all__ = [
     "AccountSummary",
+    "Adjustment",
+    "AdjustmentKind",
     "Alert",
     "AlertEvent",
     "AlertRequest",
@@ -82,7 +89,10 @@ __all__ = [
     "IdKind",
     "Instrument",
     "InstrumentType",
+    "KillEvent",
+    "KillState",
     "Liquidity",
+    "LivePosition",
     "Margin",
     "MarginAlert",
     "MarginAvailable",
@@ -102,6 +112,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "Pending",
+    "PnL",
     "Position",
     "PriceBasis",
     "Product",

@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from dragoman.checks import WireUnits, check_request, order_gate, seconds
+from dragoman.checks.kill import RELEASED_AT, KillSwitch
 from dragoman.errors import DragomanError, Effect, ErrorKind, Rejected, StaleData, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Fill,
     Instrument,
+    KillEvent,
     Order,
     OrderAlert,
     OrderChange,
@@ -41,11 +43,12 @@ from dragoman.orders.requests import (
 )
 from dragoman.orders.resolver import Resolver
 from dragoman.orders.sending import Placing, Sending
+from dragoman.orders.stopping import Stopping
 from dragoman.orders.store import OrderStore
 from dragoman.orders.succession import Succession, outcome_unknown
 from dragoman.orders.waiting import wait_until
 from dragoman.orders.writer import Writer
-from dragoman.plugin import Adapter, FillSeen, OrderSeen, urgent
+from dragoman.plugin import Adapter, FillSeen, OrderSeen, Request, urgent
 from dragoman.session.fanout import Fanout, Subscription
 from dragoman.session.session import AccountSession
 
@@ -95,7 +98,7 @@ class OrderService:
         recorder.required = self.writer.enabled
         recorder.on_unwritten, recorder.known = self.store.mark_unjournaled, self.store.get
         self.resolver = Resolver(session, self._reader, self.intents, recorder, alert, self._cancel_late)
-        self._succession = Succession(
+        self.succession = self._succession = Succession(
             session,
             self.writer,
             self._reader,
@@ -112,6 +115,19 @@ class OrderService:
             self.store.listen(recorder.learnt)  # first written down, then told
         self.store.listen(self.updates.publish)
         self._new_names: set[str] = set()
+        self.kills: Fanout[KillEvent] = Fanout("kill switch")
+        self.switch: KillSwitch | None = None
+        self.stopping = Stopping(
+            session,
+            self.store,
+            self.intents,
+            recorder,
+            cancel=self.cancel,
+            refresh=self.refresh,
+            take_over=self.ensure_writer,
+            writes=lambda: self.writer.ready,
+            tell=self.kills.publish,
+        )
         self.admit: Callable[[OrderRequest, Instrument], object] | None = None
         """Asked before anything is entered or sent; what it raises refuses the order. Exits are not asked about."""
 
@@ -150,8 +166,12 @@ class OrderService:
 
         Where another process is, this one reads; it becomes the writer at its first act after the other is gone.
         """
+        await self.stopping.open()
+        self.switch = self._amender.switch = self.stopping.switch
         if not self.writer.ready:
             await self._succession.begin()
+        if self.writer.ready:
+            self.stopping.resume()
 
     async def ensure_writer(self) -> None:
         """Become the account's writer, where this process is not: before anything is asked that changes something.
@@ -169,6 +189,7 @@ class OrderService:
         await self._succession.take_over()
         self._freshness.interrupted("the account was just taken over")
         self.reread(self._session.announce)
+        self.stopping.resume()
 
     def _mint_with(self, mint: IdMint) -> None:
         self._mint = mint
@@ -254,7 +275,11 @@ class OrderService:
             raise used_before(name)
         if exits:
             wire_request = self._units.to_wire(request, instrument)
-            return self._place_now(self.intents.add(Intent(request)), wire_request, instrument, ends_ns, exits=True)
+            intent = self.intents.add(Intent(request, exits=True))
+            return self._place_now(intent, wire_request, instrument, ends_ns, exits=True)
+        switch = self.switch
+        if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
+            raise switch.refusal("the order was refused")
         if self.admit is not None:
             self.admit(request, instrument)
         if self.resolver and not allow_unknown:
@@ -338,8 +363,9 @@ class OrderService:
         flow = adapter.place(wire_request, instrument, session.ctx)
         if exits:
             return Placing(session, urgent(flow), self._placed, intent, ends_ns, self.recorder, exits=True).start()
+        leaving = None if self.switch is None else self.switch.check
         # Cancelling whoever awaits it ends that wait and nothing else.
-        return Placing(session, flow, self._placed, intent, ends_ns, self.recorder).start()
+        return Placing(session, flow, self._placed, intent, ends_ns, self.recorder, leaving).start()
 
     async def _again(self, intent: Intent, timeout_s: float) -> Order:
         """Return, or raise, what became of an order that is asked for a second time."""
@@ -423,6 +449,21 @@ class OrderService:
         await self.ensure_writer()
         return await self._amender.cancel(self._addressable(order), timeout_s)
 
+    def check_running(self, what: str) -> None:
+        """Refuse what could lead to a new order while the kill switch is engaged.
+
+        Raises
+        ------
+        Rejected
+        """
+        if self.switch is not None and self.switch.engaged:
+            raise self.switch.refusal(what)
+
+    def check_leaving(self, request: Request) -> None:
+        """The same for a request on its way: raises NotSent."""
+        if self.switch is not None:
+            self.switch.check(request)
+
     def resolve(self, name: str, order_id: str | None) -> Order:
         """Say what became of an order that nobody can tell: the broker's id of it, or None where it never arrived."""
         return self.resolver.settle_by_hand(name, order_id)
@@ -472,6 +513,7 @@ class OrderService:
 
     async def pause(self) -> None:
         """End what runs in the background: the search for orders of unknown outcome, and readings after a gap."""
+        await self.stopping.pause()
         await self.resolver.close()
         await self._reader.close()
 
@@ -483,6 +525,8 @@ class OrderService:
         finally:
             self.updates.close()
             self.alerts.close()
+            self.kills.close()
+            await self.stopping.close()
             await self.writer.close()  # last, and whatever came before: the lock must not outlive the client
 
     # -- helpers -----------------------------------------------------------------------------------------------------
