@@ -74,6 +74,24 @@ class Records:
                 broker=self.broker,
             ) from error
 
+    def message(self, frame: str | bytes, *kinds: str) -> Mapping[str, Any]:
+        """Parse a frame that is a JSON object, decimals kept exactly, with text under each key of `kinds`.
+
+        Raises
+        ------
+        DecodeError
+            For any other frame.
+        """
+        found = self.loads(frame)
+        if not isinstance(found, Mapping) or not all(isinstance(found.get(key), str) for key in kinds):
+            what = f"an object with {' and '.join(kinds)}" if kinds else "an object"
+            raise DecodeError(
+                f"{self.broker}: frame of {len(frame)} characters is no message, expected {what}",
+                broker=self.broker,
+                text=str(frame[:200]),
+            )
+        return found
+
     def as_rows(self, what: str, found: Any, key: str | None = None) -> list[Any]:
         """Return a list as it is, or the one under `key` of an object.
 
