@@ -21,7 +21,17 @@ from dragoman.model.enums import (
     TimeInForce,
     Variety,
 )
-from dragoman.model.events import BookGap, Gap, MarginAlert, Notice, OrderAlert, OrderUpdate, StreamState
+from dragoman.model.events import (
+    BookGap,
+    Gap,
+    MarginAlert,
+    Notice,
+    OrderAlert,
+    OrderUpdate,
+    PositionAlert,
+    PositionCode,
+    StreamState,
+)
 from dragoman.model.ids import CanonicalId, IdKind
 from dragoman.model.instrument import Instrument
 from dragoman.model.kill import KillEvent, KillState
@@ -114,6 +124,8 @@ __all__ = [
     "Pending",
     "PnL",
     "Position",
+    "PositionAlert",
+    "PositionCode",
     "PriceBasis",
     "Product",
     "Profile",

@@ -152,3 +152,31 @@ class MarginAlert:
     level: Decimal | None = None
     value: Decimal | None = None
     ts: int = 0
+
+
+PositionCode = Literal["OPENING_DIFFERS", "UNKNOWN_INSTRUMENT", "NOT_IN_UNITS", "ORPHAN_FILL", "NOT_APPLIED"]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionAlert:
+    """Something about the account's live positions that somebody should know.
+
+    Attributes
+    ----------
+    code : str
+        ``OPENING_DIFFERS``: what the broker says a position began the day with is not its net less our fills; the net
+        was believed. ``UNKNOWN_INSTRUMENT``: a fill of an instrument that is not in the master; it counts, with a
+        multiplier of 1. ``NOT_IN_UNITS``: fills whose quantities could not be converted. ``ORPHAN_FILL``: a fill whose
+        order nobody has reported; it is kept, and counts once the order is known. ``NOT_APPLIED``: an adjustment or
+        conversion of more than there is.
+    text : str
+    subject : object
+        A `Discrepancy`, a `Fill`.
+    ts : int
+        Wall clock, ns UTC.
+    """
+
+    code: PositionCode
+    text: str
+    subject: Any = None
+    ts: int = 0

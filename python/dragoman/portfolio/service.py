@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from dragoman.checks import WireUnits, seconds
-from dragoman.errors import UsageError
+from dragoman.errors import DragomanError, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Margin, Position, Product, Segment
+from dragoman.model import Instrument, InstrumentType, Margin, Position, PositionAlert, Product, Segment
 from dragoman.orders import OrderService
+from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.days import TradingDays
+from dragoman.portfolio.marking import Marking, native_marks
 from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
 from dragoman.session.session import AccountSession
 
@@ -19,16 +25,65 @@ class _Margins(dict[Segment, Margin]):
         raise UsageError(f"margins: there is no segment {key!r}", remedy=f"this account has {held}")
 
 
+_DELIVERED: Final = frozenset((InstrumentType.SPOT, InstrumentType.ETF, InstrumentType.BOND))
+
+
 class Portfolio:
-    """Reads positions and margins and checks positions against the sum of fills."""
+    """Reads positions and margins, keeps positions live, and checks them against the broker's.
+
+    Attributes
+    ----------
+    live : PositionBook
+        The positions as the fills make them.
+    """
 
     def __init__(
-        self, session: AccountSession, master: InstrumentMaster, units: WireUnits, orders: OrderService
+        self,
+        session: AccountSession,
+        master: InstrumentMaster,
+        units: WireUnits,
+        orders: OrderService,
+        alert: Callable[[PositionAlert], object] = lambda alert: None,
     ) -> None:
         self._session = session
         self._master = master
         self._units = units
         self._orders = orders
+        wall_ns = session.runtime.clock.wall_ns
+        self.live = PositionBook(
+            master,
+            TradingDays(session.adapter.session.time_zone, lambda: session.ctx.now_ns),
+            Marking(native_marks(), wall_ns),
+            alert,
+            delivered=self._delivered,
+            broker=session.adapter.name,
+            account=lambda: session.ctx.account,
+        )
+        orders.store.listen(self.live.on_update)
+
+    def _delivered(self, instrument: Instrument, product: Product) -> bool:
+        """Whether what is held of it over night becomes a holding, which is a list of its own at this broker."""
+        kept_apart = bool(self._session.adapter.capabilities.features.get("holdings"))
+        return kept_apart and product is Product.DELIVERY and instrument.instrument_type in _DELIVERED
+
+    async def begin(self, on_error: Callable[[DragomanError], object], *, timeout_s: float = 10.0) -> bool:
+        """Read what the live positions begin the day with, once orders and trades are known; False if that fails.
+
+        Until it succeeds they are the sum of the fills alone (`LivePosition.complete_as_of` is None), and the audit
+        tries again.
+        """
+        if self.live.seeded:
+            return True
+        if not self._session.adapter.capabilities.features.get("positions"):
+            return False
+        as_of = self._session.ctx.now_ns
+        try:
+            rows = await self.positions(timeout_s=timeout_s)
+        except DragomanError as error:
+            on_error(error)
+            return False
+        self.live.seed(rows, self._orders.store.fills.of_day(as_of), as_of)
+        return True
 
     async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
         """Return net positions, quantities in units."""
