@@ -31,24 +31,41 @@ from dragoman.plugin import (
     model,
     no,
 )
-from dragoman.plugin.paging import after_last, pages
-from dragoman.plugin.records import Pairs, Row, day_start, moment_ns, pairs, rfc3339_ns, text_or_none
-from dragoman.plugin.refusals import failure_of, is_success, json_or_none, number_in
-from dragoman.plugin.us import NEW_YORK, US, US_HOURS
+from dragoman.plugin.parts import (
+    NEW_YORK,
+    US,
+    US_HOURS,
+    Pairs,
+    Row,
+    after_last,
+    day_start,
+    failure_of,
+    fetch,
+    fetch_rows,
+    is_success,
+    json_or_none,
+    moment_ns,
+    number_in,
+    pages,
+    pairs,
+    rfc3339,
+    rfc3339_ns,
+    text_or_none,
+)
 
 from . import master
 from .changes import ChangeFlows, order_path, read_row
 from .feed import CryptoFeed, OptionFeed, StockFeed, TradeUpdates
 from .fields import ID_LENGTH, check_terms, order_body
-from .keys import key_pair, oauth_token
 from .market import MarketFlows
 from .words import (
     CODES,
     CRYPTO,
     RECORDS,
     STOCKS,
-    as_rows,
+    key_pair,
     loads,
+    oauth_token,
     read_fill,
     read_margin,
     read_order,
@@ -67,7 +84,7 @@ MOST_LINKS: Final = 200
 _PAGE: Final = "page"
 _SERVER: Final = 500
 _GONE: Final = frozenset(("40410000",))
-_SECOND: Final = 1_000_000_000
+_ACCOUNT: Final = Request(path="/v2/account")
 _NO_SUCH: Final = "the broker has no such order type"
 
 CAPABILITIES: Final = Capabilities(
@@ -216,14 +233,13 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        reply = yield Request(method="POST", path="/v2/orders", json=order_body(order, instrument, ctx), mutates=True)
+        body = order_body(order, instrument, ctx)
+        row = yield from fetch(RECORDS, Request(method="POST", path="/v2/orders", json=body, mutates=True))
         with reading("order reply"):
-            row = loads(reply.body)
-            legs = row.get("legs") or ()
+            legs = [model.Outcome.accepted(str(leg["id"]), raw=leg) for leg in row.get("legs") or ()]
             if not legs:
                 return model.Outcome.accepted(str(row["id"]), raw=row)
-            children = (model.Outcome.accepted(str(leg["id"]), raw=leg) for leg in legs)
-            return model.Outcome.parent(str(row["id"]), tuple(children), raw=row)
+            return model.Outcome.parent(str(row["id"]), tuple(legs), raw=row)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         """The ids of the order's chain, oldest first: the broker keeps no other history."""
@@ -245,7 +261,7 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
         # One that has no id yet is found in a list only, however long ago it was sent.
         since = min([today, *(one.ts_submitted for one in working if not one.order_id and one.ts_submitted)])
         rows = yield from _orders("open")
-        rows |= yield from _orders("all", datetime.fromtimestamp(since // _SECOND, NEW_YORK).isoformat())
+        rows |= yield from _orders("all", rfc3339(since))
         missing = [one.order_id for one in working if one.order_id and rows.keys().isdisjoint(one.order_ids)]
         while missing:
             replies = yield All([Request(path=order_path(one), answers=_GONE) for one in missing])
@@ -263,7 +279,7 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
         since = day_start(ctx.now_ns, NEW_YORK).isoformat()
         query = pairs(after=since, direction="asc", page_size=str(FILLS_PAGE))
         request = Request(path="/v2/account/activities/FILL", query=query)
-        rows = yield from pages(RECORDS, request, _listed, after_last("page_token", "id", FILLS_PAGE))
+        rows = yield from pages(RECORDS, request, after_last("page_token", "id", FILLS_PAGE))
         fills = [read_fill(row, ctx) for row in rows]
         chain = next((one.order_ids for one in ctx.orders if order_id in one.order_ids), (order_id,))
         return fills if order_id is None else [fill for fill in fills if fill.order_id in chain]
@@ -271,19 +287,16 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
     # -- account -----------------------------------------------------------------------------------------------------
 
     def positions(self, ctx: Context) -> Flow[list[model.Position]]:
-        reply = yield Request(path="/v2/positions")
-        rows = as_rows("positions", loads(reply.body))
+        rows = yield from fetch_rows(RECORDS, Request(path="/v2/positions"))
         fills = (yield from self.trades(ctx)) if rows else []
         return [read_position(row, fills, ctx) for row in rows]
 
     def margins(self, ctx: Context) -> Flow[list[model.Margin]]:
-        reply = yield Request(path="/v2/account")
-        return [read_margin(loads(reply.body), ctx)]
+        return [read_margin((yield from fetch(RECORDS, _ACCOUNT)), ctx)]
 
     def profile(self, ctx: Context) -> Flow[model.Profile]:
-        reply = yield Request(path="/v2/account")
+        row = yield from fetch(RECORDS, _ACCOUNT)
         with reading("account"):
-            row = loads(reply.body)
             return model.Profile(
                 account_id=str(row["account_number"]),
                 broker=self.name,
@@ -295,7 +308,7 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
             )
 
 
-def _headers(pair: tuple[str, str]) -> Pairs:
+def _headers(pair: tuple[str, ...]) -> Pairs:
     return (("APCA-API-KEY-ID", pair[0]), ("APCA-API-SECRET-KEY", pair[1]))
 
 
@@ -305,22 +318,17 @@ def _bearer(token: str) -> Pairs:
 
 def _session(headers: Pairs, values: Mapping[str, str], secrets: frozenset[str]) -> Flow[Session]:
     """Ask whose keys or token the headers show."""
-    reply = yield Request(path="/v2/account", headers=headers, auth=False)
-    with reading("account"):
-        return Session(values["access_token"], str(reply.json["account_number"]), values, secrets=secrets)
+    number = yield from fetch(RECORDS, _ACCOUNT.but(headers=headers, auth=False), "account_number")
+    return Session(values["access_token"], str(number), values, secrets=secrets)
 
 
 def _orders(status: str, after: str | None = None) -> Flow[dict[str, Row]]:
     """Read a list of orders to its end, by id, oldest first."""
     query = pairs(status=status, limit=str(PAGE), direction="asc", nested="false", after=after)
     request = Request(path="/v2/orders", query=query)
-    rows = yield from pages(RECORDS, request, _listed, after_last("after", "submitted_at", PAGE, _before))
+    rows = yield from pages(RECORDS, request, after_last("after", "submitted_at", PAGE, _before))
     with reading("orders"):
         return {str(row["id"]): row for row in rows}
-
-
-def _listed(reply: Reply) -> list[Row]:
-    return as_rows("rows", loads(reply.body))
 
 
 def _before(text: str) -> str:

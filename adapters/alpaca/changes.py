@@ -8,11 +8,10 @@ from typing import Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, Flow, Lane, Request, model
-from dragoman.plugin.records import Row, needed, plain, text_or_none
-from dragoman.plugin.replacing import Seen, Stage, Steps, replaced
+from dragoman.plugin.parts import Row, Seen, Stage, Steps, fetch, needed, plain, replaced, text_or_none
 
 from .fields import check_prices, client_id
-from .words import CODES, RECORDS, TIME_IN_FORCE, kind_of, loads, reading, refused_change
+from .words import CODES, RECORDS, TIME_IN_FORCE, kind_of, reading, refused_change
 
 _STAGE: Final = {"replaced": Stage.REPLACED, "pending_replace": Stage.CHANGING}
 
@@ -37,9 +36,8 @@ class ChangeFlows(Adapter):
             name = client_id(order.wire_id, None, ctx)
             fields = {"qty": plain(quantity), "client_order_id": name} | (terms if first else {})
             body = {name: value for name, value in fields.items() if value is not None}
-            reply = yield Request(method="PATCH", path=order_path(order_id), json=body, mutates=True)
+            row = yield from fetch(RECORDS, Request(method="PATCH", path=order_path(order_id), json=body, mutates=True))
             with reading("replace reply"):
-                row = loads(reply.body)
                 made = text_or_none(row["id"])
                 if made is None or text_or_none(row.get("replaces")) not in (None, order_id):
                     raise ValueError(f"order {row['id']} replaces {row.get('replaces')}, expected {order_id}")
@@ -69,10 +67,7 @@ def order_path(order_id: str) -> str:
 
 def read_row(order_id: str) -> Flow[Row]:
     """Ask for the record of one id."""
-    reply = yield Request(path=order_path(order_id))
-    with reading("order"):
-        row: Row = loads(reply.body)
-        return row
+    return fetch(RECORDS, Request(path=order_path(order_id)))
 
 
 def _cancel(order_id: str) -> Flow[None]:

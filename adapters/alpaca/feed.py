@@ -42,23 +42,23 @@ from dragoman.plugin import (
     error_for,
     model,
 )
-from dragoman.plugin.channels import ChannelFeed, Topic, by_channel
-from dragoman.plugin.feed import send_json
-from dragoman.plugin.messagepack import pack_messagepack, unpack_messagepack
+from dragoman.plugin.parts import ChannelFeed, Topic, by_channel, pack_messagepack, send_json, unpack_messagepack
 
-from .keys import OTHER_PAIR, key_pair, oauth_token
 from .words import (
     CODES,
     EVENTS,
     FILL_EVENTS,
     OPTIONS,
+    OTHER_PAIR,
     PAIRS,
     RECORDS,
     STOCKS,
     Kind,
+    key_pair,
     kind_of,
     legs_of,
     loads,
+    oauth_token,
     read_execution,
     read_order,
     reading,

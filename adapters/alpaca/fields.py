@@ -7,8 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import Context, model
-from dragoman.plugin.records import plain
-from dragoman.plugin.us import check_penny
+from dragoman.plugin.parts import check_penny, plain
 
 from .words import ORDER_TYPE, PAIRS, RECORDS, SIDE, STOCKS, TIME_IN_FORCE, Kind, kind_of
 

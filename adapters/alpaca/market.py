@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from dragoman.plugin import All, Context, Flow, Reply, Request, model
-from dragoman.plugin.history import check_stretch
-from dragoman.plugin.paging import by_token, pages
-from dragoman.plugin.quote_rows import QuotedDepth
-from dragoman.plugin.records import Pairs, Row, float_at, pairs, rfc3339_ns
-from dragoman.plugin.spans import batches
+from dragoman.plugin.parts import (
+    Interval,
+    Pairs,
+    QuotedDepth,
+    Row,
+    batches,
+    by_token,
+    check_stretch,
+    float_at,
+    interval_of,
+    moment_ns,
+    pages,
+    pairs,
+    rfc3339,
+    rfc3339_ns,
+)
 
-from .words import KINDS, PAIRS, RECORDS, STOCKS, Kind, kind_of, reading, refused
+from .words import KINDS, PAIRS, RECORDS, STOCKS, kind_of, reading
 
 BATCH: Final = 100
 """Symbols of one request: the most that option snapshots take; others name no limit."""
 PAGE: Final = 10_000
-_UNITS: Final = {"m": ("Min", 60, 59), "h": ("Hour", 3600, 23), "d": ("Day", 86_400, 1), "w": ("Week", 604_800, 1)}
+INTERVALS: Final = {
+    **{f"{n}m": Interval(f"{n}Min", timedelta(minutes=n)) for n in range(1, 60)},
+    **{f"{n}h": Interval(f"{n}Hour", timedelta(hours=n)) for n in range(1, 24)},
+    "1d": Interval("1Day", timedelta(days=1)),
+    "1w": Interval("1Week", timedelta(weeks=1)),
+}
 _BOOKS: Final = "/v1beta3/crypto/us/latest/orderbooks"
 
 
@@ -30,7 +46,7 @@ class MarketFlows(QuotedDepth):
     ) -> Flow[list[model.Quote]]:
         groups = {kind: [item.broker_symbol for item in instruments if kind_of(item) is kind] for kind in KINDS}
         requests = [
-            _data(f"{kind.root}/snapshots", pairs(symbols=",".join(part), feed=_source(kind, ctx)))
+            _data(f"{kind.root}/snapshots", pairs(symbols=",".join(part), feed=kind.source(ctx)))
             for kind, names in groups.items()
             for part in batches(names, BATCH)
         ]
@@ -61,47 +77,31 @@ class MarketFlows(QuotedDepth):
         *,
         continuous: bool = False,
     ) -> Flow[list[model.Candle]]:
-        word, length = _timeframe(interval)
+        asked = interval_of(RECORDS, INTERVALS, interval, "1m to 59m, 1h to 23h, 1d or 1w")
         check_stretch(RECORDS, start, end)
         RECORDS.check((continuous, "continuous series are of futures, and there are none", "leave continuous out"))
         kind, symbol = kind_of(instrument), instrument.broker_symbol
         query = pairs(
             symbols=symbol,
-            timeframe=word,
-            start=_iso(start),
-            end=_iso(end),
+            timeframe=asked.word,
+            start=rfc3339(moment_ns(start)),
+            end=rfc3339(moment_ns(end)),
             limit=str(PAGE),
             sort="asc",
-            feed=_source(kind, ctx) if kind is STOCKS else None,
+            feed=kind.source(ctx) if kind is STOCKS else None,
             adjustment="raw" if kind is STOCKS else None,
         )
 
         def read(reply: Reply) -> list[model.Candle]:
             rows = (reply.json.get("bars") or {}).get(symbol) or ()
-            return [_candle(row, instrument, interval, length, ctx) for row in rows]
+            return [_candle(row, instrument, interval, asked.length, ctx) for row in rows]
 
         following = by_token("next_page_token", "page_token")
-        return (yield from pages(RECORDS, _data(f"{kind.root}/bars", query), read, following, tell=True))
-
-
-def _source(kind: Kind, ctx: Context) -> str | None:
-    return kind.source(ctx) if kind.setting else None
+        return (yield from pages(RECORDS, _data(f"{kind.root}/bars", query), following, read=read, tell=True))
 
 
 def _data(path: str, query: Pairs) -> Request:
     return Request(path=path, host="data", query=query, meter="data")
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _timeframe(interval: str) -> tuple[str, timedelta]:
-    number, unit = interval[:-1], interval[-1:]
-    word, seconds, most = _UNITS.get(unit, ("", 0, 0))
-    if not (number.isascii() and number.isdigit() and 0 < int(number) <= most):
-        raise refused(f"there are no candles of {interval!r}", "use 1m to 59m, 1h to 23h, 1d or 1w")
-    return f"{int(number)}{word}", timedelta(seconds=int(number) * seconds)
 
 
 def _candle(row: Row, instrument: model.Instrument, interval: str, length: timedelta, ctx: Context) -> model.Candle:

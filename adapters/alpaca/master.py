@@ -8,10 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from dragoman.plugin import Context, Download, Flow, Reply, Request, model
-from dragoman.plugin.json_rows import JsonRows
-from dragoman.plugin.paging import by_token, pages
-from dragoman.plugin.records import Row, given, number, pairs
-from dragoman.plugin.us import CENT, US, us_id, us_option
+from dragoman.plugin.parts import CENT, US, JsonRows, Row, by_token, given, number, pages, pairs, us_id, us_option
 
 from .words import CRYPTO, RECORDS, as_rows, canonical, loads
 
@@ -107,9 +104,8 @@ def instruments(ctx: Context) -> Flow[int]:
         return count
     query = pairs(underlying_symbols=",".join(names), status="active", limit=str(_PAGE))
     request = Request(path="/v2/options/contracts", query=query, timeout_s=60.0)
-    contracts = yield from pages(
-        RECORDS, request, _read_contracts, by_token("next_page_token", "page_token"), tell=True
-    )
+    following = by_token("next_page_token", "page_token")
+    contracts = yield from pages(RECORDS, request, following, read=_read_contracts, tell=True)
     return count + len(contracts)
 
 

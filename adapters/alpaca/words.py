@@ -11,13 +11,12 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, model
-from dragoman.plugin.records import Records, Row, given, needed, nonzero, rfc3339_ns, side_of, text_or_none
-from dragoman.plugin.traded import Traded
-from dragoman.plugin.us import us_id
+from dragoman.plugin.parts import Records, Row, Traded, given, needed, nonzero, rfc3339_ns, side_of, text_or_none, us_id
 
 RECORDS: Final = Records("alpaca")
 reading, loads, refused, as_rows = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.as_rows
 CODES: Final = CodeTable.load(__package__ or "dragoman.adapters.alpaca")
+OTHER_PAIR: Final = "give the key pair of this environment: paper and live have different ones"
 CRYPTO: Final = "ALPACA"
 """Venue of crypto pairs, and their exchange segment; everything else is US."""
 
@@ -112,8 +111,8 @@ class Kind:
     setting: str = ""
     default: str = ""
 
-    def source(self, ctx: Context) -> str:
-        return str(ctx.settings.get(self.setting, self.default))
+    def source(self, ctx: Context) -> str | None:
+        return str(ctx.settings.get(self.setting, self.default)) if self.setting else None
 
 
 # Order types and times in force by kind of instrument (documentation, orders; FOK of crypto in one example only).
@@ -147,6 +146,17 @@ def kind_of(instrument: model.Instrument) -> Kind:
     return PAIRS if instrument.exchange == CRYPTO else OPTIONS if instrument.option_type else STOCKS
 
 
+def key_pair(ctx: Context) -> tuple[str, ...]:
+    """Return the id of the account's key and its secret. Raises AuthRequired where the profile lacks one."""
+    return RECORDS.credentials(ctx, "api_key", "api_secret", remedy=OTHER_PAIR)
+
+
+def oauth_token(ctx: Context) -> str | None:
+    """Return the OAuth token of a session that was imported; None where the key pair opens the account."""
+    token = ctx.login.get("oauth_token")
+    return None if token is None else str(token.reveal())
+
+
 def canonical(symbol: str, asset_class: str) -> model.CanonicalId:
     """Return the canonical id of a symbol. Pairs come with a slash and without."""
     if not asset_class.startswith("crypto"):
@@ -159,11 +169,17 @@ def canonical(symbol: str, asset_class: str) -> model.CanonicalId:
 
 
 def instrument_id(row: Row, ctx: Context) -> str:
-    """Return the canonical id of a record's instrument; its symbol alone tells it, in the master or not."""
+    """Return the canonical id of a record's instrument; its symbol alone tells it, in the master or not.
+
+    Activities tell no class of theirs, and a pair may have lost its slash: there the master says what it is.
+    """
     found = ctx.instruments.by_broker_token(str(row.get("asset_id") or ""))
-    if found is not None:
-        return found.instrument_id
-    return str(canonical(str(row["symbol"]), str(row.get("asset_class") or "")))
+    symbol, kind = str(row["symbol"]), row.get("asset_class")
+    if kind is None:
+        pair, plain = str(canonical(symbol, "crypto")), str(canonical(symbol, ""))
+        listed = ctx.instruments.get(plain) is None and ctx.instruments.get(pair) is not None
+        kind = "crypto" if "/" in symbol or listed else ""
+    return found.instrument_id if found is not None else str(canonical(symbol, str(kind)))
 
 
 def legs_of(row: Row) -> Iterator[Row]:
@@ -259,7 +275,7 @@ def trade_id(order_id: str, filled: Decimal) -> str:
 def read_fill(row: Row, ctx: Context) -> model.Fill:
     """Read an activity of type FILL. Raises DecodeError."""
     with reading("fill"):
-        order_id, name = str(row["order_id"]), _activity_id(str(row["symbol"]), ctx)
+        order_id, name = str(row["order_id"]), instrument_id(row, ctx)
         return model.Fill(
             broker="alpaca",
             account_id=ctx.account,
@@ -274,13 +290,6 @@ def read_fill(row: Row, ctx: Context) -> model.Fill:
             ts_event=rfc3339_ns(row["transaction_time"]),
             raw=row,
         )
-
-
-def _activity_id(symbol: str, ctx: Context) -> str:
-    """Return the canonical id of a symbol that comes without its class; a pair may have lost its slash."""
-    pair, plain = str(canonical(symbol, "crypto")), str(canonical(symbol, ""))
-    listed = ctx.instruments.get(plain) is None and ctx.instruments.get(pair) is not None
-    return pair if "/" in symbol or listed else plain
 
 
 def read_execution(data: Row, order: model.Order, ctx: Context) -> model.Fill:

@@ -55,6 +55,14 @@ class Stretch:
     continuous: bool = False
 
 
+def interval_of(records: Records, known: Mapping[str, Interval], name: str, told: str) -> Interval:
+    """Return the broker's interval of our name. Raises UsageError, which says what is `told` to use."""
+    found = known.get(name)
+    if found is None:
+        raise records.refused(f"there are no candles of {name!r}", f"use {told}")
+    return found
+
+
 def midnight(moment: datetime, zone: tzinfo) -> datetime:
     """Return when the day of a moment began in `zone`."""
     return datetime.combine(moment.astimezone(zone).date(), time(0), zone)
@@ -106,9 +114,8 @@ class SpanCandles(Adapter):
         *,
         continuous: bool = False,
     ) -> Flow[list[Candle]]:
-        records, known = Records(self.name), self.intervals.get(interval)
-        if known is None:
-            raise records.refused(f"there are no candles of {interval!r}", f"use {self.intervals_told}")
+        records = Records(self.name)
+        known = interval_of(records, self.intervals, interval, self.intervals_told)
         check_stretch(records, start, end)
         if continuous:
             self.check_continuous(instrument, known)

@@ -17,9 +17,10 @@ MOST_PAGES: Final = 1000
 def pages(
     records: Records,
     request: Request,
-    read: Callable[[Reply], Sequence[T]],
     following: Callable[[Reply, Sequence[T]], Pairs | None],
     *,
+    read: Callable[[Reply], Sequence[T]] | None = None,
+    key: str | None = None,
     tell: bool = False,
 ) -> Flow[list[T]]:
     """Ask page after page and return all of their rows in order; use it with ``yield from``.
@@ -30,11 +31,13 @@ def pages(
         In whose name a page that cannot be read is a DecodeError.
     request : Request
         What asks for the first page.
-    read : callable
-        Returns the rows of a page.
     following : callable
         Returns what the query of the next page has instead, or beside; None after the last. A page that would be asked
         for once more in the same words is the last as well.
+    read : callable, optional
+        Returns the rows of a page; by default those of its JSON, decimals exact.
+    key : str, optional
+        Under which key of the page they stand, where `read` is left out.
     tell : bool
         Whether the rows of each page leave at once (`Part`).
 
@@ -49,7 +52,7 @@ def pages(
         fixed = tuple(pair for pair in request.query if pair[0] not in dict(asked))
         reply = yield request.but(query=(*fixed, *asked))
         with records.reading(f"page of {request.path}"):
-            rows = read(reply)
+            rows = read(reply) if read else records.as_rows(request.path, records.loads(reply.body), key)
             more = following(reply, rows)
         found += rows
         if tell:

@@ -166,6 +166,13 @@ class Records:
             f"{self.broker}: {what}", kind=ErrorKind.AUTH_INVALID, broker=self.broker, remedy=remedy, **more
         )
 
+    def credentials(self, ctx: Context, *names: str, remedy: str) -> tuple[str, ...]:
+        """Return what the profile holds under `names`. Raises AuthRequired where it lacks one."""
+        for name in names:
+            if name not in ctx.credentials:
+                raise self.denied(f"the profile names no {name}", remedy)
+        return tuple(ctx.credentials[name].reveal() for name in names)
+
     def instrument(self, name: str, ctx: Context) -> Instrument:
         """Return an instrument of the master. Raises UsageError where it has none of this name."""
         found = ctx.instruments.get(name)
@@ -421,6 +428,11 @@ def digits(value: Decimal) -> str:
     """Write a decimal that is there without an exponent."""
     text = str(value)
     return format(value, "f") if "E" in text else text
+
+
+def rfc3339(ns: int) -> str:
+    """Write ns UTC as RFC 3339 text of whole seconds."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def pairs(**fields: str | None) -> Pairs:
