@@ -14,6 +14,7 @@ from dragoman._core import Batch, Book, Tick
 from dragoman.checks import (
     Moment,
     Number,
+    RiskLimits,
     WireUnits,
     flag,
     function,
@@ -22,6 +23,7 @@ from dragoman.checks import (
     order_request,
     plain_request,
     seconds,
+    several,
     text,
 )
 from dragoman.errors import DragomanError, ErrorKind, Rejected, UsageError
@@ -50,6 +52,7 @@ from dragoman.model import (
     OrderType,
     OrderUpdate,
     Position,
+    PositionAlert,
     Product,
     Profile,
     Quote,
@@ -63,6 +66,7 @@ from dragoman.orders import OrderService, name_of
 from dragoman.orders.reconciler import Reconciler
 from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
+from dragoman.portfolio.guard import Guard
 from dragoman.runtime.process import process_id
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
@@ -71,9 +75,9 @@ from dragoman.session.shards import ShardedStream
 
 _KEEP_S = 5.0
 
-Event = StreamState | Gap | BookGap | Notice | OrderAlert | KillEvent | Raw | DragomanError
+Event = StreamState | Gap | BookGap | Notice | OrderAlert | PositionAlert | KillEvent | Raw | DragomanError
 
-_TOLD_LATER = (OrderAlert, KillEvent, Notice, DragomanError)
+_TOLD_LATER = (OrderAlert, PositionAlert, KillEvent, Notice, DragomanError)
 
 
 class Client:
@@ -98,6 +102,7 @@ class Client:
         streams: bool = True,
         cache: MasterCache | None = None,
         journal: bool = False,
+        risk: RiskLimits | None = None,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
@@ -123,10 +128,13 @@ class Client:
         self.orders_service = OrderService(session, self.instruments, units, self._following, journal=journal)
         self.orders_service.alerts.add(self.events.publish)
         self.orders_service.kills.add(self.events.publish)
-        self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
+        self.portfolio = Portfolio(session, self.instruments, units, self.orders_service, self.events.publish)
+        self.portfolio.live.marking.hang_on(self.market.on_batch)
+        self.guard = Guard(session, self.instruments, self.orders_service, self.portfolio.live)
+        self.guard.set(risk)
         self._reconciler: Reconciler | None = None
         self._measure()
-        self.account = AccountServices(session, self.instruments, units, self.orders_service)
+        self.account = AccountServices(session, self.instruments, units, self.orders_service, self.portfolio.live)
 
     def __repr__(self) -> str:
         switch = self.orders_service.switch
@@ -156,6 +164,7 @@ class Client:
                 await self._open_streams()
             if self._orders_wanted:
                 await self.orders_service.refresh()
+                await self.portfolio.begin(self.events.publish)
             self._started = True
             self._catch_up()
             if self._orders_wanted or self.orders_service.store.open:
@@ -320,7 +329,10 @@ class Client:
                 event = error
             case Gap(stream=name, reason=reason, shard=shard):
                 if self._streams[name].kind != "orders":
-                    self.market.on_gap(self._streams[name].wanted_on(shard))
+                    unseen = self._streams[name].wanted_on(shard)
+                    self.market.on_gap(unseen)
+                    handles = [self.instruments.handle(want.instrument) for want in unseen]
+                    self.portfolio.live.marking.interrupted(handles)
                 if name in self._order_streams and shard == 1:
                     self.orders_service.mark_stale(reason or "the order stream was interrupted")
                     self._catch_up()  # at once where the connection stands: messages were left out of it
@@ -345,6 +357,7 @@ class Client:
         """Read today's orders where the client was connected without them and this is the first call to need one."""
         if not self._orders_wanted:
             await self.orders_service.refresh(timeout_s=timeout_s)
+            await self.portfolio.begin(self.events.publish, timeout_s=timeout_s)
             self._orders_wanted = True
             self._audit()
             self._catch_up()  # a stream may have been interrupted meanwhile
@@ -515,6 +528,44 @@ class Client:
             self._audit()
         return await self.orders_service.placing(request, found, timeout_s, allow_stale, allow_unknown)
 
+    async def place_many(
+        self,
+        orders: Iterable[OrderRequest],
+        *,
+        timeout_s: float = 10.0,
+        allow_stale: bool = False,
+        allow_unknown: bool = False,
+    ) -> list[Order]:
+        """Place several orders; return them as they are once each has an outcome, in the order asked for.
+
+        Where the broker takes several with one request (feature ``basket``) they go in as few as it takes, else each
+        by itself, all at once. They are not all or nothing: look at each order's `status` and `reject`. REJECTED and
+        DENIED ones are not live, UNKNOWN ones may be and are being looked for; see `wait_order`.
+
+        Parameters
+        ----------
+        orders : iterable of OrderRequest
+        timeout_s, allow_stale, allow_unknown
+            As `place` has them.
+
+        Raises
+        ------
+        UsageError, Rejected, StaleData, AccountBusy
+            Refused here, naming the order; zero bytes of any were sent.
+        """
+        self._check("place_many")
+        wanted = several("orders", orders, OrderRequest)
+        legs = [(request, self.instruments.resolve(request.instrument_id)) for request in wanted]
+        stale_too, beside = flag("allow_stale", allow_stale), flag("allow_unknown", allow_unknown)
+        timeout_s = seconds("timeout_s", timeout_s)
+        if not stale_too:
+            await self._need_orders(timeout_s)
+        if self._reconciler is None:
+            self._audit()
+        return await self.orders_service.place_many(
+            legs, timeout_s=timeout_s, allow_stale=stale_too, allow_unknown=beside
+        )
+
     async def modify(
         self,
         order: Order | str,
@@ -574,6 +625,7 @@ class Client:
         timeout_s = seconds("timeout_s", timeout_s)
         if flag("refresh", refresh):
             await self.orders_service.refresh(timeout_s=timeout_s)
+            await self.portfolio.begin(self.events.publish, timeout_s=timeout_s)
             self._orders_wanted = True
             self._audit()
         return list(self.orders_service.store)
@@ -657,6 +709,19 @@ class Client:
         self.session.check_mutable()
         given = None if token is None else text("token", token)
         return await self.orders_service.stopping.release(given, f"process {process_id()}")
+
+    @property
+    def risk(self) -> RiskLimits | None:
+        """What every order is checked against before it is sent; None where nothing is limited."""
+        self._check("risk")
+        return self.guard.limits
+
+    def set_risk(self, limits: RiskLimits | None) -> None:
+        """Check orders against other limits, from the next one on; None for none."""
+        self._check("set_risk")
+        if limits is not None and not isinstance(limits, RiskLimits):
+            raise UsageError(f"limits is of type {type(limits).__name__}, expected RiskLimits or None")
+        self.guard.set(limits)
 
     @property
     def killed(self) -> KillState:

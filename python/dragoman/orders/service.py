@@ -7,7 +7,7 @@ stream, a poll or the user can find again. Cancelling a caller detaches it: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from dragoman.checks import WireUnits, check_request, order_gate, seconds
 from dragoman.checks.kill import RELEASED_AT, KillSwitch
@@ -26,6 +26,7 @@ from dragoman.model import (
     Outcome,
 )
 from dragoman.orders.amending import Amender
+from dragoman.orders.baskets import Baskets, Entered, Leg, in_leg
 from dragoman.orders.freshness import Freshness
 from dragoman.orders.identity import IdMint, journal_id_of
 from dragoman.orders.intents import Intent, Intents
@@ -108,13 +109,16 @@ class OrderService:
             alert,
             self._mint_with,
         )
-        self._amender = Amender(
+        self.amender = self._amender = Amender(
             session, master, units, self._reader, self._freshness, recorder, lambda: self.resolver.wake()
         )
         if self.writer.enabled:
             self.store.listen(recorder.learnt)  # first written down, then told
         self.store.listen(self.updates.publish)
         self._new_names: set[str] = set()
+        self._baskets = Baskets(
+            session, recorder, self.store.get, self._settle_leg, self._unplaced, self._launch, self._again
+        )
         self.kills: Fanout[KillEvent] = Fanout("kill switch")
         self.switch: KillSwitch | None = None
         self.stopping = Stopping(
@@ -168,6 +172,7 @@ class OrderService:
         """
         await self.stopping.open()
         self.switch = self._amender.switch = self.stopping.switch
+        self._baskets.leaving = None if self.switch is None else self.switch.check
         if not self.writer.ready:
             await self._succession.begin()
         if self.writer.ready:
@@ -277,11 +282,7 @@ class OrderService:
             wire_request = self._units.to_wire(request, instrument)
             intent = self.intents.add(Intent(request, exits=True))
             return self._place_now(intent, wire_request, instrument, ends_ns, exits=True)
-        switch = self.switch
-        if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
-            raise switch.refusal("the order was refused")
-        if self.admit is not None:
-            self.admit(request, instrument)
+        self._check_admitted(request, instrument)
         if self.resolver and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
@@ -289,6 +290,14 @@ class OrderService:
         if not allow_stale and self._freshness.stale:
             return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
         return self._place_now(intent, wire_request, instrument, ends_ns)
+
+    def _check_admitted(self, request: OrderRequest, instrument: Instrument) -> None:
+        """Refuse a new order that the kill switch or the checks hold back."""
+        switch = self.switch
+        if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
+            raise switch.refusal("the order was refused")
+        if self.admit is not None:
+            self.admit(request, instrument)
 
     async def _place_later(
         self,
@@ -358,9 +367,21 @@ class OrderService:
         *,
         exits: bool = False,
     ) -> asyncio.Future[Order]:
-        session, adapter, request = self._session, self._session.adapter, intent.request
-        self.store.create(order_of(request, adapter.name, self._wall_ns()))
-        flow = adapter.place(wire_request, instrument, session.ctx)
+        self.store.create(order_of(intent.request, self._adapter.name, self._wall_ns()))
+        return self._launch(intent, wire_request, instrument, ends_ns, exits=exits)
+
+    def _launch(
+        self,
+        intent: Intent,
+        wire_request: OrderRequest,
+        instrument: Instrument,
+        ends_ns: int,
+        *,
+        exits: bool = False,
+    ) -> asyncio.Future[Order]:
+        """Send an order that was entered."""
+        session = self._session
+        flow = session.adapter.place(wire_request, instrument, session.ctx)
         if exits:
             return Placing(session, urgent(flow), self._placed, intent, ends_ns, self.recorder, exits=True).start()
         leaving = None if self.switch is None else self.switch.check
@@ -421,6 +442,85 @@ class OrderService:
             self._look_for(known)
         finally:
             self.resolver.brace(False)
+        return known
+
+    # -- several at once ---------------------------------------------------------------------------------------------
+
+    async def place_many(
+        self,
+        legs: Sequence[Leg],
+        *,
+        timeout_s: float = 10.0,
+        allow_stale: bool = False,
+        allow_unknown: bool = False,
+    ) -> list[Order]:
+        """Place several orders and return them as they are then, in order; see `Client.place_many`."""
+        self._session.check_mutable()
+        timeout_s = seconds("timeout_s", timeout_s)
+        ends_ns = self._mono_ns() + int(timeout_s * _NS)
+        await self.ensure_writer()
+        names: set[str] = set()
+        for at, (request, instrument) in enumerate(legs):
+            try:
+                await self._look_over(request, instrument, names)
+            except DragomanError as error:
+                raise in_leg(at, error) from error
+        if not allow_stale and self._freshness.stale:
+            self._session.check_alive()
+            await self._freshness.wait(timeout_s)
+        return await self._baskets.place(self._enter_all(legs, allow_unknown=allow_unknown), timeout_s, ends_ns)
+
+    async def _look_over(self, request: OrderRequest, instrument: Instrument, names: set[str]) -> None:
+        """Refuse a leg that can be refused before any is entered."""
+        check_request(request, instrument, self._adapter)
+        self._adapter.check_order(request, instrument)
+        name = request.client_order_id
+        if not name:
+            return
+        check_name(name)
+        if name in names:
+            raise used_before(name)
+        names.add(name)
+        if self.intents.get(name) is None:
+            await self._succession.recall(name)
+
+    def _enter_all(self, legs: Sequence[Leg], *, allow_unknown: bool) -> list[Entered]:
+        """Enter every leg, as `placing` does one, so that what each is checked against counts those before it."""
+        entered: list[Entered] = []
+        for at, (request, instrument) in enumerate(legs):
+            try:
+                entered.append(self._enter(request, instrument, allow_unknown=allow_unknown))
+            except DragomanError as error:
+                now = self._wall_ns()
+                for one in entered:
+                    if one.new:
+                        self.store.deny(one.intent.name, reject_of(error), now)
+                raise in_leg(at, error) from error
+        return entered
+
+    def _enter(self, request: OrderRequest, instrument: Instrument, *, allow_unknown: bool) -> Entered:
+        request = self._adapter.check_order(request, instrument)
+        wire_id = self._mint.wire_id()
+        name = request.client_order_id or wire_id
+        request = named(request, instrument, name, wire_id, self._session.ctx.account)
+        known = self.intents.get(name)
+        if known is not None:
+            self.intents.check_same(known, request)
+            return Entered(known, request, instrument, new=False)
+        if self.store.get(name) is not None:
+            raise used_before(name)
+        self._check_admitted(request, instrument)
+        if self.resolver and not allow_unknown:
+            self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
+        wire_request = self._units.to_wire(request, instrument)
+        intent = self.intents.add(Intent(request))
+        self.store.create(order_of(request, self._adapter.name, self._wall_ns()))
+        return Entered(intent, wire_request, instrument)
+
+    def _settle_leg(self, name: str, outcome: Outcome) -> Order:
+        known = self.store.settle(name, outcome, self._wall_ns())
+        if known.status is OrderStatus.UNKNOWN:
+            self._look_for(known)
         return known
 
     def _look_for(self, known: Order) -> None:

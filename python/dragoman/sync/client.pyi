@@ -223,6 +223,14 @@ class Client:
         allow_unknown: bool = False,
         **more: Any,
     ) -> Order: ...
+    def place_many(
+        self,
+        orders: Iterable[OrderRequest],
+        *,
+        timeout_s: float = 10.0,
+        allow_stale: bool = False,
+        allow_unknown: bool = False,
+    ) -> list[Order]: ...
     def modify(
         self,
         order: Order | str,
