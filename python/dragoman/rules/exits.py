@@ -23,7 +23,7 @@ from dragoman.market import MarketData
 from dragoman.model import Order, OrderStatus, OrderUpdate, Origin, Pending, Side
 from dragoman.orders import OrderService
 from dragoman.portfolio.net import PositionKey
-from dragoman.rules.exit import Exit, ExitReport
+from dragoman.rules.exit import Exit
 from dragoman.rules.model import Send
 from dragoman.rules.positions import Positions
 from dragoman.rules.refusals import Act, after

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
+from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.net import PositionKey
+
+ZERO: Final = Decimal(0)
 
 
 class Positions(Protocol):
@@ -32,3 +35,36 @@ class Positions(Protocol):
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         """Call `callback` after each change of one; returns what ends it."""
         ...
+
+
+class BookPositions:
+    """Live positions as the position book counts them.
+
+    Parameters
+    ----------
+    book : PositionBook
+    read : bool
+        Whether the broker's positions are read at all; where it has none, the fills are all there is.
+    """
+
+    def __init__(self, book: PositionBook, *, read: bool = True) -> None:
+        self._book = book
+        self._read = read
+
+    @property
+    def ready(self) -> bool:
+        return self._book.seeded or not self._read
+
+    def keys(self) -> list[PositionKey]:
+        return self._book.keys()
+
+    def quantity(self, key: PositionKey) -> Decimal:
+        row = self._book.row(key)
+        return ZERO if row is None else row.quantity
+
+    def average(self, key: PositionKey) -> Decimal | None:
+        row = self._book.row(key)
+        return None if row is None else row.average_price
+
+    def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
+        return self._book.listen(callback)
