@@ -43,6 +43,7 @@ from dragoman.model import (
     KillEvent,
     KillState,
     Margin,
+    MarginAlert,
     Mode,
     Notice,
     Order,
@@ -66,6 +67,7 @@ from dragoman.orders import OrderService, name_of
 from dragoman.orders.reconciler import Reconciler
 from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
+from dragoman.portfolio.margin.monitor import MarginMonitor
 from dragoman.portfolio.guard import Guard
 from dragoman.runtime.process import process_id
 from dragoman.session.fanout import Fanout, Timing
@@ -75,9 +77,11 @@ from dragoman.session.shards import ShardedStream
 
 _KEEP_S = 5.0
 
-Event = StreamState | Gap | BookGap | Notice | OrderAlert | PositionAlert | KillEvent | Raw | DragomanError
+Event = (
+    StreamState | Gap | BookGap | Notice | OrderAlert | PositionAlert | MarginAlert | KillEvent | Raw | DragomanError
+)
 
-_TOLD_LATER = (OrderAlert, PositionAlert, KillEvent, Notice, DragomanError)
+_TOLD_LATER = (OrderAlert, PositionAlert, MarginAlert, KillEvent, Notice, DragomanError)
 
 
 class Client:
@@ -130,11 +134,14 @@ class Client:
         self.orders_service.kills.add(self.events.publish)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service, self.events.publish)
         self.portfolio.live.marking.hang_on(self.market.on_batch)
-        self.guard = Guard(session, self.instruments, self.orders_service, self.portfolio.live)
-        self.guard.set(risk)
+        self._guard = Guard(session, self.instruments, self.orders_service, self.portfolio.live)
+        self._guard.set(risk)
         self._reconciler: Reconciler | None = None
         self._measure()
         self.account = AccountServices(session, self.instruments, units, self.orders_service, self.portfolio.live)
+        self.margin = MarginMonitor(
+            session, self.instruments, self.orders_service, self.portfolio.live, self.account, self.events.publish
+        )
 
     def __repr__(self) -> str:
         switch = self.orders_service.switch
@@ -197,6 +204,7 @@ class Client:
             steps.push_async_callback(self.orders_service.pause)
             if self._reconciler is not None:
                 steps.push_async_callback(self._reconciler.close)
+            steps.push_async_callback(self.margin.close)
             steps.callback(self.market.close)
 
     async def logout(self) -> None:
@@ -714,14 +722,14 @@ class Client:
     def risk(self) -> RiskLimits | None:
         """What every order is checked against before it is sent; None where nothing is limited."""
         self._check("risk")
-        return self.guard.limits
+        return self._guard.limits
 
     def set_risk(self, limits: RiskLimits | None) -> None:
         """Check orders against other limits, from the next one on; None for none."""
         self._check("set_risk")
         if limits is not None and not isinstance(limits, RiskLimits):
             raise UsageError(f"limits is of type {type(limits).__name__}, expected RiskLimits or None")
-        self.guard.set(limits)
+        self._guard.set(limits)
 
     @property
     def killed(self) -> KillState:
@@ -766,6 +774,7 @@ class Client:
             "orders": dict(store.counters) | {"open": len(store.open), "unknown": len(store.unknown)},
             "journal": self._journal_counts(),
             "audit": {"readings": audit.audits, "missed": audit.missed} if audit is not None else {},
+            "margin": self.margin.counts(),
             "unknown_words": dict(store.unknown_words),
             "unconverted": self.account.unconverted,
             "books": {"count": len(self.market.books), "gaps": self.market.books.gaps},

@@ -149,6 +149,7 @@ async def right(world: World, method: str) -> dict[str, Any]:
         "other": "a master would leave the client with its instruments",
         "product": "DELIVERY",
         "quantity": 1,
+        "limits": None,
         "query": "infy",
         "request": ALERT if "alert" in method else request,
         "side": "BUY",

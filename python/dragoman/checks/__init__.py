@@ -18,12 +18,14 @@ from dragoman.checks.inputs import (
     text,
 )
 from dragoman.checks.request import check_change, check_request, check_triggered, lowers_risk, order_gate
+from dragoman.checks.risk import RiskLimits
 from dragoman.checks.units import WireUnits
 
 __all__ = [
     "LONGEST_S",
     "Moment",
     "Number",
+    "RiskLimits",
     "WireUnits",
     "check_change",
     "check_price",

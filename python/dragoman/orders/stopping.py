@@ -16,6 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from dragoman.checks.kill import KillSwitch, not_durable
 from dragoman.errors import AccountBusy, DragomanError, ErrorKind, UsageError
@@ -25,6 +26,7 @@ from dragoman.orders.recorder import Recorder
 from dragoman.orders.store import OrderStore
 from dragoman.orders.sweep import Flatten, Sweep
 from dragoman.runtime.process import process_id
+from dragoman.session.profiles import Profile
 from dragoman.session.session import AccountSession
 from dragoman.session.tokens import file_name
 
@@ -98,11 +100,7 @@ class Stopping:
     def path(self) -> str:
         """Where the switch of this account lies."""
         session = self._session
-        ports: list[str] = []
-        if session.environment == "emulator":
-            ports = sorted({root.rpartition(":")[2].strip("/") for root in session.profile.hosts.values()})
-        name = file_name(session.adapter.name, session.environment, session.ctx.account, *ports)
-        return f"{session.state_dir}/kill/{name}"
+        return switch_path(session.state_dir, session.profile, session.ctx.account)
 
     def state(self) -> KillState:
         """Return whether new orders are stopped, and what is still to be cancelled."""
@@ -139,8 +137,27 @@ class Stopping:
 
     def resume(self) -> None:
         """Sweep, where the switch is engaged: this process has just become the one that writes."""
-        if self.switch is not None and self.switch.engaged:
+        if self.switch is None:
+            return
+        if self.switch.state().epoch:
+            self._write_down()
+        if self.switch.engaged:
             self._sweep()
+
+    def _write_down(self) -> None:
+        """Put what the switch is into the journal, where this process writes it."""
+        state = self._opened().state()
+        self._recorder.control(
+            "kill switch",
+            {
+                "engaged": state.engaged,
+                "who": state.who,
+                "why": state.why,
+                "flatten": state.flatten,
+                "epoch": state.epoch,
+                "at": state.ts_changed,
+            },
+        )
 
     async def pause(self) -> None:
         """End the sweep; the switch stays as it is."""
@@ -167,8 +184,14 @@ class Stopping:
         Rejected
             The stop holds and cancels are being sent, but a restart may not find it engaged.
         """
-        self._kills_here = True
         await self._engage(who, why, flatten=flatten)
+        return await self.see_through(timeout_s)
+
+    async def see_through(self, timeout_s: float) -> KillState:
+        """Wait, at most so long, until nothing works any more; where nobody cancels, this process does."""
+        self._kills_here = True
+        self._opened()
+        self._sweep()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._swept.wait()
@@ -197,7 +220,7 @@ class Stopping:
             failed = error if error.strerror else OSError(str(error) or "the disk does not answer")
             work.add_done_callback(_seen)
         state = switch.state()
-        self._recorder.control("kill", {"who": who, "why": why, "epoch": epoch, "flatten": flatten, "at": now})
+        self._write_down()
         self._tell("ENGAGED", _sentence(state, self._session.adapter.name))
         if failed is not None:
             refusal = not_durable(switch.path, failed)
@@ -209,7 +232,7 @@ class Stopping:
         switch, runtime = self._opened(), self._session.runtime
         if token is None:
             return switch.token()
-        epoch, now = switch.state().epoch, runtime.clock.wall_ns()
+        now = runtime.clock.wall_ns()
         try:
             await runtime.in_worker(lambda: switch.release(token, who=who, ts=now))
         except OSError as error:
@@ -218,7 +241,6 @@ class Stopping:
                 kind=ErrorKind.LOCAL_DENIED,
                 remedy="repair the disk and release it again: a restart may find it engaged",
             ) from error
-        self._recorder.control("release", {"who": who, "epoch": epoch, "at": now})
         self._noticed()
         return None
 
@@ -241,13 +263,14 @@ class Stopping:
             state = switch.state()
             self._tell("ENGAGED", _sentence(state, self._session.adapter.name))
             if self._writes():
-                self._recorder.control("kill", {"who": state.who, "why": state.why, "epoch": state.epoch})
+                self._write_down()
                 self._sweep()
         elif self._told:
             self._told = 0
             self._swept.set()
             self._changed.set()
             self._kills_here = False
+            self._write_down()
             self._tell("RELEASED", f"the kill switch was released by {switch.state().who or 'somebody'}")
 
     def _on_order(self, update: OrderUpdate) -> None:
@@ -354,6 +377,14 @@ class Stopping:
             return
         if not self._targets() and not self._store.unknown:
             self._swept.set()
+
+
+def switch_path(state_dir: str, profile: Profile, account: str) -> str:
+    """Return where the kill switch of an account lies. Each emulator has accounts of its own."""
+    ports: list[str] = []
+    if profile.environment == "emulator":
+        ports = sorted({str(urlsplit(root).port) for root in profile.hosts.values()})
+    return f"{state_dir}/kill/{file_name(profile.broker, profile.environment, account, *ports)}"
 
 
 def _sentence(state: KillState, broker: str) -> str:
