@@ -29,10 +29,7 @@ from dragoman.plugin import (
     model,
     no,
 )
-from dragoman.plugin.indian import INDIAN_HOURS
-from dragoman.plugin.records import IST, pairs
-from dragoman.plugin.refusals import failure_of, is_success, json_or_none
-from dragoman.plugin.replies import session_of
+from dragoman.plugin.parts import INDIAN_HOURS, IST, failure_of, is_success, json_or_none, pairs, session_of
 
 from .feed import DeepFeed, MarketFeed, PortfolioFeed
 from .gtt import TriggerFlows

@@ -36,10 +36,7 @@ from dragoman.plugin import (
     model,
     read_protobuf,
 )
-from dragoman.plugin.records import Pairs
-from dragoman.plugin.replies import fetch
-from dragoman.plugin.spans import batches
-from dragoman.plugin.subscriptions import Subscriptions
+from dragoman.plugin.parts import Pairs, Subscriptions, batches, fetch
 
 from .gtt import read_gtt
 from .words import MARKET_STATUS, RECORDS, read_order, reading

@@ -10,10 +10,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Pairs, Row, epoch_ns, json_number, needed, number, side_of, text_or_none
-from dragoman.plugin.replies import fetch_rows
+from dragoman.plugin.parts import (
+    Pairs,
+    Row,
+    epoch_ns,
+    fetch_rows,
+    json_number,
+    needed,
+    number,
+    resting_rule,
+    side_of,
+    text_or_none,
+)
 
-from .words import PRODUCT, RECORDS, SIDE, place_of, read_product, reading, refused, time_ns, whole
+from .words import PRODUCT, RECORDS, SIDE, place_of, read_product, reading, time_ns, whole
 
 G = model.GttStatus
 STATUS: Final = EnumMap[model.GttStatus](
@@ -44,10 +54,7 @@ class TriggerFlows(Adapter):
         return (yield from _read(ctx))
 
     def gtt(self, gtt_id: str, ctx: Context) -> Flow[model.Gtt]:
-        found = yield from _read(ctx, (("gtt_order_id", gtt_id),))
-        if not found:
-            raise refused(f"there is no GTT {gtt_id}", "look at gtts()", kind=ErrorKind.ORDER_NOT_FOUND)
-        return found[0]
+        return resting_rule(RECORDS, (yield from _read(ctx, (("gtt_order_id", gtt_id),))), gtt_id)
 
     def gtt_place(self, request: model.GttRequest, instrument: model.Instrument, ctx: Context) -> Flow[str]:
         leg = _checked(request)

@@ -8,11 +8,20 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from dragoman.plugin import All, Context, Flow, Request, model, spans
-from dragoman.plugin.candle_flows import DAY, Interval, SpanCandles, Stretch, midnight
-from dragoman.plugin.quote_rows import QuotedDepth, read_levels
-from dragoman.plugin.records import IST, Row, float_at
-from dragoman.plugin.row_tables import RowTable
-from dragoman.plugin.spans import batches
+from dragoman.plugin.parts import (
+    DAY,
+    IST,
+    Interval,
+    QuotedDepth,
+    Row,
+    RowTable,
+    SpanCandles,
+    Stretch,
+    batches,
+    float_at,
+    midnight,
+    read_levels,
+)
 
 from .words import reading, refused, time_ns
 

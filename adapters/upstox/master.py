@@ -11,8 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.plugin import indian, model
-from dragoman.plugin.json_rows import JsonRows
-from dragoman.plugin.records import Row, given, text_or_none
+from dragoman.plugin.parts import JsonRows, Row, given, text_or_none
 
 from .words import SEGMENT
 

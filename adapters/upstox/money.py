@@ -7,10 +7,21 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, Flow, Request, model
-from dragoman.plugin.profile_rows import read_profile
-from dragoman.plugin.records import Row, given, json_number, needed, number
-from dragoman.plugin.replies import at_once, fetch, fetch_rows
-from dragoman.plugin.row_tables import COMMON_HOLDING_KEYS, COMMON_POSITION_KEYS, RowTable, total_of
+from dragoman.plugin.parts import (
+    COMMON_HOLDING_KEYS,
+    COMMON_POSITION_KEYS,
+    Row,
+    RowTable,
+    at_once,
+    fetch,
+    fetch_rows,
+    given,
+    json_number,
+    needed,
+    number,
+    read_profile,
+    total_of,
+)
 
 from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, loads, place_of, read_product, reading, refused, whole
 

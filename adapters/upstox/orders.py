@@ -11,10 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, Context, Flow, Lane, Reply, Request, errors, model
-from dragoman.plugin.indian import CASH_PRODUCTS, CONTRACT_PRODUCTS, SHARES
-from dragoman.plugin.protection import check_protection, kept_protection, wire_protection
-from dragoman.plugin.records import Row, json_number, pairs, wire_tag
-from dragoman.plugin.replies import at_once, changed, fetch_rows, together
+from dragoman.plugin.parts import (
+    CASH_PRODUCTS,
+    CONTRACT_PRODUCTS,
+    SHARES,
+    Row,
+    at_once,
+    changed,
+    check_protection,
+    fetch_rows,
+    json_number,
+    kept_protection,
+    pairs,
+    together,
+    wire_protection,
+    wire_tag,
+)
 
 from .words import (
     CODES,

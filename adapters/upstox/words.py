@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, indian, model
-from dragoman.plugin.order_rows import COMMON_FILL_KEYS, COMMON_ORDER_KEYS, OrderRows
-from dragoman.plugin.records import IST, Records, Row, local_ns
+from dragoman.plugin.parts import COMMON_FILL_KEYS, COMMON_ORDER_KEYS, IST, OrderRows, Records, Row, local_ns
 
 RECORDS: Final = Records("upstox")
 reading, loads, refused, whole = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.whole

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import time, tzinfo
+from types import MappingProxyType
 from typing import Any
 
-from dragoman.model import Order, Outcome
+from dragoman.errors import ErrorKind
+from dragoman.model import Gtt, Order, Outcome
 from dragoman.plugin.adapter import Session
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Reply, Request
@@ -57,6 +59,14 @@ def together(outcomes: Sequence[Outcome], *, raw: Any = None) -> Outcome:
     return outcomes[0] if len(outcomes) == 1 else Outcome.parent(None, tuple(outcomes), raw=raw)
 
 
+def resting_rule(records: Records, found: Sequence[Gtt], gtt_id: str) -> Gtt:
+    """Return the GTT of an id out of a list. Raises UsageError where it is not there."""
+    one = next((gtt for gtt in found if gtt.gtt_id == gtt_id), None)
+    if one is None:
+        raise records.refused(f"there is no GTT {gtt_id}", "look at gtts()", kind=ErrorKind.ORDER_NOT_FOUND)
+    return one
+
+
 def changed(records: Records, reply: Reply, order: Order) -> Outcome:
     """Read the reply to a change or cancel, whose ``data.order_id`` must name the order. Raises DecodeError."""
     with records.reading("order reply"):
@@ -72,6 +82,7 @@ def session_of(
     account: str,
     dies_at: time,
     zone: tzinfo,
+    more: Mapping[str, Any] = MappingProxyType({}),
     secrets: Collection[str] = (),
 ) -> Session:
     """Make a session of what a login or a profile tells and the access token.
@@ -82,6 +93,8 @@ def session_of(
         Key of the account's id.
     dies_at : time
         Time of day, in `zone`, at which tokens die that do not say themselves when they do.
+    more : mapping
+        What else later requests need.
     secrets : collection of str
         Keys besides ``access_token`` that nobody may see.
 
@@ -90,7 +103,8 @@ def session_of(
     LookupError
         Where no account is told: read inside `Records.reading`.
     """
-    values = {key: value for key, value in found.items() if value not in (None, "")} | {"access_token": token}
+    values = {key: value for key, value in found.items() if value not in (None, "")}
+    values |= {**more, "access_token": token}
     expires = jwt_expiry_ns(token) or next_time_ns(ctx.now_ns, dies_at, zone)
     hidden = frozenset(("access_token", *secrets)) & values.keys()
     return Session(token, str(found[account]), values, expires_ns=expires, secrets=hidden)
