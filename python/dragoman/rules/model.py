@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Literal
 
 from dragoman.model import OrderType, Product, Segment
 
@@ -95,11 +95,14 @@ class Rule:
         Watched by this process, or by the broker's own trigger where it has one.
     """
 
-    kind: ClassVar[str] = ""
-
     rule_id: str = ""
     send: Send = field(default_factory=Send)
     where: Literal["local", "broker"] = "local"
+
+    @property
+    def kind(self) -> str:
+        """The name of its class."""
+        return type(self).__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,14 +171,10 @@ class StopLoss(_OneLevel):
     Give one of `price`, `percent` and `ticks`, see `Level`.
     """
 
-    kind: ClassVar[str] = "StopLoss"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeProfit(_OneLevel):
     """Exit when the price rises to a level (a long position), or falls to it (a short one)."""
-
-    kind: ClassVar[str] = "TakeProfit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,8 +188,6 @@ class TrailingStop(_OneLevel):
     start : Decimal, optional
         Where the level lies at first; left out, the distance away from the first price seen.
     """
-
-    kind: ClassVar[str] = "TrailingStop"
 
     start: Decimal | None = None
 
@@ -206,8 +203,6 @@ class Oco(PriceRule):
         The stop is the distance of a trailing one.
     """
 
-    kind: ClassVar[str] = "Oco"
-
     stop: Level
     target: Level
     trailing: bool = False
@@ -222,8 +217,6 @@ class Bracket(Oco):
     entry : str
         The entry order's name (`client_order_id`). Percentages and ticks count from its average price.
     """
-
-    kind: ClassVar[str] = "Bracket"
 
     entry: str
 
@@ -260,8 +253,6 @@ class ScaleOut(PriceRule):
         What one R is, as a price difference: usually from the entry to the stop.
     """
 
-    kind: ClassVar[str] = "ScaleOut"
-
     rungs: tuple[Rung, ...]
     risk: Decimal | None = None
 
@@ -279,8 +270,6 @@ class TimeExit(PositionRule):
     late_s : float
         How late it still acts, where no process ran at its time; later than that it fails and says so.
     """
-
-    kind: ClassVar[str] = "TimeExit"
 
     at: str | None = None
     before_close_s: float | None = None
@@ -308,8 +297,6 @@ class MarginFloor(Rule):
         How often it may fire before it fails and asks for somebody.
     """
 
-    kind: ClassVar[str] = "MarginFloor"
-
     segment: Segment
     below: Decimal | None = None
     utilisation: Decimal | None = None
@@ -332,8 +319,6 @@ class DailyLoss(Rule):
         Exit every position, refuse new orders until the day is over, or both.
     """
 
-    kind: ClassVar[str] = "DailyLoss"
-
     limit: Decimal
     currency: str = "INR"
     act: Literal["flatten", "block", "both"] = "both"
@@ -341,6 +326,6 @@ class DailyLoss(Rule):
 
 AnyRule = StopLoss | TakeProfit | TrailingStop | Oco | Bracket | ScaleOut | TimeExit | MarginFloor | DailyLoss
 KINDS: dict[str, type[Rule]] = {
-    one.kind: one
+    one.__name__: one
     for one in (StopLoss, TakeProfit, TrailingStop, Oco, Bracket, ScaleOut, TimeExit, MarginFloor, DailyLoss)
 }
