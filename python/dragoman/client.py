@@ -67,8 +67,8 @@ from dragoman.orders import OrderService, name_of
 from dragoman.orders.reconciler import Reconciler
 from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
-from dragoman.portfolio.margin.monitor import MarginMonitor
 from dragoman.portfolio.guard import Guard
+from dragoman.portfolio.margin.monitor import MarginMonitor
 from dragoman.runtime.process import process_id
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics

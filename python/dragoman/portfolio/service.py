@@ -17,7 +17,7 @@ from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compar
 from dragoman.session.session import AccountSession
 
 
-class _Margins(dict[Segment, Margin]):
+class Margins(dict[Segment, Margin]):
     """Margins by segment. A wrong word is answered with the right ones."""
 
     def __missing__(self, key: object) -> Margin:
@@ -95,7 +95,7 @@ class Portfolio:
         """Return margins by segment; asking the result for a segment that is not there is a UsageError."""
         session = self._session
         rows = await session.run(session.adapter.margins(session.ctx), timeout_s=seconds("timeout_s", timeout_s))
-        return _Margins({row.segment: row for row in rows})
+        return Margins({row.segment: row for row in rows})
 
     async def check(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
         """Read orders, trades and positions and return where positions differ from the sum of today's fills.
