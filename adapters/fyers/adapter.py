@@ -19,7 +19,6 @@ from dragoman.plugin import (
     Capabilities,
     Context,
     Credential,
-    Download,
     Failure,
     Flow,
     Lane,
@@ -35,6 +34,7 @@ from dragoman.plugin import (
 from dragoman.plugin.parts import (
     CASH_PRODUCTS,
     CONTRACT_PRODUCTS,
+    FILE,
     INDIAN_HOURS,
     IST,
     SHARES,
@@ -45,6 +45,8 @@ from dragoman.plugin.parts import (
     json_number,
     json_or_none,
     jwt_claims,
+    master_of,
+    public_file,
     session_of,
     together,
     wire_tag,
@@ -56,7 +58,7 @@ from .gtt import TriggerFlows
 from .market import MarketFlows
 from .master import FILES, INDEX_NAMES, parser, path_of
 from .money import MoneyFlows
-from .words import CODES, ORDER_TYPE, RECORDS, VALIDITY, order_terms, reading, rows, whole
+from .words import CODES, ORDER_TYPE, RECORDS, VALIDITY, authorization, order_terms, reading, rows, whole
 
 TAG_LENGTH: Final = 30
 MOST_AT_ONCE: Final = 10
@@ -172,11 +174,11 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
         if not request.auth:
             return request
-        return request.but(headers=(*request.headers, _authorization(ctx, RECORDS.token(request, ctx))))
+        return request.but(headers=(*request.headers, authorization(ctx, RECORDS.token(request, ctx))))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
         good = is_success(reply)
-        if good and request.note == "file":
+        if good and request.note == FILE:
             return None
         body, code, text = json_or_none(reply), f"HTTP {reply.status}", reply.text[:200]
         if isinstance(body, Mapping):
@@ -218,7 +220,7 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
 
     def import_token(self, token: str, ctx: Context) -> Flow[Session]:
         token = token.rpartition(":")[2]  # as the broker's SDK takes it, behind the app's id
-        request = Request(path="/api/v3/profile", headers=(_authorization(ctx, token),), auth=False)
+        request = Request(path="/api/v3/profile", headers=(authorization(ctx, token),), auth=False)
         found = yield from fetch(RECORDS, request, "data")
         with reading("profile"):
             # Without the key there is no market feed, and everything else works.
@@ -232,15 +234,12 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
         )
 
     def instruments(self, ctx: Context) -> Flow[int]:
-        # The files are public: the token stays at home.
-        reply = yield Request(host="assets", path=INDEX_NAMES, auth=False, note="file")
+        names = yield from fetch(RECORDS, public_file(INDEX_NAMES))
         with reading("index names"):
-            names = {str(symbol): str(name) for symbol, name in reply.json.items()}
+            names = {str(symbol): str(name) for symbol, name in names.items()}
         rows = 0
         for name in FILES:
-            request = Request(host="assets", path=path_of(name), auth=False, note="file", timeout_s=120.0)
-            done = yield Download(request, parser(names))
-            rows += int(done.rows)
+            rows += yield from master_of(public_file(path_of(name)), parser(names))
         return rows
 
     # -- orders ------------------------------------------------------------------------------------------------------
@@ -289,14 +288,13 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     def _outcome(self, body: Mapping[str, Any], status: int) -> model.Outcome:
         """Read one order's part of a reply. A refusal may carry the id of the order it is about."""
         order_id = str(body.get("id") or "") or None
-        reply = Reply(status, {}, b"", _json=body)
-        failure = self.classify(reply, Request(method="POST", mutates=True))
-        if failure is None and order_id is not None:
+        failure = self.classify(Reply(status, {}, b"", _json=body), Request(method="POST", mutates=True))
+        if failure is not None:
+            return failure.outcome(order_id, raw=body)
+        if order_id is not None:
             return model.Outcome.accepted(order_id, raw=body)
-        if failure is None:
-            found = model.Reject(errors.ErrorKind.MAYBE_SENT, _NO_ORDER_YET, str(body["code"]), errors.Effect.UNKNOWN)
-            return model.Outcome("UNKNOWN", reject=found, raw=body)
-        return failure.outcome(order_id, raw=body)
+        open_ = model.Reject(errors.ErrorKind.MAYBE_SENT, _NO_ORDER_YET, str(body["code"]), errors.Effect.UNKNOWN)
+        return model.Outcome("UNKNOWN", reject=open_, raw=body)
 
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
@@ -339,7 +337,3 @@ def _fields(order: model.OrderRequest, instrument: model.Instrument) -> dict[str
         "offlineOrder": order.variety is model.Variety.AMO,
         **({"orderTag": tag} if tag else {}),
     }
-
-
-def _authorization(ctx: Context, token: str) -> tuple[str, str]:
-    return "Authorization", f"{ctx.credentials['app_id'].reveal()}:{token}"

@@ -8,7 +8,7 @@ Official Python SDK 3.2.0 (`data_ws`, `tbt_ws`, `order_ws`), official C and Go S
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from dragoman.plugin import (
@@ -19,7 +19,7 @@ from dragoman.plugin import (
     Define,
     Endpoint,
     Fatal,
-    Feed,
+    FeedEvent,
     Field,
     FillSeen,
     Flow,
@@ -49,18 +49,29 @@ from dragoman.plugin import (
     Select,
     Send,
     StallRule,
+    Vector,
     Want,
     WirePart,
     errors,
     model,
     read_protobuf,
 )
-from dragoman.plugin import Vector as Values
-from dragoman.plugin.feed import FeedEvent, send_json
-from dragoman.plugin.parts import Renewal, Subscriptions, batches, count, fetch, fields_of, price, seconds
+from dragoman.plugin.parts import (
+    BeatingFeed,
+    Renewal,
+    Row,
+    Subscriptions,
+    batches,
+    count,
+    fetch,
+    fields_of,
+    price,
+    seconds,
+    send_json,
+)
 
 from . import hsm
-from .words import HSM_SEGMENT, RECORDS, booked, read_fill, read_order, reading
+from .words import HSM_SEGMENT, RECORDS, authorization, booked, read_fill, read_order, reading
 
 HOLE: Final = -(2**31)
 """A value that a snapshot has not, and that an update leaves as it was."""
@@ -69,13 +80,14 @@ LITE_CHANNEL: Final = 12
 BATCH: Final = 1500
 """Topics in one frame, and the pause before the next."""
 PACE_S: Final = 0.5
-HEARTBEAT_NS: Final = 10_000_000_000
 ANEW_NS: Final = 10_000_000_000
 """Least time between two subscriptions of everything, after frames that were lost."""
 SOURCE: Final = "dragoman"
 MARKET_PATH: Final = "/hsm/v1-5/prod"
 ORDER_PATH: Final = "/trade/v3"
 TEXT_PING: Final = "ping"
+ANSWERED: Final = StallRule(any_frame_s=9.5, ping_s=4.0)
+"""Of the text sockets, whose server answers each beat."""
 _KEY_REFUSED: Final = Fatal(
     errors.AuthRequired(
         "fyers: the market socket refused the key (11001)",
@@ -152,7 +164,7 @@ STREAM: Final = PackedStream(
                 topic=_TOPIC,
                 name_length=WirePart("u8", 3),
                 name_offset=4,
-                vector=Values(WirePart("u8", 0), unchanged=HOLE, after_name=True),
+                vector=Vector(WirePart("u8", 0), unchanged=HOLE, after_name=True),
                 # Two bytes that nobody knows stand before them.
                 multiplier=WirePart("u16", 2),
                 precision=WirePart("u8", 4),
@@ -166,7 +178,7 @@ STREAM: Final = PackedStream(
             code=ord("U"),
             merge=True,
             scale=Scale.topic(),
-            refer=Refer(_TOPIC, Values(WirePart("u8", 3), unchanged=HOLE)),
+            refer=Refer(_TOPIC, Vector(WirePart("u8", 3), unchanged=HOLE)),
         ),
         PackedLayout(
             "lite",
@@ -200,23 +212,7 @@ def topics_of(instrument: model.Instrument, mode: model.Mode) -> dict[bytes, int
     return dict.fromkeys((topic_of(instrument, kind) for kind in kinds), channel)
 
 
-class _Beating(Feed):
-    """A socket that is kept alive by a frame each ten seconds."""
-
-    beat: ClassVar[str | bytes] = TEXT_PING
-    # The text sockets answer it.
-    stall = StallRule(any_frame_s=9.5, ping_s=4.0)
-
-    def __init__(self) -> None:
-        self._beat_ns = 0
-
-    def tick(self, now_ns: int, ctx: Context) -> Sequence[Send]:
-        due = now_ns - self._beat_ns >= HEARTBEAT_NS
-        self._beat_ns = now_ns if due else self._beat_ns
-        return (Send(self.beat),) if due else ()
-
-
-class MarketFeed(_Beating):
+class MarketFeed(BeatingFeed):
     """Ticks and five levels. The key for it is in the access token; the token itself must not be shown here."""
 
     kind = "market"
@@ -313,7 +309,7 @@ class MarketFeed(_Beating):
 
     def _logged_in(self, fields: Mapping[int, bytes], ctx: Context) -> Control:
         self._every = int.from_bytes(fields.get(2, b""), "big")
-        self._beat_ns = ctx.now_ns
+        self.beaten(ctx.now_ns)
         modes = (hsm.mode((WHOLE_CHANNEL,), hsm.FULL), hsm.mode((LITE_CHANNEL,), hsm.LITE))
         return Control(send=tuple(map(Send, modes)), events=(Ready(),))
 
@@ -363,11 +359,12 @@ DEEP_STREAM: Final = ProtoStream(
 CHANNEL: Final = "1"
 
 
-class DeepFeed(_Beating):
+class DeepFeed(BeatingFeed):
     """Fifty levels, tick by tick, of NSE's shares and derivatives."""
 
     kind = "depth"
     name = "deep"
+    beat, stall = TEXT_PING, ANSWERED
     layouts = DEEP_STREAM
     max_instruments = 5
     max_sockets = 3
@@ -385,7 +382,7 @@ class DeepFeed(_Beating):
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         found = yield from fetch(RECORDS, Request(path="/indus/home/tbtws"), "data")
         with reading("depth socket"):
-            return Endpoint(str(found["socket_url"]), (_authorization(ctx),))
+            return Endpoint(str(found["socket_url"]), (authorization(ctx, ctx.login["access_token"].reveal()),))
 
     def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
         frames = [_subscription(way, wishes) for way, wishes in ((-1, drop), (1, add)) if wishes]
@@ -412,43 +409,40 @@ def _subscription(way: int, wishes: Iterable[Want]) -> Send:
     return send_json({"type": 1, "data": {"subs": way, "symbols": symbols, "mode": "depth", "channel": CHANNEL}})
 
 
-def _authorization(ctx: Context) -> tuple[str, str]:
-    return "authorization", f"{ctx.credentials['app_id'].reveal()}:{ctx.login['access_token'].reveal()}"
-
-
 # -- orders ------------------------------------------------------------------------------------------------------------
 
 SUBSCRIBED: Final = 1605
+_TOLD: Final[Mapping[str, Callable[[Row, Context], FeedEvent]]] = {
+    "orders": lambda row, ctx: OrderSeen(read_order(row, ctx)),
+    "trades": lambda row, ctx: FillSeen(read_fill(row, ctx)),
+}
 
 
-class OrderFeed(_Beating):
+class OrderFeed(BeatingFeed):
     """Orders and trades of the whole account, wherever they were given."""
 
     kind = "orders"
+    beat, stall = TEXT_PING, ANSWERED
     carries_orders = True
     max_sockets = 1
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         yield from ()
-        return Endpoint(f"{ctx.hosts['ws']}{ORDER_PATH}", (_authorization(ctx),))
+        return Endpoint(f"{ctx.hosts['ws']}{ORDER_PATH}", (authorization(ctx, ctx.login["access_token"].reveal()),))
 
     def opened(self, ctx: Context) -> Sequence[Send]:
-        self._beat_ns = ctx.now_ns
+        self.beaten(ctx.now_ns)
         return (send_json({"T": "SUB_ORD", "SLIST": ["orders", "trades"], "SUB_T": 1}),)
 
     def on_control(self, frame: str | bytes, ctx: Context) -> Control:
         if frame in ("pong", b"pong"):
             return Control()
         message = RECORDS.message(frame)
-        order, trade, code = message.get("orders"), message.get("trades"), message.get("code")
-        events: list[FeedEvent] = []
-        if isinstance(order, Mapping):
-            events.append(OrderSeen(read_order(booked(order), ctx)))
-        if isinstance(trade, Mapping):
-            events.append(FillSeen(read_fill(booked(trade), ctx)))
+        told = [(read, message[key]) for key, read in _TOLD.items() if isinstance(message.get(key), Mapping)]
+        events = [read(booked(row), ctx) for read, row in told]
+        code, words = str(message.get("code")), message.get("message")
         if not events and message.get("s") == "error":
-            text = f"order socket: {code}: {message.get('message')}"
-            events.append(model.Notice("error", text, str(code), raw=message))
-        elif not events and code != SUBSCRIBED:
-            events.append(Raw(next((key for key in message if key != "s"), "message"), message))
+            events = [model.Notice("error", f"order socket: {code}: {words}", code, raw=message)]
+        elif not events and code != str(SUBSCRIBED):
+            events = [Raw(next((key for key in message if key != "s"), "message"), message)]
         return Control(events=tuple(events))

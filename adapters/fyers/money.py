@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.plugin import Adapter, All, Context, Flow, Request, model
-from dragoman.plugin.parts import Row, RowTable, fetch, given, needed, number
+from dragoman.plugin.parts import Row, RowTable, fetch, given, needed, number, total_of
 
 from .words import PRODUCT, RECORDS, loads, order_terms, place_of, reading, rows, whole
 
@@ -31,6 +31,11 @@ POSITION: Final = RowTable(
     pnl="pl",
 )
 HOLDING: Final = RowTable(model.Holding, isin="isin", average_price="costPrice", last_price="ltp", pnl="pl")
+# The funds are told by number.
+AVAILABLE: Final = RowTable(
+    model.MarginAvailable, cash="3", opening_balance="9", adhoc="8", collateral="5", intraday_payin="6"
+)
+USED: Final = RowTable(model.MarginUsed, total="2", m2m_realised="4")
 SUMMARY: Final = RowTable(
     model.HoldingsSummary,
     invested="total_investment",
@@ -154,37 +159,28 @@ def _together(one: model.Holding | None, other: model.Holding) -> model.Holding:
     """Add what is on its way to what is delivered of the same paper; the delivered part has the rest to say."""
     if one is None:
         return other
-    main = one if one.quantity else other
     parts = ("quantity", "t1_quantity", "used_quantity", "pledged_quantity")
     sums = {name: getattr(one, name) + getattr(other, name) for name in parts}
-    profits = [value for value in (one.pnl, other.pnl) if value is not None]
-    return replace(main, pnl=sum(profits, Decimal(0)) if profits else None, **sums)
+    return replace(one if one.quantity else other, pnl=total_of(({"pnl": one.pnl}, {"pnl": other.pnl}), "pnl"), **sums)
 
 
 def read_funds(found: Row, ctx: Context) -> list[model.Margin]:
     """Read the funds: one amount of each kind and segment, told apart by number. Raises DecodeError."""
     with reading("funds"):
-        rows = {int(row["id"]): row for row in RECORDS.as_rows("funds", found["fund_limit"])}
-
-        def amount(kind: int, column: str) -> Decimal | None:
-            return given(rows[kind], column) if kind in rows else None
-
+        amounts = {
+            segment: {str(row["id"]): row.get(column) for row in RECORDS.as_rows("funds", found["fund_limit"])}
+            for segment, column in SEGMENTS.items()
+        }
         return [
             model.Margin(
                 broker="fyers",
                 account_id=ctx.account,
                 segment=segment,
-                net=needed(rows[10], column),
-                available=model.MarginAvailable(
-                    cash=amount(3, column),
-                    opening_balance=amount(9, column),
-                    adhoc=amount(8, column),
-                    collateral=amount(5, column),
-                    intraday_payin=amount(6, column),
-                ),
-                used=model.MarginUsed(total=amount(2, column), m2m_realised=amount(4, column)),
+                net=needed(row, "10"),
+                available=AVAILABLE.read(row),
+                used=USED.read(row),
                 ts_event=ctx.now_ns,
                 raw=found,
             )
-            for segment, column in SEGMENTS.items()
+            for segment, row in amounts.items()
         ]

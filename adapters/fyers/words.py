@@ -159,6 +159,11 @@ def read_tag(value: Any) -> str | None:
     return text.removeprefix(_TAGGED) or None
 
 
+def authorization(ctx: Context, token: str) -> tuple[str, str]:
+    """Return the header of a token, which goes behind the app's id."""
+    return "Authorization", f"{ctx.credentials['app_id'].reveal()}:{token}"
+
+
 def order_terms(order: model.OrderRequest, instrument: model.Instrument) -> dict[str, Any]:
     """Write what an order is, as requests to place it and to ask for its margin carry it."""
     return {

@@ -17,7 +17,6 @@ from dragoman.plugin import (
     Capabilities,
     Context,
     Credential,
-    Download,
     Failure,
     Flow,
     RateLimit,
@@ -29,7 +28,18 @@ from dragoman.plugin import (
     model,
     no,
 )
-from dragoman.plugin.parts import INDIAN_HOURS, IST, failure_of, is_success, json_or_none, pairs, session_of
+from dragoman.plugin.parts import (
+    FILE,
+    INDIAN_HOURS,
+    IST,
+    failure_of,
+    is_success,
+    json_or_none,
+    master_of,
+    pairs,
+    public_file,
+    session_of,
+)
 
 from .feed import DeepFeed, MarketFeed, PortfolioFeed
 from .gtt import TriggerFlows
@@ -162,7 +172,7 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
         good = is_success(reply)
-        if good and request.note == "file":
+        if good and request.note == FILE:
             return None
         body, code, texts = json_or_none(reply), f"HTTP {reply.status}", [reply.text[:200]]
         if isinstance(body, Mapping):
@@ -208,7 +218,4 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
         yield Request(method="DELETE", path="/v2/logout", mutates=True, answers=frozenset(("UDAPI100050", "HTTP 401")))
 
     def instruments(self, ctx: Context) -> Flow[int]:
-        # The files are public: the token stays at home.
-        request = Request(host="assets", path=PATH, auth=False, note="file", timeout_s=120.0)
-        done = yield Download(request, parser())
-        return int(done.rows)
+        return (yield from master_of(public_file(PATH), parser()))

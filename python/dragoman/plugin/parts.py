@@ -4,6 +4,7 @@ As `dragoman.emulator.parts` is to an emulator, so is this to an adapter. What e
 defined.
 """
 
+from dragoman.plugin.beats import BeatingFeed
 from dragoman.plugin.candle_flows import DAY, Interval, SpanCandles, Stretch, interval_of, midnight
 from dragoman.plugin.channels import ChannelFeed, Topic, by_channel
 from dragoman.plugin.feed import send_json
@@ -47,7 +48,18 @@ from dragoman.plugin.records import (
 from dragoman.plugin.refusals import failure_of, is_success, json_or_none, number_in
 from dragoman.plugin.renewal import Renewal
 from dragoman.plugin.replacing import Seen, Stage, Steps, replaced
-from dragoman.plugin.replies import at_once, changed, fetch, fetch_rows, resting_rule, session_of, together
+from dragoman.plugin.replies import (
+    FILE,
+    at_once,
+    changed,
+    fetch,
+    fetch_rows,
+    master_of,
+    public_file,
+    resting_rule,
+    session_of,
+    together,
+)
 from dragoman.plugin.row_tables import COMMON_HOLDING_KEYS, COMMON_POSITION_KEYS, RowTable, total_of
 from dragoman.plugin.signing import hmac_sha256_hex, is_ed25519, is_pem, sign_pem
 from dragoman.plugin.spans import batches, spans
@@ -65,12 +77,14 @@ __all__ = [
     "COMMON_POSITION_KEYS",
     "CONTRACT_PRODUCTS",
     "DAY",
+    "FILE",
     "INDIAN_HOURS",
     "IST",
     "NEW_YORK",
     "SHARES",
     "US",
     "US_HOURS",
+    "BeatingFeed",
     "ChannelFeed",
     "Interval",
     "JsonRows",
@@ -124,6 +138,7 @@ __all__ = [
     "jwt_expiry_ns",
     "kept_protection",
     "local_ns",
+    "master_of",
     "midnight",
     "moment_ns",
     "names_field",
@@ -138,6 +153,7 @@ __all__ = [
     "pairs",
     "plain",
     "price",
+    "public_file",
     "read_levels",
     "read_profile",
     "read_rows",

@@ -1,8 +1,8 @@
 """Subscribing anew after messages were lost, for streams that send a snapshot first and then only what changed.
 
-After a lost change old values stand among new ones, and nothing but a new snapshot helps: everything is unsubscribed and
-subscribed again. Until the broker has answered an unsubscription, what still arrives belongs to the old subscription;
-from its answer on, its topics can be trusted. Answers come in the order of the requests.
+After a lost change old values stand among new ones, and nothing but a new snapshot helps: everything is unsubscribed
+and subscribed again. Until the broker has answered an unsubscription, what still arrives belongs to the old
+subscription; from its answer on, its topics can be trusted. Answers come in the order of the requests.
 
 Example
 -------

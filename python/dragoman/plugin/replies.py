@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import time, tzinfo
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from dragoman.errors import ErrorKind
 from dragoman.model import Gtt, Order, Outcome
 from dragoman.plugin.adapter import Session
 from dragoman.plugin.context import Context
-from dragoman.plugin.effects import Flow, Reply, Request
+from dragoman.plugin.effects import Download, Flow, PushParser, Reply, Request
 from dragoman.plugin.jwt_claims import jwt_expiry_ns
 from dragoman.plugin.records import Records, next_time_ns
+
+FILE: Final = "file"
+"""Note of a request whose reply is a file, not a message to look for errors in."""
 
 
 def fetch(records: Records, request: Request, key: str | None = None) -> Flow[Any]:
@@ -39,6 +42,17 @@ def fetch_rows(records: Records, request: Request, key: str | None = None) -> Fl
         Where there is no list: absence proves nothing.
     """
     return records.as_rows(request.path, (yield from fetch(records, request)), key)
+
+
+def public_file(path: str, *, host: str = "assets") -> Request:
+    """Return the request for a file anybody may read: the token stays at home. Its reply is no message (`FILE`)."""
+    return Request(host=host, path=path, auth=False, note=FILE, timeout_s=120.0)
+
+
+def master_of(request: Request, parser: PushParser[Any]) -> Flow[int]:
+    """Download a file of instruments through its parser, and return how many there were."""
+    done = yield Download(request, parser)
+    return int(done.rows)
 
 
 def at_once(count: int, most: int) -> tuple[bool, str, str]:
