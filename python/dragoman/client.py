@@ -70,6 +70,7 @@ from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.portfolio.guard import Guard
 from dragoman.portfolio.margin.monitor import MarginMonitor
 from dragoman.runtime.process import process_id
+from dragoman.session.backoff import patiently
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
 from dragoman.session.session import AccountSession
@@ -170,7 +171,7 @@ class Client:
             if self._with_streams:
                 await self._open_streams()
             if self._orders_wanted:
-                await self.orders_service.refresh()
+                await patiently(self.orders_service.refresh, self.session.runtime.sleep)
                 await self.portfolio.begin(self.events.publish)
             self._started = True
             self._catch_up()
