@@ -7,7 +7,6 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator import parts
 from dragoman.emulator.parts import (
     MARKET_TYPES,
     SECOND,
@@ -17,6 +16,7 @@ from dragoman.emulator.parts import (
     Form,
     HttpAnswer,
     HttpCall,
+    OrderDesk,
     OrderState,
     OrderWords,
     VenueOrder,
@@ -24,12 +24,13 @@ from dragoman.emulator.parts import (
     asked_protection,
     cover,
     iceberg,
+    succeeded,
 )
 from dragoman.plugin import model
 
 from . import words
 from .emulator_names import Named, NameTable
-from .emulator_words import Kite, KiteError, success
+from .emulator_words import Kite, KiteError
 
 MOST_MODIFICATIONS: Final = 25
 LONGEST_TAG: Final = 20
@@ -55,7 +56,7 @@ _AUTOMATIC_OPTION: Final = (
 )
 
 
-class OrderDesk(Kite, parts.OrderDesk[NameTable]):
+class KiteOrders(Kite, OrderDesk[NameTable]):
     """Order requests of one account."""
 
     words: ClassVar = WORDS
@@ -86,18 +87,20 @@ class OrderDesk(Kite, parts.OrderDesk[NameTable]):
         if variety in _CHAINED:
             order, follow = _CHAINED[variety](named, order, form, tags)
             with KiteError.refusing(named):
-                return success({"order_id": self.chains.start(order, follow, now_ns)})
-        freeze = named.instrument.freeze_quantity
-        if form.get("autoslice") == "true" and variety == "regular" and freeze and order.quantity > freeze:
-            return success(self._slices(named, order, tags, now_ns))
-        return success({"order_id": self.submitted(named, order, now_ns)[0]})
+                return succeeded({"order_id": self.chains.start(order, follow, now_ns)})
+        freeze = named.instrument.freeze_quantity or order.quantity
+        if form.flag("autoslice") and variety == "regular" and order.quantity > freeze:
+            return succeeded(self._slices(named, order, tags, now_ns))
+        return succeeded({"order_id": self.submitted(named, order, now_ns)[0]})
 
     def check(self, form: Form, named: Named) -> None:
         tag, ioc = form.get("tag") or "", form.get("validity") == "IOC"
         text = f"Invalid `tag`. It should be at most {LONGEST_TAG} characters."
-        KiteError.when(named.is_index, "InputException", "An index cannot be traded: the instrument does not exist.")
-        KiteError.when(named.exchange == "MCX" and ioc, "InputException", "IOC orders are not allowed on MCX.")
-        KiteError.when(len(tag) > LONGEST_TAG, "InputException", text)
+        KiteError.check(
+            (named.is_index, "InputException", "An index cannot be traded: the instrument does not exist."),
+            (named.exchange == "MCX" and ioc, "InputException", "IOC orders are not allowed on MCX."),
+            (len(tag) > LONGEST_TAG, "InputException", text),
+        )
 
     def _slices(self, named: Named, order: VenueOrder, tags: list[str], now_ns: int) -> dict[str, Any]:
         """Place parts below the freeze quantity; each has a fate of its own."""
@@ -114,10 +117,10 @@ class OrderDesk(Kite, parts.OrderDesk[NameTable]):
         KiteError.when(over, "OrderException", "Maximum allowed order modifications exceeded.")
         self.change(state, Form.of(call), now_ns)
         self._modifications[order_id] = done + 1
-        return success({"order_id": order_id})
+        return succeeded({"order_id": order_id})
 
     def cancel(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
-        return success({"order_id": self.end(self.of(variety, order_id), now_ns)})
+        return succeeded({"order_id": self.end(self.of(variety, order_id), now_ns)})
 
     def of(self, variety: str, order_id: str) -> OrderState:
         """Return an order of a variety. Raises KiteError where it is not in the book, or of another."""

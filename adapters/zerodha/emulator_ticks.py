@@ -45,14 +45,10 @@ class Ticker(Kite, TickDesk[NameTable]):
     def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
         query = dict(call.query)
         api_key, token = query.get("api_key"), query.get("access_token")
-        if call.path not in ("", "/"):
-            return KiteError.gated(404, None).answer()
-        if not api_key or not token:
-            return HttpAnswer(400)
-        if not self.session.admits(api_key, token, now_ns):
-            return HttpAnswer(403)
-        if len(self.sockets) >= MOST_SOCKETS:
-            return KiteError("NetworkException", "Too many connections").answer()
+        KiteError.when(call.path not in ("", "/"), *KiteError.gates[404], 404)
+        if not (api_key and token and self.session.admits(api_key, token, now_ns)):
+            return HttpAnswer(403 if api_key and token else 400)
+        KiteError.when(len(self.sockets) >= MOST_SOCKETS, "NetworkException", "Too many connections")
         self.sockets.open(socket, token, now_ns)
         return None
 

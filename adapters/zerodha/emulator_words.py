@@ -13,19 +13,16 @@ from dragoman.emulator.parts import (
     AppRefusalError,
     As,
     FieldError,
-    HttpAnswer,
     Levels,
     OrderView,
     QuoteView,
     StatusWords,
     StretchError,
     Table,
-    json_answer,
-    stamp,
+    ist,
     write,
 )
 from dragoman.plugin import ErrorKind, model
-from dragoman.plugin.records import IST
 
 from . import words
 
@@ -118,23 +115,6 @@ class Kite:
     statuses: ClassVar = STATUS
 
 
-def success(data: Any) -> HttpAnswer:
-    return json_answer({"status": "success", "data": data})
-
-
-def ist(ns: int | None) -> str | None:
-    """Return ``yyyy-mm-dd hh:mm:ss`` in Indian time, without a zone."""
-    return stamp(ns, IST)
-
-
-def _clock(ns: int) -> str | None:
-    return stamp(ns, IST, "%H:%M:%S")
-
-
-def _day(ns: int) -> str | None:
-    return stamp(ns, IST, "%Y-%m-%d 00:00:00")
-
-
 # --- orders ----------------------------------------------------------------------------------------------------------
 
 PLACE: Final[Table] = {
@@ -202,7 +182,7 @@ TRADE: Final[Table] = PLACE | {
     "exchange_order_id": ".fill.exchange_order_id",
     "transaction_type": ".fill.side.value",
     "fill_timestamp": As(".fill.ts", ist),
-    "order_timestamp": As(".state.ts_created", _clock),  # here, and only here, a time of day
+    "order_timestamp": As(".state.ts_created", lambda ns: ist(ns, "%H:%M:%S")),  # here, and only here, a time of day
     "exchange_timestamp": As(".fill.ts", ist),
 }
 
@@ -247,7 +227,7 @@ HOLDING: Final[Table] = PLACE | {
     "t1_quantity": ".t1",
     "realised_quantity": ".settled",
     "authorised_quantity": 0,
-    "authorised_date": As(".market.ts", _day),
+    "authorised_date": As(".market.ts", lambda ns: ist(ns, "%Y-%m-%d 00:00:00")),
     "authorisation": {},
     "opening_quantity": ".settled",
     "short_quantity": 0,

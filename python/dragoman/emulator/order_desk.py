@@ -65,6 +65,10 @@ class OrderWords:
         """Read a product, by default from the field of orders."""
         return self.products[form.choice(field or self.product, self.products)]
 
+    def products_of(self, form: Form, named: ListingName, *fields: str) -> list[Product]:
+        """Read several products, each from a field of its own: of a position that moves from one to the other."""
+        return [self.product_of(form, named, field) for field in fields]
+
     def terms(self, form: Form, named: ListingName) -> VenueOrder:
         """Read an order that is not placed: of a calculator, a trigger, an alert. Raises FieldError."""
         kind = self.types[form.choice(self.type, self.types)]

@@ -32,7 +32,7 @@ class Rule:
 
 
 class SocketSide(Protocol):
-    """All sockets of a broker: what the contract asks of them, see `Emulator`."""
+    """All sockets of a broker: what the contract asks of them, see `Emulator`; `open` may raise the broker's errors."""
 
     def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None: ...
 
@@ -151,7 +151,15 @@ class RestEmulator(Emulator):
         return self.errors.failing(status).answer()
 
     def open_socket(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        return self.streams.open(call, socket, now_ns) if self.streams else self.errors.gated(404, None).answer()
+        if self.streams is None:
+            return self.errors.gated(404, None).answer()
+        try:
+            return self.streams.open(call, socket, now_ns)
+        except Exception as error:
+            answer = self.worded(error)
+            if answer is None:
+                raise
+            return answer
 
     def on_message(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
         return self.streams.hear(socket, data, now_ns) if self.streams else ()
