@@ -38,6 +38,7 @@ _CROWDED_S: Final = 1.0
 _CROWDED_MOST_S: Final = 30.0
 _IN_FLIGHT_S: Final = 1.0
 _MARKS_S: Final = 0.25
+_LOOK_S: Final = 1.0
 _COST: Final = 50  # marks are looked at so rarely that it takes one part in so many of the time
 _STALE_S: Final = 15.0
 _ASK_S: Final = 5.0
@@ -274,12 +275,16 @@ class MarginMonitor:
                     await self._wake.wait()
             self._wake.clear()
             began = self._clock.mono_ns()
-            if self._dirty or began - looked >= pause_s * _NS:
+            idle_s = (began - looked) / _NS
+            if self._dirty or idle_s >= _LOOK_S or (idle_s >= pause_s and self._tracker_moved()):
                 self._update()
                 looked = self._clock.mono_ns()
                 pause_s = max(_MARKS_S, (looked - began) / _NS * _COST)
             if self._due_s() <= 0:
                 self._read()
+
+    def _tracker_moved(self) -> bool:
+        return self._tracker is not None and self._tracker.moved()
 
     def _changed(self, key: PositionKey) -> None:
         """Note that an order or a position changed; it is looked at once everybody has been told."""

@@ -41,14 +41,19 @@ class PositionRow(Protocol):
     def multiplier(self) -> Decimal: ...
     @property
     def realised_pnl(self) -> Decimal | None: ...
-    @property
-    def last_price(self) -> Decimal | None: ...
-    @property
-    def stale(self) -> bool: ...
+
+
+class Marks(Protocol):
+    """Where prices come from: of an instrument's handle the last one, when it came, and whether it is stale."""
+
+    def read(self, handle: int, /) -> tuple[Decimal | None, int | None, bool]: ...
 
 
 class Positions(Protocol):
-    """Where positions and marks come from; `complete_as_of` is when their opening was read, None before that."""
+    """Where positions come from; `complete_as_of` is when their opening was read, None before that."""
+
+    @property
+    def marking(self) -> Marks: ...
 
     @property
     def complete_as_of(self) -> int | None: ...
@@ -57,6 +62,8 @@ class Positions(Protocol):
     def day(self) -> str: ...
 
     def rows(self) -> Iterable[PositionRow]: ...
+
+    def row(self, key: PositionKey, /) -> PositionRow | None: ...
 
     def listen(self, callback: Callable[[PositionKey], object], /) -> Callable[[], None]: ...
 
@@ -124,11 +131,15 @@ class Tracker:
         self._orders: dict[str, tuple[PositionKey, Order]] = {}
         self._wallet: dict[tuple[str, str], tuple[PositionKey, Decimal]] = {}
         self._marks: dict[str, _Mark] = {}
+        self._rows: dict[PositionKey, PositionRow] = {}
+        self._renewed = True
         for order in store:
             self._note(order)
         for fill in store.fills.all():
             self._pay(fill)
-        self._ends = (store.listen(self._on_update), positions.listen(self._changed))
+        self._seen: dict[str, tuple[Decimal | None, bool]] = {}
+        self._changed_rows: set[PositionKey] = set()
+        self._ends = (store.listen(self._on_update), positions.listen(self._on_position))
 
     def close(self) -> None:
         """Listen no longer."""
@@ -148,6 +159,10 @@ class Tracker:
         """Whether something was asked of the broker that it has not confirmed yet."""
         return any(order.status in _UNSURE or order.pending is not Pending.NONE for _, order in self._orders.values())
 
+    def moved(self) -> bool:
+        """Whether a mark of a position changed since `state` looked."""
+        return any(self._read(name) != seen for name, seen in self._seen.items())
+
     # -- orders ------------------------------------------------------------------------------------------------------
 
     def _on_update(self, update: OrderUpdate) -> None:
@@ -156,6 +171,10 @@ class Tracker:
             self._wallet.pop((update.order.client_order_id, name), None)
         for fill in update.fills:
             self._pay(fill)
+        self._changed(key)
+
+    def _on_position(self, key: PositionKey) -> None:
+        self._changed_rows.add(key)
         self._changed(key)
 
     def _note(self, order: Order) -> PositionKey:
@@ -188,7 +207,7 @@ class Tracker:
     def state(self) -> dict[PositionKey, Held]:
         """Return everything as it is known now."""
         now = self._mono_ns()
-        rows = {(row.instrument_id, row.product, row.position_side): row for row in self._positions.rows()}
+        rows = self._current()
         orders: dict[PositionKey, list[Order]] = {}
         for key, order in self._orders.values():
             orders.setdefault(key, []).append(order)
@@ -198,14 +217,37 @@ class Tracker:
         keys = rows.keys() | orders.keys() | paid.keys()
         return {key: self._held(key, rows.get(key), orders.get(key, []), paid.get(key, ZERO), now) for key in keys}
 
+    def _current(self) -> dict[PositionKey, PositionRow]:
+        """Return the positions; only those that changed are asked for."""
+        if self._renewed:
+            self._renewed = False
+            self._rows = {(row.instrument_id, row.product, row.position_side): row for row in self._positions.rows()}
+        for key in self._changed_rows:
+            row = self._positions.row(key)
+            if row is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = row
+        self._changed_rows.clear()
+        return self._rows
+
+    def _read(self, instrument_id: str) -> tuple[Decimal | None, bool]:
+        """Return the mark of an instrument, and whether it is stale."""
+        instrument = self._master.get(instrument_id)
+        if instrument is None:
+            return None, True
+        price, _, stale = self._positions.marking.read(self._master.handle(instrument))
+        return price, stale
+
     def _held(self, key: PositionKey, row: PositionRow | None, orders: list[Order], paid: Decimal, now: int) -> Held:
         instrument = self._master.get(key[0])
         kind = kind_of(instrument, key[1], self._terms)
-        if row is not None and row.last_price is not None:
-            self._observe(key[0], row.last_price, now)
-        elif key[0] not in self._marks:
-            self._marks[key[0]] = _Mark(since_ns=now)
-        mark = self._marks.get(key[0]) or _Mark()
+        price, stale = self._read(key[0])
+        if row is not None and row.quantity:
+            self._seen[key[0]] = price, stale
+        else:
+            self._seen.pop(key[0], None)
+        mark = self._observe(key[0], price, now)
         multiplier = row.multiplier if row is not None else instrument.multiplier if instrument else Decimal(1)
         quantity = row.quantity if row is not None and kind is not Kind.WALLET else ZERO
         average = row.average_price if row is not None else None
@@ -221,19 +263,21 @@ class Tracker:
         realised = paid if kind is Kind.WALLET else (row.realised_pnl if row is not None else None) or ZERO
         if not kind.at_risk(quantity) or not quantity:
             return Held(group, realised, priced=priced)
-        stale = row is not None and row.stale
         drift = abs(quantity) * multiplier * self._drift(mark, average or ZERO, now, stale=stale)
         if mark.price is None or average is None:
             return Held(group, realised, None, drift, priced)
         return Held(group, realised, quantity * (mark.price - average) * multiplier, drift, priced)
 
-    def _observe(self, instrument_id: str, price: Decimal, now: int) -> None:
-        mark = self._marks.setdefault(instrument_id, _Mark())
-        if mark.price == price:
-            return
-        if mark.price is not None:
-            mark.moves.append(abs(price - mark.price))
-        mark.price, mark.since_ns = price, now
+    def _observe(self, instrument_id: str, price: Decimal | None, now: int) -> _Mark:
+        """Take the newest mark of an instrument, and remember how far it moved."""
+        mark = self._marks.get(instrument_id)
+        if mark is None:
+            mark = self._marks[instrument_id] = _Mark(since_ns=now)
+        if price is not None and mark.price != price:
+            if mark.price is not None:
+                mark.moves.append(abs(price - mark.price))
+            mark.price, mark.since_ns = price, now
+        return mark
 
     @staticmethod
     def _drift(mark: _Mark, average: Decimal, now: int, *, stale: bool) -> Decimal:
