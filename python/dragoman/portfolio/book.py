@@ -18,6 +18,7 @@ from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
+    AdjustmentKind,
     Fill,
     Instrument,
     LivePosition,
@@ -44,6 +45,7 @@ from dragoman.portfolio.versus import both_sides, differences
 
 Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
 _EVER: Final = -(2**63)
+_OUR_CLOSE: Final = "the last mark"
 
 log = logging.getLogger("dragoman.portfolio")
 
@@ -180,6 +182,7 @@ class PositionBook:
         name = adjustment.adjustment_id
         line = self._line(adjustment.instrument_id, adjustment.position_side)
         line.put(Adjusting((adjustment.ts_event, ADJUST, len(name), name, ""), adjustment))
+        self._scale_close(adjustment)
         self._changed(self._keys(adjustment.instrument_id, adjustment.position_side))
         self._problems(adjustment.instrument_id, line)
 
@@ -214,7 +217,7 @@ class PositionBook:
             for (name, _), line in self._lines.items():
                 mark, _, _ = self.marking.read(self._handle(name))
                 if mark is not None:
-                    self._closes[name] = mark, f"the last mark before {day}"
+                    self._closes[name] = mark, f"{_OUR_CLOSE} before {day}"
                 line.put(Roll(place, frozenset(self._leaving(name, line))))
             self._rolls = [*self._rolls, place][-2:]
             self._day = max(self._day, day)
@@ -335,6 +338,18 @@ class PositionBook:
         fill = trade.fill
         self._line(fill.instrument_id, fill.position_side).drop(trade)
         return {(fill.instrument_id, fill.product, fill.position_side)}
+
+    def _scale_close(self, one: Adjustment) -> None:
+        """Divide a previous close of our own, as a split does; the broker's is of the new units already."""
+        close, source = self._closes.get(one.instrument_id, (None, ""))
+        if close is None or not source.startswith(_OUR_CLOSE) or one.ts_event < self._rolls[-1][0]:
+            return
+        factor = ratio(exact(one.numerator), exact(one.denominator))
+        if one.kind is AdjustmentKind.BONUS:
+            factor += 1
+        elif one.kind is not AdjustmentKind.SPLIT:
+            return
+        self._closes[one.instrument_id] = price(ratio(exact(close), factor)), source
 
     # -- within ------------------------------------------------------------------------------------------------------
 

@@ -37,6 +37,8 @@ class Lots:
         What the day began with.
     bought, bought_value, sold, sold_value : Exact
         The day's trades; what was converted to this product counts in, what was converted away counts out.
+    settled : Exact
+        Value of the units taken (+) or given (-) without a trade, at an expiry or assignment.
     income : Exact
         Dividends of the day, per unit times units: not part of what was realised.
     blank : bool
@@ -59,6 +61,7 @@ class Lots:
     bought_value: Exact = 0
     sold: Exact = 0
     sold_value: Exact = 0
+    settled: Exact = 0
     income: Exact = 0
     blank: bool = False
     realised_blank: bool = False
@@ -81,7 +84,7 @@ class Lots:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to tell: no position, and no trade today."""
-        return not (self.quantity or self.overnight_quantity or self.traded or self.income)
+        return not (self.quantity or self.overnight_quantity or self.traded or self.settled or self.income)
 
     # -- what happens to it ------------------------------------------------------------------------------------------
 
@@ -94,10 +97,15 @@ class Lots:
         else:
             self.sold -= quantity
             self.sold_value -= quantity * price
-        self.book(quantity, price)
+        self._book(quantity, price)
 
-    def book(self, quantity: Exact, price: Exact) -> None:
-        """Take or give units at a price, against what is held first; the day's trades do not show it."""
+    def settle(self, quantity: Exact, price: Exact) -> None:
+        """Take or give units at a price without a trade."""
+        self.settled += quantity * price
+        self._book(quantity, price)
+
+    def _book(self, quantity: Exact, price: Exact) -> None:
+        """Take or give units at a price, against what is held first."""
         value = quantity * price
         self.paid += value
         self.fifo_paid += value
@@ -255,6 +263,6 @@ class Lots:
         """End the day: all that is held is carried over, and the day's counts begin at nothing."""
         self.overnight_quantity, self.overnight_cost = self.quantity, self.cost
         self.paid, self.fifo_paid = self.cost, self.fifo_cost
-        self.bought = self.bought_value = self.sold = self.sold_value = self.income = 0
-        self.traded = 0
+        self.bought = self.bought_value = self.sold = self.sold_value = 0
+        self.settled = self.income = self.traded = 0
         self.realised_blank = False

@@ -11,6 +11,7 @@ from dragoman import _core
 
 MAX_AGE_NS: Final = 60_000_000_000
 _NEVER: Final = -(2**63)
+_MOST: Final = Decimal(10) ** 15
 
 
 def native_marks(max_age_ns: int = MAX_AGE_NS) -> Any:
@@ -60,21 +61,19 @@ class Marking:
         multiplier: Decimal,
         close: Decimal | None,
     ) -> None:
-        """Enter or replace a position; one of nothing leaves."""
+        """Enter or replace a position; one of nothing leaves, and one beyond what floats are good for."""
         if self.marks is None:
             return
         slot = self._slots.get(key)
-        if not quantity:
+        if not quantity or max(abs(quantity), average or 0) > _MOST:
             if slot is not None:
                 self.marks.remove(slot)
                 self._free.append(self._slots.pop(key))
             return
         if slot is None:
             slot = self._slots[key] = self._free.pop() if self._free else len(self._slots)
-        # What nobody knows the cost of stays out of the currency's total.
-        group = self.group(currency if average is not None else f"{currency} at unknown cost")
-        cost, before = float(average or 0), math.nan if close is None else float(close)
-        self.marks.set(slot, handle, float(quantity), cost, float(multiplier), before, group)
+        cost, before = (math.nan if value is None else float(value) for value in (average, close))
+        self.marks.set(slot, handle, float(quantity), cost, float(multiplier), before, self.group(currency))
 
     def slot(self, key: Any) -> int | None:
         """Return the native row of a position, for whoever watches it there."""

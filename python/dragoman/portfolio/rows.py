@@ -92,7 +92,7 @@ def _m2m(lots: Lots, marked: Exact | None, close: Decimal | None, times: Exact) 
     if marked is None or (close is None and lots.overnight_quantity):
         return None
     began = lots.overnight_quantity * exact(close) if close is not None else 0
-    return money((lots.sold_value - lots.bought_value + marked - began) * times)
+    return money((lots.sold_value - lots.bought_value - lots.settled + marked - began) * times)
 
 
 def _basis(lots: Lots, opening: Opening | None) -> PriceBasis:

@@ -122,16 +122,17 @@ def apply(one: Adjustment, lots: Lots) -> str | None:
         case kind.SPLIT | kind.BONUS:
             factor = ratio(exact(one.numerator), exact(one.denominator))
             factor = factor if one.kind is kind.SPLIT else 1 + factor
-            if not all(has_digits(units * factor) for units in (lots.quantity, lots.overnight_quantity)):
+            counts = (lots.quantity, lots.overnight_quantity, lots.bought, lots.sold)
+            if not all(has_digits(units * factor) for units in counts):
                 return f"{one.kind} of {lots.quantity} by {factor} leaves a fraction that is no quantity"
             lots.scale(factor)
         case kind.DIVIDEND:
             lots.income += lots.quantity * (at or 0)
         case kind.EXPIRY:
             if lots.quantity:
-                lots.book(-lots.quantity, at or 0)
+                lots.settle(-lots.quantity, at or 0)
         case kind.ASSIGNMENT:
-            lots.book(_signed(one), at or 0)
+            lots.settle(_signed(one), at or 0)
         case kind.EXTERNAL:
             lots.trade(_signed(one), at or 0)
         case kind.TRANSFER_IN:
@@ -141,7 +142,7 @@ def apply(one: Adjustment, lots: Lots) -> str | None:
             elif at is None:
                 return f"{asked} at an unknown price were transferred in against {lots.quantity}"
             else:
-                lots.book(asked, at)
+                lots.settle(asked, at)
         case kind.TRANSFER_OUT:
             asked = _signed(one)
             held = lots.quantity if lots.quantity and (lots.quantity > 0) == (asked > 0) else 0
