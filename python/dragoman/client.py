@@ -57,6 +57,7 @@ from dragoman.model import (
     Product,
     Profile,
     Quote,
+    RuleEvent,
     Segment,
     Side,
     StreamState,
@@ -69,6 +70,7 @@ from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw,
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.portfolio.guard import Guard
 from dragoman.portfolio.margin.monitor import MarginMonitor
+from dragoman.rules.wiring import rule_book
 from dragoman.runtime.process import process_id
 from dragoman.session.backoff import patiently
 from dragoman.session.fanout import Fanout, Timing
@@ -79,10 +81,20 @@ from dragoman.session.shards import ShardedStream
 _KEEP_S = 5.0
 
 Event = (
-    StreamState | Gap | BookGap | Notice | OrderAlert | PositionAlert | MarginAlert | KillEvent | Raw | DragomanError
+    StreamState
+    | Gap
+    | BookGap
+    | Notice
+    | OrderAlert
+    | PositionAlert
+    | MarginAlert
+    | RuleEvent
+    | KillEvent
+    | Raw
+    | DragomanError
 )
 
-_TOLD_LATER = (OrderAlert, PositionAlert, MarginAlert, KillEvent, Notice, DragomanError)
+_TOLD_LATER = (OrderAlert, PositionAlert, MarginAlert, RuleEvent, KillEvent, Notice, DragomanError)
 
 
 class Client:
@@ -142,6 +154,16 @@ class Client:
         self.account = AccountServices(session, self.instruments, units, self.orders_service, self.portfolio.live)
         self.margin = MarginMonitor(
             session, self.instruments, self.orders_service, self.portfolio.live, self.account, self.events.publish
+        )
+        self.rules = rule_book(
+            session,
+            self.instruments,
+            self.market,
+            self.orders_service,
+            self.portfolio.live,
+            self.events.publish,
+            streaming=self._streaming,
+            margins=lambda: self.margin.now(),
         )
 
     def __repr__(self) -> str:
@@ -207,6 +229,7 @@ class Client:
                 steps.push_async_callback(self._reconciler.close)
             steps.push_async_callback(self.margin.close)
             steps.callback(self.market.close)
+            steps.push_async_callback(self.rules.close)
 
     async def logout(self) -> None:
         """End the session at the broker and forget its token: nothing can use it from here on, in no process.
@@ -325,6 +348,10 @@ class Client:
 
     def _following(self) -> bool:
         return all(name in self._streams and self._streams[name].primary.ready for name in self._order_streams)
+
+    def _streaming(self, instrument_id: str) -> bool:
+        """Whether the socket that carries an instrument stands."""
+        return any(stream.delivers(instrument_id) for stream in self._streams.values() if stream.kind != "orders")
 
     def _on_event(self, event: Any) -> None:
         match event:

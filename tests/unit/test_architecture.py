@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "market": BASE | {"session", "checks", "market", "_core", "runtime", "transport"},
     "orders": BASE | {"session", "checks", "market", "orders", "_core", "runtime", "transport"},
     "portfolio": BASE | {"session", "checks", "market", "orders", "portfolio", "_core", "runtime", "transport"},
+    "rules": BASE | {"session", "checks", "market", "orders", "portfolio", "rules", "_core", "runtime", "transport"},
     "emulator": BASE | {"runtime", "transport", "emulator"},
     "client": BASE
     | {"session", "checks", "market", "orders", "portfolio", "rules", "runtime", "transport", "_core", "client"},

@@ -6,29 +6,10 @@ from decimal import Decimal as D
 from typing import Any
 
 from dragoman.model import Side
-from dragoman.rules.book import RuleBook
-from dragoman.rules.positions import BookPositions
-from reference.rule_triggers import PlainTriggers
 from wire.trading import INFY
 
 KEY = (INFY, "INTRADAY", "NET")
 LONG = {"instrument_id": INFY, "product": "INTRADAY"}
-
-
-def rules_of(world, client) -> RuleBook:
-    triggers = PlainTriggers()
-    book = RuleBook(
-        client.session,
-        client.instruments,
-        client.market,
-        client.orders_service,
-        BookPositions(client.portfolio.live),
-        triggers,
-        client.events.publish,
-        streaming=lambda name: client.streams["market"].ready,
-    )
-    client.on_batch(lambda batch: book.moved(triggers.apply(batch)))
-    return book
 
 
 async def hold(world, quantity: int = 100, instrument: str = INFY) -> Any:

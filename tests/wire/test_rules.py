@@ -6,10 +6,11 @@ from decimal import Decimal as D
 
 import pytest
 
-from dragoman.errors import UsageError
+from dragoman.emulator.venue.types import VenueRejectError
+from dragoman.errors import ErrorKind, UsageError
 from dragoman.model.rules import RuleStatus as S
 from dragoman.rules import Send, StopLoss, TrailingStop
-from wire.ruled import LONG, exits_at_venue, held, hold, move, rules_of, venue_held
+from wire.ruled import LONG, exits_at_venue, held, hold, move, venue_held
 from wire.trading import INFY, play
 
 
@@ -26,7 +27,7 @@ def statuses_with_reason(world, rule_id):
 
 def test_a_stop_exits_the_whole_position_once():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         state = await rules.add(StopLoss(**LONG, price=price - 1))
         assert (state.status, state.side, state.levels, state.durable) == (S.ARMED, "SELL", (price - 1,), True)
@@ -46,7 +47,7 @@ def test_a_stop_exits_the_whole_position_once():
 
 def test_a_trailing_stop_follows_and_never_moves_away():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         state = await rules.add(TrailingStop(**LONG, price=2))
         assert state.levels == (price - 2,)
@@ -66,7 +67,7 @@ def test_a_trailing_stop_follows_and_never_moves_away():
 
 def test_a_short_position_is_bought_back():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         await hold(world, -100)
         state = await rules.add(StopLoss(**LONG, ticks=20))
         assert (state.side, state.levels) == ("BUY", (world.price(20),))
@@ -79,7 +80,7 @@ def test_a_short_position_is_bought_back():
 
 def test_a_rule_without_a_position_is_refused():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         with pytest.raises(UsageError, match="no such position"):
             await rules.add(StopLoss(**LONG, price=1000))
         assert rules.list() == []
@@ -89,7 +90,7 @@ def test_a_rule_without_a_position_is_refused():
 
 def test_a_rule_ends_with_the_position_it_guards():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         await hold(world, 100)
         state = await rules.add(StopLoss(**LONG, percent=1))
         await move(world, 0)
@@ -106,7 +107,7 @@ def test_a_rule_ends_with_the_position_it_guards():
 
 def test_an_exit_larger_than_the_freeze_quantity_is_sliced(monkeypatch):
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         found = world.client.instrument(INFY)
         object.__setattr__(found, "freeze_quantity", D(30))
@@ -115,7 +116,7 @@ def test_an_exit_larger_than_the_freeze_quantity_is_sliced(monkeypatch):
         state = await rules.add(StopLoss(**LONG, price=price - 1))
         await move(world, -40)
         await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
-        assert [order.order.quantity for order in exits_at_venue(world)] == [30, 30, 30, 10]
+        assert sorted(order.order.quantity for order in exits_at_venue(world)) == [10, 30, 30, 30]
         assert venue_held(world) == 0
         assert rules.get(state.rule_id).orders == tuple(f"{state.rule_id}.1.{n}" for n in (1, 2, 3, 4))
 
@@ -124,7 +125,7 @@ def test_an_exit_larger_than_the_freeze_quantity_is_sliced(monkeypatch):
 
 def test_two_rules_that_fire_in_one_batch_do_not_exit_more_than_there_is():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         first = await rules.add(StopLoss(**LONG, price=price - 1))
         second = await rules.add(StopLoss(**LONG, price=price - 2))
@@ -139,12 +140,27 @@ def test_two_rules_that_fire_in_one_batch_do_not_exit_more_than_there_is():
     play(scenario)
 
 
+def refuse(world, kind, times=10**6):
+    """Let the venue refuse the next orders."""
+    submit, left = world.venue.submit, [times]
+
+    def refused(*args, **more):
+        if left[0] > 0:
+            left[0] -= 1
+            raise VenueRejectError(kind, f"no: {kind}")
+        return submit(*args, **more)
+
+    world.venue.submit = refused
+    return left
+
+
+@pytest.mark.logs  # refusals are warned of, an exit that is given up is an error
 def test_a_refused_exit_is_planned_again_and_given_up_after_its_tries():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         state = await rules.add(StopLoss(**LONG, price=price - 1, send=Send(tries=3)))
-        world.fault("http:400@POST /orders*2")
+        refuse(world, ErrorKind.RISK_REJECTED, times=2)
         await move(world, -40)
         await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
         assert venue_held(world) == 0
@@ -152,7 +168,7 @@ def test_a_refused_exit_is_planned_again_and_given_up_after_its_tries():
 
         await hold(world, 100)
         state = await rules.add(StopLoss(**LONG, ticks=10, send=Send(tries=3)))
-        world.fault("http:400@POST /orders")
+        refuse(world, ErrorKind.RISK_REJECTED)
         await move(world, -40)
         await world.until(lambda: rules.get(state.rule_id).status is S.FAILED)
         assert venue_held(world) == 100
@@ -161,9 +177,25 @@ def test_a_refused_exit_is_planned_again_and_given_up_after_its_tries():
     play(scenario)
 
 
+@pytest.mark.logs  # refusals are warned of
+def test_an_exit_refused_for_margin_goes_out_in_smaller_pieces():
+    async def scenario(world):
+        rules = world.client.rules
+        price = await hold(world, 100)
+        state = await rules.add(StopLoss(**LONG, price=price - 1))
+        refuse(world, ErrorKind.INSUFFICIENT_MARGIN, times=1)
+        await move(world, -40)
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        filled = [order.order.quantity for order in exits_at_venue(world) if order.filled_quantity]
+        assert filled == [50, 50]
+        assert venue_held(world) == 0
+
+    play(scenario)
+
+
 def test_an_exit_of_unknown_outcome_is_looked_for_and_never_sent_again():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         state = await rules.add(StopLoss(**LONG, price=price - 1))
         world.fault("drop_reply@POST /orders*1;drop_frames;http:503@GET /orders")
@@ -181,7 +213,7 @@ def test_an_exit_of_unknown_outcome_is_looked_for_and_never_sent_again():
 
 def test_a_resting_order_in_the_way_of_a_stop_is_cancelled_first():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         terms = {"order_type": "LIMIT", "price": price + 20, "product": "INTRADAY"}
         target = await world.client.place(INFY, "SELL", 100, **terms)
@@ -197,7 +229,7 @@ def test_a_resting_order_in_the_way_of_a_stop_is_cancelled_first():
 
 def test_a_partly_filled_exit_goes_on_with_what_is_left():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         send = Send(order_type="LIMIT", reprice_s=2.0)
         state = await rules.add(StopLoss(**LONG, price=price - 1, send=send))
@@ -217,7 +249,7 @@ def test_a_partly_filled_exit_goes_on_with_what_is_left():
 
 def test_a_stale_feed_suspends_a_rule_that_holds_and_fires_one_that_exits():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         await move(world, 0)
         hold_on = await rules.add(StopLoss(**LONG, price=price - 1, quantity=40, poll=False))
@@ -240,7 +272,7 @@ def test_a_stale_feed_suspends_a_rule_that_holds_and_fires_one_that_exits():
 
 def test_a_silent_stream_is_replaced_by_quotes():
     async def scenario(world):
-        rules = rules_of(world, world.client)
+        rules = world.client.rules
         price = await hold(world, 100)
         state = await rules.add(StopLoss(**LONG, price=price - 1))
         await world.cut()

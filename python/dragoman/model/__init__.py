@@ -56,6 +56,7 @@ from dragoman.model.portfolio import (
     Position,
     TriggerRange,
 )
+from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
 from dragoman.model.triggers import (
     Alert,
     AlertEvent,
@@ -132,6 +133,9 @@ __all__ = [
     "QuantityUnit",
     "Quote",
     "Reject",
+    "RuleEvent",
+    "RuleState",
+    "RuleStatus",
     "Segment",
     "Side",
     "Source",

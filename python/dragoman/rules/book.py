@@ -8,18 +8,32 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
-from dragoman.checks import identifier, record, seconds
+from dragoman.checks import function, identifier, record, seconds
 from dragoman.checks.inputs import text
-from dragoman.errors import DragomanError, ErrorKind, UsageError
+from dragoman.errors import DragomanError, ErrorKind, StaleData, UsageError
 from dragoman.market import InstrumentMaster, MarketData
-from dragoman.model import Instrument, Order
+from dragoman.model import Instrument, KillState, Margin, Order, Segment
 from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
 from dragoman.orders import OrderService
 from dragoman.orders.requests import check_name
+from dragoman.rules.account import AccountRules
 from dragoman.rules.clock import due_ns
 from dragoman.rules.engine import Engine
 from dragoman.rules.exits import Exits
-from dragoman.rules.model import KINDS, Bracket, Oco, PositionRule, PriceRule, Rule, TimeExit, TrailingStop
+from dragoman.rules.guards import Plan, check_floor, check_loss
+from dragoman.rules.model import (
+    KINDS,
+    Bracket,
+    DailyLoss,
+    MarginFloor,
+    Oco,
+    PositionRule,
+    PriceRule,
+    Rule,
+    Send,
+    TimeExit,
+    TrailingStop,
+)
 from dragoman.rules.positions import Positions
 from dragoman.rules.reading import read_rules, restored
 from dragoman.rules.statement import statement_of
@@ -33,6 +47,8 @@ from dragoman.session.session import AccountSession
 States: TypeAlias = list[RuleState]
 _S = RuleStatus
 _NS: Final = 1_000_000_000
+_KILL_S: Final = 10.0
+_AT_ALL_COSTS: Final = Send(clears="all")
 _TRY_AGAIN_S: Final = 1.0
 _log = logging.getLogger("dragoman.rules")
 
@@ -54,6 +70,8 @@ class RuleBook:
         Whether the stream of an instrument, by canonical id, stands now.
     price_of : callable
         Returns its last price where a stream has told one that is not old.
+    margins : callable
+        Returns the margins as they are now, by segment.
 
     Attributes
     ----------
@@ -73,6 +91,7 @@ class RuleBook:
         *,
         streaming: Callable[[str], bool] = lambda instrument_id: True,
         price_of: Callable[[str], Decimal | None] = lambda instrument_id: None,
+        margins: Callable[[], Mapping[Segment, Margin]] = dict,
     ) -> None:
         self._session = session
         self._master = master
@@ -90,6 +109,10 @@ class RuleBook:
         self.engine.activate = self._activate
         self.engine.bracketed = self._bracketed
         self.engine.each_look.append(self._by_the_clock)
+        self._account = AccountRules(
+            session.runtime, self.engine, positions, margins, master.resolve, self._stop_account
+        )
+        self.engine.each_look.append(self._account.look)
         self._end_orders = orders.store.listen(self.engine.on_order)
         self._read: dict[str, Tracked] = {}
         self._resumed: Mapping[str, Any] = {}
@@ -133,6 +156,12 @@ class RuleBook:
         tracked = Tracked(name, rule)
         if isinstance(rule, PositionRule):
             await self._fit(tracked, rule)
+        elif rule.where == "broker":
+            raise UsageError(f"no broker keeps a {rule.kind}", remedy="leave where= out; nothing was armed")
+        elif isinstance(rule, MarginFloor):
+            check_floor(rule, self._account.plans)
+        elif isinstance(rule, DailyLoss):
+            check_loss(rule)
         if self._orders.writer.enabled:
             tracked.durable = True
         tracked.statement = statement_of(rule, durable=tracked.durable)
@@ -207,6 +236,38 @@ class RuleBook:
         self._session.owner.check("on_rule")
         return self._told.add(callback)
 
+    def plan(self, name: str, plan: Plan) -> None:
+        """Name a way of yours to make positions smaller, for `MarginFloor(by=name)`.
+
+        Name it again in each process: a rule whose plan is missing is SUSPENDED, and says so.
+
+        Parameters
+        ----------
+        name : str
+        plan : callable
+            Takes the positions of the segment (`LivePosition`) and its `Margin`; returns how many units are to be
+            exited of which, by the position's key.
+        """
+        self._session.owner.check("plan")
+        self._account.plans[text("name", name)] = function("plan", plan)
+
+    async def flatten(self, state: KillState) -> None:
+        """Send exits for every position: what the kill switch does where it was asked to.
+
+        Raises
+        ------
+        StaleData
+            Positions are not known, so nothing was sent.
+        """
+        if not self._positions.ready:
+            raise StaleData(
+                f"{self._session.adapter.name}: positions are not known, so none was closed",
+                remedy="read orders(), then kill again",
+            )
+        for key in self._positions.keys():  # noqa: SIM118 - no mapping
+            place = ".".join(key).replace("/", "_")
+            self.exits.reduce(key, None, f"killed: {state.why}", name=f"KILL{state.epoch}.{place}", send=_AT_ALL_COSTS)
+
     def moved(self, fired: Sequence[int]) -> None:
         """Take what the native triggers fired; called by the hand-out of batches."""
         self.engine.moved(fired)
@@ -219,6 +280,9 @@ class RuleBook:
             self.engine.note_trail(tracked)
         await self.engine.close()
         self._told.close()
+
+    async def _stop_account(self, who: str, why: str, closes: bool) -> None:
+        await self._orders.stopping.kill(who, why, flatten=closes, timeout_s=_KILL_S)
 
     # -- adding ------------------------------------------------------------------------------------------------------
 

@@ -456,6 +456,9 @@ class Exits:
             running.remove(one)
         if not running:
             self._exits.pop(one.key, None)
+        self._by_name.pop(one.name, None)
+        for name in one.orders:
+            self._owners.pop(name, None)
         level = logging.ERROR if failed else logging.INFO
         _log.log(level, "exit %s has ended, %s of %s: %s", one.name, one.filled, one.wanted, reason)
         one.end(reason, failed=failed)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Final, Protocol
 
+from dragoman.model import LivePosition
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.net import PositionKey
 
@@ -30,6 +31,14 @@ class Positions(Protocol):
 
     def average(self, key: PositionKey) -> Decimal | None:
         """Return the price it was entered at, where that is known."""
+        ...
+
+    def rows(self) -> Sequence[LivePosition]:
+        """Return all of them, marked."""
+        ...
+
+    def profit(self, currency: str) -> Decimal | None:
+        """Return the day's profit in a currency, realised and unrealised; None where nothing was traded in it."""
         ...
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
@@ -65,6 +74,13 @@ class BookPositions:
     def average(self, key: PositionKey) -> Decimal | None:
         row = self._book.row(key)
         return None if row is None else row.average_price
+
+    def rows(self) -> list[LivePosition]:
+        return self._book.rows()
+
+    def profit(self, currency: str) -> Decimal | None:
+        found = self._book.totals().get(currency)
+        return None if found is None else found.realised + found.unrealised
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         return self._book.listen(callback)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.model import Side
+from dragoman.model import Product, Side
 from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
 from dragoman.orders.journal.codec import from_plain, to_plain
 from dragoman.portfolio.net import PositionKey
@@ -29,6 +29,12 @@ ALLOWED: Final[dict[RuleStatus | None, frozenset[RuleStatus]]] = {
 """What may follow what. FIRED may follow EXITING: the next rung of a ladder does not wait for the one before."""
 
 
+def key_of(data: Sequence[Any]) -> PositionKey:
+    """Return a position's key that the journal kept as a list."""
+    instrument_id, product, position_side = data
+    return (instrument_id, Product(product), position_side)
+
+
 @dataclass(slots=True)
 class Planned:
     """An exit that a firing decided on, written down before any of it is sent."""
@@ -44,9 +50,7 @@ class Planned:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Planned:
-        instrument_id, product, position_side = data["key"]
-        key: Any = (instrument_id, product, position_side)
-        return cls(data["exit"], key, Side(data["side"]), Decimal(data["wanted"]))
+        return cls(data["exit"], key_of(data["key"]), Side(data["side"]), Decimal(data["wanted"]))
 
 
 @dataclass(slots=True)
@@ -194,13 +198,12 @@ class Tracked:
             A later version wrote it, or its terms are missing.
         """
         state = data["state"]
-        key: Any = None if state["key"] is None else (state["key"][0], state["key"][1], state["key"][2])
         return cls(
             rule_id=data["name"],
             rule=from_plain(KINDS[data["rule_kind"]], data["rule"]),
             status=RuleStatus(state["status"]),
             reason=state["reason"],
-            key=key,
+            key=None if state["key"] is None else key_of(state["key"]),
             side=None if state["side"] is None else Side(state["side"]),
             legs=[from_plain(Leg, leg) for leg in state["legs"]],
             firing=state["firing"],
