@@ -321,7 +321,7 @@ class MarginMonitor:
         if self._first_change_ns is not None:
             quiet = self._last_change_ns + int(_SETTLE_S * _NS)
             due.append(min(quiet, self._first_change_ns + int(_BUSY_S * _NS)))
-        if any(one.doubtful for one in self._segments.values()):
+        if any(one.doubtful or not one.clear for one in self._segments.values()):
             due.append(self._asked_ns + int(_DOUBT_S * _NS))
         floor = self._asked_ns + int(max(_SETTLE_S, self._pace.floor_s) * _NS)
         return (max(min(due), floor, least) - now) / _NS

@@ -21,7 +21,7 @@ from typing import Final
 from dragoman.model import Instrument, Margin, MarginAvailable, Source
 from dragoman.plugin import MarginTerms
 from dragoman.portfolio.margin.rates import RateBook, changes_of
-from dragoman.portfolio.margin.rule import ZERO, Kind
+from dragoman.portfolio.margin.rule import ZERO, Group, Kind
 from dragoman.portfolio.margin.state import State
 from dragoman.portfolio.net import PositionKey
 
@@ -66,12 +66,15 @@ class Verdict:
         What the projection had said of its error.
     state : State
         What the broker had seen when it answered, of all that was known around that time.
+    clear : bool
+        Whether no other moment would explain the reading as well.
     """
 
     error: Decimal
     bound: Decimal | None
     state: State
     projected: Projected
+    clear: bool = True
 
     @property
     def held(self) -> bool:
@@ -108,8 +111,7 @@ class Projection:
     def project(self, state: State) -> Projected:
         """Count the margin from the last reading and what is known now."""
         told = self.told
-        before = {key: held.group for key, held in self.state.items()}
-        now = {key: held.group for key, held in state.items()}
+        before, now = _groups(self.state), _groups(state)
         changes = changes_of(before, now, self._rates, _found(before.keys() | now.keys(), self._instrument))
         grown = width = blocked = premium = delivery = unsure = ZERO
         for change in changes:
@@ -130,7 +132,6 @@ class Projection:
         profit, drift = self._profit(state)
         counted = all(held.priced for held in (*self.state.values(), *state.values()))
         in_used = profit if self._terms.profit_in_used else ZERO
-        moved = bool(changes) or abs(profit) >= _NOTHING
         error = self._leverage * (width + unsure + drift) + self.slack
         return Projected(
             net=_plus(told.net, self._leverage * (profit - grown)),
@@ -138,7 +139,7 @@ class Projection:
             blocked=_plus(told.blocked, blocked),
             premium=_plus(told.used.option_premium, premium),
             delivery=_plus(told.used.delivery, delivery),
-            bound=None if not counted else error + _ROUNDED if moved or error else ZERO,
+            bound=error + _ROUNDED if counted else None,
             grown=grown,
             profit=profit,
             width=width,
@@ -150,7 +151,8 @@ class Projection:
         """Return the margin as it is now: the broker's own where nothing has changed since."""
         found, told = self.project(state), self.told
         if not (found.grown or found.unsure or abs(found.profit) >= _NOTHING):
-            return replace(told, error_bound=found.bound, stale=stale)
+            bound = ZERO if found.bound == _ROUNDED else _cents(found.bound)
+            return replace(told, error_bound=bound, stale=stale)
         return replace(
             told,
             net=_cents(found.net),
@@ -173,7 +175,7 @@ class Projection:
         Money that was paid in or out, or credited, meanwhile is the broker's to tell: it is no error.
         """
         paid = _funds(told, self.told)
-        best: tuple[Decimal, Verdict] | None = None
+        verdicts: list[Verdict] = []
         for state in states:
             found = self.project(state)
             errors = [
@@ -181,17 +183,18 @@ class Projection:
                 for theirs, ours in ((told.net, _plus(found.net, paid)), (told.used.total, found.used))
                 if theirs is not None and ours is not None
             ]
-            error = max(errors, default=ZERO)
-            over = error - (found.bound or ZERO)
-            if best is None or over < best[0] or (over <= 0 and error < best[1].error):
-                best = over, Verdict(error, found.bound, state, found)
-        assert best is not None  # there is always the state of now
-        return best[1]
+            verdicts.append(Verdict(max(errors, default=ZERO), found.bound, state, found))
+        held = [one for one in verdicts if one.held]
+        if not held:
+            return min(verdicts, key=lambda one: one.error - (one.bound or ZERO))
+        best = min(held, key=lambda one: one.error)
+        seen = _groups(best.state)
+        return replace(best, clear=all(_groups(one.state) == seen for one in held))
 
     def learn(self, told: Margin, verdict: Verdict) -> None:
         """Let the rates learn from a reading: what the requirement really grew by."""
         found = verdict.projected
-        if found.bound is None or found.unsure:
+        if found.bound is None or found.unsure or not verdict.clear:
             return
         noise = _ROUNDED + self.slack
         if told.used.total is not None and self.told.used.total is not None:
@@ -204,8 +207,7 @@ class Projection:
             grown, noise = fallen / self._leverage + found.profit, noise + found.drift
         else:
             return
-        before = {key: held.group for key, held in self.state.items()}
-        now = {key: held.group for key, held in verdict.state.items()}
+        before, now = _groups(self.state), _groups(verdict.state)
         found_by = _found(before.keys() | now.keys(), self._instrument)
         changes = changes_of(before, now, self._rates, found_by)
         if changes:
@@ -241,8 +243,15 @@ class Projection:
                     before += held.unrealised
                 else:
                     now += held.unrealised
+        told = self.told.used.m2m_unrealised
+        if told is not None and abs(told - before) <= drift_before:
+            before, drift_before = told, ZERO  # counted as we do, at the broker's own marks
         change = min(now, ZERO) - min(before, ZERO)
         return realised + change, _reach(before, drift_before) + _reach(now, drift)
+
+
+def _groups(state: State) -> dict[PositionKey, Group]:
+    return {key: held.group for key, held in state.items()}
 
 
 def _reach(profit: Decimal, drift: Decimal) -> Decimal:

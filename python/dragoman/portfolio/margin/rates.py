@@ -19,7 +19,7 @@ from dragoman.portfolio.net import PositionKey
 
 _ONE: Final = Decimal(1)
 _TWO: Final = Decimal(2)
-_CALCULATED: Final = Decimal("0.02")  # by how much an order's own margin may differ from what was calculated
+_CALCULATED: Final = Decimal("0.01")  # by how much an order's own margin may differ from what was calculated
 _LEARNT: Final = Decimal("0.005")  # nothing is known better: brokers publish rates anew several times a day
 _CONTRADICTED: Final = Decimal("0.05")
 _PROBES: Final = (ZERO, Decimal("0.25"), Decimal("0.5"), Decimal("0.75"), _ONE)

@@ -41,6 +41,8 @@ class SegmentMargin:
 
     Attributes
     ----------
+    clear : bool
+        Whether it is known what the last reading had seen; where it is not, the next one should come soon.
     records : deque of Record
         The newest comparisons of readings with projections.
     counters : dict of str to int
@@ -59,6 +61,7 @@ class SegmentMargin:
         self._doubts = 0
         self.projection: Projection | None = None
         self.believed_ns = 0
+        self.clear = True
         self.records: deque[Record] = deque(maxlen=_KEPT)
         self.counters = dict.fromkeys(
             ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable"), 0
@@ -120,6 +123,7 @@ class SegmentMargin:
             old.learn(told, verdict)
         self._trust()
         self._believe(told, verdict.state, now)
+        self.clear = verdict.clear
         return said
 
     def _judged(self, told: Margin, verdict: Verdict) -> list[Said]:

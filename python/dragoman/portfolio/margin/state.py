@@ -17,6 +17,7 @@ from dragoman.portfolio.net import PositionKey
 
 _NS: Final = 1_000_000_000
 _MOVES: Final = 16
+_UNSEEN: Final = Decimal("1.25")  # moves, of the largest seen of late, that may be on their way to us
 _LEAST_MOVE: Final = Decimal("0.0005")  # of the price: what an unseen print may be off by
 _FIRST_MOVE: Final = Decimal("0.005")
 _BLIND: Final = Decimal("0.002")  # of the price, times the root of the seconds nobody saw it
@@ -287,7 +288,7 @@ class Tracker:
             return (mark.price or average) * min(_BLIND_MOST, _FIRST_MOVE + _BLIND * seconds.sqrt())
         if not mark.moves:
             return mark.price * _FIRST_MOVE
-        return max(2 * max(mark.moves), mark.price * _LEAST_MOVE)
+        return max(_UNSEEN * max(mark.moves), mark.price * _LEAST_MOVE)
 
 
 def _reserved(order: Order) -> Decimal | None:
