@@ -99,7 +99,7 @@ def test_no_flipped_bit_releases_a_switch(half, was_engaged):
     if not was_engaged:
         switch.release(switch.token(), who="me", ts=9)
     whole = bytes(disk.files[PATH][0])
-    for at in (*range(0, 120), 500, 2000, SIZE // 2 - 1):
+    for at in (*range(120), 500, 2000, SIZE // 2 - 1):
         damaged = bytearray(whole)
         damaged[half + at] ^= 1 << at % 8
         disk.files[PATH] = (damaged, 0o600)

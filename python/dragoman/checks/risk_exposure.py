@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from dragoman.model import Instrument, Order, OrderUpdate, Side
+from dragoman.model import Instrument, Order, OrderUpdate, Origin, Side
 
 _ZERO: Final = Decimal(0)
 
@@ -87,6 +87,10 @@ class Exposure:
     def see(self, order: Order) -> None:
         """Count an order as it is now."""
         name, works = order.client_order_id, order.status.working
+        if order.origin is Origin.US:
+            for order_id in order.order_ids:  # it was seen before anybody knew whose it is
+                if (seen := self._working.pop(f"EXT-{order_id}", None)) is not None:
+                    self._put(*seen, sign=-1)
         before = self._working.get(name)
         left = max(order.quantity - order.filled_quantity, _ZERO)
         if before is not None:

@@ -127,7 +127,7 @@ class OrderService:
             self.intents,
             recorder,
             cancel=self.cancel,
-            refresh=self.refresh,
+            refresh=lambda: self.refresh(timeout_s=5.0),
             take_over=self.ensure_writer,
             writes=lambda: self.writer.ready,
             tell=self.kills.publish,

@@ -218,7 +218,8 @@ class Stopping:
                 await asyncio.shield(work)
         except OSError as error:  # also the TimeoutError of a disk that hangs
             failed = error if error.strerror else OSError(str(error) or "the disk does not answer")
-            work.add_done_callback(_seen)
+            if not work.done():
+                work.add_done_callback(_late)
         state = switch.state()
         self._write_down()
         self._tell("ENGAGED", _sentence(state, self._session.adapter.name))
@@ -392,7 +393,7 @@ def _sentence(state: KillState, broker: str) -> str:
     return f"{broker}: the kill switch is engaged{by}{f': {state.why}' if state.why else ''}; no new order leaves"
 
 
-def _seen(work: asyncio.Future[None]) -> None:
-    """Take note of an error that was told already, or that came too late to be."""
+def _late(work: asyncio.Future[None]) -> None:
+    """Take note of an error that came too late to be told."""
     if not work.cancelled() and (error := work.exception()) is not None:
         _log.warning("the kill switch could not be written: %s", error)

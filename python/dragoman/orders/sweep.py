@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, Literal
 
 from dragoman.checks.kill import KillSwitch
@@ -19,6 +20,7 @@ _AT_ONCE: Final = 16
 _AGAIN_S: Final = 0.25
 _SELDOM_S: Final = 5.0
 _TAKEN_S: Final = 2.0  # how long a cancel that the broker took may need
+_ANSWERS_S: Final = 1.0
 _FLATTEN_AFTER_S: Final = 3.0  # what cannot be cancelled must not keep positions open
 _log = logging.getLogger("dragoman.orders")
 
@@ -69,6 +71,9 @@ class Sweep:
         self._flatten_by = flatten
         self._tell = tell
         self._cleaned = clean
+        self._spawn = session.runtime.spawn
+        self._flying: dict[str, asyncio.Task[None]] = {}
+        self._room = asyncio.Semaphore(_AT_ONCE)
         self._fills = 0
         self._mark = 0
         self._begin()
@@ -89,33 +94,50 @@ class Sweep:
         if switch.mark != self._mark:
             self._mark = switch.mark
             self._begin()
-        now = self._clock()
-        due = [order for order in self._targets() if self._due.get(order.client_order_id, 0) <= now]
-        if due:
-            self._clean = False
-            room = asyncio.Semaphore(_AT_ONCE)
-            await asyncio.gather(*(self._ask(order, room) for order in due))
+        await self._ask_all()
         if not self._read or (self._targets() and self._clock() - self._looked >= _TAKEN_S * _NS):
+            await self._flatten_if(late=True)
             await self._look()
+        if not self._holds:
+            return 0.0
         targets, unknown = self._targets(), [one for one in self._store.open if not one.order_id]
-        late = self._clock() - self._began >= _FLATTEN_AFTER_S * _NS
         if self._read and not targets and not unknown:
             self._tell_clean()
-        if switch.state().flatten and ((self._read and not targets) or late):
-            await self._flatten()
+        await self._flatten_if(late=not self._read or bool(targets))
         if targets or not self._read:
             after = min((self._due.get(order.client_order_id, 0) for order in targets), default=0)
             return min(max((after - self._clock()) / _NS, _AGAIN_S), _SELDOM_S)
         return _SELDOM_S if unknown else None
 
-    async def _ask(self, order: Order, room: asyncio.Semaphore) -> None:
+    @property
+    def _holds(self) -> bool:
+        """Whether this is still the engagement that the turn began with: what was released is let alone."""
+        return self._switch.engaged and self._switch.mark == self._mark
+
+    async def _ask_all(self) -> None:
+        """Ask for every cancel that is due, and wait a moment for the answers."""
+        now = self._clock()
+        due = [order for order in self._targets() if self._due.get(order.client_order_id, 0) <= now]
+        for order in due:
+            if (name := order.client_order_id) not in self._flying:
+                self._clean = False
+                self._flying[name] = task = self._spawn(self._ask(order), name=f"{self._broker} cancel by kill switch")
+                task.add_done_callback(partial(self._landed, name))
+        if self._flying:
+            # One that hangs must not keep those from being cancelled that turn up meanwhile.
+            await asyncio.wait(self._flying.values(), timeout=_ANSWERS_S)
+
+    def _landed(self, name: str, _: asyncio.Task[None]) -> None:
+        self._flying.pop(name, None)
+
+    async def _ask(self, order: Order) -> None:
         """Ask for one cancel; what comes of it is judged by what the order is afterwards."""
         name, wait_s = order.client_order_id, _TAKEN_S
         tries = self._tries[name] = self._tries.get(name, 0) + 1
         try:
-            async with room:
+            async with self._room:
                 known = self._store.get(name)
-                if known is None or known.status.terminal:
+                if known is None or known.status.terminal or not self._holds:
                     return
                 await self._cancel(known)
         except DragomanError as error:
@@ -131,7 +153,7 @@ class Sweep:
         try:
             await self._refresh()
         except DragomanError as error:
-            _log.warning("%s: orders cannot be read: %s", self._broker, error)
+            _log.info("%s: orders cannot be read: %s", self._broker, error)
         else:
             self._read = True
         self._looked = self._clock()
@@ -146,10 +168,13 @@ class Sweep:
             self._cleaned()
             self._tell("CANCELLED", "nothing that was working works any more")
 
-    async def _flatten(self) -> None:
-        flatten = self._flatten_by()
-        if self._flat_after == self._fills:
+    async def _flatten_if(self, *, late: bool) -> None:
+        """Close positions where that was asked for, once for each state of them; `late`: only if it has taken long."""
+        if not self._holds or not self._switch.state().flatten or self._flat_after == self._fills:
             return
+        if late and self._clock() - self._began < _FLATTEN_AFTER_S * _NS:
+            return
+        flatten = self._flatten_by()
         self._flat_after = self._fills
         if flatten is None:
             self._tell("NOT_FLATTENED", "positions stay as they are: this client has nothing that closes them")
