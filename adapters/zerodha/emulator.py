@@ -47,7 +47,7 @@ from .emulator_names import SEGMENT_CODE, NameTable
 from .emulator_orders import KiteOrders
 from .emulator_ticks import Ticker
 from .emulator_triggers import GttDesk, KiteAlerts
-from .emulator_words import COMPACT, HOLDING, TRADE, KiteError, order_row, quote_row, update_word
+from .emulator_words import COMPACT, HOLDING, TRADE, KiteError, order_row, quote_row, update_row
 
 __all__ = ["API_KEY", "API_SECRET", "FUNDS", "REDIRECT_URL", "USER_ID", "ZerodhaEmulator", "make"]
 
@@ -233,7 +233,7 @@ class ZerodhaEmulator(AppEmulator):
     def _postback(self, before: OrderState | None, after: OrderState) -> Iterator[bytes]:
         """Write what the app's own URL is told: ends of orders, and what changed of open ones."""
         for one in self.orders.between(before, after):
-            row = order_row(one) | {"status": update_word(one)}
+            row = update_row(one)
             told = f"{row['order_id']}{row['order_timestamp']}{self.session.secret}"
             added = {
                 "user_id": self.account,

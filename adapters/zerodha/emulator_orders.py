@@ -8,10 +8,8 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.parts import (
-    MARKET_TYPES,
     SECOND,
     ZERO,
-    Chains,
     Follow,
     Form,
     HttpAnswer,
@@ -20,7 +18,6 @@ from dragoman.emulator.parts import (
     OrderState,
     OrderWords,
     VenueOrder,
-    VenueProtocol,
     asked_protection,
     cover,
     iceberg,
@@ -32,7 +29,6 @@ from . import words
 from .emulator_names import Named, NameTable
 from .emulator_words import Kite, KiteError
 
-MOST_MODIFICATIONS: Final = 25
 LONGEST_TAG: Final = 20
 OFFERED: Final = ("regular", "amo", "co", "iceberg", "auction")
 LEGS: Final = (2, 50)
@@ -61,15 +57,11 @@ class KiteOrders(Kite, OrderDesk[NameTable]):
 
     words: ClassVar = WORDS
     unknown: ClassVar = ("InputException", "Couldn't find that `order_id`.")
+    most_changes: ClassVar = (25, "OrderException", "Maximum allowed order modifications exceeded.")
     wrong_side: ClassVar = (
         "InputException",
         "Trigger price for stoploss {side} orders cannot be {beyond} than or at the last traded price ({last}).",
     )  # (unverified)
-
-    def __init__(self, venue: VenueProtocol, names: NameTable, account: str) -> None:
-        super().__init__(venue, names, account)
-        self._modifications: dict[str, int] = {}
-        self.chains = Chains(venue, account)
 
     def place(self, call: HttpCall, now_ns: int, variety: str) -> HttpAnswer:
         """Queue an order. What is refused before it becomes an order is in no book."""
@@ -86,8 +78,7 @@ class KiteOrders(Kite, OrderDesk[NameTable]):
         )
         if variety in _CHAINED:
             order, follow = _CHAINED[variety](named, order, form, tags)
-            with KiteError.refusing(named):
-                return succeeded({"order_id": self.chains.start(order, follow, now_ns)})
+            return succeeded({"order_id": self.begin(named, order, follow, now_ns)})
         freeze = named.instrument.freeze_quantity or order.quantity
         if form.flag("autoslice") and variety == "regular" and order.quantity > freeze:
             return succeeded(self._slices(named, order, tags, now_ns))
@@ -112,12 +103,7 @@ class KiteOrders(Kite, OrderDesk[NameTable]):
 
     def modify(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
         """Queue a change of what the form gives; ``quantity`` is the new total."""
-        state, done = self.of(variety, order_id), self._modifications.get(order_id, 0)
-        over = done >= MOST_MODIFICATIONS
-        KiteError.when(over, "OrderException", "Maximum allowed order modifications exceeded.")
-        self.change(state, Form.of(call), now_ns)
-        self._modifications[order_id] = done + 1
-        return succeeded({"order_id": order_id})
+        return succeeded({"order_id": self.change(self.of(variety, order_id), Form.of(call), now_ns)})
 
     def cancel(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
         return succeeded({"order_id": self.end(self.of(variety, order_id), now_ns)})
@@ -129,10 +115,8 @@ class KiteOrders(Kite, OrderDesk[NameTable]):
         KiteError.when(state.order.extra.get("variety", "regular") != variety, *self.unknown)
         return state
 
-    def protection(self, form: Form, kind: model.OrderType, named: Named) -> Decimal | None:
+    def protection(self, form: Form, named: Named) -> Decimal | None:
         """Return the percent a market order may move; such orders are refused without one since 1 April 2026."""
-        if kind not in MARKET_TYPES:
-            return None
         bands = _AUTOMATIC_OPTION if named.instrument.option_type else _AUTOMATIC
         return asked_protection(form, "market_protection", self.quote(named).market.last_price, bands)
 

@@ -152,12 +152,6 @@ ORDER: Final[Table] = PLACE | {
 }
 
 
-def update_word(one: OrderView[Any]) -> str:
-    """Return a status as streams and postbacks say it: a partial fill and a modification are called UPDATE there."""
-    partial = one.status == "OPEN" and one.state.status is S.PARTIALLY_FILLED
-    return "UPDATE" if partial or one.status == "MODIFIED" else one.status
-
-
 def order_row(one: OrderView[Any]) -> dict[str, Any]:
     """Write one state of an order as the book, the history and the ticker carry it."""
     extra, variety = one.extra, one.extra.get("variety", "regular")
@@ -171,6 +165,12 @@ def order_row(one: OrderView[Any]) -> dict[str, Any]:
         "auction_number": extra.get("auction_number"),
     }
     return write(ORDER, one) | told | ({"tags": tags} if tags else {})
+
+
+def update_row(one: OrderView[Any]) -> dict[str, Any]:
+    """Write an order as streams and postbacks tell it: a partial fill and a modification are called UPDATE there."""
+    partial = one.status == "OPEN" and one.state.status is S.PARTIALLY_FILLED
+    return order_row(one) | ({"status": "UPDATE"} if partial or one.status == "MODIFIED" else {})
 
 
 TRADE: Final[Table] = PLACE | {

@@ -107,6 +107,10 @@ class RestEmulator(Emulator):
         """Raise the broker's error where the call shows no live token."""
         raise TypeError(f"{type(self).__name__} does not define authenticate")
 
+    def headers(self, now_ns: int) -> Sequence[tuple[str, str]]:
+        """Return what stands in the headers of every answer; asked once for each call."""
+        return ()
+
     def unserved(self, status: int, meter: Meter | None) -> Exception:
         """Return the broker's error: 404, 405, 429 with the meter that is full, 403 for an unregistered address."""
         return self.errors.gated(status, meter)
@@ -130,6 +134,10 @@ class RestEmulator(Emulator):
 
     def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         self.wake(now_ns)
+        answer = self._answer(call, now_ns)
+        return HttpAnswer(answer.status, (*answer.headers, *self.headers(now_ns)), answer.body)
+
+    def _answer(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         try:
             route, groups = self._gate.admit(call, now_ns)
             if route.rule.token:
