@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from dragoman.checks import function, identifier, record, seconds
@@ -44,7 +44,6 @@ from dragoman.session.fanout import Fanout
 from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
-States: TypeAlias = list[RuleState]
 _S = RuleStatus
 _NS: Final = 1_000_000_000
 _KILL_S: Final = 10.0
@@ -180,7 +179,7 @@ class RuleBook:
         self.engine.enter(tracked)
         return tracked.state()
 
-    def list(self, *, everything: bool = False) -> States:
+    def list(self, *, everything: bool = False) -> Sequence[RuleState]:
         """Return the rules that are not over, with `everything` also those that are, in the order they were added.
 
         In a process that only reads these are as `read` found them last.
@@ -200,7 +199,7 @@ class RuleBook:
         self._session.owner.check("get")
         return self._known(rule_id).state()
 
-    async def read(self) -> States:
+    async def read(self) -> Sequence[RuleState]:
         """Return all rules there are; a process that does not write here reads them from the journal."""
         self._session.owner.check("read")
         if not self._orders.writer.ready:

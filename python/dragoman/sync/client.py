@@ -12,10 +12,11 @@ from dragoman.client import Event
 from dragoman.market import InstrumentMaster, MarketData
 from dragoman.model import BookGap, OrderUpdate
 from dragoman.portfolio import AccountServices
+from dragoman.rules.book import RuleBook
 from dragoman.runtime.dispatch import Mailbox
 from dragoman.session.fanout import Fanout
 from dragoman.session.session import AccountSession
-from dragoman.sync.bridge import MARKET, SESSION, mirror
+from dragoman.sync.bridge import MARKET, RULES, SESSION, mirror
 from dragoman.sync.engine import Engine
 from dragoman.sync.iterators import Following, put_ticks
 
@@ -106,6 +107,24 @@ class BlockingMarket:
         return self._engine.client.market
 
 
+@mirror(RuleBook, RULES)
+class BlockingRules:
+    """Rules that watch positions: the methods of `dragoman.rules.book.RuleBook`, blocking.
+
+    `Client.rules` is one. Plans run on the I/O thread and must return at once.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __repr__(self) -> str:
+        return f"<rules of {self._engine.name}>"
+
+    @property
+    def _source(self) -> RuleBook:
+        return self._engine.client.rules
+
+
 @mirror(AccountSession, SESSION)
 class BlockingSession:
     """The login behind a client: what `dragoman.session.session.AccountSession` tells and does, blocking.
@@ -172,6 +191,7 @@ class Client:
         self._account = BlockingAccount(engine)
         self._session = BlockingSession(engine)
         self._market = BlockingMarket(engine)
+        self._rules = BlockingRules(engine)
         self._events: BlockingEvents[Event] = BlockingEvents(engine, lambda: engine.client.events, "events")
 
     def __repr__(self) -> str:
@@ -220,6 +240,11 @@ class Client:
     def market(self) -> BlockingMarket:
         """Quotes, subscriptions, ticks and books; this client has them as methods too."""
         return self._market
+
+    @property
+    def rules(self) -> BlockingRules:
+        """Rules that watch positions and make them smaller."""
+        return self._rules
 
     @property
     def events(self) -> BlockingEvents[Event]:
