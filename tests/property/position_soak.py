@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 
+from dragoman._core import Marks
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
@@ -34,7 +35,6 @@ from dragoman.orders.fills import FillLedger
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.marking import Marking
-from reference.plain_marks import PlainMarks
 from reference.position_oracle import Product as Counted
 from reference.position_oracle import replay
 
@@ -73,7 +73,7 @@ class World:
         master.add([instrument])
         self.days = TradingDays("UTC", lambda: self.now)
         self.ledger = FillLedger(self.days.day)
-        self.marks = PlainMarks()
+        self.marks = Marks()
         self.handle = master.handle(instrument)
         self.alerts: list = []
         marking = Marking(self.marks, lambda: self.now)
@@ -103,7 +103,7 @@ class World:
     def check(self) -> None:
         """Compare every number of every row."""
         rows = {row.product: row for row in self.book.rows()}
-        mark = Fraction(repr(self.marks.price(self.handle))) if self.handle in self.marks.prices else None
+        mark = Fraction(repr(self.marks.price(self.handle))) if self.marks.price(self.handle) > 0 else None
         times = Fraction(self.multiplier)
         truth = self.truth()
         for name, mine in truth.items():

@@ -5,19 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from dragoman import _core
+from dragoman._core import Handout, Marks
+from dragoman.portfolio.net import PositionKey
 
 MAX_AGE_NS: Final = 60_000_000_000
 _NEVER: Final = -(2**63)
 _MOST: Final = Decimal(10) ** 15
-
-
-def native_marks(max_age_ns: int = MAX_AGE_NS) -> Any:
-    """Make the native half, to be hung on the hand-out of batches as ``marks``."""
-    made = getattr(_core, "Marks", None)
-    return None if made is None else made(max_age_ns=max_age_ns)
 
 
 class Marking:
@@ -25,27 +20,26 @@ class Marking:
 
     Parameters
     ----------
-    marks
-        The native marks.
+    marks : Marks
+        The native half; a `Handout` feeds it.
     wall_ns : callable
         Our clock, ns UTC.
     max_age_ns : int
         A mark older than that is stale.
     """
 
-    def __init__(self, marks: Any, wall_ns: Callable[[], int], max_age_ns: int = MAX_AGE_NS) -> None:
+    def __init__(self, marks: Marks, wall_ns: Callable[[], int], max_age_ns: int = MAX_AGE_NS) -> None:
         self.marks = marks
         self.max_age_ns = max_age_ns
         self._wall_ns = wall_ns
-        self._slots: dict[Any, int] = {}
+        self._slots: dict[PositionKey, int] = {}
         self._free: list[int] = []
         self._groups: dict[str, int] = {}
         self._interrupted: dict[int, int] = {}
 
-    def hang_on(self, handout: Any) -> None:
+    def hang_on(self, handout: Handout) -> None:
         """Have every batch that `handout` takes mark the positions."""
-        if self.marks is not None:
-            handout.marks = self.marks
+        handout.marks = self.marks
 
     def group(self, currency: str) -> int:
         """Return the number of the native total that positions in `currency` count into."""
@@ -53,7 +47,7 @@ class Marking:
 
     def put(
         self,
-        key: Any,
+        key: PositionKey,
         handle: int,
         currency: str,
         quantity: Decimal,
@@ -62,8 +56,6 @@ class Marking:
         close: Decimal | None,
     ) -> None:
         """Enter or replace a position; one of nothing leaves, and one beyond what floats are good for."""
-        if self.marks is None:
-            return
         slot = self._slots.get(key)
         if not quantity or max(abs(quantity), average or 0) > _MOST:
             if slot is not None:
@@ -75,13 +67,13 @@ class Marking:
         cost, before = (math.nan if value is None else float(value) for value in (average, close))
         self.marks.set(slot, handle, float(quantity), cost, float(multiplier), before, self.group(currency))
 
-    def slot(self, key: Any) -> int | None:
+    def slot(self, key: PositionKey) -> int | None:
         """Return the native row of a position, for whoever watches it there."""
         return self._slots.get(key)
 
     def polled(self, handle: int, price: Decimal | float | None, ts: int) -> None:
         """Take a price that was asked for, of ns UTC `ts`; one that is no price is left out."""
-        if self.marks is not None and price is not None and price > 0:
+        if price is not None and price > 0:
             self.marks.mark(handle, float(price), ts)
 
     def interrupted(self, handles: Iterable[int]) -> None:
@@ -91,8 +83,6 @@ class Marking:
 
     def read(self, handle: int) -> tuple[Decimal | None, int | None, bool]:
         """Return the mark as the decimal it was sent as, when it arrived, and whether it is stale."""
-        if self.marks is None:
-            return None, None, True
         found, ts = self.marks.price(handle), self.marks.time(handle)
         if ts == _NEVER or math.isnan(found):
             return None, None, True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from dragoman._core import Marks
 from dragoman.checks import WireUnits, seconds
 from dragoman.errors import DragomanError, UsageError
 from dragoman.market import InstrumentMaster
@@ -12,7 +13,7 @@ from dragoman.model import Instrument, InstrumentType, Margin, Position, Positio
 from dragoman.orders import OrderService
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.days import TradingDays
-from dragoman.portfolio.marking import Marking, native_marks
+from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
 from dragoman.session.session import AccountSession
 
@@ -53,7 +54,7 @@ class Portfolio:
         self.live = PositionBook(
             master,
             TradingDays(session.adapter.session.time_zone, lambda: session.ctx.now_ns),
-            Marking(native_marks(), wall_ns),
+            Marking(Marks(), wall_ns),
             alert,
             delivered=self._delivered,
             broker=session.adapter.name,
