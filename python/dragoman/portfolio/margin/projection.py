@@ -26,7 +26,7 @@ from dragoman.portfolio.margin.state import State
 from dragoman.portfolio.net import PositionKey
 
 _CENT: Final = Decimal("0.01")
-_ROUNDED: Final = Decimal("0.03")  # of two readings and their difference, each to the cent
+_ROUNDED: Final = Decimal("0.05")  # of two readings and their difference, each to the cent
 _KEPT: Final = Decimal("0.9")
 _WIDER: Final = Decimal("1.25")
 _NOTHING: Final = Decimal("0.005")

@@ -21,6 +21,7 @@ _ONE: Final = Decimal(1)
 _TWO: Final = Decimal(2)
 _CALCULATED: Final = Decimal("0.01")  # by how much an order's own margin may differ from what was calculated
 _LEARNT: Final = Decimal("0.005")  # nothing is known better: brokers publish rates anew several times a day
+_TELLING: Final = Decimal("0.02")
 _CONTRADICTED: Final = Decimal("0.05")
 _PROBES: Final = (ZERO, Decimal("0.25"), Decimal("0.5"), Decimal("0.75"), _ONE)
 
@@ -73,6 +74,14 @@ class Change:
     def at(self, rate: Decimal) -> Decimal:
         """Return by how much the requirement grew, at this rate."""
         return self.now.need(rate).total - self.before.need(rate).total
+
+    @property
+    def telling(self) -> bool:
+        """Whether it is large enough beside what is held to say something of the rate, not of a price's last digit."""
+        least, most, _ = self.span()
+        whole = max(group.need(self.rate.high).total for group in (self.before, self.now))
+        width = self.rate.high - self.rate.low
+        return bool(width) and (most - least) * self.rate.high >= whole * width * _TELLING
 
     def span(self) -> tuple[Decimal, Decimal, Decimal]:
         """Return the least it may have grown by, the most, and what it is taken for."""
@@ -138,10 +147,13 @@ class RateBook:
         least = sum((span[0] for span in spans.values()), ZERO)
         most = sum((span[1] for span in spans.values()), ZERO)
         if grown + noise < least or grown - noise > most:
-            self.contradicted += 1
-            self._forget(changes, grown, noise)
+            if any(change.telling for change in changes):
+                self.contradicted += 1
+                self._forget(changes, grown, noise)
             return
         for change in changes:
+            if not change.telling:
+                continue
             low, high, _ = spans[change.key]
             room = (grown - noise - (most - high), grown + noise - (least - low))
             cut = _solved(change, room)
@@ -150,8 +162,8 @@ class RateBook:
 
     def _forget(self, changes: Sequence[Change], grown: Decimal, noise: Decimal) -> None:
         """Take what a reading says against all intervals: exact where one rate changed, otherwise all are guesses."""
-        open_ones = [change for change in changes if change.rate.origin is not RateOrigin.RULE]
-        fixed = sum((change.span()[2] for change in changes if change.rate.origin is RateOrigin.RULE), ZERO)
+        open_ones = [change for change in changes if change.telling]
+        fixed = sum((change.span()[2] for change in changes if not change.telling), ZERO)
         if len(open_ones) == 1:
             change = open_ones[0]
             low, high = change.at(change.rate.low), change.at(change.rate.high)
