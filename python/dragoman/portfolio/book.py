@@ -226,6 +226,11 @@ class PositionBook:
             self._closes[name] = close, "given"
         self._changed({*(key for key, _ in self._all()), *self._openings})
 
+    def orphan(self, fill: Fill) -> None:
+        """Tell, once, of a fill whose order nobody has reported; it counts when the order store tells it."""
+        text = f"fill {fill.trade_id} of order {fill.order_id} in {fill.instrument_id}: nobody reports the order"
+        self._say("ORPHAN_FILL", text, fill, ("orphan", fill.order_id, fill.trade_id))
+
     # -- what it says ------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[LivePosition]:

@@ -108,13 +108,34 @@ class Portfolio:
         return await self.differences(timeout_s=timeout_s)
 
     async def differences(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
-        """The same, with orders and trades as they are known: only positions are read."""
+        """The same, with orders and trades as they are known: only positions are read.
+
+        Where the live positions have their opening by then, average prices and realised profits are compared as well,
+        else it is read here.
+        """
+        as_of = self._session.ctx.now_ns
         positions = await self.positions(timeout_s=timeout_s)
-        today = self._orders.store.fills.of_day(self._session.ctx.now_ns)
-        return compare(positions, self.of_positions(net_positions(today)))
+        today = self._orders.store.fills.of_day(as_of)
+        found = compare(positions, self.of_positions(net_positions(today)))
+        self._orphans()
+        if not self.live.seeded:
+            self.live.seed(positions, today, as_of)
+            return found
+        known = {(one.instrument_id, one.product, one.position_side) for one in found}
+        more = self.live.compare(positions, skip=self._in_wallets)
+        return found + [one for one in more if (one.instrument_id, one.product, one.position_side) not in known]
+
+    def _orphans(self) -> None:
+        """Say which fills wait for an order nobody has reported."""
+        for fill in self._orders.store.orphan_fills:
+            self.live.orphan(fill)
+
+    @property
+    def _in_wallets(self) -> tuple[Product, ...]:
+        """Products that are balances and no positions at this broker."""
+        return (Product.CASH,) if self._session.adapter.capabilities.features.get("balances") else ()
 
     def of_positions(self, nets: dict[PositionKey, NetPosition]) -> dict[PositionKey, NetPosition]:
         """Leave out what was bought or sold for cash where the broker keeps a wallet: it is a balance, no position."""
-        if not self._session.adapter.capabilities.features.get("balances"):
-            return nets
-        return {key: net for key, net in nets.items() if key[1] is not Product.CASH}
+        wallets = self._in_wallets
+        return {key: net for key, net in nets.items() if key[1] not in wallets} if wallets else nets

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from dragoman.model import LivePosition, Position
-from dragoman.portfolio.money import exact, size
+from dragoman.portfolio.money import exact, price, ratio, size
+from dragoman.portfolio.money import money as shown
 from dragoman.portfolio.net import Discrepancy, PositionKey
 
 _CENT = Decimal("0.01")
@@ -16,9 +17,9 @@ def differences(positions: Iterable[Position], rows: Iterable[LivePosition]) -> 
     """Return where two views of the same account differ.
 
     Quantities must be equal. Average prices and realised profits may differ by one unit of the broker's last digit, of
-    two digits at least, for brokers round; and they are right where they are right first in first out or at average
-    cost, for brokers count either way. What one side does not know is not compared, neither is what the broker leaves
-    out because it is flat.
+    two digits at least, for brokers round. They are right where they are right at average cost, first in first out, or
+    with all the day's buying matched against all its selling, for brokers count in each of these ways. What one side
+    does not know is not compared, neither is what the broker leaves out because it is flat.
     """
     ours = {(one.instrument_id, one.product, one.position_side): one for one in rows}
     found: list[Discrepancy] = []
@@ -47,16 +48,36 @@ def differences(positions: Iterable[Position], rows: Iterable[LivePosition]) -> 
 
 
 def _money(key: PositionKey, mine: LivePosition, theirs: Position) -> list[Discrepancy]:
-    found = []
-    if theirs.quantity and theirs.average_price is not None and mine.average_price is not None:
-        either = (mine.average_price, mine.fifo_average_price)
-        if not _agrees(either, theirs.average_price):
-            found.append(Discrepancy(*key, "average_price", mine.average_price, theirs.average_price))
-    if theirs.realised_pnl is not None and mine.realised_pnl is not None:
-        either = (mine.realised_pnl, mine.fifo_realised_pnl)
-        if not _agrees(either, theirs.realised_pnl):
-            found.append(Discrepancy(*key, "realised_pnl", mine.realised_pnl, theirs.realised_pnl))
-    return found
+    average, realised = _matched(mine)
+    quoted = theirs.average_price if theirs.quantity else None
+    triples = (
+        ("average_price", (mine.average_price, mine.fifo_average_price, average), quoted),
+        ("realised_pnl", (mine.realised_pnl, mine.fifo_realised_pnl, realised), theirs.realised_pnl),
+    )
+    return [
+        Discrepancy(*key, name, ours[0], told)
+        for name, ours, told in triples
+        if told is not None and ours[0] is not None and not _agrees(ours, told)
+    ]
+
+
+def _matched(mine: LivePosition) -> tuple[Decimal | None, Decimal | None]:
+    """Return average price and realised profit where all that was bought is matched with all that was sold."""
+    carried = mine.overnight_quantity
+    if carried and mine.overnight_price is None:
+        return None, None
+    times = exact(mine.multiplier)
+    value = size(exact(carried)) * exact(mine.overnight_price or Decimal(0))
+    bought, sold = exact(mine.day_buy_quantity), exact(mine.day_sell_quantity)
+    paid, got = ratio(exact(mine.day_buy_value), times), ratio(exact(mine.day_sell_value), times)
+    if carried > 0:
+        bought, paid = bought + exact(carried), paid + value
+    else:
+        sold, got = sold - exact(carried), got + value
+    buy, sell = (ratio(money, units) if units else None for money, units in ((paid, bought), (got, sold)))
+    average = buy if mine.quantity > 0 else sell
+    both = Decimal(0) if buy is None or sell is None else shown(min(bought, sold) * (sell - buy) * times)
+    return None if average is None else price(average), both
 
 
 def _agrees(ours: Iterable[Decimal | None], theirs: Decimal) -> bool:
