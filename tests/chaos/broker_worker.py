@@ -1,7 +1,8 @@
 """A broker in a process of its own: ``python -m chaos.broker_worker SEED``. It outlives every trader, and keeps books.
 
 Says where it is served, as ``dragoman emulate`` does, with the prices of what it lists. Then it answers lines: ``calm``
-ends all faults and lets the market stand still, ``ledger`` prints every order request it ever received and every order it has. It ends with its input.
+ends all faults and lets the market stand still, ``ledger`` prints every order request it ever received and every order
+it has. It ends with its input.
 """
 
 from __future__ import annotations
