@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 from dragoman.checks.risk import RiskLimits, longest
-from dragoman.checks.risk_exposure import Exposure, Stake, underlying_of
+from dragoman.checks.risk_exposure import Exposure, Stake
 from dragoman.errors import Effect, ErrorKind, Rejected, Retry
 from dragoman.model import Instrument, Order, OrderChange, OrderRequest, Side
 
@@ -52,7 +52,7 @@ class Sources:
     positions: Callable[[], bool] = lambda: True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: it is made for every order, and lives as long as its check
 class _Terms:
     """What an order, or a changed one, would be."""
 
@@ -298,7 +298,7 @@ class PreTrade:
             self._unknown("max_exposure", f"the last price of {instrument.instrument_id}")
             return
         value = worst * abs(price) * instrument.multiplier
-        added, underlying = value - stake.value, underlying_of(instrument)
+        added, underlying = value - stake.value, stake.underlying
         for check, of, found, most in (
             ("max_exposure_per_instrument", instrument.instrument_id, value, limits.max_exposure_per_instrument),
             (
