@@ -13,12 +13,13 @@ Example
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
-from dragoman.model import Fill, Order, OrderStatus, OrderType, Pending, Product, Side, TimeInForce, Variety
+from dragoman.errors import ErrorKind
+from dragoman.model import Fill, Order, OrderStatus, OrderType, Pending, Product, Reject, Side, TimeInForce, Variety
 from dragoman.plugin.codes import CodeTable, EnumMap
 from dragoman.plugin.context import Context
 from dragoman.plugin.records import Records, Row, needed, nonzero, number, side_of, text_or_none
@@ -28,6 +29,7 @@ Keys: TypeAlias = Mapping[str, str | tuple[str, ...]]
 
 S = OrderStatus
 _WORKING: Final = (S.OPEN, S.TRIGGER_PENDING)
+_TIMES: Final = ("created", "accepted", "changed")
 _ZERO: Final = Decimal(0)
 
 COMMON_ORDER_KEYS: Final[dict[str, str | tuple[str, ...]]] = {
@@ -99,6 +101,8 @@ class OrderRows:
         What change a status word says is in flight.
     tag : callable
         Reads what the broker made of our tag.
+    rejected : str
+        Code of the table's rows about orders the book has as rejected.
     """
 
     records: Records
@@ -116,6 +120,15 @@ class OrderRows:
     fill_time: Callable[[Row, Context], int | None]
     pending: Callable[[str], Pending] = _no_change
     tag: Callable[[Any], str | None] = text_or_none
+    rejected: str = "rejected"
+    _order_keys: _Keys = field(init=False, repr=False)
+    _fill_keys: _Keys = field(init=False, repr=False)
+    _clocks: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_order_keys", _Keys(COMMON_ORDER_KEYS, self.keys))
+        object.__setattr__(self, "_fill_keys", _Keys(COMMON_FILL_KEYS, self.fill_keys))
+        object.__setattr__(self, "_clocks", frozenset(key for what in _TIMES for key in self._all(what)))
 
     def order(self, row: Row, ctx: Context, **told: Any) -> Order:
         """Read an order; `told` are fields the adapter knows better.
@@ -126,21 +139,21 @@ class OrderRows:
             Where a field that every order has is missing or of the wrong type.
         """
         with self.records.reading("order"):
-            at = _Place(row, self.keys)
+            at = self._order_keys.of(row)
             word, meant = self.status(row)
             name, exchange = self.place(row, ctx)
             quantity, filled = needed(row, at["quantity"]), needed(row, at["filled"])
-            order_type = self.order_type.read(at.text("order_type"))
-            status = _guess(at, order_type, quantity, filled) if meant is None else meant
+            order_type = self.order_type.read(text_or_none(row.get(at["order_type"])))
+            status = _guess(bool(row.get(at["at_exchange"])), order_type, quantity, filled) if meant is None else meant
             if status in _WORKING and filled > 0:
                 status = S.PARTIALLY_FILLED
             ended = status.terminal
             canceled = quantity - filled if status in (S.CANCELED, S.EXPIRED) else number(row.get(at["canceled"]))
-            created, accepted, changed = (self._times(row, name) for name in ("created", "accepted", "changed"))
-            order_id, text = str(row[at["order_id"]]), at.text("text")
+            created, accepted, changed = self._times(row)
+            order_id, text = str(row[at["order_id"]]), text_or_none(row.get(at["text"]))
             fields: dict[str, Any] = {
                 "broker": self.records.broker,
-                "account_id": ctx.account or at.text("account") or "",
+                "account_id": ctx.account or text_or_none(row.get(at["account"])) or "",
                 "instrument_id": name,
                 "side": side_of(self.side, row[at["side"]]),
                 "quantity": quantity,
@@ -152,12 +165,12 @@ class OrderRows:
                 "pending": self.pending(word),
                 "order_id": order_id,
                 "order_ids": (order_id,),
-                "exchange_order_id": at.text("exchange_order_id"),
-                "parent_order_id": at.text("parent_order_id"),
+                "exchange_order_id": text_or_none(row.get(at["exchange_order_id"])),
+                "parent_order_id": text_or_none(row.get(at["parent_order_id"])),
                 "price": nonzero(row, at["price"]),
                 "trigger_price": nonzero(row, at["trigger_price"]),
-                "time_in_force": self.validity.read(at.text("validity")),
-                "product": self.product(at.text("product"), exchange),
+                "time_in_force": self.validity.read(text_or_none(row.get(at["validity"]))),
+                "product": self.product(text_or_none(row.get(at["product"])), exchange),
                 "variety": self.variety(row),
                 "display_quantity": nonzero(row, at["display_quantity"]),
                 "market_protection": nonzero(row, at["market_protection"]),
@@ -165,66 +178,77 @@ class OrderRows:
                 "remaining_quantity": _ZERO if ended else max(quantity - filled - canceled, _ZERO),
                 "canceled_quantity": canceled,
                 "average_price": nonzero(row, at["average_price"]) if filled else None,
-                "reject": self.codes.rejection(text) if status is S.REJECTED else None,
+                "reject": self._rejection(row) if status is S.REJECTED else None,
                 "status_text": text,
                 "tag": self.tag(row.get(at["tag"])),
-                "placed_by": at.text("placed_by") or "",
+                "placed_by": text_or_none(row.get(at["placed_by"])) or "",
                 "ts_created": min(created, default=None),
                 "ts_accepted": min(accepted, default=None),
                 "ts_event": max(changed, default=None),
                 "ts_closed": max(changed, default=None) if ended else None,
                 "raw": row,
             }
-            return Order(**(fields | told))
+            fields.update(told)
+            return Order(**fields)
 
     def fill(self, row: Row, ctx: Context) -> Fill:
         """Read one trade. Raises DecodeError."""
         with self.records.reading("trade"):
-            at = _Place(row, self.fill_keys)
+            at = self._fill_keys.of(row)
             name, exchange = self.place(row, ctx)
             return Fill(
                 broker=self.records.broker,
                 account_id=ctx.account,
                 trade_id=str(row[at["trade_id"]]),
                 order_id=str(row[at["order_id"]]),
-                exchange_order_id=at.text("exchange_order_id"),
+                exchange_order_id=text_or_none(row.get(at["exchange_order_id"])),
                 instrument_id=name,
                 exchange=exchange,
                 side=side_of(self.side, row[at["side"]]),
-                product=self.product(at.text("product"), exchange),
+                product=self.product(text_or_none(row.get(at["product"])), exchange),
                 quantity=needed(row, at["quantity"]),
                 price=needed(row, at["price"]),
                 ts_event=self.fill_time(row, ctx),
                 raw=row,
             )
 
-    def _times(self, row: Row, what: str) -> list[int]:
+    def _rejection(self, row: Row) -> Reject:
+        """Say why, by the first text the table knows: a broker may tell its own words and the exchange's."""
+        texts: list[str | None] = [text for key in self._all("text") if (text := text_or_none(row.get(key)))]
+        told = [self.codes.rejection(text, self.rejected) for text in texts or [None]]
+        found = next((one for one in told if one.kind is not ErrorKind.UNMAPPED), told[0])
+        return replace(found, text=told[0].text)
+
+    def _times(self, row: Row) -> Iterator[list[int]]:
+        """Yield the times of each of `_TIMES`; what stands in several of them is read once."""
+        told = {key: self.time_ns(row.get(key)) for key in self._clocks}
+        for what in _TIMES:
+            yield [ns for key in self._all(what) if (ns := told.get(key)) is not None]
+
+    def _all(self, what: str) -> tuple[str, ...]:
         keys = self.keys.get(what, ())
-        values = (self.time_ns(row.get(key)) for key in ((keys,) if isinstance(keys, str) else keys))
-        return [ns for ns in values if ns is not None]
+        return (keys,) if isinstance(keys, str) else keys
 
 
-class _Place:
-    """The key under which a record holds each thing: of several the first that holds something."""
+class _Keys:
+    """Where a record holds each thing: of several keys the first that holds something; "" for what nobody tells."""
 
-    __slots__ = ("_keys", "_row")
+    __slots__ = ("_alternatives", "_plain")
 
-    def __init__(self, row: Row, keys: Keys) -> None:
-        self._row, self._keys = row, keys
+    def __init__(self, names: Iterable[str], keys: Keys) -> None:
+        self._plain = dict.fromkeys(names, "") | {what: key for what, key in keys.items() if isinstance(key, str)}
+        self._alternatives = [(what, several) for what, several in keys.items() if not isinstance(several, str)]
 
-    def __getitem__(self, what: str) -> str:
-        keys = self._keys.get(what, "")
-        if isinstance(keys, str):
-            return keys
-        return next((key for key in keys if self._row.get(key) not in (None, "")), keys[0])
-
-    def text(self, what: str) -> str | None:
-        return text_or_none(self._row.get(self[what]))
+    def of(self, row: Row) -> dict[str, str]:
+        found = self._plain.copy()
+        for what, several in self._alternatives:
+            found[what] = next((key for key in several if row.get(key) not in (None, "")), several[0])
+        return found
 
 
-def _guess(at: _Place, order_type: OrderType, quantity: Decimal, filled: Decimal) -> OrderStatus:
+def _guess(at_exchange: bool, order_type: OrderType, quantity: Decimal, filled: Decimal) -> OrderStatus:
     if filled >= quantity > 0:
         return S.FILLED
-    if not at.text("at_exchange"):
+    if not at_exchange:
         return S.ACCEPTED
     return S.TRIGGER_PENDING if order_type.has_trigger else S.OPEN
