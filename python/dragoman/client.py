@@ -162,6 +162,7 @@ class Client:
             self.orders_service,
             self.portfolio.live,
             self.events.publish,
+            self.account,
             streaming=self._streaming,
             margins=lambda: self.margin.now(),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -12,10 +12,12 @@ from dragoman.checks import function, identifier, record, seconds
 from dragoman.checks.inputs import text
 from dragoman.errors import DragomanError, ErrorKind, StaleData, UsageError
 from dragoman.market import InstrumentMaster, MarketData
-from dragoman.model import Instrument, KillState, Margin, Order, Segment
+from dragoman.model import Instrument, KillState, Margin, Order, Segment, Side
 from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
 from dragoman.orders import OrderService
 from dragoman.orders.requests import check_name
+from dragoman.portfolio import AccountServices
+from dragoman.portfolio.net import PositionKey
 from dragoman.rules.account import AccountRules
 from dragoman.rules.clock import due_ns
 from dragoman.rules.engine import Engine
@@ -34,7 +36,8 @@ from dragoman.rules.model import (
     TimeExit,
     TrailingStop,
 )
-from dragoman.rules.positions import Positions
+from dragoman.rules.native import NativeRules, in_the_way
+from dragoman.rules.positions import ZERO, Positions
 from dragoman.rules.reading import read_rules, restored
 from dragoman.rules.statement import statement_of
 from dragoman.rules.terms import exit_side, legs_of, needs_reference
@@ -47,6 +50,7 @@ from dragoman.session.session import AccountSession
 _S = RuleStatus
 _NS: Final = 1_000_000_000
 _KILL_S: Final = 10.0
+_LOOK_AT_BROKER_S: Final = 15.0
 _AT_ALL_COSTS: Final = Send(clears="all")
 _TRY_AGAIN_S: Final = 1.0
 _log = logging.getLogger("dragoman.rules")
@@ -65,6 +69,8 @@ class RuleBook:
     triggers : NativeTriggers
     publish : callable
         Gets each `RuleEvent`.
+    account : AccountServices
+        Keeps rules at the broker.
     streaming : callable
         Whether the stream of an instrument, by canonical id, stands now.
     price_of : callable
@@ -87,6 +93,7 @@ class RuleBook:
         positions: Positions,
         triggers: NativeTriggers,
         publish: Callable[[RuleEvent], object],
+        account: AccountServices,
         *,
         streaming: Callable[[str], bool] = lambda instrument_id: True,
         price_of: Callable[[str], Decimal | None] = lambda instrument_id: None,
@@ -112,6 +119,10 @@ class RuleBook:
             session.runtime, self.engine, positions, margins, master.resolve, self._stop_account
         )
         self.engine.each_look.append(self._account.look)
+        self.engine.each_look.append(self._look_at_broker)
+        self.engine.orphaned = self._orphaned
+        self._native = NativeRules(session.adapter, account, orders)
+        self.exits.withdraw = self._withdraw
         self._end_orders = orders.store.listen(self.engine.on_order)
         self._read: dict[str, Tracked] = {}
         self._resumed: Mapping[str, Any] = {}
@@ -163,7 +174,8 @@ class RuleBook:
             check_loss(rule)
         if self._orders.writer.enabled:
             tracked.durable = True
-        tracked.statement = statement_of(rule, durable=tracked.durable)
+        at_broker = self._native.kind_of(rule) if rule.where == "broker" else ""
+        tracked.statement = statement_of(rule, durable=tracked.durable, at_broker=at_broker)
         now = self._session.runtime.clock.wall_ns()
         tracked.ts = now
         tracked.reason = "added"
@@ -175,6 +187,8 @@ class RuleBook:
         except BaseException:
             self.engine.rules.pop(name, None)
             raise
+        if at_broker:
+            await self._hand_over(tracked, timeout_s)
         self._told.publish(RuleEvent(name, _S.ARMED, None, "added", tracked.state(), now))
         self.engine.enter(tracked)
         return tracked.state()
@@ -224,6 +238,8 @@ class RuleBook:
         tracked = self._known(rule_id)
         if tracked.status.terminal:
             raise UsageError(f"rule {rule_id} is {tracked.status} already: {tracked.reason}", remedy="nothing to do")
+        if tracked.broker_id:
+            await self._native.withdraw(tracked)
         self.engine.void(tracked)
         if tracked.status.watching:
             self.engine.settle(tracked, _S.CANCELED, "cancelled by its owner")
@@ -311,13 +327,14 @@ class RuleBook:
         can.require_value("product", rule.product, frozenset(can.products), broker)
         tracked.key = (instrument.instrument_id, rule.product, rule.position_side)
         if rule.where == "broker":
-            raise UsageError(f"{broker}: rules at the broker are not offered", kind=ErrorKind.NOT_SUPPORTED)
+            self._native.kind_of(rule)
         if isinstance(rule, Bracket):
             self._entry(rule)
         else:
             self._guards(tracked, rule, instrument)
         if isinstance(rule, PriceRule):
-            await self._follow(rule, instrument)
+            if rule.where == "local":
+                await self._follow(rule, instrument)
             if not isinstance(rule, Bracket):
                 await self._arm(tracked, rule, instrument, rule.reference)
         elif isinstance(rule, TimeExit):
@@ -435,6 +452,65 @@ class RuleBook:
         else:
             self.engine.fire(tracked, "its time has come", "time", rule.quantity)
 
+    # -- at the broker -------------------------------------------------------------------------------------------------
+
+    async def _hand_over(self, tracked: Tracked, timeout_s: float) -> None:
+        """Let the broker keep a rule that is written down. Where that fails it is over, and says why."""
+        rule = tracked.rule
+        assert isinstance(rule, PriceRule)
+        assert tracked.key is not None
+        instrument = self._master.resolve(rule.instrument_id)
+        try:
+            last = self._price_of(instrument.instrument_id) or await self.engine.watch.price(instrument)
+            if last is None:
+                raise UsageError(f"{instrument.instrument_id} has no price", remedy="nothing was sent")
+            size = abs(self._positions.quantity(tracked.key))
+            tracked.broker_id = await self._native.place(tracked, instrument, size, last, timeout_s)
+        except DragomanError as error:
+            self.engine.settle(tracked, _S.FAILED, f"the broker did not take it: {redact(str(error))}")
+            raise
+        await self._orders.recorder.durable_rule(tracked.record("armed"))
+
+    def _withdraw(self, key: PositionKey, side: Side, wanted: Decimal) -> Awaitable[object] | None:
+        """Take triggers from the broker that would exit more than another exit leaves."""
+        rules = in_the_way(tuple(self.engine.rules.values()), key, side)
+        if not rules:
+            return None
+        left = abs(self._positions.quantity(key)) - wanted
+        over = [rule for rule in rules if (getattr(rule.rule, "quantity", None) or abs(left) + 1) > left]
+        return self._native.withdraw_all(over) if over else None
+
+    def _look_at_broker(self, tracked: Tracked) -> None:
+        """Ask now and then what became of a rule at the broker."""
+        now = self._session.runtime.clock.mono_ns()
+        if tracked.broker_id and now >= tracked.pause_until_ns:
+            tracked.pause_until_ns = now + int(_LOOK_AT_BROKER_S * _NS)
+            self._session.runtime.spawn(self._follow_up(tracked, gone=False), name=f"look at {tracked.rule_id}")
+
+    def _orphaned(self, tracked: Tracked) -> None:
+        tracked.pause_until_ns = self._session.runtime.clock.mono_ns() + int(_LOOK_AT_BROKER_S * _NS)
+        self._session.runtime.spawn(self._follow_up(tracked, gone=True), name=f"end {tracked.rule_id}")
+
+    async def _follow_up(self, tracked: Tracked, *, gone: bool) -> None:
+        try:
+            word, words = await self._native.fate(tracked)
+            if gone and word == "working":
+                await self._native.withdraw(tracked)
+                word, words = "over", "the position it guards is gone; it was withdrawn from the broker"
+        except DragomanError as error:
+            text = f"rule {tracked.rule_id} rests at the broker, and cannot be looked at: {redact(str(error))}"
+            _log.warning("%s", text)
+            tracked.pause_until_ns = 0  # again with the next look
+            return
+        if not tracked.status.watching or word == "working":
+            return
+        if word == "fired":
+            tracked.firing = 1
+            self.engine.settle(tracked, _S.FIRED, words)
+            self.engine.settle(tracked, _S.DONE, words)
+        else:
+            self.engine.settle(tracked, _S.CANCELED, words)
+
     # -- coming back -------------------------------------------------------------------------------------------------
 
     def _came_back(self) -> None:
@@ -468,8 +544,13 @@ class RuleBook:
 
     async def _take_up(self, rule: Tracked) -> None:
         terms = rule.rule
-        if isinstance(terms, PriceRule):
+        if isinstance(terms, PriceRule) and terms.where == "local":
             await self._follow(terms, self._master.resolve(terms.instrument_id))
+        elif terms.where == "broker" and not rule.broker_id:
+            rule.broker_id = await self._native.find(rule, ZERO)
+            if not rule.broker_id:
+                self.engine.settle(rule, _S.FAILED, "it never arrived at the broker, which does not have it")
+                return
         now = self._session.runtime.clock.wall_ns()
         event = RuleEvent(
             rule.rule_id, rule.status, None, f"back from an earlier run; {rule.reason}", rule.state(), now

@@ -61,6 +61,8 @@ class Engine:
         Returns how much of the position is a bracket's, at most.
     activate : callable
         Arms a `Bracket` whose entry has filled, ends one whose entry never will.
+    orphaned : callable
+        Told of a rule at the broker whose position is gone.
     each_look : list of callables
         Called about once a second while rules work.
     """
@@ -86,6 +88,7 @@ class Engine:
         self.rules: dict[str, Tracked] = {}
         self.bracketed: Callable[[Tracked, Decimal | None], Decimal | None] = lambda rule, share: share
         self.activate: Callable[[Tracked], object] = lambda rule: None
+        self.orphaned: Callable[[Tracked], object] = lambda rule: None
         self.each_look: list[Callable[[Tracked], object]] = []
         self._numbers: dict[int, tuple[Tracked, int]] = {}
         self._armed: dict[tuple[str, int], int] = {}
@@ -301,7 +304,10 @@ class Engine:
                 continue  # its position is still to come
             if not held or exit_side(held) is not rule.side:
                 self.void(rule)
-                self.settle(rule, _S.CANCELED, _gone(held))
+                if rule.broker_id:
+                    self.orphaned(rule)
+                else:
+                    self.settle(rule, _S.CANCELED, _gone(held))
 
     def on_order(self, update: OrderUpdate) -> None:
         """Look whether a bracket waited for this order."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -53,6 +53,11 @@ class Exits:
     positions : Positions
     price_of : callable, optional
         Returns the last price of an instrument's canonical id where a stream has told one.
+
+    Attributes
+    ----------
+    withdraw : callable
+        Asked before a position is exited: takes away what rests at the broker, is no order, and would exit it too.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Exits:
         self._due: asyncio.Handle | None = None
         self._working = Working(self._store)
         self._fetched: dict[str, Decimal] = {}
+        self.withdraw: Callable[[PositionKey, Side, Decimal], Awaitable[object] | None] = lambda key, side, wanted: None
         self._ends = [self._store.listen(self._on_order), positions.listen(self._on_position), self._working.end]
 
     # -- the face ----------------------------------------------------------------------------------------------------
@@ -146,8 +152,16 @@ class Exits:
         self._by_name[name] = found
         self._exits.setdefault(key, []).append(found)
         _log.info("exit %s: %s %s of %s: %s", name, side, "all" if whole else wanted, key[0], why)
+        waiting = self.withdraw(key, side, wanted)
+        if waiting is not None:
+            self._pause(found, None)
+            self._session.runtime.spawn(self._first(waiting, found), name=f"exit {name}")
         self._step(found)
         return found
+
+    async def _first(self, waiting: Awaitable[object], one: Exit) -> None:
+        await waiting
+        self._go_on(one)
 
     def running(self, key: PositionKey | None = None) -> list[Exit]:
         """Return the exits that have not ended, of one position or of all."""
@@ -445,6 +459,8 @@ class Exits:
         one.paused = loop.call_later(_QUOTE_S * 4 if seconds is None else seconds, self._go_on, one)
 
     def _go_on(self, one: Exit) -> None:
+        if one.paused is not None:
+            one.paused.cancel()
         one.paused = None
         self._touch(one.key)
 

@@ -10,6 +10,7 @@ from dragoman.market import InstrumentMaster, MarketData
 from dragoman.model import Margin, Segment
 from dragoman.model.rules import RuleEvent
 from dragoman.orders import OrderService
+from dragoman.portfolio import AccountServices
 from dragoman.portfolio.book import PositionBook
 from dragoman.rules.book import RuleBook
 from dragoman.rules.positions import BookPositions
@@ -23,6 +24,7 @@ def rule_book(
     orders: OrderService,
     positions: PositionBook,
     publish: Callable[[RuleEvent], object],
+    account: AccountServices,
     *,
     streaming: Callable[[str], bool],
     margins: Callable[[], Mapping[Segment, Margin]],
@@ -31,7 +33,7 @@ def rule_book(
 
     Parameters
     ----------
-    session, master, market, orders, positions, publish, streaming, margins
+    session, master, market, orders, positions, publish, account, streaming, margins
         As `RuleBook` has them.
     """
 
@@ -49,6 +51,7 @@ def rule_book(
         held,
         triggers,
         publish,
+        account,
         streaming=streaming,
         price_of=price_of,
         margins=margins,
