@@ -32,9 +32,9 @@ TITLE = "Pre-trade checks"
 METHOD = (
     "One order against every limit there is, at an account with 1,000 positions and 1,000 working orders; each call is"
     " timed by itself, with the clock's own cost inside. The peer is the same object without a limit. Orders differ"
-    " from each other, so that the window of duplicates and the rates are kept up as they are in life. The kill switch is a"
-    " mapped file; the peer of the look at it is a call that looks at nothing. Before anything is timed, each limit has"
-    " refused an order, and the switch, engaged through another handle, has been seen."
+    " from each other, so that the window of duplicates and the rates are kept up as they are in life. The kill switch"
+    " is a mapped file; the peer of the look at it is a call that looks at nothing. Before anything is timed, each"
+    " limit has refused an order; the switch, engaged through another handle, is seen at the end."
 )
 GOAL_US = 20.0
 INSTRUMENTS = 1000
