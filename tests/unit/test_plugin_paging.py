@@ -8,6 +8,7 @@ from dragoman.errors import DecodeError
 from dragoman.plugin import Part, Request
 from dragoman.plugin.paging import MOST_PAGES, after_last, by_token, pages
 from dragoman.plugin.records import Records
+from dragoman.plugin.spans import batches
 from dragoman.testing.drive import drive
 
 RECORDS = Records("examplebroker")
@@ -52,3 +53,8 @@ def test_pages_without_an_end_are_an_error():
     told = [{"rows": [1], "next": f"t{number}"} for number in range(MOST_PAGES)]
     with pytest.raises(DecodeError, match="no end"):
         drive(pages(RECORDS, ASK, by_token("next", "token"), key="rows"), told)
+
+
+def test_a_list_is_cut_into_batches_and_nothing_into_none():
+    assert [list(part) for part in batches([1, 2, 3], 2)] == [[1, 2], [3]]
+    assert list(batches([], 2)) == []
