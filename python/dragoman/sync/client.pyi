@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +29,7 @@ from dragoman.model import (
     Instrument,
     KillState,
     Margin,
+    MarginAlert,
     Mode,
     Order,
     OrderMargin,
@@ -47,6 +48,7 @@ from dragoman.model import (
 )
 from dragoman.model.rules import RuleEvent, RuleState
 from dragoman.portfolio import Discrepancy
+from dragoman.portfolio.margin.segment import Record
 from dragoman.rules.guards import Plan
 from dragoman.rules.model import Rule
 from dragoman.session.fanout import Fanout
@@ -118,6 +120,26 @@ class BlockingEvents(Generic[E]):
     @property
     def published(self) -> int: ...
 
+class BlockingMargin:
+    def __init__(self, engine: Engine) -> None: ...
+    def __repr__(self) -> str: ...
+    def threshold(
+        self,
+        segment: Segment | str,
+        *,
+        below: Number | None = None,
+        utilisation_above: Number | None = None,
+        falling_faster: Number | None = None,
+        hysteresis: Number | None = None,
+        name: str = "",
+        callback: Callable[[MarginAlert], object] | None = None,
+    ) -> Callable[[], None]: ...
+    def now(self) -> dict[Segment, Margin]: ...
+    def ready(self, *, timeout_s: float = 10.0) -> dict[Segment, Margin]: ...
+    def watch(self) -> Iterator[Margin]: ...
+    def records(self, segment: Segment | str) -> tuple[Record, ...]: ...
+    def counters(self) -> dict[str, Any]: ...
+
 class BlockingMarket:
     def __init__(self, engine: Engine) -> None: ...
     def __repr__(self) -> str: ...
@@ -188,6 +210,8 @@ class Client:
     def session(self) -> BlockingSession: ...
     @property
     def market(self) -> BlockingMarket: ...
+    @property
+    def margin(self) -> BlockingMargin: ...
     @property
     def rules(self) -> BlockingRules: ...
     @property
