@@ -120,6 +120,14 @@ class MarginMonitor:
         self._update()
         return Margins(self._told)
 
+    def needed(self, request: OrderRequest, instrument: Instrument, price: Decimal) -> Decimal:
+        """Return the most that an order can tie up by itself: at the worst rate it may have, beside no position."""
+        key = instrument.instrument_id, request.product, request.position_side
+        terms = self._session.adapter.margin_terms
+        order = Working(1 if request.side == "BUY" else -1, request.quantity, abs(price))
+        group = Group(kind_of(instrument, request.product, terms), multiplier=instrument.multiplier, orders=(order,))
+        return group.need(self._rates.get(key, group, instrument).high).total
+
     async def ready(self, *, timeout_s: float = 10.0) -> dict[Segment, Margin]:
         """Return what `now` does, once the broker has answered.
 

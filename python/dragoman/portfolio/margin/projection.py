@@ -150,7 +150,9 @@ class Projection:
     def margin(self, state: State, ts: int, *, stale: bool) -> Margin:
         """Return the margin as it is now: the broker's own where nothing has changed since."""
         found, told = self.project(state), self.told
-        if not (found.grown or found.unsure or abs(found.profit) >= _NOTHING):
+        parts = (told.net, told.used.total, told.blocked, told.used.option_premium, told.used.delivery)
+        pairs = zip(parts, (found.net, found.used, found.blocked, found.premium, found.delivery), strict=True)
+        if not found.unsure and all(old is None or new is None or abs(new - old) < _NOTHING for old, new in pairs):
             bound = ZERO if found.bound == _ROUNDED else _cents(found.bound)
             return replace(told, error_bound=bound, stale=stale)
         return replace(
