@@ -110,20 +110,18 @@ class Portfolio:
     async def differences(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
         """The same, with orders and trades as they are known: only positions are read.
 
-        Where the live positions have their opening by then, average prices and realised profits are compared as well,
-        else it is read here.
+        Once the live positions have their opening they are what is compared, conversions, adjustments, average prices
+        and realised profits included. Before that it is the sums of the day's fills, and the opening is read here.
         """
         as_of = self._session.ctx.now_ns
         positions = await self.positions(timeout_s=timeout_s)
+        self._orphans()
+        if self.live.seeded:
+            return self.live.compare(positions, skip=self._in_wallets)
         today = self._orders.store.fills.of_day(as_of)
         found = compare(positions, self.of_positions(net_positions(today)))
-        self._orphans()
-        if not self.live.seeded:
-            self.live.seed(positions, today, as_of)
-            return found
-        known = {(one.instrument_id, one.product, one.position_side) for one in found}
-        more = self.live.compare(positions, skip=self._in_wallets)
-        return found + [one for one in more if (one.instrument_id, one.product, one.position_side) not in known]
+        self.live.seed(positions, today, as_of)
+        return found
 
     def _orphans(self) -> None:
         """Say which fills wait for an order nobody has reported."""
