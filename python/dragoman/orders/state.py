@@ -306,6 +306,7 @@ def _overlay(known: Order, seen: Order, status: OrderStatus, asked: Asked, settl
         ts_event=max(filter(None, (known.ts_event, seen.ts_event)), default=None),
         ts_closed=(known.ts_closed or seen.ts_event or seen.ts_recv) if status.terminal else None,
         complete_as_of=max(filter(None, (known.complete_as_of, seen.complete_as_of)), default=None),
+        unjournaled=known.unjournaled,
     )
     if asked.met_by(known) and not asked.met_by(seen) and _moment(known, seen) == 0:
         # More filled, or the end, told as it was before the change.
