@@ -13,7 +13,6 @@ from dragoman.rules import Send, StopLoss, TrailingStop
 from wire.ruled import LONG, exits_at_venue, held, hold, move, venue_held
 from wire.trading import INFY, play
 
-
 TICK = D("0.1")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
-from dragoman.errors import DragomanError
+from dragoman.errors import DragomanError, UsageError
 from dragoman.model import Instrument, Margin, Segment
 from dragoman.model.rules import RuleStatus
 from dragoman.portfolio.margin.rule import segment_of
@@ -20,6 +21,7 @@ from dragoman.session.secrets import redact
 
 _S = RuleStatus
 _NS: Final = 1_000_000_000
+_ASK_S: Final = 2
 
 Kill = Callable[[str, str, bool], Awaitable[object]]
 
@@ -60,6 +62,7 @@ class AccountRules:
         self._instrument_of = instrument_of
         self._kill = kill
         self.plans: dict[str, Plan] = {}
+        self._asked_ns = -(2**62)
 
     def look(self, rule: Tracked) -> None:
         """Fire a rule whose limit is crossed; say of one that cannot tell that it cannot."""
@@ -85,15 +88,17 @@ class AccountRules:
         doubt = f"the margin of {terms.segment} is stale" if margin.stale else ""
         if not self._known(rule, doubt or ("" if self._positions.ready else "positions are not known")):
             return
-        now = self._runtime.clock.mono_ns()
-        words = crossed(terms, margin)
-        if not words or now < rule.pause_until_ns:
-            return
         rows = [
             row
             for row in self._positions.rows()
             if segment_of(self._instrument_of(row.instrument_id), margins) is terms.segment
         ]
+        if old := [row.instrument_id for row in rows if row.quantity and row.stale]:
+            self._mark(old)  # for whoever decides by what each has lost
+        now = self._runtime.clock.mono_ns()
+        words = crossed(terms, margin)
+        if not words or now < rule.pause_until_ns:
+            return
         try:
             taken = planned(terms, rows, margin, self.plans, self._instrument_of)
         except DragomanError as error:
@@ -119,9 +124,19 @@ class AccountRules:
         if not self._known(rule, "" if self._positions.ready else "positions are not known"):
             return
         found = self._positions.profit(terms.currency)
-        if found is None or found > -terms.limit:
+        if found is None:
             return
-        words = f"the day's loss is {-found} {terms.currency}, the limit {terms.limit}"
+        old = sorted({*found.unknown, *found.stale})
+        if old:
+            self._mark(old)
+        if not self._known(
+            rule, f"the day's loss cannot be told: no price of {', '.join(old[:5])} is new" if old else ""
+        ):
+            return
+        loss = -(found.realised + found.unrealised)
+        if loss < terms.limit:
+            return
+        words = f"the day's loss is {loss} {terms.currency}, the limit {terms.limit}"
         if terms.act != "flatten":
             self._engine.settle(rule, _S.FIRED, words)
             closes = terms.act == "both"
@@ -135,6 +150,22 @@ class AccountRules:
         ]
         if plans:
             self._engine.fire_plans(rule, words, plans)
+
+    def _mark(self, names: Sequence[str]) -> None:
+        """See to it that positions have prices: by the stream, and by a quote until that tells one."""
+        watch, now = self._engine.watch, self._runtime.clock.mono_ns()
+        if now < self._asked_ns + _ASK_S * _NS:
+            return
+        self._asked_ns = now
+        instruments = [self._instrument_of(name) for name in names]
+        for instrument in instruments:
+            with suppress(UsageError):  # no room on the stream: quotes it is
+                watch.follow(instrument)
+        self._runtime.spawn(self._ask(instruments), name="mark positions")
+
+    async def _ask(self, instruments: Sequence[Instrument]) -> None:
+        for name, price in (await self._engine.watch.prices(instruments)).items():
+            self._positions.polled(name, price)
 
     async def _stop(self, rule: Tracked, why: str, closes: bool) -> None:
         try:

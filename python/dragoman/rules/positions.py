@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Final, Protocol
 
-from dragoman.model import LivePosition
+from dragoman.market import InstrumentMaster
+from dragoman.model import LivePosition, PnL
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.net import PositionKey
 
@@ -37,8 +38,12 @@ class Positions(Protocol):
         """Return all of them, marked."""
         ...
 
-    def profit(self, currency: str) -> Decimal | None:
-        """Return the day's profit in a currency, realised and unrealised; None where nothing was traded in it."""
+    def profit(self, currency: str) -> PnL | None:
+        """Return the day's profit in a currency; None where nothing was traded in it."""
+        ...
+
+    def polled(self, instrument_id: str, price: Decimal) -> None:
+        """Mark an instrument at a price that was asked for."""
         ...
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
@@ -52,12 +57,19 @@ class BookPositions:
     Parameters
     ----------
     book : PositionBook
+    master : InstrumentMaster
+    wall_ns : callable
+        Our clock, ns UTC.
     read : bool
         Whether the broker's positions are read at all; where it has none, the fills are all there is.
     """
 
-    def __init__(self, book: PositionBook, *, read: bool = True) -> None:
+    def __init__(
+        self, book: PositionBook, master: InstrumentMaster, wall_ns: Callable[[], int], *, read: bool = True
+    ) -> None:
         self._book = book
+        self._master = master
+        self._wall_ns = wall_ns
         self._read = read
 
     @property
@@ -78,9 +90,11 @@ class BookPositions:
     def rows(self) -> list[LivePosition]:
         return self._book.rows()
 
-    def profit(self, currency: str) -> Decimal | None:
-        found = self._book.totals().get(currency)
-        return None if found is None else found.realised + found.unrealised
+    def profit(self, currency: str) -> PnL | None:
+        return self._book.totals().get(currency)
+
+    def polled(self, instrument_id: str, price: Decimal) -> None:
+        self._book.marking.polled(self._master.handle(self._master.resolve(instrument_id)), price, self._wall_ns())
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         return self._book.listen(callback)

@@ -221,6 +221,19 @@ class Watch:
         price = quotes[instrument.instrument_id].last_price if instrument.instrument_id in quotes else None
         return Decimal(repr(price)) if price is not None and isfinite(price) and price > 0 else None
 
+    async def prices(self, instruments: Sequence[Instrument]) -> dict[str, Decimal]:
+        """Return last prices by canonical id, asked of the broker in one request; of none where that fails."""
+        if not instruments or not self._can_poll:
+            return {}
+        try:
+            quotes = await self._market.quotes(instruments, Mode.LTP, timeout_s=_QUOTES_S)
+        except DragomanError as error:
+            self.failed_polls += 1
+            _log.info("positions have no price, neither streamed nor polled: %s", redact(str(error)))
+            return {}
+        found = {name: quote.last_price for name, quote in quotes.items()}
+        return {name: Decimal(repr(price)) for name, price in found.items() if price and isfinite(price) and price > 0}
+
     @property
     def _can_poll(self) -> bool:
         return bool(self._session.adapter.capabilities.features["quotes"])

@@ -42,7 +42,12 @@ def rule_book(
         return None if stale else price
 
     triggers = Triggers()
-    held = BookPositions(positions, read=bool(session.adapter.capabilities.features.get("positions")))
+    held = BookPositions(
+        positions,
+        master,
+        session.runtime.clock.wall_ns,
+        read=bool(session.adapter.capabilities.features.get("positions")),
+    )
     book = RuleBook(
         session,
         master,
