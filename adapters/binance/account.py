@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Part, Rejected, Request, model, spans
-from dragoman.plugin.records import Row, float_at, given, moment_ns, needed, number
+from dragoman.plugin import Adapter, All, Context, Flow, Reply, Request, model
+from dragoman.plugin.parts import (
+    Row,
+    batches,
+    check_stretch,
+    float_at,
+    given,
+    history,
+    moment_ns,
+    needed,
+    number,
+    pairs,
+    spans,
+)
 
 from .requests import ask, markets_of, read
 from .words import MARKETS, PLATFORM, RECORDS, SPOT, USDM, Market, levels, ms, read_position
@@ -147,11 +159,7 @@ class AccountFlows(Adapter):
         row = yield from ask(_depth(MARKETS[instrument.exchange], instrument.broker_symbol, SNAPSHOT), "depth")
         with RECORDS.reading("depth"):
             if "lastUpdateId" not in row:
-                raise Rejected(
-                    f"binance: no book of {instrument.instrument_id}",
-                    kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-                    broker=RECORDS.broker,
-                )
+                raise RECORDS.unlisted(instrument)
             return _quote(instrument, model.Mode.FULL, {}, {}, row)
 
     def candles(
@@ -167,31 +175,22 @@ class AccountFlows(Adapter):
         market = MARKETS[instrument.exchange]
         if interval not in _INTERVALS or (interval == "1s" and market is USDM):
             raise refused(f"there are no candles of {interval!r}", f"use one of {', '.join(_INTERVALS)}; 1s spot only")
-        if continuous:
-            raise refused("there are no continuous series", "leave continuous out")
-        if start.tzinfo is None or end.tzinfo is None or end < start:
-            raise refused(f"candles from {start} to {end}", "give times with a time zone, the earlier first")
+        RECORDS.check((continuous, "there are no continuous series", "leave continuous out"))
+        check_stretch(RECORDS, start, end)
         length = timedelta(**{_LENGTHS[interval[-1]]: int(interval[:-1])})
         most, weight = _CANDLES[market.letter]
         pieces = spans(start, end, length * (most - 1), step=timedelta(milliseconds=1))
-        found: dict[int, model.Candle] = {}
-        for at in range(0, len(pieces), _AT_ONCE):
-            asked = []
-            for first, last in pieces[at : at + _AT_ONCE]:
-                times = (
-                    ("startTime", str(moment_ns(first) // 1_000_000)),
-                    ("endTime", str(moment_ns(last) // 1_000_000)),
-                )
-                query = (("symbol", instrument.broker_symbol), ("interval", interval), *times, ("limit", str(most)))
-                asked.append(read(market, "/klines", weight, query, auth=False))
-            with RECORDS.reading("candles"):
-                rows = [row for reply in (yield All(asked)) for row in RECORDS.loads(reply.body)]
-                fresh = {
-                    int(row[0]): _candle(row, instrument, interval, ctx) for row in rows if int(row[0]) not in found
-                }
-            found |= fresh
-            yield Part(list(fresh.values()), min(at + _AT_ONCE, len(pieces)), len(pieces))
-        return [found[ts] for ts in sorted(found)]
+        asked = []
+        for first, last in pieces:
+            times = (moment_ns(first) // 1_000_000, moment_ns(last) // 1_000_000)
+            query = pairs(startTime=str(times[0]), endTime=str(times[1]), limit=str(most))
+            query = (("symbol", instrument.broker_symbol), ("interval", interval), *query)
+            asked.append(read(market, "/klines", weight, query, auth=False))
+
+        def rows(reply: Reply) -> Iterator[model.Candle]:
+            return (_candle(row, instrument, interval, ctx) for row in RECORDS.loads(reply.body))
+
+        return (yield from history(RECORDS, asked, rows, at_once=_AT_ONCE))
 
 
 def cash_of(ctx: Context) -> str:
@@ -240,10 +239,9 @@ def _tickers(market: Market, path: str, symbols: Sequence[str]) -> list[Request]
         return [read(market, path, 2, (("symbol", symbols[0]),), auth=False)]
     if market is USDM:
         return [read(market, path, 5, auth=False)]
-    batches = (symbols[at : at + _BATCH] for at in range(0, len(symbols), _BATCH))
     return [
         read(market, path, 4, (("symbols", json.dumps(list(batch), separators=(",", ":"))),), auth=False)
-        for batch in batches
+        for batch in batches(symbols, _BATCH)
     ]
 
 

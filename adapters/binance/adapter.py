@@ -30,10 +30,10 @@ from dragoman.plugin import (
     SessionRules,
     TradingHours,
     Window,
-    errors,
     model,
     no,
 )
+from dragoman.plugin.refusals import SHOWN, json_or_none, number_in
 
 from .account import AccountFlows
 from .changes import ChangeFlows
@@ -113,8 +113,6 @@ LIMITS: Final = (
 )
 _NO_ANSWER: Final = 408
 _SERVER: Final = 500
-_SHOWN: Final = 200
-"""Characters of a body that is not the venue's own which an error shows."""
 _COUNTED: Final = (
     ("x-mbx-used-weight-1m", "{}/1m"),
     ("x-mbx-order-count-10s", "{}_orders/10s"),
@@ -169,10 +167,7 @@ class BinanceAdapter(ChangeFlows, AccountFlows):
         return signed(request, ctx) if request.auth else request
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        try:
-            body = reply.json
-        except errors.DecodeError:
-            body = None
+        body = json_or_none(reply)
         status, found = reply.status, body
         if request.via == "socket" and isinstance(body, Mapping):
             status, found = int(body["status"]), body.get("error", body)
@@ -186,11 +181,9 @@ class BinanceAdapter(ChangeFlows, AccountFlows):
         if ambiguous and failure.effect is ErrorEffect.NONE and failure.kind is not ErrorKind.MAINTENANCE:
             # Whatever its number says: that nothing was processed is documented of MAINTENANCE only.
             failure = self._meaning(f"HTTP {status}", "", status, request)
-        after = reply.headers.get("retry-after", "")
-        retry_after_s = float(after) if after.isascii() and after.isdigit() else None
-        text = text or reply.text[:_SHOWN]
+        text = text or reply.text[:SHOWN]
         message = f"{code}: {text}" if text else code
-        return replace(failure, code=code, text=text, message=message, retry_after_s=retry_after_s)
+        return replace(failure, code=code, text=text, message=message, retry_after_s=number_in(reply, "retry-after"))
 
     def _meaning(self, code: str, text: str, status: int, request: Request) -> Failure:
         """Look a code up, for futures under their own rows first."""
@@ -206,8 +199,8 @@ class BinanceAdapter(ChangeFlows, AccountFlows):
         if request.via == "socket" or request.path.endswith("/ticker/bookTicker"):
             return {}  # the header of this one is wrong
         meter = USDM.meter if request.host == USDM.host else SPOT.meter
-        counts = ((name, reply.headers.get(header, "")) for header, name in _COUNTED)
-        return {name.format(meter): int(count) for name, count in counts if count.isdigit()}
+        counts = ((name.format(meter), number_in(reply, header)) for header, name in _COUNTED)
+        return {name: count for name, count in counts if count is not None}
 
     def correlate(self, message: Any) -> str | None:
         found = RECORDS.loads(message)
@@ -232,12 +225,8 @@ class BinanceAdapter(ChangeFlows, AccountFlows):
 
     def import_token(self, token: str, ctx: Context) -> Flow[Session]:
         if token != _fingerprint(ctx):
-            raise errors.AuthRequired(
-                "binance: there are no access tokens; what was kept is of another key",
-                kind=ErrorKind.AUTH_INVALID,
-                broker=self.name,
-                remedy="log in with api_key and api_secret",
-            )
+            what = "there are no access tokens; what was kept is of another key"
+            raise RECORDS.denied(what, "log in with api_key and api_secret")
         return (yield from self.login(ctx))
 
     def logout(self, ctx: Context) -> Flow[None]:

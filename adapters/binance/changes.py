@@ -152,28 +152,34 @@ def _replacement(order: model.Order, change: model.OrderChange, terms: _Terms | 
     """Return the order that takes the place of another. Raises UsageError where it would lose one of its terms."""
     if terms is None:
         raise refused(f"the venue tells no terms of order {order.order_id} to repeat", _ELSEWHERE)
-    if order.status.terminal:
-        raise refused(
-            f"order {order.order_id} is {order.status}",
-            "there is nothing to change any more",
-            kind=ErrorKind.TOO_LATE_TO_MODIFY_OR_CANCEL,
-        )
-    if order.filled_quantity:
-        raise refused(
+    RECORDS.check(
+        (order.status.terminal, f"order {order.order_id} is {order.status}", "there is nothing to change any more"),
+        kind=ErrorKind.TOO_LATE_TO_MODIFY_OR_CANCEL,
+    )
+    kind = change.order_type or order.order_type
+    validity = change.time_in_force or order.time_in_force
+    RECORDS.check(
+        (
+            order.filled_quantity,
             f"order {order.order_id} is partly filled, and a replacement starts from nothing",
             "reduce its quantity, or cancel it and place the rest",
-        )
-    kind = change.order_type or order.order_type
-    if kind in TRAILING or order.order_type in TRAILING:
-        raise refused("a trailing order cannot be changed", "cancel it and place another")
-    if terms.stuck is not None:
-        raise refused(f"order {order.order_id} has a {terms.stuck}, which a replacement cannot repeat", _ELSEWHERE)
-    validity = change.time_in_force or order.time_in_force
-    if validity is model.TimeInForce.UNKNOWN and kind.has_price:
-        raise refused(
+        ),
+        (
+            kind in TRAILING or order.order_type in TRAILING,
+            "a trailing order cannot be changed",
+            "cancel it and place another",
+        ),
+        (
+            terms.stuck,
+            f"order {order.order_id} has a {terms.stuck}, which a replacement cannot repeat",
+            _ELSEWHERE,
+        ),
+        (
+            validity is model.TimeInForce.UNKNOWN and kind.has_price,
             f"order {order.order_id} has a time in force that is not known here, and a replacement must repeat it",
             "give time_in_force, or cancel it and place anew",
-        )
+        ),
+    )
     trigger = change.trigger_price or order.trigger_price
     if order.order_type.has_trigger and terms.triggered:
         # What has triggered is an order of the book: its trigger lies behind the market, and would be refused.

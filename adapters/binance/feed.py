@@ -8,7 +8,6 @@ Spot WebSocket streams, WebSocket API and user data stream; USD-M routed market 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -36,10 +35,9 @@ from dragoman.plugin import (
     Send,
     StallRule,
     Want,
-    errors,
     model,
 )
-from dragoman.plugin.signing import is_ed25519
+from dragoman.plugin.parts import Subscriptions, batches, fetch, is_ed25519, send_json
 
 from .requests import KEY_ONLY, REPLACING, USER_STREAM, markets_of, read, signed_params
 from .words import ALGO_EVENT, RECORDS, SPOT, USDM, Market, read_algo, read_report, renamed
@@ -151,14 +149,13 @@ class _MarketFeed(Feed):
     """A market stream: subscriptions by name, many to a frame."""
 
     market: ClassVar[Market]
-    host: ClassVar[str]
-    route: ClassVar[str] = ""
+    path = "/stream"
     streams: ClassVar[Mapping[model.Mode, tuple[str, ...]]]
     stall = _PING
 
     def __init__(self) -> None:
         self._sent = 0
-        self._have: dict[str, tuple[str, ...]] = {}
+        self._subscriptions = Subscriptions[str]()
 
     @classmethod
     def enabled(cls, ctx: Context) -> bool:
@@ -168,20 +165,12 @@ class _MarketFeed(Feed):
     def serves(cls, instrument: model.Instrument, mode: model.Mode) -> bool:
         return instrument.exchange == cls.market.exchange and mode in cls.streams
 
-    def connect(self, ctx: Context) -> Flow[Endpoint]:
-        yield from ()
-        return Endpoint(f"{ctx.hosts[self.host]}{self.route}/stream")
-
     def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
-        gone: list[str] = []
-        fresh: list[str] = []
-        for wish, kinds in [(wish, ()) for wish in drop] + [(wish, self.streams[wish.mode]) for wish in add]:
-            symbol = wish.instrument.broker_symbol.lower()
-            had = self._have.pop(symbol, ())
-            gone += (f"{symbol}@{kind}" for kind in had if kind not in kinds)
-            fresh += (f"{symbol}@{kind}" for kind in kinds if kind not in had)
-            if kinds:
-                self._have[symbol] = kinds
+        wishes = ((one.instrument.broker_symbol.lower(), self.streams[one.mode]) for one in add)
+        gone, fresh = self._subscriptions.change(
+            ((symbol, [f"{symbol}@{kind}" for kind in kinds]) for symbol, kinds in wishes),
+            (one.instrument.broker_symbol.lower() for one in drop),
+        )
         return [*self._frames("UNSUBSCRIBE", gone), *self._frames("SUBSCRIBE", fresh)]
 
     def keys(self, instrument: model.Instrument) -> Sequence[int | bytes]:
@@ -200,10 +189,10 @@ class _MarketFeed(Feed):
         return Control(events=(Raw(str(message.get("e", "message")), found),))
 
     def _frames(self, method: str, wanted: Sequence[str]) -> Iterator[Send]:
-        for at in range(0, len(wanted), BATCH):
+        for number, names in enumerate(batches(wanted, BATCH)):
             self._sent += 1
-            message = {"method": method, "params": wanted[at : at + BATCH], "id": self._sent}
-            yield Send(json.dumps(message, separators=(",", ":")), delay_s=PACE_S if at else 0.0)
+            message = {"method": method, "params": names, "id": self._sent}
+            yield send_json(message, PACE_S if number else 0.0)
 
 
 class SpotMarket(_MarketFeed):
@@ -227,7 +216,7 @@ class FuturesTrades(_MarketFeed):
     """Futures trades and mark prices: what the venue routes to ``/market``."""
 
     name = "usdm"
-    market, host, route = USDM, "futures_ws", "/market"
+    market, host, path = USDM, "futures_ws", "/market/stream"
     layouts = FUTURES_STREAM
     streams = dict.fromkeys((model.Mode.LTP, model.Mode.QUOTE, model.Mode.FULL), ("aggTrade", "markPrice@1s"))
     max_instruments = 500
@@ -239,7 +228,7 @@ class FuturesDepth(_MarketFeed):
 
     kind = "depth"
     name = "usdm-depth"
-    market, host, route = USDM, "futures_ws", "/public"
+    market, host, path = USDM, "futures_ws", "/public/stream"
     layouts = FUTURES_STREAM
     streams = {model.Mode.QUOTE: ("bookTicker",), model.Mode.FULL: ("bookTicker", "depth@100ms")}
     max_instruments = 500
@@ -252,16 +241,13 @@ class SpotUser(Feed):
 
     kind = "orders"
     name = USER_STREAM
+    host = "ws_api"
     stall = _PING
     authenticates_in_band = True
 
     @classmethod
     def enabled(cls, ctx: Context) -> bool:
         return SPOT.exchange in markets_of(ctx)
-
-    def connect(self, ctx: Context) -> Flow[Endpoint]:
-        yield from ()
-        return Endpoint(ctx.hosts["ws_api"])
 
     def opened(self, ctx: Context) -> Sequence[Send]:
         """Log the session on where the key can (Ed25519), and subscribe; other keys sign the subscription."""
@@ -298,9 +284,7 @@ class FuturesUser(Feed):
         return USDM.exchange in markets_of(ctx)
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
-        reply = yield _listen_key("POST")
-        with RECORDS.reading("listen key"):
-            key = str(RECORDS.loads(reply.body)["listenKey"])
+        key = yield from fetch(RECORDS, _listen_key("POST"), "listenKey")
         return Endpoint(f"{ctx.hosts['futures_ws']}/private/ws?listenKey={key}")
 
     def keep_alive(self, ctx: Context) -> Flow[None]:
@@ -331,7 +315,7 @@ def _listen_key(method: str) -> Request:
 
 
 def _call(name: str, method: str, params: Mapping[str, Any]) -> Send:
-    return Send(json.dumps({"id": name, "method": method, "params": params}, separators=(",", ":")))
+    return send_json({"id": name, "method": method, "params": params})
 
 
 def _spot_event(event: Any, ctx: Context) -> Control:
@@ -359,13 +343,7 @@ def _spot_event(event: Any, ctx: Context) -> Control:
 def _refusal(error: Mapping[str, Any], name: Any, message: Any) -> Control:
     code, text = str(error.get("code")), str(error.get("msg") or "")
     if name in (_LOGON, _SUBSCRIBED) or (name is None and message.get("status") == 401):
-        wrong = errors.AuthRequired(
-            f"binance: the user stream is refused: {code}: {text}",
-            kind=errors.ErrorKind.AUTH_INVALID,
-            code=code,
-            text=text,
-            broker=RECORDS.broker,
-            remedy="check the key, its addresses and its permissions",
-        )
+        what = f"the user stream is refused: {code}: {text}"
+        wrong = RECORDS.denied(what, "check the key, its addresses and its permissions", code=code, text=text)
         return Control(events=(Fatal(wrong),))
     return Control(events=(model.Notice("warning", text, code, message),))

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.plugin import ErrorKind, model
-from dragoman.plugin.records import Pairs, number, pairs, plain, wire_tag
+from dragoman.plugin.parts import Pairs, number, pairs, plain, wire_tag
 
 from .words import MARKETS, ON_TRIGGER, RECORDS, SIDE, SPOT, TIME_IN_FORCE, USDM, Market
 
@@ -25,30 +25,56 @@ def check_terms(order: model.OrderRequest, instrument: model.Instrument) -> None
     """Refuse what the market does not take, and what the symbol's own filters refuse. Raises UsageError."""
     market = MARKETS[instrument.exchange]
     spot = market is SPOT
-    if order.product is not market.product:
-        raise refused(f"{market.exchange} takes no {order.product} orders", f"use {market.product}")
-    if order.order_type not in market.order_types.outward:
-        raise refused(f"{market.exchange} takes no {order.order_type} orders", "see capabilities of the adapter")
-    if spot and (order.reduce_only or order.position_side != "NET" or order.time_in_force is _F.GTD):
-        raise refused("spot orders take no reduce_only, position_side or GTD", "leave it out")
-    if order.reduce_only and order.position_side != "NET":
-        raise refused("reduce_only and position_side do not go together", "give one of them")
-    if (order.expire_time_ns is not None) != (order.time_in_force is _F.GTD):
-        raise refused("expire_time_ns belongs to GTD, and GTD to it", "give both or neither")
-    if order.order_type in ON_TRIGGER and not spot and (order.time_in_force is _F.GTD or order.self_trade_prevention):
-        raise refused("the service of conditional orders takes no GTD and no self_trade_prevention", "leave it out")
-    if order.post_only and (order.order_type is not _T.LIMIT or order.time_in_force is not _F.GTC):
-        raise refused("post_only is for LIMIT orders that are GTC", "leave post_only out")
-    if order.display_quantity is not None and (
-        not spot or not order.order_type.has_price or order.time_in_force is not _F.GTC
-    ):
-        raise refused("display_quantity is for priced spot orders that are GTC", "leave it out")
-    prevention = order.self_trade_prevention
-    if prevention is not None and prevention not in _PREVENTION[market.letter]:
-        raise refused(
-            f"self_trade_prevention {prevention!r} is unknown",
+    RECORDS.check(
+        (
+            order.product is not market.product,
+            f"{market.exchange} takes no {order.product} orders",
+            f"use {market.product}",
+        ),
+        (
+            order.order_type not in market.order_types.outward,
+            f"{market.exchange} takes no {order.order_type} orders",
+            "see capabilities of the adapter",
+        ),
+        (
+            spot and (order.reduce_only or order.position_side != "NET" or order.time_in_force is _F.GTD),
+            "spot orders take no reduce_only, position_side or GTD",
+            "leave it out",
+        ),
+        (
+            order.reduce_only and order.position_side != "NET",
+            "reduce_only and position_side do not go together",
+            "give one of them",
+        ),
+        (
+            (order.expire_time_ns is not None) != (order.time_in_force is _F.GTD),
+            "expire_time_ns belongs to GTD, and GTD to it",
+            "give both or neither",
+        ),
+        (
+            order.order_type in ON_TRIGGER
+            and not spot
+            and (order.time_in_force is _F.GTD or order.self_trade_prevention),
+            "the service of conditional orders takes no GTD and no self_trade_prevention",
+            "leave it out",
+        ),
+        (
+            order.post_only and (order.order_type is not _T.LIMIT or order.time_in_force is not _F.GTC),
+            "post_only is for LIMIT orders that are GTC",
+            "leave post_only out",
+        ),
+        (
+            order.display_quantity is not None
+            and (not spot or not order.order_type.has_price or order.time_in_force is not _F.GTC),
+            "display_quantity is for priced spot orders that are GTC",
+            "leave it out",
+        ),
+        (
+            order.self_trade_prevention not in (None, *_PREVENTION[market.letter]),
+            f"self_trade_prevention {order.self_trade_prevention!r} is unknown",
             f"use one of {', '.join(_PREVENTION[market.letter])}",
-        )
+        ),
+    )
     _check_trailing(order, market)
     _check_size(order, instrument)
 
@@ -103,16 +129,25 @@ def _basis_points(order: model.OrderRequest) -> str | None:
 
 
 def _check_trailing(order: model.OrderRequest, market: Market) -> None:
-    trails = order.order_type in TRAILING
-    if trails != (order.trailing_offset is not None):
-        raise refused("trailing_offset belongs to trailing orders, and they to it", "give both or neither")
-    if not trails or order.trailing_offset is None:
-        return
-    if order.trailing_offset_type != "BASIS_POINTS":
-        raise refused(f"trailing_offset_type {order.trailing_offset_type} is not taken", "use BASIS_POINTS")
+    trails, offset = order.order_type in TRAILING, order.trailing_offset
     least, most = (Decimal(1), Decimal(2000)) if market is SPOT else (Decimal(10), Decimal(1000))
-    if not least <= order.trailing_offset <= most:
-        raise refused(f"trailing_offset {order.trailing_offset} is not within {least} to {most}", "change it")
+    RECORDS.check(
+        (
+            trails != (offset is not None),
+            "trailing_offset belongs to trailing orders, and they to it",
+            "give both or neither",
+        ),
+        (
+            trails and order.trailing_offset_type != "BASIS_POINTS",
+            f"trailing_offset_type {order.trailing_offset_type} is not taken",
+            "use BASIS_POINTS",
+        ),
+        (
+            offset is not None and not least <= offset <= most,
+            f"trailing_offset {offset} is not within {least} to {most}",
+            "change it",
+        ),
+    )
 
 
 def _check_size(order: model.OrderRequest, instrument: model.Instrument) -> None:

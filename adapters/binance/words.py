@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, OrderSeen, errors, model
-from dragoman.plugin.records import Records, Row, given, needed, nonzero, number, text_or_none
+from dragoman.plugin.records import Records, Row, given, needed, nonzero, number, side_of, text_or_none
 
 RECORDS: Final = Records("binance")
 CODES: Final = CodeTable.load(__package__)
@@ -246,13 +246,6 @@ def ms(value: object) -> int | None:
     return int(number(value)) * _MS or None
 
 
-def _side(word: str) -> model.Side:
-    side = SIDE.read(word)
-    if side is None:
-        raise ValueError(f"side {word!r} is neither BUY nor SELL")
-    return side
-
-
 def read_order(market: Market, row: Row, ctx: Context) -> model.Order:
     """Read an order of the book. Raises DecodeError."""
     with RECORDS.reading("order"):
@@ -298,7 +291,7 @@ def _order(
         broker=RECORDS.broker,
         account_id=ctx.account,
         instrument_id=instrument_id(market, str(row["symbol"]), ctx),
-        side=_side(str(row["side"])),
+        side=side_of(SIDE, row["side"]),
         quantity=quantity,
         order_type=kind,
         status=status,
@@ -354,7 +347,7 @@ def read_fill(market: Market, row: Row, order_id: str, ctx: Context) -> model.Fi
     """Read one execution of `order_id`. Raises DecodeError."""
     with RECORDS.reading("trade"):
         buyer = row.get("isBuyer", row.get("buyer"))
-        side = _side(str(row["side"])) if row.get("side") else model.Side.BUY if buyer else model.Side.SELL
+        side = side_of(SIDE, row["side"]) if row.get("side") else model.Side.BUY if buyer else model.Side.SELL
         return model.Fill(
             broker=RECORDS.broker,
             account_id=ctx.account,
