@@ -34,11 +34,10 @@ from dragoman.emulator.parts import (
     telling,
     write,
 )
-from dragoman.plugin import model
 from dragoman.plugin.records import IST, moment_ns
 
 from .emulator_names import NameTable
-from .emulator_orders import GttDesk, OrderDesk
+from .emulator_orders import GTT, FyersOrders, GttDesk
 from .emulator_session import USER_ID, SessionDesk
 from .emulator_streams import DEEP_PATH, Streams
 from .emulator_words import (
@@ -48,17 +47,20 @@ from .emulator_words import (
     QUOTE,
     TRADE,
     FyersError,
-    funds_rows,
+    funds_answer,
     holdings_answer,
     positions_answer,
     success,
 )
-from .market import UNITS, resolution_of
+from .market import MOST_SYMBOLS, UNITS, resolution_of
 from .master import FOLDER, INDEX_NAMES
+from .money import SEGMENTS as FUNDED
 
 __all__ = ["USER_ID", "FyersEmulator", "make"]
-MOST_SYMBOLS: Final = 50
-SEGMENTS: Final = ((10, 10), (10, 11), (10, 12), (10, 20), (11, 20), (12, 10), (12, 11), (12, 12))
+SEGMENTS: Final = [
+    {"exchange": place, "segment": part, "market_type": "NORMAL", "status": "OPEN"}
+    for place, part in ((10, 10), (10, 11), (10, 12), (10, 20), (11, 20), (12, 10), (12, 11), (12, 12))
+]
 METERS: Final = (Meter("second", 10), Meter("minute", 200, MINUTE), Meter("day", 100_000, DAY))
 ANY: Final = Rule(METERS)
 OPEN: Final = Rule(METERS, token=False)
@@ -83,7 +85,7 @@ class FyersEmulator(AppEmulator):
         super().__init__(venue, seed=seed, **options)
         self._ws = ""
         self.names = NameTable(venue.listings())
-        self.orders = OrderDesk(venue, self.names, self.account, seed)
+        self.orders = FyersOrders(venue, self.names, self.account, seed)
         self.gtts = GttDesk(venue, self.names, self.account)
         self.streams: Streams = Streams(venue, self.names, self.session, self.pace_ns)
         self.serve(self._table(), (self.gtts.book.poll,))
@@ -102,14 +104,19 @@ class FyersEmulator(AppEmulator):
             ("POST", "/api/v3/validate-refresh-token", no_refresh, OPEN),
             ("POST", "/api/v3/logout", session.logout, ANY),
             ("GET", "/api/v3/profile", session.profile, ANY),
-            ("GET", "/api/v3/funds", self._funds, ANY),
+            ("GET", "/api/v3/funds", telling(funds_answer, lambda: [orders.funds(one) for one in FUNDED]), ANY),
             ("GET", "/api/v3/orders", self._book, ANY),
             ("GET", "/api/v3/tradebook", self._trades, ANY),
             *((method, one, orders.one, ORDERS) for method in changes),
             ("DELETE", r"/api/v3/orders/(?P<order_id>\w{1,40})/sync", orders.one, ORDERS),
             *((method, "/api/v3/multi-order/sync", orders.many, ORDERS) for method in changes),
             *((method, "/api/v3/gtt/orders/sync", gtts.one, ORDERS) for method in changes),
-            ("GET", "/api/v3/gtt/orders", gtts.all, ANY),
+            (
+                "GET",
+                "/api/v3/gtt/orders",
+                listing(lambda rows: success(orderBook=rows), GTT, lambda: gtts.since(0)),
+                ANY,
+            ),
             ("GET", "/api/v3/positions", listing(positions_answer, POSITION, orders.positions), ANY),
             ("POST", "/api/v3/positions", orders.convert, ORDERS),
             ("DELETE", "/api/v3/positions", orders.exit, ORDERS),
@@ -119,10 +126,10 @@ class FyersEmulator(AppEmulator):
             ("GET", "/data/quotes", self._quotes, ANY),
             ("GET", "/data/depth", self._depth, ANY),
             ("GET", "/data/history", self._history, ANY),
-            ("GET", "/data/marketStatus", self._market_status, ANY),
-            ("GET", "/indus/home/tbtws", self._deep_socket, ANY),
+            ("GET", "/data/marketStatus", lambda call, now_ns: success(marketStatus=SEGMENTS), ANY),
+            ("GET", "/indus/home/tbtws", lambda call, now_ns: success(data={"socket_url": self._ws + DEEP_PATH}), ANY),
             ("GET", INDEX_NAMES, telling(json_answer, self.names.index_names), FILE),
-            ("GET", rf"{FOLDER}/(?P<name>\w{{1,10}})_sym_master\.json", self._master, FILE),
+            ("GET", rf"{FOLDER}/(?P<name>\w{{1,10}})_sym_master\.json", telling(json_answer, self.names.master), FILE),
         )
         return [Route(*row) for row in rows]
 
@@ -135,10 +142,6 @@ class FyersEmulator(AppEmulator):
     def _trades(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         rows = [write(TRADE, one) for one in self.orders.trades()]
         return success(tradeBook=matching(rows, dict(call.query), {"order_tag": "orderTag"}))
-
-    def _funds(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        segments = (model.Segment.EQUITY, model.Segment.COMMODITY)
-        return success(fund_limit=funds_rows(*(self.orders.funds(one) for one in segments)))
 
     # --- market data ------------------------------------------------------------------------------------------------
 
@@ -165,26 +168,18 @@ class FyersEmulator(AppEmulator):
 
     def _history(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = Form(dict(call.query))
-        named, oi = self.names.of(form), form.get("oi_flag") == "1"
-        length = LENGTH[form.choice("resolution", LENGTH)]
-        stretch = _moment(form, "range_from"), _moment(form, "range_to")
+        named, length = self.names.of(form), LENGTH[form.choice("resolution", LENGTH)]
         # Days are stamped 00:00 UTC of their date.
         shift = self.session.offset_ns if length[0] >= timedelta(days=1) else 0
         rows = self.orders.candles(
-            named, stretch, length, lambda start: seconds(moment_ns(start) + shift), now_ns, oi=oi
+            named,
+            (_moment(form, "range_from"), _moment(form, "range_to")),
+            length,
+            lambda start: seconds(moment_ns(start) + shift),
+            now_ns,
+            oi=form.get("oi_flag") == "1",
         )
         return json_answer({"s": "ok" if rows else "no_data", "code": 200, "message": "", "candles": rows})
-
-    def _market_status(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        always = {"market_type": "NORMAL", "status": "OPEN"}
-        return success(marketStatus=[{"exchange": place, "segment": part} | always for place, part in SEGMENTS])
-
-    def _deep_socket(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(data={"socket_url": f"{self._ws}{DEEP_PATH}"})
-
-    def _master(self, call: HttpCall, now_ns: int, name: str) -> HttpAnswer:
-        rows = self.names.master(name)
-        return HttpAnswer(404) if rows is None else json_answer(rows)
 
 
 def _moment(form: Form, name: str) -> datetime:

@@ -31,7 +31,6 @@ CODE: Final = {venue: code for code, venue in words.VENUE.items()}
 FILE: Final = dict(zip(("NSE", "NFO", "CDS", "NCO", "BSE", "BFO", "MCX"), FILES, strict=True))
 _EXCHANGE: Final = {"10": "NSE", "12": "BSE", "11": "MCX"}
 _TYPES: Final = {"FUT": 11, "CE": 14, "PE": 14}
-_CLOSES: Final = time(15, 30)
 
 
 class Named(ListingName):
@@ -84,10 +83,10 @@ class NameTable(Listed[Named]):
     def index_names(self) -> dict[str, str]:
         return {one.key: one.index_name for one in self.all if one.is_index}
 
-    def master(self, name: str) -> dict[str, Any] | None:
-        """Return one symbol master; None for a name that is none."""
+    def master(self, name: str) -> dict[str, Any]:
+        """Return one symbol master. Raises FyersError for a name that is none."""
         rows = {one.key: master_row(one) for one in self.all if FILE.get(one.exchange) == name}
-        return rows if name in FILES else None
+        return FyersError.found(rows if name in FILES else None, *FyersError.gates[404], 404)
 
 
 MASTER: Final[Table] = {
@@ -122,12 +121,12 @@ def master_row(named: Named) -> dict[str, Any]:
 
 
 def _closes(expiry: date) -> int:
-    return moment_ns(datetime.combine(expiry, _CLOSES, IST)) // 1_000_000_000
+    return moment_ns(datetime.combine(expiry, time(15, 30), IST)) // 1_000_000_000
 
 
 def _token(listing: Listing) -> str:
     instrument = listing.instrument
-    expiry = "000000" if instrument.expiry is None else f"{instrument.expiry:%y%m%d}"
+    expiry = f"{instrument.expiry:%y%m%d}" if instrument.expiry else "000000"
     return f"{CODE[instrument.exchange]}{expiry}{instrument.exchange_token}"
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator import parts
 from dragoman.emulator.parts import (
     DAY,
     SECOND,
@@ -17,6 +16,7 @@ from dragoman.emulator.parts import (
     HttpCall,
     Leg,
     Or,
+    OrderDesk,
     OrderState,
     OrderWords,
     Resting,
@@ -28,7 +28,6 @@ from dragoman.emulator.parts import (
     num,
     records,
     seconds,
-    write,
 )
 from dragoman.plugin import model
 
@@ -87,7 +86,7 @@ GTT: Final[Table] = {
 """The broker's first leg of two is the one above the market."""
 
 
-class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
+class FyersOrders(Fyers, OrderDesk[NameTable]):
     """Order requests of one account, and its positions."""
 
     words: ClassVar = WORDS
@@ -99,7 +98,7 @@ class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
         form = Form({"id": order_id}) if order_id else json_body(call)
         if how == "async":
             return success(1101, "Order queued successfully.", id_fyers=f"emu-{self._placed(form, now_ns)[0]}")
-        if call.method == "POST" and form.get("isSliceOrder") == "True":
+        if call.method == "POST" and form.flag("isSliceOrder"):
             return several(_accepted("POST", one) for one in self._placed(form, now_ns))
         return success(**self._act(call.method, form, now_ns))
 
@@ -119,14 +118,16 @@ class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
     def _placed(self, form: Form, now_ns: int) -> list[str]:
         named, order = self.read(form)
         # This market never closes, so that an after-market order waits a while for the next "opening".
-        order = replace(order, not_before=now_ns + AMO_WAIT if form.get("offlineOrder") == "True" else 0)
-        return self.submitted(named, order, now_ns, sliced=form.get("isSliceOrder") == "True")
+        order = replace(order, not_before=now_ns + AMO_WAIT if form.flag("offlineOrder") else 0)
+        return self.submitted(named, order, now_ns, sliced=form.flag("isSliceOrder"))
 
     def check(self, form: Form, named: Named) -> None:
         tag = form.get("orderTag") or "none"
         good = tag.isalnum() and tag.isascii() and len(tag) <= LONGEST_TAG
-        FyersError.when(named.is_index, "-300", "Please provide valid symbol")
-        FyersError.when(not good, "-50", "orderTag should be 1 to 30 alphanumeric characters")
+        FyersError.check(
+            (named.is_index, "-300", "Please provide valid symbol"),
+            (not good, "-50", "orderTag should be 1 to 30 alphanumeric characters"),
+        )
 
     def _open(self, order_id: str) -> OrderState:
         state = self.find(order_id)
@@ -138,9 +139,9 @@ class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
     def convert(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = json_body(call)
         key, _, word = form.text("symbol").rpartition("-")
-        old, new = (_PRODUCTS[form.choice(name, _PRODUCTS)] for name in ("convertFrom", "convertTo"))
-        FyersError.when(_PRODUCTS.get(word) is not old, "-53", "Invalid position id")
         named, overnight = self.names.named(key), form.integer("overnight", default=0) == 1
+        old, new = WORDS.products_of(form, named, "convertFrom", "convertTo")
+        FyersError.when(_PRODUCTS.get(word) is not old, "-53", "Invalid position id")
         self.move(named, old, new, named.units(form.integer("convertQty")), overnight=overnight)
         return success(message="Position Converted Successfully!!", positionDetails=1101)
 
@@ -163,8 +164,12 @@ class OrderDesk(Fyers, parts.OrderDesk[NameTable]):
 
 def _accepted(method: str, order_id: str) -> dict[str, Any]:
     code, word = _DONE[method]
-    text = f"Order {word} successfully. Your Order Ref. No.{order_id}"
-    return {"s": "ok", "code": code, "message": text, "id": order_id}
+    return {
+        "s": "ok",
+        "code": code,
+        "message": f"Order {word} successfully. Your Order Ref. No.{order_id}",
+        "id": order_id,
+    }
 
 
 class GttDesk(Fyers, TriggerDesk[NameTable]):
@@ -195,18 +200,18 @@ class GttDesk(Fyers, TriggerDesk[NameTable]):
         info = form.raw("orderInfo")
         good = isinstance(info, dict) and info and all(isinstance(one, dict) for one in info.values())
         FyersError.when(not good, "-50", "orderInfo should hold leg1 and perhaps leg2")
-        legs = []
-        for leg in (Form(info[name]) for name in ("leg2", "leg1") if name in info):
-            order = VenueOrder(
-                instrument_id=named.instrument_id,
-                side=side,
-                quantity=named.units(leg.integer("qty")),
-                order_type=model.OrderType.LIMIT,
-                product=product,
-                price=leg.number("price"),
+        legs = [
+            Leg(
+                leg.number("triggerPrice"),
+                VenueOrder(
+                    instrument_id=named.instrument_id,
+                    side=side,
+                    quantity=named.units(leg.integer("qty")),
+                    order_type=model.OrderType.LIMIT,
+                    product=product,
+                    price=leg.number("price"),
+                ),
             )
-            legs.append(Leg(leg.number("triggerPrice"), order))
+            for leg in (Form(info[name]) for name in ("leg2", "leg1") if name in info)
+        ]
         return legs, self.quote(named).market.last_price
-
-    def all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(orderBook=[write(GTT, one) for one in self.since(0)])

@@ -46,13 +46,12 @@ DEEP_PATH: Final = "/versova"
 MOST_TOPICS: Final = 5000
 ACK_EVERY: Final = 3
 LEVELS: Final = 50
-OVER_LIMIT: Final = 51001
 KINDS: Final = ("sf", "if", "dp")
 _HEAD: Final = struct.Struct(">HBIH")
 _TOTALS: Final = 2**31 - 1
-_CELLS: Final[tuple[ProtoType, ...]] = ("int64", "uint32", "uint32")
+_CELLS: Final[tuple[ProtoType, ...]] = ("int64", "uint32", "uint32", "uint32")
 _ANSWERED: Final = (hsm.ACK, hsm.SUBSCRIBE, hsm.UNSUBSCRIBE, hsm.MODE, hsm.PAUSE, hsm.RESUME)
-_TOO_MANY: Final = f"Symbol limit of {MOST_TOPICS} exceeded".encode()
+_TOO_MANY: Final = (struct.pack(">i", 51001), f"Symbol limit of {MOST_TOPICS} exceeded".encode())
 _UNREAD: Final = json.dumps({"code": -50, "message": "Invalid message", "s": "error"})
 _HEARD: Final = json.dumps({"code": SUBSCRIBED, "message": "Successfully subscribed", "s": "ok"})
 
@@ -74,21 +73,21 @@ class MarketStream(Fyers, TopicDesk[NameTable]):
             return frame(kind, hsm.GOOD if one.token else b"N", struct.pack(">I", ACK_EVERY))
         if one.token is None or kind not in _ANSWERED:
             return None
-        if kind == hsm.ACK:
-            (one.acknowledged,) = struct.unpack(">I", fields[1])
-            return None
-        if kind == hsm.SUBSCRIBE:
-            names = names_of(fields[1])
-            if len(one.topics.keys() | set(names)) > MOST_TOPICS:
-                return frame(hsm.MESSAGE, struct.pack(">i", OVER_LIMIT), _TOO_MANY, bytes((kind,)))
-            one.subscribe({name: topic for name in names if (topic := self._topic(name))}, fields[2][0])
-        elif kind == hsm.UNSUBSCRIBE:
-            one.unsubscribe(names_of(fields[1]))
-        else:
-            held = one.lite if kind == hsm.MODE else one.paused
-            more = kind == hsm.PAUSE or fields.get(2) == hsm.LITE
-            (held.update if more else held.difference_update)(bits_of(fields[1]))
-        return frame(kind, hsm.GOOD)
+        match kind:
+            case hsm.ACK:
+                (one.acknowledged,) = struct.unpack(">I", fields[1])
+            case hsm.SUBSCRIBE if len(one.topics.keys() | set(names_of(fields[1]))) > MOST_TOPICS:
+                return frame(hsm.MESSAGE, *_TOO_MANY, bytes((kind,)))
+            case hsm.SUBSCRIBE:
+                topics = {name: topic for name in names_of(fields[1]) if (topic := self._topic(name))}
+                one.subscribe(topics, fields[2][0])
+            case hsm.UNSUBSCRIBE:
+                one.unsubscribe(names_of(fields[1]))
+            case _:
+                held = one.lite if kind == hsm.MODE else one.paused
+                more = kind == hsm.PAUSE or fields.get(2) == hsm.LITE
+                (held.update if more else held.difference_update)(bits_of(fields[1]))
+        return None if kind == hsm.ACK else frame(kind, hsm.GOOD)
 
     def _topic(self, name: bytes) -> Topic | None:
         word, _, rest = name.decode("utf-8", "replace").partition("|")
@@ -99,8 +98,11 @@ class MarketStream(Fyers, TopicDesk[NameTable]):
 
     def values(self, topic: Topic) -> dict[str, Any]:
         market = self.quote(topic.named).market
-        values = market_values(market, topic.named.unit, most=_TOTALS)
-        values |= {"price_band_low": market.band_low, "price_band_high": market.band_high}
+        values = {
+            **market_values(market, topic.named.unit, most=_TOTALS),
+            "price_band_low": market.band_low,
+            "price_band_high": market.band_high,
+        }
         for word, side in (("bid", values["bids"]), ("ask", values["asks"])):
             if side and topic.kind == "sf":
                 values |= {f"{word}_price": side[0][0], f"{word}_quantity": side[0][1]}
@@ -135,14 +137,17 @@ class DeepStream(Fyers, BookSockets[NameTable]):
     def difference(self, one: PlacedSocket, named: Named, now_ns: int) -> bytes:
         """Return a snapshot the first time, and then what changed of each place."""
         quote, cents = self.quote(named), 100
-        sides = (islice(levels, LEVELS) for levels in (quote.asks, quote.bids))
-        rows = [[(int(price * cents), size, count) for price, size, count in side] for side in sides]
+        rows = [
+            [(int(price * cents), size, count) for price, size, count in islice(levels, LEVELS)]
+            for levels in (quote.asks, quote.bids)
+        ]
         told = one.change(named.key, rows)
         depth = [proto_wrapped(1, "uint64", quote.buy_quantity), proto_wrapped(2, "uint64", quote.sell_quantity)]
         for number, side in zip((3, 4), told.sides, strict=True):
-            for place, row in side.items():
-                cells = (proto_wrapped(at, *cell) for at, cell in enumerate(zip(_CELLS, row, strict=True), 1))
-                depth.append(proto_message(number, *cells, proto_wrapped(4, "uint32", place)))
+            depth += [
+                proto_message(number, *map(proto_wrapped, (1, 2, 3, 4), _CELLS, (*row, place)))
+                for place, row in side.items()
+            ]
         feed = (
             proto_message(5, *depth),
             proto_wrapped(6, "uint64", quote.market.ts // SECOND),

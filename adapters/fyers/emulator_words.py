@@ -6,7 +6,7 @@ What the paths in the tables lead to is said in `dragoman.emulator.views`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, Final
 
@@ -26,14 +26,13 @@ from dragoman.emulator.parts import (
     StretchError,
     Table,
     cents,
+    ist,
     json_answer,
     seconds,
-    stamp,
     worth,
     write,
 )
 from dragoman.plugin import ErrorKind, model
-from dragoman.plugin.records import IST
 
 from . import words
 
@@ -110,16 +109,11 @@ def several(items: Iterable[Mapping[str, Any]]) -> HttpAnswer:
 
 
 def book_time(ns: int | None) -> str | None:
-    return stamp(ns, IST, "%d-%b-%Y %H:%M:%S")
+    return ist(ns, "%d-%b-%Y %H:%M:%S")
 
 
-def _tag(tag: str | None) -> str:
-    return f"1:{tag}" if tag else "2:Untagged"
-
-
-def _type(kind: model.OrderType) -> int:
-    return int(words.ORDER_TYPE.write(kind))
-
+TAG: Final = As(".order.tag", lambda tag: f"1:{tag}" if tag else "2:Untagged")
+TYPE: Final = As(".order.order_type", lambda kind: int(words.ORDER_TYPE.write(kind)))
 
 # --- orders ----------------------------------------------------------------------------------------------------------
 
@@ -142,7 +136,7 @@ ORDER: Final[Table] = PLACE | {
     "limitPrice": ".price",
     "stopPrice": ".trigger",
     "tradedPrice": ".average",
-    "type": As(".order.order_type", _type),
+    "type": TYPE,
     "message": Or(".text", ""),
     "offlineOrder": ".offline",
     "orderDateTime": As(".state.ts_created", book_time),
@@ -152,7 +146,7 @@ ORDER: Final[Table] = PLACE | {
     "status": As(".status", int),
     "source": "ITS",
     "orderNumStatus": As(".", lambda one: f"{one.state.order_id}:{one.status}"),
-    "orderTag": As(".order.tag", _tag),
+    "orderTag": TAG,
     "slNo": 1,
 }
 _ON_SOCKET: Final = {book: raw for raw, book in words.STREAM_NAMES.items() if raw not in ("id_fill", "qty_traded")}
@@ -181,13 +175,13 @@ TRADE: Final[Table] = PLACE | {
     "orderNumber": ".fill.order_id",
     "exchangeOrderNo": ".fill.exchange_order_id",
     "side": ".fill.side.sign",
-    "orderType": As(".order.order_type", _type),
+    "orderType": TYPE,
     "productType": As(".fill.product", words.PRODUCT.write),
     "tradedQty": ".quantity",
     "tradePrice": ".fill.price",
     "tradeValue": ".value",
     "tradeNumber": ".fill.trade_id",
-    "orderTag": As(".order.tag", _tag),
+    "orderTag": TAG,
 }
 TRADE_MESSAGE: Final[Table] = {
     "symbol": ".named.key",
@@ -198,13 +192,13 @@ TRADE_MESSAGE: Final[Table] = {
     "id_fill": ".fill.trade_id",
     "id_exchange": ".fill.exchange_order_id",
     "tran_side": ".fill.side.sign",
-    "ord_type": TRADE["orderType"],
+    "ord_type": TYPE,
     "product_type": TRADE["productType"],
     "qty_traded": ".quantity",
     "price_traded": ".fill.price",
     "traded_val": ".value",
-    "fill_time": As(".fill.ts", lambda ns: stamp(ns, IST, "%d-%m-%Y %H:%M:%S")),
-    "ordertag": TRADE["orderTag"],
+    "fill_time": As(".fill.ts", lambda ns: ist(ns, "%d-%m-%Y %H:%M:%S")),
+    "ordertag": TAG,
 }
 
 # --- portfolio -------------------------------------------------------------------------------------------------------
@@ -321,11 +315,17 @@ FUNDS: Final = {
 }
 
 
-def funds_rows(equity: FundsView, commodity: FundsView) -> list[dict[str, Any]]:
-    both, columns = SimpleNamespace(equity=equity, commodity=commodity), ("equity", "commodity")
+def funds_answer(found: Sequence[FundsView]) -> HttpAnswer:
+    """Write the funds of shares, and beside them those of commodities."""
+    columns = ("equity", "commodity")
+    both = SimpleNamespace(**dict(zip(columns, found, strict=True)))
     tables = [{f"{name}Amount": f".{name}.{what}" if what else 0 for name in columns} for what in FUNDS.values()]
     rows = (write(table, both) for table in tables)
-    return [{"id": at, "title": title} | row for at, (title, row) in enumerate(zip(FUNDS, rows, strict=True), 1)]
+    return success(
+        fund_limit=[
+            {"id": at, "title": title} | row for at, (title, row) in enumerate(zip(FUNDS, rows, strict=True), 1)
+        ]
+    )
 
 
 # --- quotes ----------------------------------------------------------------------------------------------------------
