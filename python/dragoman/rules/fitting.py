@@ -1,0 +1,190 @@
+"""From a rule to what it watches: its position, its entry order, its prices and its time, as they are then."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from dragoman.checks.inputs import text
+from dragoman.errors import DragomanError, ErrorKind, UsageError
+from dragoman.market import InstrumentMaster
+from dragoman.model import Instrument, Order
+from dragoman.model.rules import RuleStatus
+from dragoman.orders import OrderService
+from dragoman.rules.clock import due_ns
+from dragoman.rules.engine import Engine
+from dragoman.rules.model import Bracket, Oco, PositionRule, PriceRule, Rule, TimeExit, TrailingStop
+from dragoman.rules.positions import Positions
+from dragoman.rules.terms import exit_side, legs_of, needs_reference
+from dragoman.rules.tracked import Tracked
+from dragoman.rules.watch import cannot_follow
+from dragoman.session.secrets import redact
+from dragoman.session.session import AccountSession
+
+_S = RuleStatus
+_log = logging.getLogger("dragoman.rules")
+
+
+class Fitting:
+    """Fits rules about positions to the account they are added to.
+
+    Parameters
+    ----------
+    session : AccountSession
+    master : InstrumentMaster
+    orders : OrderService
+    positions : Positions
+    engine : Engine
+    price_of : callable
+        Returns the last price of an instrument's canonical id where a stream has told one that is not old.
+    kind_at_broker : callable
+        Says what a rule would be at the broker, or raises UsageError.
+    """
+
+    def __init__(
+        self,
+        session: AccountSession,
+        master: InstrumentMaster,
+        orders: OrderService,
+        positions: Positions,
+        engine: Engine,
+        price_of: Callable[[str], Decimal | None],
+        kind_at_broker: Callable[[Rule], str],
+    ) -> None:
+        self._session = session
+        self._master = master
+        self._orders = orders
+        self._positions = positions
+        self._engine = engine
+        self._price_of = price_of
+        self._kind_at_broker = kind_at_broker
+        engine.activate = self.activate
+        engine.bracketed = self.bracketed
+
+    async def fit(self, tracked: Tracked, rule: PositionRule) -> None:
+        """Work out what a rule about a position watches, from the position as it is now."""
+        instrument = self._master.resolve(rule.instrument_id)
+        can, broker = self._session.adapter.capabilities, self._session.adapter.name
+        can.require_value("product", rule.product, frozenset(can.products), broker)
+        tracked.key = (instrument.instrument_id, rule.product, rule.position_side)
+        if rule.where == "broker":
+            self._kind_at_broker(rule)
+        if isinstance(rule, Bracket):
+            self._entry(rule)
+        else:
+            self._guards(tracked, rule, instrument)
+        if isinstance(rule, PriceRule):
+            if rule.where == "local":
+                await self.follow(rule, instrument)
+            if not isinstance(rule, Bracket):
+                await self._arm(tracked, rule, instrument, rule.reference)
+        elif isinstance(rule, TimeExit):
+            zone = ZoneInfo(self._session.adapter.session.time_zone)
+            now = self._session.ctx.now_ns
+            tracked.due_ns = due_ns(rule, instrument.exchange, self._session.adapter.hours, zone, now)
+
+    def _guards(self, tracked: Tracked, rule: PositionRule, instrument: Instrument) -> None:
+        """Look at the position a rule is about.
+
+        Raises
+        ------
+        UsageError
+            It is flat, not known yet, or smaller than the rule.
+        """
+        assert tracked.key is not None
+        where = f"{rule.kind} of {instrument.instrument_id} {rule.product}"
+        if not self._positions.ready:
+            raise UsageError(f"{where}: positions are not known yet", remedy="await client.orders() first")
+        held = self._positions.quantity(tracked.key)
+        if not held:
+            raise UsageError(
+                f"{where}: there is no such position",
+                kind=ErrorKind.POSITION_ALREADY_FLAT,
+                remedy="open it first, or use a Bracket for an entry order; nothing was armed",
+            )
+        if rule.quantity is not None and not 0 < rule.quantity <= abs(held):
+            raise UsageError(
+                f"{where}: a quantity of {rule.quantity}, and the position is {held}",
+                kind=ErrorKind.INVALID_QUANTITY,
+                remedy=f"give more than 0, at most {abs(held)}; nothing was armed",
+            )
+        tracked.side = exit_side(held)
+
+    def _entry(self, rule: Bracket) -> Order:
+        found = self._orders.store.get(text("rule.entry", rule.entry))
+        if found is None or found.instrument_id != self._master.resolve(rule.instrument_id).instrument_id:
+            raise UsageError(
+                f"Bracket of {rule.instrument_id}: no entry order {rule.entry!r} in it is known",
+                kind=ErrorKind.ORDER_NOT_FOUND,
+                remedy="place it first, and give its client_order_id; nothing was armed",
+            )
+        return found
+
+    async def follow(self, rule: PriceRule, instrument: Instrument) -> None:
+        """See to it that prices come: by the stream, or by quotes.
+
+        Raises
+        ------
+        UsageError
+            By neither.
+        """
+        can_poll = rule.poll and bool(self._session.adapter.capabilities.features["quotes"])
+        try:
+            followed = self._engine.watch.follow(instrument)
+        except UsageError as error:
+            if not can_poll:
+                raise cannot_follow(instrument, error) from error
+            _log.warning("%s is watched by polling alone: %s", instrument.instrument_id, error)
+            return
+        if not followed and not can_poll:
+            raise cannot_follow(instrument, UsageError("there is no market stream"))
+
+    async def _arm(self, tracked: Tracked, rule: PriceRule, instrument: Instrument, reference: Decimal | None) -> None:
+        assert tracked.key is not None
+        assert tracked.side is not None
+        if reference is None and needs_reference(rule):
+            reference = self._positions.average(tracked.key)
+        last = None
+        if (isinstance(rule, TrailingStop) and rule.start is None) or (isinstance(rule, Oco) and rule.trailing):
+            last = self._price_of(instrument.instrument_id) or await self._engine.watch.price(instrument)
+        size = abs(self._positions.quantity(tracked.key))
+        tracked.legs = list(legs_of(rule, tracked.side, instrument, size=size, reference=reference, last=last))
+
+    def activate(self, tracked: Tracked) -> None:
+        """Arm a bracket once its entry has filled something; end it once it never will."""
+        rule = tracked.rule
+        if not isinstance(rule, Bracket) or tracked.legs or not tracked.status.watching:
+            return
+        entry = self._orders.store.get(rule.entry)
+        if entry is None:
+            return
+        if entry.filled_quantity > 0:
+            self._session.runtime.spawn(self._activated(tracked, rule, entry), name=f"arm {tracked.rule_id}")
+        elif entry.status.terminal:
+            self._engine.settle(tracked, _S.CANCELED, f"its entry {rule.entry} is {entry.status} with nothing filled")
+
+    async def _activated(self, tracked: Tracked, rule: Bracket, entry: Order) -> None:
+        if tracked.legs:
+            return
+        instrument = self._master.resolve(rule.instrument_id)
+        tracked.side = entry.side.opposite
+        try:
+            await self._arm(tracked, rule, instrument, rule.reference or entry.average_price)
+        except DragomanError as error:
+            if not tracked.legs and tracked.status.watching:
+                self._engine.settle(tracked, _S.FAILED, redact(str(error)))
+            return
+        self._engine.settle_again(tracked, f"its entry {rule.entry} has filled")
+        for leg in tracked.waiting:
+            self._engine.arm(tracked, leg)
+
+    def bracketed(self, tracked: Tracked, share: Decimal | None) -> Decimal | None:
+        """Return how much of the position is a bracket's: what its entry filled and it has not exited."""
+        assert isinstance(tracked.rule, Bracket)
+        entry = self._orders.store.get(tracked.rule.entry)
+        if entry is None:
+            return share
+        filled = entry.filled_quantity - tracked.exited
+        return filled if share is None else min(share, filled)
