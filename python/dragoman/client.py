@@ -70,6 +70,7 @@ from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw,
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.portfolio.guard import Guard
 from dragoman.portfolio.margin.monitor import MarginMonitor
+from dragoman.portfolio.margin.room import MarginRoom
 from dragoman.rules.wiring import rule_book
 from dragoman.runtime.process import process_id
 from dragoman.session.backoff import patiently
@@ -155,6 +156,7 @@ class Client:
         self.margin = MarginMonitor(
             session, self.instruments, self.orders_service, self.portfolio.live, self.account, self.events.publish
         )
+        self._guard.margin = MarginRoom(self.margin, session.runtime.clock.mono_ns, self._guard.price)
         self.rules = rule_book(
             session,
             self.instruments,
@@ -454,7 +456,9 @@ class Client:
     ) -> list[Instrument]:
         """Stream instruments; see `MarketData.subscribe`."""
         self._check("subscribe")
-        return self.market.subscribe(names, mode)
+        found = self.market.subscribe(names, mode)
+        self._guard.follow(found)
+        return found
 
     def unsubscribe(self, names: str | Instrument | Iterable[str | Instrument]) -> None:
         self._check("unsubscribe")
@@ -759,6 +763,7 @@ class Client:
         if limits is not None and not isinstance(limits, RiskLimits):
             raise UsageError(f"limits is of type {type(limits).__name__}, expected RiskLimits or None")
         self._guard.set(limits)
+        self._guard.follow(self.instruments.resolve(name) for name in self.market.subscribed)
 
     @property
     def killed(self) -> KillState:

@@ -235,6 +235,21 @@ def test_the_margin_an_order_needs_has_to_be_there():
     assert "is not known" in str(desk.refuses("check_margin", "BUY", 1))
 
 
+def test_an_order_for_money_counts_in_units_at_the_last_price():
+    desk = Desk(max_position=10)
+    desk.ask("BUY", 0, notional=D(15_000))
+    desk.refuses("max_position", "BUY", 0, notional=D(15_001))
+    desk.prices.clear()
+    desk.refuses("max_position", "BUY", 0, notional=D(1))
+
+
+def test_an_order_that_reduces_needs_no_margin():
+    desk = Desk(check_margin=True)
+    desk.exposure.hold("NSE:INFY", D(10))
+    desk.ask("SELL", 10)
+    desk.refuses("check_margin", "SELL", 11)
+
+
 def test_a_closed_exchange_takes_no_orders():
     desk = Desk(market_hours=True)
     desk.open = None

@@ -129,9 +129,10 @@ class PreTrade:
         self._check_terms(terms)
         if limits.max_open_orders is not None or limits.max_open_orders_per_instrument is not None:
             self._check_open_orders(instrument)
-        if self._exposed:
+        reduces = (self._exposed or limits.check_margin) and self._reduces(terms)
+        if self._exposed and not reduces:
             self._check_exposed(terms)
-        if limits.check_margin:
+        if limits.check_margin and not reduces:
             self._check_margin(request, instrument)
         if self._window_ns or self._second.maxlen is not None or self._minute.maxlen is not None:
             self._check_pace(request)
@@ -152,12 +153,32 @@ class PreTrade:
             instead_of=left,
         )
         self._check_terms(terms)
-        if self._exposed:
+        if self._exposed and not self._reduces(terms):
             self._check_exposed(terms)
+
+    def check_triggered(self, request: OrderRequest, instrument: Instrument) -> None:
+        """The same for an order that a trigger at the broker shall place some day: what can be said of it today."""
+        self._check_size(
+            _Terms(instrument, request.side is Side.BUY, request.quantity, request.price, request.trigger_price)
+        )
 
     # -- the order alone ---------------------------------------------------------------------------------------------
 
     def _check_terms(self, terms: _Terms) -> None:
+        self._check_size(terms)
+        limits, instrument = self.limits, terms.instrument
+        if limits.market_hours and self.sources.open_for_s(instrument) is None:
+            self._refuse(
+                "market_hours",
+                f"{instrument.exchange} is closed",
+                "wait until it opens",
+                kind=ErrorKind.MARKET_CLOSED,
+            )
+        if limits.price_band_percent is not None:
+            self._check_band(terms, limits.price_band_percent)
+
+    def _check_size(self, terms: _Terms) -> None:
+        """What, how much, and worth how much: true on any day."""
         limits, instrument = self.limits, terms.instrument
         name = instrument.instrument_id
         if limits.restricted or limits.allowed is not None:
@@ -166,13 +187,6 @@ class PreTrade:
                 why = self._tradable[name] = self._why_not(name)
             if why:
                 self._refuse("restricted", f"{name} {why}", "trade what the limits allow, or change them")
-        if limits.market_hours and self.sources.open_for_s(instrument) is None:
-            self._refuse(
-                "market_hours",
-                f"{instrument.exchange} is closed",
-                "wait until it opens",
-                kind=ErrorKind.MARKET_CLOSED,
-            )
         most = limits.max_order_quantity
         if limits.quantity_by_instrument:
             most = self._by_pattern(self._quantities, limits.quantity_by_instrument, name, most)
@@ -185,8 +199,6 @@ class PreTrade:
             )
         if limits.max_order_value is not None:
             self._check_value(terms, limits.max_order_value)
-        if limits.price_band_percent is not None:
-            self._check_band(terms, limits.price_band_percent)
 
     def _why_not(self, name: str) -> str:
         limits = self.limits
@@ -260,17 +272,21 @@ class PreTrade:
                 )
 
     def _check_exposed(self, terms: _Terms) -> None:
-        """Positions, exposures and the day's loss: what an order passes that can only make a position smaller."""
+        """Positions, exposures and the day's loss."""
         limits, instrument = self.limits, terms.instrument
         name = instrument.instrument_id
         if not self.sources.positions():
             self._unknown("position", "what the account holds")
             return
         stake = self.exposure.stake(name)
-        if self._reduces(terms, stake):
-            return
         if limits.max_daily_loss is not None:
             self._check_loss(limits.max_daily_loss)
+        if terms.notional is not None:
+            price = self.sources.price(instrument)
+            if not price:
+                self._unknown("max_position", f"the last price of {name}")
+                return
+            terms.quantity = terms.notional / (abs(price) * instrument.multiplier)
         worst = self._worst(terms, stake)
         most = limits.max_position
         if limits.position_by_instrument:
@@ -323,8 +339,11 @@ class PreTrade:
                 "orders that reduce positions pass; nothing is opened any more today",
             )
 
-    def _reduces(self, terms: _Terms, stake: Stake) -> bool:
+    def _reduces(self, terms: _Terms) -> bool:
         """Whether an order can only make a position smaller, whatever of what works fills as well."""
+        if terms.notional is not None or not self.sources.positions():
+            return False  # how many units that will be nobody knows, or of what
+        stake = self.exposure.stake(terms.instrument.instrument_id)
         position = stake.position
         if terms.buys:
             return position < 0 and stake.buys - terms.instead_of + terms.quantity <= -position
@@ -382,6 +401,7 @@ class PreTrade:
             request.trigger_price,
             request.order_type,
             request.product,
+            request.notional,
         )
         while self._in_order and now - self._in_order[0][0] >= self._window_ns:
             at, old = self._in_order.popleft()

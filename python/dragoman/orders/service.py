@@ -134,6 +134,8 @@ class OrderService:
         )
         self.admit: Callable[[OrderRequest, Instrument], object] | None = None
         """Asked before anything is entered or sent; what it raises refuses the order. Exits are not asked about."""
+        self.admit_triggered: Callable[[OrderRequest, Instrument], object] | None = None
+        """The same for an order that a trigger at the broker shall place."""
 
     @property
     def _adapter(self) -> Adapter:

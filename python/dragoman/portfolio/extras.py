@@ -368,6 +368,8 @@ class AccountServices:
             counted = self._units.to_wire(asked, found)
             check_triggered(asked, leg.trigger_price, found, self._adapter)
             self._adapter.check_order(asked, found)
+            if self._orders.admit_triggered is not None:
+                self._orders.admit_triggered(asked, found)
             legs.append(replace(leg, quantity=counted.quantity))
         last = request.last_price
         if last <= 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final
@@ -51,6 +51,7 @@ class Guard:
         self._mono_ns = session.runtime.clock.mono_ns
         self._ends: list[Callable[[], object]] = []
         self._held: dict[str, dict[PositionKey, Decimal]] = {}
+        self._followed: set[int] = set()
         self._profit: Decimal | None = None
         self._profit_ns = -_PROFIT_NS
         self.checks: PreTrade | None = None
@@ -68,7 +69,7 @@ class Guard:
         self._ends.clear()
         self._held.clear()
         amender = self._orders.amender
-        self.checks = self._orders.admit = amender.admit = None
+        self.checks = self._orders.admit = self._orders.admit_triggered = amender.admit = None
         if limits is None or limits.empty:
             return
         exposure = Exposure(self._master.get, self.price)
@@ -80,11 +81,27 @@ class Guard:
         self._ends.append(self._orders.store.listen(exposure.on_order))
         self._ends.append(self._live.listen(lambda key: self._hold(exposure, key)))
         self._orders.admit, amender.admit = self.checks.check, self.checks.check_change
+        self._orders.admit_triggered = self.checks.check_triggered
+
+    def follow(self, instruments: Iterable[Instrument]) -> None:
+        """Keep the last price of instruments that are streamed from here on, where anything is limited."""
+        if self.checks is not None:
+            for instrument in instruments:
+                self._follow(self._master.handle(instrument))
+
+    def _follow(self, handle: int) -> None:
+        if handle not in self._followed:
+            self._followed.add(handle)
+            self._live.marking.follow(handle)
 
     def price(self, instrument: Instrument) -> Decimal | None:
         """Return the last price a stream told; None where it is old, or from before a gap."""
-        price, _, stale = self._live.marking.read(self._master.handle(instrument))
-        return None if stale else price
+        handle = self._master.handle(instrument)
+        price, _, stale = self._live.marking.read(handle)
+        if stale:
+            self._follow(handle)
+            return None
+        return price
 
     def _sources(self) -> Sources:
         calendar = self._session.calendar

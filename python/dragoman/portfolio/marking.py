@@ -67,6 +67,12 @@ class Marking:
         cost, before = (math.nan if value is None else float(value) for value in (average, close))
         self.marks.set(slot, handle, float(quantity), cost, float(multiplier), before, self.group(currency))
 
+    def follow(self, handle: int) -> None:
+        """Keep the mark of an instrument from its next price on, also where nothing is held of it."""
+        slot = self._free[-1] if self._free else len(self._slots)
+        self.marks.set(slot, handle, 0.0, 0.0)
+        self.marks.remove(slot)
+
     def slot(self, key: PositionKey) -> int | None:
         """Return the native row of a position, for whoever watches it there."""
         return self._slots.get(key)

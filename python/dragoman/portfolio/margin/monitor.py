@@ -13,13 +13,13 @@ from typing import Any, Final
 from dragoman.checks import Number, choice, exact, function, seconds, text
 from dragoman.errors import AuthRequired, DragomanError, ErrorKind, StaleData, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Margin, MarginAlert, OrderRequest, Segment
+from dragoman.model import Instrument, Margin, MarginAlert, OrderRequest, Segment
 from dragoman.orders import OrderService
 from dragoman.portfolio.extras import AccountServices
 from dragoman.portfolio.margin.asking import Calculator
 from dragoman.portfolio.margin.pace import Pace, metered
 from dragoman.portfolio.margin.rates import RateBook
-from dragoman.portfolio.margin.rule import segment_of
+from dragoman.portfolio.margin.rule import Group, Working, kind_of, segment_of
 from dragoman.portfolio.margin.segment import Record, SegmentMargin
 from dragoman.portfolio.margin.state import Held, Positions, State, Tracker
 from dragoman.portfolio.margin.thresholds import Code, Threshold
@@ -329,6 +329,8 @@ class MarginMonitor:
         if self._first_change_ns is not None:
             quiet = self._last_change_ns + int(_SETTLE_S * _NS)
             due.append(min(quiet, self._first_change_ns + int(_BUSY_S * _NS)))
+        if self._failures:
+            due.append(least)
         if any(one.doubtful or not one.clear for one in self._segments.values()):
             due.append(self._asked_ns + int(_DOUBT_S * _NS))
         floor = self._asked_ns + int(max(_SETTLE_S, self._pace.floor_s) * _NS)
