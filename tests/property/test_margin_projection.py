@@ -128,7 +128,7 @@ def test_between_two_alerts_of_a_threshold_the_value_was_back_beyond_the_hystere
     one = Threshold(Segment.EQUITY, "BELOW", D(100), back)
     since: list[Decimal] | None = None
     for at, net in enumerate(nets):
-        alert = one.look(Margin(segment=Segment.EQUITY, net=net), at, 0)
+        alert = one.look(Margin(segment=Segment.EQUITY, net=net, error_bound=D(0)), at, 0)
         if alert is not None:
             assert net < 100
             assert since is None or max(since) >= 100 + back

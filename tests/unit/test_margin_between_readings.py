@@ -40,7 +40,7 @@ def instrument(name="NSE:INFY", kind=InstrumentType.SPOT, asset=AssetClass.EQUIT
 
 
 def margin(net=1000, used=0, segment=Segment.EQUITY, **more):
-    total = None if used is None else D(used)
+    total, more = None if used is None else D(used), {"error_bound": D(0)} | more
     return Margin(segment=segment, net=None if net is None else D(net), used=MarginUsed(total=total), **more)
 
 
@@ -404,6 +404,30 @@ def test_a_fall_counts_from_the_highest_of_the_last_minute():
     assert crossings(one, [100, 90, 80, 49, 48], seconds=15) == [False, False, False, True, False]
     slow = Threshold(Segment.EQUITY, "FALLING", D(50), D(10))
     assert not any(crossings(slow, [100, 80, 60, 40, 20, 0], seconds=MINUTE_NS // S))
+
+
+def test_a_crossing_within_the_error_bound_waits_for_the_next_reading():
+    one = Threshold(Segment.EQUITY, "BELOW", D(100), D(10))
+    unsure = margin(90, error_bound=D(30))
+    assert one.look(unsure, 0, 0) is None
+    assert one.near(unsure)
+    assert one.look(margin(110), S, 0) is None  # it was none
+    assert one.look(unsure, 2 * S, 0) is None
+    assert one.look(margin(90), 3 * S, 0) is not None
+
+
+def test_a_crossing_that_nobody_confirms_is_told_after_a_while():
+    one = Threshold(Segment.EQUITY, "BELOW", D(100), D(10))
+    for error_bound in (D(30), None):
+        one.crossed = False
+        assert one.look(margin(90, error_bound=error_bound), 0, 0) is None
+        assert one.look(margin(90, error_bound=error_bound), 4 * S, 0) is None
+        assert one.look(margin(90, error_bound=error_bound), 5 * S, 0) is not None
+
+
+def test_a_margin_far_beyond_its_error_bound_crosses_at_once():
+    one = Threshold(Segment.EQUITY, "UTILISATION", D("0.5"), D(0))
+    assert one.look(margin(10, 90, error_bound=D(20)), 0, 0) is not None
 
 
 def test_a_stale_margin_crosses_nothing():

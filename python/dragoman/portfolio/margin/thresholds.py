@@ -12,6 +12,7 @@ from dragoman.model import Margin, MarginAlert, Segment
 from dragoman.portfolio.margin.rule import ZERO
 
 MINUTE_NS: Final = 60_000_000_000
+_MAYBE_NS: Final = 5_000_000_000
 _NEAR: Final = Decimal("0.1")
 _PART_BACK: Final = Decimal("0.02")
 _SHARE_BACK: Final = Decimal("0.02")
@@ -42,6 +43,7 @@ class Threshold:
     name: str = ""
     callback: Callable[[MarginAlert], object] | None = None
     crossed: bool = False
+    _maybe_ns: int | None = None
     _fallen: deque[tuple[int, Decimal]] = field(default_factory=deque)
 
     @classmethod
@@ -68,7 +70,8 @@ class Threshold:
     def look(self, margin: Margin, now_ns: int, wall_ns: int) -> MarginAlert | None:
         """Return the alert of a crossing that was not told yet.
 
-        A stale margin crosses nothing: what it says may be long over.
+        A stale margin crosses nothing: what it says may be long over. One whose error bound reaches across the level is
+        waited for, because a reading is on its way; what it says then, or still says after five seconds, counts.
         """
         if margin.stale:
             return None
@@ -76,22 +79,40 @@ class Threshold:
         if value is None:
             return None
         beyond = value - self.level if self.code != "BELOW" else self.level - value
+        unsure = self._unsure(margin)
         if self.crossed:
-            self.crossed = beyond > -self.hysteresis
+            self.crossed = beyond + (unsure or ZERO) > -self.hysteresis
             return None
         if beyond <= ZERO:
+            self._maybe_ns = None
             return None
+        if unsure is None or beyond <= unsure:
+            if self._maybe_ns is None:
+                self._maybe_ns = now_ns
+            if now_ns - self._maybe_ns < _MAYBE_NS:
+                return None
+        self._maybe_ns = None
         self.crossed = True
         return MarginAlert(self.code, self._text(margin, value), margin, self.name, self.level, value, wall_ns)
 
+    def _unsure(self, margin: Margin) -> Decimal | None:
+        """Return how far the value may be off by the margin's error bound; None where there is none."""
+        bound = margin.error_bound
+        if bound is None or self.code != "UTILISATION":
+            return bound
+        whole = (margin.net or ZERO) + (margin.used.total or ZERO)
+        return bound / whole if whole > 0 else None
+
     def near(self, margin: Margin) -> bool:
         """Whether the value is so close to the level that it should be looked at more often."""
+        if self.crossed or self._maybe_ns is not None:
+            return True
         if self.code == "FALLING":
-            return self.crossed
+            return False
         value = margin.utilisation if self.code == "UTILISATION" else margin.net
         if value is None:
             return False
-        return self.crossed or abs(value - self.level) <= max(abs(self.level), abs(value)) * _NEAR
+        return abs(value - self.level) <= max(abs(self.level), abs(value)) * _NEAR
 
     def _text(self, margin: Margin, value: Decimal) -> str:
         named = f"{self.name}: " if self.name else ""
