@@ -35,6 +35,7 @@ from dragoman.plugin.parts import (
     NEW_YORK,
     US,
     US_HOURS,
+    KeySession,
     Pairs,
     Row,
     after_last,
@@ -137,7 +138,7 @@ LIMITS: Final = (
 )
 
 
-class AlpacaAdapter(ChangeFlows, MarketFlows):
+class AlpacaAdapter(KeySession, ChangeFlows, MarketFlows):
     """Orders, positions and market data of one Alpaca account."""
 
     contract = 1
@@ -220,10 +221,6 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
             return (yield from self.login(ctx))
         values = {"access_token": token, "oauth_token": token}
         return (yield from _session(_bearer(token), values, frozenset(values)))
-
-    def logout(self, ctx: Context) -> Flow[None]:
-        """Nothing to end: key pairs and OAuth tokens live until they are revoked on the broker's pages."""
-        yield from ()
 
     def instruments(self, ctx: Context) -> Flow[int]:
         return master.instruments(ctx)

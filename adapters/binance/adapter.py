@@ -33,6 +33,7 @@ from dragoman.plugin import (
     model,
     no,
 )
+from dragoman.plugin.keys import KeySession
 from dragoman.plugin.refusals import SHOWN, json_or_none, number_in
 
 from .account import AccountFlows
@@ -121,7 +122,7 @@ _COUNTED: Final = (
 )
 
 
-class BinanceAdapter(ChangeFlows, AccountFlows):
+class BinanceAdapter(KeySession, ChangeFlows, AccountFlows):
     """Spot and USD-M futures of one account."""
 
     contract = 1
@@ -228,10 +229,6 @@ class BinanceAdapter(ChangeFlows, AccountFlows):
             what = "there are no access tokens; what was kept is of another key"
             raise RECORDS.denied(what, "log in with api_key and api_secret")
         return (yield from self.login(ctx))
-
-    def logout(self, ctx: Context) -> Flow[None]:
-        """A key needs no logout: it is good until it is deleted at the venue."""
-        yield from ()
 
     def instruments(self, ctx: Context) -> Flow[int]:
         rows = 0

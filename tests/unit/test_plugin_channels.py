@@ -8,6 +8,7 @@ from dragoman.model import AssetClass, Instrument, InstrumentType, Mode
 from dragoman.plugin import Context, Feed, Want
 from dragoman.plugin.channels import ChannelFeed, by_channel
 from dragoman.plugin.feed import send_json
+from dragoman.plugin.keys import KeySession
 from dragoman.testing.drive import ScriptedContext, drive
 
 
@@ -62,3 +63,10 @@ def test_a_stream_at_a_fixed_address_needs_no_flow_of_its_own():
 def test_messages_are_written_without_white_space():
     sent = send_json({"action": "subscribe", "trades": ["A", "B"]}, 0.5)
     assert (sent.data, sent.delay_s) == ('{"action":"subscribe","trades":["A","B"]}', 0.5)
+
+
+def test_keys_that_their_owner_keeps_are_logged_out_of_without_a_request():
+    class Kept(KeySession):
+        name = "example"
+
+    assert drive(Kept().logout(ScriptedContext()), []).requests == []

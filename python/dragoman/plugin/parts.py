@@ -13,12 +13,13 @@ from dragoman.plugin.history import check_stretch, history, read_rows
 from dragoman.plugin.indian import CASH_PRODUCTS, CONTRACT_PRODUCTS, INDIAN_HOURS, SHARES
 from dragoman.plugin.json_rows import JsonRows
 from dragoman.plugin.jwt_claims import jwt_claims, jwt_expiry_ns
+from dragoman.plugin.keys import KeySession
 from dragoman.plugin.messagepack import pack_messagepack, unpack_messagepack
 from dragoman.plugin.order_rows import COMMON_FILL_KEYS, COMMON_ORDER_KEYS, OrderRows
 from dragoman.plugin.packed_fields import count, price, seconds
 from dragoman.plugin.paging import after_last, by_token, pages
 from dragoman.plugin.profile_rows import read_profile
-from dragoman.plugin.protection import check_protection, kept_protection, wire_protection
+from dragoman.plugin.protection import PROTECTED, check_protection, kept_protection, wire_protection
 from dragoman.plugin.quote_rows import QuotedDepth, read_levels
 from dragoman.plugin.records import (
     IST,
@@ -81,6 +82,7 @@ __all__ = [
     "INDIAN_HOURS",
     "IST",
     "NEW_YORK",
+    "PROTECTED",
     "SHARES",
     "US",
     "US_HOURS",
@@ -88,6 +90,7 @@ __all__ = [
     "ChannelFeed",
     "Interval",
     "JsonRows",
+    "KeySession",
     "OrderRows",
     "Pairs",
     "QuotedDepth",
