@@ -378,6 +378,25 @@ def test_positions_are_closed_after_the_cancels_and_again_after_a_late_fill():
     play(scenario)
 
 
+def test_a_kill_that_flattens_closes_the_position_and_its_exit_is_not_swept_away():
+    async def scenario(world):
+        order = await world.rest()
+        world.sell_into(order.price, 30_000)
+        await world.client.wait_order(order)
+        await world.rest(price=world.price(-60))
+        world.venue.place_external(INFY, Side.BUY, Decimal(30_000), world.price(-40))
+        await world.client.kill("drill", flatten=True)
+        live = world.client.portfolio.live
+        await world.until(lambda: live.seeded and not live.keys(), 20)
+        ended = [(order.order.side, order.status, order.filled_quantity) for order in world.live]
+        assert ended == [(Side.BUY, S.FILLED, 10), (Side.BUY, S.CANCELED, 0), (Side.SELL, S.FILLED, 10)]
+        assert "FLATTENED" in told(world)
+        with pytest.raises(Rejected, match="kill switch"):
+            await world.rest()
+
+    play(scenario)
+
+
 def test_orders_that_cannot_be_cancelled_do_not_keep_positions_open():
     async def scenario(world):
         seen = []

@@ -21,6 +21,7 @@ def limited(scenario, *, streamed=True, **limits):
             world.client.subscribe([INFY, SBIN])
             price = world.client._guard.price
             await world.until(lambda: price(world.client.instrument(INFY)) is not None, 10)
+        await world.until(lambda: world.client.portfolio.live.seeded, 10)
         await scenario(world)
 
     play(with_prices, risk=RiskLimits(**limits))
@@ -132,7 +133,6 @@ def test_the_day_s_loss_stops_what_opens_and_lets_out():
     async def scenario(world):
         await hold(world)
         live = world.client.portfolio.live
-        await world.rest()
         for side in (Side.SELL, Side.BUY):  # somebody trades lower: 10 units lose 2 each
             world.venue.place_external(INFY, side, D(30_000), world.price(-60))
         await world.until(lambda: live.totals()["INR"].unrealised <= -20, 10)

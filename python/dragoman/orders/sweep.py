@@ -86,6 +86,7 @@ class Sweep:
         self._looked = 0
         self._began = self._clock()
         self._flat_after: int | None = None  # fills counted when positions were last closed
+        self._flattened = False
         self._clean = False
 
     async def turn(self) -> float | None:
@@ -107,6 +108,8 @@ class Sweep:
         if targets or not self._read:
             after = min((self._due.get(order.client_order_id, 0) for order in targets), default=0)
             return min(max((after - self._clock()) / _NS, _AGAIN_S), _SELDOM_S)
+        if self._switch.state().flatten and self._flat_after != self._fills:
+            return _AGAIN_S
         return _SELDOM_S if unknown else None
 
     @property
@@ -174,14 +177,19 @@ class Sweep:
             return
         if late and self._clock() - self._began < _FLATTEN_AFTER_S * _NS:
             return
-        flatten = self._flatten_by()
-        self._flat_after = self._fills
+        flatten, fills = self._flatten_by(), self._fills
         if flatten is None:
+            self._flat_after = fills
             self._tell("NOT_FLATTENED", "positions stay as they are: this client has nothing that closes them")
             return
         try:
             await flatten(self._switch.state())
-        except DragomanError as error:
-            self._tell("NOT_FLATTENED", f"positions could not all be closed: {error}")
+        except DragomanError as error:  # tried again with the next turn
+            if "flatten" not in self._complaints:
+                self._complaints.add("flatten")
+                self._tell("NOT_FLATTENED", f"positions could not be closed yet: {error}")
         else:
-            self._tell("FLATTENED", "exits were sent for all positions")
+            self._flat_after = fills
+            if not self._flattened:
+                self._flattened = True
+                self._tell("FLATTENED", "exits were sent for all positions")
