@@ -156,3 +156,13 @@ def test_how_ticks_are_cut_into_batches_makes_no_difference(armed, batch, cuts):
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), 12], strict=True):
         fired += parts.apply(FEED.ticks(batch[begin:end], 30 * SECOND))
     assert tuple(fired) == whole.apply(FEED.ticks(batch, 30 * SECOND))
+
+
+@given(levels=st.lists(st.tuples(GOOD, SOURCES), max_size=12), order=st.randoms(use_true_random=False))
+def test_what_one_tick_fires_stands_as_it_was_armed(levels, order):
+    triggers = Triggers()
+    identities = list(range(len(levels)))
+    order.shuffle(identities)
+    for identity, (level, source) in zip(identities, levels, strict=True):
+        triggers.arm(identity, FEED.handles[0], "below", level, source=source)
+    assert list(triggers.apply(FEED.ticks([PriceTick(FEED.handles[0], 0.1, 0.1, 0.1, 0.1)]))) == identities
