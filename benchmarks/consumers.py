@@ -35,10 +35,13 @@ class Tally:
     ----------
     adding : bool
         Whether the handler shall add up what it reads.
+    spans : list of int
+        ns that the consumer times by itself, for the report.
     """
 
     def __init__(self) -> None:
         self.ends: list[int] = []
+        self.spans: list[int] = []
         self.ticks = 0
         self.sum = 0.0
         self.adding = self._timed = False
@@ -47,9 +50,10 @@ class Tally:
         """Obey the player."""
         if word == "report":
             found = {"frames": len(self.ends), "ticks": self.ticks, "sum": self.sum}
-            print(json.dumps({**found, "ends": self.ends if self._timed else []}), flush=True)
+            print(json.dumps({**found, "ends": self.ends if self._timed else [], "spans": self.spans}), flush=True)
         else:
             self.ends.clear()
+            self.spans.clear()
             self.ticks, self.sum = 0, 0.0
             self.adding, self._timed = word == "check", word == "pace"
 
@@ -213,6 +217,10 @@ def main(name: str, port: int, paths: list[str], instruments: int) -> None:
         kiteconnect(tally, port, paths, instruments)
     elif name == "picows":
         picows(tally, port, paths, instruments)
+    elif name.startswith("stops"):
+        from benchmarks.stops import stops  # it needs far more than the others
+
+        stops(tally, port, paths[0], instruments, on_disk=name == "stops-on-disk")
     else:
         dragoman(tally, port, paths, instruments, READERS[name])
 

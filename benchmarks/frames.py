@@ -11,9 +11,9 @@ TOKENS = tuple(index * 256 + 1 for index in range(1, 3001))
 """Instrument tokens of the segment NSE, whose prices are in paise."""
 
 
-def packet(kind: str, token: int, random_: random.Random, tick: int = 5) -> bytes:
-    """Make one packet: a last price, a multiple of `tick` paise, and around it what the kind carries."""
-    price = tick * random_.randint(50_000 // tick, 500_000 // tick)
+def packet(kind: str, token: int, random_: random.Random, tick: int = 5, price: int = 0) -> bytes:
+    """Make one packet: a last price, random unless given, a multiple of `tick` paise, and what the kind has besides."""
+    price = price or tick * random_.randint(50_000 // tick, 500_000 // tick)
     words = [price, random_.randint(1, 500), price - 10 * tick, random_.randint(1, 10**7), 10**6, 2 * 10**6]
     words += [price - 20 * tick, price + 80 * tick, price - 60 * tick, price - 4 * tick]
     body = struct.pack(">I", token) + struct.pack(f">{len(words)}i", *words)

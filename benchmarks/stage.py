@@ -37,6 +37,8 @@ class Play:
         From the first frame to the report after the last.
     latencies : list of int
         ns from before a frame was written to the end of its handler; only of paced plays.
+    spans : list of int
+        ns of whatever else the consumer times by itself; most time nothing.
     """
 
     frames: int
@@ -45,6 +47,7 @@ class Play:
     cpu_ns: int
     wall_ns: int
     latencies: list[int]
+    spans: list[int]
 
 
 class Child:
@@ -177,4 +180,4 @@ class Stage:
         expected = count * len(paths)
         assert last["frames"] == expected, f"{name} handled {last['frames']} of {expected} frames"
         latencies = [end - begin for begin, end in zip(played["stamps"], last["ends"], strict=True)]
-        return Play(last["frames"], last["ticks"], last["sum"], cpu, ended - played["began"], latencies)
+        return Play(last["frames"], last["ticks"], last["sum"], cpu, ended - played["began"], latencies, last["spans"])

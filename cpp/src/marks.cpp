@@ -21,8 +21,10 @@ Marks::Instrument& Marks::at(std::int32_t instrument) {
 
 Marks::Group& Marks::group_of(std::int64_t name) {
   if (const auto found = by_name_.find(name); found != by_name_.end()) return *found->second;
-  moved_.reserve(groups_.size() + 1);
-  crossed_.reserve(groups_.size() + 1);
+  const std::size_t wanted = groups_.size() + 1;
+  for (std::vector<Group*>* const row : {&moved_, &crossed_}) {
+    if (row->capacity() < wanted) row->reserve(2 * wanted);
+  }
   groups_.emplace_back();
   groups_.back().name = name;
   try {
@@ -185,10 +187,9 @@ void Marks::settle() noexcept {
     group->moved = false;
     if (group->watched && group->total.value() <= group->below) {
       group->watched = false;
-      // A group armed again before anybody asked stands here already.
-      bool told = false;
-      for (const Group* const one : crossed_) told |= one == group;
-      if (!told) crossed_.push_back(group);
+      // A group armed again before anybody asked stands there already.
+      if (!group->crossed) crossed_.push_back(group);
+      group->crossed = true;
     }
   }
   moved_.clear();
@@ -241,7 +242,10 @@ std::size_t Marks::missing(std::int64_t name) const noexcept {
 void Marks::take_crossed(std::vector<std::int64_t>& into) {
   into.clear();
   into.reserve(crossed_.size());
-  for (const Group* const group : crossed_) into.push_back(group->name);
+  for (Group* const group : crossed_) {
+    into.push_back(group->name);
+    group->crossed = false;
+  }
   crossed_.clear();
 }
 

@@ -43,13 +43,15 @@ std::uint32_t Triggers::prices_of(std::int32_t instrument, PriceSource source) {
   HandleIndex& index = index_[static_cast<std::size_t>(source)];
   if (const std::uint32_t place = index.find(instrument); place != kNone) return place;
   const auto made = static_cast<std::uint32_t>(prices_.size());
-  prices_.emplace_back();
+  make_room(prices_, prices_.size() + 1);
+  waiting_.emplace_back();
   try {
     index.set(instrument, made);
   } catch (...) {
-    prices_.pop_back();
+    waiting_.pop_back();
     throw;
   }
+  prices_.emplace_back();
   sources_ |= 1u << static_cast<unsigned>(source);
   return made;
 }
@@ -57,24 +59,22 @@ std::uint32_t Triggers::prices_of(std::int32_t instrument, PriceSource source) {
 void Triggers::arm(std::int64_t id, const Order& order) {
   // Everything that may run out of memory comes first: one that was armed is replaced whole or not at all.
   const std::uint32_t place = prices_of(order.instrument, order.source);
-  Prices& prices = prices_[place];
-  const std::size_t wanted = prices.armed + 1;
-  make_room(prices.below, wanted);
-  make_room(prices.above, wanted);
-  make_room(prices.trailing, wanted);
-  make_room(prices.waiting, wanted);
+  Waiting& waiting = waiting_[place];
+  const std::size_t wanted = waiting.armed + 1;
+  make_room(waiting.below, wanted);
+  make_room(waiting.above, wanted);
+  make_room(waiting.trailing, wanted);
+  make_room(waiting.sleeping, wanted);
   make_room(fired_, by_id_.size() + 1);
   make_room(free_, slab_.size() + 1);
   if (free_.empty()) make_room(slab_, slab_.size() + 1);
   const auto [found, is_new] = by_id_.try_emplace(id, kNone);
   if (!is_new) {
     const std::uint32_t before = found->second;
-    Prices& left = prices_[slab_[before].place];
-    take_out(left, before);
-    find_calm(left);
+    take_out(before);
     free_.push_back(before);
   }
-  std::uint32_t at = static_cast<std::uint32_t>(slab_.size());
+  auto at = static_cast<std::uint32_t>(slab_.size());
   if (free_.empty()) {
     slab_.emplace_back();
   } else {
@@ -82,28 +82,25 @@ void Triggers::arm(std::int64_t id, const Order& order) {
     free_.pop_back();
   }
   found->second = at;
-  // No price is as early as kAbsentInt, so one that may count all prices never waits.
-  slab_[at] = {id,       order.kind,  order.percent, order.after_ns > 0, place,     order.level,
-               kNoPrice, order.trail, order.step,    order.after_ns,     armings_++};
-  ++prices.armed;
-  if (slab_[at].waiting) {
-    prices.waiting.push_back(at);
-    prices.wakes_ns = std::min(prices.wakes_ns, order.after_ns);
+  const bool sleeps = order.after_ns > 0;
+  slab_[at] = {id,       order.kind,  order.percent, sleeps,         place,     order.level,
+               kNoPrice, order.trail, order.step,    order.after_ns, armings_++};
+  ++waiting.armed;
+  if (sleeps) {
+    waiting.sleeping.push_back(at);
+    prices_[place].wakes_ns = std::min(prices_[place].wakes_ns, order.after_ns);
   } else {
-    enlist(prices, at);
-    find_calm(prices);
+    enlist(at);
+    find_calm(place);
   }
 }
 
 bool Triggers::disarm(std::int64_t id) noexcept {
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return false;
-  const std::uint32_t at = found->second;
-  Prices& prices = prices_[slab_[at].place];
-  take_out(prices, at);
-  find_calm(prices);
+  take_out(found->second);
+  free_.push_back(found->second);
   by_id_.erase(found);
-  free_.push_back(at);
   return true;
 }
 
@@ -113,58 +110,65 @@ const Triggers::Armed* Triggers::find(std::int64_t id) const noexcept {
 }
 
 /// Put a trigger where ticks find it. There is room.
-void Triggers::enlist(Prices& prices, std::uint32_t at) noexcept {
+void Triggers::enlist(std::uint32_t at) noexcept {
   const Armed& one = slab_[at];
+  Waiting& waiting = waiting_[one.place];
   if (trails(one.kind)) {
-    prices.trailing.push_back(at);
-  } else if (one.kind == Kind::below) {
-    const auto before = [](double level, const Fixed& other) { return level < other.level; };
-    prices.below.insert(std::upper_bound(prices.below.begin(), prices.below.end(), one.level, before),
-                        {one.level, at});
-  } else {
-    const auto before = [](double level, const Fixed& other) { return level > other.level; };
-    prices.above.insert(std::upper_bound(prices.above.begin(), prices.above.end(), one.level, before),
-                        {one.level, at});
+    waiting.trailing.push_back(at);
+    return;
   }
+  const bool below = one.kind == Kind::below;
+  const auto before = [below](double level, const Fixed& other) {
+    return below ? level < other.level : level > other.level;
+  };
+  std::vector<Fixed>& row = below ? waiting.below : waiting.above;
+  row.insert(std::upper_bound(row.begin(), row.end(), one.level, before), {one.level, at});
 }
 
-void Triggers::take_out(Prices& prices, std::uint32_t at) noexcept {
+/// Take a trigger out of what ticks look at; its place in `slab_` is the caller's to free.
+void Triggers::take_out(std::uint32_t at) noexcept {
   const Armed& one = slab_[at];
-  --prices.armed;
-  if (one.waiting) {
-    std::erase(prices.waiting, at);
-    prices.wakes_ns = kNever;
-    for (const std::uint32_t other : prices.waiting) {
-      prices.wakes_ns = std::min(prices.wakes_ns, slab_[other].after_ns);
-    }
-  } else if (trails(one.kind)) {
-    std::erase(prices.trailing, at);
+  Waiting& waiting = waiting_[one.place];
+  --waiting.armed;
+  if (one.sleeping) {
+    std::erase(waiting.sleeping, at);
+    std::int64_t& wakes_ns = prices_[one.place].wakes_ns;
+    wakes_ns = kNever;
+    for (const std::uint32_t other : waiting.sleeping) wakes_ns = std::min(wakes_ns, slab_[other].after_ns);
+    return;
+  }
+  if (trails(one.kind)) {
+    std::erase(waiting.trailing, at);
   } else {
-    std::vector<Fixed>& row = one.kind == Kind::below ? prices.below : prices.above;
+    std::vector<Fixed>& row = one.kind == Kind::below ? waiting.below : waiting.above;
     row.erase(std::find_if(row.begin(), row.end(), [at](const Fixed& fixed) { return fixed.at == at; }));
   }
+  find_calm(one.place);
 }
 
 /// Enlist those whose time has come.
-void Triggers::wake(Prices& prices, std::int64_t ts_recv) noexcept {
-  prices.wakes_ns = kNever;
+void Triggers::wake(std::uint32_t place, std::int64_t ts_recv) noexcept {
+  std::vector<std::uint32_t>& sleeping = waiting_[place].sleeping;
+  std::int64_t wakes_ns = kNever;
   std::size_t kept = 0;
-  for (const std::uint32_t at : prices.waiting) {
+  for (const std::uint32_t at : sleeping) {
     if (slab_[at].after_ns <= ts_recv) {
-      slab_[at].waiting = false;
-      enlist(prices, at);
+      slab_[at].sleeping = false;
+      enlist(at);
     } else {
-      prices.wakes_ns = std::min(prices.wakes_ns, slab_[at].after_ns);
-      prices.waiting[kept++] = at;
+      wakes_ns = std::min(wakes_ns, slab_[at].after_ns);
+      sleeping[kept++] = at;
     }
   }
-  prices.waiting.resize(kept);
+  sleeping.resize(kept);
+  prices_[place].wakes_ns = wakes_ns;
 }
 
-void Triggers::find_calm(Prices& prices) noexcept {
-  double low = prices.below.empty() ? -kInfinity : prices.below.back().level;
-  double high = prices.above.empty() ? kInfinity : prices.above.back().level;
-  for (const std::uint32_t at : prices.trailing) {
+void Triggers::find_calm(std::uint32_t place) noexcept {
+  const Waiting& waiting = waiting_[place];
+  double low = waiting.below.empty() ? -kInfinity : waiting.below.back().level;
+  double high = waiting.above.empty() ? kInfinity : waiting.above.back().level;
+  for (const std::uint32_t at : waiting.trailing) {
     const Armed& one = slab_[at];
     if (one.best != one.best) {  // any price is its first
       low = kInfinity;
@@ -174,8 +178,8 @@ void Triggers::find_calm(Prices& prices) noexcept {
     low = std::max(low, below ? one.level : one.best);
     high = std::min(high, below ? one.best : one.level);
   }
-  prices.low = low;
-  prices.high = high;
+  prices_[place].low = low;
+  prices_[place].high = high;
 }
 
 // --- firing ----------------------------------------------------------------------------------------
@@ -207,7 +211,7 @@ std::size_t Triggers::apply(const BatchView& batch) noexcept {
       if (price > prices.low && price < prices.high && record->ts_recv < prices.wakes_ns) [[likely]] {
         continue;
       }
-      look(prices, price, record->ts_event, record->ts_recv);
+      look(place, price, record->ts_event, record->ts_recv);
     }
     if (fired_.size() > before + 1) put_in_order(before);
   }
@@ -219,39 +223,39 @@ std::size_t Triggers::fire_at(std::int32_t instrument, PriceSource source, doubl
   fired_.clear();
   const std::uint32_t place = index_[static_cast<std::size_t>(source)].find(instrument);
   if (place == kNone || !check_price(price, counters_)) return 0;
-  Prices& prices = prices_[place];
-  if (!prices.clock.take_poll(ts, counters_)) return 0;
+  if (!prices_[place].clock.take_poll(ts, counters_)) return 0;
   ++counters_.used;
-  look(prices, price, kAbsentInt, ts);
+  look(place, price, kAbsentInt, ts);
   put_in_order(0);
   return fired_.size();
 }
 
 /// A price that is not calm: move what trails, fire what it reached.
-void Triggers::look(Prices& prices, double price, std::int64_t ts_event, std::int64_t ts_recv) noexcept {
-  if (ts_recv >= prices.wakes_ns) wake(prices, ts_recv);
-  while (!prices.below.empty() && price <= prices.below.back().level) {
-    const std::uint32_t at = prices.below.back().at;
-    prices.below.pop_back();
-    fire(prices, at, price, ts_event, ts_recv);
+void Triggers::look(std::uint32_t place, double price, std::int64_t ts_event, std::int64_t ts_recv) noexcept {
+  if (ts_recv >= prices_[place].wakes_ns) wake(place, ts_recv);
+  Waiting& waiting = waiting_[place];
+  while (!waiting.below.empty() && price <= waiting.below.back().level) {
+    const std::uint32_t at = waiting.below.back().at;
+    waiting.below.pop_back();
+    fire(at, price, ts_event, ts_recv);
   }
-  while (!prices.above.empty() && price >= prices.above.back().level) {
-    const std::uint32_t at = prices.above.back().at;
-    prices.above.pop_back();
-    fire(prices, at, price, ts_event, ts_recv);
+  while (!waiting.above.empty() && price >= waiting.above.back().level) {
+    const std::uint32_t at = waiting.above.back().at;
+    waiting.above.pop_back();
+    fire(at, price, ts_event, ts_recv);
   }
   std::size_t kept = 0;
-  for (const std::uint32_t at : prices.trailing) {
+  for (const std::uint32_t at : waiting.trailing) {
     Armed& one = slab_[at];
     follow(one, price);
     if (one.kind == Kind::trail_below ? price <= one.level : price >= one.level) {
-      fire(prices, at, price, ts_event, ts_recv);
+      fire(at, price, ts_event, ts_recv);
     } else {
-      prices.trailing[kept++] = at;
+      waiting.trailing[kept++] = at;
     }
   }
-  prices.trailing.resize(kept);
-  find_calm(prices);
+  waiting.trailing.resize(kept);
+  find_calm(place);
 }
 
 /// Have what one tick fired stand as it was armed, whichever of its prices it was.
@@ -260,13 +264,12 @@ void Triggers::put_in_order(std::size_t from) noexcept {
             [](const Fired& a, const Fired& b) { return a.armed < b.armed; });
 }
 
-/// Note what fired and forget it; its row is the caller's.
-void Triggers::fire(Prices& prices, std::uint32_t at, double price, std::int64_t ts_event,
-                    std::int64_t ts_recv) noexcept {
+/// Note what fired and forget it; the row it stood in is the caller's.
+void Triggers::fire(std::uint32_t at, double price, std::int64_t ts_event, std::int64_t ts_recv) noexcept {
   const Armed& one = slab_[at];
   fired_.push_back({one.id, price, one.level, ts_event, ts_recv, one.armed});
   by_id_.erase(one.id);
-  --prices.armed;
+  --waiting_[one.place].armed;
   free_.push_back(at);
 }
 

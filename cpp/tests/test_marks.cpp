@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "count_allocations.hpp"
 #include "dragoman/marks.hpp"
 #include "price_batch.hpp"
 
@@ -138,6 +139,25 @@ void test_rows_of_one_instrument_come_and_go_in_any_order() {
   }
 }
 
+void test_marking_allocates_nothing() {
+  Marks marks(PriceSource::last, 0);
+  for (std::uint32_t slot = 0; slot < 500; ++slot) {
+    marks.set(slot, position(static_cast<std::int32_t>(slot % 100), 1.0, 10.0, slot % 37));
+    marks.watch(slot % 37, 1e9);
+  }
+  std::vector<std::int64_t> crossed;
+  marks.take_crossed(crossed);
+  for (std::int64_t group = 0; group < 37; ++group) marks.watch(group, -1.0);
+  PriceBatch batch;
+  for (std::int32_t instrument = -1; instrument < 120; ++instrument) batch.last(instrument, 5.0);
+  const BatchView view = batch.view();
+  const int before = g_allocations;
+  CHECK(marks.apply(view) == 500);
+  CHECK(g_allocations == before);
+  marks.take_crossed(crossed);
+  CHECK(crossed.size() == 37);
+}
+
 }  // namespace
 
 int main() {
@@ -148,5 +168,6 @@ int main() {
       TEST_CASE(test_times_at_the_ends_of_their_range_do_no_harm),
       TEST_CASE(test_a_time_far_ahead_is_used_but_not_believed),
       TEST_CASE(test_rows_of_one_instrument_come_and_go_in_any_order),
+      TEST_CASE(test_marking_allocates_nothing),
   });
 }

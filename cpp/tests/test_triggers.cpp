@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "count_allocations.hpp"
 #include "dragoman/triggers.hpp"
 #include "price_batch.hpp"
 
@@ -148,6 +149,31 @@ void test_a_decimal_step_is_not_missed_by_rounding() {
   CHECK(std::fabs(triggers.find(1)->level - 99.05) < 1e-9);
 }
 
+void test_firing_allocates_nothing() {
+  Triggers triggers(0);
+  std::mt19937 random(3);
+  for (int round = 0; round < 20; ++round) {
+    for (std::int64_t id = 0; id < 300; ++id) {
+      const auto kind = static_cast<Kind>(random() % 4);
+      const double level = static_cast<double>(1 + random() % 50);
+      const auto instrument = static_cast<std::int32_t>(random() % 4);
+      Triggers::Order order =
+          kind < Kind::trail_below ? fixed(instrument, kind, level) : trailing(instrument, kind, 3.0, level);
+      order.after_ns = static_cast<std::int64_t>(random() % 3);
+      triggers.arm(id, order);
+    }
+    PriceBatch batch;
+    for (int tick = 0; tick < 200; ++tick) {
+      batch.last(static_cast<std::int32_t>(random() % 5) - 1, static_cast<double>(1 + random() % 50),
+                 kAbsentInt, tick % 4);
+    }
+    const BatchView view = batch.view();
+    const int before = g_allocations;
+    CHECK(triggers.apply(view) > 0);
+    CHECK(g_allocations == before);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -157,5 +183,6 @@ int main() {
       TEST_CASE(test_bad_prices_and_old_ticks_fire_nothing),
       TEST_CASE(test_times_at_the_ends_of_their_range_do_no_harm),
       TEST_CASE(test_a_decimal_step_is_not_missed_by_rounding),
+      TEST_CASE(test_firing_allocates_nothing),
   });
 }

@@ -94,13 +94,19 @@ def usable(prices: tuple[float | None, ...]) -> tuple[float | None, str]:
     if len(told) != len(prices):
         return None, "ignored_one_sided" if told else "ignored_absent"
     for price in told:
+        if abs(price) > 1e15:
+            return None, "ignored_infinite"
         if price <= 0:
             return None, "ignored_zero"
-        if price > 1e15:
-            return None, "ignored_infinite"
     if len(told) == 2 and told[0] > told[1]:
         return None, "ignored_crossed"
     return sum(told) / len(told), "used"
+
+
+def polled(price: float, clock: Clock, ts: int) -> str:
+    """What becomes of a price from a poll: the counter of it."""
+    why = usable((price,))[1] if math.isfinite(price) else "ignored_infinite"
+    return why if why != "used" or clock.poll(ts) else "ignored_old"
 
 
 @dataclass
@@ -181,7 +187,9 @@ class PlainMarks:
 
     def mark(self, instrument: int, price: float, ts: int) -> bool:
         clock = self.clocks.setdefault(instrument, Clock())
-        if usable((price,))[0] is None or not clock.poll(ts):
+        why = polled(price, clock, ts)
+        self._count(why)
+        if why != "used":
             return False
         self._price(instrument, price)
         self._settle()
@@ -295,7 +303,10 @@ class PlainTriggers:
 
     def fire_at(self, instrument: int, price: float, ts: int, source: str) -> list[int]:
         clock = self.clocks.get((instrument, source))
-        if clock is None or usable((price,))[0] is None or not clock.poll(ts):
+        why = polled(price, clock, ts) if clock is not None else None
+        if why is not None:
+            self._count(why)
+        if why != "used":
             return []
         return self._take(self._reached(instrument, source, price, ts))
 

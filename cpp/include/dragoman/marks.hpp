@@ -117,6 +117,7 @@ class Marks {
     std::uint32_t missing = 0;
     bool watched = false;  ///< and not crossed yet
     bool moved = false;    ///< stands in `moved_`
+    bool crossed = false;  ///< stands in `crossed_`
   };
 
   struct Instrument {

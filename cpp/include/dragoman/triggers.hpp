@@ -70,7 +70,7 @@ class Triggers {
     std::int64_t id;
     Kind kind;
     bool percent;
-    bool waiting;         ///< for its `after_ns`
+    bool sleeping;        ///< until its `after_ns`
     std::uint32_t place;  ///< of its prices
     double level;
     double best;  ///< highest (lowest) price since; NaN before the first, and of fixed ones
@@ -99,35 +99,39 @@ class Triggers {
     std::uint32_t at;  ///< in `slab_`
   };
 
-  /// The prices of one instrument and source, and who waits for them.
+  /// What a tick needs of the prices of one instrument and source; most look at nothing else.
   struct Prices {
     double low = -kInfinity;  ///< the calm interval
     double high = kInfinity;
-    std::int64_t wakes_ns = kNever;  ///< when the first of `waiting` counts
+    std::int64_t wakes_ns = kNever;  ///< when the first of `sleeping` counts
     PriceClock clock;
+  };
+
+  /// Who waits for them.
+  struct Waiting {
     std::size_t armed = 0;
     std::vector<Fixed> below;  ///< levels rise, so the nearest is the last
     std::vector<Fixed> above;  ///< levels fall
     std::vector<std::uint32_t> trailing;
-    std::vector<std::uint32_t> waiting;
+    std::vector<std::uint32_t> sleeping;  ///< until their `after_ns`
   };
 
   std::uint32_t prices_of(std::int32_t instrument, PriceSource source);
-  void enlist(Prices& prices, std::uint32_t at) noexcept;
-  void take_out(Prices& prices, std::uint32_t at) noexcept;
-  void wake(Prices& prices, std::int64_t ts_recv) noexcept;
-  void find_calm(Prices& prices) noexcept;
-  void look(Prices& prices, double price, std::int64_t ts_event, std::int64_t ts_recv) noexcept;
+  void enlist(std::uint32_t at) noexcept;
+  void take_out(std::uint32_t at) noexcept;
+  void wake(std::uint32_t place, std::int64_t ts_recv) noexcept;
+  void find_calm(std::uint32_t place) noexcept;
+  void look(std::uint32_t place, double price, std::int64_t ts_event, std::int64_t ts_recv) noexcept;
   void put_in_order(std::size_t from) noexcept;
   [[nodiscard]] bool delayed(const Record& record) noexcept;
-  void fire(Prices& prices, std::uint32_t at, double price, std::int64_t ts_event,
-            std::int64_t ts_recv) noexcept;
+  void fire(std::uint32_t at, double price, std::int64_t ts_event, std::int64_t ts_recv) noexcept;
 
   std::int64_t max_delay_ns_;
   std::uint64_t armings_ = 0;
   HandleIndex index_[kPriceSources];
   std::uint32_t sources_ = 0;  ///< bit by PriceSource: somebody was armed on it
-  std::deque<Prices> prices_;
+  std::vector<Prices> prices_;
+  std::deque<Waiting> waiting_;  // of the same places
   std::vector<Armed> slab_;
   std::vector<std::uint32_t> free_;  // of `slab_`; room for all of it
   std::unordered_map<std::int64_t, std::uint32_t> by_id_;
