@@ -42,7 +42,25 @@ from dragoman.plugin import (
     no,
 )
 from dragoman.plugin.indian import INDIAN_HOURS
-from dragoman.plugin.records import IST, MISREAD, digits, needed, next_time_ns, pairs, plain
+from dragoman.plugin.parts import (
+    CASH_PRODUCTS,
+    CONTRACT_PRODUCTS,
+    IST,
+    PROTECTED,
+    SHARES,
+    QuotedDepth,
+    changed,
+    check_protection,
+    digits,
+    failure_of,
+    is_success,
+    json_or_none,
+    needed,
+    pairs,
+    plain,
+    session_of,
+)
+from dragoman.plugin.records import MISREAD
 
 from . import words
 from .candles import CandleFlows
@@ -66,13 +84,11 @@ QUOTE_PATHS: Final = {
 EXTRAS: Final = frozenset(("autoslice", "auction_number", "cover_trigger"))
 """Keys of ``extras["zerodha"]``: ask the broker to slice; the auction to sell in; the second leg's trigger."""
 ICEBERG_LEGS: Final = (2, 50)
-_SHARES: Final = ("NSE", "BSE")
 _KINDS: Final = (("POST", "/session/", "session"), ("PUT", "/orders/", "change"), ("DELETE", "/orders/", "change"))
 """Requests whose errors mean something of their own: the code table has them as ``session/...`` and ``change/...``."""
-_MARKET: Final = (model.OrderType.MARKET, model.OrderType.STOP_MARKET)
 _PRODUCTS: Final = {
-    **dict.fromkeys(_SHARES, frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.MTF))),
-    **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "MCX"), frozenset((model.Product.CARRY, model.Product.INTRADAY))),
+    **dict.fromkeys(SHARES, CASH_PRODUCTS),
+    **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "MCX"), CONTRACT_PRODUCTS),
 }
 _UNIT_OPEN: Final = (
     "the documents leave open whether quantities here count units or lots: confirm it with the broker and set"
@@ -142,6 +158,13 @@ CAPABILITIES: Final = Capabilities(
     },
 )
 
+# Every token dies then, whenever it was made.
+_SESSION: Final[dict[str, Any]] = {
+    "account": "user_id",
+    "dies_at": time(6),
+    "zone": IST,
+    "secrets": ("public_token", "enctoken", "refresh_token"),
+}
 _SOURCE: Final = "documentation, exceptions: rate limits; kite.trade/forum/discussion/16217"
 LIMITS: Final = (
     # The broker counts orders by the seconds of its own clock (forum 15350), so a calendar second is the exact shape.
@@ -157,7 +180,7 @@ LIMITS: Final = (
 )
 
 
-class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
+class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
     """Orders, portfolio and market data of one Zerodha account."""
 
     contract = 1
@@ -206,41 +229,23 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         return request.but(headers=(*request.headers, ("Authorization", f"token {key}:{access}")))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = 200 <= reply.status < 300
+        good = is_success(reply)
         if good and request.note == "csv":
             return None
-        try:
-            body = reply.json
-        except errors.DecodeError:
-            body = None
+        body, code, text = json_or_none(reply), f"HTTP {reply.status}", ""
         if isinstance(body, dict):
             if good and "data" in body and body.get("status") == "success":
                 return None
-            code, text = body.get("error_type"), body.get("message")
-            if isinstance(code, str) and code:
-                return self._failure(code, str(text or ""), reply, request)
-        return self._failure(f"HTTP {reply.status}", reply.text[:200], reply, request)
-
-    def _failure(self, code: str, text: str, reply: Reply, request: Request) -> Failure:
-        """Look the code up as this kind of request gets it, then as any request does."""
-        after = reply.headers.get("retry-after", "")
-        retry_after_s = float(after) if after.isascii() and after.isdigit() else None
+            told = body.get("error_type")
+            if isinstance(told, str) and told:
+                code, text = told, str(body.get("message") or "")
+        # As this kind of request gets it, then as any does.
         kind = next(
             (word for way, path, word in _KINDS if (request.method, request.path[: len(path)]) == (way, path)), ""
         )
-        if request.note == "upgrade":
-            kind = "upgrade"
-        for prefix in (f"{kind}/", "") if kind else ("",):
-            failure = self.codes.classify(
-                code=prefix + code,
-                text=text,
-                status=reply.status,
-                mutates=request.mutates,
-                retry_after_s=retry_after_s,
-            )
-            if failure.kind is not ErrorKind.UNMAPPED:
-                break
-        return replace(failure, code=code, message=f"{code}: {text}" if text else code)
+        kind = "upgrade" if request.note == "upgrade" else kind
+        words = (f"{kind}/{code}", code) if kind else (code,)
+        return failure_of(self.codes, reply, request, words, text or reply.text[:200], code=code)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
         tag = order.tag
@@ -249,17 +254,9 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
                 f"the wire cannot carry tag {tag!r} beside our order id",
                 f"give at most {USER_TAG_LENGTH} ASCII letters and digits, or put the name into client_order_id",
             )
-        protection = order.market_protection
-        if protection is not None:
-            if order.order_type not in _MARKET:
-                raise refused(f"a {order.order_type} order takes no market_protection", "leave it out")
-            if not 0 < protection <= 100:
-                raise refused(
-                    f"market_protection {protection} is not within 0 to 100 percent; 0 is refused by the broker",
-                    "leave it out for automatic protection",
-                )
+        check_protection(RECORDS, order.order_type, order.market_protection)
         iceberg = order.variety is model.Variety.ICEBERG
-        if order.display_quantity is not None and not iceberg and instrument.exchange not in _SHARES:
+        if order.display_quantity is not None and not iceberg and instrument.exchange not in SHARES:
             raise refused(f"display_quantity is for shares only, not {instrument.exchange}", "leave it out")
         if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
             raise refused("MCX takes no IOC orders from algos", "use DAY")
@@ -298,13 +295,13 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         form = (("api_key", key), ("request_token", request_token), ("checksum", checksum))
         reply = yield Request(method="POST", path="/session/token", form=form, mutates=True, auth=False)
         with reading("session"):
-            return _session(reply.json["data"], str(reply.json["data"]["access_token"]), ctx)
+            return session_of(reply.json["data"], str(reply.json["data"]["access_token"]), ctx, **_SESSION)
 
     def import_token(self, token: str, ctx: Context) -> Flow[Session]:
         header = ("Authorization", f"token {ctx.credentials['api_key'].reveal()}:{token}")
         reply = yield Request(path="/user/profile", headers=(header,), auth=False)
         with reading("profile"):
-            return _session(reply.json["data"], token, ctx)
+            return session_of(reply.json["data"], token, ctx, **_SESSION)
 
     def logout(self, ctx: Context) -> Flow[None]:
         # A token that is already dead is as good as logged out.
@@ -362,7 +359,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             trigger_price=plain(change.trigger_price),
             validity=VALIDITY.write(change.time_in_force) if change.time_in_force else None,
             disclosed_quantity=whole(change.display_quantity),
-            market_protection=_protection(percent) if order_type in _MARKET else None,
+            market_protection=_protection(percent) if order_type in PROTECTED else None,
         )
         if order.variety is model.Variety.COVER:
             # Cover orders take prices only; the second leg names its parent.
@@ -378,7 +375,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             meter="orders",
             limit_key=order.order_id,
         )
-        return _done(reply, order)
+        return changed(RECORDS, reply, order)
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
         parent = order.parent_order_id if order.variety is model.Variety.COVER else None
@@ -390,7 +387,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
             meter="orders",
             lane=Lane.RISK,
         )
-        return _done(reply, order)
+        return changed(RECORDS, reply, order)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         found = yield from rows(f"/orders/{quote(order_id, safe='')}")
@@ -451,28 +448,6 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows):
         with reading("quotes"):
             found = {key: row for reply in replies for key, row in reply.json["data"].items() if row}
             return [words.read_quote(found[key], item, mode) for key, item in asked.items() if key in found]
-
-    def depth(self, instrument: model.Instrument, ctx: Context) -> Flow[model.Quote]:
-        quotes = yield from self.quotes([instrument], model.Mode.FULL, ctx)
-        if not quotes:
-            raise RECORDS.unlisted(instrument)
-        return quotes[0]
-
-
-def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
-    secrets = frozenset(("access_token", "public_token", "enctoken", "refresh_token"))
-    values = {key: value for key, value in found.items() if value not in (None, "")}
-    values["access_token"] = token
-    user = str(found["user_id"])
-    expires = next_time_ns(ctx.now_ns, time(6), IST)  # every token dies then, whenever it was made
-    return Session(token, user, values, expires_ns=expires, secrets=secrets & set(values))
-
-
-def _done(reply: Reply, order: model.Order) -> model.Outcome:
-    """Read the reply to a change or cancel, which names the order. Raises DecodeError."""
-    with reading("order reply"):
-        found = reply.json["data"]
-        return model.Outcome.accepted(RECORDS.confirmed("order reply", found["order_id"], order.order_id), raw=found)
 
 
 def _order_path(order: model.Order) -> str:
@@ -550,7 +525,7 @@ def _place_form(
     form.append(("validity", VALIDITY.outward[order.time_in_force]))
     if shown is not None and not iceberg:
         form.append(("disclosed_quantity", written(shown)))
-    if order.order_type in _MARKET:
+    if order.order_type in PROTECTED:
         form.append(("market_protection", _protection(order.market_protection)))
     if iceberg and shown is not None:
         form += ("iceberg_legs", str(_legs(order))), ("iceberg_quantity", written(shown))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, ClassVar, Final
 
-from dragoman.plugin import Adapter, Context, Flow, Reply, Request, model, spans
-from dragoman.plugin.history import check_stretch, history, read_rows
-from dragoman.plugin.records import IST
+from dragoman.plugin import Context, Request, model, spans
+from dragoman.plugin.parts import DAY, IST, Interval, SpanCandles, Stretch
 
-from .words import RECORDS, refused, time_ns
+from .words import refused, time_ns
 
 # Interval -> the broker's word, its length, and the most days of one request.
 INTERVALS: Final = {
@@ -23,43 +22,35 @@ INTERVALS: Final = {
     "1h": ("60minute", timedelta(hours=1), 400),
     "1d": ("day", timedelta(days=1), 2000),
 }
-AT_ONCE: Final = 3
-"""Requests between two reports of progress: what the broker takes in a second."""
 
 
-class CandleFlows(Adapter):
+class CandleFlows(SpanCandles):
     """The history's part of the adapter."""
 
-    def candles(
-        self,
-        instrument: model.Instrument,
-        interval: str,
-        start: datetime,
-        end: datetime,
-        ctx: Context,
-        *,
-        continuous: bool = False,
-    ) -> Flow[list[model.Candle]]:
-        if interval not in INTERVALS:
-            raise refused(f"there are no candles of {interval!r}", f"use one of {', '.join(INTERVALS)}")
-        check_stretch(RECORDS, start, end)
-        if continuous and (interval != "1d" or instrument.instrument_type is not model.InstrumentType.FUTURE):
+    intervals: ClassVar[Mapping[str, Interval]] = {
+        name: Interval(word, length, timedelta(days=days)) for name, (word, length, days) in INTERVALS.items()
+    }
+    intervals_told = f"one of {', '.join(INTERVALS)}"
+    candle_zone = IST
+    candles_at_once = 3
+    candle_oi = True
+
+    def check_continuous(self, instrument: model.Instrument, interval: Interval) -> None:
+        if not interval.whole_days or instrument.instrument_type is not model.InstrumentType.FUTURE:
             raise refused("continuous series are day candles of futures only", "leave continuous out")
-        word, length, days = INTERVALS[interval]
-        first, last = (moment.astimezone(IST).replace(microsecond=0) for moment in (start, end))
-        pieces = spans(first, last, timedelta(days=days))
-        path = f"/instruments/historical/{instrument.broker_token}/{word}"
-        flags = (("continuous", str(int(continuous))), ("oi", str(int(instrument.expiry is not None))))
-        requests = [
+
+    def candle_requests(self, asked: Stretch, ctx: Context) -> list[Request]:
+        path = f"/instruments/historical/{asked.instrument.broker_token}/{asked.interval.word}"
+        oi = ("oi", str(int(asked.instrument.expiry is not None)))
+        flags = (("continuous", str(int(asked.continuous))), oi)
+        first, last = (moment.replace(microsecond=0) for moment in (asked.start, asked.end))
+        return [
             Request(path=path, query=(("from", _ist(begin)), ("to", _ist(stop)), *flags), meter="candles")
-            for begin, stop in pieces
+            for begin, stop in spans(first, last, asked.interval.longest or DAY)
         ]
 
-        def read(reply: Reply) -> Iterable[model.Candle]:
-            rows = RECORDS.as_rows("candles", reply.json["data"], "candles")
-            return read_rows(rows, instrument, interval, length, ctx, source="zerodha", time_ns=time_ns)
-
-        return (yield from history(RECORDS, requests, read, at_once=AT_ONCE))
+    def candle_opens(self, stamp: Any, interval: Interval) -> int | None:
+        return time_ns(stamp)
 
 
 def _ist(moment: datetime) -> str:

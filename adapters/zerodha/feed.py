@@ -8,8 +8,7 @@ parsers have them.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
@@ -19,7 +18,6 @@ from dragoman.plugin import (
     Control,
     Endpoint,
     Feed,
-    Field,
     Flow,
     Framing,
     Key,
@@ -37,8 +35,9 @@ from dragoman.plugin import (
     errors,
     model,
 )
+from dragoman.plugin.parts import batches, count, price, seconds, send_json
 
-from .words import loads, read_order, reading
+from .words import RECORDS, read_order, reading
 
 BATCH: Final = 1000
 """Tokens in one subscribe frame. The broker names no limit; this keeps a frame near 10 kB."""
@@ -50,52 +49,39 @@ INDICES: Final = 9
 PRICE: Final = Scale.by_part(SEGMENT, {3: 10_000_000, 6: 10_000, 12: 10_000}, default=100)
 
 
-def _price(to: str, offset: int) -> Field:
-    """A price. Signed, as documented, though the official parsers read unsigned: commodities have gone below zero."""
-    return Field(to, "i32", offset, scaled=True)
-
-
-def _count(to: str, offset: int) -> Field:
-    return Field(to, "u32", offset)
-
-
-def _seconds(to: str, offset: int) -> Field:
-    return Field(to, "u32", offset, unit="s", absent=0)
-
-
-LTP_FIELDS: Final = (_price("last_price", 4),)
+LTP_FIELDS: Final = (price("last_price", 4),)
 QUOTE_FIELDS: Final = (
     *LTP_FIELDS,
-    _count("last_quantity", 8),
-    _price("average_price", 12),
-    _count("volume", 16),
-    _count("total_buy_quantity", 20),
-    _count("total_sell_quantity", 24),
-    _price("open", 28),
-    _price("high", 32),
-    _price("low", 36),
-    _price("previous_close", 40),
+    count("last_quantity", 8),
+    price("average_price", 12),
+    count("volume", 16),
+    count("total_buy_quantity", 20),
+    count("total_sell_quantity", 24),
+    price("open", 28),
+    price("high", 32),
+    price("low", 36),
+    price("previous_close", 40),
 )
 FULL_FIELDS: Final = (
     *QUOTE_FIELDS,
-    _seconds("last_trade_time", 44),
-    _count("oi", 48),
-    _count("oi_high", 52),
-    _count("oi_low", 56),
-    _seconds("ts_event", 60),
+    seconds("last_trade_time", 44),
+    count("oi", 48),
+    count("oi_high", 52),
+    count("oi_low", 56),
+    seconds("ts_event", 60),
 )
 INDEX_FIELDS: Final = (
     *LTP_FIELDS,
-    _price("high", 8),
-    _price("low", 12),
-    _price("open", 16),
-    _price("previous_close", 20),
+    price("high", 8),
+    price("low", 12),
+    price("open", 16),
+    price("previous_close", 20),
 )
 
 
 def _side(side: Literal["bid", "ask"], at: int) -> Levels:
-    price, quantity, orders = Column("i32", at + 4), Column("u32", at), Column("u16", at + 8)
-    return Levels(side, 5, price, quantity, orders, stride=12, scaled=True)
+    rates, quantities, orders = Column("i32", at + 4), Column("u32", at), Column("u16", at + 8)
+    return Levels(side, 5, rates, quantities, orders, stride=12, scaled=True)
 
 
 DEPTH: Final = (_side("bid", 64), _side("ask", 124))
@@ -115,7 +101,7 @@ STREAM: Final = PackedStream(
             "index_full",
             32,
             TOKEN,
-            (*INDEX_FIELDS, _seconds("ts_event", 28)),
+            (*INDEX_FIELDS, seconds("ts_event", 28)),
             scale=PRICE,
             mode="full",
             flags=("index",),
@@ -165,11 +151,7 @@ class Ticker(Feed):
     def on_control(self, frame: str | bytes, ctx: Context) -> Control:
         if isinstance(frame, bytes):
             return Control(events=(Raw("binary", frame),))
-        message = loads(frame)
-        if not isinstance(message, Mapping) or not isinstance(message.get("type"), str):
-            raise errors.DecodeError(
-                f"zerodha: text frame of {len(frame)} characters has no type", broker="zerodha", text=frame[:200]
-            )
+        message = RECORDS.message(frame, "type")
         return Control(events=(_event(message["type"], message.get("data"), ctx),))
 
 
@@ -186,9 +168,8 @@ def _event(kind: str, data: Any, ctx: Context) -> OrderSeen | model.Notice | Raw
 
 
 def _batches(wishes: Sequence[Want]) -> Iterator[list[int]]:
-    for start in range(0, len(wishes), BATCH):
-        yield [int(wish.instrument.broker_token) for wish in wishes[start : start + BATCH]]
+    return (list(batch) for batch in batches([int(wish.instrument.broker_token) for wish in wishes], BATCH))
 
 
 def _frame(action: str, value: Any) -> Send:
-    return Send(json.dumps({"a": action, "v": value}, separators=(",", ":")))
+    return send_json({"a": action, "v": value})

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from dragoman.plugin import Flow, Request
-from dragoman.plugin.records import Pairs
+from dragoman.plugin.parts import Pairs, fetch, fetch_rows
 
-from .words import RECORDS, loads, reading
+from .words import RECORDS
 
 
 def whole(value: Decimal | None) -> str | None:
@@ -22,18 +22,11 @@ def written(value: Decimal) -> str:
     return text if text.isdigit() else str(RECORDS.whole(value))
 
 
-def fetch(request: Request) -> Flow[Any]:
-    """Send a request and return its ``data``, decimals exact."""
-    reply = yield request
-    with reading(request.path):
-        return loads(reply.body)["data"]
-
-
 def data(path: str, query: Pairs = ()) -> Flow[Any]:
-    """Read ``data`` of a path."""
-    return (yield from fetch(Request(path=path, query=query)))
+    """Read ``data`` of a path, decimals exact."""
+    return (yield from fetch(RECORDS, Request(path=path, query=query), "data"))
 
 
 def rows(path: str, query: Pairs = ()) -> Flow[list[Any]]:
     """Read a list. Raises DecodeError where it is none."""
-    return RECORDS.as_rows(path, (yield from data(path, query)))
+    return (yield from fetch_rows(RECORDS, Request(path=path, query=query), "data"))

@@ -15,9 +15,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Pairs, Row, needed, number, pairs, plain, side_of, text_or_none
+from dragoman.plugin.parts import Pairs, Row, fetch, needed, number, pairs, plain, side_of, text_or_none
 
-from .forms import data, fetch, rows, whole
+from .forms import data, rows, whole
 from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, VARIETY, instrument_id, reading, refused, time_ns
 
 G, A = model.GttStatus, model.AlertStatus
@@ -119,7 +119,7 @@ def _gtt(gtt_id: str) -> str:
 
 
 def _sent(method: str, path: str, form: Pairs | None) -> Flow[str]:
-    found = yield from fetch(Request(method=method, path=path, form=form, mutates=True))
+    found = yield from fetch(RECORDS, Request(method=method, path=path, form=form, mutates=True), "data")
     with reading("GTT reply"):
         return str(found["trigger_id"])
 
@@ -217,7 +217,8 @@ def _alert(alert_id: str) -> str:
 
 
 def _alerted(method: str, path: str, request: model.AlertRequest, ctx: Context) -> Flow[model.Alert]:
-    found = yield from fetch(Request(method=method, path=path, form=_alert_form(request, ctx), mutates=True))
+    asked = Request(method=method, path=path, form=_alert_form(request, ctx), mutates=True)
+    found = yield from fetch(RECORDS, asked, "data")
     return read_alert(found, ctx)
 
 

@@ -9,14 +9,66 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, ErrorKind, Flow, MarginTerms, Request, model
-from dragoman.plugin.records import Row, given, needed, nonzero, number, pairs, text_or_none
+from dragoman.plugin.parts import COMMON_HOLDING_KEYS, Row, RowTable, at_once, fetch, number, pairs, read_profile
 
 from . import words
-from .forms import data, fetch, rows, whole
+from .forms import data, rows, whole
 from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, VARIETY, instrument_id, reading, refused, time_ns
 
 AUTHORISE_PAGE: Final = "/connect/portfolio/authorise/holdings/{api_key}/{request_id}"
 _MOST_ORDERS: Final = 200
+HOLDING: Final = RowTable(
+    model.Holding,
+    **COMMON_HOLDING_KEYS,
+    used_quantity="used_quantity",
+    authorised_quantity="authorised_quantity",
+    settled_quantity="realised_quantity",
+    opening_quantity="opening_quantity",
+    short_quantity="short_quantity",
+    discrepancy="discrepancy",
+    auction_number="auction_number",
+)
+MTF: Final = RowTable(
+    model.MtfHolding,
+    quantity="quantity",
+    used_quantity="used_quantity",
+    average_price="average_price",
+    value="value",
+    initial_margin="initial_margin",
+)
+SUMMARY: Final = RowTable(
+    model.HoldingsSummary,
+    invested="invested_amount",
+    current_value="current_value",
+    pnl="total_pnl",
+    pnl_percent="total_pnl_percent",
+    day_change="today_pnl",
+    day_change_percent="today_pnl_percent",
+)
+MARGIN: Final = RowTable(
+    model.OrderMargin,
+    total="total",
+    span="span",
+    exposure="exposure",
+    premium="option_premium",
+    additional="additional",
+    var="var",
+    cash="cash",
+    realised_pnl="pnl.realised",
+    unrealised_pnl="pnl.unrealised",
+    leverage="leverage",
+)
+CHARGES: Final = RowTable(
+    model.Charges,
+    total="total",
+    transaction_tax="transaction_tax",
+    transaction_tax_type="transaction_tax_type",
+    exchange_fee="exchange_turnover_charge",
+    regulator_fee="sebi_turnover_charge",
+    brokerage="brokerage",
+    stamp_duty="stamp_duty",
+    gst="gst.total",
+)
 
 
 class MoneyFlows(Adapter):
@@ -37,7 +89,7 @@ class MoneyFlows(Adapter):
             return [words.read_margin(segment, row, ctx) for segment, row in known]
 
     def profile(self, ctx: Context) -> Flow[model.Profile]:
-        return read_profile((yield from data("/user/profile")))
+        return read_profile(RECORDS, (yield from data("/user/profile")), PRODUCT, ORDER_TYPE)
 
     def holdings(self, ctx: Context) -> Flow[list[model.Holding]]:
         return [read_holding(row, ctx) for row in (yield from rows("/portfolio/holdings"))]
@@ -45,17 +97,7 @@ class MoneyFlows(Adapter):
     def holdings_summary(self, ctx: Context) -> Flow[model.HoldingsSummary]:
         found = yield from data("/portfolio/holdings/summary")
         with reading("holdings summary"):
-            return model.HoldingsSummary(
-                broker="zerodha",
-                account_id=ctx.account,
-                invested=needed(found, "invested_amount"),
-                current_value=needed(found, "current_value"),
-                pnl=needed(found, "total_pnl"),
-                pnl_percent=given(found, "total_pnl_percent"),
-                day_change=given(found, "today_pnl"),
-                day_change_percent=given(found, "today_pnl_percent"),
-                raw=found,
-            )
+            return SUMMARY.read(found, broker="zerodha", account_id=ctx.account)
 
     def auctions(self, ctx: Context) -> Flow[list[model.Holding]]:
         return [read_holding(row, ctx) for row in (yield from rows("/portfolio/holdings/auctions"))]
@@ -66,7 +108,9 @@ class MoneyFlows(Adapter):
         form = tuple(
             pair for item in holdings for pair in (("isin", str(item.isin)), ("quantity", whole(item.quantity) or "0"))
         )
-        found = yield from fetch(Request(method="POST", path="/portfolio/holdings/authorise", form=form, mutates=True))
+        found = yield from fetch(
+            RECORDS, Request(method="POST", path="/portfolio/holdings/authorise", form=form, mutates=True), "data"
+        )
         with reading("authorisation"):
             request_id, key = str(found["request_id"]), ctx.credentials["api_key"].reveal()
         root = ctx.hosts["login"].split("/connect/", 1)[0]
@@ -148,9 +192,8 @@ def _part(position: model.Position, quantity: Decimal) -> str:
 
 
 def _calculate(path: str, items: list[dict[str, Any]], query: tuple[tuple[str, str], ...] = ()) -> Flow[Any]:
-    if not 0 < len(items) <= _MOST_ORDERS:
-        raise refused(f"{path} takes 1 to {_MOST_ORDERS} orders, found {len(items)}", "split the list")
-    return (yield from fetch(Request(method="POST", path=path, query=query, json=items)))
+    RECORDS.check(at_once(len(items), _MOST_ORDERS))
+    return (yield from fetch(RECORDS, Request(method="POST", path=path, query=query, json=items), "data"))
 
 
 def _names(name: str, ctx: Context) -> dict[str, str]:
@@ -177,45 +220,16 @@ def _item(order: model.OrderRequest, ctx: Context) -> dict[str, Any]:
 def read_holding(row: Row, ctx: Context) -> model.Holding:
     """Read one holding, of the list or of the auction list. Raises DecodeError."""
     with reading("holding"):
-        return model.Holding(
+        mtf = row.get("mtf") or {}
+        return HOLDING.read(
+            row,
             broker="zerodha",
             account_id=ctx.account,
             instrument_id=instrument_id(row, ctx),
-            isin=text_or_none(row.get("isin")),
             product=PRODUCT.read(row.get("product")),
-            quantity=needed(row, "quantity"),
-            t1_quantity=number(row.get("t1_quantity")),
-            used_quantity=number(row.get("used_quantity")),
-            authorised_quantity=number(row.get("authorised_quantity")),
-            pledged_quantity=number(row.get("collateral_quantity")),
-            collateral_type=text_or_none(row.get("collateral_type")),
-            settled_quantity=given(row, "realised_quantity"),
-            opening_quantity=given(row, "opening_quantity"),
-            short_quantity=number(row.get("short_quantity")),
-            average_price=nonzero(row, "average_price"),
-            last_price=nonzero(row, "last_price"),
-            close_price=nonzero(row, "close_price"),
-            pnl=given(row, "pnl"),
-            day_change=given(row, "day_change"),
-            day_change_percent=given(row, "day_change_percentage"),
-            discrepancy=bool(row.get("discrepancy")),
-            auction_number=text_or_none(row.get("auction_number")),
             ts_authorised=time_ns(row.get("authorised_date")),
-            mtf=_mtf(row.get("mtf") or {}),
-            raw=row,
+            mtf=MTF.read(mtf) if any(map(number, mtf.values())) else None,
         )
-
-
-def _mtf(row: Row) -> model.MtfHolding | None:
-    if not any(number(value) for value in row.values()):
-        return None
-    return model.MtfHolding(
-        quantity=needed(row, "quantity"),
-        used_quantity=number(row.get("used_quantity")),
-        average_price=nonzero(row, "average_price"),
-        value=given(row, "value"),
-        initial_margin=given(row, "initial_margin"),
-    )
 
 
 def read_order_margin(row: Row, ctx: Context) -> model.OrderMargin:
@@ -223,56 +237,10 @@ def read_order_margin(row: Row, ctx: Context) -> model.OrderMargin:
     with reading("order margin"):
         name = instrument_id(row, ctx) if row.get("tradingsymbol") else ""
         detail = read_charges(row["charges"], name) if row.get("charges") else None
-        pnl = row.get("pnl") or {}
-        return model.OrderMargin(
-            instrument_id=name,
-            total=needed(row, "total"),
-            span=given(row, "span"),
-            exposure=given(row, "exposure"),
-            premium=given(row, "option_premium"),
-            additional=given(row, "additional"),
-            var=given(row, "var"),
-            cash=given(row, "cash"),
-            realised_pnl=given(pnl, "realised"),
-            unrealised_pnl=given(pnl, "unrealised"),
-            leverage=given(row, "leverage"),
-            charges=detail.total if detail else None,
-            detail=detail,
-            raw=row,
-        )
+        return MARGIN.read(row, instrument_id=name, charges=detail.total if detail else None, detail=detail)
 
 
 def read_charges(row: Row, name: str) -> model.Charges:
     """Read charges. Raises DecodeError."""
     with reading("charges"):
-        return model.Charges(
-            instrument_id=name,
-            total=needed(row, "total"),
-            transaction_tax=given(row, "transaction_tax"),
-            transaction_tax_type=str(row.get("transaction_tax_type") or ""),
-            exchange_fee=given(row, "exchange_turnover_charge"),
-            regulator_fee=given(row, "sebi_turnover_charge"),
-            brokerage=given(row, "brokerage"),
-            stamp_duty=given(row, "stamp_duty"),
-            gst=given(row.get("gst") or {}, "total"),
-            raw=row,
-        )
-
-
-def read_profile(row: Row) -> model.Profile:
-    """Read the profile, short or full. Raises DecodeError."""
-    with reading("profile"):
-        products = (PRODUCT.read(word) for word in row.get("products") or ())
-        types = (ORDER_TYPE.read(word) for word in row.get("order_types") or ())
-        return model.Profile(
-            broker="zerodha",
-            account_id=str(row["user_id"]),
-            name=str(row.get("user_name") or ""),
-            short_name=str(row.get("user_shortname") or ""),
-            email=str(row.get("email") or ""),
-            type=str(row.get("user_type") or ""),
-            exchanges=tuple(str(word) for word in row.get("exchanges") or ()),
-            products=tuple(one for one in products if one is not model.Product.UNKNOWN),
-            order_types=tuple(one for one in types if one is not model.OrderType.UNKNOWN),
-            raw=row,
-        )
+        return CHARGES.read(row, instrument_id=name)

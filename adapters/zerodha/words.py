@@ -24,7 +24,6 @@ from dragoman.plugin.parts import (
     local_ns,
     number,
     read_levels,
-    text_or_none,
 )
 
 RECORDS: Final = Records("zerodha")

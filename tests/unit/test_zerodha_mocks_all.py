@@ -28,6 +28,7 @@ INFY = CTX.instruments.get("NSE:INFY")
 D = Decimal
 IST = timezone(timedelta(hours=5, minutes=30))
 START = datetime(2017, 12, 15, 9, 15, tzinfo=IST)
+OI_START = datetime(2019, 12, 4, 9, 15, tzinfo=IST)
 
 NOT_READ = {
     "README.md": "no body",
@@ -161,7 +162,7 @@ READ: dict[str, tuple[Callable[[Folder, str], Any], Callable[[Any], Any], Any]] 
         1704.5,
     ),
     "historical_oi.json": (
-        flow(lambda: ADAPTER.candles(INFY, "1m", START, START + timedelta(hours=1), CTX)),
+        flow(lambda: ADAPTER.candles(INFY, "1m", OI_START, OI_START + timedelta(hours=1), CTX)),
         lambda got: got[0].oi,
         13667775.0,
     ),

@@ -46,12 +46,17 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What candles are asked for: `first` to `last` in the broker's zone, on midnights where a candle lasts days."""
+    """What candles are asked for: from `start` to `end`, in the broker's zone.
+
+    `first` and `last` are the same, or for candles of a day and longer when their days began: those count whole.
+    """
 
     instrument: Instrument
     interval: Interval
     first: datetime
     last: datetime
+    start: datetime
+    end: datetime
     continuous: bool = False
 
 
@@ -81,12 +86,16 @@ class SpanCandles(Adapter):
         In which the broker's days begin.
     candles_at_once : int
         Requests between two reports of progress: what the broker takes in a second.
+    candle_oi : bool
+        Whether a seventh column is open interest wherever it stands; otherwise it is of contracts only, as some brokers
+        write 0 for shares.
     """
 
     intervals: ClassVar[Mapping[str, Interval]]
     intervals_told: ClassVar[str]
     candle_zone: ClassVar[tzinfo]
     candles_at_once: ClassVar[int] = 5
+    candle_oi: ClassVar[bool] = False
 
     def candle_requests(self, asked: Stretch, ctx: Context) -> Sequence[Request]:
         """Return the requests for a stretch, in the order of time."""
@@ -119,10 +128,9 @@ class SpanCandles(Adapter):
         check_stretch(records, start, end)
         if continuous:
             self.check_continuous(instrument, known)
-        first, last = (moment.astimezone(self.candle_zone) for moment in (start, end))
-        if known.whole_days:
-            first, last = (midnight(moment, self.candle_zone) for moment in (first, last))
-        requests = self.candle_requests(Stretch(instrument, known, first, last, continuous), ctx)
+        start, end = start.astimezone(self.candle_zone), end.astimezone(self.candle_zone)
+        first, last = (midnight(moment, self.candle_zone) if known.whole_days else moment for moment in (start, end))
+        requests = self.candle_requests(Stretch(instrument, known, first, last, start, end, continuous), ctx)
         low, high = moment_ns(first), moment_ns(end)
 
         def read(reply: Reply) -> Iterable[Candle]:
@@ -134,7 +142,7 @@ class SpanCandles(Adapter):
                 ctx,
                 source=self.name,
                 time_ns=lambda stamp: self.candle_opens(stamp, known),
-                oi=instrument.expiry is not None,
+                oi=self.candle_oi or instrument.expiry is not None,
             )
             # A request may reach beyond what was asked for: days come whole, today's call tells of an earlier one.
             return (one for one in found if low <= one.ts_open <= high)

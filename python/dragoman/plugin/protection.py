@@ -26,11 +26,11 @@ def check_protection(
     """
     if percent is None:
         return
-    lowest, kind = (1, "a whole percent from 1") if whole else (0, "a percent above 0, up")
+    lowest, kind = (1, f"a whole percent from 1 to {most}") if whole else (0, f"within 0 to {most} percent, above 0")
     bad = not lowest <= percent <= most or not percent or (whole and percent != int(percent))
     records.check(
         (order_type not in PROTECTED, f"a {order_type} order takes no market_protection", "leave it out"),
-        (bad, f"market_protection {percent} is not {kind} to {most}", "leave it out for automatic protection"),
+        (bad, f"market_protection {percent} is not {kind}", "leave it out for automatic protection"),
     )
 
 
