@@ -44,8 +44,9 @@ soak: setup ## a day of 24 hours under tracemalloc (SOAK="--hours 72" for longer
 chaos-short: setup ## real processes: 100 traders killed at random, journals and limits shared, system calls in order
 	$(PYTEST) -s tests/chaos
 
-chaos: setup ## kill 2,000 traders at random, each while it places orders; KILLS=10000 for more, SEED=n to repeat a run
+chaos: setup ## kill 2,000 traders at random, each while it places orders, and race 1,000 kill switches; KILLS=10000 for more, SEED=n to repeat a run
 	CHAOS_KILLS=$(KILLS) CHAOS_SEED=$(SEED) $(PYTEST) -s tests/chaos/test_killed_traders.py
+	CHAOS_KILL_SEEDS=1000 $(PYTEST) tests/chaos/test_kill_race.py
 
 order-check: setup ## prove with strace that every intent is on the disk before a byte of it leaves
 	PYTHONPATH=tests $(BIN)/python -m chaos.order_check

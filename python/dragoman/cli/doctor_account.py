@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dragoman.checks import WireUnits
+from dragoman.checks.kill import KillSwitch
 from dragoman.cli.account import Account
 from dragoman.cli.findings import Finding, fail, ok, said, warn
 from dragoman.cli.output import moment
 from dragoman.errors import AuthRequired, DragomanError
 from dragoman.model import QuantityUnit
+from dragoman.orders.stopping import switch_path
 from dragoman.plugin import Adapter
 from dragoman.runtime.base import Runtime
 from dragoman.session.profiles import Profile
@@ -55,6 +57,7 @@ async def account_findings(at: Account, profile: Profile, runtime: Runtime) -> l
             told = f"{who.account_id}{f', {who.name}' if who.name else ''}; enabled: {', '.join(who.exchanges) or '?'}"
             found.append(ok("account", "ACCOUNT_READ", told, account_id=who.account_id, exchanges=who.exchanges))
         found.append(_limits_finding(session))
+        found.append(await _switch_finding(at, session))
         return found
     except AuthRequired as error:
         told = f"{kept.account}: the broker has ended the session"
@@ -80,6 +83,23 @@ def _token_finding(at: Account, session: AccountSession, login: str) -> Finding:
 def _span(seconds: float) -> str:
     hours, minutes = divmod(int(max(0.0, seconds)) // 60, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+async def _switch_finding(at: Account, session: AccountSession) -> Finding:
+    """Say whether new orders of the account are stopped."""
+    path = switch_path(session.state_dir, session.profile, session.ctx.account)
+    switch = await session.runtime.in_worker(KillSwitch.open, session.runtime.disk, path)
+    try:
+        state = switch.state()
+    finally:
+        switch.close()
+    if not state.engaged:
+        return ok("kill_switch", "KILL_SWITCH_OFF", "orders may leave", epoch=state.epoch)
+    why = f": {state.why}" if state.why else ""
+    told = f"engaged by {state.who or 'nobody knows whom'}{why}; no new order leaves"
+    return fail(
+        "kill_switch", "KILL_SWITCH_ENGAGED", told, f"once that is cleared up, run: {at.spelled('kill')} --release"
+    )
 
 
 def _limits_finding(session: AccountSession) -> Finding:

@@ -26,7 +26,7 @@ class Finding:
     ----------
     check : str
         What was examined: ``profile``, ``credentials``, ``token``, ``tls``, ``latency``, ``clock``, ``egress``,
-        ``account``, ``limits``, ``market_protection``, ``algo_id``, ``quantity_unit``.
+        ``account``, ``limits``, ``kill_switch``, ``market_protection``, ``algo_id``, ``quantity_unit``.
     code : str
         What it came to, in a word that programs can rely on.
     found : str
