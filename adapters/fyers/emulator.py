@@ -152,7 +152,7 @@ class FyersEmulator(AppEmulator):
         return success(validSymbol=known, invalidSymbol=[key for key in asked if key not in known])
 
     def _quotes(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        keys = Form(dict(call.query)).text("symbols").split(",")
+        keys = Form.query(call).text("symbols").split(",")
         FyersError.when(len(keys) > MOST_SYMBOLS, "-50", f"A maximum of {MOST_SYMBOLS} symbols is allowed")
         items = [
             {"n": key, "s": "ok", "v": write(QUOTE, self.orders.quote(named))}
@@ -167,7 +167,7 @@ class FyersEmulator(AppEmulator):
         return success(d={named.key: write(DEPTH, self.orders.quote(named))})
 
     def _history(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        form = Form(dict(call.query))
+        form = Form.query(call)
         named, length = self.names.of(form), LENGTH[form.choice("resolution", LENGTH)]
         # Days are stamped 00:00 UTC of their date.
         shift = self.session.offset_ns if length[0] >= timedelta(days=1) else 0

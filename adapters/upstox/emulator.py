@@ -28,6 +28,7 @@ from dragoman.emulator.parts import (
     Rule,
     VenueProtocol,
     listing,
+    succeeded,
     write,
 )
 
@@ -37,7 +38,7 @@ from .emulator_orders import OrderDesk
 from .emulator_session import MARKET, PORTFOLIO, USER_ID, SessionDesk
 from .emulator_ticks import Streams
 from .emulator_triggers import GttDesk
-from .emulator_words import HOLDING, ORDER, TRADE, UpstoxError, success
+from .emulator_words import HOLDING, ORDER, TRADE, UpstoxError
 from .master import PATH
 
 __all__ = ["USER_ID", "UpstoxEmulator", "make"]
@@ -92,9 +93,9 @@ class UpstoxEmulator(AppEmulator):
             ("POST", "/v2/order/multi/place", orders.place_many, ORDERS),
             ("DELETE", "/v2/order/multi/cancel", orders.cancel_many, ORDERS),
             ("POST", "/v2/order/positions/exit", orders.exit_all, ORDERS),
-            ("GET", "/v2/order/retrieve-all", listing(success, ORDER, orders.orders), ANY),
+            ("GET", "/v2/order/retrieve-all", listing(succeeded, ORDER, orders.orders), ANY),
             ("GET", "/v2/order/(?P<what>details|history)", self._states, ANY),
-            ("GET", "/v2/order/trades/get-trades-for-day", listing(success, TRADE, orders.trades), ANY),
+            ("GET", "/v2/order/trades/get-trades-for-day", listing(succeeded, TRADE, orders.trades), ANY),
             ("GET", "/v2/order/trades", self._trades, ANY),
             ("POST", "/v3/order/gtt/place", gtts.place, ORDERS),
             ("PUT", "/v3/order/gtt/modify", gtts.change, ORDERS),
@@ -102,7 +103,7 @@ class UpstoxEmulator(AppEmulator):
             ("GET", "/v3/order/gtt", gtts.read, ANY),
             ("GET", r"/v(?P<version>2)/portfolio/short-term-positions", held.open, ANY),
             ("GET", r"/v(?P<version>3)/portfolio/mtf-positions", held.open, ANY),
-            ("GET", "/v2/portfolio/long-term-holdings", listing(success, HOLDING, held.holdings), ANY),
+            ("GET", "/v2/portfolio/long-term-holdings", listing(succeeded, HOLDING, held.holdings), ANY),
             ("PUT", "/v2/portfolio/convert-position", held.convert, ANY),
             ("POST", "/v2/charges/margin", held.margin, ANY),
             ("GET", "/v2/charges/brokerage", held.brokerage, ANY),
@@ -118,18 +119,18 @@ class UpstoxEmulator(AppEmulator):
 
     def _states(self, call: HttpCall, now_ns: int, what: str) -> HttpAnswer:
         """Answer with an order now, or with all its states; the history also by tag."""
-        form = Form(dict(call.query))
+        form = Form.query(call)
         tag, order_id = form.get("tag") if what == "history" else None, form.get("order_id")
         UpstoxError.when(tag is None and order_id is None, "UDAPI100059", "Either order_id or tag is required")
         if what == "details":
-            return success(write(ORDER, self.orders.order(self.orders.find(form.text("order_id")))))
+            return succeeded(write(ORDER, self.orders.order(self.orders.find(form.text("order_id")))))
         tagged = [one.state for one in self.orders.orders() if one.order.tag == tag]
         chosen = tagged if tag else [self.orders.find(form.text("order_id"))]
-        return success([write(ORDER, one) for state in chosen for one in self.orders.life(state.order_id)])
+        return succeeded([write(ORDER, one) for state in chosen for one in self.orders.life(state.order_id)])
 
     def _trades(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        order_id = Form(dict(call.query)).text("order_id")
-        return success([write(TRADE, one) for one in self.orders.trades(order_id)])
+        order_id = Form.query(call).text("order_id")
+        return succeeded([write(TRADE, one) for one in self.orders.trades(order_id)])
 
     def _file(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         return HttpAnswer(200, (("Content-Type", "application/gzip"),), self.names.file())

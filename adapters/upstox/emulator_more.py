@@ -15,11 +15,10 @@ from dragoman.emulator.parts import (
     HttpCall,
     Table,
     candle,
-    fees,
-    indian_rates,
     joined,
     json_body,
     num,
+    succeeded,
     write,
 )
 from dragoman.plugin import model
@@ -27,7 +26,7 @@ from dragoman.plugin.records import IST
 
 from .emulator_names import NameTable
 from .emulator_orders import WORDS
-from .emulator_words import FUNDS, OLD_FUNDS, POSITION, QUOTES, Upstox, UpstoxError, quote_row, success, timed
+from .emulator_words import FUNDS, OLD_FUNDS, POSITION, QUOTES, Upstox, UpstoxError, quote_row, timed
 from .market import FINE, UNITS
 from .money import MOST_LEGS
 
@@ -72,7 +71,7 @@ class AccountDesk(Upstox, Desk[NameTable]):
     """The portfolio of one account, its calculators, quotes and candles."""
 
     def money(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
-        return success(write(OLD_FUNDS, self.funds())) if version == "2" else timed(write(FUNDS, self.funds()))
+        return succeeded(write(OLD_FUNDS, self.funds())) if version == "2" else timed(write(FUNDS, self.funds()))
 
     def rows(self, *, funded: bool) -> list[dict[str, Any]]:
         """Return the positions, those on the broker's money or the others."""
@@ -80,19 +79,19 @@ class AccountDesk(Upstox, Desk[NameTable]):
         return [write(POSITION, one) for one in held]
 
     def open(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
-        return success(self.rows(funded=version == "3"))
+        return succeeded(self.rows(funded=version == "3"))
 
     def convert(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = json_body(call)
         named = self.names.of(form)
-        old, new = (WORDS.product_of(form, named, name) for name in ("old_product", "new_product"))
+        old, new = WORDS.products_of(form, named, "old_product", "new_product")
         WORDS.side_of(form)
         size = named.units(form.integer("quantity"))
         held = [one.position for one in self.positions() if one.named is named and one.position.product is old]
         UpstoxError.when(not held, "UDAPI1033", "Position not found", path="instrument_token", value=named.key)
         today = abs(held[0].quantity - held[0].overnight_quantity)
         self.move(named, old, new, size, overnight=size > today)
-        return success({"status": "complete"})
+        return succeeded({"status": "complete"})
 
     def margin(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         rows, path = json_body(call).raw("instruments"), "instruments"
@@ -103,24 +102,22 @@ class AccountDesk(Upstox, Desk[NameTable]):
         needs, together = self.needs([WORDS.terms(form, self.names.of(form, "instrument_key")) for form in forms])
         required = sum((need.total for need in needs), ZERO)
         told = {"required_margin": num(required), "final_margin": num(together.total)}
-        return success(told | {"margins": [write(LEG, need) for need in needs]})
+        return succeeded(told | {"margins": [write(LEG, need) for need in needs]})
 
     def brokerage(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        form = Form(dict(call.query))
-        named, side = self.names.of(form), WORDS.side_of(form)
-        turnover = named.units(form.integer("quantity")) * form.number("price")
-        rates = indian_rates(named.instrument, WORDS.product_of(form, named), BROKERAGE)
-        return success({"charges": write(CHARGES, fees(rates, side, turnover))})
+        form = Form.query(call)
+        _, found = self.fee(WORDS, form, self.names.of(form), form.number("price"), BROKERAGE)
+        return succeeded({"charges": write(CHARGES, found)})
 
     # -- quotes and candles ------------------------------------------------------------------------------------------
 
     def quotes(self, call: HttpCall, now_ns: int, kind: str) -> HttpAnswer:
-        form = Form(dict(call.query))
+        form = Form.query(call)
         if kind == "ohlc":
             form.choice("interval", ("1d", "I1", "I30"))
         found = self.names.asked_for(form, QUOTES[kind][-1])
         # Keyed by symbol behind a colon, not by what was asked for.
-        return success({f"{one.segment}:{one.symbol}": quote_row(self.quote(one), kind) for one in found})
+        return succeeded({f"{one.segment}:{one.symbol}": quote_row(self.quote(one), kind) for one in found})
 
     def history(
         self,
@@ -150,7 +147,7 @@ class AccountDesk(Upstox, Desk[NameTable]):
         bars = list(self.past(named).bars(since, end, bar))
         if last is not None and unit in ("weeks", "months"):
             bars = joined(bars, monthly=unit == "months")
-        return success({"candles": [candle(one, f"{one.start:%Y-%m-%dT%H:%M:%S}+05:30") for one in reversed(bars)]})
+        return succeeded({"candles": [candle(one, f"{one.start:%Y-%m-%dT%H:%M:%S}+05:30") for one in reversed(bars)]})
 
 
 def _day(text: str) -> datetime:

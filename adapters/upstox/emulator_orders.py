@@ -20,12 +20,13 @@ from dragoman.emulator.parts import (
     json_answer,
     json_body,
     records,
+    succeeded,
 )
 from dragoman.plugin import model
 from dragoman.plugin.indian import SHARES
 
 from .emulator_names import Named, NameTable
-from .emulator_words import Upstox, UpstoxError, success, timed
+from .emulator_words import Upstox, UpstoxError, timed
 from .words import ORDER_TYPE, SEGMENT, VALIDITY
 
 LONGEST_TAG: Final = 40
@@ -62,11 +63,11 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
 
     def place(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
         placed = self._placed(json_body(call), now_ns)
-        return success({"order_id": placed[0]}) if version == "2" else timed({"order_ids": placed})
+        return succeeded({"order_id": placed[0]}) if version == "2" else timed({"order_ids": placed})
 
     def _placed(self, form: Form, now_ns: int) -> list[str]:
         """Queue an order, in slices where that is asked for; return the ids."""
-        return self.submitted(*self.read(form), now_ns, sliced=form.get("slice") == "True")
+        return self.submitted(*self.read(form), now_ns, sliced=form.flag("slice"))
 
     def check(self, form: Form, named: Named) -> None:
         tag = form.get("tag") or ""
@@ -116,7 +117,7 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
         return timed({"order_id": self.change(state, form, now_ns)})
 
     def cancel(self, call: HttpCall, now_ns: int, version: str) -> HttpAnswer:
-        state = self.find(Form(dict(call.query)).text("order_id"))
+        state = self.find(Form.query(call).text("order_id"))
         UpstoxError.when(state.status.terminal, "UDAPI100040", "Cancel not allowed: the order is already finished")
         return timed({"order_id": self.end(state, now_ns)})
 
@@ -180,7 +181,7 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
         return _several({"order_ids": done}, errors, len(chosen), len(done))
 
     def _filters(self, call: HttpCall) -> tuple[str | None, str | None]:
-        form = Form(dict(call.query))
+        form = Form.query(call)
         segment = form.get("segment")
         known = segment is None or segment in SEGMENT
         UpstoxError.when(not known, "UDAPI1108", "Invalid segment", path="segment", value=segment)
@@ -189,6 +190,6 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
 
 def _several(done: Any, errors: list[dict[str, Any]], total: int, good: int) -> HttpAnswer:
     """Answer with what became of each: 200, 207 for some of them, 400 for none."""
-    status, word = (200, "success") if not errors else (207, "partial_success") if good else (400, "error")
-    summary = {"total": total, "payload_error": 0, "success": good, "error": len(errors)}
+    status, word = (200, "succeeded") if not errors else (207, "partial_success") if good else (400, "error")
+    summary = {"total": total, "payload_error": 0, "succeeded": good, "error": len(errors)}
     return json_answer({"status": word, "data": done, "errors": errors or None, "summary": summary}, status)

@@ -15,9 +15,10 @@ from dragoman.emulator.parts import (
     HttpCall,
     LoginPage,
     json_answer,
+    succeeded,
 )
 
-from .emulator_words import UpstoxError, success
+from .emulator_words import UpstoxError
 
 USER_ID: Final = "emu_4PAA01"
 URL_LIFE: Final = MINUTE  # of a stream's URL (unverified)
@@ -90,16 +91,16 @@ class SessionDesk(AppSession):
 
     def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         self.tokens.end()
-        return success(True)
+        return succeeded(True)
 
     def profile(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success(_PROFILE | {"user_id": self.user_id})
+        return succeeded(_PROFILE | {"user_id": self.user_id})
 
     # -- streams -----------------------------------------------------------------------------------------------------
 
     def authorise(self, call: HttpCall, now_ns: int, stream: str) -> HttpAnswer:
         url = self.base_ws + self.single_use(stream, call, now_ns)
-        return success({"authorized_redirect_uri": url, "authorizedRedirectUri": url})
+        return succeeded({"authorized_redirect_uri": url, "authorizedRedirectUri": url})
 
     def single_use(self, stream: str, call: HttpCall, now_ns: int) -> str:
         """Return path and query of a URL that opens one socket, once."""

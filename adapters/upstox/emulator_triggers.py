@@ -91,7 +91,7 @@ class GttDesk(Upstox, Desk[NameTable]):
         return timed({"gtt_order_ids": [gtt.key]})
 
     def read(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        key = Form(dict(call.query)).get("gtt_order_id")
+        key = Form.query(call).get("gtt_order_id")
         return timed([self._row(gtt) for gtt in ([self._of(key)] if key else self.book.all())])
 
     def changes(self) -> Iterator[dict[str, Any]]:

@@ -22,13 +22,12 @@ from dragoman.emulator.parts import (
     StretchError,
     Table,
     cents,
-    json_answer,
+    ist,
     millis,
-    stamp,
+    succeeded,
     write,
 )
 from dragoman.plugin import ErrorKind, model
-from dragoman.plugin.records import IST
 
 from . import words
 
@@ -126,21 +125,9 @@ class Upstox:
     statuses: ClassVar = STATUS
 
 
-def success(data: Any, **more: Any) -> HttpAnswer:
-    return json_answer({"status": "success", "data": data, **more})
-
-
 def timed(data: Any) -> HttpAnswer:
     """Answer as version 3 does, with a latency."""
-    return success(data, metadata={"latency": 1})
-
-
-def ist(ns: int | None) -> str | None:
-    return stamp(ns, IST)
-
-
-def _named_day(ns: int) -> str | None:
-    return stamp(ns, IST, "%d-%b-%Y %H:%M:%S")
+    return succeeded(data, metadata={"latency": 1})
 
 
 # --- orders ----------------------------------------------------------------------------------------------------------
@@ -189,8 +176,8 @@ TRADE: Final[Table] = PLACE | {
     "order_id": ".fill.order_id",
     "exchange_order_id": ".fill.exchange_order_id",
     "order_ref_id": As(".fill.order_id", "emu-{}".format),
-    "exchange_timestamp": As(".fill.ts", _named_day),
-    "order_timestamp": As(".state.ts_created", _named_day),
+    "exchange_timestamp": As(".fill.ts", lambda ns: ist(ns, "%d-%b-%Y %H:%M:%S")),
+    "order_timestamp": As(".state.ts_created", lambda ns: ist(ns, "%d-%b-%Y %H:%M:%S")),
 }
 
 # --- portfolio -------------------------------------------------------------------------------------------------------
@@ -283,7 +270,7 @@ _BEFORE: Final[Table] = dict.fromkeys(("open", "high", "low", "close"), ".market
 _LEVEL: Final[Table] = {"quantity": ".quantity", "price": ".price", "orders": ".orders"}
 _INDEX: Final[Table] = {
     "ohlc": _HIGHS | {"close": ".market.last_price"},
-    "timestamp": As(".market.ts", lambda ns: stamp(ns, IST, "%Y-%m-%dT%H:%M:%S+05:30")),
+    "timestamp": As(".market.ts", lambda ns: ist(ns, "%Y-%m-%dT%H:%M:%S+05:30")),
     "instrument_token": ".named.key",
     "symbol": ".named.symbol",
     "last_price": ".market.last_price",
