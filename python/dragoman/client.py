@@ -197,7 +197,7 @@ class Client:
                 await self._open_streams()
             if self._orders_wanted:
                 await patiently(self.orders_service.refresh, self.session.runtime.sleep)
-                await self.portfolio.begin(self.events.publish)
+                self.portfolio.start(self.events.publish)
             self._started = True
             self._catch_up()
             if self._orders_wanted or self.orders_service.store.open:
@@ -226,6 +226,7 @@ class Client:
             if self._keeping is not None:
                 steps.push_async_callback(asyncio.wait, (self._keeping,), timeout=_KEEP_S)
             steps.push_async_callback(self.orders_service.close)
+            steps.push_async_callback(self.portfolio.close)
             steps.push_async_callback(self.session.close)
             steps.push_async_callback(self.orders_service.pause)
             if self._reconciler is not None:
@@ -396,7 +397,7 @@ class Client:
         """Read today's orders where the client was connected without them and this is the first call to need one."""
         if not self._orders_wanted:
             await self.orders_service.refresh(timeout_s=timeout_s)
-            await self.portfolio.begin(self.events.publish, timeout_s=timeout_s)
+            self.portfolio.start(self.events.publish)
             self._orders_wanted = True
             self._audit()
             self._catch_up()  # a stream may have been interrupted meanwhile
@@ -666,7 +667,7 @@ class Client:
         timeout_s = seconds("timeout_s", timeout_s)
         if flag("refresh", refresh):
             await self.orders_service.refresh(timeout_s=timeout_s)
-            await self.portfolio.begin(self.events.publish, timeout_s=timeout_s)
+            self.portfolio.start(self.events.publish)
             self._orders_wanted = True
             self._audit()
         return list(self.orders_service.store)

@@ -239,13 +239,28 @@ def test_a_broker_that_tells_no_day_quantities_has_its_net_less_our_fills_as_ope
     assert (row.overnight_price, row.average_price) == (85, 90)  # so that both together average 90
 
 
-def test_an_opening_that_contradicts_the_net_is_told_with_both_sides_and_the_net_believed():
+def test_a_fill_that_the_broker_counts_and_nobody_told_is_late_and_no_part_of_the_opening():
     desk = Desk()
-    odd = position(30, overnight_quantity=D(5), day_buy_quantity=D(0), average_price=D(90))
-    found = desk.book.seed([odd], [], NINE)
-    assert found == [Discrepancy(INFY, CARRY, "NET", "overnight_quantity", D(30), D(5))]
+    more = position(30, overnight_quantity=D(20), day_buy_quantity=D(10), day_sell_quantity=D(0), average_price=D(90))
+    assert desk.book.seed([more], [], NINE) == []
+    assert desk.row().quantity == 20
+    assert [one.field for one in desk.book.compare([more])] == ["day_buy_quantity", "quantity"]
+    desk.trade("BUY", 10, 95, product=CARRY)
     assert desk.row().quantity == 30
-    assert [(alert.code, alert.subject) for alert in desk.alerts] == [("OPENING_DIFFERS", found[0])]
+
+
+def test_units_converted_before_the_opening_are_told_with_both_sides_and_the_net_believed():
+    desk = Desk()
+    first = desk.trade("BUY", 10, 100)
+    left = position(4, product=INTRADAY, overnight_quantity=D(0), day_buy_quantity=D(4), average_price=D(100))
+    moved = replace(left, product=CARRY, quantity=D(6), day_buy_quantity=D(6))
+    found = desk.book.seed([left, moved], [first], desk.now)
+    assert found == [
+        Discrepancy(INFY, INTRADAY, "NET", "overnight_quantity", D(-6), D(0)),
+        Discrepancy(INFY, CARRY, "NET", "overnight_quantity", D(6), D(0)),
+    ]
+    assert [row.quantity for row in desk.book.rows()] == [6, 4]
+    assert [(alert.code, alert.subject) for alert in desk.alerts] == [("OPENING_DIFFERS", one) for one in found]
 
 
 def test_what_nobody_knows_the_cost_of_has_no_profit_until_it_is_gone():

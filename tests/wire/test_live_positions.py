@@ -133,8 +133,9 @@ def test_the_next_run_begins_with_what_the_broker_holds_and_the_days_fills():
         before = world.client.portfolio.live.row(INFY)
         await world.client.close()
         async with again(world) as client:
+            assert not client.portfolio.live.seeded  # it begins by itself a moment after the start
+            assert await client.portfolio.begin()
             book = client.portfolio.live
-            assert book.seeded
             now = book.row(INFY)
             assert (now.quantity, now.realised_pnl, now.average_price) == (6, before.realised_pnl, before.average_price)
             assert now.overnight_quantity == 0
@@ -150,6 +151,7 @@ def test_a_carried_over_position_is_the_opening_and_its_cost_the_brokers():
         await world.runtime.sleep(24 * 3600)
         world.venue.roll_day(world.runtime.clock.wall_ns())
         async with again(world, may_log_in=True, open_url=browser(world.runtime)) as client:
+            await world.until(lambda: client.portfolio.live.seeded)
             row = client.portfolio.live.row(INFY)
             assert (row.quantity, row.overnight_quantity, row.day_buy_quantity) == (10, 10, 0)
             assert (row.average_price, row.average_price_basis, row.realised_pnl) == (bought, PriceBasis.BROKER, 0)
@@ -162,6 +164,7 @@ def test_a_carried_over_position_is_the_opening_and_its_cost_the_brokers():
 
 def test_a_conversion_moves_the_position_at_its_cost_as_the_venue_does():
     async def scenario(world):
+        assert await world.client.portfolio.begin()
         orders = [await trade(world, "BUY", 10), await trade(world, "BUY", 5, ticks=7)]
         await settled(world, *orders)
         (held,) = await world.client.positions()
@@ -169,6 +172,28 @@ def test_a_conversion_moves_the_position_at_its_cost_as_the_venue_does():
         await world.until(lambda: live(world) == ledger(world))
         assert live(world)[INFY, "DELIVERY"][0] == 6
         assert await world.client.check_positions() == []
+
+    play(scenario)
+
+
+def test_a_conversion_of_before_the_start_is_part_of_the_opening_and_told():
+    async def scenario(world):
+        await settled(world, await trade(world, "BUY", 10))
+        (held,) = await world.client.positions()
+        await world.client.convert(held, "DELIVERY", 6)
+        await world.client.close()
+        async with again(world) as client:
+            told = []
+            client.on_event(told.append)
+            await world.until(lambda: client.portfolio.live.seeded)
+            rows = {row.product: row.quantity for row in client.portfolio.live.rows()}
+            assert rows == {Product.INTRADAY: 4, Product.DELIVERY: 6}
+            alerts = [event for event in told if isinstance(event, PositionAlert)]
+            assert {alert.code for alert in alerts} == {"OPENING_DIFFERS"}
+            assert {(one.subject.product, one.subject.ours, one.subject.broker) for one in alerts} == {
+                (Product.INTRADAY, -6, 0),
+                (Product.DELIVERY, 6, 0),
+            }
 
     play(scenario)
 

@@ -35,12 +35,12 @@ from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.lots import Lots
 from dragoman.portfolio.marking import Marking
-from dragoman.portfolio.money import exact, price, ratio
+from dragoman.portfolio.money import Exact, exact, price, ratio
 from dragoman.portfolio.money import quantity as plain
 from dragoman.portfolio.net import Discrepancy, PositionKey
-from dragoman.portfolio.opening import Opening, Traded, opening_of
+from dragoman.portfolio.opening import Opening, Traded, day_change, opening_of
 from dragoman.portfolio.rows import Facts, shown, totals
-from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
+from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade, row
 from dragoman.portfolio.versus import both_sides, differences
 
 Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
@@ -137,9 +137,13 @@ class PositionBook:
         bases: dict[Line, dict[Product, Lots]] = {line: {} for line in self._lines}
         found: list[Discrepancy] = []
         self._openings.clear()
-        for position in positions:
+        held = list(positions)
+        converted = self._converted_before(held)
+        for position in held:
             key: PositionKey = (position.instrument_id, position.product, position.position_side)
-            opening = opening_of(position, traded)
+            opening = opening_of(
+                position, traded.get(key) or Traded(), self._moved(position), converted=(key[0], key[2]) in converted
+            )
             self._openings[key] = opening
             bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
             if opening.difference is not None:
@@ -429,6 +433,32 @@ class PositionBook:
             self._rolls = [(self._days.start(), ROLL, 0, "", "")]
         elif today > self._day:
             self.roll(today)
+
+    def _moved(self, position: Position) -> Exact:
+        """Return by how much a position changed today, as far as we know, from the broker's overnight part."""
+        line = self._lines.get((position.instrument_id, position.position_side))
+        if line is None:
+            return 0
+        told, base = exact(position.overnight_quantity), Lots()
+        if told:
+            base.receive(told, None)
+        rows = {position.product: base}
+        for entry in line.entries:
+            if entry.place >= self._rolls[0]:
+                entry.apply(rows)
+        return row(rows, position.product).quantity - told
+
+    def _converted_before(self, held: Iterable[Position]) -> set[Line]:
+        """Return where units moved between products before we were there: in all they changed as our fills say."""
+        changes: dict[Line, list[tuple[Exact, Exact]]] = {}
+        for one in held:
+            line = one.instrument_id, one.position_side
+            changes.setdefault(line, []).append((day_change(one), self._moved(one)))
+        return {
+            line
+            for line, pairs in changes.items()
+            if any(theirs != ours for theirs, ours in pairs) and not sum(theirs - ours for theirs, ours in pairs)
+        }
 
     def _leaving(self, instrument_id: str, line: Timeline) -> Iterator[Product]:
         instrument = self._instruments.get(instrument_id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from dragoman.model import Fill, Position, PriceBasis
 from dragoman.portfolio.lots import Lots
-from dragoman.portfolio.money import Exact, exact, ratio
+from dragoman.portfolio.money import Exact, exact, quantity, ratio
 from dragoman.portfolio.net import Discrepancy, PositionKey
 
 
@@ -67,38 +67,51 @@ class Traded:
         return found
 
 
-def opening_of(position: Position, traded: Mapping[PositionKey, Traded]) -> Opening:
+def opening_of(position: Position, day: Traded, moved: Exact, *, converted: bool = False) -> Opening:
     """Return what the position was before the day's trades.
 
-    The broker's overnight part counts where it and our fills make the broker's net, or where the broker tells none of
-    the day's trades its net less our fills. Where they contradict each other, the net is believed, and the difference
-    told.
+    A broker that tells the day's trades is believed about the overnight part too: a fill that it counts and we do not
+    know is late, and no part of the opening. Unless units were `converted` before we were there to see it, or the
+    broker tells none of the day's trades: then it is its net less what happened since, as far as we know.
+
+    Parameters
+    ----------
+    position : Position
+    day : Traded
+        What our fills of the day come to.
+    moved : Exact
+        By how much the position changed today: fills, and conversions and adjustments that were told.
+    converted : bool
+        The broker's products together changed as ours did, but this one did not.
     """
     key: PositionKey = (position.instrument_id, position.product, position.position_side)
-    day = traded.get(key) or Traded()
-    carried = exact(position.quantity) - day.net
-    told = exact(position.overnight_quantity)
-    source, difference = "the broker's net less our fills", None
+    told, net = exact(position.overnight_quantity), exact(position.quantity) - moved
+    source, carried, difference = "the broker's net less our fills", net, None
     if position.day_buy_quantity is not None:
-        if told == carried:
-            source = "the broker's overnight quantity"
-        else:
-            ours, theirs = Decimal(0) + position.quantity - _plain(day.net), position.overnight_quantity
+        if converted and net != told:
+            ours, theirs = position.quantity - quantity(moved), position.overnight_quantity
             difference = Discrepancy(*key, "overnight_quantity", ours, theirs)
+        else:
+            source, carried = "the broker's overnight quantity", told
     if not carried:
         return Opening(0, 0, PriceBasis.FILLS, "", difference)
     price, basis = _price(position, day, carried)
     return Opening(carried, price, basis, source, difference)
 
 
-def from_overnight(position: Position, quantity: Decimal) -> bool:
-    """Whether converting `quantity` of a position takes what was carried over: today's part goes first if it suffices.
+def day_change(position: Position) -> Exact:
+    """Return by how much a position changed today, as the broker has it."""
+    return exact(position.quantity) - exact(position.overnight_quantity)
+
+
+def from_overnight(position: Position, units: Decimal) -> bool:
+    """Whether converting `units` of a position takes what was carried over: today's part goes first if it suffices.
 
     Both count in the same unit, the broker's or ours.
     """
     held, carried = abs(position.quantity), position.overnight_quantity
     carried = min(abs(carried), held) if carried * position.quantity > 0 else Decimal(0)
-    return quantity > held - carried
+    return units > held - carried
 
 
 def _price(position: Position, day: Traded, carried: Exact) -> tuple[Exact | None, PriceBasis]:
@@ -123,7 +136,3 @@ def _price(position: Position, day: Traded, carried: Exact) -> tuple[Exact | Non
     if position.close_price is not None:
         return exact(position.close_price), PriceBasis.DERIVED
     return None, PriceBasis.BROKER
-
-
-def _plain(value: Exact) -> Decimal:
-    return Decimal(value.numerator) / Decimal(value.denominator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,9 @@ class Margins(dict[Segment, Margin]):
         raise UsageError(f"margins: there is no segment {key!r}", remedy=f"this account has {held}")
 
 
+_SOON_S: Final = 1.0
+_LONGEST_S: Final = 60.0
+_TRIES: Final = 3
 _DELIVERED: Final = frozenset((InstrumentType.SPOT, InstrumentType.ETF, InstrumentType.BOND))
 
 
@@ -60,6 +64,7 @@ class Portfolio:
             broker=session.adapter.name,
             account=lambda: session.ctx.account,
         )
+        self._beginning: asyncio.Task[None] | None = None
         orders.store.listen(self.live.on_update)
 
     def _delivered(self, instrument: Instrument, product: Product) -> bool:
@@ -67,24 +72,67 @@ class Portfolio:
         kept_apart = bool(self._session.adapter.capabilities.features.get("holdings"))
         return kept_apart and product is Product.DELIVERY and instrument.instrument_type in _DELIVERED
 
-    async def begin(self, on_error: Callable[[DragomanError], object], *, timeout_s: float = 10.0) -> bool:
+    def start(self, on_error: Callable[[DragomanError], object]) -> None:
+        """Read what the live positions begin the day with, in the background and a moment from now.
+
+        A start reads a lot at once already, and brokers count by the second. Whoever cannot wait awaits `begin`.
+        """
+        offered = bool(self._session.adapter.capabilities.features.get("positions"))
+        if offered and self._beginning is None and not self.live.seeded:
+            runtime, name = self._session.runtime, self._session.adapter.name
+            self._beginning = runtime.spawn(self._begin_soon(on_error), name=f"{name} live positions")
+
+    async def _begin_soon(self, on_error: Callable[[DragomanError], object]) -> None:
+        wait_s = _SOON_S
+        while not self.live.seeded:
+            await self._session.runtime.sleep(wait_s)
+            if not self._orders.stale and not await self.begin(on_error):
+                wait_s = min(2 * wait_s, _LONGEST_S)
+
+    async def close(self) -> None:
+        """End the reading in the background."""
+        task, self._beginning = self._beginning, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+    async def begin(
+        self, on_error: Callable[[DragomanError], object] = lambda error: None, *, timeout_s: float = 10.0
+    ) -> bool:
         """Read what the live positions begin the day with, once orders and trades are known; False if that fails.
 
-        Until it succeeds they are the sum of the fills alone (`LivePosition.complete_as_of` is None), and the audit
-        tries again.
+        Until it succeeds they are the sum of the fills alone (`LivePosition.complete_as_of` is None), and it is tried
+        again in the background. Once it has, nothing is read.
         """
         if self.live.seeded:
             return True
         if not self._session.adapter.capabilities.features.get("positions"):
             return False
-        as_of = self._session.ctx.now_ns
         try:
-            rows = await self.positions(timeout_s=timeout_s)
+            as_of, rows = await self._opening(timeout_s)
         except DragomanError as error:
             on_error(error)
             return False
-        self.live.seed(rows, self._orders.store.fills.of_day(as_of), as_of)
+        if not self.live.seeded:
+            self.live.seed(rows, self._orders.store.fills.of_day(as_of), as_of)
         return True
+
+    async def _opening(self, timeout_s: float) -> tuple[int, list[Position]]:
+        """Read positions for the opening; where they tell nothing of the day's trades, between two equal sets of fills.
+
+        There the opening is the net less the fills, and a fill that the stream left out would become part of it.
+        """
+        as_of = self._session.ctx.now_ns
+        rows = await self.positions(timeout_s=timeout_s)
+        for _ in range(_TRIES):
+            if all(row.day_buy_quantity is not None for row in rows):
+                break
+            await self._orders.refresh(timeout_s=timeout_s)
+            known, as_of = self._orders.store.fills.all(), self._session.ctx.now_ns
+            rows = await self.positions(timeout_s=timeout_s)
+            if self._orders.store.fills.all() == known:
+                break
+        return as_of, rows
 
     async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
         """Return net positions, quantities in units."""
@@ -120,7 +168,8 @@ class Portfolio:
             return self.live.compare(positions, skip=self._in_wallets)
         today = self._orders.store.fills.of_day(as_of)
         found = compare(positions, self.of_positions(net_positions(today)))
-        self.live.seed(positions, today, as_of)
+        if not self._orders.stale and all(row.day_buy_quantity is not None for row in positions):
+            self.live.seed(positions, today, as_of)
         return found
 
     def _orphans(self) -> None:
