@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from dragoman.plugin import (
     BookSync,
@@ -369,7 +369,6 @@ class DeepFeed(BeatingFeed):
     max_instruments = 5
     max_sockets = 3
     sync = BookSync("plain", resubscribe=True)
-    _segments: ClassVar[frozenset[str]] = frozenset(("NSE", "NFO"))
 
     def __init__(self) -> None:
         super().__init__()
@@ -377,7 +376,7 @@ class DeepFeed(BeatingFeed):
 
     @classmethod
     def serves(cls, instrument: model.Instrument, mode: model.Mode) -> bool:
-        return mode is model.Mode.DEEP and instrument.exchange in cls._segments and instrument.tradable
+        return mode is model.Mode.DEEP and instrument.exchange in ("NSE", "NFO") and instrument.tradable
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         found = yield from fetch(RECORDS, Request(path="/indus/home/tbtws"), "data")
