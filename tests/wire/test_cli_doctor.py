@@ -24,7 +24,7 @@ from wire.shell import Shell
 
 ZERODHA = load_adapter("zerodha")
 LIVE = Profile(broker="zerodha", name="main", environment="live", hosts=ZERODHA.hosts["live"])
-ORDER = "profile credentials tls latency clock egress token account limits market_protection algo_id quantity_unit"
+ORDER = "profile credentials tls latency clock egress token account limits kill_switch market_protection algo_id quantity_unit"
 
 
 @pytest.fixture

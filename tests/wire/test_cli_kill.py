@@ -86,6 +86,14 @@ def test_the_switch_is_set_although_the_broker_does_not_answer(tmp_path):
     assert KillSwitch.open(RealDisk(), str(name)).state().why == "no network"
 
 
+def test_the_doctor_names_who_stopped_the_account(shell):
+    assert shell("kill", "--reason", "drill").status == 0
+    found = {one["check"]: one for one in shell("doctor", "--json").json["findings"]}["kill_switch"]
+    assert (found["level"], found["code"]) == ("fail", "KILL_SWITCH_ENGAGED")
+    assert "drill" in found["found"]
+    assert found["remedy"].endswith("--release")
+
+
 def test_nobody_who_never_logged_in_is_told_how_to_name_the_account(tmp_path):
     shell = Shell(tmp_path)
     with shell.emulator():
