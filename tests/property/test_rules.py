@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from dragoman.checks import record
 from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import AssetClass, Instrument, InstrumentType, OrderStatus, Side
@@ -23,7 +24,7 @@ from wire.ruled import KEY, LONG, hold, venue_held
 from wire.trading import INFY, play
 
 TICK = D("0.1")
-EXAMPLES = int(os.environ.get("RULE_PATHS", "60"))
+EXAMPLES = int(os.environ.get("RULE_PATHS", "40"))
 ticks = st.integers(5, 60)
 quantities = st.one_of(st.none(), st.integers(1, 120).map(D))
 
@@ -211,6 +212,7 @@ def test_a_level_that_is_worked_out_is_reached_no_later_than_was_asked(side, ref
 @given(chosen=rules, sign=st.sampled_from((1, -1)))
 def test_what_the_journal_keeps_of_a_rule_is_all_of_it(chosen, sign):
     rule = made(*chosen, sign)
+    rule = record("rule", rule, type(rule))
     tracked = Tracked("R1", rule, key=KEY, side=Side.SELL if sign > 0 else Side.BUY, firing=2, exited=D("1.50"))
     try:
         tracked.legs = list(legs_of(rule, tracked.side, instrument(), size=D(100), reference=D(1500), last=D(1500)))
