@@ -24,7 +24,10 @@ from wire.shell import Shell
 
 ZERODHA = load_adapter("zerodha")
 LIVE = Profile(broker="zerodha", name="main", environment="live", hosts=ZERODHA.hosts["live"])
-ORDER = "profile credentials tls latency clock egress token account limits kill_switch market_protection algo_id quantity_unit"
+ORDER = (
+    "profile credentials tls latency clock egress token account limits kill_switch"
+    " market_protection algo_id quantity_unit"
+)
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ def test_all_is_well_at_an_emulator_and_loopback_is_said_to_be_loopback(tmp_path
         assert found["market_protection"]["code"] == "AUTOMATIC"
         text = shell("doctor").out
         assert "TLS does not apply on loopback" in text
-        assert f"12 checks, 0 failed, {len(soon)} to look at" in text
+        assert f"13 checks, 0 failed, {len(soon)} to look at" in text
         assert max(map(len, text.splitlines())) <= 80
         assert "emu_api_secret" not in text + ran.out
 
