@@ -45,22 +45,22 @@ Record& Decoder::next_record(Block& out) {
   return *record_;
 }
 
-/// Find what names the instrument; false where the message does not say it, or
-/// not in valid text.
-[[gnu::always_inline]] inline bool Decoder::find_key(const MessageLayout& layout, std::int64_t& key,
-                                                     std::string_view& text) {
-  if (layout.plain_key) {
-    const Capture& capture = found_.captures[layout.key_slots[0]];
-    if (found_.types[layout.key_slots[0]] == Type::text && capture.size - 1 < 16 &&
-        short_ascii(capture.at, capture.size)) [[likely]] {
-      text = {reinterpret_cast<const char*>(capture.at), capture.size};
-      key = TextMap::number_of(text);
-      return true;
+/// The key where it is one short text, all ASCII; empty where a closer look is due.
+[[gnu::always_inline]] inline std::string_view Decoder::short_key(
+    const MessageLayout& layout) const noexcept {
+  if (layout.plain_key) [[likely]] {
+    const std::uint16_t slot = layout.key_slots[0];
+    const Capture& capture = found_.captures[slot];
+    if (found_.types[slot] == Type::text && capture.size - 1 < 16 && short_ascii(capture.at, capture.size))
+        [[likely]] {
+      return {reinterpret_cast<const char*>(capture.at), capture.size};
     }
   }
-  return find_long_key(layout, key, text);
+  return {};
 }
 
+/// Find what names the instrument: a number becomes `key`, a text `text`. False where the message does not
+/// say it, or not in valid text.
 bool Decoder::find_long_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text) {
   if (layout.number_key) {
     const std::uint16_t slot = layout.key_slots[0];
@@ -89,16 +89,19 @@ bool Decoder::find_long_key(const MessageLayout& layout, std::int64_t& key, std:
     }
   }
   text = composed ? std::string_view(key_) : text;
-  if (text.empty() || !valid_utf8(text)) {
-    return false;
-  }
-  key = TextMap::number_of(text);
-  return true;
+  return !text.empty() && valid_utf8(text);
 }
 
 /// Read the usual numbers and texts straight into the record; false where the general way must look.
 [[gnu::always_inline]] inline bool Decoder::run_short(const Op& op, Type type, const Capture& capture,
                                                       Record& record) const noexcept {
+  if (type == Type::number && capture.digits != 0 && op.plain) [[likely]] {
+    const int places = static_cast<int>(ShortNumber::decimals(capture.digits)) + op.exponent;
+    if (places <= 22) [[likely]] {
+      record.values[op.to] = static_cast<double>(ShortNumber::mantissa(capture.digits)) / kPowers[places];
+      return true;
+    }
+  }
   const unsigned kind = static_cast<unsigned>(type) - static_cast<unsigned>(Type::number);
   if (kind > 1 || op.listed) [[unlikely]] {
     return false;
@@ -360,18 +363,17 @@ namespace {
 }  // namespace
 
 /// Make the record of a layout whose key is one text and whose values are all fields.
-[[gnu::always_inline]] inline void Decoder::emit_fields(const MessageLayout& layout,
-                                                        const std::uint8_t* begin, const Mold* filled,
-                                                        Block& out) {
+void Decoder::emit_fields(const MessageLayout& layout, const std::uint8_t* begin, const Mold* filled,
+                          Block& out) {
   ++counters_.packets;
   std::int64_t key;
-  std::string_view text;
-  if (!find_key(layout, key, text)) [[unlikely]] {
+  std::string_view text = short_key(layout);
+  if (text.empty() && !find_long_key(layout, key, text)) [[unlikely]] {
     ++counters_.malformed;
     ++out.view.errors;
     return;
   }
-  const std::int32_t* const bound = texts_.find(text);
+  const std::int32_t* const bound = texts_.find_numbered(text, key);
   Record& record = next_record(out);
   std::uint32_t came = 0;
   std::uint32_t gone = 0;
@@ -409,14 +411,16 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   ++counters_.packets;
   std::int64_t key = kAbsentInt;
   std::string_view text;
-  if (layout.has_key && !find_key(layout, key, text)) [[unlikely]] {
-    ++counters_.malformed;
-    ++out.view.errors;
-    return;
-  }
   std::int32_t instrument = kUnbound;
   if (layout.has_key) {
-    const std::int32_t* const bound = layout.number_key ? bindings_.find(key) : texts_.find(text);
+    text = short_key(layout);
+    if (text.empty() && !find_long_key(layout, key, text)) [[unlikely]] {
+      ++counters_.malformed;
+      ++out.view.errors;
+      return;
+    }
+    const std::int32_t* const bound =
+        layout.number_key ? bindings_.find(key) : texts_.find_numbered(text, key);
     instrument = bound != nullptr ? *bound : kUnbound;
     counters_.unbound += bound == nullptr;
   }

@@ -127,7 +127,7 @@ const std::uint8_t* JsonScanner::new_member(std::uint16_t index, const std::uint
     // A free place if there is one; then that of a stranger, the second: the first stays with who came first.
     const std::size_t place = found_.place(this_.word, index);
     for (const std::size_t there : {place, place ^ 1}) {
-      if (found_.known[there].owner == kNone || (there != place && found_.known[there].key == kNone)) {
+      if (found_.known[there].owner() == kNone || (there != place && found_.known[there].key == kNone)) {
         found_.known[there] = this_;
         break;
       }
@@ -153,10 +153,10 @@ const std::uint8_t* JsonScanner::members(std::uint16_t index, const std::uint8_t
     if (at == nullptr) [[unlikely]] {
       return nullptr;
     }
-    if (known->node == kNone) [[likely]] {
+    if (known->node() == kNone) [[likely]] {
       at = leaf(at, found_.types[known->slot], found_.captures[known->slot], depth + 1);
     } else {
-      at = value(known->node, at, depth + 1);
+      at = value(known->node(), at, depth + 1);
     }
     if (at == nullptr) [[unlikely]] {
       return nullptr;
@@ -169,6 +169,19 @@ const std::uint8_t* JsonScanner::members(std::uint16_t index, const std::uint8_t
   }
 }
 
+/// What is known of a key that is not where it should be first; null where it cannot be read.
+const Found::Known* JsonScanner::known_at(std::uint16_t index, std::uint64_t head, const std::uint8_t* at) {
+  const std::size_t place = found_.place(head, index);
+  for (const std::size_t there : {place, place ^ 1}) {
+    const Found::Known& one = found_.known[there];
+    if (one.word == head && one.owner() == index) [[likely]] {
+      return &one;
+    }
+  }
+  const Found::Known* known;
+  return new_member(index, at, known) != nullptr ? known : nullptr;
+}
+
 /// Read an object without white space whose quotes are known. What is not as expected goes the general way.
 const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::uint8_t* at, unsigned depth) {
   constexpr std::uint64_t kShortKey = 0x1FE;  // where the quote may stand that ends a key of up to 7 bytes
@@ -176,6 +189,8 @@ const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::u
   const unsigned shift = found_.shift;
   Type* const types = found_.types.data();
   Capture* const captures = found_.captures.data();
+  const std::uint64_t owner = Found::salt(index);
+  const std::uint32_t leaf_here = Found::Known::place_of(index, kNone);
   ++at;
   for (;;) {
     // `at` is at the quote before a key.
@@ -183,52 +198,55 @@ const std::uint8_t* JsonScanner::quoted_object(std::uint16_t index, const std::u
     if ((quotes & kShortKey) == 0) [[unlikely]] {
       return members(index, at, depth);
     }
-    const auto behind = static_cast<unsigned>(__builtin_ctzll(quotes));  // the key and one quote
-    const std::uint64_t head = load8(at + 1) & (~std::uint64_t{0} >> (64 - 8 * behind));
-    const std::uint8_t* const close = at + behind;
-    if (close[1] != ':') [[unlikely]] {
-      return members(index, at, depth);
-    }
-    const std::size_t place = Found::place(head, index, shift);
-    const Found::Known* known = table + place;
-    if (known->word != head || known->owner != index) [[unlikely]] {
-      known = table + (place ^ 1);
-      if (known->word != head || known->owner != index) [[unlikely]] {
-        if (new_member(index, at, known) == nullptr) {
-          return nullptr;
-        }
+    const auto behind = static_cast<std::size_t>(__builtin_ctzll(quotes));  // the key and one quote
+    const std::uint64_t head = load8(at + 1) & kFirstBytes[behind];
+    const std::uint8_t* const colon = at + behind + 1;
+    const Found::Known* known = table + Found::place(head, owner, shift);
+    if (known->word != head || known->place != leaf_here) [[unlikely]] {
+      known = known_at(index, head, at);
+      if (known == nullptr) [[unlikely]] {
+        return nullptr;
+      }
+      if (known->node() != kNone) {
+        quotes = 0;  // neither a text nor a number
       }
     }
     quotes &= quotes - 1;
     const std::uint64_t text_end = quotes & (quotes - 1);
-    if (close[2] == '"' && known->node == kNone && text_end != 0) {
-      const std::uint8_t* const text = close + 3;
-      at += __builtin_ctzll(text_end);
+    if (text_end != 0 && stands(colon, ':', '"')) {
+      at += static_cast<std::size_t>(__builtin_ctzll(text_end));
       types[known->slot] = Type::text;
-      captures[known->slot] = {text, static_cast<std::uint32_t>(at - text)};
+      captures[known->slot] = {colon + 2, static_cast<std::uint32_t>(at - colon - 2)};
       ++at;
-    } else if (is_digit(close[2]) && known->node == kNone && quotes != 0) {
+    } else if (quotes != 0 && *colon == ':' && is_digit(colon[1])) {
       // Where the next key begins is known from its quote, before the number is read.
-      const std::uint8_t* const next = at + __builtin_ctzll(quotes);
-      at = number_end(close + 2);
+      const std::uint8_t* const next = at + static_cast<std::size_t>(__builtin_ctzll(quotes));
+      const auto size = static_cast<std::uint32_t>(next - colon - 2);
+      types[known->slot] = Type::number;
+      if (size - 1 < ShortNumber::kMost && next[-1] == ',') [[likely]] {
+        if (const std::uint32_t digits = ShortNumber::read(colon + 1, size); digits != 0) [[likely]] {
+          captures[known->slot] = {colon + 1, size, digits};
+          at = next;
+          continue;
+        }
+      }
+      at = number_end(colon + 1);
       if (at == nullptr) [[unlikely]] {
         return nullptr;
       }
-      types[known->slot] = Type::number;
-      captures[known->slot] = {close + 2, static_cast<std::uint32_t>(at - close - 2)};
-      if (at + 1 == next && *at == ',') [[likely]] {
-        at = next;
-        continue;
-      }
+      captures[known->slot] = {colon + 1, static_cast<std::uint32_t>(at - colon - 1)};
     } else {
-      at = space(close + 2);
-      at = known->node == kNone ? leaf(at, types[known->slot], captures[known->slot], depth + 1)
-                                : value(known->node, at, depth + 1);
+      if (*colon != ':') [[unlikely]] {
+        return members(index, at, depth);
+      }
+      at = space(colon + 1);
+      at = known->node() == kNone ? leaf(at, types[known->slot], captures[known->slot], depth + 1)
+                                  : value(known->node(), at, depth + 1);
       if (at == nullptr) [[unlikely]] {
         return nullptr;
       }
     }
-    if (at[0] == ',' && at[1] == '"') [[likely]] {
+    if (stands(at, ',', '"')) [[likely]] {
       ++at;
       continue;
     }

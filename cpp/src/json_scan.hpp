@@ -123,6 +123,8 @@ class JsonScanner {
 
   [[nodiscard]] static bool is_array(const std::uint8_t* at) noexcept { return *at == '['; }
 
+  /// Read a message: the node of one asks for it, and nothing is noted yet.
+  const std::uint8_t* message(std::uint16_t node, const std::uint8_t* at, unsigned depth);
   /// Read a value that a node asks for.
   const std::uint8_t* value(std::uint16_t node, const std::uint8_t* at, unsigned depth);
   /// Read a value that nobody asks for; checked all the same.
@@ -191,6 +193,7 @@ class JsonScanner {
   const std::uint8_t* row(const Shape& shape, const std::uint8_t* at, unsigned depth);
   const std::uint8_t* literal(const std::uint8_t* at, const char* rest) noexcept;
   const std::uint8_t* member(std::uint16_t index, const std::uint8_t* at, const Found::Known*& known);
+  const Found::Known* known_at(std::uint16_t index, std::uint64_t head, const std::uint8_t* at);
   const std::uint8_t* new_member(std::uint16_t index, const std::uint8_t* at, const Found::Known*& known);
 
   const Layout& layout_;
@@ -341,6 +344,19 @@ class JsonScanner {
   return end;
 }
 
+[[gnu::always_inline]] inline const std::uint8_t* JsonScanner::message(std::uint16_t index,
+                                                                       const std::uint8_t* at,
+                                                                       unsigned depth) {
+  const Node& node = layout_.nodes[index];
+  if (quotes_ == nullptr || node.key_count == 0 || !stands(at, '{', '"')) [[unlikely]] {
+    return value(index, at, depth);
+  }
+  const std::uint8_t* const end = quoted_object(index, at, depth);
+  found_.types[node.slot] = Type::object;
+  found_.captures[node.slot] = {at, end == nullptr ? 0 : static_cast<std::uint32_t>(end - at)};
+  return end;
+}
+
 /// Read a key of a node and its colon; `known` becomes what is known of it.
 [[gnu::always_inline]] inline const std::uint8_t* JsonScanner::member(std::uint16_t index,
                                                                       const std::uint8_t* at,
@@ -356,9 +372,9 @@ class JsonScanner {
   const std::uint64_t head = word & (((quote & (0 - quote)) << 1) - 1);
   const std::size_t place = found_.place(head, index);
   const Found::Known* one = &found_.known[place];
-  if (one->word != head || one->owner != index) [[unlikely]] {
+  if (one->word != head || one->owner() != index) [[unlikely]] {
     one = &found_.known[place ^ 1];
-    if (one->word != head || one->owner != index) [[unlikely]] {
+    if (one->word != head || one->owner() != index) [[unlikely]] {
       return new_member(index, at, known);
     }
   }
