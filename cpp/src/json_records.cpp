@@ -26,13 +26,6 @@ std::string_view cut(std::string_view text, const std::string& until) {
   return until.empty() ? text : text.substr(0, text.find_first_of(until));
 }
 
-/// Whether 1 to 16 bytes are all ASCII.
-inline bool short_ascii(const std::uint8_t* at, std::size_t size) noexcept {
-  const std::uint64_t high = 0x8080808080808080u;
-  const std::uint64_t one = load8(at) & high;
-  return size > 8 ? ((one | load8(at + size - 8)) & high) == 0 : (one << (64 - 8 * size)) == 0;
-}
-
 }  // namespace
 
 Record& Decoder::next_record(Block& out) {
@@ -45,23 +38,45 @@ Record& Decoder::next_record(Block& out) {
   return *record_;
 }
 
-/// The key where it is one short text, all ASCII; empty where a closer look is due.
-[[gnu::always_inline]] inline std::string_view Decoder::short_key(
-    const MessageLayout& layout) const noexcept {
+/// Find who a record is about. False where the message does not say it.
+/// @param text  becomes the key where that is a text
+[[gnu::always_inline]] inline bool Decoder::name(const MessageLayout& layout, Who& who,
+                                                 std::string_view& text) {
   if (layout.plain_key) [[likely]] {
     const std::uint16_t slot = layout.key_slots[0];
     const Capture& capture = found_.captures[slot];
-    if (found_.types[slot] == Type::text && capture.size - 1 < 16 && short_ascii(capture.at, capture.size))
-        [[likely]] {
-      return {reinterpret_cast<const char*>(capture.at), capture.size};
+    if (found_.types[slot] == Type::text && capture.size - 1 < RecentNames::kMostBytes) [[likely]] {
+      const RecentNames::Name* const known = names_.find(RecentNames::Words::of(capture.at, capture.size));
+      if (known != nullptr) [[likely]] {
+        text = {reinterpret_cast<const char*>(capture.at), capture.size};
+        who = {known->number, known->instrument};
+        return true;
+      }
     }
   }
-  return {};
+  return find_name(layout, who, text);
+}
+
+bool Decoder::find_name(const MessageLayout& layout, Who& who, std::string_view& text) {
+  std::int64_t key = kAbsentInt;
+  if (!find_key(layout, key, text)) {
+    return false;
+  }
+  const std::int32_t* const bound = layout.number_key ? bindings_.find(key) : texts_.find_numbered(text, key);
+  who = {key, bound != nullptr ? *bound : kUnbound};
+  counters_.unbound += bound == nullptr;
+  if (bound != nullptr && layout.plain_key && text.size() <= RecentNames::kMostBytes) {
+    const Capture& capture = found_.captures[layout.key_slots[0]];
+    if (found_.types[layout.key_slots[0]] == Type::text) {  // as it stands there
+      names_.keep(RecentNames::Words::of(capture.at, capture.size), *bound, key);
+    }
+  }
+  return true;
 }
 
 /// Find what names the instrument: a number becomes `key`, a text `text`. False where the message does not
 /// say it, or not in valid text.
-bool Decoder::find_long_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text) {
+bool Decoder::find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text) {
   if (layout.number_key) {
     const std::uint16_t slot = layout.key_slots[0];
     return to_integer(found_.types[slot], found_.captures[slot], scratch_, key);
@@ -366,14 +381,13 @@ namespace {
 void Decoder::emit_fields(const MessageLayout& layout, const std::uint8_t* begin, const Mold* filled,
                           Block& out) {
   ++counters_.packets;
-  std::int64_t key;
-  std::string_view text = short_key(layout);
-  if (text.empty() && !find_long_key(layout, key, text)) [[unlikely]] {
+  Who who;
+  std::string_view text;
+  if (!name(layout, who, text)) [[unlikely]] {
     ++counters_.malformed;
     ++out.view.errors;
     return;
   }
-  const std::int32_t* const bound = texts_.find_numbered(text, key);
   Record& record = next_record(out);
   std::uint32_t came = 0;
   std::uint32_t gone = 0;
@@ -389,9 +403,8 @@ void Decoder::emit_fields(const MessageLayout& layout, const std::uint8_t* begin
     }
   }
   record.ts_recv = out.view.ts_recv;
-  record.key = key;
-  record.instrument = bound != nullptr ? *bound : kUnbound;
-  counters_.unbound += bound == nullptr;
+  record.key = who.key;
+  record.instrument = who.instrument;
   record.level_begin = level_base_;
   record.level_count = 0;
   record.source = static_cast<std::uint32_t>(begin - frame_.get());
@@ -409,22 +422,14 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
     return;
   }
   ++counters_.packets;
-  std::int64_t key = kAbsentInt;
+  Who who;
   std::string_view text;
-  std::int32_t instrument = kUnbound;
-  if (layout.has_key) {
-    text = short_key(layout);
-    if (text.empty() && !find_long_key(layout, key, text)) [[unlikely]] {
-      ++counters_.malformed;
-      ++out.view.errors;
-      return;
-    }
-    const std::int32_t* const bound =
-        layout.number_key ? bindings_.find(key) : texts_.find_numbered(text, key);
-    instrument = bound != nullptr ? *bound : kUnbound;
-    counters_.unbound += bound == nullptr;
+  if (layout.has_key && !name(layout, who, text)) [[unlikely]] {
+    ++counters_.malformed;
+    ++out.view.errors;
+    return;
   }
-  const std::int32_t merged = layout.merge ? merged_of(layout, key, text) : -1;
+  const std::int32_t merged = layout.merge ? merged_of(layout, who.key, text) : -1;
   if (merged >= 0 && layout.base) {
     merged_seen_[static_cast<std::size_t>(merged)] = 0;
     std::fill_n(merged_rows_.begin() + std::ptrdiff_t{merged} * layout_->merged_rows, layout_->merged_rows,
@@ -478,8 +483,8 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   }
 
   record.ts_recv = out.view.ts_recv;
-  record.key = key;
-  record.instrument = instrument;
+  record.key = who.key;
+  record.instrument = who.instrument;
   record.level_begin = depth.begin;
   record.level_count = levels_.count() - depth.begin;
   record.source = static_cast<std::uint32_t>(begin - frame_.get());

@@ -11,6 +11,7 @@
 #include "dragoman/decoder.hpp"
 #include "dragoman/json_layout.hpp"
 #include "dragoman/json_mold.hpp"
+#include "dragoman/json_names.hpp"
 #include "dragoman/key_map.hpp"
 #include "dragoman/text_map.hpp"
 
@@ -100,8 +101,14 @@ class Decoder final : public FrameDecoder {
 
   void bind(std::int64_t key, std::int32_t instrument) override { bindings_.put(key, instrument); }
   void unbind(std::int64_t key) override { bindings_.erase(key); }
-  void bind_text(std::string_view text, std::int32_t instrument) override { texts_.put(text, instrument); }
-  void unbind_text(std::string_view text) override { texts_.erase(text); }
+  void bind_text(std::string_view text, std::int32_t instrument) override {
+    names_.forget(text);
+    texts_.put(text, instrument);
+  }
+  void unbind_text(std::string_view text) override {
+    names_.forget(text);
+    texts_.erase(text);
+  }
 
   void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) override;
 
@@ -119,6 +126,11 @@ class Decoder final : public FrameDecoder {
     const Mold* filled;       ///< what filled its record; null: nothing did
     bool teaches;             ///< a mold is to be made of it
     unsigned depth;
+  };
+  /// Who a record is about.
+  struct Who {
+    std::int64_t key = kAbsentInt;
+    std::int32_t instrument = kUnbound;
   };
   /// What the levels of one record are, at the end of the block's levels.
   struct Depth {
@@ -153,8 +165,9 @@ class Decoder final : public FrameDecoder {
 
   [[nodiscard]] bool holds(const Condition& condition);
   [[nodiscard]] bool equals(const Value& value, std::uint16_t slot);
-  [[nodiscard]] std::string_view short_key(const MessageLayout& layout) const noexcept;
-  [[nodiscard]] bool find_long_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
+  [[nodiscard]] bool name(const MessageLayout& layout, Who& who, std::string_view& text);
+  [[nodiscard]] bool find_name(const MessageLayout& layout, Who& who, std::string_view& text);
+  [[nodiscard]] bool find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
   [[nodiscard]] bool run_short(const Op& op, Type type, const Capture& capture,
                                Record& record) const noexcept;
   int run_long(const Op& op, Type type, const Capture& capture, Record& record);
@@ -168,6 +181,7 @@ class Decoder final : public FrameDecoder {
   Counters counters_;
   KeyMap bindings_;
   TextMap texts_;
+  RecentNames names_;  ///< of `texts_`
   KeyMap merged_index_;
   TextMap merged_texts_;
   std::vector<Record> merged_;
