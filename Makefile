@@ -6,9 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := CMakeLists.txt $(shell find cpp -name '*.hpp' -o -name '*.cpp')
 PYTEST := $(BIN)/python -m pytest
+# Test by test on all cores; what is measured is measured in benchmarks/, never here.
+SPREAD := -p no:benchmark -n auto --dist worksteal
 
 SEED ?=
 KILLS ?= 2000
+TRADES ?= 1000000
 
 .PHONY: help demo test unit simulate soak chaos chaos-short order-check judges lint format bench core-test sanitize fuzz setup clean conformance
 
@@ -29,13 +32,14 @@ demo: setup ## log in to an emulated broker, stream, trade, and prove the books 
 test: setup unit simulate chaos-short judges ## the whole suite, official-SDK judges included
 
 unit: setup ## our own suite
-	$(PYTEST) -m "not judge" --ignore=tests/simulation --ignore=tests/chaos
+	$(PYTEST) $(SPREAD) -m "not judge" --ignore=tests/simulation --ignore=tests/chaos
 
 simulate: setup ## trading days on the virtual clock: nothing grows but the orders
 	$(PYTEST) tests/simulation
 
-soak: setup ## a day of 24 hours with many more ticks, under tracemalloc; SOAK="--hours 72" for longer
+soak: setup ## a day of 24 hours under tracemalloc (SOAK="--hours 72" for longer); TRADES=1000000 against the exact oracle
 	PYTHONPATH=tests $(BIN)/python -m simulation.trading_day $(SOAK)
+	PYTHONPATH=tests $(BIN)/python -m property.position_soak $(TRADES) $(SEED)
 
 chaos-short: setup ## real processes: 100 traders killed at random, journals and limits shared, system calls in order
 	$(PYTEST) -s tests/chaos

@@ -9,10 +9,8 @@ README.md and codes.toml.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, time
+from datetime import datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from dragoman.plugin import (
     YES,
@@ -20,9 +18,9 @@ from dragoman.plugin import (
     Capabilities,
     Context,
     Credential,
-    ErrorKind,
     Failure,
     Flow,
+    MarginTerms,
     RateLimit,
     Reply,
     Request,
@@ -30,66 +28,74 @@ from dragoman.plugin import (
     Session,
     SessionRules,
     TradingHours,
-    errors,
     model,
     no,
 )
-from dragoman.plugin.records import Row, moment_ns, rfc3339_ns, text_or_none
+from dragoman.plugin.parts import (
+    NEW_YORK,
+    US,
+    US_HOURS,
+    Pairs,
+    Row,
+    after_last,
+    day_start,
+    failure_of,
+    fetch,
+    fetch_rows,
+    is_success,
+    json_or_none,
+    moment_ns,
+    number_in,
+    pages,
+    pairs,
+    rfc3339,
+    rfc3339_ns,
+    text_or_none,
+)
 
 from . import master
-from .changes import ChangeFlows, order_path
+from .changes import ChangeFlows, order_path, read_row
 from .feed import CryptoFeed, OptionFeed, StockFeed, TradeUpdates
-from .fields import ID_LENGTH, check_legs, check_penny, kind_of, order_body
+from .fields import ID_LENGTH, check_terms, order_body
 from .market import MarketFlows
 from .words import (
     CODES,
     CRYPTO,
-    as_rows,
+    RECORDS,
+    STOCKS,
+    key_pair,
     loads,
-    midnight,
+    oauth_token,
     read_fill,
     read_margin,
     read_order,
     read_orders,
     read_position,
     reading,
-    refused,
 )
 
-NEW_YORK: Final = ZoneInfo("America/New_York")
 KEYS: Final = "the key pair"
 """Stands for an access token in a session of static keys, which has none."""
 PAGE: Final = 500
 FILLS_PAGE: Final = 100
-MOST_PAGES: Final = 200
+MOST_LINKS: Final = 200
+"""Ids of one chain."""
 
-T, F = model.OrderType, model.TimeInForce
-_RULES: Final = {
-    "equity": (
-        frozenset((T.MARKET, T.LIMIT, T.STOP_MARKET, T.STOP_LIMIT, T.TRAILING_STOP_MARKET)),
-        frozenset((F.DAY, F.GTC, F.IOC, F.FOK, F.AT_THE_OPEN, F.AT_THE_CLOSE)),
-    ),
-    "option": (frozenset((T.MARKET, T.LIMIT, T.STOP_MARKET, T.STOP_LIMIT)), frozenset((F.DAY,))),
-    "crypto": (frozenset((T.MARKET, T.LIMIT, T.STOP_LIMIT)), frozenset((F.GTC, F.IOC, F.FOK))),
-}
-"""Order types and times in force by kind of instrument (documentation, orders; FOK of crypto in one example only)."""
 _PAGE: Final = "page"
 _SERVER: Final = 500
-_SHOWN: Final = 200
-"""Characters of a body that is not the broker's own which an error shows."""
 _GONE: Final = frozenset(("40410000",))
-_SECOND: Final = 1_000_000_000
+_ACCOUNT: Final = Request(path="/v2/account")
 _NO_SUCH: Final = "the broker has no such order type"
 
 CAPABILITIES: Final = Capabilities(
-    order_types=_RULES["equity"][0],
+    order_types=STOCKS.order_types,
     products=frozenset((model.Product.DELIVERY,)),
-    time_in_force=_RULES["equity"][1],
+    time_in_force=STOCKS.times_in_force,
     varieties=frozenset((model.Variety.REGULAR, model.Variety.BRACKET)),
-    segments=frozenset(("US", CRYPTO)),
+    segments=frozenset((US, CRYPTO)),
     modes=frozenset((model.Mode.LTP, model.Mode.QUOTE, model.Mode.FULL)),
     depth_levels=(1,),
-    quantity_unit={"US": model.QuantityUnit.UNITS, CRYPTO: model.QuantityUnit.UNITS},
+    quantity_unit={US: model.QuantityUnit.UNITS, CRYPTO: model.QuantityUnit.UNITS},
     features={
         **dict.fromkeys("place modify cancel order_history trades order_stream positions margins".split(), YES),
         **dict.fromkeys("quotes depth candles profile bracket".split(), YES),
@@ -135,6 +141,7 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
     """Orders, positions and market data of one Alpaca account."""
 
     contract = 1
+    margin_terms = MarginTerms(delivery_margined=True)
     name = "alpaca"
     title = "Alpaca (Trading API v2)"
     hosts = {
@@ -162,7 +169,7 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
     limits = LIMITS
     session = SessionRules(time_zone="America/New_York", refresh="relogin")
     hours = (
-        TradingHours(frozenset(("US",)), time(9, 30), time(16)),
+        US_HOURS,
         TradingHours(frozenset((CRYPTO,)), weekdays=frozenset(range(7))),
     )
     codes = CODES
@@ -174,92 +181,45 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
         if not request.auth:
             return request
-        token = ctx.login.get("oauth_token")
-        if token is not None:
-            return request.but(headers=(*request.headers, _bearer(token.reveal())))
-        return request.but(headers=(*request.headers, *_key_pair(ctx)))
+        token = oauth_token(ctx)
+        shown = _headers(key_pair(ctx)) if token is None else _bearer(token)
+        return request.but(headers=(*request.headers, *shown))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        if 200 <= reply.status < 300:
+        if is_success(reply):
             return None
-        try:
-            body = reply.json
-        except errors.DecodeError:
-            body = None
-        status = f"HTTP {reply.status}"
+        body, status = json_or_none(reply), f"HTTP {reply.status}"
         told = isinstance(body, Mapping) and "message" in body
         code, text = (str(body.get("code") or status), str(body["message"])) if told else (status, "")
         # A code nobody has listed means what its status means. A page in front of an order means nothing, below 500.
         words = (code, status) if told or not request.mutates or reply.status >= _SERVER else (_PAGE,)
-        after = reply.headers.get("x-ratelimit-reset", "")
-        left_s = int(after) - reply.ts_recv / 1e9 if after.isascii() and after.isdigit() and reply.ts_recv else None
-        for word in words:
-            failure = self.codes.classify(
-                code=word,
-                text=text,
-                status=reply.status,
-                mutates=request.mutates,
-                retry_after_s=max(left_s, 0.0) if left_s is not None and reply.status == 429 else None,
-            )
-            if failure.kind is not ErrorKind.UNMAPPED:
-                break
-        text = text or reply.text[:_SHOWN]
-        return replace(failure, code=code, text=text, message=f"{code}: {text}" if text else code)
+        at_s = number_in(reply, "x-ratelimit-reset") if reply.status == 429 and reply.ts_recv else None
+        left_s = None if at_s is None else max(at_s - reply.ts_recv / 1e9, 0.0)
+        return failure_of(self.codes, reply, request, words, text, code=code, retry_after_s=left_s)
 
     def usage(self, reply: Reply, request: Request) -> Mapping[str, int]:
-        limit, left = (reply.headers.get(f"x-ratelimit-{name}", "") for name in ("limit", "remaining"))
-        if request.host != "rest" or not (limit.isdecimal() and left.isdecimal()):
+        limit, left = (number_in(reply, f"x-ratelimit-{name}") for name in ("limit", "remaining"))
+        if request.host != "rest" or limit is None or left is None:
             return {}
-        return {"default/1m": max(0, int(limit) - int(left))}
+        return {"default/1m": max(0, limit - left)}
 
     def order_defaults(self, instrument: model.Instrument) -> Mapping[str, Any]:
-        return {"time_in_force": F.GTC} if instrument.exchange == CRYPTO else {}
+        return {"time_in_force": model.TimeInForce.GTC} if instrument.exchange == CRYPTO else {}
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
-        kind = kind_of(instrument)
-        types, times = _RULES[kind]
-        for what, value, taken in (
-            ("order_type", order.order_type, types),
-            ("time_in_force", order.time_in_force, times),
-        ):
-            if value not in taken:
-                offered = ", ".join(sorted(taken))
-                raise refused(
-                    f"{kind} orders take no {what} {value}", f"use one of {offered}", kind=ErrorKind.NOT_SUPPORTED
-                )
-        for price in filter(None, (order.price, order.trigger_price)):
-            check_penny(price, kind)
-        fraction = order.notional is not None or order.quantity % 1 != 0
-        if kind == "equity" and fraction and order.time_in_force is not F.DAY:
-            raise refused("fractions and notional orders are DAY orders", "use time_in_force DAY, or whole shares")
-        if order.extended_hours and (order.order_type is not T.LIMIT or order.time_in_force is not F.DAY):
-            raise refused(
-                "extended hours take LIMIT orders of the DAY only", "change them, or leave extended_hours out"
-            )
-        trails = order.order_type is T.TRAILING_STOP_MARKET
-        if trails and (order.trailing_offset_type not in ("PRICE", "BASIS_POINTS") or not order.trailing_offset):
-            raise refused(
-                "a trailing stop needs an offset in PRICE or BASIS_POINTS", "give trailing_offset and its type"
-            )
-        if not trails and (order.trailing_offset or order.trailing_offset_type):
-            raise refused(f"a {order.order_type} order trails nothing", "use TRAILING_STOP_MARKET")
-        check_legs(order, kind)
+        check_terms(order, instrument)
         return order
 
     # -- session -----------------------------------------------------------------------------------------------------
 
     def login(self, ctx: Context) -> Flow[Session]:
-        reply = yield Request(path="/v2/account", headers=_key_pair(ctx), auth=False)
-        with reading("account"):
-            return Session(KEYS, str(reply.json["account_number"]), {"access_token": KEYS}, secrets=frozenset())
+        return (yield from _session(_headers(key_pair(ctx)), {"access_token": KEYS}, frozenset()))
 
     def import_token(self, token: str, ctx: Context) -> Flow[Session]:
         if token == KEYS:
             return (yield from self.login(ctx))
-        reply = yield Request(path="/v2/account", headers=(_bearer(token),), auth=False)
-        with reading("account"):
-            values = {"access_token": token, "oauth_token": token}
-            return Session(token, str(reply.json["account_number"]), values, secrets=frozenset(values))
+        values = {"access_token": token, "oauth_token": token}
+        return (yield from _session(_bearer(token), values, frozenset(values)))
 
     def logout(self, ctx: Context) -> Flow[None]:
         """Nothing to end: key pairs and OAuth tokens live until they are revoked on the broker's pages."""
@@ -273,21 +233,20 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        reply = yield Request(method="POST", path="/v2/orders", json=order_body(order, instrument, ctx), mutates=True)
+        body = order_body(order, instrument, ctx)
+        row = yield from fetch(RECORDS, Request(method="POST", path="/v2/orders", json=body, mutates=True))
         with reading("order reply"):
-            row = loads(reply.body)
-            legs = row.get("legs") or ()
+            legs = [model.Outcome.accepted(str(leg["id"]), raw=leg) for leg in row.get("legs") or ()]
             if not legs:
                 return model.Outcome.accepted(str(row["id"]), raw=row)
-            children = (model.Outcome.accepted(str(leg["id"]), raw=leg) for leg in legs)
-            return model.Outcome.parent(str(row["id"]), tuple(children), raw=row)
+            return model.Outcome.parent(str(row["id"]), tuple(legs), raw=row)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         """The ids of the order's chain, oldest first: the broker keeps no other history."""
         found: list[model.Order] = []
         at: str | None = order_id
-        while at is not None and len(found) < MOST_PAGES:
-            row = loads((yield Request(path=order_path(at))).body)
+        while at is not None and len(found) < MOST_LINKS:
+            row = yield from read_row(at)
             found.append(read_order(row, ctx))
             at = text_or_none(row.get("replaces"))
         return found[::-1]
@@ -297,12 +256,12 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
 
         An order of an earlier day that ended is in neither list of the broker: it is asked for by its id.
         """
-        today = moment_ns(midnight(ctx.now_ns, NEW_YORK))
+        today = moment_ns(day_start(ctx.now_ns, NEW_YORK))
         working = [one for one in ctx.orders if one.status.working]
         # One that has no id yet is found in a list only, however long ago it was sent.
         since = min([today, *(one.ts_submitted for one in working if not one.order_id and one.ts_submitted)])
-        rows = yield from _orders({"status": "open"})
-        rows |= yield from _orders({"status": "all", "after": _iso(since)})
+        rows = yield from _orders("open")
+        rows |= yield from _orders("all", rfc3339(since))
         missing = [one.order_id for one in working if one.order_id and rows.keys().isdisjoint(one.order_ids)]
         while missing:
             replies = yield All([Request(path=order_path(one), answers=_GONE) for one in missing])
@@ -317,43 +276,27 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
         return read_orders(found, ctx)
 
     def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
-        query = (
-            ("after", midnight(ctx.now_ns, NEW_YORK).isoformat()),
-            ("direction", "asc"),
-            ("page_size", str(FILLS_PAGE)),
-        )
-        fills: list[model.Fill] = []
-        token = ""
-        for _ in range(MOST_PAGES):
-            more = (("page_token", token),) if token else ()
-            reply = yield Request(path="/v2/account/activities/FILL", query=query + more)
-            rows = as_rows("activities", loads(reply.body))
-            fills += [read_fill(row, ctx) for row in rows]
-            if len(rows) < FILLS_PAGE:
-                break
-            with reading("activity"):
-                token = str(rows[-1]["id"])
-        if order_id is None:
-            return fills
+        since = day_start(ctx.now_ns, NEW_YORK).isoformat()
+        query = pairs(after=since, direction="asc", page_size=str(FILLS_PAGE))
+        request = Request(path="/v2/account/activities/FILL", query=query)
+        rows = yield from pages(RECORDS, request, after_last("page_token", "id", FILLS_PAGE))
+        fills = [read_fill(row, ctx) for row in rows]
         chain = next((one.order_ids for one in ctx.orders if order_id in one.order_ids), (order_id,))
-        return [fill for fill in fills if fill.order_id in chain]
+        return fills if order_id is None else [fill for fill in fills if fill.order_id in chain]
 
     # -- account -----------------------------------------------------------------------------------------------------
 
     def positions(self, ctx: Context) -> Flow[list[model.Position]]:
-        reply = yield Request(path="/v2/positions")
-        rows = as_rows("positions", loads(reply.body))
+        rows = yield from fetch_rows(RECORDS, Request(path="/v2/positions"))
         fills = (yield from self.trades(ctx)) if rows else []
         return [read_position(row, fills, ctx) for row in rows]
 
     def margins(self, ctx: Context) -> Flow[list[model.Margin]]:
-        reply = yield Request(path="/v2/account")
-        return [read_margin(loads(reply.body), ctx)]
+        return [read_margin((yield from fetch(RECORDS, _ACCOUNT)), ctx)]
 
     def profile(self, ctx: Context) -> Flow[model.Profile]:
-        reply = yield Request(path="/v2/account")
+        row = yield from fetch(RECORDS, _ACCOUNT)
         with reading("account"):
-            row = loads(reply.body)
             return model.Profile(
                 account_id=str(row["account_number"]),
                 broker=self.name,
@@ -365,47 +308,30 @@ class AlpacaAdapter(ChangeFlows, MarketFlows):
             )
 
 
-def _key_pair(ctx: Context) -> tuple[tuple[str, str], ...]:
-    names = (("APCA-API-KEY-ID", "api_key"), ("APCA-API-SECRET-KEY", "api_secret"))
-    missing = [name for _, name in names if name not in ctx.credentials]
-    if missing:
-        raise errors.AuthRequired(
-            f"alpaca: the profile names no {missing[0]}",
-            kind=ErrorKind.AUTH_INVALID,
-            broker="alpaca",
-            remedy="give the key pair of this environment: paper and live have different ones",
-        )
-    return tuple((header, ctx.credentials[name].reveal()) for header, name in names)
+def _headers(pair: tuple[str, ...]) -> Pairs:
+    return (("APCA-API-KEY-ID", pair[0]), ("APCA-API-SECRET-KEY", pair[1]))
 
 
-def _bearer(token: str) -> tuple[str, str]:
-    return "Authorization", f"Bearer {token}"
+def _bearer(token: str) -> Pairs:
+    return (("Authorization", f"Bearer {token}"),)
 
 
-def _orders(query: Mapping[str, str]) -> Flow[dict[str, Row]]:
+def _session(headers: Pairs, values: Mapping[str, str], secrets: frozenset[str]) -> Flow[Session]:
+    """Ask whose keys or token the headers show."""
+    number = yield from fetch(RECORDS, _ACCOUNT.but(headers=headers, auth=False), "account_number")
+    return Session(values["access_token"], str(number), values, secrets=secrets)
+
+
+def _orders(status: str, after: str | None = None) -> Flow[dict[str, Row]]:
     """Read a list of orders to its end, by id, oldest first."""
-    found: dict[str, Row] = {}
-    after = query.get("after")
-    for _ in range(MOST_PAGES):
-        pairs = {**query, "limit": str(PAGE), "direction": "asc", "nested": "false"} | (
-            {"after": after} if after else {}
-        )
-        rows = as_rows("orders", loads((yield Request(path="/v2/orders", query=tuple(pairs.items()))).body))
-        with reading("orders"):
-            fresh = {str(row["id"]): row for row in rows}
-            done = len(rows) < PAGE or fresh.keys() <= found.keys()
-            # Orders of one moment may lie on both sides of a page's end.
-            after = None if done else _before(str(rows[-1]["submitted_at"]))
-        found |= fresh
-        if done:
-            break
-    return found
-
-
-def _iso(ns: int) -> str:
-    return datetime.fromtimestamp(ns // _SECOND, NEW_YORK).isoformat()
+    query = pairs(status=status, limit=str(PAGE), direction="asc", nested="false", after=after)
+    request = Request(path="/v2/orders", query=query)
+    rows = yield from pages(RECORDS, request, after_last("after", "submitted_at", PAGE, _before))
+    with reading("orders"):
+        return {str(row["id"]): row for row in rows}
 
 
 def _before(text: str) -> str:
+    """Return a moment just before: orders of one moment may lie on both sides of a page's end."""
     moment = datetime.fromisoformat(text)
     return moment.replace(microsecond=max(0, moment.microsecond - 1)).isoformat()

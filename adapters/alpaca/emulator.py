@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from dragoman.emulator.parts import (
@@ -19,7 +20,7 @@ from dragoman.emulator.parts import (
     ContractFilter,
     Emulator,
     Form,
-    HttpAnswer,
+    Handler,
     HttpCall,
     KeyPair,
     Meter,
@@ -35,11 +36,13 @@ from dragoman.emulator.parts import (
     VenueFill,
     VenueProtocol,
     json_answer,
+    listing,
     page,
     recorded_listings,
     replying,
     rfc3339,
     shortest,
+    telling,
     us_venue,
     write,
 )
@@ -48,13 +51,12 @@ from dragoman.plugin import model
 from .emulator_market import NEW_YORK, MarketDesk
 from .emulator_orders import OrderDesk
 from .emulator_streams import ORDERS, PATHS, DataStreams, OrderStreams
-from .emulator_words import ACCOUNT_ROW, CONTRACT, POSITION, AlpacaError, Assets, asset_row, identity
+from .emulator_words import ACCOUNT_ROW, CONTRACT, POSITION, AlpacaError, Assets, asset_row, made
 from .words import CRYPTO, trade_id
 
 API_KEY: Final = "emu_PKEMULATOR"
 API_SECRET: Final = "emu_alpaca_secret"  # noqa: S105 (the emulator's own, marked as such)
 ACCOUNT: Final = "emu_PA0001"
-FUNDS: Final[Mapping[model.Segment, Decimal]] = {model.Segment.ALL: Decimal(1_000_000)}
 TRADING: Final = Rule((Meter("trading", 200, MINUTE),))
 DATA: Final = Rule((Meter("data", 10_000, MINUTE),))
 OPEN_DATA: Final = Rule((Meter("data", 10_000, MINUTE),), token=False)
@@ -114,15 +116,16 @@ class AlpacaEmulator(RestEmulator):
         tokens = Tokens(seed, offset_ns=0, dies_at_ns=0, request_life_ns=DAY)
         super().__init__(venue, seed=seed, account=account, tokens=tokens, accounts=accounts)
         self.keys = KeyPair(api_key, api_secret, tokens.mint("oauth", 0), HEADERS)
-        names = {"api_key": api_key, "api_secret": api_secret, "account": account}
-        self.credentials = names | {"oauth_token": self.keys.token}
+        shown = {"api_key": api_key, "api_secret": api_secret, "oauth_token": self.keys.token}
+        self.credentials = shown | {"account": account}
         self.assets = Assets(venue.listings())
         self.orders = OrderDesk(venue, self.assets, account, seed)
         self.markets = MarketDesk(venue, self.assets, seed)
         self.data = DataStreams(venue, self.assets, self.keys, tick_rate, symbol_limit)
         self.updates = OrderStreams(self.keys, self.orders.take_told)
-        unknown = AlpacaError.gated(404, None)
-        self.streams = SocketsByPath({ORDERS: self.updates, **dict.fromkeys(PATHS, self.data)}, unknown.answer)
+        self.streams = SocketsByPath(
+            {ORDERS: self.updates, **dict.fromkeys(PATHS, self.data)}, AlpacaError.gated(404, None).answer
+        )
         self._quota = Quota(TRADING.meters[0])
         self.serve(self._table(), (self.orders.poll,))
 
@@ -134,11 +137,9 @@ class AlpacaEmulator(RestEmulator):
     def authenticate(self, call: HttpCall, now_ns: int) -> None:
         AlpacaError.when(not self.keys.shown(call), "40110000", "request is not authorized")
 
-    def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        answer = super().handle(call, now_ns)
+    def headers(self, now_ns: int) -> Sequence[tuple[str, str]]:
         told = [(f"X-Ratelimit-{name.title()}", str(value)) for name, value in self._quota.count(now_ns).items()]
-        more = (*told, ("X-Request-ID", identity("request", now_ns, self._quota.used).replace("-", "")))
-        return HttpAnswer(answer.status, (*answer.headers, *more), answer.body)
+        return *told, ("X-Request-ID", made("request", now_ns, self._quota.used).replace("-", ""))
 
     def _table(self) -> Sequence[Route[Rule]]:
         order, orders, markets = r"/v2/orders/(?P<order_id>[\w-]{1,64})", self.orders, self.markets
@@ -146,7 +147,6 @@ class AlpacaEmulator(RestEmulator):
         past, newest = "(?P<what>bars|trades|quotes)", "(?P<what>bars|trades|quotes|orderbooks)"
         one = r"(?P<symbol>[A-Z0-9.]{1,21})"
         trading: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-            ("GET", "/v2/account", self._account),
             ("GET", "/v2/account/configurations", settings.read),
             ("PATCH", "/v2/account/configurations", settings.change),
             ("GET", "/v2/account/portfolio/history", self._history),
@@ -158,16 +158,20 @@ class AlpacaEmulator(RestEmulator):
             ("GET", order, orders.one),
             ("PATCH", order, orders.replace),
             ("DELETE", order, orders.cancel),
-            ("GET", "/v2/positions", self._positions),
             ("DELETE", "/v2/positions", self._close_all),
-            ("GET", r"/v2/positions/(?P<name>[^?]+)", self._position),
             ("DELETE", r"/v2/positions/(?P<name>[^?]+)", self._close),
             ("GET", "/v2/assets", self._assets),
-            ("GET", r"/v2/assets/(?P<name>[^?]+)", self._asset),
             ("GET", "/v2/options/contracts", self._contracts),
-            ("GET", r"/v2/options/contracts/(?P<name>[^?]+)", self._contract),
             ("GET", "/v2/clock", self._clock),
             ("GET", "/v2/calendar", self._calendar),
+        )
+        account = partial(AccountView, self.venue, self.account)
+        shown: tuple[tuple[str, Handler], ...] = (
+            ("/v2/account", telling(json_answer, account, ACCOUNT_ROW)),
+            ("/v2/positions", listing(json_answer, POSITION, orders.stakes)),
+            (r"/v2/positions/(?P<name>[^?]+)", telling(json_answer, orders.stake, POSITION)),
+            (r"/v2/assets/(?P<name>[^?]+)", telling(json_answer, self.assets.listed, asset_row)),
+            (r"/v2/options/contracts/(?P<name>[^?]+)", telling(json_answer, self.assets.option, CONTRACT)),
         )
         data: tuple[tuple[tuple[str, ...], str, Callable[..., Any]], ...] = (
             (EVERY_KIND, past, markets.past),
@@ -180,6 +184,7 @@ class AlpacaEmulator(RestEmulator):
             ((OPTIONS,), "snapshots/(?P<underlying>[A-Z0-9.]+)", markets.chain),
         )
         rows = [Route(method, path, replying(work), TRADING) for method, path, work in trading]
+        rows += [Route("GET", path, handler, TRADING) for path, handler in shown]
         for kind, rule in ((STOCKS, DATA), (PAIRS, OPEN_DATA), (OPTIONS, DATA)):
             found = [(path, work) for kinds, path, work in data if kind in kinds]
             rows += [Route("GET", f"/(?P<kind>{kind})/{path}", replying(work), rule) for path, work in found]
@@ -187,21 +192,17 @@ class AlpacaEmulator(RestEmulator):
 
     # --- the account ------------------------------------------------------------------------------------------------
 
-    def _account(self, form: Form, now_ns: int) -> Any:
-        return write(ACCOUNT_ROW, AccountView(self.venue, self.account))
-
     def _history(self, query: Form, now_ns: int) -> Any:
         """Answer a flat line: this account has no yesterday."""
         opening, days = float(self.venue.funds(self.account)[model.Segment.ALL].opening), (2, 1, 0)
-        told = {"timestamp": [(now_ns // DAY - day) * 86_400 for day in days], "base_value": opening}
-        flat = {"equity": [opening] * 3, "profit_loss": [0.0] * 3, "profit_loss_pct": [0.0] * 3}
-        return told | {"timeframe": query.get("timeframe") or "1D", "cashflow": {}} | flat
-
-    def _positions(self, query: Form, now_ns: int) -> Any:
-        return [write(POSITION, one) for one in self.orders.stakes()]
-
-    def _position(self, query: Form, now_ns: int, name: str) -> Any:
-        return write(POSITION, self.orders.stake(name))
+        return {
+            "timestamp": [(now_ns // DAY - day) * 86_400 for day in days],
+            "base_value": opening,
+            "timeframe": query.get("timeframe") or "1D",
+            "cashflow": {},
+            "equity": [opening] * 3,
+            **dict.fromkeys(("profit_loss", "profit_loss_pct"), [0.0] * 3),
+        }
 
     def _close(self, query: Form, now_ns: int, name: str) -> Any:
         held = self.orders.stake(name)
@@ -217,22 +218,20 @@ class AlpacaEmulator(RestEmulator):
         return self.orders.place(Form(order), now_ns)
 
     def _close_all(self, query: Form, now_ns: int) -> Any:
-        if (query.get("cancel_orders") or "").lower() == "true":
+        if query.flag("cancel_orders"):
             self.orders.cancel_all(query, now_ns)
-        symbols = [one.named.symbol for one in self.orders.stakes()]
-        closed = [{"symbol": one, "status": 200, "body": self._close(Form({}), now_ns, one)} for one in symbols]
-        return json_answer(closed, 207)
+        held = (one.named.symbol for one in self.orders.stakes())
+        return json_answer(
+            [{"symbol": one, "status": 200, "body": self._close(Form({}), now_ns, one)} for one in held], 207
+        )
 
     # --- what is listed, and when ------------------------------------------------------------------------------------
 
     def _assets(self, query: Form, now_ns: int) -> Any:
         kind, exchange = query.get("asset_class") or "us_equity", query.get("exchange")
         active = query.get("status") in (None, "active")
-        rows = [asset_row(asset) for asset in self.assets.all if asset.kind == kind and active]
-        return [row for row in rows if exchange in (None, row["exchange"])]
-
-    def _asset(self, query: Form, now_ns: int, name: str) -> Any:
-        return asset_row(AlpacaError.found(self.assets.find(name), "40410000", f"asset {name} not found"))
+        found = (one for one in self.assets.all if active and one.kind == kind and exchange in (None, one.place))
+        return [asset_row(one) for one in found]
 
     def _contracts(self, query: Form, now_ns: int) -> Any:
         exact, right = query.day("expiration_date"), query.get("type")
@@ -247,11 +246,6 @@ class AlpacaEmulator(RestEmulator):
         found = (write(CONTRACT, one) for one in wanted.of(self.assets.all))
         rows, token = page(found, query.integer("page_token", 0), min(query.integer("limit", 100), 10_000))
         return {"option_contracts": rows, "next_page_token": token}
-
-    def _contract(self, query: Form, now_ns: int, name: str) -> Any:
-        asset = self.assets.find(name)
-        option = asset if asset is not None and asset.kind == "us_option" else None
-        return write(CONTRACT, AlpacaError.found(option, "40410000", f"option contract {name} not found"))
 
     def _clock(self, query: Form, now_ns: int) -> Any:
         """Answer that the market is open: this one never closes."""
@@ -293,6 +287,5 @@ def make(seed: int, now_ns: int, *, tick_rate: float = 5.0, redirect_port: int =
     options
         Further parameters of `AlpacaEmulator`.
     """
-    accounts = options.pop("accounts", None) or {str(options.get("account", ACCOUNT)): FUNDS}
-    venue = us_venue(seed, now_ns, CRYPTO, accounts)
+    venue = us_venue(seed, now_ns, CRYPTO, str(options.get("account", ACCOUNT)), options.pop("accounts", None))
     return AlpacaEmulator(venue, seed=seed, tick_rate=tick_rate, **options)

@@ -54,12 +54,11 @@ class MarketDesk:
         now = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
         first = query.moment("start", UTC, now.replace(hour=0, minute=0, second=0))
         last = min(query.moment("end", UTC, now), now)
-        frame = query.text("timeframe") if what == "bars" else "1Min"
-        bars, token = page(self._bars(asked, frame, first, last), skip, limit)
-        found = gathered((name, write(PAST[what], bar)) for name, bar in bars)
-        if symbol:
-            return {what: found.get(symbol, []), "next_page_token": token, "symbol": symbol}
-        return {what: found, "next_page_token": token}
+        bars = self._bars(asked, query.text("timeframe") if what == "bars" else "1Min", first, last)
+        rows, token = page(bars, skip, limit)
+        found = gathered((name, write(PAST[what], bar)) for name, bar in rows)
+        told = {what: found.get(symbol, []), "symbol": symbol} if symbol else {what: found}
+        return told | {"next_page_token": token}
 
     def _bars(
         self, asked: list[tuple[str, Asset]], frame: str, first: datetime, last: datetime
@@ -67,10 +66,10 @@ class MarketDesk:
         match = AlpacaError.found(_FRAME.fullmatch(frame), "40010001", f"invalid timeframe: {frame}")
         length = timedelta(seconds=int(match[1]) * _SPANS[match[2][0].upper()])
         for name, asset in asked if first <= last else ():
-            zone = UTC if asset.kind == "crypto" else NEW_YORK.zone
             history = History.of(self._seed, asset.listing, ALWAYS)
             history.check(first, last, _LONGEST)
-            yield from ((name, bar) for bar in history.bars(first.astimezone(zone), last.astimezone(zone), length))
+            begin, end = (at.astimezone(UTC if asset.kind == "crypto" else NEW_YORK.zone) for at in (first, last))
+            yield from ((name, bar) for bar in history.bars(begin, end, length))
 
     def snapshots(self, query: Form, now_ns: int, kind: str, symbol: str | None = None) -> Any:
         found = {asset.symbol: self._snapshot(asset, now_ns) for asset in self._asked(query, symbol).values()}
@@ -109,8 +108,8 @@ class MarketDesk:
 
     def _asked(self, query: Form, symbol: str | None) -> Mapping[str, Asset]:
         """Return what is known of the symbols asked for: an unknown one is missing from an answer."""
-        names = [symbol] if symbol else query.text("symbols").split(",")
-        return {name: asset for name in names if (asset := self._assets.find(name))}
+        asked = symbol or query.text("symbols")
+        return {name: asset for name in asked.split(",") if (asset := self._assets.find(name))}
 
 
 def _dated(row: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from dragoman.emulator.parts import (
 )
 from dragoman.plugin import model
 
-from .emulator_words import FILL, ORDER, STATUS, AlpacaError, Asset, activity_row, identity
+from .emulator_words import FILL, ORDER, STATUS, AlpacaError, Asset, activity_row, made
 from .fields import ID_LENGTH
 from .words import ORDER_TYPE, TIME_IN_FORCE
 
@@ -69,7 +69,7 @@ class OrderDesk(LinkedDesk[Asset]):
     )
 
     def identity(self, number: int) -> str:
-        return identity(self.seed, "order", number)
+        return made(self.seed, "order", number)
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -119,14 +119,14 @@ class OrderDesk(LinkedDesk[Asset]):
 
     def one(self, query: Form, now_ns: int, order_id: str) -> Any:
         chain = self.known(order_id)
-        return self.row(chain, chain.find(order_id), nested=_nested(query))
+        return self.row(chain, chain.find(order_id), nested=query.flag("nested"))
 
     def by_client_id(self, query: Form, now_ns: int) -> Any:
         with AlpacaError.turning({LookupError: ("40410000", "order not found")}):
             return self.row(*self.by_client(query.text("client_order_id")))
 
     def many(self, query: Form, now_ns: int) -> Any:
-        status, nested = query.choice("status", ("open", "closed", "all"), "open"), _nested(query)
+        status, nested = query.choice("status", ("open", "closed", "all"), "open"), query.flag("nested")
         symbols, sides = query.listed("symbols"), (query.get("side") or "buy,sell").split(",")
         made = self.between(*query.window("after", "until"), newest_first=query.get("direction") != "asc")
         rows = [
@@ -181,12 +181,11 @@ class OrderDesk(LinkedDesk[Asset]):
         """Refuse what no order of this kind of asset may be."""
         part = asset.kind == "us_equity" and quantity % 1 != 0
         late = form.get("extended_hours") == "True" and (kind is not T.LIMIT or times is not F.DAY)
-        whole = part and asset.instrument.lot_size == 1
         AlpacaError.check(
             (asset.kind == "crypto" and times not in _VENUE_TIME, "42210000", "invalid crypto time_in_force"),
             (asset.kind == "us_option" and times is not F.DAY, "42210000", "invalid time_in_force for option orders"),
             (quantity <= 0, "40010001", "qty must be > 0"),
-            (whole, "40310000", f'asset "{asset.symbol}" is not fractionable'),
+            (part and asset.instrument.lot_size == 1, "40310000", f'asset "{asset.symbol}" is not fractionable'),
             (part and times is not F.DAY, "42210000", "fractional orders must be DAY orders"),
             (late, "42210000", "extended hours order must be DAY limit orders"),
         )
@@ -205,20 +204,19 @@ class OrderDesk(LinkedDesk[Asset]):
 
     def _legs(self, parent: Chain[Asset], asked: Form, now_ns: int) -> list[Chain[Asset]]:
         order_class = parent.fields["order_class"]
-        given = {name: leg for name in ("take_profit", "stop_loss") if isinstance(leg := asked.raw(name), dict)}
-        if order_class == "oco":
-            given.pop("take_profit", None)  # the limit order itself takes the profit
-        text = f"{order_class} orders require take_profit and stop_loss as they say"
-        AlpacaError.when(len(given) != _EXITS[order_class], "42210000", text)
+        # Of an oco the limit order itself takes the profit.
+        names = ("stop_loss",) if order_class == "oco" else ("take_profit", "stop_loss")
+        given = {name: leg for name in names if isinstance(leg := asked.raw(name), dict)}
+        wrong = len(given) != _EXITS[order_class]
+        AlpacaError.when(wrong, "42210000", f"{order_class} orders require take_profit and stop_loss as they say")
         side, legs = parent.order.side if order_class == "oco" else parent.order.side.opposite, []
         for name, leg in given.items():
             form = Form(leg)
             kind = T.LIMIT if name == "take_profit" else T.STOP_LIMIT if form.get("limit_price") else T.STOP_MARKET
             price = form.number("limit_price") if kind.has_price else None
             stop = form.number("stop_price") if kind.has_trigger else None
-            kept = {"type": ORDER_TYPE.write(kind), "notional": None}
-            kept |= {"limit_price": shortest(price), "stop_price": shortest(stop)}
-            legs.append(self.exit(parent, side, kind, price, stop, kept, now_ns))
+            told = {"limit_price": shortest(price), "stop_price": shortest(stop), "type": ORDER_TYPE.write(kind)}
+            legs.append(self.exit(parent, side, kind, price, stop, told | {"notional": None}, now_ns))
         return legs
 
     # -- what the exchange tells -------------------------------------------------------------------------------------
@@ -234,8 +232,7 @@ class OrderDesk(LinkedDesk[Asset]):
             "time_in_force": TIME_IN_FORCE.write(order.time_in_force),
         }
         name = order.tag if order.tag and not self.taken(order.tag) else self.new_id()
-        link = Link(self.new_id(), name, state.ts_created)
-        return Chain(self.names.by_id[order.instrument_id], order, kept, [link])
+        return Chain(self.names.by_id[order.instrument_id], order, kept, [Link(self.new_id(), name, state.ts_created)])
 
     def tell(
         self, told: Told, chain: Chain[Asset], link: Link, state: OrderState, fill: VenueFill | None = None
@@ -246,7 +243,3 @@ class OrderDesk(LinkedDesk[Asset]):
             word = "fill" if state.status is S.FILLED else "partial_fill"
             data = write(FILL, fill) | {"position_qty": shortest(self.held(chain.named.instrument_id))}
         self.note(word, data | {"order": self.row(chain, link, state=state)})
-
-
-def _nested(query: Form) -> bool:
-    return (query.get("nested") or "").lower() == "true"

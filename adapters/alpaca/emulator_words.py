@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
+from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
 from dragoman.emulator.parts import (
     ApiError,
     As,
-    Bar,
     Chain,
     FieldError,
     Link,
-    LinkView,
     Listing,
     ListingName,
     Lookup,
@@ -28,6 +26,8 @@ from dragoman.emulator.parts import (
     StatusWords,
     Table,
     VenueFill,
+    fixed,
+    identity,
     rfc3339,
     shortest,
     write,
@@ -37,7 +37,6 @@ from dragoman.plugin import ErrorKind, model
 from .words import CRYPTO
 
 _K, S = ErrorKind, model.OrderStatus
-_SPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "emulator.alpaca")
 
 
 class AlpacaError(ApiError):
@@ -84,32 +83,9 @@ class AlpacaError(ApiError):
         return {"code": int(self.word), "message": self.message.replace("`", '"')}
 
 
-def identity(*parts: object) -> str:
-    """Return the UUID of something, the same in every run."""
-    return str(uuid.uuid5(_SPACE, "/".join(map(str, parts))))
-
-
-def _cents(value: Decimal) -> str:
-    return format(value.quantize(Decimal("0.01"), ROUND_HALF_EVEN), "f")
-
-
-def _text(path: str) -> As:
-    """Write a number as text, without zeros at its end."""
-    return As(path, shortest)
-
-
-def _time(path: str) -> As:
-    return As(path, rfc3339)
-
-
-def _money(path: str) -> As:
-    return As(path, _cents)
-
-
-def _kept(name: str) -> As:
-    """Write what an order's request said."""
-    return As(".kept", itemgetter(name))
-
+made: Final = partial(identity, "emulator.alpaca")
+"""Makes the UUID of something, the same in every run."""
+_cents: Final = partial(fixed, digits=2)
 
 # --- what is offered -------------------------------------------------------------------------------------------------
 
@@ -147,9 +123,9 @@ LISTED: Final[Table] = {
 }
 PAIR: Final[Table] = LISTED | {
     **dict.fromkeys(("marginable", "shortable", "easy_to_borrow"), False),
-    "min_order_size": _text(".instrument.lot_size"),
-    "min_trade_increment": _text(".instrument.lot_size"),
-    "price_increment": _text(".instrument.tick_size"),
+    "min_order_size": As(".instrument.lot_size", shortest),
+    "min_trade_increment": As(".instrument.lot_size", shortest),
+    "price_increment": As(".instrument.tick_size", shortest),
 }
 CONTRACT: Final[Table] = {
     "id": ".asset_id",
@@ -160,13 +136,13 @@ CONTRACT: Final[Table] = {
     "expiration_date": As(".instrument.expiry", str),
     "root_symbol": ".root",
     "underlying_symbol": ".root",
-    "underlying_asset_id": As(".root", lambda root: identity("asset", root)),
+    "underlying_asset_id": As(".root", lambda root: made("asset", root)),
     "type": As(".instrument.option_type", lambda right: str(right).lower()),
     "style": "american",
-    "strike_price": _text(".instrument.strike"),
-    "size": _text(".instrument.multiplier"),
+    "strike_price": As(".instrument.strike", shortest),
+    "size": As(".instrument.multiplier", shortest),
     "open_interest": As(".listing.oi", str),
-    "close_price": _text(".listing.reference"),
+    "close_price": As(".listing.reference", shortest),
 }
 
 
@@ -180,13 +156,21 @@ class Assets(Lookup[Asset]):
     def name(self, listing: Listing, number: int) -> Asset:
         one = listing.instrument
         symbol = one.symbol if one.exchange == CRYPTO else one.broker_symbol
-        return Asset(listing, number, symbol, asset_id=identity("asset", symbol))
+        return Asset(listing, number, symbol, asset_id=made("asset", symbol))
 
     def names(self, named: Asset) -> Iterable[str]:
         return (named.symbol, named.asset_id, named.symbol.replace("/", ""))
 
+    def listed(self, name: str) -> Asset:
+        return AlpacaError.found(self.find(name), "40410000", f"asset {name} not found")
+
+    def option(self, name: str) -> Asset:
+        asset = self.find(name)
+        found = asset if asset is not None and asset.kind == "us_option" else None
+        return AlpacaError.found(found, "40410000", f"option contract {name} not found")
+
     def get(self, name: str) -> Asset:
-        """Find, or raise the broker's error."""
+        """Find, or raise the broker's error of orders."""
         return AlpacaError.found(self.find(name), "42210000", f'asset "{name}" not found')
 
 
@@ -208,6 +192,7 @@ STATUS: Final = StatusWords(
     modifying="pending_replace",
     canceling="pending_cancel",
 )
+_MILLIONTH: Final = Decimal("0.000001")
 _PHASES: Final = {
     Phase.HELD: "held",
     Phase.ASKED: "accepted",
@@ -216,66 +201,57 @@ _PHASES: Final = {
 }
 
 
-def _limit(one: LinkView[Asset]) -> str | None:
-    return shortest(one.order.price) if one.kept["limit_price"] else None
-
-
-def _average(price: Decimal | None) -> str | None:
-    return shortest(price.quantize(Decimal("0.000001"))) if price else None
-
-
 LEG: Final[Table] = {
     "id": ".link.order_id",
     "client_order_id": ".link.client_order_id",
-    "created_at": _time(".link.created"),
-    "updated_at": _time(".changed"),
-    "submitted_at": _time(".link.created"),
-    "filled_at": _time(".filled_ns"),
-    "canceled_at": _time(".canceled_ns"),
-    "expired_at": _time(".expired_ns"),
-    "failed_at": _time(".rejected_ns"),
-    "replaced_at": _time(".replaced_ns"),
+    "created_at": As(".link.created", rfc3339),
+    "updated_at": As(".changed", rfc3339),
+    "submitted_at": As(".link.created", rfc3339),
+    "filled_at": As(".filled_ns", rfc3339),
+    "canceled_at": As(".canceled_ns", rfc3339),
+    "expired_at": As(".expired_ns", rfc3339),
+    "failed_at": As(".rejected_ns", rfc3339),
+    "replaced_at": As(".replaced_ns", rfc3339),
     "replaced_by": ".replaced_by",
     "replaces": ".replaces",
     "asset_id": ".named.asset_id",
     "symbol": ".named.symbol",
     "asset_class": ".named.kind",
-    "notional": _kept("notional"),
+    "notional": As(".kept", itemgetter("notional")),
     "qty": As(".", lambda one: None if one.kept["notional"] else shortest(one.size)),
-    "filled_qty": _text(".filled"),
-    "filled_avg_price": As(".average", _average),
-    "order_class": _kept("order_class"),
-    "order_type": _kept("type"),
-    "type": _kept("type"),
+    "filled_qty": As(".filled", shortest),
+    "filled_avg_price": As(".average", lambda price: shortest(price.quantize(_MILLIONTH)) if price else None),
+    "order_class": As(".kept", itemgetter("order_class")),
+    "order_type": As(".kept", itemgetter("type")),
+    "type": As(".kept", itemgetter("type")),
     "side": As(".order.side.value", str.lower),
-    "position_intent": _kept("intent"),
-    "time_in_force": _kept("time_in_force"),
-    "limit_price": As(".", _limit),
-    "stop_price": _text(".order.trigger_price"),
+    "position_intent": As(".kept", itemgetter("intent")),
+    "time_in_force": As(".kept", itemgetter("time_in_force")),
+    "limit_price": As(".", lambda one: shortest(one.order.price) if one.kept["limit_price"] else None),
+    "stop_price": As(".order.trigger_price", shortest),
     "status": As(".", lambda one: _PHASES.get(one.link.phase) or STATUS.now(one.shown)),
-    "extended_hours": _kept("extended_hours"),
+    "extended_hours": As(".kept", itemgetter("extended_hours")),
     "legs": None,
-    "trail_percent": _kept("trail_percent"),
-    "trail_price": _kept("trail_price"),
-    "hwm": _text(".best"),
+    "trail_percent": As(".kept", itemgetter("trail_percent")),
+    "trail_price": As(".kept", itemgetter("trail_price")),
+    "hwm": As(".best", shortest),
     "source": "access_key",
 }
 ORDER: Final[Table] = LEG | {"legs": Or(Rows(".legs", LEG), None)}
 FILL: Final[Table] = {
-    "timestamp": _time(".ts"),
-    "price": _text(".price"),
-    "qty": _text(".quantity"),
+    "timestamp": As(".ts", rfc3339),
+    "price": As(".price", shortest),
+    "qty": As(".quantity", shortest),
     "position_qty": "",  # of the account by then
-    "execution_id": As(".", lambda fill: identity("execution", fill.trade_id, fill.order_id)),
+    "execution_id": As(".", lambda fill: made("execution", fill.trade_id, fill.order_id)),
 }
 
 
 def activity_row(fill: VenueFill, chain: Chain[Asset], link: Link, cum: Decimal, left: Decimal) -> dict[str, Any]:
     """Write a fill of an id, of what that had filled with it (`cum`), and what was left."""
     stamp = datetime.fromtimestamp(fill.ts // 1_000_000_000, UTC)
-    number = identity("fill", fill.trade_id, link.order_id)
     return {
-        "id": f"{stamp:%Y%m%d%H%M%S}{fill.ts // 1_000_000 % 1000:03d}::{number}",
+        "id": f"{stamp:%Y%m%d%H%M%S}{fill.ts // 1_000_000 % 1000:03d}::{made('fill', fill.trade_id, link.order_id)}",
         "activity_type": "FILL",
         "transaction_time": f"{stamp:%Y-%m-%dT%H:%M:%S}.{fill.ts // 1_000_000 % 1000:03d}Z",
         "type": "partial_fill" if left else "fill",
@@ -293,7 +269,7 @@ def activity_row(fill: VenueFill, chain: Chain[Asset], link: Link, cum: Decimal,
 # --- the account -----------------------------------------------------------------------------------------------------
 
 ACCOUNT_ROW: Final[Table] = {
-    "id": As(".account", lambda name: identity("account", name)),
+    "id": As(".account", lambda name: made("account", name)),
     "account_number": ".account",
     "status": "ACTIVE",
     "crypto_status": "ACTIVE",
@@ -304,18 +280,18 @@ ACCOUNT_ROW: Final[Table] = {
     "options_trading_level": 2,
     "created_at": "2024-01-02T14:30:00.000000Z",
     **dict.fromkeys(("trading_blocked", "transfers_blocked", "account_blocked", "trade_suspended_by_user"), False),
-    "cash": _money(".cash"),
-    "equity": _money(".equity"),
-    "portfolio_value": _money(".equity"),
-    "last_equity": _money(".funds.opening"),
-    "buying_power": _money(".power"),
-    "regt_buying_power": _money(".power"),
-    "non_marginable_buying_power": _money(".power"),
-    "options_buying_power": _money(".power"),
-    "long_market_value": _money(".longs"),
-    "position_market_value": _money(".positions"),
-    "short_market_value": _money(".shorts"),
-    "initial_margin": _money(".margin"),
+    "cash": As(".cash", _cents),
+    "equity": As(".equity", _cents),
+    "portfolio_value": As(".equity", _cents),
+    "last_equity": As(".funds.opening", _cents),
+    "buying_power": As(".power", _cents),
+    "regt_buying_power": As(".power", _cents),
+    "non_marginable_buying_power": As(".power", _cents),
+    "options_buying_power": As(".power", _cents),
+    "long_market_value": As(".longs", _cents),
+    "position_market_value": As(".positions", _cents),
+    "short_market_value": As(".shorts", _cents),
+    "initial_margin": As(".margin", _cents),
     "maintenance_margin": As(".funds.used", lambda used: _cents(used * Decimal("0.6"))),
     **dict.fromkeys(("last_maintenance_margin", "sma", "accrued_fees"), "0.00"),
 }
@@ -325,30 +301,22 @@ POSITION: Final[Table] = {
     "exchange": As(".named", lambda asset: "" if asset.kind == "us_option" else asset.place),
     "asset_class": ".named.kind",
     "asset_marginable": As(".named.kind", lambda kind: kind == "us_equity"),
-    "avg_entry_price": _text(".position.average_price"),
-    "qty": _text(".quantity"),
-    "qty_available": _text(".size"),
+    "avg_entry_price": As(".position.average_price", shortest),
+    "qty": As(".quantity", shortest),
+    "qty_available": As(".size", shortest),
     "side": As(".quantity", lambda quantity: "long" if quantity > 0 else "short"),
-    "market_value": _text(".value"),
-    "cost_basis": _text(".cost"),
-    "unrealized_pl": _text(".profit"),
-    "unrealized_plpc": _text(".profit_share"),
-    "unrealized_intraday_pl": _text(".today"),
-    "unrealized_intraday_plpc": _text(".today_share"),
-    "current_price": _text(".market.last_price"),
-    "lastday_price": _text(".market.close"),
-    "change_today": _text(".change_share"),
+    "market_value": As(".value", shortest),
+    "cost_basis": As(".cost", shortest),
+    "unrealized_pl": As(".profit", shortest),
+    "unrealized_plpc": As(".profit_share", shortest),
+    "unrealized_intraday_pl": As(".today", shortest),
+    "unrealized_intraday_plpc": As(".today_share", shortest),
+    "current_price": As(".market.last_price", shortest),
+    "lastday_price": As(".market.close", shortest),
+    "change_today": As(".change_share", shortest),
 }
 
 # --- markets of the past ---------------------------------------------------------------------------------------------
-
-
-def _hundreds(volume: int) -> int:
-    return max(1, volume // 100)
-
-
-def _middle(bar: Bar) -> float:
-    return float(round((bar.open + bar.high + bar.low + bar.close) / 4, 6))
 
 
 PAST_BAR: Final[Table] = {
@@ -358,8 +326,8 @@ PAST_BAR: Final[Table] = {
     "l": ".low",
     "c": ".close",
     "v": ".volume",
-    "n": As(".volume", _hundreds),
-    "vw": As(".", _middle),
+    "n": As(".volume", lambda volume: max(1, volume // 100)),
+    "vw": As(".", lambda bar: float(round((bar.open + bar.high + bar.low + bar.close) / 4, 6))),
 }
 PAST: Final[Mapping[str, Table]] = {
     "bars": PAST_BAR,
@@ -367,7 +335,7 @@ PAST: Final[Mapping[str, Table]] = {
         "t": PAST_BAR["t"],
         "x": "V",
         "p": ".close",
-        "s": As(".volume", _hundreds),
+        "s": PAST_BAR["n"],
         "i": ".volume",
         "c": ["@"],
         "z": "C",

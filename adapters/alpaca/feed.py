@@ -10,16 +10,15 @@ Documentation, real-time stock, crypto and option data, and "WebSocket streaming
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal
+from itertools import chain
+from typing import Any, ClassVar, Final
 
 from dragoman.plugin import (
     BookSync,
     Context,
     Control,
     Endpoint,
-    ErrorKind,
     Fatal,
     Feed,
     FeedEvent,
@@ -41,18 +40,25 @@ from dragoman.plugin import (
     StallRule,
     Want,
     error_for,
-    errors,
     model,
 )
-from dragoman.plugin.messagepack import pack_messagepack, unpack_messagepack
+from dragoman.plugin.parts import ChannelFeed, Topic, by_channel, pack_messagepack, send_json, unpack_messagepack
 
-from .market import OPTIONS, PAIRS, STOCKS, Kind, kind_of
 from .words import (
     CODES,
     EVENTS,
     FILL_EVENTS,
+    OPTIONS,
+    OTHER_PAIR,
+    PAIRS,
+    RECORDS,
+    STOCKS,
+    Kind,
+    key_pair,
+    kind_of,
     legs_of,
     loads,
+    oauth_token,
     read_execution,
     read_order,
     reading,
@@ -62,11 +68,7 @@ from .words import (
 BATCH: Final = 400
 """Symbols of a kind in one message: the server takes frames of up to 32,768 bytes."""
 AUTH_TRIES: Final = 15
-CHANNELS: Final = {
-    model.Mode.LTP: ("trades",),
-    model.Mode.QUOTE: ("trades", "quotes", "dailyBars"),
-    model.Mode.FULL: ("trades", "quotes", "dailyBars"),
-}
+_WHOLE: Final = ("trades", "quotes", "dailyBars")
 
 _KEY: Final = JsonKey("S")
 _TIME: Final = JsonField("ts_event", "t", unit="rfc3339")
@@ -136,7 +138,7 @@ CRYPTO_STREAM: Final = JsonStream(
 )
 
 
-class DataFeed(Feed):
+class DataFeed(ChannelFeed):
     """One market data stream; the broker takes one connection to each from a user.
 
     Class attributes
@@ -145,75 +147,50 @@ class DataFeed(Feed):
         Whose instruments it carries.
     path : str
         Of the stream; ``{source}`` is what the profile's setting names.
+    packed : bool
+        Whether it speaks MessagePack.
     """
 
-    kind = "market"
     stall = StallRule(any_frame_s=10.0, data_s=60.0, ping_s=4.0)
     authenticates_in_band = True
     max_sockets = 1
+    channels = {model.Mode.LTP: _WHOLE[:1], model.Mode.QUOTE: _WHOLE, model.Mode.FULL: _WHOLE}
     source: ClassVar[Kind]
-    path: ClassVar[str]
     packed: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self._modes: dict[str, model.Mode] = {}
+        super().__init__()
         self._tries = 0
 
     @classmethod
     def serves(cls, instrument: model.Instrument, mode: model.Mode) -> bool:
-        return mode in CHANNELS and kind_of(instrument) is cls.source
+        return kind_of(instrument) is cls.source and super().serves(instrument, mode)
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         yield from ()
-        source = str(ctx.settings.get(self.source.setting, self.source.default))
+        source = self.source.source(ctx)
         headers = (("Content-Type", "application/msgpack"),) if self.packed else ()
         return Endpoint(ctx.hosts["data_ws"] + self.path.format(source=source), headers)
 
-    def keys(self, instrument: model.Instrument) -> Sequence[int | bytes]:
-        return (instrument.broker_symbol.encode(),)
-
     def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
-        less: dict[str, list[str]] = {}
-        more: dict[str, list[str]] = {}
-        for wish in drop:
-            symbol = wish.instrument.broker_symbol
-            for channel in self._channels(self._modes.pop(symbol, wish.mode)):
-                less.setdefault(channel, []).append(symbol)
-        for wish in add:
-            symbol = wish.instrument.broker_symbol
-            had = self._channels(self._modes[symbol]) if symbol in self._modes else ()
-            self._modes[symbol] = wish.mode
-            now = self._channels(wish.mode)
-            for channel in now:
-                more.setdefault(channel, []).append(symbol)
-            for channel in set(had) - set(now):
-                less.setdefault(channel, []).append(symbol)
+        less, more = self.moved(add, drop)
         return [*self._frames("unsubscribe", less), *self._frames("subscribe", more)]
 
-    def _channels(self, mode: model.Mode) -> tuple[str, ...]:
-        return CHANNELS[mode]
-
-    def _frames(self, action: str, wanted: Mapping[str, Sequence[str]]) -> Iterator[Send]:
-        longest = max(map(len, wanted.values()), default=0)
-        for at in range(0, longest, BATCH):
-            parts = {channel: list(names[at : at + BATCH]) for channel, names in wanted.items()}
+    def _frames(self, action: str, topics: Iterable[Topic]) -> Iterator[Send]:
+        wanted = by_channel(topics)
+        for at in range(0, max(map(len, wanted.values()), default=0), BATCH):
+            parts = {channel: names[at : at + BATCH] for channel, names in wanted.items()}
             yield self._send({"action": action} | {channel: names for channel, names in parts.items() if names})
 
     def _send(self, message: Mapping[str, Any], delay_s: float = 0.0) -> Send:
-        packed = pack_messagepack(message) if self.packed else json.dumps(message, separators=(",", ":"))
-        return Send(packed, delay_s)
+        return Send(pack_messagepack(message), delay_s) if self.packed else send_json(message, delay_s)
 
     def on_control(self, frame: str | bytes, ctx: Context) -> Control:
-        packed = self.packed and isinstance(frame, bytes)
-        found = unpack_messagepack(frame) if packed and isinstance(frame, bytes) else loads(frame)
-        send: list[Send] = []
-        events: list[FeedEvent] = []
+        found = unpack_messagepack(frame) if self.packed and isinstance(frame, bytes) else loads(frame)
         with reading("control message"):
-            for message in found if isinstance(found, list) else [found]:
-                answer = self._hear(message, ctx)
-                send += answer.send
-                events += answer.events
-        return Control(send, events)
+            answers = [self._hear(message, ctx) for message in (found if isinstance(found, list) else [found])]
+        sends, events = (one.send for one in answers), (one.events for one in answers)
+        return Control([*chain.from_iterable(sends)], [*chain.from_iterable(events)])
 
     def _hear(self, message: Mapping[str, Any], ctx: Context) -> Control:
         match message["T"], message.get("msg"):
@@ -229,11 +206,9 @@ class DataFeed(Feed):
         return Control(events=(Raw(str(message["T"]), message),))
 
     def _auth(self, ctx: Context, delay_s: float = 0.0) -> Send:
-        token = ctx.login.get("oauth_token")
-        key, secret = (
-            ("oauth", token) if token else (ctx.credentials["api_key"].reveal(), ctx.credentials["api_secret"])
-        )
-        return self._send({"action": "auth", "key": key, "secret": secret.reveal()}, delay_s)
+        token = oauth_token(ctx)
+        key, secret = key_pair(ctx) if token is None else ("oauth", token)
+        return self._send({"action": "auth", "key": key, "secret": secret}, delay_s)
 
     def _error(self, code: int, text: str, ctx: Context) -> Control:
         match code:
@@ -278,9 +253,7 @@ class OptionFeed(DataFeed):
     source = OPTIONS
     path = "/v1beta1/{source}"
     packed = True
-
-    def _channels(self, mode: model.Mode) -> tuple[str, ...]:
-        return tuple(channel for channel in CHANNELS[mode] if channel != "dailyBars")
+    channels = {model.Mode.LTP: _WHOLE[:1], model.Mode.QUOTE: _WHOLE[:2], model.Mode.FULL: _WHOLE[:2]}
 
 
 class CryptoFeed(DataFeed):
@@ -291,34 +264,22 @@ class CryptoFeed(DataFeed):
     source = PAIRS
     path = "/v1beta3/crypto/us"
     sync = BookSync(rule="none", snapshot="stream", resubscribe=True)
-
-    def _channels(self, mode: model.Mode) -> tuple[str, ...]:
-        return (*CHANNELS[mode], "orderbooks") if mode is model.Mode.FULL else CHANNELS[mode]
+    channels = DataFeed.channels | {model.Mode.FULL: (*_WHOLE, "orderbooks")}
 
 
 class TradeUpdates(Feed):
     """Every event of every order of the account. Frames are binary on some hosts, text on others; both hold JSON."""
 
-    kind: ClassVar[Literal["market", "depth", "orders"]] = "orders"
+    kind = "orders"
+    host = "ws"
     stall = StallRule(any_frame_s=9.5, ping_s=4.0)
     authenticates_in_band = True
     carries_orders = True
 
-    def connect(self, ctx: Context) -> Flow[Endpoint]:
-        yield from ()
-        return Endpoint(ctx.hosts["ws"])
-
     def opened(self, ctx: Context) -> Sequence[Send]:
-        token = ctx.login.get("oauth_token")
-        if token is not None:
-            data = {"oauth_token": token.reveal()}
-        else:
-            pair = (ctx.credentials[name].reveal() for name in ("api_key", "api_secret"))
-            data = dict(zip(("key_id", "secret_key"), pair, strict=True))
-        return (Send(json.dumps({"action": "authenticate", "data": data})),)
-
-    def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
-        return ()
+        token = oauth_token(ctx)
+        pair = dict(zip(("key_id", "secret_key"), key_pair(ctx), strict=True)) if token is None else {}
+        return (send_json({"action": "authenticate", "data": pair or {"oauth_token": token}}),)
 
     def on_control(self, frame: str | bytes, ctx: Context) -> Control:
         message = loads(frame)
@@ -326,16 +287,10 @@ class TradeUpdates(Feed):
             data = message["data"]
             match message["stream"]:
                 case "authorization" if data["status"] == "authorized":
-                    listen = {"action": "listen", "data": {"streams": ["trade_updates"]}}
-                    return Control((Send(json.dumps(listen)),))
+                    return Control((send_json({"action": "listen", "data": {"streams": ["trade_updates"]}}),))
                 case "authorization":
-                    error = errors.AuthRequired(
-                        f"alpaca: the order stream does not take the keys: {data.get('status')}",
-                        kind=ErrorKind.AUTH_INVALID,
-                        broker="alpaca",
-                        remedy="use the key pair of this environment: paper and live have different ones",
-                    )
-                    return Control(events=(Fatal(error),))
+                    what = f"the order stream does not take the keys: {data.get('status')}"
+                    return Control(events=(Fatal(RECORDS.denied(what, OTHER_PAIR)),))
                 case "listening" if "trade_updates" in data["streams"]:
                     return Control(events=(Ready(),))
                 case "listening":

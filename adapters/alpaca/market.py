@@ -3,91 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from dragoman.plugin import Adapter, All, Context, ErrorKind, Flow, Part, Rejected, Request, model
-from dragoman.plugin.records import Row, float_at, rfc3339_ns
+from dragoman.plugin import All, Context, Flow, Reply, Request, model
+from dragoman.plugin.parts import (
+    Interval,
+    Pairs,
+    QuotedDepth,
+    Row,
+    batches,
+    by_token,
+    check_stretch,
+    float_at,
+    interval_of,
+    moment_ns,
+    pages,
+    pairs,
+    rfc3339,
+    rfc3339_ns,
+)
 
-from .words import CRYPTO, reading, refused
+from .words import KINDS, PAIRS, RECORDS, STOCKS, kind_of, reading
 
 BATCH: Final = 100
 """Symbols of one request: the most that option snapshots take; others name no limit."""
 PAGE: Final = 10_000
-_UNITS: Final = {"m": ("Min", 60, 59), "h": ("Hour", 3600, 23), "d": ("Day", 86_400, 1), "w": ("Week", 604_800, 1)}
+INTERVALS: Final = {
+    **{f"{n}m": Interval(f"{n}Min", timedelta(minutes=n)) for n in range(1, 60)},
+    **{f"{n}h": Interval(f"{n}Hour", timedelta(hours=n)) for n in range(1, 24)},
+    "1d": Interval("1Day", timedelta(days=1)),
+    "1w": Interval("1Week", timedelta(weeks=1)),
+}
 _BOOKS: Final = "/v1beta3/crypto/us/latest/orderbooks"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """Where the data of one kind of instruments is, and which setting names its source."""
-
-    root: str
-    setting: str = ""
-    default: str = ""
-
-    def source(self, ctx: Context) -> tuple[tuple[str, str], ...]:
-        return (("feed", str(ctx.settings.get(self.setting, self.default))),) if self.setting else ()
-
-
-STOCKS: Final = Kind("/v2/stocks", "stock_feed", "iex")
-OPTIONS: Final = Kind("/v1beta1/options", "option_feed", "indicative")
-PAIRS: Final = Kind("/v1beta3/crypto/us")
-
-
-def kind_of(instrument: model.Instrument) -> Kind:
-    """Return the kind of an instrument."""
-    if instrument.exchange == CRYPTO:
-        return PAIRS
-    return STOCKS if instrument.option_type is None else OPTIONS
-
-
-class MarketFlows(Adapter):
+class MarketFlows(QuotedDepth):
     """The market data's part of the adapter."""
 
     def quotes(
         self, instruments: Sequence[model.Instrument], mode: model.Mode, ctx: Context
     ) -> Flow[list[model.Quote]]:
-        groups: dict[Kind, list[str]] = {}
-        for item in instruments:
-            groups.setdefault(kind_of(item), []).append(item.broker_symbol)
+        groups = {kind: [item.broker_symbol for item in instruments if kind_of(item) is kind] for kind in KINDS}
         requests = [
-            _data(f"{kind.root}/snapshots", (("symbols", ",".join(names[at : at + BATCH])), *kind.source(ctx)))
+            _data(f"{kind.root}/snapshots", pairs(symbols=",".join(part), feed=kind.source(ctx)))
             for kind, names in groups.items()
-            for at in range(0, len(names), BATCH)
+            for part in batches(names, BATCH)
         ]
-        pairs = groups.get(PAIRS, [])
         if mode.has_depth:
-            requests += [
-                _data(_BOOKS, (("symbols", ",".join(pairs[at : at + BATCH])),)) for at in range(0, len(pairs), BATCH)
-            ]
+            requests += [_data(_BOOKS, pairs(symbols=",".join(part))) for part in batches(groups[PAIRS], BATCH)]
         replies = yield All(requests)
         found: dict[str, Row] = {}
         books: dict[str, Row] = {}
         with reading("snapshots"):
             for request, reply in zip(requests, replies, strict=True):
-                body = reply.json
                 if request.path == _BOOKS:
-                    books |= body["orderbooks"]
+                    books |= reply.json["orderbooks"]
                 else:
-                    found |= body.get("snapshots", body)
+                    found |= reply.json.get("snapshots", reply.json)
             return [
                 read_snapshot(found[item.broker_symbol], books.get(item.broker_symbol), item, mode)
                 for item in instruments
                 if found.get(item.broker_symbol)
             ]
-
-    def depth(self, instrument: model.Instrument, ctx: Context) -> Flow[model.Quote]:
-        quotes = yield from self.quotes([instrument], model.Mode.FULL, ctx)
-        if not quotes:
-            raise Rejected(
-                f"alpaca: no data for {instrument.instrument_id}",
-                kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-                broker="alpaca",
-                remedy="it may never have traded in this feed, or have expired",
-            )
-        return quotes[0]
 
     def candles(
         self,
@@ -99,48 +77,31 @@ class MarketFlows(Adapter):
         *,
         continuous: bool = False,
     ) -> Flow[list[model.Candle]]:
-        word, length = _timeframe(interval)
-        if start.tzinfo is None or end.tzinfo is None or end < start:
-            raise refused(f"candles from {start} to {end}", "give times with a time zone, the earlier first")
-        if continuous:
-            raise refused("continuous series are of futures, and there are none", "leave continuous out")
-        kind = kind_of(instrument)
-        query: tuple[tuple[str, str], ...] = (
-            ("symbols", instrument.broker_symbol),
-            ("timeframe", word),
-            ("start", _iso(start)),
-            ("end", _iso(end)),
-            ("limit", str(PAGE)),
-            ("sort", "asc"),
-            *((*kind.source(ctx), ("adjustment", "raw")) if kind is STOCKS else ()),
+        asked = interval_of(RECORDS, INTERVALS, interval, "1m to 59m, 1h to 23h, 1d or 1w")
+        check_stretch(RECORDS, start, end)
+        RECORDS.check((continuous, "continuous series are of futures, and there are none", "leave continuous out"))
+        kind, symbol = kind_of(instrument), instrument.broker_symbol
+        query = pairs(
+            symbols=symbol,
+            timeframe=asked.word,
+            start=rfc3339(moment_ns(start)),
+            end=rfc3339(moment_ns(end)),
+            limit=str(PAGE),
+            sort="asc",
+            feed=kind.source(ctx) if kind is STOCKS else None,
+            adjustment="raw" if kind is STOCKS else None,
         )
-        found: list[model.Candle] = []
-        token: str | None = ""
-        while token is not None:
-            reply = yield _data(f"{kind.root}/bars", query + ((("page_token", token),) if token else ()))
-            with reading("bars"):
-                rows = (reply.json.get("bars") or {}).get(instrument.broker_symbol) or ()
-                fresh = [_candle(row, instrument, interval, length, ctx) for row in rows]
-                token = reply.json.get("next_page_token") or None
-            found += fresh
-            yield Part(fresh)
-        return found
+
+        def read(reply: Reply) -> list[model.Candle]:
+            rows = (reply.json.get("bars") or {}).get(symbol) or ()
+            return [_candle(row, instrument, interval, asked.length, ctx) for row in rows]
+
+        following = by_token("next_page_token", "page_token")
+        return (yield from pages(RECORDS, _data(f"{kind.root}/bars", query), following, read=read, tell=True))
 
 
-def _data(path: str, query: tuple[tuple[str, str], ...]) -> Request:
+def _data(path: str, query: Pairs) -> Request:
     return Request(path=path, host="data", query=query, meter="data")
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _timeframe(interval: str) -> tuple[str, timedelta]:
-    number, unit = interval[:-1], interval[-1:]
-    word, seconds, most = _UNITS.get(unit, ("", 0, 0))
-    if not (number.isascii() and number.isdigit() and 0 < int(number) <= most):
-        raise refused(f"there are no candles of {interval!r}", "use 1m to 59m, 1h to 23h, 1d or 1w")
-    return f"{int(number)}{word}", timedelta(seconds=int(number) * seconds)
 
 
 def _candle(row: Row, instrument: model.Instrument, interval: str, length: timedelta, ctx: Context) -> model.Candle:

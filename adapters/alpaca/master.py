@@ -7,17 +7,14 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from dragoman.plugin import Context, Download, Flow, Part, Request, model
-from dragoman.plugin.json_rows import JsonRows
-from dragoman.plugin.records import Row, given, number
+from dragoman.plugin import Context, Download, Flow, Reply, Request, model
+from dragoman.plugin.parts import CENT, US, JsonRows, Row, by_token, given, number, pages, pairs, us_id, us_option
 
-from .words import CRYPTO, as_rows, canonical, loads, reading
+from .words import CRYPTO, RECORDS, as_rows, canonical, loads
 
-CENT: Final = Decimal("0.01")
 BILLIONTH: Final = Decimal("0.000000001")
 _ONE: Final = Decimal(1)
 _RIGHTS: Final = {"call": model.OptionType.CALL, "put": model.OptionType.PUT}
-_ETF: Final = frozenset(("ARCA", "NYSEARCA", "BATS"))
 _PAGE: Final = 10_000
 _decimal = lru_cache(maxsize=4096)(number)
 
@@ -44,7 +41,7 @@ def read_asset(row: Row) -> model.Instrument | None:
     return model.Instrument(
         instrument_id=str(ident),
         symbol=symbol,
-        exchange=CRYPTO if crypto else "US",
+        exchange=CRYPTO if crypto else US,
         asset_class=model.AssetClass.CRYPTO if crypto else model.AssetClass.EQUITY,
         instrument_type=model.InstrumentType.SPOT,
         broker_symbol=symbol,
@@ -69,19 +66,17 @@ def read_contract(row: Row) -> model.Instrument:
     """
     symbol, strike = str(row["symbol"]), _decimal(row["strike_price"])
     expiry, right = date.fromisoformat(str(row["expiration_date"])), _RIGHTS[str(row["type"])]
-    ident = model.CanonicalId(
-        "US", str(row["root_symbol"]), model.IdKind.OPTION, expiry=expiry, strike=strike, option_type=right
-    )
+    ident = us_option(str(row["root_symbol"]), expiry, strike, right)
     return model.Instrument(
         instrument_id=str(ident),
         symbol=symbol,
-        exchange="US",
+        exchange=US,
         asset_class=model.AssetClass.EQUITY,
         instrument_type=model.InstrumentType.OPTION,
         broker_symbol=symbol,
         broker_token=str(row["id"]),
         name=str(row.get("name") or ""),
-        underlying=str(model.CanonicalId("US", str(row["underlying_symbol"]))),
+        underlying=str(us_id(str(row["underlying_symbol"]))),
         expiry=expiry,
         strike=strike,
         option_type=right,
@@ -100,20 +95,19 @@ def instruments(ctx: Context) -> Flow[int]:
     """
     count = 0
     for kind in ("us_equity", "crypto"):
-        query = (("status", "active"), ("asset_class", kind))
+        query = pairs(status="active", asset_class=kind)
         request = Request(path="/v2/assets", query=query, timeout_s=60.0)
         count += (yield Download(request, JsonRows("alpaca", read_asset))).rows
     underlyings = ctx.settings.get("option_underlyings", ())
     names = (underlyings,) if isinstance(underlyings, str) else tuple(underlyings)
-    token: str | None = ""
-    while names and token is not None:
-        pairs = (("underlying_symbols", ",".join(names)), ("status", "active"), ("limit", str(_PAGE)))
-        more = (("page_token", token),) if token else ()
-        reply = yield Request(path="/v2/options/contracts", query=pairs + more, timeout_s=60.0)
-        with reading("option contracts"):
-            body = loads(reply.body)
-            rows = [read_contract(row) for row in as_rows("option_contracts", body.get("option_contracts"))]
-            token = body.get("next_page_token") or None
-        yield Part(rows)
-        count += len(rows)
-    return count
+    if not names:
+        return count
+    query = pairs(underlying_symbols=",".join(names), status="active", limit=str(_PAGE))
+    request = Request(path="/v2/options/contracts", query=query, timeout_s=60.0)
+    following = by_token("next_page_token", "page_token")
+    contracts = yield from pages(RECORDS, request, following, read=_read_contracts, tell=True)
+    return count + len(contracts)
+
+
+def _read_contracts(reply: Reply) -> list[model.Instrument]:
+    return [read_contract(row) for row in as_rows("contracts", loads(reply.body), "option_contracts")]

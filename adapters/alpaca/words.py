@@ -5,18 +5,18 @@ Trading records carry decimals as text and times in RFC 3339 with up to nine dig
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, model
-from dragoman.plugin.records import Records, Row, given, needed, rfc3339_ns, text_or_none
+from dragoman.plugin.parts import Records, Row, Traded, given, needed, nonzero, rfc3339_ns, side_of, text_or_none, us_id
 
 RECORDS: Final = Records("alpaca")
 reading, loads, refused, as_rows = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.as_rows
 CODES: Final = CodeTable.load(__package__ or "dragoman.adapters.alpaca")
+OTHER_PAIR: Final = "give the key pair of this environment: paper and live have different ones"
 CRYPTO: Final = "ALPACA"
 """Venue of crypto pairs, and their exchange segment; everything else is US."""
 
@@ -95,47 +95,91 @@ EVENTS: Final = FILL_EVENTS | frozenset(
 )
 """Events of the order stream; others are shown as they came, and their order is read all the same."""
 
-_OCC: Final = re.compile(r"(?P<root>[A-Z0-9.]{1,6})(?P<day>\d{6})(?P<right>[CP])(?P<strike>\d{8})")
-_RIGHTS: Final = {"C": model.OptionType.CALL, "P": model.OptionType.PUT}
 _QUOTES: Final = ("USDT", "USDC", "USDG", "USD", "BTC", "ETH")
 _HUNDRED: Final = Decimal(100)
 
 
-def option_id(symbol: str) -> model.CanonicalId | None:
-    """Return what an option's symbol (root, yymmdd, C or P, strike in thousandths) names; None for another symbol."""
-    match = _OCC.fullmatch(symbol)
-    if match is None:
-        return None
-    day, strike = match["day"], Decimal(match["strike"]) / 1000
-    expiry = date(2000 + int(day[:2]), int(day[2:4]), int(day[4:]))
-    right = _RIGHTS[match["right"]]
-    return model.CanonicalId("US", match["root"], model.IdKind.OPTION, expiry=expiry, strike=strike, option_type=right)
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the three kinds of instruments: what its orders may be, where its market data is, and which setting of the
+    profile names the data's source."""
+
+    name: str
+    root: str
+    order_types: frozenset[model.OrderType]
+    times_in_force: frozenset[model.TimeInForce]
+    setting: str = ""
+    default: str = ""
+
+    def source(self, ctx: Context) -> str | None:
+        return str(ctx.settings.get(self.setting, self.default)) if self.setting else None
+
+
+# Order types and times in force by kind of instrument (documentation, orders; FOK of crypto in one example only).
+STOCKS: Final = Kind(
+    "equity",
+    "/v2/stocks",
+    frozenset((T.MARKET, T.LIMIT, T.STOP_MARKET, T.STOP_LIMIT, T.TRAILING_STOP_MARKET)),
+    frozenset((F.DAY, F.GTC, F.IOC, F.FOK, F.AT_THE_OPEN, F.AT_THE_CLOSE)),
+    "stock_feed",
+    "iex",
+)
+OPTIONS: Final = Kind(
+    "option",
+    "/v1beta1/options",
+    frozenset((T.MARKET, T.LIMIT, T.STOP_MARKET, T.STOP_LIMIT)),
+    frozenset((F.DAY,)),
+    "option_feed",
+    "indicative",
+)
+PAIRS: Final = Kind(
+    "crypto",
+    "/v1beta3/crypto/us",
+    frozenset((T.MARKET, T.LIMIT, T.STOP_LIMIT)),
+    frozenset((F.GTC, F.IOC, F.FOK)),
+)
+KINDS: Final = (STOCKS, OPTIONS, PAIRS)
+
+
+def kind_of(instrument: model.Instrument) -> Kind:
+    """Return the kind of an instrument."""
+    return PAIRS if instrument.exchange == CRYPTO else OPTIONS if instrument.option_type else STOCKS
+
+
+def key_pair(ctx: Context) -> tuple[str, ...]:
+    """Return the id of the account's key and its secret. Raises AuthRequired where the profile lacks one."""
+    return RECORDS.credentials(ctx, "api_key", "api_secret", remedy=OTHER_PAIR)
+
+
+def oauth_token(ctx: Context) -> str | None:
+    """Return the OAuth token of a session that was imported; None where the key pair opens the account."""
+    token = ctx.login.get("oauth_token")
+    return None if token is None else str(token.reveal())
 
 
 def canonical(symbol: str, asset_class: str) -> model.CanonicalId:
     """Return the canonical id of a symbol. Pairs come with a slash and without."""
-    if asset_class.startswith("crypto"):
-        base, slash, quote = symbol.partition("/")
-        if not slash:
-            quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), "")
-            base = symbol.removesuffix(quote)
-        return model.CanonicalId(CRYPTO, base, model.IdKind.PAIR, quote=quote)
-    return option_id(symbol) or model.CanonicalId("US", symbol)
+    if not asset_class.startswith("crypto"):
+        return us_id(symbol)
+    base, slash, quote = symbol.partition("/")
+    if not slash:
+        quote = next((one for one in _QUOTES if symbol.endswith(one) and symbol != one), "")
+        base = symbol.removesuffix(quote)
+    return model.CanonicalId(CRYPTO, base, model.IdKind.PAIR, quote=quote)
 
 
 def instrument_id(row: Row, ctx: Context) -> str:
-    """Return the canonical id of a record's instrument; its symbol alone tells it, in the master or not."""
+    """Return the canonical id of a record's instrument; its symbol alone tells it, in the master or not.
+
+    Activities tell no class of theirs, and a pair may have lost its slash: there the master says what it is.
+    """
     found = ctx.instruments.by_broker_token(str(row.get("asset_id") or ""))
-    if found is not None:
-        return found.instrument_id
-    return str(canonical(str(row["symbol"]), str(row.get("asset_class") or "")))
-
-
-def side(row: Row) -> model.Side:
-    value = SIDE.read(row["side"])
-    if value is None:
-        raise ValueError(f"side {row['side']!r} is neither buy nor sell")
-    return value
+    symbol, kind = str(row["symbol"]), row.get("asset_class")
+    if kind is None:
+        pair, plain = str(canonical(symbol, "crypto")), str(canonical(symbol, ""))
+        listed = ctx.instruments.get(plain) is None and ctx.instruments.get(pair) is not None
+        kind = "crypto" if "/" in symbol or listed else ""
+    return found.instrument_id if found is not None else str(canonical(symbol, str(kind)))
 
 
 def legs_of(row: Row) -> Iterator[Row]:
@@ -176,7 +220,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             broker="alpaca",
             account_id=ctx.account,
             instrument_id=instrument_id(row, ctx),
-            side=side(row),
+            side=side_of(SIDE, row["side"]),
             quantity=quantity,
             order_type=order_type,
             status=status,
@@ -195,7 +239,7 @@ def read_order(row: Row, ctx: Context) -> model.Order:
             remaining_quantity=Decimal(0) if ended else max(quantity - filled, Decimal(0)),
             canceled_quantity=quantity - filled if status in (S.CANCELED, S.EXPIRED) else Decimal(0),
             average_price=given(row, "filled_avg_price") if filled else None,
-            reject=reject_of(row) if status is S.REJECTED else None,
+            reject=CODES.rejection(row.get("reject_reason")) if status is S.REJECTED else None,
             tag=tag,
             tags=(tag,) if tag else (),
             modified=row.get("replaces") is not None,
@@ -219,15 +263,6 @@ def _status(word: str, order_type: model.OrderType, quantity: Decimal, filled: D
     return status
 
 
-def reject_of(row: Row) -> model.Reject:
-    """Return why an order was rejected after it was taken: the broker gives no reason."""
-    text = text_or_none(row.get("reject_reason")) or "rejected without a reason"
-    code = CODES.find(code="rejected", text=text, status=0, mutates=True)
-    if code is None:
-        raise ValueError("codes.toml has no row for rejected orders")
-    return model.Reject(code.kind, text, "rejected", code.effect, code.retry, code.remedy)
-
-
 def trade_id(order_id: str, filled: Decimal) -> str:
     """Return the id of a fill: how much of its order was filled with it.
 
@@ -240,7 +275,7 @@ def trade_id(order_id: str, filled: Decimal) -> str:
 def read_fill(row: Row, ctx: Context) -> model.Fill:
     """Read an activity of type FILL. Raises DecodeError."""
     with reading("fill"):
-        order_id, name = str(row["order_id"]), _activity_id(str(row["symbol"]), ctx)
+        order_id, name = str(row["order_id"]), instrument_id(row, ctx)
         return model.Fill(
             broker="alpaca",
             account_id=ctx.account,
@@ -248,20 +283,13 @@ def read_fill(row: Row, ctx: Context) -> model.Fill:
             order_id=order_id,
             instrument_id=name,
             exchange=name.partition(":")[0],
-            side=side(row),
+            side=side_of(SIDE, row["side"]),
             product=model.Product.DELIVERY,
             quantity=needed(row, "qty"),
             price=needed(row, "price"),
             ts_event=rfc3339_ns(row["transaction_time"]),
             raw=row,
         )
-
-
-def _activity_id(symbol: str, ctx: Context) -> str:
-    """Return the canonical id of a symbol that comes without its class; a pair may have lost its slash."""
-    pair, plain = str(canonical(symbol, "crypto")), str(canonical(symbol, ""))
-    listed = ctx.instruments.get(plain) is None and ctx.instruments.get(pair) is not None
-    return pair if "/" in symbol or listed else plain
 
 
 def read_execution(data: Row, order: model.Order, ctx: Context) -> model.Fill:
@@ -297,23 +325,15 @@ def read_position(row: Row, fills: Iterable[model.Fill], ctx: Context) -> model.
         if row.get("side") == "short":
             quantity = -abs(quantity)
         multiplier = _HUNDRED if row.get("asset_class") == "us_option" else Decimal(1)
-        day: dict[str, Any] = {}
-        net = Decimal(0)
         mine = [fill for fill in fills if fill.instrument_id == name]
-        for way, which in (("buy", model.Side.BUY), ("sell", model.Side.SELL)):
-            traded = [(fill.quantity, fill.price) for fill in mine if fill.side is which]
-            units = sum((units for units, _ in traded), Decimal(0))
-            value = sum((units * price for units, price in traded), Decimal(0)) * multiplier
-            net += which.sign * units
-            day |= {f"day_{way}_quantity": units, f"day_{way}_value": value}
-            day[f"day_{way}_price"] = value / units / multiplier if units else Decimal(0)
+        bought, sold = (Traded.of(mine, side) for side in (model.Side.BUY, model.Side.SELL))
         return model.Position(
             broker="alpaca",
             account_id=ctx.account,
             instrument_id=name,
             product=model.Product.DELIVERY,
             quantity=quantity,
-            overnight_quantity=quantity - net,
+            overnight_quantity=quantity - bought.quantity + sold.quantity,
             average_price=given(row, "avg_entry_price"),
             last_price=given(row, "current_price"),
             close_price=given(row, "lastday_price"),
@@ -325,7 +345,12 @@ def read_position(row: Row, fills: Iterable[model.Fill], ctx: Context) -> model.
             currency="USD",
             ts_event=ctx.now_ns,
             raw=row,
-            **day,
+            day_buy_quantity=bought.quantity,
+            day_buy_price=bought.price,
+            day_buy_value=bought.worth * multiplier,
+            day_sell_quantity=sold.quantity,
+            day_sell_price=sold.price,
+            day_sell_value=sold.worth * multiplier,
         )
 
 
@@ -341,15 +366,11 @@ def read_margin(row: Row, ctx: Context) -> model.Margin:
             available=model.MarginAvailable(
                 cash=given(row, "cash"), opening_balance=given(row, "last_equity"), live_balance=given(row, "equity")
             ),
+            used=model.MarginUsed(total=given(row, "initial_margin")),
+            leverage=nonzero(row, "multiplier"),
             initial=given(row, "initial_margin"),
             maintenance=given(row, "maintenance_margin"),
             currency=str(row.get("currency") or "USD"),
             ts_event=ctx.now_ns,
             raw=row,
         )
-
-
-def midnight(now_ns: int, zone: Any) -> datetime:
-    """Return when the trading day of a moment began."""
-    now = datetime.fromtimestamp(now_ns // 1_000_000_000, zone)
-    return now.replace(hour=0, minute=0, second=0, microsecond=0)

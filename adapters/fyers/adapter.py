@@ -19,7 +19,6 @@ from dragoman.plugin import (
     Capabilities,
     Context,
     Credential,
-    Download,
     Failure,
     Flow,
     Lane,
@@ -32,18 +31,34 @@ from dragoman.plugin import (
     model,
     no,
 )
-from dragoman.plugin.indian import INDIAN_HOURS, SHARES
-from dragoman.plugin.jwt_claims import jwt_claims, jwt_expiry_ns
-from dragoman.plugin.records import IST, json_number, next_time_ns, pairs, wire_tag
+from dragoman.plugin.parts import (
+    CASH_PRODUCTS,
+    CONTRACT_PRODUCTS,
+    FILE,
+    INDIAN_HOURS,
+    IST,
+    SHARES,
+    at_once,
+    failure_of,
+    fetch,
+    is_success,
+    json_number,
+    json_or_none,
+    jwt_claims,
+    master_of,
+    public_file,
+    session_of,
+    together,
+    wire_tag,
+)
 
 from . import words
-from .candles import CandleFlows
 from .feed import DeepFeed, MarketFeed, OrderFeed
 from .gtt import TriggerFlows
+from .market import MarketFlows
 from .master import FILES, INDEX_NAMES, parser, path_of
 from .money import MoneyFlows
-from .quotes import QuoteFlows
-from .words import CODES, ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, listed, loads, reading, refused, whole
+from .words import CODES, ORDER_TYPE, RECORDS, VALIDITY, authorization, order_terms, reading, rows, whole
 
 TAG_LENGTH: Final = 30
 MOST_AT_ONCE: Final = 10
@@ -54,12 +69,11 @@ REFUSALS: Final = frozenset(("-99", "-50"))
 """Codes under which a body may still carry the id of an order that was made and then refused."""
 SECOND_SHARE: Final = 9
 """Requests a second outside the reserve. A sliced order becomes several, each counted (unverified): it spends them."""
+_BOOK: Final = "/api/v3/orders"
 _NO_ORDER_YET: Final = "the broker queued the order and told no id yet: its tag finds it in the order book"
 _PRODUCTS: Final = {
-    **dict.fromkeys(SHARES, frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.MTF))),
-    **dict.fromkeys(
-        ("NFO", "BFO", "CDS", "BCD", "MCX", "NCO"), frozenset((model.Product.CARRY, model.Product.INTRADAY))
-    ),
+    **dict.fromkeys(SHARES, CASH_PRODUCTS),
+    **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "MCX", "NCO"), CONTRACT_PRODUCTS),
 }
 _LEGS: Final = "its legs are offsets in points, which an order of ours has no fields for"
 _UNIT_OPEN: Final = (
@@ -120,7 +134,7 @@ CAPABILITIES: Final = Capabilities(
 _SOURCE: Final = "documentation, rate limits: all interfaces together, orders included"
 
 
-class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
+class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     """Orders, portfolio and market data of one FYERS account."""
 
     contract = 1
@@ -160,42 +174,37 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
     def authorize(self, request: Request, body: bytes, ctx: Context) -> Request:
         if not request.auth:
             return request
-        token = RECORDS.token(request, ctx)
-        return replace(request, headers=(*request.headers, _authorization(ctx, token)))
+        return request.but(headers=(*request.headers, authorization(ctx, RECORDS.token(request, ctx))))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = 200 <= reply.status < 300
-        if good and request.note == "file":
+        good = is_success(reply)
+        if good and request.note == FILE:
             return None
-        try:
-            body = reply.json
-        except errors.DecodeError:
-            body = None
-        code, text = f"HTTP {reply.status}", reply.text[:200]
+        body, code, text = json_or_none(reply), f"HTTP {reply.status}", reply.text[:200]
         if isinstance(body, Mapping):
             word, found = body.get("s"), body.get("code")
-            text = str(body.get("message") or "")
             # 201 calls itself a success: the exchange has said nothing yet.
             fine = word == "ok" or (word == "no_data" and found in (None, 200))
             if good and fine and not (request.mutates and str(found) == NO_ACKNOWLEDGEMENT):
                 return None
-            code = code if found is None else str(found)
+            code, text = code if found is None else str(found), str(body.get("message") or "")
         # A server's failure leaves open what was done, whatever it says.
         looked_up = code if reply.status < 500 else f"HTTP {reply.status}"
-        failure = self.codes.classify(code=looked_up, text=text, status=reply.status, mutates=request.mutates)
+        failure = failure_of(self.codes, reply, request, (looked_up,), text, code=code)
         # What the order system refuses has one code; its words are those of the book.
         row = self.codes.find(code="rejected", text=text, status=0, mutates=True) if looked_up in REFUSALS else None
-        if row is not None:
-            failure = replace(failure, kind=row.kind, effect=row.effect, retry=row.retry, remedy=row.remedy)
-        return replace(failure, code=code, message=f"{code}: {text}" if text else code)
+        if row is None:
+            return failure
+        return replace(failure, kind=row.kind, effect=row.effect, retry=row.retry, remedy=row.remedy)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
         RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
-        if order.display_quantity is not None and instrument.exchange not in SHARES:
-            raise refused(f"{instrument.exchange} discloses no part of an order", "leave display_quantity out")
-        extras = RECORDS.extras(order, ("slice", "queued"))
-        if extras.get("slice") and instrument.exchange not in ("NSE", "NFO", "BFO"):
-            raise refused(f"{instrument.exchange} orders are not sliced", "leave slice out")
+        sliced = RECORDS.extras(order, ("slice", "queued")).get("slice")
+        place, discloses = instrument.exchange, order.display_quantity is not None
+        RECORDS.check(
+            (discloses and place not in SHARES, f"{place} discloses no part of an order", "leave display_quantity out"),
+            (sliced and place not in ("NSE", "NFO", "BFO"), f"{place} orders are not sliced", "leave slice out"),
+        )
         return order
 
     # -- session -----------------------------------------------------------------------------------------------------
@@ -206,22 +215,17 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
         code = yield from RECORDS.login_code(ctx.hosts["login"], asked, "auth_code")
         proof = hashlib.sha256(f"{app}:{ctx.credentials['app_secret'].reveal()}".encode()).hexdigest()
         body = {"grant_type": "authorization_code", "appIdHash": proof, "code": code}
-        path = "/api/v3/validate-authcode"
-        reply = yield Request(method="POST", path=path, json=body, mutates=True, auth=False)
-        with reading("token"):
-            token = str(reply.json["access_token"])
-        return (yield from self.import_token(token, ctx))
+        request = Request(method="POST", path="/api/v3/validate-authcode", json=body, mutates=True, auth=False)
+        return (yield from self.import_token(str((yield from fetch(RECORDS, request, "access_token"))), ctx))
 
     def import_token(self, token: str, ctx: Context) -> Flow[Session]:
         token = token.rpartition(":")[2]  # as the broker's SDK takes it, behind the app's id
-        reply = yield Request(path="/api/v3/profile", headers=(_authorization(ctx, token),), auth=False)
+        request = Request(path="/api/v3/profile", headers=(authorization(ctx, token),), auth=False)
+        found = yield from fetch(RECORDS, request, "data")
         with reading("profile"):
-            found = reply.json["data"]
-            values = {key: value for key, value in found.items() if value not in (None, "")}
             # Without the key there is no market feed, and everything else works.
-            secrets = {"access_token": token, "hsm_key": str(jwt_claims(token).get("hsm_key") or "")}
-            expires = jwt_expiry_ns(token) or next_time_ns(ctx.now_ns, time(3), IST)
-            return Session(token, str(found["fy_id"]), values | secrets, expires_ns=expires, secrets=frozenset(secrets))
+            key = {"hsm_key": str(jwt_claims(token).get("hsm_key") or "")}
+            return session_of(found, token, ctx, account="fy_id", dies_at=time(3), zone=IST, more=key, secrets=key)
 
     def logout(self, ctx: Context) -> Flow[None]:
         # A token that is already dead is as good as logged out.
@@ -230,15 +234,12 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
         )
 
     def instruments(self, ctx: Context) -> Flow[int]:
-        # The files are public: the token stays at home.
-        reply = yield Request(host="assets", path=INDEX_NAMES, auth=False, note="file")
+        names = yield from fetch(RECORDS, public_file(INDEX_NAMES))
         with reading("index names"):
-            names = {str(symbol): str(name) for symbol, name in reply.json.items()}
+            names = {str(symbol): str(name) for symbol, name in names.items()}
         rows = 0
         for name in FILES:
-            request = Request(host="assets", path=path_of(name), auth=False, note="file", timeout_s=120.0)
-            done = yield Download(request, parser(names))
-            rows += int(done.rows)
+            rows += yield from master_of(public_file(path_of(name)), parser(names))
         return rows
 
     # -- orders ------------------------------------------------------------------------------------------------------
@@ -260,18 +261,16 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
             found = reply.json
             if "data" not in found:
                 return self._outcome(found, reply.status)
-            placed = self._outcomes(found)
-            if not placed:
-                raise ValueError("data is empty")
-            return placed[0] if len(placed) == 1 else model.Outcome.parent(None, tuple(placed), raw=found)
+            return together(self._outcomes(found), raw=found)
 
     def place_many(
         self, legs: Sequence[tuple[model.OrderRequest, model.Instrument]], ctx: Context
     ) -> Flow[list[model.Outcome]]:
-        if not 0 < len(legs) <= MOST_AT_ONCE:
-            raise refused(f"{len(legs)} orders at once, expected 1 to {MOST_AT_ONCE}", "split them")
-        if any(order.extras.get(self.name) for order, _ in legs):
-            raise refused("slice and queued are not for one of several orders", "place it by itself")
+        extras = any(order.extras.get(self.name) for order, _ in legs)
+        RECORDS.check(
+            at_once(len(legs), MOST_AT_ONCE),
+            (extras, "slice and queued are not for one of several orders", "place it by itself"),
+        )
         reply = yield Request(
             method="POST",
             path="/api/v3/multi-order/sync",
@@ -289,29 +288,24 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
     def _outcome(self, body: Mapping[str, Any], status: int) -> model.Outcome:
         """Read one order's part of a reply. A refusal may carry the id of the order it is about."""
         order_id = str(body.get("id") or "") or None
-        reply = Reply(status, {}, b"", _json=body)
-        failure = self.classify(reply, Request(method="POST", mutates=True))
-        if failure is None and order_id is not None:
+        failure = self.classify(Reply(status, {}, b"", _json=body), Request(method="POST", mutates=True))
+        if failure is not None:
+            return failure.outcome(order_id, raw=body)
+        if order_id is not None:
             return model.Outcome.accepted(order_id, raw=body)
-        if failure is None:
-            found = model.Reject(errors.ErrorKind.MAYBE_SENT, _NO_ORDER_YET, str(body["code"]), errors.Effect.UNKNOWN)
-            return model.Outcome("UNKNOWN", reject=found, raw=body)
-        return failure.outcome(order_id, raw=body)
+        open_ = model.Reject(errors.ErrorKind.MAYBE_SENT, _NO_ORDER_YET, str(body["code"]), errors.Effect.UNKNOWN)
+        return model.Outcome("UNKNOWN", reject=open_, raw=body)
 
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome]:
-        if change.time_in_force not in (None, order.time_in_force):
-            raise refused("the validity of an order cannot be changed", "cancel it and place another")
-        body: dict[str, Any] = {"id": order.order_id}
-        if change.order_type is not None:
-            body["type"] = int(ORDER_TYPE.write(change.order_type))
-        for name, price in (("limitPrice", change.price), ("stopPrice", change.trigger_price)):
-            if price is not None:
-                body[name] = json_number(price)
-        for name, quantity in (("qty", change.quantity), ("disclosedQty", change.display_quantity)):
-            if quantity is not None:
-                body[name] = whole(quantity)
+        RECORDS.check_fixed(order, change, "time_in_force")
+        kind = None if change.order_type is None else int(ORDER_TYPE.write(change.order_type))
+        prices = {"limitPrice": change.price, "stopPrice": change.trigger_price}
+        sizes = {"qty": change.quantity, "disclosedQty": change.display_quantity}
+        body: dict[str, Any] = {"id": order.order_id} | ({} if kind is None else {"type": kind})
+        body |= {name: json_number(price) for name, price in prices.items() if price is not None}
+        body |= {name: whole(size) for name, size in sizes.items() if size is not None}
         return (yield from self._sent("PATCH", body, MODIFIED))
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
@@ -323,41 +317,23 @@ class FyersAdapter(MoneyFlows, QuoteFlows, CandleFlows, TriggerFlows):
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
         # The broker keeps no history of an order: its one state is now.
-        found = yield from _rows("/api/v3/orders", "orderBook", id=order_id)
+        found = yield from rows(_BOOK, "orderBook", (("id", order_id),))
         return [words.read_order(row, ctx) for row in found]
 
     def orders(self, ctx: Context) -> Flow[list[model.Order]]:
-        return [words.read_order(row, ctx) for row in (yield from _rows("/api/v3/orders", "orderBook"))]
+        return [words.read_order(row, ctx) for row in (yield from rows(_BOOK, "orderBook"))]
 
     def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
-        fills = [words.read_fill(row, ctx) for row in (yield from _rows("/api/v3/tradebook", "tradeBook"))]
+        fills = [words.read_fill(row, ctx) for row in (yield from rows("/api/v3/tradebook", "tradeBook"))]
         return fills if order_id is None else [fill for fill in fills if fill.order_id == order_id]
 
 
 def _fields(order: model.OrderRequest, instrument: model.Instrument) -> dict[str, Any]:
     """Write an order as one request, or one of several, carries it."""
     tag = wire_tag(order.wire_id, order.tag, TAG_LENGTH)
-    return {
-        "symbol": instrument.broker_symbol,
-        "qty": whole(order.quantity),
-        "type": int(ORDER_TYPE.write(order.order_type)),
-        "side": int(SIDE.write(order.side)),
-        "productType": PRODUCT.write(order.product),
-        "limitPrice": json_number(order.price),
-        "stopPrice": json_number(order.trigger_price),
+    return order_terms(order, instrument) | {
         "disclosedQty": whole(order.display_quantity) if order.display_quantity else 0,
         "validity": VALIDITY.write(order.time_in_force),
         "offlineOrder": order.variety is model.Variety.AMO,
-        "stopLoss": 0,
-        "takeProfit": 0,
         **({"orderTag": tag} if tag else {}),
     }
-
-
-def _authorization(ctx: Context, token: str) -> tuple[str, str]:
-    return "Authorization", f"{ctx.credentials['app_id'].reveal()}:{token}"
-
-
-def _rows(path: str, key: str, **query: str) -> Flow[list[Any]]:
-    reply = yield Request(path=path, query=pairs(**query))
-    return listed(path, loads(reply.body), key)

@@ -37,7 +37,6 @@ from dragoman.emulator.parts import (
 from dragoman.plugin import model
 from dragoman.plugin.records import IST, moment_ns
 
-from .candles import UNITS, resolution_of
 from .emulator_names import NameTable
 from .emulator_orders import GttDesk, OrderDesk
 from .emulator_session import USER_ID, SessionDesk
@@ -54,6 +53,7 @@ from .emulator_words import (
     positions_answer,
     success,
 )
+from .market import UNITS, resolution_of
 from .master import FOLDER, INDEX_NAMES
 
 __all__ = ["USER_ID", "FyersEmulator", "make"]

@@ -33,6 +33,7 @@ from dragoman.emulator.parts import (
     proto_wrapped,
     write,
 )
+from dragoman.plugin.field_frames import bits_of, fields_of, frame, names_of
 from dragoman.plugin.layout_protobuf import ProtoType
 
 from . import hsm
@@ -67,27 +68,27 @@ class MarketStream(Fyers, TopicDesk[NameTable]):
         return "authorization" in call.headers
 
     def command(self, one: TopicSocket, data: bytes) -> bytes | None:
-        kind, fields = hsm.fields_of(data)
+        kind, fields = fields_of(data)
         if kind == hsm.AUTH:
             one.token = feed_token(self.session, fields[1].decode("ascii", "replace"), self.now_ns)
-            return hsm.frame(kind, hsm.GOOD if one.token else b"N", struct.pack(">I", ACK_EVERY))
+            return frame(kind, hsm.GOOD if one.token else b"N", struct.pack(">I", ACK_EVERY))
         if one.token is None or kind not in _ANSWERED:
             return None
         if kind == hsm.ACK:
             (one.acknowledged,) = struct.unpack(">I", fields[1])
             return None
         if kind == hsm.SUBSCRIBE:
-            names = hsm.listed(fields[1])
+            names = names_of(fields[1])
             if len(one.topics.keys() | set(names)) > MOST_TOPICS:
-                return hsm.frame(hsm.MESSAGE, struct.pack(">i", OVER_LIMIT), _TOO_MANY, bytes((kind,)))
+                return frame(hsm.MESSAGE, struct.pack(">i", OVER_LIMIT), _TOO_MANY, bytes((kind,)))
             one.subscribe({name: topic for name in names if (topic := self._topic(name))}, fields[2][0])
         elif kind == hsm.UNSUBSCRIBE:
-            one.unsubscribe(hsm.listed(fields[1]))
+            one.unsubscribe(names_of(fields[1]))
         else:
             held = one.lite if kind == hsm.MODE else one.paused
             more = kind == hsm.PAUSE or fields.get(2) == hsm.LITE
-            (held.update if more else held.difference_update)(hsm.channels_of(fields[1]))
-        return hsm.frame(kind, hsm.GOOD)
+            (held.update if more else held.difference_update)(bits_of(fields[1]))
+        return frame(kind, hsm.GOOD)
 
     def _topic(self, name: bytes) -> Topic | None:
         word, _, rest = name.decode("utf-8", "replace").partition("|")

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Row, json_number, needed, number, text_or_none
+from dragoman.plugin.parts import Row, json_number, needed, number, resting_rule, side_of, text_or_none
 
-from .words import PRODUCT, SIDE, booked, listed, loads, place_of, reading, refused, side, time_ns, whole
+from .words import PRODUCT, RECORDS, SIDE, booked, place_of, reading, rows, time_ns, whole
 
 G = model.GttStatus
 STATUS: Final = EnumMap[model.GttStatus](
@@ -28,15 +28,10 @@ class TriggerFlows(Adapter):
     """The part of the adapter for what is not an order yet."""
 
     def gtts(self, ctx: Context) -> Flow[list[model.Gtt]]:
-        reply = yield Request(path=BOOK)
-        with reading("GTTs"):
-            return [read_gtt(row, ctx) for row in listed(BOOK, loads(reply.body), "orderBook")]
+        return [read_gtt(row, ctx) for row in (yield from rows(BOOK, "orderBook"))]
 
     def gtt(self, gtt_id: str, ctx: Context) -> Flow[model.Gtt]:
-        for found in (yield from self.gtts(ctx)):
-            if found.gtt_id == gtt_id:
-                return found
-        raise refused(f"there is no GTT {gtt_id}", "look at gtts()", kind=ErrorKind.ORDER_NOT_FOUND)
+        return resting_rule(RECORDS, (yield from self.gtts(ctx)), gtt_id)
 
     def gtt_place(self, request: model.GttRequest, instrument: model.Instrument, ctx: Context) -> Flow[str]:
         first = request.legs[0]
@@ -65,10 +60,19 @@ def _sent(method: str, body: dict[str, Any]) -> Flow[str]:
 
 def _legs(request: model.GttRequest) -> dict[str, Any]:
     """Write the legs: of two, the first is the one above the market."""
-    if any(leg.order_type is not model.OrderType.LIMIT for leg in request.legs):
-        raise refused("a GTT's order is a LIMIT order", "give a price", kind=ErrorKind.NOT_SUPPORTED)
-    if len({(leg.side, leg.product) for leg in request.legs}) > 1:
-        raise refused("the legs of a GTT have one side and one product", "place two GTTs", kind=ErrorKind.NOT_SUPPORTED)
+    RECORDS.check(
+        (
+            any(leg.order_type is not model.OrderType.LIMIT for leg in request.legs),
+            "a GTT's order is a LIMIT order",
+            "give a price",
+        ),
+        (
+            len({(leg.side, leg.product) for leg in request.legs}) > 1,
+            "the legs of a GTT have one side and one product",
+            "place two GTTs",
+        ),
+        kind=ErrorKind.NOT_SUPPORTED,
+    )
     return {
         f"leg{at}": {
             "price": json_number(leg.price),
@@ -82,9 +86,12 @@ def _legs(request: model.GttRequest) -> dict[str, Any]:
 def read_gtt(row: Row, ctx: Context) -> model.Gtt:
     """Read one record of the book: its legs, the lower trigger first. Raises DecodeError."""
     with reading("GTT"):
-        named = booked(row)
-        name, _ = place_of(named, ctx)
-        way, product, word = side(row["tran_side"]), PRODUCT.read(row.get("product_type")), str(row["ord_status"])
+        name, _ = place_of(booked(row), ctx)
+        way, product, word = (
+            side_of(SIDE, row["tran_side"]),
+            PRODUCT.read(row.get("product_type")),
+            str(row["ord_status"]),
+        )
         status = STATUS.read(word)
         legs = [
             model.GttLeg(

@@ -6,13 +6,11 @@ leaves out those that are 0. Numbers are rupees, times Indian wall clock in thre
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.plugin import CodeTable, Context, EnumMap, model
-from dragoman.plugin.records import IST, Records, Row, moment_ns, needed, nonzero, number, text_or_none
+from dragoman.plugin import CodeTable, Context, EnumMap, Flow, Request, indian, model
+from dragoman.plugin.parts import OrderRows, Pairs, Records, Row, fetch, json_number, text_or_none
 
 RECORDS: Final = Records("fyers")
 reading, loads, refused, whole = RECORDS.reading, RECORDS.loads, RECORDS.refused, RECORDS.whole
@@ -95,27 +93,24 @@ STREAM_NAMES: Final = {
 }
 """The order socket's names -> the book's; trades have their order's id under ``id``."""
 
-_MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-_DAY_FIRST: Final = re.compile(r"(\d\d?)-([A-Z][a-z]{2}|\d\d)-(\d{4}) (\d\d):(\d\d):(\d\d)")
 _TAGGED, _UNTAGGED = "1:", "2:"
+_NO_TIMES_BEFORE: Final = 347_155_200_000_000_000
+"""1981: what is earlier stands for no time."""
 
 
 def time_ns(text: Any) -> int | None:
     """Return ns UTC of ``09-Mar-2023 09:34:38``, of ``09-03-2023 09:34:38`` or of epoch seconds.
 
-    None where there is none: empty, ``NA``, or before 1980.
+    None where there is none: empty, ``NA``, or before 1981.
     """
     if text in (None, "", "NA", 0):
         return None
     if isinstance(text, int | Decimal) or (isinstance(text, str) and text.isdecimal()):
         return int(text) * 1_000_000_000
-    found = _DAY_FIRST.fullmatch(text)
+    found = indian.day_first_ns(text)
     if found is None:
         raise ValueError(f"{text!r} is no time")
-    day, month, year, hour, minute, second = found.groups()
-    month_number = int(month) if month.isdecimal() else _MONTHS.index(month) + 1
-    moment = datetime(int(year), month_number, int(day), int(hour), int(minute), int(second), tzinfo=IST)
-    return moment_ns(moment) if moment.year > 1980 else None
+    return found if found > _NO_TIMES_BEFORE else None
 
 
 def venue_of(row: Row) -> str:
@@ -125,25 +120,10 @@ def venue_of(row: Row) -> str:
 
 
 def place_of(row: Row, ctx: Context) -> tuple[str, str]:
-    """Return canonical id and exchange of a record's instrument.
-
-    One that the master does not hold (expired since, or no master is loaded) keeps the broker's symbol.
-    """
-    found = ctx.instruments.by_broker_token(str(row.get("fyToken") or ""))
-    if found is not None:
-        return found.instrument_id, found.exchange
-    symbol, exchange = str(row["symbol"]), venue_of(row)
-    named = ctx.instruments.by_broker_symbol(exchange, symbol)
-    if named is not None:
-        return named.instrument_id, exchange
-    return str(model.CanonicalId(exchange, symbol.partition(":")[2].removesuffix("-EQ") or symbol)), exchange
-
-
-def side(value: Any) -> model.Side:
-    found = SIDE.read(str(value))
-    if found is None:
-        raise ValueError(f"side {value!r} is neither 1 nor -1")
-    return found
+    """Return canonical id and exchange of a record's instrument; one that no master holds keeps the broker's symbol."""
+    symbol = str(row.get("symbol") or "")
+    bare = symbol.partition(":")[2].removesuffix("-EQ")
+    return indian.place_of(ctx, str(row.get("fyToken") or ""), venue_of(row), symbol, bare)
 
 
 def listed(what: str, body: Any, key: str) -> list[Any]:
@@ -151,6 +131,11 @@ def listed(what: str, body: Any, key: str) -> list[Any]:
     with reading(what):
         empty = body.get("s") == "no_data" and key not in body
         return [] if empty else RECORDS.as_rows(what, body, key)
+
+
+def rows(path: str, key: str, query: Pairs = ()) -> Flow[list[Any]]:
+    """Read the list of a path."""
+    return listed(path, (yield from fetch(RECORDS, Request(path=path, query=query))), key)
 
 
 def done(body: Any, code: int, order_id: str) -> str:
@@ -162,8 +147,8 @@ def done(body: Any, code: int, order_id: str) -> str:
 
 
 def booked(row: Row) -> Row:
-    """Return a record of the order socket under the names of the book."""
-    return {STREAM_NAMES.get(name, name): value for name, value in row.items()}
+    """Return a record of the order socket under the names of the book; nothing filled is left out there."""
+    return {"filledQty": 0} | {STREAM_NAMES.get(name, name): value for name, value in row.items()}
 
 
 def read_tag(value: Any) -> str | None:
@@ -174,78 +159,79 @@ def read_tag(value: Any) -> str | None:
     return text.removeprefix(_TAGGED) or None
 
 
-def read_order(row: Row, ctx: Context) -> model.Order:
-    """Read an order under the names of the book. Raises DecodeError."""
-    with reading("order"):
-        word = str(row.get("status", row.get("ord_status")))
-        name, _ = place_of(row, ctx)
-        quantity, filled = needed(row, "qty"), number(row.get("filledQty"))  # the order stream leaves zeros out
-        order_type = ORDER_TYPE.read(str(row.get("type")))
-        status = _status(row, word, order_type, filled)
-        ended = status.terminal
-        created = time_ns(row.get("time_epoch_oms")) or time_ns(row.get("orderDateTime"))
-        changed = time_ns(row.get("update_time_epoch_oms")) or created
-        text = text_or_none(row.get("message"))
-        return model.Order(
-            broker="fyers",
-            account_id=ctx.account or str(row.get("clientId") or row.get("client_id") or ""),
-            instrument_id=name,
-            side=side(row["side"]),
-            quantity=quantity,
-            order_type=order_type,
-            status=status,
-            raw_status=word,
-            order_id=str(row["id"]),
-            order_ids=(str(row["id"]),),
-            exchange_order_id=text_or_none(row.get("exchOrdId")),
-            parent_order_id=text_or_none(row.get("parentId")),
-            price=nonzero(row, "limitPrice"),
-            trigger_price=nonzero(row, "stopPrice"),
-            time_in_force=VALIDITY.read(row.get("orderValidity")),
-            product=PRODUCT.read(row.get("productType")),
-            variety=model.Variety.AMO if row.get("offlineOrder") else model.Variety.REGULAR,
-            display_quantity=nonzero(row, "discloseQty"),
-            filled_quantity=filled,
-            remaining_quantity=Decimal(0) if ended else max(quantity - filled, Decimal(0)),
-            canceled_quantity=quantity - filled if status in (S.CANCELED, S.EXPIRED) else Decimal(0),
-            average_price=nonzero(row, "tradedPrice") if filled else None,
-            reject=CODES.rejection(text) if status is S.REJECTED else None,
-            status_text=text,
-            tag=read_tag(row.get("orderTag")),
-            placed_by=str(row.get("source") or row.get("ord_source") or ""),
-            ts_created=created,
-            ts_event=changed,
-            ts_closed=changed if ended else None,
-            raw=row,
-        )
+def authorization(ctx: Context, token: str) -> tuple[str, str]:
+    """Return the header of a token, which goes behind the app's id."""
+    return "Authorization", f"{ctx.credentials['app_id'].reveal()}:{token}"
 
 
-def _status(row: Row, word: str, order_type: model.OrderType, filled: Decimal) -> model.OrderStatus:
+def order_terms(order: model.OrderRequest, instrument: model.Instrument) -> dict[str, Any]:
+    """Write what an order is, as requests to place it and to ask for its margin carry it."""
+    return {
+        "symbol": instrument.broker_symbol,
+        "qty": whole(order.quantity),
+        "type": int(ORDER_TYPE.write(order.order_type)),
+        "side": int(SIDE.write(order.side)),
+        "productType": PRODUCT.write(order.product),
+        "limitPrice": json_number(order.price),
+        "stopPrice": json_number(order.trigger_price),
+        "stopLoss": 0,
+        "takeProfit": 0,
+    }
+
+
+def _status(row: Row) -> tuple[str, model.OrderStatus]:
+    word = str(row.get("status", row.get("ord_status")))
     status = STATUS.read(word)
     if status is S.UNKNOWN:
         status = STATUS.read(str(row.get("orderNumStatus") or "").rpartition(":")[2])
-    if status is not S.OPEN:
-        return status
-    # The broker has one word for all that rests: partly filled, and stops that wait.
-    return S.PARTIALLY_FILLED if filled > 0 else S.TRIGGER_PENDING if order_type.has_trigger else S.OPEN
+    # The broker has one word for all that rests, also for stops that wait.
+    waits = status is S.OPEN and ORDER_TYPE.read(str(row.get("type"))).has_trigger
+    return word, S.TRIGGER_PENDING if waits else status
 
 
-def read_fill(row: Row, ctx: Context) -> model.Fill:
-    """Read one trade, of the trade book or (under its names) of the order socket. Raises DecodeError."""
-    with reading("trade"):
-        name, exchange = place_of(row, ctx)
-        return model.Fill(
-            broker="fyers",
-            account_id=ctx.account,
-            trade_id=str(row["tradeNumber"]),
-            order_id=str(row["orderNumber"] if "orderNumber" in row else row["id"]),
-            exchange_order_id=text_or_none(row.get("exchangeOrderNo", row.get("exchOrdId"))),
-            instrument_id=name,
-            exchange=exchange,
-            side=side(row["side"]),
-            product=PRODUCT.read(row.get("productType")),
-            quantity=needed(row, "tradedQty"),
-            price=needed(row, "tradePrice" if "tradePrice" in row else "tradedPrice"),
-            ts_event=time_ns(row.get("fill_time")) or time_ns(row.get("orderDateTime")),
-            raw=row,
-        )
+ROWS: Final = OrderRows(
+    records=RECORDS,
+    codes=CODES,
+    keys={
+        "quantity": "qty",
+        "filled": "filledQty",
+        "side": "side",
+        "order_type": "type",
+        "product": "productType",
+        "validity": "orderValidity",
+        "order_id": "id",
+        "exchange_order_id": "exchOrdId",
+        "parent_order_id": "parentId",
+        "price": "limitPrice",
+        "trigger_price": "stopPrice",
+        "average_price": "tradedPrice",
+        "display_quantity": "discloseQty",
+        "text": "message",
+        "tag": "orderTag",
+        "account": ("clientId", "client_id"),
+        "placed_by": ("source", "ord_source"),
+        "created": ("time_epoch_oms", "orderDateTime"),
+        "changed": ("time_epoch_oms", "orderDateTime", "update_time_epoch_oms"),
+    },
+    # Of the trade book, and (under its names) of the order socket.
+    fill_keys={
+        "trade_id": "tradeNumber",
+        "order_id": ("orderNumber", "id"),
+        "exchange_order_id": ("exchangeOrderNo", "exchOrdId"),
+        "side": "side",
+        "product": "productType",
+        "quantity": "tradedQty",
+        "price": ("tradePrice", "tradedPrice"),
+    },
+    status=_status,
+    place=place_of,
+    side=SIDE,
+    order_type=ORDER_TYPE,
+    validity=VALIDITY,
+    product=lambda word, _: PRODUCT.read(word),
+    variety=lambda row: model.Variety.AMO if row.get("offlineOrder") else model.Variety.REGULAR,
+    time_ns=time_ns,
+    fill_time=lambda row, _: time_ns(row.get("fill_time")) or time_ns(row.get("orderDateTime")),
+    tag=read_tag,
+)
+read_order, read_fill = ROWS.order, ROWS.fill

@@ -8,18 +8,15 @@ of single facts are in README.md and codes.toml.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import time
 from typing import Any, Final
 
 from dragoman.plugin import (
     YES,
-    All,
     Capabilities,
     Context,
     Credential,
-    Download,
     Failure,
     Flow,
     RateLimit,
@@ -28,29 +25,30 @@ from dragoman.plugin import (
     Scope,
     Session,
     SessionRules,
-    errors,
     model,
     no,
 )
-from dragoman.plugin.indian import INDIAN_HOURS
-from dragoman.plugin.jwt_claims import jwt_expiry_ns
-from dragoman.plugin.records import IST, next_time_ns, pairs
+from dragoman.plugin.parts import (
+    FILE,
+    INDIAN_HOURS,
+    IST,
+    failure_of,
+    is_success,
+    json_or_none,
+    master_of,
+    pairs,
+    public_file,
+    session_of,
+)
 
-from .candles import CandleFlows
 from .feed import DeepFeed, MarketFeed, PortfolioFeed
 from .gtt import TriggerFlows
+from .market import MarketFlows
 from .master import PATH, parser
 from .money import MoneyFlows
 from .orders import MOST_AT_ONCE, SECOND_SHARE, SEVERAL, TAG_LENGTH, OrderFlows, code_of
-from .quotes import read_quote
-from .words import CODES, ORDER_TYPE, RECORDS, VALIDITY, reading, refused
+from .words import CODES, ORDER_TYPE, RECORDS, VALIDITY, reading
 
-MOST_KEYS: Final = 500
-QUOTE_PATHS: Final = {
-    model.Mode.LTP: ("/v3/market-quote/ltp", ()),
-    model.Mode.QUOTE: ("/v3/market-quote/ohlc", (("interval", "1d"),)),
-    model.Mode.FULL: ("/v2/market-quote/quotes", ()),
-}
 _UNIT_OPEN: Final = (
     "the documents say both units and lots for quantities here: confirm it with the broker and set"
     " settings.quantity_unit in the profile; lots are then converted by the instrument's lot_size"
@@ -107,6 +105,13 @@ CAPABILITIES: Final = Capabilities(
     },
 )
 
+# Analytics tokens live a year, and say so.
+_SESSION: Final[dict[str, Any]] = {
+    "account": "user_id",
+    "dies_at": time(3, 30),
+    "zone": IST,
+    "secrets": ("extended_token",),
+}
 _SOURCE: Final = "documentation, rate limiting: per interface and user"
 
 
@@ -118,7 +123,7 @@ def _limits(meter: str, per_second: int, reserve: tuple[int, int, int]) -> tuple
     )
 
 
-class UpstoxAdapter(OrderFlows, MoneyFlows, CandleFlows, TriggerFlows):
+class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
     """Orders, portfolio and market data of one Upstox account."""
 
     contract = 1
@@ -163,17 +168,13 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, CandleFlows, TriggerFlows):
         algo = ctx.settings.get("algo_name")
         if algo and request.meter == "orders" and not any(name == "X-Algo-Name" for name, _ in request.headers):
             headers.append(("X-Algo-Name", str(algo)))
-        return replace(request, headers=(*request.headers, *headers))
+        return request.but(headers=(*request.headers, *headers))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = 200 <= reply.status < 300
-        if good and request.note == "file":
+        good = is_success(reply)
+        if good and request.note == FILE:
             return None
-        try:
-            body = reply.json
-        except errors.DecodeError:
-            body = None
-        code, text = f"HTTP {reply.status}", reply.text[:200]
+        body, code, texts = json_or_none(reply), f"HTTP {reply.status}", [reply.text[:200]]
         if isinstance(body, Mapping):
             # A request of several orders tells beside the whole what became of each.
             if request.note is SEVERAL and reply.status in (200, 207, 400) and isinstance(body.get("summary"), Mapping):
@@ -182,13 +183,11 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, CandleFlows, TriggerFlows):
             if good and (body.get("status") == "success" or (request.note == "token" and body.get("access_token"))):
                 return None
             found = [item for item in body.get("errors") or () if isinstance(item, Mapping)]
-            if found:
-                code = code_of(found[0]) or code
-                text = "; ".join(str(item.get("message") or "") for item in found)
+            code = next(filter(None, map(code_of, found[:1])), code)
+            texts = [str(item.get("message") or "") for item in found] or texts
         # A server's failure leaves open what was done, whatever it says.
         looked_up = code if reply.status < 500 else f"HTTP {reply.status}"
-        failure = self.codes.classify(code=looked_up, text=text, status=reply.status, mutates=request.mutates)
-        return replace(failure, code=code, message=f"{code}: {text}" if text else code)
+        return failure_of(self.codes, reply, request, (looked_up,), "; ".join(texts), code=code)
 
     # -- session -----------------------------------------------------------------------------------------------------
 
@@ -206,56 +205,17 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, CandleFlows, TriggerFlows):
         path = "/v2/login/authorization/token"
         reply = yield Request(method="POST", path=path, form=form, mutates=True, auth=False, note="token")
         with reading("token"):
-            return _session(reply.json, str(reply.json["access_token"]), ctx)
+            return session_of(reply.json, str(reply.json["access_token"]), ctx, **_SESSION)
 
     def import_token(self, token: str, ctx: Context) -> Flow[Session]:
         header = ("Authorization", f"Bearer {token}")
         reply = yield Request(path="/v2/user/profile", headers=(header,), auth=False)
         with reading("profile"):
-            return _session(reply.json["data"], token, ctx)
+            return session_of(reply.json["data"], token, ctx, **_SESSION)
 
     def logout(self, ctx: Context) -> Flow[None]:
         # A token that is already dead is as good as logged out.
         yield Request(method="DELETE", path="/v2/logout", mutates=True, answers=frozenset(("UDAPI100050", "HTTP 401")))
 
     def instruments(self, ctx: Context) -> Flow[int]:
-        # The files are public: the token stays at home.
-        request = Request(host="assets", path=PATH, auth=False, note="file", timeout_s=120.0)
-        done = yield Download(request, parser())
-        return int(done.rows)
-
-    # -- quotes ------------------------------------------------------------------------------------------------------
-
-    def quotes(
-        self, instruments: Sequence[model.Instrument], mode: model.Mode, ctx: Context
-    ) -> Flow[list[model.Quote]]:
-        if mode not in QUOTE_PATHS:
-            raise refused(f"there are no quotes in mode {mode}", "30 levels are streamed only; use mode full")
-        path, query = QUOTE_PATHS[mode]
-        keys = [item.broker_token for item in instruments]
-        replies = yield All(
-            [
-                Request(path=path, query=(("instrument_key", ",".join(keys[at : at + MOST_KEYS])), *query))
-                for at in range(0, len(keys), MOST_KEYS)
-            ]
-        )
-        with reading("quotes"):
-            # Replies are keyed by another spelling of the instrument: its token inside joins them.
-            found = {row["instrument_token"]: row for reply in replies for row in reply.json["data"].values() if row}
-            return [
-                read_quote(found[item.broker_token], item, mode) for item in instruments if item.broker_token in found
-            ]
-
-    def depth(self, instrument: model.Instrument, ctx: Context) -> Flow[model.Quote]:
-        quotes = yield from self.quotes([instrument], model.Mode.FULL, ctx)
-        if not quotes:
-            raise RECORDS.unlisted(instrument)
-        return quotes[0]
-
-
-def _session(found: Mapping[str, Any], token: str, ctx: Context) -> Session:
-    values = {key: value for key, value in found.items() if value not in (None, "")} | {"access_token": token}
-    secrets = frozenset(("access_token", "extended_token")) & set(values)
-    # Analytics tokens live a year, and say so.
-    expires = jwt_expiry_ns(token) or next_time_ns(ctx.now_ns, time(3, 30), IST)
-    return Session(token, str(found["user_id"]), values, expires_ns=expires, secrets=secrets)
+        return (yield from master_of(public_file(PATH), parser()))

@@ -25,10 +25,10 @@ from dragoman.emulator.parts import (
 from dragoman.plugin import model
 from dragoman.plugin.records import IST
 
-from .candles import FINE, UNITS
 from .emulator_names import NameTable
 from .emulator_orders import WORDS
 from .emulator_words import FUNDS, OLD_FUNDS, POSITION, QUOTES, Upstox, UpstoxError, quote_row, success, timed
+from .market import FINE, UNITS
 from .money import MOST_LEGS
 
 _CAP: Final = Decimal(20)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Final
 
 from dragoman.emulator import parts
 from dragoman.emulator.parts import (
-    MARKET_TYPES,
     Bands,
     Form,
     HttpAnswer,
@@ -86,10 +85,8 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
         for broken, word, text, path, value in checks:
             UpstoxError.when(broken, word, text, path=path, value=value)
 
-    def protection(self, form: Form, kind: model.OrderType, named: Named) -> Decimal | None:
+    def protection(self, form: Form, named: Named) -> Decimal | None:
         """Return the percent a market order may move; without one it is refused."""
-        if kind not in MARKET_TYPES:
-            return None
         asked, path = form.number("market_protection", default=Decimal(0)), "market_protection"
         good = asked == -1 or 0 < asked <= MOST_PROTECTION
         UpstoxError.when(asked == 0, "UDAPI1158", "Market orders without market protection are not allowed")
@@ -101,7 +98,7 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
     ) -> Decimal | None:
         """Return what a change says, or the broker's own percent where it says nothing."""
         told = form.get("market_protection") is not None
-        return self.protection(form if told else Form({"market_protection": "-1"}), after, named)
+        return self.protection(form if told else Form({"market_protection": "-1"}), named)
 
     def misplaced(self, side: model.Side, trigger: Decimal, last: Decimal) -> UpstoxError:
         """Say that a stop is on the wrong side of the market (the broker's code for it is unverified)."""

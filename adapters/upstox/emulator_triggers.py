@@ -124,7 +124,7 @@ class GttDesk(Upstox, Desk[NameTable]):
                 quantity=named.units(form.integer("quantity")),
                 order_type=_MARKET,
                 product=product,
-                protection=self._orders.protection(protection, _MARKET, named),
+                protection=self._orders.protection(protection, named),
             )
             terms = {"strategy": strategy, "trigger_type": how, "trailing_gap": rule.raw("trailing_gap")}
             found.append(Part(rule.number("trigger_price"), order, not at and how == "IMMEDIATE", terms))

@@ -8,7 +8,7 @@ Documentation, market data feed v3 and portfolio stream feed; the schema is the 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final, Literal
 
 from dragoman.plugin import (
@@ -33,13 +33,13 @@ from dragoman.plugin import (
     Send,
     StallRule,
     Want,
-    errors,
     model,
     read_protobuf,
 )
+from dragoman.plugin.parts import Pairs, Subscriptions, batches, fetch
 
 from .gtt import read_gtt
-from .words import MARKET_STATUS, loads, read_order, reading
+from .words import MARKET_STATUS, RECORDS, read_order, reading
 
 BATCH: Final = 500
 """Keys in one frame. The broker names no limit; this keeps a frame near 12 kB."""
@@ -138,7 +138,7 @@ class MarketFeed(Feed):
     _modes: ClassVar[frozenset[model.Mode]] = frozenset((model.Mode.LTP, model.Mode.QUOTE, model.Mode.FULL))
 
     def __init__(self) -> None:
-        self._subscribed: dict[str, str] = {}
+        self._subscribed = Subscriptions[tuple[str, str]]()
 
     @classmethod
     def serves(cls, instrument: model.Instrument, mode: model.Mode) -> bool:
@@ -148,20 +148,15 @@ class MarketFeed(Feed):
         return (yield from _authorised("/v3/feed/market-data-feed/authorize"))
 
     def want(self, add: Sequence[Want], drop: Sequence[Want], ctx: Context) -> Sequence[Send]:
-        frames: list[Send] = []
-        gone = [wish.instrument.broker_token for wish in drop]
-        for key in gone:
-            self._subscribed.pop(key, None)
-        frames += _frames("unsub", None, gone, ctx)
-        groups: dict[tuple[str, str], list[str]] = {}
-        for wish in add:
-            key, mode = wish.instrument.broker_token, MODES[wish.mode]
-            known = self._subscribed.get(key)
-            self._subscribed[key] = mode
-            if known != mode:
-                groups.setdefault(("change_mode" if known else "sub", mode), []).append(key)
+        left, _ = self._subscribed.change((), [wish.instrument.broker_token for wish in drop])
+        wanted = [(wish.instrument.broker_token, MODES[wish.mode]) for wish in add]
+        before, fresh = self._subscribed.change(((key, ((key, mode),)) for key, mode in wanted), ())
+        known, groups = dict(before), dict[tuple[str, str], list[str]]()
+        for key, mode in fresh:
+            groups.setdefault(("change_mode" if key in known else "sub", mode), []).append(key)
+        frames = list(_frames("unsub", {}, [key for key, _ in left], ctx))
         for (method, mode), keys in groups.items():
-            frames += _frames(method, mode, keys, ctx)
+            frames += _frames(method, {"mode": mode}, keys, ctx)
         return frames
 
     def keys(self, instrument: model.Instrument) -> Sequence[int | bytes]:
@@ -207,36 +202,27 @@ class PortfolioFeed(Feed):
         )
 
     def on_control(self, frame: str | bytes, ctx: Context) -> Control:
-        message = loads(frame)
-        kind = message.get("update_type") if isinstance(message, Mapping) else None
+        message = RECORDS.message(frame, "update_type")
+        kind = message["update_type"]
         if kind == "order":
             return Control(events=(OrderSeen(read_order(message, ctx)),))
         if kind == "gtt_order":
             gtt = read_gtt(message, ctx)
             text = f"GTT {gtt.gtt_id} is {gtt.status} ({gtt.raw_status})"
             return Control(events=(model.Notice("info", text, "GTT", gtt),))
-        if not isinstance(kind, str):
-            raise errors.DecodeError(
-                f"upstox: portfolio frame of {len(frame)} characters has no update_type",
-                broker="upstox",
-                text=str(frame[:200]),
-            )
         return Control(events=(Raw(kind, message),))
 
 
-def _authorised(path: str, query: tuple[tuple[str, str], ...] = ()) -> Flow[Endpoint]:
+def _authorised(path: str, query: Pairs = ()) -> Flow[Endpoint]:
     """Ask for a URL. It works once: every connection asks anew, and the token stays out of it."""
-    reply = yield Request(path=path, query=query)
+    found = yield from fetch(RECORDS, Request(path=path, query=query), "data")
     with reading(path):
-        found = reply.json["data"]
-        url = found.get("authorized_redirect_uri") or found["authorizedRedirectUri"]
-        return Endpoint(str(url))
+        return Endpoint(str(found.get("authorized_redirect_uri") or found["authorizedRedirectUri"]))
 
 
-def _frames(method: str, mode: str | None, keys: Sequence[str], ctx: Context) -> Iterator[Send]:
-    for start in range(0, len(keys), BATCH):
-        batch = list(keys[start : start + BATCH])
-        data = {"instrumentKeys": batch} if mode is None else {"mode": mode, "instrumentKeys": batch}
+def _frames(method: str, more: dict[str, str], keys: Sequence[str], ctx: Context) -> Iterator[Send]:
+    for batch in batches(keys, BATCH):
+        data = more | {"instrumentKeys": list(batch)}
         # JSON in a binary frame: text frames are ignored.
         yield Send(json.dumps({"guid": ctx.random_bytes(8).hex(), "method": method, "data": data}).encode())
 

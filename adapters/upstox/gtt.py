@@ -10,9 +10,20 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Row, json_number, needed, number, text_or_none
+from dragoman.plugin.parts import (
+    Pairs,
+    Row,
+    epoch_ns,
+    fetch_rows,
+    json_number,
+    needed,
+    number,
+    resting_rule,
+    side_of,
+    text_or_none,
+)
 
-from .words import PRODUCT, RECORDS, SIDE, loads, place_of, read_product, reading, refused, side, time_ns, whole
+from .words import PRODUCT, RECORDS, SIDE, place_of, read_product, reading, time_ns, whole
 
 G = model.GttStatus
 STATUS: Final = EnumMap[model.GttStatus](
@@ -43,10 +54,7 @@ class TriggerFlows(Adapter):
         return (yield from _read(ctx))
 
     def gtt(self, gtt_id: str, ctx: Context) -> Flow[model.Gtt]:
-        found = yield from _read(ctx, gtt_id)
-        if not found:
-            raise refused(f"there is no GTT {gtt_id}", "look at gtts()", kind=ErrorKind.ORDER_NOT_FOUND)
-        return found[0]
+        return resting_rule(RECORDS, (yield from _read(ctx, (("gtt_order_id", gtt_id),))), gtt_id)
 
     def gtt_place(self, request: model.GttRequest, instrument: model.Instrument, ctx: Context) -> Flow[str]:
         leg = _checked(request)
@@ -66,10 +74,8 @@ class TriggerFlows(Adapter):
         return (yield from _sent("DELETE", "cancel", {"gtt_order_id": gtt_id}))
 
 
-def _read(ctx: Context, gtt_id: str | None = None) -> Flow[list[model.Gtt]]:
-    reply = yield Request(path=PATH, query=() if gtt_id is None else (("gtt_order_id", gtt_id),))
-    with reading("GTTs"):
-        return [read_gtt(row, ctx) for row in RECORDS.as_rows(PATH, loads(reply.body), "data")]
+def _read(ctx: Context, query: Pairs = ()) -> Flow[list[model.Gtt]]:
+    return [read_gtt(row, ctx) for row in (yield from fetch_rows(RECORDS, Request(path=PATH, query=query), "data"))]
 
 
 def _sent(method: str, what: str, body: dict[str, Any]) -> Flow[str]:
@@ -79,17 +85,15 @@ def _sent(method: str, what: str, body: dict[str, Any]) -> Flow[str]:
 
 
 def _checked(request: model.GttRequest) -> model.GttLeg:
-    if len(request.legs) != 1:
-        raise refused(f"a GTT of {len(request.legs)} legs", _ONE_TRIGGER, kind=ErrorKind.NOT_SUPPORTED)
-    leg = request.legs[0]
-    if leg.order_type is not model.OrderType.MARKET:
-        raise refused(
-            f"a GTT's order is a protected MARKET order, not {leg.order_type}: its rules have no price",
-            "give order_type MARKET",
-            kind=ErrorKind.NOT_SUPPORTED,
-        )
-    if leg.trigger_price == request.last_price:
-        raise refused(f"the trigger {leg.trigger_price} is the market's price", "place it above or below")
+    leg, several = request.legs[0], len(request.legs) != 1
+    kind = f"a GTT's order is a protected MARKET order, not {leg.order_type}: its rules have no price"
+    RECORDS.check(
+        (several, f"a GTT of {len(request.legs)} legs", _ONE_TRIGGER),
+        (leg.order_type is not model.OrderType.MARKET, kind, "give order_type MARKET"),
+        kind=ErrorKind.NOT_SUPPORTED,
+    )
+    at_market = leg.trigger_price == request.last_price
+    RECORDS.check((at_market, f"the trigger {leg.trigger_price} is the market's price", "place it above or below"))
     return leg
 
 
@@ -112,7 +116,7 @@ def read_gtt(row: Row, ctx: Context) -> model.Gtt:
         legs = tuple(
             model.GttLeg(
                 trigger_price=needed(rule, "trigger_price"),
-                side=side(rule if rule.get("transaction_type") else row),
+                side=side_of(SIDE, rule.get("transaction_type") or row["transaction_type"]),
                 quantity=quantity,
                 price=number(0),
                 order_type=model.OrderType.MARKET,
@@ -140,18 +144,11 @@ def read_gtt(row: Row, ctx: Context) -> model.Gtt:
 
 def _result(rule: Row) -> model.GttResult | None:
     order_id, message = text_or_none(rule.get("order_id")), text_or_none(rule.get("message"))
-    if order_id is None and message is None:
-        return None
-    return model.GttResult(order_id=order_id, status=str(rule["status"]), reason=message)
+    told = order_id is not None or message is not None
+    return model.GttResult(order_id=order_id, status=str(rule["status"]), reason=message) if told else None
 
 
 def _when(value: Any) -> int | None:
     """Read a time that the documentation has as text and the official client as a number of unstated unit."""
-    if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()):
-        found = int(value)
-        # Told apart by size: seconds, milliseconds, microseconds.
-        for limit, unit in ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3)):
-            if found < limit:
-                return found * unit
-        return found
-    return time_ns(value)
+    counted = isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+    return epoch_ns(int(value)) if counted else time_ns(value)

@@ -7,12 +7,50 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, Flow, Request, model
-from dragoman.plugin.records import Row, given, json_number, needed, nonzero, number, text_or_none
+from dragoman.plugin.parts import (
+    COMMON_HOLDING_KEYS,
+    COMMON_POSITION_KEYS,
+    Row,
+    RowTable,
+    at_once,
+    fetch,
+    fetch_rows,
+    given,
+    json_number,
+    needed,
+    number,
+    read_profile,
+    total_of,
+)
 
 from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, loads, place_of, read_product, reading, refused, whole
 
 MOST_LEGS: Final = 20
-_DAY: Final = tuple(f"day_{way}_{what}" for way in ("buy", "sell") for what in ("quantity", "price", "value"))
+POSITION: Final = RowTable(model.Position, **COMMON_POSITION_KEYS)
+HOLDING: Final = RowTable(model.Holding, **COMMON_HOLDING_KEYS | {"used_quantity": "cnc_used_quantity"})
+AVAILABLE: Final = RowTable(
+    model.MarginAvailable,
+    cash="cash_available_to_trade.total",
+    opening_balance="cash_available_to_trade.cash.opening_balance",
+    intraday_payin="cash_available_to_trade.cash.added_today",
+)
+MARGIN: Final = RowTable(
+    model.OrderMargin,
+    total="total_margin",
+    span="span_margin",
+    exposure="exposure_margin",
+    premium="net_buy_premium",
+    additional="additional_margin",
+    var="equity_margin",
+)
+CHARGES: Final = RowTable(
+    model.Charges,
+    total="total",
+    brokerage="brokerage",
+    transaction_tax="taxes.stt",
+    stamp_duty="taxes.stamp_duty",
+    gst="taxes.gst",
+)
 
 
 class MoneyFlows(Adapter):
@@ -31,9 +69,8 @@ class MoneyFlows(Adapter):
         return list(found.values())
 
     def holdings(self, ctx: Context) -> Flow[list[model.Holding]]:
-        path = "/v2/portfolio/long-term-holdings"
-        found = yield from _data(Request(path=path))
-        return [read_holding(row, ctx) for row in RECORDS.as_rows(path, found)]
+        found = yield from fetch_rows(RECORDS, Request(path="/v2/portfolio/long-term-holdings"), "data")
+        return [read_holding(row, ctx) for row in found]
 
     def convert(
         self,
@@ -54,12 +91,12 @@ class MoneyFlows(Adapter):
         yield Request(method="PUT", path="/v2/portfolio/convert-position", json=body, mutates=True)
 
     def margins(self, ctx: Context) -> Flow[list[model.Margin]]:
-        return [read_funds((yield from _data(Request(path="/v3/user/get-funds-and-margin"))), ctx)]
+        return [read_funds((yield from fetch(RECORDS, Request(path="/v3/user/get-funds-and-margin"), "data")), ctx)]
 
     def order_margin(self, orders: Sequence[model.OrderRequest], ctx: Context) -> Flow[list[model.OrderMargin]]:
         found = yield from _margin(orders, ctx)
         with reading("order margin"):
-            return [read_margin(row, order.instrument_id) for row, order in zip(found["margins"], orders, strict=True)]
+            return _margins(found, orders)
 
     def basket_margin(
         self, orders: Sequence[model.OrderRequest], ctx: Context, *, consider_positions: bool = True
@@ -71,9 +108,7 @@ class MoneyFlows(Adapter):
             return model.BasketMargin(
                 initial=model.OrderMargin(total=needed(found, "required_margin")),
                 final=model.OrderMargin(total=needed(found, "final_margin")),
-                orders=tuple(
-                    read_margin(row, order.instrument_id) for row, order in zip(found["margins"], orders, strict=True)
-                ),
+                orders=tuple(_margins(found, orders)),
                 raw=found,
             )
 
@@ -100,18 +135,12 @@ class MoneyFlows(Adapter):
             ]
 
     def profile(self, ctx: Context) -> Flow[model.Profile]:
-        return read_profile((yield from _data(Request(path="/v2/user/profile"))))
-
-
-def _data(request: Request) -> Flow[Any]:
-    reply = yield request
-    with reading(request.path):
-        return loads(reply.body)["data"]
+        found = yield from fetch(RECORDS, Request(path="/v2/user/profile"), "data")
+        return read_profile(RECORDS, found, PRODUCT, ORDER_TYPE)
 
 
 def _margin(orders: Sequence[model.OrderRequest], ctx: Context) -> Flow[Any]:
-    if not 0 < len(orders) <= MOST_LEGS:
-        raise refused(f"the margin call takes 1 to {MOST_LEGS} orders, found {len(orders)}", "split the list")
+    RECORDS.check(at_once(len(orders), MOST_LEGS))
     legs = [
         {
             "instrument_key": RECORDS.instrument(order.instrument_id, ctx).broker_token,
@@ -122,7 +151,8 @@ def _margin(orders: Sequence[model.OrderRequest], ctx: Context) -> Flow[Any]:
         }
         for order in orders
     ]
-    return (yield from _data(Request(method="POST", path="/v2/charges/margin", json={"instruments": legs})))
+    request = Request(method="POST", path="/v2/charges/margin", json={"instruments": legs})
+    return (yield from fetch(RECORDS, request, "data"))
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -132,56 +162,20 @@ def read_position(row: Row, ctx: Context) -> model.Position:
     """Read one position; what was carried over night counts into bought and sold. Raises DecodeError."""
     with reading("position"):
         name, exchange = place_of(row, ctx)
-        day: dict[str, Any] = {key: number(row.get(key)) for key in _DAY}
-        sides: dict[str, Any] = {}
-        for way in ("buy", "sell"):
-            carried = number(row.get(f"overnight_{way}_quantity"))
-            sides[f"{way}_quantity"] = carried + day[f"day_{way}_quantity"]
-            sides |= {f"{way}_{what}": number(row.get(f"{way}_{what}")) for what in ("price", "value")}
-        return model.Position(
-            broker="upstox",
-            account_id=ctx.account,
-            instrument_id=name,
-            product=read_product(row.get("product"), exchange),
-            quantity=needed(row, "quantity"),
-            overnight_quantity=number(row.get("overnight_quantity")),
-            multiplier=nonzero(row, "multiplier") or Decimal(1),
-            average_price=nonzero(row, "average_price"),
-            last_price=nonzero(row, "last_price"),
-            close_price=nonzero(row, "close_price"),
-            realised_pnl=given(row, "realised"),
-            unrealised_pnl=given(row, "unrealised"),
-            pnl=given(row, "pnl"),
-            value=given(row, "value"),
-            raw=row,
-            **day,
-            **sides,
-        )
+        sides = {
+            f"{way}_quantity": number(row.get(f"overnight_{way}_quantity")) + number(row.get(f"day_{way}_quantity"))
+            for way in ("buy", "sell")
+        }
+        product = read_product(row.get("product"), exchange)
+        return POSITION.read(row, broker="upstox", account_id=ctx.account, instrument_id=name, product=product, **sides)
 
 
 def read_holding(row: Row, ctx: Context) -> model.Holding:
     """Read one holding. Raises DecodeError."""
     with reading("holding"):
         name, _ = place_of(row, ctx)
-        return model.Holding(
-            broker="upstox",
-            account_id=ctx.account,
-            instrument_id=name,
-            isin=text_or_none(row.get("isin")),
-            product=PRODUCT.read(row.get("product")),
-            quantity=needed(row, "quantity"),
-            t1_quantity=number(row.get("t1_quantity")),
-            used_quantity=number(row.get("cnc_used_quantity")),
-            pledged_quantity=number(row.get("collateral_quantity")),
-            collateral_type=text_or_none(row.get("collateral_type")),
-            average_price=nonzero(row, "average_price"),
-            last_price=nonzero(row, "last_price"),
-            close_price=nonzero(row, "close_price"),
-            pnl=given(row, "pnl"),
-            day_change=given(row, "day_change"),
-            day_change_percent=given(row, "day_change_percentage"),
-            raw=row,
-        )
+        product = PRODUCT.read(row.get("product"))
+        return HOLDING.read(row, broker="upstox", account_id=ctx.account, instrument_id=name, product=product)
 
 
 def read_funds(row: Row, ctx: Context) -> model.Margin:
@@ -189,31 +183,22 @@ def read_funds(row: Row, ctx: Context) -> model.Margin:
     with reading("funds"):
         free = row["available_to_trade"]
         cash, pledge = free["cash_available_to_trade"], free.get("pledge_available_to_trade") or {}
-        breakdown, spent = (cash.get(name) or {} for name in ("cash", "margin_used"))
-        loss = spent.get("loss") or {}
-        pledged, pledge_spent = (pledge.get(name) or {} for name in ("margin_from_pledge", "margin_used"))
-        collateral, pledge_used = number(pledged.get("total")), number(pledge_spent.get("total"))
-        both = (spent, pledge_spent)
-        total = given(free, "total")
+        both = tuple(part.get("margin_used") or {} for part in (cash, pledge))
+        loss = both[0].get("loss") or {}
+        collateral, total = number((pledge.get("margin_from_pledge") or {}).get("total")), given(free, "total")
         return model.Margin(
             broker="upstox",
             account_id=ctx.account,
             segment=model.Segment.ALL,
             # The pledge bucket has no total of its own.
-            net=needed(cash, "total") + collateral - pledge_used if total is None else total,
-            available=model.MarginAvailable(
-                cash=given(cash, "total"),
-                opening_balance=given(breakdown, "opening_balance"),
-                intraday_payin=given(breakdown, "added_today"),
-                collateral=collateral,
-                collateral_pledged=collateral,
-            ),
+            net=needed(cash, "total") + collateral - number(both[1].get("total")) if total is None else total,
+            available=AVAILABLE.read(free, collateral=collateral, collateral_pledged=collateral),
             used=model.MarginUsed(
-                total=_sum(both, "total"),
-                span=_sum(both, "span_exposure"),
-                option_premium=_sum(both, "premium_present"),
-                var=_sum(both, "cash_margin_var_elm"),
-                delivery=_sum([part.get("delivery_margin") or {} for part in both], "total"),
+                total=total_of(both, "total"),
+                span=total_of(both, "span_exposure"),
+                option_premium=total_of(both, "premium_present"),
+                var=total_of(both, "cash_margin_var_elm"),
+                delivery=total_of([part.get("delivery_margin") or {} for part in both], "total"),
                 m2m_realised=given(loss, "realised"),
                 m2m_unrealised=given(loss, "unrealised"),
             ),
@@ -222,58 +207,19 @@ def read_funds(row: Row, ctx: Context) -> model.Margin:
         )
 
 
-def _sum(rows: Sequence[Row], key: str) -> Decimal | None:
-    found = [number(row[key]) for row in rows if row.get(key) is not None]
-    return sum(found, Decimal(0)) if found else None
-
-
-def read_margin(row: Row, name: str) -> model.OrderMargin:
-    """Read what one leg needs. Raises DecodeError."""
-    with reading("order margin"):
-        return model.OrderMargin(
-            instrument_id=name,
-            total=needed(row, "total_margin"),
-            span=given(row, "span_margin"),
-            exposure=given(row, "exposure_margin"),
-            premium=given(row, "net_buy_premium"),
-            additional=given(row, "additional_margin"),
-            var=given(row, "equity_margin"),
-            raw=row,
-        )
+def _margins(found: Row, orders: Sequence[model.OrderRequest]) -> list[model.OrderMargin]:
+    rows = zip(found["margins"], orders, strict=True)
+    return [MARGIN.read(row, instrument_id=order.instrument_id) for row, order in rows]
 
 
 def read_charges(row: Row, name: str) -> model.Charges:
     """Read charges; the documentation and the official client spell one part differently. Raises DecodeError."""
     with reading("charges"):
-        taxes = row.get("taxes") or {}
         other = row.get("other_charges") or row.get("otherTaxes") or row.get("other_taxes") or {}
-        return model.Charges(
+        return CHARGES.read(
+            row,
             instrument_id=name,
-            total=needed(row, "total"),
-            brokerage=given(row, "brokerage"),
-            transaction_tax=given(taxes, "stt"),
-            transaction_tax_type="stt" if given(taxes, "stt") else "",
-            stamp_duty=given(taxes, "stamp_duty"),
-            gst=given(taxes, "gst"),
-            exchange_fee=_sum([other, {"transaction": other.get("clearing")}], "transaction"),
+            transaction_tax_type="stt" if (row.get("taxes") or {}).get("stt") else "",
+            exchange_fee=total_of([other, {"transaction": other.get("clearing")}], "transaction"),
             regulator_fee=given(other, "sebi_turnover"),
-            raw=row,
-        )
-
-
-def read_profile(row: Row) -> model.Profile:
-    """Read the profile. Raises DecodeError."""
-    with reading("profile"):
-        products = (PRODUCT.read(word) for word in row.get("products") or ())
-        types = (ORDER_TYPE.read(word) for word in row.get("order_types") or ())
-        return model.Profile(
-            broker="upstox",
-            account_id=str(row["user_id"]),
-            name=str(row.get("user_name") or ""),
-            email=str(row.get("email") or ""),
-            type=str(row.get("user_type") or ""),
-            exchanges=tuple(str(word) for word in row.get("exchanges") or ()),
-            products=tuple(one for one in products if one is not model.Product.UNKNOWN),
-            order_types=tuple(one for one in types if one is not model.OrderType.UNKNOWN),
-            raw=row,
         )

@@ -8,12 +8,25 @@ Documentation, orders (version 3) and multi-order calls (version 2: place and ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, Context, Flow, Lane, Reply, Request, errors, model
-from dragoman.plugin.indian import SHARES
-from dragoman.plugin.records import Row, json_number, pairs, wire_tag
+from dragoman.plugin.parts import (
+    CASH_PRODUCTS,
+    CONTRACT_PRODUCTS,
+    SHARES,
+    Row,
+    at_once,
+    changed,
+    check_protection,
+    fetch_rows,
+    json_number,
+    kept_protection,
+    pairs,
+    together,
+    wire_protection,
+    wire_tag,
+)
 
 from .words import (
     CODES,
@@ -23,7 +36,6 @@ from .words import (
     SEGMENT,
     SIDE,
     VALIDITY,
-    loads,
     read_fill,
     read_order,
     reading,
@@ -39,10 +51,9 @@ MOST_AT_ONCE: Final = 10
 SEVERAL: Final = "several"
 """Note of a request whose reply tells beside the whole what became of each order."""
 NOTHING_OPEN: Final = "UDAPI1111"
-_MARKET: Final = (model.OrderType.MARKET, model.OrderType.STOP_MARKET)
 _PRODUCTS: Final = {
-    **dict.fromkeys(SHARES, frozenset((model.Product.DELIVERY, model.Product.INTRADAY, model.Product.MTF))),
-    **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "NCO"), frozenset((model.Product.CARRY, model.Product.INTRADAY))),
+    **dict.fromkeys(SHARES, CASH_PRODUCTS),
+    **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "NCO"), CONTRACT_PRODUCTS),
 }
 
 
@@ -50,11 +61,12 @@ class OrderFlows(Adapter):
     """The part of the adapter for orders."""
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
-        _check_protection(order.order_type, order.market_protection)
+        check_protection(RECORDS, order.order_type, order.market_protection, most=MOST_PROTECTION, whole=True)
         RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
         shown = order.display_quantity
-        if shown is not None and shown * 10 < order.quantity:
-            raise refused(f"display_quantity {shown} is below a tenth of {order.quantity}", "show at least a tenth")
+        little = shown is not None and shown * 10 < order.quantity
+        told = f"display_quantity {shown} is below a tenth of {order.quantity}"
+        RECORDS.check((little, told, "show at least a tenth"))
         RECORDS.extras(order, ("slice",))
         return order
 
@@ -78,10 +90,7 @@ class OrderFlows(Adapter):
         with reading("order reply"):
             found = reply.json["data"]
             ids = RECORDS.as_rows("order reply", found, "order_ids")
-            placed = [model.Outcome.accepted(order_id, raw=found) for order_id in ids]
-            if not placed:
-                raise ValueError("order_ids is empty")
-            return placed[0] if len(placed) == 1 else model.Outcome.parent(None, tuple(placed), raw=found)
+            return together([model.Outcome.accepted(order_id, raw=found) for order_id in ids], raw=found)
 
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
@@ -94,7 +103,8 @@ class OrderFlows(Adapter):
                 f"order {order.order_id} is {order_type} {validity}, and a change must repeat both",
                 "load the order from the book first",
             )
-        percent = _kept_protection(order, change, order_type)
+        check_protection(RECORDS, order_type, change.market_protection, most=MOST_PROTECTION, whole=True)
+        percent = kept_protection(RECORDS, order, change)
         price = change.price if change.price is not None else order.price
         trigger = change.trigger_price if change.trigger_price is not None else order.trigger_price
         body: dict[str, Any] = {
@@ -103,15 +113,13 @@ class OrderFlows(Adapter):
             "order_type": ORDER_TYPE.write(order_type),
             "price": json_number(price if order_type.has_price else None),
             "trigger_price": json_number(trigger if order_type.has_trigger else None),
-        } | _protection(order_type, percent)
-        if change.quantity is not None:
-            body["quantity"] = whole(change.quantity)
-        if change.display_quantity is not None:
-            body["disclosed_quantity"] = whole(change.display_quantity)
+        } | wire_protection(order_type, percent)
+        sizes = (("quantity", change.quantity), ("disclosed_quantity", change.display_quantity))
+        body |= {name: whole(size) for name, size in sizes if size is not None}
         reply = yield Request(
             method="PUT", host="order", path="/v3/order/modify", json=body, mutates=True, meter="orders"
         )
-        return _done(reply, order)
+        return changed(RECORDS, reply, order)
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
         reply = yield Request(
@@ -123,29 +131,31 @@ class OrderFlows(Adapter):
             meter="orders",
             lane=Lane.RISK,
         )
-        return _done(reply, order)
+        return changed(RECORDS, reply, order)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
-        found = yield from _rows("/v2/order/history", (("order_id", order_id),))
-        return [read_order(row, ctx) for row in found]
+        request = Request(path="/v2/order/history", query=(("order_id", order_id),))
+        return [read_order(row, ctx) for row in (yield from fetch_rows(RECORDS, request, "data"))]
 
     def orders(self, ctx: Context) -> Flow[list[model.Order]]:
-        return [read_order(row, ctx) for row in (yield from _rows("/v2/order/retrieve-all"))]
+        found = yield from fetch_rows(RECORDS, Request(path="/v2/order/retrieve-all"), "data")
+        return [read_order(row, ctx) for row in found]
 
     def trades(self, ctx: Context, order_id: str | None = None) -> Flow[list[model.Fill]]:
         path = "/v2/order/trades" if order_id else "/v2/order/trades/get-trades-for-day"
-        return [read_fill(row, ctx) for row in (yield from _rows(path, pairs(order_id=order_id)))]
+        found = yield from fetch_rows(RECORDS, Request(path=path, query=pairs(order_id=order_id)), "data")
+        return [read_fill(row, ctx) for row in found]
 
     # -- several -----------------------------------------------------------------------------------------------------
 
     def place_many(
         self, legs: Sequence[tuple[model.OrderRequest, model.Instrument]], ctx: Context
     ) -> Flow[list[model.Outcome]]:
-        if not 0 < len(legs) <= MOST_AT_ONCE:
-            raise refused(f"{len(legs)} orders at once, expected 1 to {MOST_AT_ONCE}", "split them")
         algos = {order.algo_id for order, _ in legs}
-        if len(algos) > 1:
-            raise refused("orders of several algos in one request", "place those of each algo by themselves")
+        RECORDS.check(
+            at_once(len(legs), MOST_AT_ONCE),
+            (len(algos) > 1, "orders of several algos in one request", "place those of each algo by themselves"),
+        )
         names = [str(at) for at in range(1, len(legs) + 1)]
         body = [
             order_fields(order, instrument) | {"correlation_id": name}
@@ -191,56 +201,9 @@ def order_fields(order: model.OrderRequest, instrument: model.Instrument) -> dic
         "trigger_price": json_number(order.trigger_price),
         "is_amo": order.variety is model.Variety.AMO,
         "slice": slices(order),
-        **_protection(order.order_type, order.market_protection),
+        **wire_protection(order.order_type, order.market_protection),
         **({"tag": tag} if tag else {}),
     }
-
-
-def _rows(path: str, query: tuple[tuple[str, str], ...] = ()) -> Flow[list[Any]]:
-    reply = yield Request(path=path, query=query)
-    with reading(path):
-        return RECORDS.as_rows(path, loads(reply.body), "data")
-
-
-def _done(reply: Reply, order: model.Order) -> model.Outcome:
-    """Read the reply to a change or cancel, which names the order. Raises DecodeError."""
-    with reading("order reply"):
-        found = reply.json["data"]
-        return model.Outcome.accepted(RECORDS.confirmed("order reply", found["order_id"], order.order_id), raw=found)
-
-
-def _kept_protection(order: model.Order, change: model.OrderChange, order_type: model.OrderType) -> Decimal | None:
-    """Return the protection that a change must repeat: one that names none is protected by the broker's own percent.
-
-    Of our own order that had none the broker's is kept; of one that was placed elsewhere nobody tells the percent.
-    """
-    _check_protection(order_type, change.market_protection)
-    if change.market_protection is not None or order_type not in _MARKET:
-        return change.market_protection
-    if order.market_protection is None and order.order_type in _MARKET and order.origin is not model.Origin.US:
-        raise refused(
-            f"order {order.order_id} is {order.order_type} and was placed elsewhere: a change would replace the market"
-            " protection it has, which the book does not tell",
-            "give market_protection with the change",
-        )
-    return order.market_protection
-
-
-def _check_protection(order_type: model.OrderType, percent: Any) -> None:
-    if percent is None:
-        return
-    if order_type not in _MARKET:
-        raise refused(f"a {order_type} order takes no market_protection", "leave it out")
-    if percent != int(percent) or not 1 <= percent <= MOST_PROTECTION:
-        raise refused(
-            f"market_protection {percent} is not a whole percent from 1 to {MOST_PROTECTION}",
-            "leave it out for automatic protection",
-        )
-
-
-def _protection(order_type: model.OrderType, percent: Any) -> dict[str, int]:
-    """Return the wire's market_protection: -1 leaves the percent to the broker; without it the order is refused."""
-    return {"market_protection": -1 if percent is None else int(percent)} if order_type in _MARKET else {}
 
 
 # -- several -----------------------------------------------------------------------------------------------------------
@@ -275,10 +238,9 @@ def _fates(names: Sequence[str], reply: Reply) -> list[model.Outcome]:
 
 
 def _folded(name: str, parts: Sequence[model.Outcome]) -> model.Outcome:
-    if not parts:
-        text = f"the reply to several orders does not name leg {name}"
-        return model.Outcome.unknown(model.Reject(errors.ErrorKind.MAYBE_SENT, text, effect=errors.Effect.UNKNOWN))
-    return parts[0] if len(parts) == 1 else model.Outcome.parent(None, tuple(parts))
+    text = f"the reply to several orders does not name leg {name}"
+    lost = model.Reject(errors.ErrorKind.MAYBE_SENT, text, effect=errors.Effect.UNKNOWN)
+    return together(parts) if parts else model.Outcome.unknown(lost)
 
 
 def _for_all(method: str, path: str, exchange: str | None, tag: str | None) -> Flow[list[model.Outcome]]:

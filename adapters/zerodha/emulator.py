@@ -35,17 +35,19 @@ from dragoman.emulator.parts import (
     Route,
     Rule,
     VenueProtocol,
+    ist,
     listing,
     refusing,
+    succeeded,
     telling,
 )
 
 from .emulator_more import SUMMARY, AccountDesk
 from .emulator_names import SEGMENT_CODE, NameTable
-from .emulator_orders import OrderDesk
+from .emulator_orders import KiteOrders
 from .emulator_ticks import Ticker
-from .emulator_triggers import AlertDesk, GttDesk
-from .emulator_words import COMPACT, HOLDING, TRADE, KiteError, ist, order_row, quote_row, success, update_word
+from .emulator_triggers import GttDesk, KiteAlerts
+from .emulator_words import COMPACT, HOLDING, TRADE, KiteError, order_row, quote_row, update_row
 
 __all__ = ["API_KEY", "API_SECRET", "FUNDS", "REDIRECT_URL", "USER_ID", "ZerodhaEmulator", "make"]
 
@@ -129,17 +131,17 @@ class SessionDesk(AppSession):
             "silo": "",
             "login_time": ist(now_ns),
         }
-        return success(_PROFILE | told)
+        return succeeded(_PROFILE | told)
 
     def logout(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        query = dict(call.query)
+        query = Form.query(call)
         alive = self.admits(query.get("api_key"), query.get("access_token"), now_ns)
         KiteError.when(not alive, "TokenException", "Invalid `api_key` or `access_token`.")
         self.tokens.end()
-        return success(True)
+        return succeeded(True)
 
     def profile(self, call: HttpCall, now_ns: int, full: str | None = None) -> HttpAnswer:
-        return success({"user_id": self.user_id, **_PROFILE, **(_FULL if full else {})})
+        return succeeded({"user_id": self.user_id, **_PROFILE, **(_FULL if full else {})})
 
 
 class ZerodhaEmulator(AppEmulator):
@@ -158,10 +160,10 @@ class ZerodhaEmulator(AppEmulator):
     def __init__(self, venue: VenueProtocol, *, postback_url: str = "", seed: int = 1, **options: Any) -> None:
         super().__init__(venue, seed=seed, **options)
         self.names, user = NameTable(venue.listings()), self.account
-        self.orders = OrderDesk(venue, self.names, user)
+        self.orders = KiteOrders(venue, self.names, user)
         self.held = AccountDesk(venue, self.names, user, seed)
         self.gtts = GttDesk(venue, self.names, user)
-        self.alerts = AlertDesk(venue, self.names, user, seed)
+        self.alerts = KiteAlerts(venue, self.names, user, seed)
         self.ticker = self.streams = Ticker(venue, self.names, self.session, self.pace_ns)
         self.postbacks = Postbacks(venue, user, postback_url, self._postback)
         self.serve(self._table(), (self.orders.chains.poll, self.gtts.book.poll, self.alerts.book.poll))
@@ -182,18 +184,18 @@ class ZerodhaEmulator(AppEmulator):
             ("POST", "/session/refresh_token", no_refresh, OPEN),
             ("GET", r"/user/profile(?P<full>/full)?", session.profile, ANY),
             ("GET", r"/user/margins(?:/(?P<segment>\w+))?", held.money, ANY),
-            ("GET", "/orders", listing(success, order_row, orders.orders), ANY),
-            ("GET", f"/orders/{order}", listing(success, order_row, orders.life), ANY),
-            ("GET", f"/orders/{order}/trades", listing(success, TRADE, orders.trades), ANY),
+            ("GET", "/orders", listing(succeeded, order_row, orders.orders), ANY),
+            ("GET", f"/orders/{order}", listing(succeeded, order_row, orders.life), ANY),
+            ("GET", f"/orders/{order}/trades", listing(succeeded, TRADE, orders.trades), ANY),
             ("POST", f"/orders/{variety}", orders.place, ORDERS),
             ("PUT", f"/orders/{variety}/{order}", orders.modify, ORDERS),
             ("DELETE", f"/orders/{variety}/{order}", orders.cancel, ORDERS),
-            ("GET", "/trades", listing(success, TRADE, orders.trades), ANY),
+            ("GET", "/trades", listing(succeeded, TRADE, orders.trades), ANY),
             ("GET", "/portfolio/positions", held.all, ANY),
             ("PUT", "/portfolio/positions", held.convert, ANY),
-            ("GET", "/portfolio/holdings", listing(success, HOLDING, held.holdings), ANY),
-            ("GET", "/portfolio/holdings/summary", telling(success, held.worth, SUMMARY), ANY),
-            ("GET", "/portfolio/holdings/compact", listing(success, COMPACT, held.holdings), ANY),
+            ("GET", "/portfolio/holdings", listing(succeeded, HOLDING, held.holdings), ANY),
+            ("GET", "/portfolio/holdings/summary", telling(succeeded, held.worth, SUMMARY), ANY),
+            ("GET", "/portfolio/holdings/compact", listing(succeeded, COMPACT, held.holdings), ANY),
             ("GET", "/portfolio/holdings/auctions", held.auctions, ANY),
             ("POST", "/portfolio/holdings/authorise", held.authorise, ANY),
             ("GET", r"/instruments(?:/(?P<exchange>[A-Z]+))?", self._instruments, ANY),
@@ -207,7 +209,7 @@ class ZerodhaEmulator(AppEmulator):
             ("GET", trigger, self.gtts.one, ANY),
             ("PUT", trigger, self.gtts.one, GTTS),
             ("DELETE", trigger, self.gtts.one, GTTS),
-            ("GET", "/alerts", listing(success, alerts.row, alerts.book.kept), ANY),
+            ("GET", "/alerts", listing(succeeded, alerts.row, alerts.book.kept), ANY),
             ("POST", "/alerts", alerts.one, ANY),
             ("DELETE", "/alerts", alerts.delete, ANY),
             ("GET", alert, alerts.one, ANY),
@@ -224,14 +226,14 @@ class ZerodhaEmulator(AppEmulator):
 
     def _quotes(self, call: HttpCall, now_ns: int, mode: str | None = None) -> HttpAnswer:
         found = self.names.asked(call, "i", QUOTE_CAPS[mode or "quote"])
-        return success({key: quote_row(self.orders.quote(named), mode or "quote") for key, named in found.items()})
+        return succeeded({key: quote_row(self.orders.quote(named), mode or "quote") for key, named in found.items()})
 
     # --- the postbacks ----------------------------------------------------------------------------------------------
 
     def _postback(self, before: OrderState | None, after: OrderState) -> Iterator[bytes]:
         """Write what the app's own URL is told: ends of orders, and what changed of open ones."""
         for one in self.orders.between(before, after):
-            row = order_row(one) | {"status": update_word(one)}
+            row = update_row(one)
             told = f"{row['order_id']}{row['order_timestamp']}{self.session.secret}"
             added = {
                 "user_id": self.account,

@@ -9,7 +9,6 @@ from typing import Any, Final
 from dragoman.emulator.parts import (
     ZERO,
     Desk,
-    FieldError,
     Form,
     HttpAnswer,
     HttpCall,
@@ -18,9 +17,9 @@ from dragoman.emulator.parts import (
     Rates,
     Table,
     fees,
-    indian_rates,
     num,
     records,
+    succeeded,
     write,
 )
 from dragoman.plugin import model
@@ -29,7 +28,7 @@ from dragoman.plugin.records import IST
 from .candles import INTERVALS
 from .emulator_names import Named, NameTable
 from .emulator_orders import WORDS
-from .emulator_words import FUNDS, HOLDING, POSITION, Kite, success
+from .emulator_words import FUNDS, HOLDING, POSITION, Kite, KiteError
 
 LENGTH: Final = {word: (length, timedelta(days=days)) for word, length, days in INTERVALS.values()}
 _CAP: Final = Decimal(20)
@@ -40,6 +39,7 @@ BROKERAGE: Final = {
     "option": (Decimal(1), _CAP),
     "commodity": (Decimal("0.0003"), _CAP),
 }
+ECHOED: Final = ("transaction_type", "tradingsymbol", "exchange", "variety", "product", "order_type")
 SEGMENTS: Final = {"equity": model.Segment.EQUITY, "commodity": model.Segment.COMMODITY}
 SUMMARY: Final[Table] = {
     "total_pnl": ".profit",
@@ -81,45 +81,43 @@ class AccountDesk(Kite, Desk[NameTable]):
     def money(self, call: HttpCall, now_ns: int, segment: str | None = None) -> HttpAnswer:
         opened = self.venue.funds(self.account)
         rows = {word: write(FUNDS, self.funds(one)) for word, one in SEGMENTS.items() if one in opened}
-        return success(rows if segment is None else rows[Form({"segment": segment}).choice("segment", rows)])
+        return succeeded(rows if segment is None else rows[Form({"segment": segment}).choice("segment", rows)])
 
     def all(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         today = [one for one in self.positions(net=False) if one.bought.quantity or one.sold.quantity]
         lists = {"net": self.positions(), "day": today}
-        return success({word: [write(POSITION, one) for one in found] for word, found in lists.items()})
+        return succeeded({word: [write(POSITION, one) for one in found] for word, found in lists.items()})
 
     def auctions(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Offer every holding: the numbers count up from 1 (the broker lists those short in its own settlement)."""
         rows = [write(HOLDING, one) | {"auction_number": str(at)} for at, one in enumerate(self.holdings(), 1)]
-        return success(rows)
+        return succeeded(rows)
 
     def authorise(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success({"request_id": f"emu{now_ns}"})
+        return succeeded({"request_id": f"emu{now_ns}"})
 
     def convert(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = Form.of(call)
-        named, size = self.names.of(form), form.integer("quantity")
-        WORDS.side_of(form)
-        part = form.choice("position_type", ("day", "overnight"))
-        old, new = (WORDS.product_of(form, named, name) for name in ("old_product", "new_product"))
-        self.move(named, old, new, named.units(size), overnight=part == "overnight")
-        return success(True)
+        named, _ = self.names.of(form), WORDS.side_of(form)
+        old, new = WORDS.products_of(form, named, "old_product", "new_product")
+        overnight = form.choice("position_type", ("day", "overnight")) == "overnight"
+        self.move(named, old, new, named.units(form.integer("quantity")), overnight=overnight)
+        return succeeded(True)
 
     # -- margins and charges -------------------------------------------------------------------------------------------
 
     def margins(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([self._margin(one) for one in self.reckon(WORDS, records(call.body))[0]])
+        return succeeded([self._margin(one) for one in self.reckon(WORDS, records(call.body))[0]])
 
     def basket(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        query = dict(call.query)
-        positions = query.get("consider_positions", "true").lower() != "false"
+        query = Form.query(call)
+        positions = query.flag("consider_positions", default=True)
         found, together = self.reckon(WORDS, records(call.body), positions=positions)
         alone = OrderNeed(pledge=sum((one.need.total for one in found), ZERO))
-        charges = {"charges": _charges_row(Rates(""), model.Side.BUY, ZERO)}
-        told = {"initial": write(MARGIN, alone) | charges, "final": write(MARGIN, together) | charges}
-        return success(
-            told if query.get("mode") == "compact" else told | charges | {"orders": list(map(self._margin, found))}
-        )
+        nothing = {"charges": write(CHARGES, fees(Rates(""), model.Side.BUY, ZERO)) | {"transaction_tax_type": ""}}
+        told = {"initial": write(MARGIN, alone) | nothing, "final": write(MARGIN, together) | nothing}
+        whole = nothing | {"orders": list(map(self._margin, found))}
+        return succeeded(told if query.get("mode") == "compact" else told | whole)
 
     def _margin(self, one: NeedView[Named]) -> dict[str, Any]:
         told = {
@@ -127,50 +125,43 @@ class AccountDesk(Kite, Desk[NameTable]):
             "tradingsymbol": one.named.symbol,
             "exchange": one.named.exchange,
             "leverage": 1,
-            "charges": self._charges(one.named, one.form, one.order.side),
+            "charges": self._charges(one.named, one.form),
         }
         return write(MARGIN, one.need) | told
 
-    def _charges(self, named: Named, form: Form, side: model.Side) -> dict[str, Any]:
+    def _charges(self, named: Named, form: Form) -> dict[str, Any]:
         price = form.nonzero("average_price") or form.nonzero("price") or self.quote(named).market.last_price
-        value = named.units(form.integer("quantity")) * price * named.instrument.multiplier
-        product = WORDS.products.get(form.get("product") or "", model.Product.DELIVERY)
-        return _charges_row(indian_rates(named.instrument, product, BROKERAGE), side, value)
+        rates, found = self.fee(WORDS, form, named, price, BROKERAGE)
+        return write(CHARGES, found) | {"transaction_tax_type": rates.tax_name}
 
     def charges(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([self._contract_note(form) for form in records(call.body)])
+        return succeeded([self._contract_note(form) for form in records(call.body)])
 
     def _contract_note(self, form: Form) -> dict[str, Any]:
-        named, side = self.names.of(form), WORDS.side_of(form)
-        if not form.text("order_id") or not form.nonzero("average_price"):
-            raise FieldError("Invalid `average_price`. It should be above 0.")
-        echoed = ("transaction_type", "tradingsymbol", "exchange", "variety", "product", "order_type")
-        row: dict[str, Any] = {name: form.get(name) or "" for name in echoed}
+        free = form.text("order_id") and not form.nonzero("average_price")
+        KiteError.when(free, "InputException", "Invalid `average_price`. It should be above 0.")
         numbers = {"quantity": form.integer("quantity"), "price": num(form.number("average_price"))}
-        return row | numbers | {"charges": self._charges(named, form, side)}
+        charges = {"charges": self._charges(self.names.of(form), form)}
+        return {name: form.get(name) or "" for name in ECHOED} | numbers | charges
 
     # -- history -------------------------------------------------------------------------------------------------------
 
     def history(self, call: HttpCall, now_ns: int, token: str, interval: str) -> HttpAnswer:
-        form, named = Form(dict(call.query)), self.names.by_token.get(int(token))
-        if named is None:
-            raise FieldError("invalid token")
+        named = KiteError.found(self.names.by_token.get(int(token)), "InputException", "invalid token")
+        form = Form.query(call)
         length = LENGTH[Form({"interval": interval}).choice("interval", LENGTH)]
         stretch, oi = (form.moment("from", IST), form.moment("to", IST)), form.get("oi") == "1"
-        return success(
+        return succeeded(
             {"candles": self.candles(named, stretch, length, "{:%Y-%m-%dT%H:%M:%S%z}".format, now_ns, oi=oi)}
         )
 
     def trigger_range(self, call: HttpCall, now_ns: int, side: str) -> HttpAnswer:
         """Give a band of 2 to 10 percent on the losing side of the market (the broker's varies by instrument)."""
         near, far = (0.98, 0.9) if side == "buy" else (1.02, 1.1)
-        told = {}
-        for key, named in self.names.asked(call, "i", 500).items():
+
+        def band(named: Named) -> dict[str, Any]:
             last = float(self.quote(named).market.last_price)
             lower, upper = sorted((round(last * near, 4), round(last * far, 4)))
-            told[key] = {"instrument_token": named.token, "lower": lower, "upper": upper}
-        return success(told)
+            return {"instrument_token": named.token, "lower": lower, "upper": upper}
 
-
-def _charges_row(rates: Rates, side: model.Side, turnover: Decimal) -> dict[str, Any]:
-    return write(CHARGES, fees(rates, side, turnover)) | {"transaction_tax_type": rates.tax_name}
+        return succeeded({key: band(named) for key, named in self.names.asked(call, "i", 500).items()})

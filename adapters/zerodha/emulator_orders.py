@@ -7,31 +7,28 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
-from dragoman.emulator import parts
 from dragoman.emulator.parts import (
-    MARKET_TYPES,
     SECOND,
     ZERO,
-    Chains,
     Follow,
     Form,
     HttpAnswer,
     HttpCall,
+    OrderDesk,
     OrderState,
     OrderWords,
     VenueOrder,
-    VenueProtocol,
     asked_protection,
     cover,
     iceberg,
+    succeeded,
 )
 from dragoman.plugin import model
 
 from . import words
 from .emulator_names import Named, NameTable
-from .emulator_words import Kite, KiteError, success
+from .emulator_words import Kite, KiteError
 
-MOST_MODIFICATIONS: Final = 25
 LONGEST_TAG: Final = 20
 OFFERED: Final = ("regular", "amo", "co", "iceberg", "auction")
 LEGS: Final = (2, 50)
@@ -55,20 +52,16 @@ _AUTOMATIC_OPTION: Final = (
 )
 
 
-class OrderDesk(Kite, parts.OrderDesk[NameTable]):
+class KiteOrders(Kite, OrderDesk[NameTable]):
     """Order requests of one account."""
 
     words: ClassVar = WORDS
     unknown: ClassVar = ("InputException", "Couldn't find that `order_id`.")
+    most_changes: ClassVar = (25, "OrderException", "Maximum allowed order modifications exceeded.")
     wrong_side: ClassVar = (
         "InputException",
         "Trigger price for stoploss {side} orders cannot be {beyond} than or at the last traded price ({last}).",
     )  # (unverified)
-
-    def __init__(self, venue: VenueProtocol, names: NameTable, account: str) -> None:
-        super().__init__(venue, names, account)
-        self._modifications: dict[str, int] = {}
-        self.chains = Chains(venue, account)
 
     def place(self, call: HttpCall, now_ns: int, variety: str) -> HttpAnswer:
         """Queue an order. What is refused before it becomes an order is in no book."""
@@ -85,19 +78,20 @@ class OrderDesk(Kite, parts.OrderDesk[NameTable]):
         )
         if variety in _CHAINED:
             order, follow = _CHAINED[variety](named, order, form, tags)
-            with KiteError.refusing(named):
-                return success({"order_id": self.chains.start(order, follow, now_ns)})
-        freeze = named.instrument.freeze_quantity
-        if form.get("autoslice") == "true" and variety == "regular" and freeze and order.quantity > freeze:
-            return success(self._slices(named, order, tags, now_ns))
-        return success({"order_id": self.submitted(named, order, now_ns)[0]})
+            return succeeded({"order_id": self.begin(named, order, follow, now_ns)})
+        freeze = named.instrument.freeze_quantity or order.quantity
+        if form.flag("autoslice") and variety == "regular" and order.quantity > freeze:
+            return succeeded(self._slices(named, order, tags, now_ns))
+        return succeeded({"order_id": self.submitted(named, order, now_ns)[0]})
 
     def check(self, form: Form, named: Named) -> None:
         tag, ioc = form.get("tag") or "", form.get("validity") == "IOC"
         text = f"Invalid `tag`. It should be at most {LONGEST_TAG} characters."
-        KiteError.when(named.is_index, "InputException", "An index cannot be traded: the instrument does not exist.")
-        KiteError.when(named.exchange == "MCX" and ioc, "InputException", "IOC orders are not allowed on MCX.")
-        KiteError.when(len(tag) > LONGEST_TAG, "InputException", text)
+        KiteError.check(
+            (named.is_index, "InputException", "An index cannot be traded: the instrument does not exist."),
+            (named.exchange == "MCX" and ioc, "InputException", "IOC orders are not allowed on MCX."),
+            (len(tag) > LONGEST_TAG, "InputException", text),
+        )
 
     def _slices(self, named: Named, order: VenueOrder, tags: list[str], now_ns: int) -> dict[str, Any]:
         """Place parts below the freeze quantity; each has a fate of its own."""
@@ -109,15 +103,10 @@ class OrderDesk(Kite, parts.OrderDesk[NameTable]):
 
     def modify(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
         """Queue a change of what the form gives; ``quantity`` is the new total."""
-        state, done = self.of(variety, order_id), self._modifications.get(order_id, 0)
-        over = done >= MOST_MODIFICATIONS
-        KiteError.when(over, "OrderException", "Maximum allowed order modifications exceeded.")
-        self.change(state, Form.of(call), now_ns)
-        self._modifications[order_id] = done + 1
-        return success({"order_id": order_id})
+        return succeeded({"order_id": self.change(self.of(variety, order_id), Form.of(call), now_ns)})
 
     def cancel(self, call: HttpCall, now_ns: int, variety: str, order_id: str) -> HttpAnswer:
-        return success({"order_id": self.end(self.of(variety, order_id), now_ns)})
+        return succeeded({"order_id": self.end(self.of(variety, order_id), now_ns)})
 
     def of(self, variety: str, order_id: str) -> OrderState:
         """Return an order of a variety. Raises KiteError where it is not in the book, or of another."""
@@ -126,10 +115,8 @@ class OrderDesk(Kite, parts.OrderDesk[NameTable]):
         KiteError.when(state.order.extra.get("variety", "regular") != variety, *self.unknown)
         return state
 
-    def protection(self, form: Form, kind: model.OrderType, named: Named) -> Decimal | None:
+    def protection(self, form: Form, named: Named) -> Decimal | None:
         """Return the percent a market order may move; such orders are refused without one since 1 April 2026."""
-        if kind not in MARKET_TYPES:
-            return None
         bands = _AUTOMATIC_OPTION if named.instrument.option_type else _AUTOMATIC
         return asked_protection(form, "market_protection", self.quote(named).market.last_price, bands)
 

@@ -24,7 +24,7 @@ from dragoman.emulator.parts import (
 )
 
 from .emulator_names import Named, NameTable
-from .emulator_words import Kite, KiteError, order_row, update_word
+from .emulator_words import Kite, KiteError, update_row
 from .feed import STREAM
 
 MOST_SOCKETS: Final = 3  # per api_key
@@ -45,14 +45,10 @@ class Ticker(Kite, TickDesk[NameTable]):
     def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
         query = dict(call.query)
         api_key, token = query.get("api_key"), query.get("access_token")
-        if call.path not in ("", "/"):
-            return KiteError.gated(404, None).answer()
-        if not api_key or not token:
-            return HttpAnswer(400)
-        if not self.session.admits(api_key, token, now_ns):
-            return HttpAnswer(403)
-        if len(self.sockets) >= MOST_SOCKETS:
-            return KiteError("NetworkException", "Too many connections").answer()
+        KiteError.when(call.path not in ("", "/"), *KiteError.gates[404], 404)
+        if not (api_key and token and self.session.admits(api_key, token, now_ns)):
+            return HttpAnswer(403 if api_key and token else 400)
+        KiteError.when(len(self.sockets) >= MOST_SOCKETS, "NetworkException", "Too many connections")
         self.sockets.open(socket, token, now_ns)
         return None
 
@@ -80,10 +76,8 @@ class Ticker(Kite, TickDesk[NameTable]):
     def packet(self, named: Named, market: MarketView, mode: str) -> bytes:
         """Return the packet of an instrument in a mode."""
         values = market_values(market, named.unit) | {"key": named.token}
-        if not named.is_index:
-            return ENCODER.packet(mode, values)
-        if mode == "ltp":
-            return ENCODER.packet("ltp_index", values)
+        if not named.is_index or mode == "ltp":
+            return ENCODER.packet("ltp_index" if named.is_index else mode, values)
         packet = bytearray(ENCODER.packet(f"index_{mode}", values))
         offset, change = _INDEX_CHANGE
         change.pack_into(packet, offset, round((market.last_price - market.close) * 100))
@@ -91,7 +85,5 @@ class Ticker(Kite, TickDesk[NameTable]):
 
     def texts(self) -> Iterator[str]:
         """Write the account's new order events as text frames: every state, of every order, to every socket."""
-        for _, shown in self.updates():
-            for one in shown:
-                row = order_row(one) | {"status": update_word(one)}
-                yield json.dumps({"type": "order", "id": "", "data": row})
+        told = (update_row(one) for _, shown in self.updates() for one in shown)
+        return (json.dumps({"type": "order", "id": "", "data": row}) for row in told)

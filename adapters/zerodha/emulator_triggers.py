@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from decimal import Decimal
 from typing import Any, ClassVar, Final
-from uuid import UUID
 
-from dragoman.emulator import parts
 from dragoman.emulator.parts import (
     DAY,
     Alert,
+    AlertDesk,
     AlertWords,
     As,
-    FieldError,
     Figure,
     Firing,
     Form,
@@ -26,13 +23,16 @@ from dragoman.emulator.parts import (
     Rows,
     Table,
     TriggerDesk,
+    identity,
+    ist,
     num,
+    succeeded,
     write,
 )
 
 from .emulator_names import Named, NameTable
 from .emulator_orders import WORDS
-from .emulator_words import Kite, ist, quote_row, success
+from .emulator_words import Kite, KiteError, quote_row
 from .gtt import ATTRIBUTE, INDEX_EXCHANGE, OPERATORS
 from .words import PRODUCT
 
@@ -116,29 +116,29 @@ class GttDesk(Kite, TriggerDesk[NameTable]):
     refusals: ClassVar = _refusals("Trigger")
 
     def every(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return success([write(GTT, one) for one in self.since(now_ns - GTT_SHOWN)])
+        return succeeded([write(GTT, one) for one in self.since(now_ns - GTT_SHOWN)])
 
     def one(self, call: HttpCall, now_ns: int, number: str | None = None) -> HttpAnswer:
         """Place, read, change or delete a trigger."""
         rest = self.act(call.method, int(number) if number else None, lambda _: self._terms(call), now_ns)
-        return success(write(GTT, self.shown(rest)) if call.method == "GET" else {"trigger_id": rest.number})
+        return succeeded(write(GTT, self.shown(rest)) if call.method == "GET" else {"trigger_id": rest.number})
 
     def _terms(self, call: HttpCall) -> tuple[list[Leg], Decimal]:
         form = Form.of(call)
         count = {"single": 1, "two-leg": 2}[form.choice("type", ("single", "two-leg"))]
         condition, orders = form.record("condition", dict), [Form(one) for one in form.record("orders", list)]
         named, triggers = self.names.of(Form(condition)), condition.get("trigger_values")
-        if not isinstance(triggers, list) or not len(triggers) == len(orders) == count:
-            raise FieldError("Invalid `trigger_values`. There should be one for each order.")
+        good = isinstance(triggers, list) and len(triggers) == len(orders) == count
+        KiteError.when(not good, "InputException", "Invalid `trigger_values`. There should be one for each order.")
         legs = []
         for trigger, order in zip(triggers, orders, strict=True):
-            if order.choice("order_type", ("LIMIT",)) and self.names.of(order) is not named:
-                raise FieldError("Invalid `orders`. They should be in the instrument of the condition.")
+            other = order.choice("order_type", ("LIMIT",)) and self.names.of(order) is not named
+            KiteError.when(other, "InputException", "Invalid `orders`. They should be in the condition's instrument.")
             legs.append(Leg(Form({"trigger_values": trigger}).number("trigger_values"), WORDS.terms(order, named)))
         return legs, Form(condition).number("last_price")
 
 
-class AlertDesk(Kite, parts.AlertDesk[NameTable]):
+class KiteAlerts(Kite, AlertDesk[NameTable]):
     """Alerts of one account; an alert that places orders (``ato``) fires once (unverified)."""
 
     words: ClassVar = ALERT_WORDS
@@ -146,22 +146,21 @@ class AlertDesk(Kite, parts.AlertDesk[NameTable]):
     refusals: ClassVar = _refusals("Alert")
 
     def key(self, number: int) -> str:
-        told = hashlib.sha256(f"{self.seed}/alert/{number}".encode()).digest()
-        return str(UUID(bytes=told[:16], version=4))
+        return identity("emulator.zerodha", self.seed, "alert", number)
 
     def one(self, call: HttpCall, now_ns: int, uuid: str | None = None) -> HttpAnswer:
         """Create, read or change an alert."""
-        return success(self.row(self.act(call.method, uuid, lambda: self.terms(Form.of(call)), now_ns)))
+        return succeeded(self.row(self.act(call.method, uuid, lambda: self.terms(Form.of(call)), now_ns)))
 
     def delete(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         """Delete all that are named, or none where one is unknown."""
-        if not self.remove((value for name, value in call.query if name == "uuid"), now_ns):
-            raise FieldError("Missing or empty field `uuid`")
-        return success(None)
+        gone = self.remove((value for name, value in call.query if name == "uuid"), now_ns)
+        KiteError.when(not gone, "InputException", "Missing or empty field `uuid`")
+        return succeeded(None)
 
     def history(self, call: HttpCall, now_ns: int, uuid: str) -> HttpAnswer:
         alert = self.find(uuid)
-        return success([self._event(alert, firing) for firing in reversed(alert.firings)])
+        return succeeded([self._event(alert, firing) for firing in reversed(alert.firings)])
 
     def listed(self, exchange: str, symbol: str) -> Named | None:
         places = ("NSE", "BSE", "MCX") if exchange == INDEX_EXCHANGE else (exchange,)

@@ -13,19 +13,16 @@ from dragoman.emulator.parts import (
     AppRefusalError,
     As,
     FieldError,
-    HttpAnswer,
     Levels,
     OrderView,
     QuoteView,
     StatusWords,
     StretchError,
     Table,
-    json_answer,
-    stamp,
+    ist,
     write,
 )
 from dragoman.plugin import ErrorKind, model
-from dragoman.plugin.records import IST
 
 from . import words
 
@@ -118,23 +115,6 @@ class Kite:
     statuses: ClassVar = STATUS
 
 
-def success(data: Any) -> HttpAnswer:
-    return json_answer({"status": "success", "data": data})
-
-
-def ist(ns: int | None) -> str | None:
-    """Return ``yyyy-mm-dd hh:mm:ss`` in Indian time, without a zone."""
-    return stamp(ns, IST)
-
-
-def _clock(ns: int) -> str | None:
-    return stamp(ns, IST, "%H:%M:%S")
-
-
-def _day(ns: int) -> str | None:
-    return stamp(ns, IST, "%Y-%m-%d 00:00:00")
-
-
 # --- orders ----------------------------------------------------------------------------------------------------------
 
 PLACE: Final[Table] = {
@@ -172,12 +152,6 @@ ORDER: Final[Table] = PLACE | {
 }
 
 
-def update_word(one: OrderView[Any]) -> str:
-    """Return a status as streams and postbacks say it: a partial fill and a modification are called UPDATE there."""
-    partial = one.status == "OPEN" and one.state.status is S.PARTIALLY_FILLED
-    return "UPDATE" if partial or one.status == "MODIFIED" else one.status
-
-
 def order_row(one: OrderView[Any]) -> dict[str, Any]:
     """Write one state of an order as the book, the history and the ticker carry it."""
     extra, variety = one.extra, one.extra.get("variety", "regular")
@@ -193,6 +167,12 @@ def order_row(one: OrderView[Any]) -> dict[str, Any]:
     return write(ORDER, one) | told | ({"tags": tags} if tags else {})
 
 
+def update_row(one: OrderView[Any]) -> dict[str, Any]:
+    """Write an order as streams and postbacks tell it: a partial fill and a modification are called UPDATE there."""
+    partial = one.status == "OPEN" and one.state.status is S.PARTIALLY_FILLED
+    return order_row(one) | ({"status": "UPDATE"} if partial or one.status == "MODIFIED" else {})
+
+
 TRADE: Final[Table] = PLACE | {
     "trade_id": ".fill.trade_id",
     "order_id": ".fill.order_id",
@@ -202,7 +182,7 @@ TRADE: Final[Table] = PLACE | {
     "exchange_order_id": ".fill.exchange_order_id",
     "transaction_type": ".fill.side.value",
     "fill_timestamp": As(".fill.ts", ist),
-    "order_timestamp": As(".state.ts_created", _clock),  # here, and only here, a time of day
+    "order_timestamp": As(".state.ts_created", lambda ns: ist(ns, "%H:%M:%S")),  # here, and only here, a time of day
     "exchange_timestamp": As(".fill.ts", ist),
 }
 
@@ -247,7 +227,7 @@ HOLDING: Final[Table] = PLACE | {
     "t1_quantity": ".t1",
     "realised_quantity": ".settled",
     "authorised_quantity": 0,
-    "authorised_date": As(".market.ts", _day),
+    "authorised_date": As(".market.ts", lambda ns: ist(ns, "%Y-%m-%d 00:00:00")),
     "authorisation": {},
     "opening_quantity": ".settled",
     "short_quantity": 0,

@@ -15,10 +15,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, EnumMap, ErrorKind, Flow, Request, model
-from dragoman.plugin.records import Pairs, Row, needed, number, pairs, plain, text_or_none
+from dragoman.plugin.records import Pairs, Row, needed, number, pairs, plain, side_of, text_or_none
 
 from .forms import data, fetch, rows, whole
-from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, VARIETY, instrument_id, reading, refused, side, time_ns
+from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, VALIDITY, VARIETY, instrument_id, reading, refused, time_ns
 
 G, A = model.GttStatus, model.AlertStatus
 GTT_TYPE: Final = {"single": model.GttType.SINGLE, "two-leg": model.GttType.TWO_LEG}
@@ -189,7 +189,7 @@ def read_gtt(row: Row, ctx: Context) -> model.Gtt:
 def _leg(row: Row, trigger: Decimal) -> model.GttLeg:
     return model.GttLeg(
         trigger_price=trigger,
-        side=side(row),
+        side=side_of(SIDE, row["transaction_type"]),
         quantity=needed(row, "quantity"),
         price=needed(row, "price"),
         order_type=ORDER_TYPE.read(row.get("order_type")),

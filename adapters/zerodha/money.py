@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
 
-from dragoman.plugin import Adapter, Context, ErrorKind, Flow, Request, model
+from dragoman.plugin import Adapter, Context, ErrorKind, Flow, MarginTerms, Request, model
 from dragoman.plugin.records import Row, given, needed, nonzero, number, pairs, text_or_none
 
 from . import words
@@ -21,6 +21,8 @@ _MOST_ORDERS: Final = 200
 
 class MoneyFlows(Adapter):
     """The portfolio's part of the adapter."""
+
+    margin_terms = MarginTerms(profit_in_used=True)
 
     def positions(self, ctx: Context) -> Flow[list[model.Position]]:
         found = yield from data("/portfolio/positions")

@@ -8,11 +8,24 @@ is in this folder's README.
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
-from dragoman.plugin import CodeTable, Context, EnumMap, ErrorKind, errors, model
-from dragoman.plugin.records import IST, Records, Row, given, local_ns, needed, nonzero, number, text_or_none
+from dragoman.plugin import CodeTable, Context, EnumMap, indian, model
+from dragoman.plugin.parts import (
+    COMMON_FILL_KEYS,
+    COMMON_ORDER_KEYS,
+    COMMON_POSITION_KEYS,
+    IST,
+    OrderRows,
+    Records,
+    Row,
+    RowTable,
+    given,
+    local_ns,
+    number,
+    read_levels,
+    text_or_none,
+)
 
 RECORDS: Final = Records("zerodha")
 reading, loads, refused = RECORDS.reading, RECORDS.loads, RECORDS.refused
@@ -102,199 +115,124 @@ def clock_ns(text: Any, now_ns: int) -> int | None:
     return time_ns(f"{day} {text}")
 
 
+def place_of(row: Row, ctx: Context) -> tuple[str, str]:
+    """Return canonical id and exchange of a record's instrument, which its symbol finds in the master."""
+    return indian.place_of(ctx, "", str(row["exchange"]), str(row["tradingsymbol"]))
+
+
 def instrument_id(row: Row, ctx: Context) -> str:
-    """Return the canonical id of a record's instrument.
-
-    One that the master does not hold (expired since, or the master is not loaded) keeps ``EXCHANGE:SYMBOL`` as the
-    broker writes it, which no listed instrument has as its canonical id unless it is a plain share.
-    """
-    exchange, symbol = str(row["exchange"]), str(row["tradingsymbol"])
-    found = ctx.instruments.by_broker_symbol(exchange, symbol)
-    return found.instrument_id if found else str(model.CanonicalId(exchange, symbol))
-
-
-def side(row: Row) -> model.Side:
-    value = SIDE.read(row["transaction_type"])
-    if value is None:
-        raise ValueError(f"transaction_type {row['transaction_type']!r} is neither BUY nor SELL")
-    return value
+    return place_of(row, ctx)[0]
 
 
 def read_order(row: Row, ctx: Context) -> model.Order:
-    """Read an order as the book, the history, the stream and postbacks carry it.
-
-    Raises
-    ------
-    DecodeError
-        Where a field that every order has is missing or of the wrong type.
-    """
+    """Read an order as the book, the history, the stream and postbacks carry it. Raises DecodeError."""
     with reading("order"):
-        word = str(row["status"])
-        quantity, filled = needed(row, "quantity"), needed(row, "filled_quantity")
-        order_type = ORDER_TYPE.read(row.get("order_type"))
-        status = _status(row, word, order_type, quantity, filled)
-        canceled = number(row.get("cancelled_quantity"))
-        if status is S.CANCELED:
-            # Old records leave the canceled part in pending_quantity, with cancelled_quantity 0.
-            canceled = quantity - filled
-        ended = status.terminal
-        created = [ns for key in ("order_timestamp", "exchange_timestamp") if (ns := time_ns(row.get(key)))]
-        seen = [*created, *filter(None, (time_ns(row.get("exchange_update_timestamp")),))]
-        ts_event = max(seen, default=None)
-        tag, tags = text_or_none(row.get("tag")), tuple(str(item) for item in row.get("tags") or ())
-        message = text_or_none(row.get("status_message")) or text_or_none(row.get("status_message_raw"))
-        return model.Order(
-            broker="zerodha",
-            account_id=ctx.account or str(row.get("account_id") or row.get("user_id") or ""),
-            instrument_id=instrument_id(row, ctx),
-            side=side(row),
-            quantity=quantity,
-            order_type=order_type,
-            status=status,
-            # Whatever the word, an order that is filled whole is filled.
-            status_is_firm=word not in _NO_FIRM_STATUS or status is S.FILLED,
-            raw_status=word,
-            pending=PENDING.read(word),
-            order_id=str(row["order_id"]),
-            order_ids=(str(row["order_id"]),),
-            exchange_order_id=text_or_none(row.get("exchange_order_id")),
-            parent_order_id=text_or_none(row.get("parent_order_id")) or _slice_parent(tags),
-            price=nonzero(row, "price"),
-            trigger_price=nonzero(row, "trigger_price"),
-            time_in_force=VALIDITY.read(row.get("validity")),
-            product=PRODUCT.read(row.get("product")),
-            variety=VARIETY.read(row.get("variety")),
-            display_quantity=nonzero(row, "disclosed_quantity"),
-            market_protection=nonzero(row, "market_protection") or _protection(tags),
-            filled_quantity=filled,
-            remaining_quantity=Decimal(0) if ended else max(quantity - filled - canceled, Decimal(0)),
-            canceled_quantity=canceled,
-            average_price=nonzero(row, "average_price") if filled else None,
-            reject=read_reject(row) if status is S.REJECTED else None,
-            status_text=message,
-            tag=tag,
-            tags=tags,
-            modified=bool(row.get("modified")),
-            placed_by=str(row.get("placed_by") or ""),
-            ts_created=min(created, default=None),
-            ts_accepted=time_ns(row.get("exchange_timestamp")),
-            ts_event=ts_event,
-            ts_closed=ts_event if ended else None,
-            raw=row,
+        tags = tuple(str(item) for item in row.get("tags") or ())
+        told: dict[str, Any] = {"tags": tags, "modified": bool(row.get("modified"))}
+        said = dict(tag.split(":", 1) for tag in reversed(tags) if ":" in tag)
+        if "autoslice" in said and not row.get("parent_order_id"):
+            told["parent_order_id"] = said["autoslice"]
+        if "mktp" in said and not number(row.get("market_protection")):
+            # The book reports 0 even where it was applied.
+            told["market_protection"] = number(said["mktp"])
+    return ROWS.order(row, ctx, **told)
+
+
+def _status(row: Row) -> tuple[str, model.OrderStatus | None]:
+    word = str(row["status"])
+    return word, None if word in _NO_FIRM_STATUS else STATUS.read(word)
+
+
+def _traded_ns(row: Row, ctx: Context) -> int | None:
+    found = time_ns(row.get("fill_timestamp")) or time_ns(row.get("exchange_timestamp"))
+    return found or clock_ns(row.get("order_timestamp"), ctx.now_ns)
+
+
+ROWS: Final = OrderRows(
+    records=RECORDS,
+    codes=CODES,
+    keys=COMMON_ORDER_KEYS
+    | {
+        "account": ("account_id", "user_id"),
+        "at_exchange": ("exchange_order_id", "exchange_timestamp"),
+        "created": ("order_timestamp", "exchange_timestamp"),
+        "changed": ("order_timestamp", "exchange_timestamp", "exchange_update_timestamp"),
+    },
+    fill_keys=COMMON_FILL_KEYS,
+    status=_status,
+    place=place_of,
+    side=SIDE,
+    order_type=ORDER_TYPE,
+    validity=VALIDITY,
+    product=lambda word, _: PRODUCT.read(word),
+    variety=lambda row: VARIETY.read(row.get("variety")),
+    time_ns=time_ns,
+    fill_time=_traded_ns,
+    pending=PENDING.read,
+    rejected="REJECTED",
+)
+read_fill: Final = ROWS.fill
+
+
+POSITION: Final = RowTable(model.Position, **COMMON_POSITION_KEYS, m2m="m2m")
+AVAILABLE: Final = RowTable(
+    model.MarginAvailable,
+    cash="cash",
+    opening_balance="opening_balance",
+    live_balance="live_balance",
+    adhoc="adhoc_margin",
+    collateral="collateral",
+    intraday_payin="intraday_payin",
+)
+USED: Final = RowTable(
+    model.MarginUsed,
+    total="debits",
+    **{
+        name: name
+        for name in (
+            "span exposure option_premium delivery m2m_realised m2m_unrealised payout holding_sales turnover".split()
         )
-
-
-def _status(row: Row, word: str, order_type: model.OrderType, quantity: Decimal, filled: Decimal) -> model.OrderStatus:
-    status = STATUS.read(word)
-    if word in _NO_FIRM_STATUS:
-        if filled >= quantity > 0:
-            status = S.FILLED
-        elif not (row.get("exchange_order_id") or row.get("exchange_timestamp")):
-            status = S.ACCEPTED
-        else:
-            status = S.TRIGGER_PENDING if order_type.has_trigger else S.OPEN
-    working = status in (S.OPEN, S.TRIGGER_PENDING)
-    return S.PARTIALLY_FILLED if working and filled > 0 else status
-
-
-def _slice_parent(tags: tuple[str, ...]) -> str | None:
-    return next((tag.removeprefix("autoslice:") for tag in tags if tag.startswith("autoslice:")), None)
-
-
-def _protection(tags: tuple[str, ...]) -> Decimal | None:
-    """Return the percent in ``mktp:2.00``: the book reports market_protection 0 even where it was applied."""
-    return next((number(tag.removeprefix("mktp:")) for tag in tags if tag.startswith("mktp:")), None)
-
-
-def read_reject(row: Row) -> model.Reject:
-    """Say why an order in the book was rejected. Its fate is certain even where the words are new to us."""
-    texts = [text for key in ("status_message", "status_message_raw") if (text := text_or_none(row.get(key)))]
-    for text in texts:
-        code = CODES.find(code="REJECTED", text=text, status=0, mutates=True)
-        if code is not None:
-            return model.Reject(code.kind, texts[0], "REJECTED", errors.Effect.NONE, code.retry, code.remedy)
-    return model.Reject(ErrorKind.UNMAPPED, texts[0] if texts else "no reason given", "REJECTED")
-
-
-def read_fill(row: Row, ctx: Context) -> model.Fill:
-    """Read one trade. Raises DecodeError."""
-    with reading("trade"):
-        return model.Fill(
-            broker="zerodha",
-            account_id=ctx.account,
-            trade_id=str(row["trade_id"]),
-            order_id=str(row["order_id"]),
-            exchange_order_id=text_or_none(row.get("exchange_order_id")),
-            instrument_id=instrument_id(row, ctx),
-            exchange=str(row["exchange"]),
-            side=side(row),
-            product=PRODUCT.read(row.get("product")),
-            quantity=needed(row, "quantity"),
-            price=needed(row, "average_price"),
-            ts_event=time_ns(row.get("fill_timestamp"))
-            or time_ns(row.get("exchange_timestamp"))
-            or clock_ns(row.get("order_timestamp"), ctx.now_ns),
-            raw=row,
-        )
-
-
-_POSITION_NUMBERS: Final = tuple(
-    f"{span}{way}_{what}" for span in ("", "day_") for way in ("buy", "sell") for what in ("quantity", "price", "value")
+    },
+)
+QUOTE: Final = RowTable(
+    model.Quote,
+    last_price="last_price",
+    last_quantity="last_quantity",
+    average_price="average_price",
+    volume="volume",
+    total_buy_quantity="buy_quantity",
+    total_sell_quantity="sell_quantity",
+    open="ohlc.open",
+    high="ohlc.high",
+    low="ohlc.low",
+    previous_close="ohlc.close",
+    net_change="net_change",
+    oi="oi",
+    oi_high="oi_day_high",
+    oi_low="oi_day_low",
+    price_band_low="lower_circuit_limit",
+    price_band_high="upper_circuit_limit",
 )
 
 
 def read_position(row: Row, ctx: Context) -> model.Position:
     """Read one net position. Quantities stay in the wire's unit, so the broker's multiplier stays with them."""
     with reading("position"):
-        day: dict[str, Any] = {name: number(row.get(name)) for name in _POSITION_NUMBERS}
-        return model.Position(
-            broker="zerodha",
-            account_id=ctx.account,
-            instrument_id=instrument_id(row, ctx),
-            product=PRODUCT.read(row.get("product")),
-            quantity=needed(row, "quantity"),
-            overnight_quantity=number(row.get("overnight_quantity")),
-            multiplier=nonzero(row, "multiplier") or Decimal(1),
-            average_price=nonzero(row, "average_price"),
-            last_price=nonzero(row, "last_price"),
-            close_price=nonzero(row, "close_price"),
-            realised_pnl=given(row, "realised"),
-            unrealised_pnl=given(row, "unrealised"),
-            pnl=given(row, "pnl"),
-            m2m=given(row, "m2m"),
-            value=given(row, "value"),
-            raw=row,
-            **day,
-        )
-
-
-_USED: Final = ("span", "exposure", "option_premium", "delivery", "m2m_realised", "m2m_unrealised", "payout")
+        name, product = instrument_id(row, ctx), PRODUCT.read(row.get("product"))
+        return POSITION.read(row, broker="zerodha", account_id=ctx.account, instrument_id=name, product=product)
 
 
 def read_margin(segment: model.Segment, row: Row, ctx: Context) -> model.Margin:
     """Read one segment's funds. ``available.cash`` is the opening ledger, ``net`` what may be used now."""
     with reading(f"margin of {segment}"):
-        available, used = row["available"], row["utilised"]
         return model.Margin(
             broker="zerodha",
             account_id=ctx.account,
             segment=segment,
             enabled=bool(row.get("enabled", True)),
             net=given(row, "net"),
-            available=model.MarginAvailable(
-                cash=given(available, "cash"),
-                opening_balance=given(available, "opening_balance"),
-                live_balance=given(available, "live_balance"),
-                adhoc=given(available, "adhoc_margin"),
-                collateral=given(available, "collateral"),
-                intraday_payin=given(available, "intraday_payin"),
-            ),
-            used=model.MarginUsed(
-                total=given(used, "debits"),
-                holding_sales=given(used, "holding_sales"),
-                turnover=given(used, "turnover"),
-                **{name: given(used, name) for name in _USED},
-            ),
+            available=AVAILABLE.read(row["available"]),
+            used=USED.read(row["utilised"]),
             ts_event=ctx.now_ns,
             raw=row,
         )
@@ -303,39 +241,13 @@ def read_margin(segment: model.Segment, row: Row, ctx: Context) -> model.Margin:
 def read_quote(row: Row, instrument: model.Instrument, mode: model.Mode) -> model.Quote:
     """Read one entry of a quote reply, in any of the three modes."""
     with reading(f"quote of {instrument.broker_symbol}"):
-        ohlc, depth = row.get("ohlc") or {}, row.get("depth") or {}
-        return model.Quote(
+        depth = row.get("depth") or {}
+        return QUOTE.read(
+            row,
             instrument_id=instrument.instrument_id,
             mode=mode,
-            last_price=_float(row, "last_price"),
-            last_quantity=_float(row, "last_quantity"),
-            average_price=_float(row, "average_price"),
-            volume=_float(row, "volume"),
-            total_buy_quantity=_float(row, "buy_quantity"),
-            total_sell_quantity=_float(row, "sell_quantity"),
-            open=_float(ohlc, "open"),
-            high=_float(ohlc, "high"),
-            low=_float(ohlc, "low"),
-            previous_close=_float(ohlc, "close"),
-            net_change=_float(row, "net_change"),
-            oi=_float(row, "oi"),
-            oi_high=_float(row, "oi_day_high"),
-            oi_low=_float(row, "oi_day_low"),
-            price_band_low=_float(row, "lower_circuit_limit"),
-            price_band_high=_float(row, "upper_circuit_limit"),
-            bids=_levels(depth.get("buy") or ()),
-            asks=_levels(depth.get("sell") or ()),
+            bids=read_levels(depth.get("buy")),
+            asks=read_levels(depth.get("sell")),
             last_trade_time=time_ns(row.get("last_trade_time")),
             ts_event=time_ns(row.get("timestamp")),
-            raw=row,
         )
-
-
-def _float(row: Row, key: str) -> float | None:
-    value = row.get(key)
-    return None if value is None else float(number(value))
-
-
-def _levels(rows: Any) -> tuple[model.DepthLevel, ...]:
-    levels = (model.DepthLevel(float(row["price"]), float(row["quantity"]), int(row["orders"])) for row in rows)
-    return tuple(level for level in levels if level.price or level.quantity)

@@ -16,6 +16,8 @@ PYBIND11_MODULE(_core, m) {
   bind_sequence_guard(m);
   bind_histogram(m);
   bind_http(m);
+  bind_marks(m);
+  bind_triggers(m);
   bind_intake(m);
   bind_values(m);
   bind_crc32c(m);

@@ -9,6 +9,7 @@
 #include "py_book.hpp"
 #include "py_clock.hpp"
 #include "py_histogram.hpp"
+#include "py_money.hpp"
 
 /// The way of a batch from the decoder to the user's code. It is native because every frame goes it, and
 /// Python is asked only for what the frame needs: a handler costs its own call and two clock reads.
@@ -24,6 +25,9 @@ struct PyHandout {
   PyObject* failed;
   PyObject* took;
   PyObject* age;
+  PyObject* marks;
+  PyObject* triggers;
+  PyObject* moved;
   Clock clock;
   long long ticks;
   std::uint64_t gaps;  // of the books, when `broken` was last called
@@ -146,6 +150,9 @@ int handout_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(handout.failed);
   Py_VISIT(handout.took);
   Py_VISIT(handout.age);
+  Py_VISIT(handout.marks);
+  Py_VISIT(handout.triggers);
+  Py_VISIT(handout.moved);
   return handout.clock.traverse(visit, arg);
 }
 
@@ -160,6 +167,9 @@ int handout_clear(PyObject* self) {
   Py_CLEAR(handout.failed);
   Py_CLEAR(handout.took);
   Py_CLEAR(handout.age);
+  Py_CLEAR(handout.marks);
+  Py_CLEAR(handout.triggers);
+  Py_CLEAR(handout.moved);
   handout.clock.clear();
   return 0;
 }
@@ -187,19 +197,49 @@ int set_handlers(PyObject* self, PyObject* value, void*) {
 }
 
 template <PyObject* PyHandout::* kMember>
-PyObject* get_histogram(PyObject* self, void*) {
+PyObject* get_part(PyObject* self, void*) {
   PyObject* const value = handout_of(self).*kMember;
   return Py_NewRef(value != nullptr ? value : Py_None);
 }
 
-template <PyObject* PyHandout::* kMember>
-int set_histogram(PyObject* self, PyObject* value, void*) {
-  if (value == nullptr || (value != Py_None && histogram_in(value) == nullptr)) {
-    PyErr_SetString(PyExc_TypeError, "Handout: expected a Histogram or None");
+/// Take a native object of the type that `kFind` knows, or None. @param closure  that type's name
+template <PyObject* PyHandout::* kMember, auto kFind>
+int set_part(PyObject* self, PyObject* value, void* closure) {
+  if (value == nullptr || (value != Py_None && kFind(value) == nullptr)) {
+    PyErr_Format(PyExc_TypeError, "Handout: expected a %s or None", static_cast<const char*>(closure));
     return -1;
   }
   Py_XSETREF(handout_of(self).*kMember, Py_NewRef(value));
   return 0;
+}
+
+/// Call `moved` with what fired. Money hangs on the handlers too, so what it raises does not keep them from
+/// the batch.
+bool tell_moved(PyHandout& handout, const dragoman::Triggers* triggers) {
+  PyObject* const fired = triggers != nullptr ? fired_ids(*triggers) : PyTuple_New(0);
+  if (fired == nullptr) {
+    return false;
+  }
+  PyObject* const moved = Py_NewRef(handout.moved);  // it may take itself away
+  const bool called = call_one(moved, fired) || handler_failed(handout, moved);
+  Py_DECREF(moved);
+  Py_DECREF(fired);
+  return called;
+}
+
+/// Take a batch into marks and triggers, and tell what came of it.
+bool move_money(PyHandout& handout, const dragoman::BatchView& batch) {
+  dragoman::Marks* const marks = marks_in(handout.marks);
+  dragoman::Triggers* const triggers = triggers_in(handout.triggers);
+  bool told = false;
+  if (marks != nullptr) {
+    marks->apply(batch);
+    told = marks->has_crossed();
+  }
+  if (triggers != nullptr) {
+    told |= triggers->apply(batch) != 0;
+  }
+  return !told || !is_set(handout.moved) || tell_moved(handout, triggers);
 }
 
 }  // namespace
@@ -240,6 +280,9 @@ bool hand_out(PyObject* self, PyObject* batch, std::int64_t arrived_ns) {
     PyErr_NoMemory();
     return false;
   }
+  if ((is_set(handout.marks) || is_set(handout.triggers)) && !move_money(handout, *view)) {
+    return false;
+  }
   if (books.wanting() || books.counters().gaps != handout.gaps) [[unlikely]] {
     handout.gaps = books.counters().gaps;
     if (is_set(handout.broken) && !call_one(handout.broken, batch)) {
@@ -266,14 +309,19 @@ bool add_handout_type(PyObject* module) {
       {"broken", T_OBJECT, offsetof(PyHandout, broken), 0, nullptr},
       {"aside", T_OBJECT, offsetof(PyHandout, aside), 0, nullptr},
       {"after", T_OBJECT, offsetof(PyHandout, after), 0, nullptr},
+      {"moved", T_OBJECT, offsetof(PyHandout, moved), 0, nullptr},
       {"ticks", T_LONGLONG, offsetof(PyHandout, ticks), READONLY, nullptr},
       {"closed", T_BOOL, offsetof(PyHandout, closed), 0, nullptr},
       {"__vectorcalloffset__", T_PYSSIZET, offsetof(PyHandout, call), READONLY, nullptr},
       {nullptr, 0, 0, 0, nullptr}};
+  static char histogram[] = "Histogram", marks[] = "Marks", triggers[] = "Triggers";
   static PyGetSetDef getters[] = {
       {"handlers", get_handlers, set_handlers, nullptr, nullptr},
-      {"took", get_histogram<&PyHandout::took>, set_histogram<&PyHandout::took>, nullptr, nullptr},
-      {"age", get_histogram<&PyHandout::age>, set_histogram<&PyHandout::age>, nullptr, nullptr},
+      {"took", get_part<&PyHandout::took>, set_part<&PyHandout::took, histogram_in>, nullptr, histogram},
+      {"age", get_part<&PyHandout::age>, set_part<&PyHandout::age, histogram_in>, nullptr, histogram},
+      {"marks", get_part<&PyHandout::marks>, set_part<&PyHandout::marks, marks_in>, nullptr, marks},
+      {"triggers", get_part<&PyHandout::triggers>, set_part<&PyHandout::triggers, triggers_in>, nullptr,
+       triggers},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
   PyType_Slot slots[] = {{Py_tp_new, reinterpret_cast<void*>(handout_new)},
                          {Py_tp_dealloc, reinterpret_cast<void*>(handout_dealloc)},

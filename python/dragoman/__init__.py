@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dragoman import frames, sync
+    from dragoman.checks import RiskLimits
     from dragoman.client import Client
     from dragoman.connecting import connect
     from dragoman.errors import (
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Client": "dragoman.client",
+    "RiskLimits": "dragoman.checks",
     "connect": "dragoman.connecting",
     "run": "dragoman.runtime.loops",
     **dict.fromkeys(
@@ -50,6 +52,7 @@ __all__ = [
     "NotSent",
     "OutcomeUnknown",
     "Rejected",
+    "RiskLimits",
     "StaleData",
     "Throttled",
     "UsageError",

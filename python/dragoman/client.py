@@ -14,6 +14,7 @@ from dragoman._core import Batch, Book, Tick
 from dragoman.checks import (
     Moment,
     Number,
+    RiskLimits,
     WireUnits,
     flag,
     function,
@@ -22,6 +23,8 @@ from dragoman.checks import (
     order_request,
     plain_request,
     seconds,
+    several,
+    text,
 )
 from dragoman.errors import DragomanError, ErrorKind, Rejected, UsageError
 from dragoman.market import InstrumentMaster, MarketData, MasterCache
@@ -37,7 +40,10 @@ from dragoman.model import (
     GttRequest,
     Holding,
     Instrument,
+    KillEvent,
+    KillState,
     Margin,
+    MarginAlert,
     Mode,
     Notice,
     Order,
@@ -47,9 +53,11 @@ from dragoman.model import (
     OrderType,
     OrderUpdate,
     Position,
+    PositionAlert,
     Product,
     Profile,
     Quote,
+    RuleEvent,
     Segment,
     Side,
     StreamState,
@@ -60,6 +68,11 @@ from dragoman.orders import OrderService, name_of
 from dragoman.orders.reconciler import Reconciler
 from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
+from dragoman.portfolio.guard import Guard
+from dragoman.portfolio.margin.monitor import MarginMonitor
+from dragoman.rules.wiring import rule_book
+from dragoman.runtime.process import process_id
+from dragoman.session.backoff import patiently
 from dragoman.session.fanout import Fanout, Timing
 from dragoman.session.metrics import Metrics
 from dragoman.session.session import AccountSession
@@ -67,9 +80,21 @@ from dragoman.session.shards import ShardedStream
 
 _KEEP_S = 5.0
 
-Event = StreamState | Gap | BookGap | Notice | OrderAlert | Raw | DragomanError
+Event = (
+    StreamState
+    | Gap
+    | BookGap
+    | Notice
+    | OrderAlert
+    | PositionAlert
+    | MarginAlert
+    | RuleEvent
+    | KillEvent
+    | Raw
+    | DragomanError
+)
 
-_TOLD_LATER = (OrderAlert, Notice, DragomanError)
+_TOLD_LATER = (OrderAlert, PositionAlert, MarginAlert, RuleEvent, KillEvent, Notice, DragomanError)
 
 
 class Client:
@@ -94,6 +119,7 @@ class Client:
         streams: bool = True,
         cache: MasterCache | None = None,
         journal: bool = False,
+        risk: RiskLimits | None = None,
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.session = session
@@ -118,14 +144,33 @@ class Client:
         self.market.gaps.add(self.events.publish)
         self.orders_service = OrderService(session, self.instruments, units, self._following, journal=journal)
         self.orders_service.alerts.add(self.events.publish)
-        self.portfolio = Portfolio(session, self.instruments, units, self.orders_service)
+        self.orders_service.kills.add(self.events.publish)
+        self.portfolio = Portfolio(session, self.instruments, units, self.orders_service, self.events.publish)
+        self.portfolio.live.marking.hang_on(self.market.on_batch)
+        self._guard = Guard(session, self.instruments, self.orders_service, self.portfolio.live)
+        self._guard.set(risk)
         self._reconciler: Reconciler | None = None
         self._measure()
-        self.account = AccountServices(session, self.instruments, units, self.orders_service)
+        self.account = AccountServices(session, self.instruments, units, self.orders_service, self.portfolio.live)
+        self.margin = MarginMonitor(
+            session, self.instruments, self.orders_service, self.portfolio.live, self.account, self.events.publish
+        )
+        self.rules = rule_book(
+            session,
+            self.instruments,
+            self.market,
+            self.orders_service,
+            self.portfolio.live,
+            self.events.publish,
+            self.account,
+            streaming=self._streaming,
+            margins=lambda: self.margin.now(),
+        )
 
     def __repr__(self) -> str:
-        state = self._journal_state()
-        return f"<dragoman.Client {self.session!r}{state and f' {state}'}>"
+        switch = self.orders_service.switch
+        words = ("KILLED" if switch is not None and switch.engaged else "", self._journal_state())
+        return f"<dragoman.Client {' '.join(filter(None, (repr(self.session), *words)))}>"
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -149,7 +194,8 @@ class Client:
             if self._with_streams:
                 await self._open_streams()
             if self._orders_wanted:
-                await self.orders_service.refresh()
+                await patiently(self.orders_service.refresh, self.session.runtime.sleep)
+                await self.portfolio.begin(self.events.publish)
             self._started = True
             self._catch_up()
             if self._orders_wanted or self.orders_service.store.open:
@@ -182,7 +228,9 @@ class Client:
             steps.push_async_callback(self.orders_service.pause)
             if self._reconciler is not None:
                 steps.push_async_callback(self._reconciler.close)
+            steps.push_async_callback(self.margin.close)
             steps.callback(self.market.close)
+            steps.push_async_callback(self.rules.close)
 
     async def logout(self) -> None:
         """End the session at the broker and forget its token: nothing can use it from here on, in no process.
@@ -302,6 +350,10 @@ class Client:
     def _following(self) -> bool:
         return all(name in self._streams and self._streams[name].primary.ready for name in self._order_streams)
 
+    def _streaming(self, instrument_id: str) -> bool:
+        """Whether the socket that carries an instrument stands."""
+        return any(stream.delivers(instrument_id) for stream in self._streams.values() if stream.kind != "orders")
+
     def _on_event(self, event: Any) -> None:
         match event:
             case OrderSeen() | FillSeen():
@@ -314,7 +366,10 @@ class Client:
                 event = error
             case Gap(stream=name, reason=reason, shard=shard):
                 if self._streams[name].kind != "orders":
-                    self.market.on_gap(self._streams[name].wanted_on(shard))
+                    unseen = self._streams[name].wanted_on(shard)
+                    self.market.on_gap(unseen)
+                    handles = [self.instruments.handle(want.instrument) for want in unseen]
+                    self.portfolio.live.marking.interrupted(handles)
                 if name in self._order_streams and shard == 1:
                     self.orders_service.mark_stale(reason or "the order stream was interrupted")
                     self._catch_up()  # at once where the connection stands: messages were left out of it
@@ -339,6 +394,7 @@ class Client:
         """Read today's orders where the client was connected without them and this is the first call to need one."""
         if not self._orders_wanted:
             await self.orders_service.refresh(timeout_s=timeout_s)
+            await self.portfolio.begin(self.events.publish, timeout_s=timeout_s)
             self._orders_wanted = True
             self._audit()
             self._catch_up()  # a stream may have been interrupted meanwhile
@@ -509,6 +565,44 @@ class Client:
             self._audit()
         return await self.orders_service.placing(request, found, timeout_s, allow_stale, allow_unknown)
 
+    async def place_many(
+        self,
+        orders: Iterable[OrderRequest],
+        *,
+        timeout_s: float = 10.0,
+        allow_stale: bool = False,
+        allow_unknown: bool = False,
+    ) -> list[Order]:
+        """Place several orders; return them as they are once each has an outcome, in the order asked for.
+
+        Where the broker takes several with one request (feature ``basket``) they go in as few as it takes, else each
+        by itself, all at once. They are not all or nothing: look at each order's `status` and `reject`. REJECTED and
+        DENIED ones are not live, UNKNOWN ones may be and are being looked for; see `wait_order`.
+
+        Parameters
+        ----------
+        orders : iterable of OrderRequest
+        timeout_s, allow_stale, allow_unknown
+            As `place` has them.
+
+        Raises
+        ------
+        UsageError, Rejected, StaleData, AccountBusy
+            Refused here, naming the order; zero bytes of any were sent.
+        """
+        self._check("place_many")
+        wanted = several("orders", orders, OrderRequest)
+        legs = [(request, self.instruments.resolve(request.instrument_id)) for request in wanted]
+        stale_too, beside = flag("allow_stale", allow_stale), flag("allow_unknown", allow_unknown)
+        timeout_s = seconds("timeout_s", timeout_s)
+        if not stale_too:
+            await self._need_orders(timeout_s)
+        if self._reconciler is None:
+            self._audit()
+        return await self.orders_service.place_many(
+            legs, timeout_s=timeout_s, allow_stale=stale_too, allow_unknown=beside
+        )
+
     async def modify(
         self,
         order: Order | str,
@@ -568,6 +662,7 @@ class Client:
         timeout_s = seconds("timeout_s", timeout_s)
         if flag("refresh", refresh):
             await self.orders_service.refresh(timeout_s=timeout_s)
+            await self.portfolio.begin(self.events.publish, timeout_s=timeout_s)
             self._orders_wanted = True
             self._audit()
         return list(self.orders_service.store)
@@ -609,6 +704,68 @@ class Client:
         self._check("order_updates")
         return self.orders_service.follow()
 
+    # -- stopping ----------------------------------------------------------------------------------------------------
+
+    async def kill(self, reason: str = "", *, flatten: bool = False, timeout_s: float = 5.0) -> KillState:
+        """Stop all new orders of the account, in every process of this host, and cancel all that work.
+
+        It is durable before this returns, and holds until `release`, over restarts too. Cancels and exits pass. What
+        still works after `timeout_s` is in the state returned; cancelling goes on, and `events` tell of it.
+
+        Parameters
+        ----------
+        reason : str
+            Shown wherever an order is refused.
+        flatten : bool
+            Close all positions too, once what worked is cancelled.
+        timeout_s : float
+
+        Raises
+        ------
+        Rejected
+            Orders are stopped and being cancelled, but a restart may not find them so: the disk failed.
+        """
+        self._check("kill")
+        self.session.check_mutable()
+        why = text("reason", reason) if reason else ""
+        who = f"process {process_id()}"
+        flatten, timeout_s = flag("flatten", flatten), seconds("timeout_s", timeout_s)
+        return await self.orders_service.stopping.kill(who, why, flatten=flatten, timeout_s=timeout_s)
+
+    async def release(self, token: str | None = None) -> str | None:
+        """Release the kill switch, in two steps: without a token it returns one, with that it lets orders leave again.
+
+        The token is good for this engagement only: where somebody engages the switch anew in between, it stays engaged.
+
+        Raises
+        ------
+        UsageError
+            The switch is not engaged, or the token is of another engagement.
+        """
+        self._check("release")
+        self.session.check_mutable()
+        given = None if token is None else text("token", token)
+        return await self.orders_service.stopping.release(given, f"process {process_id()}")
+
+    @property
+    def risk(self) -> RiskLimits | None:
+        """What every order is checked against before it is sent; None where nothing is limited."""
+        self._check("risk")
+        return self._guard.limits
+
+    def set_risk(self, limits: RiskLimits | None) -> None:
+        """Check orders against other limits, from the next one on; None for none."""
+        self._check("set_risk")
+        if limits is not None and not isinstance(limits, RiskLimits):
+            raise UsageError(f"limits is of type {type(limits).__name__}, expected RiskLimits or None")
+        self._guard.set(limits)
+
+    @property
+    def killed(self) -> KillState:
+        """Whether new orders are stopped, since when and why."""
+        self._check("killed")
+        return self.orders_service.stopping.state()
+
     # -- money -------------------------------------------------------------------------------------------------------
 
     async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
@@ -646,6 +803,7 @@ class Client:
             "orders": dict(store.counters) | {"open": len(store.open), "unknown": len(store.unknown)},
             "journal": self._journal_counts(),
             "audit": {"readings": audit.audits, "missed": audit.missed} if audit is not None else {},
+            "margin": self.margin.counts(),
             "unknown_words": dict(store.unknown_words),
             "unconverted": self.account.unconverted,
             "books": {"count": len(self.market.books), "gaps": self.market.books.gaps},
@@ -805,6 +963,7 @@ class Client:
         rows = {
             "session": repr(self.session),
             "journal": self._journal_state() or "none",
+            **({"kill switch": "engaged"} if self.orders_service.stopping.state().engaged else {}),
             "instruments": str(len(self.instruments)),
             **{f"{name} stream": stream.state for name, stream in self._streams.items()},
             "orders": f"{len(store)}, {len(store.open)} open, {len(store.unknown)} of unknown outcome",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dragoman.checks import flag, text
+from dragoman.checks import RiskLimits, flag, text
 from dragoman.client import Client
 from dragoman.errors import UsageError
 from dragoman.market import MasterCache
@@ -57,6 +57,7 @@ def connect(
     cache_instruments: bool | None = None,
     streams: bool = True,
     journal: bool = True,
+    risk: RiskLimits | None = None,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
     may_log_in: bool = True,
@@ -87,9 +88,11 @@ def connect(
     journal : bool
         Whether every order is written down, durably, before it is sent, below `state_dir`: so that nothing is lost or
         doubled when this process ends, and one process at a time places orders. Without it none of that is promised.
+    risk : RiskLimits, optional
+        What every order is checked against before it is sent, instead of the profile's ``risk`` table.
     overrides : mapping, optional
-        Laid over the profile: ``credentials``, ``hosts``, ``settings``, ``egress``, ``redirect_port``; with it no
-        profile file is needed.
+        Laid over the profile: ``credentials``, ``hosts``, ``settings``, ``egress``, ``redirect_port``, ``risk``; with
+        it no profile file is needed.
     state_dir : str, optional
         Where tokens are kept; by default ``$DRAGOMAN_STATE`` or ``~/.local/state/dragoman``.
     may_log_in : bool
@@ -150,6 +153,7 @@ def connect(
                 streams=streams,
                 cache=_master_cache(at, session) if keeps else None,
                 journal=journal,
+                risk=risk if risk is not None or not chosen.risk else RiskLimits.of(chosen.risk),
                 release=release,
             )
         except BaseException:
@@ -181,6 +185,7 @@ def check_arguments(**given: Any) -> None:
         flag("cache_instruments", given["cache_instruments"])
     expected: tuple[tuple[str, bool, str], ...] = (
         ("access_token", isinstance(given["access_token"], (str, Secret)), "text"),
+        ("risk", isinstance(given["risk"], RiskLimits), "RiskLimits"),
         ("overrides", isinstance(given["overrides"], Mapping), "a mapping"),
         ("open_url", callable(given["open_url"]), "a callable that takes the URL"),
         ("prompt", callable(given["prompt"]), "a callable that takes kind, text and whether it is secret"),

@@ -1,7 +1,8 @@
 """A broker in a process of its own: ``python -m chaos.broker_worker SEED``. It outlives every trader, and keeps books.
 
 Says where it is served, as ``dragoman emulate`` does, with the prices of what it lists. Then it answers lines: ``calm``
-ends all faults, ``ledger`` prints every order request it ever received and every order it has. It ends with its input.
+ends all faults and lets the market stand still, ``ledger`` prints every order request it ever received and every order
+it has. It ends with its input.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ async def serve(seed: int) -> None:
     while word := (await runtime.in_worker(sys.stdin.readline)).strip():
         if word == "calm":
             host.faults.clear()
+            venue.calm()  # no order fills between the last trader's reading and the ledger
             print("calm", flush=True)
         elif word == "ledger":
             print(json.dumps(host.books()), flush=True)

@@ -22,10 +22,11 @@ MAY_IMPORT = {
     "runtime": BASE | {"runtime"},
     "transport": BASE | {"runtime", "transport", "_core"},
     "session": BASE | {"runtime", "transport", "session", "_core"},
-    "checks": BASE | {"checks", "_core"},
+    "checks": BASE | {"checks", "_core", "runtime"},
     "market": BASE | {"session", "checks", "market", "_core", "runtime", "transport"},
     "orders": BASE | {"session", "checks", "market", "orders", "_core", "runtime", "transport"},
     "portfolio": BASE | {"session", "checks", "market", "orders", "portfolio", "_core", "runtime", "transport"},
+    "rules": BASE | {"session", "checks", "market", "orders", "portfolio", "rules", "_core", "runtime", "transport"},
     "emulator": BASE | {"runtime", "transport", "emulator"},
     "client": BASE
     | {"session", "checks", "market", "orders", "portfolio", "rules", "runtime", "transport", "_core", "client"},

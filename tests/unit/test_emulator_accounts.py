@@ -91,6 +91,7 @@ def test_a_handler_tells_its_source_plain_or_as_a_row():
 
     assert telling(answer, lambda name=None: name)(CALL, 0, name="n").body == b"'n'"
     assert telling(answer, lambda: Order("a", []), {"n": ".name"})(CALL, 0).body == b"{'n': 'a'}"
+    assert telling(answer, lambda: Order("a", []), lambda one: one.name * 2)(CALL, 0).body == b"'aa'"
 
 
 def test_rows_are_gathered_under_their_names_in_order():

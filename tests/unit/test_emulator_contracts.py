@@ -13,7 +13,7 @@ from dragoman.emulator.paging import page
 from dragoman.emulator.venue.us import us_venue
 from dragoman.model import OptionType
 
-LISTED = [ListingName(one, 0, "") for one in us_venue(1, 1_790_000_000_000_000_000, "CRYPTO", {}).listings()]
+LISTED = [ListingName(one, 0, "") for one in us_venue(1, 1_790_000_000_000_000_000, "CRYPTO", "A").listings()]
 
 
 def test_a_filter_without_terms_gives_every_option_and_nothing_else():

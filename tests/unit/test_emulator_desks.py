@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from dragoman.emulator.encode_protobuf import proto_field, proto_message
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.listed import Listed, ListingName
 from dragoman.emulator.listeners import Listeners
-from dragoman.emulator.order_desk import MARKET_TYPES, OrderDesk, OrderWords
+from dragoman.emulator.order_desk import OrderDesk, OrderWords
 from dragoman.emulator.placed import PlacedSocket
 from dragoman.emulator.proto_rows import Each, write_proto
 from dragoman.emulator.refusals import ApiError
@@ -78,13 +79,14 @@ class Toy:
 class Orders(Toy, OrderDesk[Names]):
     words = WORDS
     unknown = ("GONE", "no such order")
+    most_changes = (2, "WRONG", "no more changes")
     wrong_side = ("WRONG", "{side} stop at {trigger} is {beyond} than {last}")
 
     def check(self, form, named):
         ToyError.when(form.get("tag") == "bad", "WRONG", "bad tag")
 
-    def protection(self, form, kind, named):
-        return D(2) if kind in MARKET_TYPES else None
+    def protection(self, form, named):
+        return D(2)
 
 
 def names():
@@ -198,6 +200,43 @@ def test_an_order_is_read_placed_changed_and_ended():
     settle(desk.venue)
     assert [one.status for one in desk.life(order_id)][-1] == "canceled"
     assert desk.trades(order_id) == []
+
+
+def test_an_order_takes_so_many_changes_and_a_refused_one_does_not_count():
+    desk = orders()
+    named, order = desk.read(asked())
+    order_id = desk.submitted(named, order, desk.venue.now_ns)[0]
+    settle(desk.venue)
+    for form in ({"quantity": "x"}, {"quantity": 11}, {"quantity": 12}):
+        wrong = form["quantity"] == "x"
+        with pytest.raises(FieldError) if wrong else nullcontext():
+            desk.change(desk.find(order_id), Form(form), desk.venue.now_ns)
+        settle(desk.venue)
+    with pytest.raises(ToyError, match="no more changes"):
+        desk.change(desk.find(order_id), Form({"quantity": 13}), desk.venue.now_ns)
+
+
+def test_what_follows_an_order_is_placed_when_it_has_filled():
+    desk = orders()
+    desk.venue.open_account("B", {Segment.EQUITY: D(1_000_000)})
+    for side, price in ((Side.SELL, "101"), (Side.BUY, "99")):
+        put(desk.venue, limit(side, 20, price), "B")
+    named, order = desk.read(asked(order_type="M"))
+    second = replace(order, side=Side.SELL, quantity=D(4))
+    desk.begin(named, order, lambda state: second if state.order.side is Side.BUY else None, desk.venue.now_ns)
+    for _ in range(2):
+        settle(desk.venue)
+        desk.chains.poll(desk.venue.now_ns)
+    assert [(one.order.side, one.order.quantity) for one in desk.orders()] == [("BUY", 10), ("SELL", 4)]
+
+
+def test_an_order_costs_what_its_product_costs_and_one_without_is_delivered():
+    desk, brokerage = orders(), {"intraday": (D("0.01"), D(5))}
+    named = names().by_id[SHARE]
+    rates, found = desk.fee(WORDS, asked(), named, D(100), brokerage)
+    assert (rates.tax_name, rates.brokerage, found.brokerage) == ("stt", D("0.01"), 5)
+    delivered, none = desk.fee(WORDS, asked(product=""), named, D(100), brokerage)
+    assert (delivered.tax_buy, none.brokerage) == (D("0.001"), 0)
 
 
 def test_a_change_reads_only_what_may_change_and_a_zero_as_the_broker_does():

@@ -12,12 +12,13 @@ import pytest
 
 from dragoman.emulator.alerts import AlertBook, Condition, Figure, Terms
 from dragoman.emulator.apps import App, AppRefusalError
-from dragoman.emulator.bodies import json_answer, ladder, num, redirect, stamp
+from dragoman.emulator.bodies import ist, json_answer, ladder, num, redirect, stamp, succeeded
 from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import DAY, SECOND, Meter, MeterFullError
 from dragoman.emulator.fees import INDIAN, indian_rates
 from dragoman.emulator.forms import FieldError, Form
+from dragoman.emulator.identities import identity
 from dragoman.emulator.listed import Listed, ListingName, exchange_symbol, kind_word
 from dragoman.emulator.lookup import Lookup
 from dragoman.emulator.protection import asked_protection
@@ -39,6 +40,27 @@ S = OrderStatus
 
 
 # --- bodies ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_envelope_holds_the_data_and_what_stands_beside_it():
+    assert json.loads(succeeded([1], more=2).body) == {"status": "success", "data": [1], "more": 2}
+
+
+def test_indian_times_have_no_zone():
+    assert ist(1_000_000_000 * SECOND) == "2001-09-09 07:16:40"
+    assert ist(1_000_000_000 * SECOND, "%H:%M") == "07:16"
+    assert ist(None) is None
+
+
+def test_ids_are_the_same_in_every_run_and_never_those_of_another_broker():
+    assert identity("emulator.a", "order", 1) == identity("emulator.a", "order", 1)
+    assert len({identity(space, what, n) for space in "ab" for what in ("order", "fill") for n in (1, 2)}) == 8
+
+
+@pytest.mark.parametrize(("text", "flag"), [("true", True), ("True", True), ("false", False), ("1", False), ("", None)])
+def test_a_flag_is_set_by_the_word_in_any_spelling(text, flag):
+    form = Form.query(HttpCall("GET", "/", (("on", text),), {}, b""))
+    assert [form.flag("on", default) for default in (True, False)] == ([True, False] if flag is None else [flag] * 2)
 
 
 def test_numbers_times_and_levels_are_written_as_json_interfaces_do():
@@ -334,6 +356,39 @@ def test_a_call_passes_route_meter_token_and_address_in_this_order():
     assert made.moved[-1] == SECOND
     made.poll(5 * SECOND)
     assert made.moved[-1] == 5 * SECOND
+
+
+class Door:
+    """Sockets that refuse every upgrade, by the broker's error or by a bug."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def open(self, call, socket, now_ns):
+        raise self.error
+
+
+def test_an_upgrade_is_refused_in_the_brokers_words_and_a_bug_stays_one():
+    made, upgrade = Made(quiet_venue()), HttpCall("GET", "/ws", (), {}, b"")
+    made.streams = Door(RefusedError(403))
+    assert made.open_socket(upgrade, 1, SECOND).status == 403
+    made.streams = Door(ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        made.open_socket(upgrade, 1, SECOND)
+
+
+def test_every_answer_has_the_headers_of_its_call():
+    class Counting(Made):
+        asked = 0
+
+        def headers(self, now_ns):
+            self.asked += 1
+            return (("X-Asked", str(self.asked)),)
+
+    made = Counting(quiet_venue())
+    call = HttpCall("GET", "/nowhere", (), {}, b"")
+    found = [dict(made.handle(one, SECOND).headers)["X-Asked"] for one in (call, replace(call, path="/open"))]
+    assert found == ["1", "2"]
 
 
 # --- markets ---------------------------------------------------------------------------------------------------------

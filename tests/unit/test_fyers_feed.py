@@ -15,6 +15,7 @@ from dragoman.emulator.encode_topics import TopicEncoder
 from dragoman.errors import AuthRequired
 from dragoman.model import AssetClass, Instrument, InstrumentType, Mode, Notice, OrderStatus
 from dragoman.plugin import Control, Fatal, FillSeen, Missed, OrderSeen, Raw, Ready, Want
+from dragoman.plugin.field_frames import bits_field, bits_of, fields_of, frame, names_of
 from dragoman.testing.drive import ScriptedContext
 
 SBIN = Instrument(
@@ -72,7 +73,7 @@ def decoder_of(stream, instrument, *names):
         (hsm.mode((11,), hsm.FULL), "00000c02010008000000000000080002000146"),
         (hsm.mode((11,), hsm.LITE), "00000c0201000800000000000008000200014c"),
         (hsm.acknowledgement(7), "0009030101000400000007"),
-        (hsm.frame(hsm.PAUSE, hsm.bitmap((11,))), "000007010100080000000000000800"),
+        (frame(hsm.PAUSE, bits_field((11,))), "000007010100080000000000000800"),
         (
             hsm.topics(hsm.SUBSCRIBE, [b"sf|nse_cm|3045"], 11),
             "0083040201001100010e73667c6e73655f636d7c333034350200010b",
@@ -85,19 +86,19 @@ def test_frames_are_those_of_the_page_but_for_a_length_that_is_right(made, vecto
 
 
 def test_fields_are_read_back_and_cut_frames_are_refused():
-    frame = hsm.topics(hsm.SUBSCRIBE, [b"sf|nse_cm|3045", b"if|nse_cm|Nifty 50"], 12)
-    kind, fields = hsm.fields_of(frame)
-    assert (kind, hsm.listed(fields[1]), fields[2]) == (
+    sent = hsm.topics(hsm.SUBSCRIBE, [b"sf|nse_cm|3045", b"if|nse_cm|Nifty 50"], 12)
+    kind, fields = fields_of(sent)
+    assert (kind, names_of(fields[1]), fields[2]) == (
         hsm.SUBSCRIBE,
         [b"sf|nse_cm|3045", b"if|nse_cm|Nifty 50"],
         b"\x0c",
     )
-    for cut in (*range(3), *range(4, len(frame))):
+    for cut in (*range(3), *range(4, len(sent))):
         with pytest.raises(ValueError, match="bytes"):
-            hsm.fields_of(frame[:cut])
+            fields_of(sent[:cut])
     with pytest.raises(ValueError, match="topics"):
-        hsm.listed(fields[1][:-1])
-    assert hsm.channels_of(hsm.bitmap((1, 11, 63))) == [1, 11, 63]
+        names_of(fields[1][:-1])
+    assert bits_of(bits_field((1, 11, 63))) == [1, 11, 63]
 
 
 def test_a_share_is_read_whole_then_by_its_changes_and_in_lite_mode_by_its_price():
@@ -155,7 +156,7 @@ def ctx():
 
 
 def frames_of(sends):
-    return [(kind, hsm.listed(fields[1]), fields[2][0]) for kind, fields in (hsm.fields_of(one.data) for one in sends)]
+    return [(kind, names_of(fields[1]), fields[2][0]) for kind, fields in (fields_of(one.data) for one in sends)]
 
 
 def test_topics_are_of_the_token_and_of_an_index_of_its_name():
@@ -178,10 +179,10 @@ def test_each_mode_has_its_topics_and_a_change_moves_them_between_channels(ctx):
 
 def test_the_market_socket_is_ready_after_its_key_was_taken_and_acknowledges_each_third_frame(ctx):
     feed = MarketFeed()
-    assert hsm.fields_of(feed.opened(ctx)[0].data)[1][1] == b"key"
+    assert fields_of(feed.opened(ctx)[0].data)[1][1] == b"key"
     said = feed.on_control(bytes.fromhex("000d01020100014b02000400000003"), ctx)
     assert isinstance(said.events[0], Ready)
-    assert [hsm.fields_of(one.data)[1][2] for one in said.send] == [hsm.FULL, hsm.LITE]
+    assert [fields_of(one.data)[1][2] for one in said.send] == [hsm.FULL, hsm.LITE]
     sent = [feed.on_count(number, ctx).send for number in (1, 2, 3, 4)]
     assert [len(one) for one in sent] == [0, 0, 1, 0]
     assert sent[2][0].data == hsm.acknowledgement(3)
@@ -190,7 +191,7 @@ def test_the_market_socket_is_ready_after_its_key_was_taken_and_acknowledges_eac
 def test_a_missing_frame_subscribes_everything_anew_and_not_again_at_once(ctx):
     feed, second = MarketFeed(), 10**9
     feed.want([Want(SBIN, Mode.QUOTE)], (), ctx)
-    feed.on_control(hsm.frame(hsm.AUTH, hsm.GOOD, struct.pack(">I", 0)), ctx)
+    feed.on_control(frame(hsm.AUTH, hsm.GOOD, struct.pack(">I", 0)), ctx)
     now = ctx.now_ns
     for number in (1, 2):
         assert feed.on_count(number, ctx) == Control([])
@@ -199,23 +200,23 @@ def test_a_missing_frame_subscribes_everything_anew_and_not_again_at_once(ctx):
     seen = feed.on_count(4, ctx)
     assert (frames_of(seen.send), tuple(seen.distrust)) == (anew, (topic,))
     assert seen.events == (Missed("data frame 4 came after 2"),)
-    assert tuple(feed.on_control(hsm.frame(hsm.UNSUBSCRIBE, hsm.GOOD), ctx).trust) == (topic,)
+    assert tuple(feed.on_control(frame(hsm.UNSUBSCRIBE, hsm.GOOD), ctx).trust) == (topic,)
     again = feed.on_count(6, ctx)
     assert (again.send, tuple(again.distrust), len(again.events)) == ((), (topic,), 1)
-    assert feed.tick(now + 2 * second, ctx) == []
+    assert not feed.tick(now + 2 * second, ctx)
     assert frames_of(feed.tick(now + 12 * second, ctx)[:-1]) == anew
 
 
 def test_a_renewal_that_nobody_answers_is_asked_for_again(ctx):
     feed, second = MarketFeed(), 10**9
     feed.want([Want(SBIN, Mode.QUOTE)], (), ctx)
-    feed.on_control(hsm.frame(hsm.AUTH, hsm.GOOD, struct.pack(">I", 0)), ctx)
+    feed.on_control(frame(hsm.AUTH, hsm.GOOD, struct.pack(">I", 0)), ctx)
     for number in (1, 3):
         feed.on_count(number, ctx)
-    assert feed.tick(ctx.now_ns + 2 * second, ctx) == []
+    assert not feed.tick(ctx.now_ns + 2 * second, ctx)
     assert len(feed.tick(ctx.now_ns + 11 * second, ctx)) == 3
     for _ in range(2):
-        feed.on_control(hsm.frame(hsm.UNSUBSCRIBE, hsm.GOOD), ctx)
+        feed.on_control(frame(hsm.UNSUBSCRIBE, hsm.GOOD), ctx)
     assert len(feed.tick(ctx.now_ns + 30 * second, ctx)) == 1
 
 
@@ -230,7 +231,7 @@ def test_frames_of_topics_wait_after_each_batch_whatever_they_ask_for(ctx):
 
 
 def test_a_refused_key_and_a_token_without_one_ask_for_a_login(ctx):
-    (event,) = MarketFeed().on_control(hsm.frame(hsm.AUTH, b"N"), ctx).events
+    (event,) = MarketFeed().on_control(frame(hsm.AUTH, b"N"), ctx).events
     assert isinstance(event, Fatal)
     assert isinstance(event.error, AuthRequired)
     bare = ScriptedContext(login={"hsm_key": ""}, secrets=("hsm_key",))
@@ -242,10 +243,10 @@ def test_other_frames_are_told(ctx):
     feed = MarketFeed()
     (notice,) = feed.on_control(bytes.fromhex("001333030100040000c7390200036c696d03000104"), ctx).events
     assert (notice.code, notice.text) == ("51001", "51001: lim")
-    (refusal,) = feed.on_control(hsm.frame(hsm.SUBSCRIBE, b"N"), ctx).events
+    (refusal,) = feed.on_control(frame(hsm.SUBSCRIBE, b"N"), ctx).events
     assert isinstance(refusal, Notice)
     assert isinstance(feed.on_control(bytes((0, 1, 13)), ctx).events[0], Raw)
-    assert feed.on_control(hsm.frame(hsm.SUBSCRIBE, hsm.GOOD), ctx).events == ()
+    assert feed.on_control(frame(hsm.SUBSCRIBE, hsm.GOOD), ctx).events == ()
 
 
 def test_the_depth_socket_resumes_its_channel_once_and_tells_errors(ctx):

@@ -9,11 +9,12 @@ from decimal import Decimal
 import pytest
 
 from dragoman.errors import AuthRequired, DecodeError, ErrorKind, UsageError
-from dragoman.model import OrderRequest, Position, Product, Side
-from dragoman.plugin import Request
+from dragoman.model import Order, OrderChange, OrderRequest, OrderStatus, OrderType, Position, Product, Side
+from dragoman.plugin import EnumMap, Request
 from dragoman.plugin.records import (
     IST,
     Records,
+    day_start,
     float_at,
     given,
     local_ns,
@@ -23,7 +24,9 @@ from dragoman.plugin.records import (
     number,
     pairs,
     plain,
+    rfc3339,
     rfc3339_ns,
+    side_of,
     text_or_none,
     wire_tag,
 )
@@ -138,6 +141,56 @@ def test_a_product_or_an_extra_that_the_broker_lacks_is_refused():
     for extras, expected in (({"x": 1}, "unknown extras"), (5, "expected a mapping")):
         with pytest.raises(UsageError, match=expected):
             RECORDS.extras(replace(ORDER, extras={"examplebroker": extras}), ("slice",))
+
+
+def test_the_first_rule_that_holds_is_what_is_refused():
+    RECORDS.check((False, "a", "x"), (None, "b", "y"), (0, "c", "z"))
+    with pytest.raises(UsageError, match="examplebroker: b") as caught:
+        RECORDS.check((False, "a", "x"), (1, "b", "y"), (True, "c", "z"), kind=ErrorKind.INVALID_QUANTITY)
+    assert (caught.value.remedy, caught.value.kind) == ("y", ErrorKind.INVALID_QUANTITY)
+
+
+def test_a_value_that_a_place_does_not_offer_is_refused_with_those_it_does():
+    RECORDS.check_offered("option", "order_type", "LIMIT", {"LIMIT", "MARKET"})
+    with pytest.raises(UsageError, match="option orders take no order_type STOP_LIMIT") as caught:
+        RECORDS.check_offered("option", "order_type", "STOP_LIMIT", {"MARKET", "LIMIT"})
+    assert (caught.value.remedy, caught.value.kind) == ("use one of LIMIT, MARKET", ErrorKind.NOT_SUPPORTED)
+
+
+def test_a_fixed_field_may_be_repeated_and_not_changed():
+    order = Order(
+        broker="x",
+        account_id="A",
+        instrument_id="X:Y",
+        side=Side.BUY,
+        quantity=Decimal(1),
+        order_type=OrderType.LIMIT,
+        status=OrderStatus.OPEN,
+    )
+    RECORDS.check_fixed(order, OrderChange(order_type=OrderType.LIMIT, price=Decimal(2)), "order_type")
+    with pytest.raises(UsageError, match="order_type of an order cannot be changed"):
+        RECORDS.check_fixed(order, OrderChange(order_type=OrderType.MARKET), "quantity", "order_type")
+
+
+def test_a_credential_that_the_profile_lacks_is_named_before_a_byte_is_sent():
+    ctx = ScriptedContext(credentials={"key": "K"})
+    assert RECORDS.credentials(ctx, "key", remedy="give it") == ("K",)
+    with pytest.raises(AuthRequired, match="names no secret") as caught:
+        RECORDS.credentials(ctx, "key", "secret", remedy="give it")
+    assert (caught.value.kind, caught.value.remedy) == (ErrorKind.AUTH_INVALID, "give it")
+
+
+def test_a_side_has_to_be_known():
+    words = EnumMap[Side | None]({"buy": Side.BUY, "sell": Side.SELL}, unknown=None)
+    assert side_of(words, "sell") is Side.SELL
+    for word in ("BUY", None, 1):
+        with pytest.raises(ValueError, match="buy, sell"):
+            side_of(words, word)
+
+
+def test_days_begin_in_their_zone_and_times_are_written_in_whole_seconds():
+    assert day_start(NOON, IST).isoformat() == "2026-01-01T00:00:00+05:30"
+    assert rfc3339(NOON + 999_999_999) == "2026-01-01T07:30:00Z"
 
 
 def test_at_most_the_whole_position_is_converted():

@@ -142,7 +142,7 @@ def test_an_order_of_an_earlier_day_that_ended_unheard_is_asked_for(monkeypatch)
         orders = [await w.rest(10, time_in_force="GTC") for _ in range(2)]
         await w.runtime.sleep(5)
         cut = datetime.fromtimestamp(w.runtime.clock.wall_ns() / 1e9, UTC)
-        monkeypatch.setattr(alpaca, "midnight", lambda now_ns, zone: cut)  # both were placed before today
+        monkeypatch.setattr(alpaca, "day_start", lambda now_ns, zone: cut)  # both were placed before today
         deaf(w)
         await w.client._reconciler.close()  # or it would find them before they are asked for
         gone, changed = (w.emulator.orders.get(one.order_id) for one in orders)

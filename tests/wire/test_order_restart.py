@@ -32,9 +32,8 @@ def again(world, **options):
         environment="emulator",
         overrides=overrides,
         state_dir="/state",
-        may_log_in=False,
         runtime=world.runtime,
-        **options,
+        **({"may_log_in": False} | options),
     )
 
 

@@ -121,6 +121,10 @@ MAY_FAIL = {"balances": "does not offer", "postback": "not as documented", "beco
 async def right(world: World, method: str) -> dict[str, Any]:
     """Return a right value for every parameter of any name; what they name exists."""
     client, price = world.client, world.price(-200)
+    if client.killed.engaged:
+        await client.release(await client.release())
+    if method == "release":
+        await client.kill()
     for left in world.store.unknown:
         client.resolve_order(left, None)
     leg = replace(LEG, trigger_price=price, price=price)
@@ -145,6 +149,7 @@ async def right(world: World, method: str) -> dict[str, Any]:
         "other": "a master would leave the client with its instruments",
         "product": "DELIVERY",
         "quantity": 1,
+        "limits": None,
         "query": "infy",
         "request": ALERT if "alert" in method else request,
         "side": "BUY",

@@ -537,6 +537,251 @@ class Tick:
 RECORD_DTYPE: Final[list[tuple[str, str]]]
 LEVEL_DTYPE: Final[list[tuple[str, str]]]
 
+# --- money against prices -------------------------------------------------------------------------------------------
+
+@final
+class Marks:
+    """Positions marked to ticks: P&L of rows and of groups of them, moved by whole batches natively.
+
+    A price becomes a mark only if money may hang on it. Absent, zero, negative, infinite, NaN and absurd (above 1e15)
+    prices never do, nor does a tick whose `ts_event` is earlier than that of the newest mark of its instrument (one
+    without `ts_event` cannot be), nor what a merged record repeats without its message having carried it, nor the mid
+    of a book that is crossed or has one side. All of that is counted in `counters`.
+
+    Parameters
+    ----------
+    max_age_ns : int
+        How long ago a mark may have come before `stale` says so; 0: for ever.
+    source : {"last", "mark", "mid"}
+        The price marked to: `last_price`, `mark_price`, or the middle of `bid_price` and `ask_price`.
+
+    Notes
+    -----
+    A tick costs its instrument's look-up by handle and, where the price is another than before, the rows of that
+    instrument. Marking allocates nothing. ``len()`` is the number of positions.
+    """
+
+    def __new__(cls, max_age_ns: int = 0, source: str = "last") -> Self: ...
+    def set(
+        self,
+        slot: int,
+        instrument: int,
+        quantity: float,
+        average: float,
+        multiplier: float = 1.0,
+        close: float = ...,
+        group: int = 0,
+    ) -> None:
+        """Put a position into a slot, in place of what was there. The instrument keeps the mark it has.
+
+        Parameters
+        ----------
+        slot : int
+            The caller's own small number, 0 to 2**20 - 1; memory goes up to the highest one used.
+        instrument : int
+            A handle of `intern_instrument`.
+        quantity : float
+            Signed: short positions are negative.
+        average : float
+            Average price; NaN where no basis is known, then the row has no P&L and counts as `missing`.
+        multiplier : float
+            Money per price and quantity.
+        close : float
+            The price that `day` counts from, NaN (the default) where unknown.
+        group : int
+            Whose `total` it belongs to; any number. One that nobody used begins at 0.
+
+        Raises
+        ------
+        ValueError
+            For a number that is infinite or beyond 1e15, a NaN where none may be, or a slot out of range.
+        IndexError
+            If no instrument has this handle.
+        """
+    def remove(self, slot: int, /) -> None:
+        """Take a position out.
+
+        Raises
+        ------
+        KeyError
+            If the slot holds none; so do `unrealised`, `day` and `value`.
+        """
+    def apply(self, batch: Batch, /) -> int:
+        """Mark the positions of a batch's instruments; return how many have another mark than before the batch.
+
+        A `Handout` does this with each batch.
+        """
+    def mark(self, instrument: int, price: float, ts: int) -> bool:
+        """Mark an instrument to a price that was polled at `ts` (ns UTC of our clock); return whether it was taken.
+
+        It is refused, and counted, where it is no usable price or was polled before the newest mark came. Ticks that
+        come later are taken after it whatever their `ts_event` is. An instrument without positions is remembered.
+        """
+    def price(self, instrument: int, /) -> float:
+        """Return the mark of an instrument, NaN without one. Only instruments that had a position or `mark` have one.
+
+        Raises
+        ------
+        IndexError
+            If no instrument has this handle; so do `time` and `stale`.
+        """
+    def time(self, instrument: int, /) -> int:
+        """Return when the newest usable price came (ns UTC: `ts_recv`, or a poll's time); `ABSENT_INT` without one."""
+    def stale(self, instrument: int, now_ns: int) -> bool:
+        """Return whether there is no mark, or no usable price came within `max_age_ns` before `now_ns`."""
+    def unrealised(self, slot: int, /) -> float:
+        """Return (mark - average) * quantity * multiplier; NaN where the mark or the average is unknown."""
+    def day(self, slot: int, /) -> float:
+        """Return (mark - close) * quantity * multiplier; NaN where the mark or the close is unknown."""
+    def value(self, slot: int, /) -> float:
+        """Return mark * quantity * multiplier, negative of short positions; NaN without a mark."""
+    def total(self, group: int, /) -> float:
+        """Return the sum of `unrealised` over the rows of a group that have one; 0.0 without any.
+
+        It is kept with twice the digits of a float, so it does not drift from the sum of its rows.
+        """
+    def missing(self, group: int, /) -> int:
+        """Return how many rows of a group have no P&L, which `total` leaves out."""
+    def watch(self, group: int, below: float) -> None:
+        """Have `crossed` name the group once, when its total is at or below a number.
+
+        The total is looked at now, after each batch and after each change of a row, never half way through a batch.
+        Watching a group again replaces the number and arms it anew.
+        """
+    def unwatch(self, group: int, /) -> bool:
+        """Stop watching; return whether the group was watched and had not crossed yet."""
+    def crossed(self) -> tuple[int, ...]:
+        """Return the watched groups that crossed since this was last called, in the order in which they did."""
+    def touched(self) -> tuple[int, ...]:
+        """Return the slots that were set or marked to another price since this was last called, each once.
+
+        They stand in the order of their first change; those removed since are left out.
+        """
+    def __len__(self) -> int: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def max_age_ns(self) -> int: ...
+    @property
+    def counters(self) -> dict[str, int]:
+        """Prices of instruments in use, by what became of them.
+
+        ``used``, ``ignored_absent``, ``ignored_zero`` (0 or negative), ``ignored_infinite`` (NaN, infinite, above
+        1e15), ``ignored_one_sided``, ``ignored_crossed``, ``ignored_repeated`` (of a merged record whose message did
+        not carry it), ``ignored_old``, ``ignored_delayed`` (of `Triggers`), ``ignored_unbound`` (records of no known
+        instrument) and ``ahead``: used, but with a `ts_event` more than an hour after its arrival, which was not
+        believed, since it would shut out every tick after it.
+        """
+
+@final
+class Triggers:
+    """Price levels that are waited for, fixed ones and ones that trail; each fires once and is then disarmed.
+
+    What is no price in `Marks` fires nothing here and moves no level, and is counted alike; ticks are compared with
+    the newest usable one of the same instrument and source.
+
+    Parameters
+    ----------
+    max_delay_ns : int
+        Ticks whose `ts_event` lies further before their `ts_recv`, as of a broker's snapshot of an earlier state, fire
+        nothing and are counted in ``ignored_delayed``; 0: all count.
+
+    Notes
+    -----
+    A tick between the nearest levels of its instrument costs two comparisons, whatever the number of triggers; one
+    that betters the best price costs a step for each trailing one of that instrument. Nothing is allocated unless one
+    fires. ``len()`` is the number armed; ``id in triggers`` says whether one is.
+    """
+
+    def __new__(cls, *, max_delay_ns: int = 0) -> Self: ...
+    def arm(
+        self,
+        id: int,
+        instrument: int,
+        kind: str,
+        level: float,
+        *,
+        trail: float = ...,
+        source: str = "last",
+        after_ns: int = 0,
+        percent: bool = False,
+        step: float = 0.0,
+    ) -> None:
+        """Arm a trigger, in place of the one that has this id, if any.
+
+        Where the price is beyond its level already, it fires with the next usable tick.
+
+        Parameters
+        ----------
+        id : int
+            The caller's own, 64 bits.
+        instrument : int
+            A handle of `intern_instrument`.
+        kind : {"below", "above", "trail_below", "trail_above"}
+            Fires at price <= level; at price >= level; the same with a level that follows the highest price, `trail`
+            below it, and only rises; with one that follows the lowest, `trail` above it, and only falls.
+        level : float
+            The price. Of a trailing one where it starts, which it never goes back behind; NaN: it starts with the
+            first price.
+        trail : float
+            Distance of a trailing level from the best price since arming, above 0.
+        source : {"last", "mark", "mid"}
+            The price looked at, as in `Marks`.
+        after_ns : int
+            Ticks with an earlier `ts_recv` (ns UTC) neither fire it nor move it.
+        percent : bool
+            Whether `trail` is in percent of the best price.
+        step : float
+            The smallest move of a trailing level, such as a tick size; 0: any.
+
+        Raises
+        ------
+        ValueError
+            For a kind or source there is not, a fixed level that is not above 0, a trailing one without a distance, a
+            number that is infinite or beyond 1e15.
+        IndexError
+            If no instrument has this handle.
+        """
+    def disarm(self, id: int, /) -> bool:
+        """Disarm a trigger; return whether one was armed under this id."""
+    def level(self, id: int, /) -> float:
+        """Return where the level is now; NaN of a trailing one that has seen no price.
+
+        Raises
+        ------
+        KeyError
+            If nothing is armed under this id, which is so once it fired; so do `best` and `seen_ns`.
+        """
+    def best(self, id: int, /) -> float:
+        """Return the best price a trailing trigger has seen since it was armed; NaN before the first, and of others."""
+    def seen_ns(self, id: int, /) -> int:
+        """Return when the newest usable price of its instrument and source came; `ABSENT_INT` where none did.
+
+        Prices from before it was armed count, where another trigger waited for them too.
+        """
+    def apply(self, batch: Batch, /) -> tuple[int, ...]:
+        """Look at every tick of a batch; return the ids that fired, in its order and, of one tick, in that of arming.
+
+        A `Handout` does this with each batch.
+        """
+    def fire_at(self, instrument: int, price: float, ts: int, *, source: str = "last") -> tuple[int, ...]:
+        """Do the same for one price that was polled at `ts` (ns UTC of our clock).
+
+        It is not looked at where a usable price came later than `ts`. It never makes a later tick an old one.
+        """
+    def fired(self) -> tuple[tuple[int, float, float, int | None, int], ...]:
+        """Return what the last `apply` or `fire_at` fired: id, price, level, and the tick's `ts_event` and `ts_recv`.
+
+        A polled price has no `ts_event`.
+        """
+    def __len__(self) -> int: ...
+    def __contains__(self, id: int, /) -> bool: ...
+    @property
+    def max_delay_ns(self) -> int: ...
+    @property
+    def counters(self) -> dict[str, int]:
+        """Prices of instruments and sources that a trigger was ever armed on, as in `Marks.counters`."""
+
 # --- intake ---------------------------------------------------------------------------------------------------------
 
 class FrameCounts:
@@ -550,7 +795,9 @@ class FrameCounts:
 
 @final
 class Handout:
-    """Hands each batch to the books and then to inline handlers; the native half of `dragoman.market.MarketData`.
+    """Hands each batch to the books, the marks, the triggers and then to inline handlers.
+
+    The native half of `dragoman.market.MarketData`.
 
     Parameters
     ----------
@@ -569,6 +816,11 @@ class Handout:
         Called with a batch that left a gap in a book, or a book that wants a snapshot.
     aside, after : callable or None
         Called with each batch between the books and the handlers, and at the end.
+    marks, triggers : Marks or None
+        Take each batch after the books and before anything of Python sees it.
+    moved : callable or None
+        Called with the ids of the triggers that a batch fired; with none where groups crossed (`Marks.crossed`), then
+        with each batch until it asks which. An `Exception` of it goes to `failed`; the batch goes on all the same.
     took, age : Histogram or None
         ns of each call of a handler, and ns since the frame's arrival when the first one is about to be called.
     ticks : int
@@ -578,6 +830,9 @@ class Handout:
     """
 
     handlers: tuple[Callable[[Batch], object], ...]
+    marks: Marks | None
+    triggers: Triggers | None
+    moved: Callable[[tuple[int, ...]], object] | None
     broken: Callable[[Batch], object] | None
     aside: Callable[[Batch], object] | None
     after: Callable[[Batch], object] | None

@@ -17,13 +17,15 @@ from dragoman.checks.inputs import (
     several,
     text,
 )
-from dragoman.checks.request import check_change, check_request, check_triggered, order_gate
+from dragoman.checks.request import check_change, check_request, check_triggered, lowers_risk, order_gate
+from dragoman.checks.risk import RiskLimits
 from dragoman.checks.units import WireUnits
 
 __all__ = [
     "LONGEST_S",
     "Moment",
     "Number",
+    "RiskLimits",
     "WireUnits",
     "check_change",
     "check_price",
@@ -37,6 +39,7 @@ __all__ = [
     "flag",
     "function",
     "identifier",
+    "lowers_risk",
     "moment",
     "order_change",
     "order_gate",

@@ -163,6 +163,25 @@ def check_change(order: Order, change: OrderChange, instrument: Instrument, adap
         )
 
 
+def lowers_risk(order: Order, change: OrderChange) -> bool:
+    """Whether a change can only make an order smaller, or less likely to trade: what a cancel does in part.
+
+    Less is asked for, or a limit is moved away from the market. What makes another order of it, or moves the trigger
+    of a stop either way, may raise risk.
+    """
+    if change.order_type is not None or change.trigger_price is not None or change.market_protection is not None:
+        return False
+    if change.time_in_force is not None or change.extras:
+        return False
+    if change.quantity is not None and change.quantity > order.quantity:
+        return False
+    if change.price is None:
+        return True
+    if order.price is None:
+        return False
+    return change.price <= order.price if order.side is Side.BUY else change.price >= order.price
+
+
 def _check_further(order: OrderRequest, can: Capabilities, broker: str) -> None:
     for name in _FURTHER:
         if getattr(order, name) != getattr(_PLAIN, name) and name not in can.order_fields:

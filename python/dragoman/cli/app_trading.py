@@ -110,6 +110,25 @@ def add_to(app: typer.Typer) -> None:
 
         trading.cancel(at, order, yes=yes)
 
+    @account_command(app, panel=TRADING)
+    def kill(
+        at: Account,
+        name: Annotated[str | None, typer.Argument(metavar="[BROKER]", help="As --broker.")] = None,
+        reason: Annotated[str, typer.Option("--reason", help="Shown wherever an order is refused.")] = "",
+        flatten: Annotated[bool, typer.Option("--flatten", help="Close all positions as well.")] = False,
+        release: Annotated[bool, typer.Option("--release", help="Let orders leave again.")] = False,
+        account: Annotated[
+            str | None, typer.Option("--account", help="With --release: the account, instead of typing it.")
+        ] = None,
+    ) -> None:
+        """Stop all new orders of an account and cancel what works; it stays so until --release. Asks nothing."""
+        from dragoman.cli import kill as switch
+
+        if release:
+            switch.release(at, name, account)
+        else:
+            switch.kill(at, name, reason, flatten=flatten)
+
     triggers = typer.Typer(help="Triggers that rest at the broker and place orders.", no_args_is_help=True)
     _add_triggers(triggers)
     app.add_typer(triggers, name="gtt", rich_help_panel=TRADING)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from dragoman.emulator.contract import HttpAnswer
+from dragoman.plugin.records import IST
 
 RowT = TypeVar("RowT")
 Level = tuple[Decimal, Decimal, int]
@@ -18,6 +19,11 @@ Level = tuple[Decimal, Decimal, int]
 def json_answer(body: Any, status: int = 200, *more: tuple[str, str]) -> HttpAnswer:
     """Answer with JSON; `more` are further headers."""
     return HttpAnswer(status, (("Content-Type", "application/json"), *more), json.dumps(body).encode())
+
+
+def succeeded(data: Any, **more: Any) -> HttpAnswer:
+    """Answer with data in the envelope that several brokers share; `more` stands beside it."""
+    return json_answer({"status": "success", "data": data, **more})
 
 
 def redirect(url: str, told: Sequence[tuple[str, str]]) -> HttpAnswer:
@@ -46,6 +52,11 @@ def seconds(ns: int | None) -> int:
 def stamp(ns: int | None, zone: tzinfo, form: str = "%Y-%m-%d %H:%M:%S") -> str | None:
     """Write a time, ns UTC, in `zone`; None stays None."""
     return None if ns is None else datetime.fromtimestamp(ns // 1_000_000_000, zone).strftime(form)
+
+
+def ist(ns: int | None, form: str = "%Y-%m-%d %H:%M:%S") -> str | None:
+    """Write a time, ns UTC, as Indian time without a zone; None stays None."""
+    return stamp(ns, IST, form)
 
 
 def rfc3339(ns: int | None) -> str | None:

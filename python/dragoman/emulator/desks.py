@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
 from dragoman.emulator.app_emulator import AppSession
+from dragoman.emulator.fees import Brokerage, Fees, Rates, fees, indian_rates
 from dragoman.emulator.forms import Form
 from dragoman.emulator.history import History, candle
 from dragoman.emulator.listed import Listed
@@ -131,6 +132,16 @@ class Desk(Generic[TableT]):
         with self.errors.refusing(self.names.by_id[orders[0].instrument_id]):
             each, together = self.venue.needs(self.account, orders, positions=positions)
         return list(each), OrderNeed(pledge=together)
+
+    def fee(self, words: Any, form: Form, named: Any, price: Decimal, brokerage: Brokerage) -> tuple[Rates, Fees]:
+        """Return what an order of a form costs at a price, and by which rates. Raises FieldError.
+
+        An order without a product is one that is delivered.
+        """
+        product = words.product_of(form, named) if form.get(words.product) else Product.DELIVERY
+        turnover = named.units(form.integer(words.quantity)) * price * named.instrument.multiplier
+        rates = indian_rates(named.instrument, product, brokerage)
+        return rates, fees(rates, words.side_of(form), turnover)
 
     def move(self, named: Any, old: Product, new: Product, size: Decimal, *, overnight: bool) -> None:
         """Move a position, or part of it, to another product. Raises the broker's error."""

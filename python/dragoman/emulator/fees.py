@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import TypeAlias
 
 from dragoman.model import Instrument, Product, Side
 
 ZERO = Decimal(0)
+Brokerage: TypeAlias = Mapping[str, tuple[Decimal, Decimal | None]]
+"""Kind of `INDIAN` -> a broker's fraction of turnover, and its cap; a kind that is missing is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +103,8 @@ INDIAN = {
 }
 
 
-def indian_rates(
-    instrument: Instrument, product: Product, brokerage: Mapping[str, tuple[Decimal, Decimal | None]]
-) -> Rates:
-    """Return the rates of an order at an Indian broker.
-
-    Parameters
-    ----------
-    brokerage : mapping of str to (Decimal, Decimal or None)
-        Kind of `INDIAN` -> fraction of turnover and its cap; a kind that is missing is free.
-    """
+def indian_rates(instrument: Instrument, product: Product, brokerage: Brokerage) -> Rates:
+    """Return the rates of an order at an Indian broker."""
     if instrument.exchange in ("MCX", "CDS", "BCD"):
         kind = "commodity"
     elif instrument.expiry is not None:

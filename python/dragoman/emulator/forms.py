@@ -38,6 +38,11 @@ class Form:
         """Read what a call asks with: the JSON object in its body where it has one, its query otherwise."""
         return json_body(call) if call.body else cls(dict(call.query))
 
+    @classmethod
+    def query(cls, call: HttpCall) -> Form:
+        """Read a call's query."""
+        return cls(dict(call.query))
+
     @property
     def names(self) -> Collection[str]:
         """The names of all fields that were given."""
@@ -50,6 +55,11 @@ class Form:
     def get(self, name: str) -> str | None:
         """Return a field's text, None where it is missing or empty."""
         return self._fields.get(name) or None
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """Return whether a field says ``true``, in any spelling of it."""
+        found = self.get(name)
+        return default if found is None else found.lower() == "true"
 
     def listed(self, name: str) -> list[str]:
         """Return the words of a field that holds several with commas between; none where it is missing."""

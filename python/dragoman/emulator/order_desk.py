@@ -11,13 +11,13 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from dragoman.emulator.chains import slices
+from dragoman.emulator.chains import Chains, Follow, slices
 from dragoman.emulator.desks import Desk, TableT
 from dragoman.emulator.forms import Form
 from dragoman.emulator.listed import ListingName
 from dragoman.emulator.refusals import ApiError
 from dragoman.emulator.stops import passed
-from dragoman.emulator.venue.types import OrderState, VenueOrder, VenuePosition, VenueRejectError
+from dragoman.emulator.venue.types import OrderState, VenueOrder, VenuePosition, VenueProtocol, VenueRejectError
 from dragoman.emulator.views import OrderView, TradeView
 from dragoman.model import OrderType, Product, Side, TimeInForce
 
@@ -64,6 +64,10 @@ class OrderWords:
     def product_of(self, form: Form, named: ListingName, field: str | None = None) -> Product:
         """Read a product, by default from the field of orders."""
         return self.products[form.choice(field or self.product, self.products)]
+
+    def products_of(self, form: Form, named: ListingName, *fields: str) -> list[Product]:
+        """Read several products, each from a field of its own: of a position that moves from one to the other."""
+        return [self.product_of(form, named, field) for field in fields]
 
     def terms(self, form: Form, named: ListingName) -> VenueOrder:
         """Read an order that is not placed: of a calculator, a trigger, an alert. Raises FieldError."""
@@ -122,24 +126,37 @@ class OrderDesk(Desk[TableT]):
     wrong_side : tuple
         Of a stop on the wrong side of the market; ``{side}``, ``{trigger}``, ``{last}`` and ``{beyond}``
         (lower or higher) stand for its terms.
+    most_changes : tuple
+        How many changes an order takes, None for any number; then the broker's error of one more: word and text.
+
+    Attributes
+    ----------
+    chains : Chains
+        What follows orders that become several; moved by its `poll`.
     """
 
     words: ClassVar[OrderWords]
     unknown: ClassVar[tuple[str, str]]
     wrong_side: ClassVar[tuple[str, str]]
+    most_changes: ClassVar[tuple[Any, ...]] = (None,)
+
+    def __init__(self, venue: VenueProtocol, names: TableT, account: str, seed: int = 1) -> None:
+        super().__init__(venue, names, account, seed)
+        self.chains = Chains(venue, account)
+        self._changes: dict[str, int] = {}
 
     # -- what a broker says ------------------------------------------------------------------------------------------
 
     def check(self, form: Form, named: Any) -> None:
         """Raise the broker's error where an order breaks a rule of its own."""
 
-    def protection(self, form: Form, kind: OrderType, named: Any) -> Decimal | None:
-        """Return the percent an order of this type may move, None where there is no such limit."""
+    def protection(self, form: Form, named: Any) -> Decimal | None:
+        """Return the percent an order at the market (`MARKET_TYPES`) may move, None where there is no such limit."""
         return None
 
     def moved_protection(self, form: Form, before: OrderType, after: OrderType, named: Any) -> Decimal | None:
-        """Return the percent that a change of an order's terms leaves, None where it stays as it was."""
-        return self.protection(form, after, named) if after is not before else None
+        """Return the percent that a change leaves an order at the market, None where it stays as it was."""
+        return self.protection(form, named) if after is not before else None
 
     def missing(self, order_id: str) -> ApiError:
         """Return the error of an order that is not in the book."""
@@ -158,7 +175,8 @@ class OrderDesk(Desk[TableT]):
         named = self.names.of(form)
         self.check(form, named)
         order = self.words.order(form, named)
-        order = replace(order, protection=self.protection(form, order.order_type, named))
+        if order.order_type in MARKET_TYPES:
+            order = replace(order, protection=self.protection(form, named))
         self._check_trigger(order, order.trigger_price)
         return named, order
 
@@ -176,6 +194,11 @@ class OrderDesk(Desk[TableT]):
             return [self.errors.of(one, named) if isinstance(one, VenueRejectError) else one for one in fates]
         with self.errors.refusing(named):
             return [self.venue.submit(self.account, order, now_ns)]
+
+    def begin(self, named: Any, order: VenueOrder, follow: Follow, now_ns: int) -> str:
+        """Queue an order that others follow; return its id. Raises the broker's error where it is refused."""
+        with self.errors.refusing(named):
+            return self.chains.start(order, follow, now_ns)
 
     def submitted(self, named: Any, order: VenueOrder, now_ns: int, *, sliced: bool = False) -> list[str]:
         """Queue an order as `submit` does; return the ids of what was taken. Raises ApiError where the first is not."""
@@ -200,12 +223,17 @@ class OrderDesk(Desk[TableT]):
     def change(self, state: OrderState, form: Form, now_ns: int) -> str:
         """Queue what a form changes of an order; return its id."""
         named, kind = self.names.by_id[state.order.instrument_id], state.order.order_type
+        most, *over = self.most_changes
+        made = self._changes.get(state.order_id, 0)
+        self.errors.when(most is not None and made >= most, *over)
         told = self.words.changes(form, state.order, named)
-        moved = self.moved_protection(form, kind, told["order_type"] or kind, named)
+        after = told["order_type"] or kind
+        moved = self.moved_protection(form, kind, after, named) if after in MARKET_TYPES else None
         if told["trigger_price"] != state.order.trigger_price:
             self._check_trigger(state.order, told["trigger_price"])
         with self.errors.refusing(named):
             self.venue.modify(self.account, state.order_id, now_ns, **told, protection=moved)
+        self._changes[state.order_id] = made + 1
         return state.order_id
 
     def end(self, state: OrderState, now_ns: int) -> str:

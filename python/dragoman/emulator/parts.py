@@ -12,6 +12,7 @@ from dragoman.emulator.bodies import (
     cents,
     compact,
     fixed,
+    ist,
     json_answer,
     ladder,
     millis,
@@ -20,6 +21,7 @@ from dragoman.emulator.bodies import (
     seconds,
     shortest,
     stamp,
+    succeeded,
 )
 from dragoman.emulator.brackets import Bracket, BracketBook, Fate, Part
 from dragoman.emulator.by_path import SocketsByPath
@@ -35,10 +37,11 @@ from dragoman.emulator.desks import Desk, StreamDesk, TriggerDesk
 from dragoman.emulator.encode import StreamEncoder, market_values
 from dragoman.emulator.encode_protobuf import proto_field, proto_map, proto_message, proto_wrapped
 from dragoman.emulator.encode_topics import TopicEncoder, Vector
-from dragoman.emulator.fees import Rates, fees, indian_rates
+from dragoman.emulator.fees import Brokerage, Fees, Rates, fees, indian_rates
 from dragoman.emulator.forms import FieldError, Form, json_body, records
 from dragoman.emulator.guarded import GuardedSockets, Quota
 from dragoman.emulator.history import ALWAYS, Bar, History, StretchError, candle, joined
+from dragoman.emulator.identities import identity
 from dragoman.emulator.keyed import Accepts, KeyPair
 from dragoman.emulator.link_view import LinkView
 from dragoman.emulator.linked_desk import ClientNames, LinkedDesk
@@ -131,6 +134,7 @@ __all__ = [
     "BookSockets",
     "Bracket",
     "BracketBook",
+    "Brokerage",
     "Chain",
     "Chains",
     "ChannelFault",
@@ -148,6 +152,7 @@ __all__ = [
     "Execution",
     "Fate",
     "Fault",
+    "Fees",
     "FieldError",
     "Figure",
     "Firing",
@@ -277,7 +282,9 @@ __all__ = [
     "fixed",
     "gathered",
     "iceberg",
+    "identity",
     "indian_rates",
+    "ist",
     "joined",
     "json_answer",
     "json_body",
@@ -313,6 +320,7 @@ __all__ = [
     "slices",
     "sorted_pairs",
     "stamp",
+    "succeeded",
     "telling",
     "unsigned",
     "us_venue",

@@ -32,7 +32,7 @@ class Rule:
 
 
 class SocketSide(Protocol):
-    """All sockets of a broker: what the contract asks of them, see `Emulator`."""
+    """All sockets of a broker: what the contract asks of them, see `Emulator`; `open` may raise the broker's errors."""
 
     def open(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None: ...
 
@@ -107,6 +107,10 @@ class RestEmulator(Emulator):
         """Raise the broker's error where the call shows no live token."""
         raise TypeError(f"{type(self).__name__} does not define authenticate")
 
+    def headers(self, now_ns: int) -> Sequence[tuple[str, str]]:
+        """Return what stands in the headers of every answer; asked once for each call."""
+        return ()
+
     def unserved(self, status: int, meter: Meter | None) -> Exception:
         """Return the broker's error: 404, 405, 429 with the meter that is full, 403 for an unregistered address."""
         return self.errors.gated(status, meter)
@@ -130,6 +134,10 @@ class RestEmulator(Emulator):
 
     def handle(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         self.wake(now_ns)
+        answer = self._answer(call, now_ns)
+        return HttpAnswer(answer.status, (*answer.headers, *self.headers(now_ns)), answer.body)
+
+    def _answer(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         try:
             route, groups = self._gate.admit(call, now_ns)
             if route.rule.token:
@@ -151,7 +159,15 @@ class RestEmulator(Emulator):
         return self.errors.failing(status).answer()
 
     def open_socket(self, call: HttpCall, socket: int, now_ns: int) -> HttpAnswer | None:
-        return self.streams.open(call, socket, now_ns) if self.streams else self.errors.gated(404, None).answer()
+        if self.streams is None:
+            return self.errors.gated(404, None).answer()
+        try:
+            return self.streams.open(call, socket, now_ns)
+        except Exception as error:
+            answer = self.worded(error)
+            if answer is None:
+                raise
+            return answer
 
     def on_message(self, socket: int, data: str | bytes, now_ns: int) -> Sequence[Push]:
         return self.streams.hear(socket, data, now_ns) if self.streams else ()

@@ -58,12 +58,14 @@ def listing(
     return handle
 
 
-def telling(answer: Callable[[Any], HttpAnswer], source: Callable[..., Any], row: Table | None = None) -> Handler:
+def telling(
+    answer: Callable[[Any], HttpAnswer], source: Callable[..., Any], row: Table | Callable[[Any], Any] | None = None
+) -> Handler:
     """Make a handler that answers with what `source` returns for the groups of the path, as a `row` of it if given."""
 
     def handle(call: HttpCall, now_ns: int, **groups: str | None) -> HttpAnswer:
         found = source(**groups)
-        return answer(found if row is None else write(row, found))
+        return answer(found if row is None else row(found) if callable(row) else write(row, found))
 
     return handle
 

@@ -2,6 +2,7 @@
 
 from dragoman.model.account import Profile
 from dragoman.model.enums import (
+    AdjustmentKind,
     AssetClass,
     InstrumentType,
     Liquidity,
@@ -20,27 +21,42 @@ from dragoman.model.enums import (
     TimeInForce,
     Variety,
 )
-from dragoman.model.events import BookGap, Gap, Notice, OrderAlert, OrderUpdate, StreamState
+from dragoman.model.events import (
+    BookGap,
+    Gap,
+    MarginAlert,
+    Notice,
+    OrderAlert,
+    OrderUpdate,
+    PositionAlert,
+    PositionCode,
+    StreamState,
+)
 from dragoman.model.ids import CanonicalId, IdKind
 from dragoman.model.instrument import Instrument
+from dragoman.model.kill import KillEvent, KillState
 from dragoman.model.market import Candle, DepthLevel, Quote, Trade
 from dragoman.model.order import Fill, Order, OrderChange, OrderRequest, Outcome, Reject
 from dragoman.model.portfolio import (
     AccountSummary,
+    Adjustment,
     Balance,
     BasketMargin,
     Charges,
     Holding,
     HoldingsAuthorisation,
     HoldingsSummary,
+    LivePosition,
     Margin,
     MarginAvailable,
     MarginUsed,
     MtfHolding,
     OrderMargin,
+    PnL,
     Position,
     TriggerRange,
 )
+from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
 from dragoman.model.triggers import (
     Alert,
     AlertEvent,
@@ -56,6 +72,8 @@ from dragoman.model.triggers import (
 
 __all__ = [
     "AccountSummary",
+    "Adjustment",
+    "AdjustmentKind",
     "Alert",
     "AlertEvent",
     "AlertRequest",
@@ -82,8 +100,12 @@ __all__ = [
     "IdKind",
     "Instrument",
     "InstrumentType",
+    "KillEvent",
+    "KillState",
     "Liquidity",
+    "LivePosition",
     "Margin",
+    "MarginAlert",
     "MarginAvailable",
     "MarginUsed",
     "Mode",
@@ -101,13 +123,19 @@ __all__ = [
     "Origin",
     "Outcome",
     "Pending",
+    "PnL",
     "Position",
+    "PositionAlert",
+    "PositionCode",
     "PriceBasis",
     "Product",
     "Profile",
     "QuantityUnit",
     "Quote",
     "Reject",
+    "RuleEvent",
+    "RuleState",
+    "RuleStatus",
     "Segment",
     "Side",
     "Source",

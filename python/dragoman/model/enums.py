@@ -183,6 +183,27 @@ class PriceBasis(StrEnum):
     DERIVED = "DERIVED"
 
 
+class AdjustmentKind(StrEnum):
+    """Why a position changes without a fill.
+
+    SPLIT: quantities times numerator / denominator, costs stay. BONUS: numerator units for every denominator held, at
+    no cost. DIVIDEND: `price` of income for each unit held. EXPIRY: all of it is closed at `price`, the settlement
+    (none: worthless). ASSIGNMENT: `quantity` units, signed, change hands at `price`: the option's leg at 0, the
+    underlying's at the strike. TRANSFER_IN: `quantity` units that cost `price` (none: nobody knows). TRANSFER_OUT:
+    `quantity` units, signed as the position, leave at what they cost. EXTERNAL: a trade of `quantity` units, signed, at
+    `price`, whose fill nobody reports.
+    """
+
+    SPLIT = "SPLIT"
+    BONUS = "BONUS"
+    DIVIDEND = "DIVIDEND"
+    EXPIRY = "EXPIRY"
+    ASSIGNMENT = "ASSIGNMENT"
+    TRANSFER_IN = "TRANSFER_IN"
+    TRANSFER_OUT = "TRANSFER_OUT"
+    EXTERNAL = "EXTERNAL"
+
+
 class Liquidity(StrEnum):
     MAKER = "MAKER"
     TAKER = "TAKER"

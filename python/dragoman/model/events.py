@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from dragoman.model.order import Fill, Order
+from dragoman.model.portfolio import Margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ class OrderAlert:
         needs you: see `candidates`. ``LATE_ORDER``: an order taken for lost has turned up. ``ADOPTED``: an order placed
         elsewhere, or before a restart, is followed from here on. ``MISSED_UPDATE``: a reading told what the order
         stream had not. ``POSITION_DIFFERS``: at rest, a position is not the sum of its fills. ``UNJOURNALED``: a
-        cancel or exit was sent though it could not be written down first. ``JOURNAL_DAMAGED``: what the journal's file had
-        lost when it was opened. ``JOURNAL_FAILED``: nothing can be written down any more; cancels still go out.
+        cancel or exit was sent though it could not be written down first. ``JOURNAL_DAMAGED``: what the journal's file
+        had lost when it was opened. ``JOURNAL_FAILED``: nothing can be written down any more; cancels still go out.
     text : str
     order : Order or None
     candidates : tuple of Order
@@ -117,5 +119,64 @@ class OrderAlert:
     text: str
     order: Order | None = None
     candidates: tuple[Order, ...] = ()
+    subject: Any = None
+    ts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MarginAlert:
+    """Something about a margin that somebody should know: a limit of yours is crossed, or its figures are in doubt.
+
+    Attributes
+    ----------
+    code : str
+        ``BELOW``, ``UTILISATION``, ``FALLING``: a threshold was crossed; it is told again once the value was back
+        beyond its hysteresis. ``STALE``: the figures are older than they should be. ``DOUBTFUL``: the broker's numbers
+        contradict each other, or leapt without a reason that is known; the ones before stay until it repeats them.
+        ``DIFFERS``: they are further from what was projected than the projection's own error bound.
+    text : str
+    margin : Margin
+        As it was then.
+    name : str
+        Of the threshold.
+    level, value : Decimal or None
+        What was to be crossed, and what is there now: money, a share, or money in the last minute.
+    ts : int
+        Wall clock, ns UTC.
+    """
+
+    code: Literal["BELOW", "UTILISATION", "FALLING", "STALE", "DOUBTFUL", "DIFFERS"]
+    text: str
+    margin: Margin
+    name: str = ""
+    level: Decimal | None = None
+    value: Decimal | None = None
+    ts: int = 0
+
+
+PositionCode = Literal["OPENING_DIFFERS", "UNKNOWN_INSTRUMENT", "NOT_IN_UNITS", "ORPHAN_FILL", "NOT_APPLIED"]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionAlert:
+    """Something about the account's live positions that somebody should know.
+
+    Attributes
+    ----------
+    code : str
+        ``OPENING_DIFFERS``: what the broker says a position began the day with is not its net less our fills; the net
+        was believed. ``UNKNOWN_INSTRUMENT``: a fill of an instrument that is not in the master; it counts, with a
+        multiplier of 1. ``NOT_IN_UNITS``: fills whose quantities could not be converted. ``ORPHAN_FILL``: a fill whose
+        order nobody has reported; it is kept, and counts once the order is known. ``NOT_APPLIED``: an adjustment or
+        conversion of more than there is.
+    text : str
+    subject : object
+        A `Discrepancy`, a `Fill`.
+    ts : int
+        Wall clock, ns UTC.
+    """
+
+    code: PositionCode
+    text: str
     subject: Any = None
     ts: int = 0

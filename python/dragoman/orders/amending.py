@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dragoman.checks import WireUnits, check_change
+from dragoman.checks import WireUnits, check_change, lowers_risk
+from dragoman.checks.kill import KillSwitch
 from dragoman.errors import DragomanError, Effect, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Order, OrderChange, Outcome, Pending
+from dragoman.model import Instrument, Order, OrderChange, Outcome, Pending
 from dragoman.orders.freshness import Freshness
 from dragoman.orders.reading import OrderReader
 from dragoman.orders.recorder import Recorder
@@ -35,6 +36,13 @@ class Amender:
     recorder : Recorder
     in_doubt : callable
         Told that readings have to tell what became of something.
+
+    Attributes
+    ----------
+    switch : KillSwitch or None
+        While it is engaged, only changes that lower risk go out.
+    admit : callable or None
+        Asked before a change that may raise risk; what it raises refuses it.
     """
 
     def __init__(
@@ -57,6 +65,8 @@ class Amender:
         self._recorder = recorder
         self._doubted = in_doubt
         self._changing: set[str] = set()
+        self.switch: KillSwitch | None = None
+        self.admit: Callable[[Order, OrderChange, Instrument], object] | None = None
 
     async def modify(self, known: Order, change: OrderChange, timeout_s: float, allow_stale: bool) -> Order:
         """Ask for a change of a known order; see `OrderService.modify`."""
@@ -65,6 +75,7 @@ class Amender:
         check_change(known, change, instrument, self._adapter)
         asked = {name: value for name in (*TERMS, *UNTOLD) if (value := getattr(change, name)) is not None}
         wire_change = self._units.change_to_wire(change, instrument)
+        leaving = self._admitted(known, change, instrument)
         name = known.client_order_id
         if name in self._changing or self._reader.doubts(name):
             raise change_under_way(known, self._adapter.name, in_doubt=name not in self._changing)
@@ -78,7 +89,17 @@ class Amender:
             self._changing.discard(name)
             raise
         # The act outlives a caller that is cancelled, and so does its claim on the order.
-        return await self._amend(known, flow, Pending.MODIFY, ends_ns, asked, change)
+        return await self._amend(known, flow, Pending.MODIFY, ends_ns, asked, change, leaving)
+
+    def _admitted(self, known: Order, change: OrderChange, instrument: Instrument) -> Callable[[object], object] | None:
+        """Refuse a change that must not be; return what refuses it still on its way, None where nothing may."""
+        if lowers_risk(known, change):
+            return None
+        if self.switch is not None and self.switch.engaged:
+            raise self.switch.refusal("the change was refused, because it may raise risk")
+        if self.admit is not None:
+            self.admit(known, change, instrument)
+        return None if self.switch is None else self.switch.check
 
     async def cancel(self, known: Order, timeout_s: float) -> Order:
         """Ask for a cancel of a known order; see `OrderService.cancel`."""
@@ -98,6 +119,7 @@ class Amender:
         ends_ns: int,
         terms: Mapping[str, Any] | None = None,
         change: OrderChange | None = None,
+        leaving: Callable[[object], object] | None = None,
     ) -> asyncio.Future[Order]:
         name = known.client_order_id
         take_back = self._store.ask(name, pending, terms)
@@ -119,6 +141,7 @@ class Amender:
             f"{pending.lower()} {known.order_id} of",
             ends_ns,
             before_send=lambda request: self._recorder.amend(pending, known, change),
+            leaving=leaving,
         )
         return sending.start()
 

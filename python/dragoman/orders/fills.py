@@ -1,7 +1,8 @@
 """Fills, each counted once.
 
 A fill's identity is (exchange, trading day, order id, trade id): exchanges restart trade numbers every day and each has
-its own. Brokers often report only how much of an order is filled; the quantity that no itemised fill explains yet is
+its own. A fill that corrects another (`Fill.correction_of`) takes its place; one of quantity 0 is a bust, and the only
+thing that makes a cumulative quantity fall. Brokers often report only how much of an order is filled; the quantity that no itemised fill explains yet is
 carried by one synthetic fill with a deterministic id, made void when the real ones come.
 """
 
@@ -35,6 +36,9 @@ class _OrderFills:
     synthetic: Fill | None = None
     reported: Decimal = ZERO
     reported_value: Decimal | None = None
+    corrections: dict[tuple[str, str, str], Fill] = field(default_factory=dict)
+    gone: set[FillKey] = field(default_factory=set)
+    before_bust: Decimal | None = None
 
     @property
     def quantity(self) -> Decimal:
@@ -43,6 +47,14 @@ class _OrderFills:
     @property
     def value(self) -> Decimal:
         return sum((fill.quantity * fill.price for fill in self.real.values()), ZERO)
+
+
+def _supersede(entry: _OrderFills, old: Fill, new: Fill) -> None:
+    """Take out of what the broker has reported what a corrected fill had too much; both are known."""
+    entry.before_bust = max(entry.reported, entry.before_bust or ZERO)
+    entry.reported = max(entry.reported + new.quantity - old.quantity, entry.quantity)
+    if entry.reported_value is not None:
+        entry.reported_value += new.quantity * new.price - old.quantity * old.price
 
 
 class FillLedger:
@@ -63,14 +75,37 @@ class FillLedger:
         entry = self._orders.setdefault(owner, _OrderFills())
         key = (fill.exchange, self._trading_day(fill.ts_event), fill.order_id, fill.trade_id)
         known = entry.real.get(key)
+        if key in entry.gone:
+            return NO_CHANGE
         if known is not None:
             if (known.quantity, known.price, known.side) != (fill.quantity, fill.price, fill.side):
                 return FillChange(refused=f"trade {fill.trade_id} was {known.quantity} at {known.price} before")
             return NO_CHANGE
         entry.real[key] = fill
+        if fill.correction_of is not None:
+            self._correct(entry, fill)
+        elif (fill.exchange, fill.order_id, fill.trade_id) in entry.corrections:
+            return self._told_late(entry, key)
         entry.reported = max(entry.reported, entry.quantity)
         remainder = self._synthesise(entry, fill)
         return FillChange((fill, *remainder.added), remainder.replaced)
+
+    def _correct(self, entry: _OrderFills, fill: Fill) -> None:
+        """Let a correction take the place of what it corrects, where that is known."""
+        name = (fill.exchange, fill.order_id, fill.correction_of or "")
+        entry.corrections.setdefault(name, fill)
+        for key, old in list(entry.real.items()):
+            if (key[0], *key[2:]) == name and old is not fill:
+                del entry.real[key]
+                entry.gone.add(key)
+                _supersede(entry, old, fill)
+
+    def _told_late(self, entry: _OrderFills, key: FillKey) -> FillChange:
+        """Leave out a fill whose correction was told before it."""
+        old = entry.real.pop(key)
+        entry.gone.add(key)
+        _supersede(entry, old, entry.corrections[key[0], key[2], key[3]])
+        return self._synthesise(entry, old)
 
     def report(self, order: Order, owner: str) -> FillChange:
         """Take a cumulative quantity. What no fill explains becomes a synthetic one, priced once a price is known.
@@ -81,6 +116,8 @@ class FillLedger:
         value = order.filled_quantity * order.average_price if order.average_price is not None else None
         if order.filled_quantity < entry.reported:
             return NO_CHANGE
+        if entry.before_bust is not None and order.filled_quantity <= entry.before_bust:
+            return NO_CHANGE  # it may not know of the bust: itemised fills tell what came since
         if order.filled_quantity == entry.reported and (value is None or value == entry.reported_value):
             return NO_CHANGE
         entry.reported = order.filled_quantity

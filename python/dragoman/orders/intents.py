@@ -31,11 +31,14 @@ class Intent:
         Broker's clock just before the first byte; 0 while nothing was sent.
     sent_mono_ns : int
         The same, monotonic; 0 for one that an earlier run has sent.
+    exits : bool
+        It only makes a position smaller.
     """
 
     request: OrderRequest
     sent_ns: int = 0
     sent_mono_ns: int = 0
+    exits: bool = False
 
     @property
     def name(self) -> str:

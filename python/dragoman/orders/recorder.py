@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -172,8 +172,8 @@ class Recorder:
             entry |= {"kind": error.kind.value, "text": error.text or str(error.args[0])}
         self.journal.append(Kind.REPLY, entry)
 
-    def carry(self, orders: Iterable[Order]) -> None:
-        """Write down once more what is known of orders that work on, in one record: all of it counts, or none."""
+    def carry(self, orders: Iterable[Order], rules: Collection[Mapping[str, Any]] = ()) -> None:
+        """Write down once more what is known of orders and rules that work on, in one record: all counts, or none."""
         if self.journal is None:
             return
         entries = []
@@ -184,9 +184,38 @@ class Recorder:
                 entry |= {"request": to_plain(intent.request), "at": intent.sent_ns}
             entries.append(entry)
         try:
-            self.journal.append(Kind.DECISION, {"what": "carried", "name": "", "carried": entries})
+            carried: dict[str, Any] = {"what": "carried", "name": "", "carried": entries}
+            if rules:
+                carried["rules"] = [dict(rule) for rule in rules]
+            self.journal.append(Kind.DECISION, carried)
         except UsageError as error:
             _log.warning("what works is not carried on, a next start reads more: %s", error)
+
+    def control(self, what: str, details: Mapping[str, Any]) -> None:
+        """Write down that somebody took control, or gave it back; durable with the next intent, or shortly after."""
+        if self.journal is not None:
+            self.journal.append(Kind.CONTROL, {"what": what, **details})
+
+    def rule(self, entry: Mapping[str, Any]) -> None:
+        """Write down how far a rule got: durable with the next intent, or shortly after."""
+        if self.journal is not None:
+            self.journal.append(Kind.RULE, entry)
+
+    async def durable_rule(self, entry: Mapping[str, Any]) -> bool:
+        """Write down how far a rule got, and return once that is durable; False where there is no journal.
+
+        Raises
+        ------
+        Rejected
+            It cannot be written.
+        """
+        if self.journal is None:
+            self._check_required()
+            return False
+        durable = self.journal.commit(Kind.RULE, entry)
+        if durable is not None:
+            await durable
+        return True
 
     def decided(self, what: str, name: str, **details: object) -> None:
         """Write down what was concluded about an order, and why."""

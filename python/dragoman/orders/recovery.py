@@ -53,6 +53,8 @@ class Recovered:
         Whether a start wrote down everything that worked then: nothing before it has to be read.
     unreadable : int
         Records whose content nobody can read: written by a later version.
+    rules : dict of str to dict
+        What rules wrote down, by rule: their terms (``rule``) and how far they got last (``state``).
     """
 
     intents: dict[str, Intent] = field(default_factory=dict)
@@ -62,6 +64,12 @@ class Recovered:
     lost: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
     carried: bool = False
+    rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def working_rules(self) -> dict[str, dict[str, Any]]:
+        """Those that are not over, which a start carries on."""
+        return {name: found for name, found in self.rules.items() if not found.get("over")}
 
 
 def recover(records: Iterable[Record], broker: str) -> Recovered:
@@ -87,11 +95,16 @@ def _take(found: Recovered, record: Record, broker: str) -> None:
     if record.kind is Kind.INTENT:
         _intent(found, payload, record.time_ns, broker)
         return
+    if record.kind is Kind.RULE:
+        take_rule(found.rules, payload)
+        return
     if record.kind not in _VIEWS:
         return
     if "carried" in payload:
         for entry in payload["carried"]:
             _take(found, replace(record, payload=entry), broker)
+        for rule in payload.get("rules", ()):
+            take_rule(found.rules, rule)
         found.carried = True
     elif "order" in payload:
         order = from_plain(Order, payload["order"])
@@ -118,6 +131,12 @@ def _take(found: Recovered, record: Record, broker: str) -> None:
         found.lost[payload["name"]] = payload["at"]
     elif payload.get("what") == "late":
         found.lost.pop(payload["name"], None)
+
+
+def take_rule(rules: dict[str, dict[str, Any]], payload: Mapping[str, Any]) -> None:
+    """Put what one record says of a rule over what earlier ones said."""
+    known = rules.setdefault(payload["name"], {"name": payload["name"]})
+    known.update(payload)
 
 
 def _accepted(found: Recovered, payload: Mapping[str, Any]) -> None:
@@ -157,5 +176,5 @@ def _intent(found: Recovered, payload: dict[str, Any], time_ns: int, broker: str
         found.changing[name, pending] = Amendment(pending, terms)
         return
     request = from_plain(OrderRequest, payload["request"])
-    found.intents[name] = Intent(request, payload["at"])
+    found.intents[name] = Intent(request, payload["at"], exits=bool(payload.get("exit")))
     found.orders.setdefault(name, order_of(request, broker, time_ns))

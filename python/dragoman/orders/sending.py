@@ -42,6 +42,8 @@ class Sending(Launch, Generic[T]):
         Monotonic ns after which nothing may be sent any more.
     before_send : callable, optional
         Makes the intent durable, see `dragoman.session.sender.BeforeSend`.
+    leaving : callable, optional
+        Asked before the intent is made durable, and again before the first byte: raises where it must not leave.
     """
 
     _ended: asyncio.Future[T]
@@ -56,6 +58,7 @@ class Sending(Launch, Generic[T]):
         ends_ns: int,
         drop_after_ns: int | None = None,
         before_send: BeforeSend | None = None,
+        leaving: Callable[[Request], object] | None = None,
     ) -> None:
         self.deadline_ns = ends_ns
         self.allow_mutates = not session.read_only
@@ -68,6 +71,8 @@ class Sending(Launch, Generic[T]):
         self._drop_after_ns = drop_after_ns
         if before_send is not None:
             self.before_send = before_send
+        if leaving is not None:
+            self.leaving = leaving
 
     def start(self) -> asyncio.Future[T]:
         """Drive the flow to its outcome, whoever waits for it; return a future of what `finish` makes of it."""
@@ -94,6 +99,8 @@ class Sending(Launch, Generic[T]):
     def commit(self, request: Request) -> Awaitable[object] | None:
         """Hand the request to the journal, unless it is too late for it."""
         self.committed = True
+        if self.leaving is not None:
+            self.leaving(request)
         if self._drop_after_ns is not None and self._session.runtime.clock.mono_ns() > self._drop_after_ns:
             raise NotSent(
                 f"{self._session.adapter.name}: {request.method} {request.path} was dropped: its deadline_ns passed",
@@ -123,6 +130,8 @@ class Placing(Sending[Order]):
         As `Sending` has them.
     intent : Intent
     recorder : Recorder
+    leaving : callable, optional
+        As `Sending` has it.
     exits : bool
         It only makes a position smaller, so it is sent also where it cannot be written down.
     """
@@ -135,12 +144,21 @@ class Placing(Sending[Order]):
         intent: Intent,
         ends_ns: int,
         recorder: Recorder,
+        leaving: Callable[[Request], object] | None = None,
         *,
         exits: bool = False,
     ) -> None:
         request = intent.request
         super().__init__(
-            session, flow, finish, request.client_order_id, "place", ends_ns, request.deadline_ns, self._write_down
+            session,
+            flow,
+            finish,
+            request.client_order_id,
+            "place",
+            ends_ns,
+            request.deadline_ns,
+            self._write_down,
+            leaving,
         )
         self._intent = intent
         self._recorder = recorder

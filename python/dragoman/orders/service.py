@@ -7,14 +7,16 @@ stream, a poll or the user can find again. Cancelling a caller detaches it: the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from dragoman.checks import WireUnits, check_request, order_gate, seconds
+from dragoman.checks.kill import RELEASED_AT, KillSwitch
 from dragoman.errors import DragomanError, Effect, ErrorKind, Rejected, StaleData, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Fill,
     Instrument,
+    KillEvent,
     Order,
     OrderAlert,
     OrderChange,
@@ -24,6 +26,7 @@ from dragoman.model import (
     Outcome,
 )
 from dragoman.orders.amending import Amender
+from dragoman.orders.baskets import Baskets, Entered, Leg, in_leg
 from dragoman.orders.freshness import Freshness
 from dragoman.orders.identity import IdMint, journal_id_of
 from dragoman.orders.intents import Intent, Intents
@@ -41,11 +44,12 @@ from dragoman.orders.requests import (
 )
 from dragoman.orders.resolver import Resolver
 from dragoman.orders.sending import Placing, Sending
+from dragoman.orders.stopping import Stopping
 from dragoman.orders.store import OrderStore
 from dragoman.orders.succession import Succession, outcome_unknown
 from dragoman.orders.waiting import wait_until
 from dragoman.orders.writer import Writer
-from dragoman.plugin import Adapter, FillSeen, OrderSeen, urgent
+from dragoman.plugin import Adapter, FillSeen, OrderSeen, Request, urgent
 from dragoman.session.fanout import Fanout, Subscription
 from dragoman.session.session import AccountSession
 
@@ -95,7 +99,7 @@ class OrderService:
         recorder.required = self.writer.enabled
         recorder.on_unwritten, recorder.known = self.store.mark_unjournaled, self.store.get
         self.resolver = Resolver(session, self._reader, self.intents, recorder, alert, self._cancel_late)
-        self._succession = Succession(
+        self.succession = self._succession = Succession(
             session,
             self.writer,
             self._reader,
@@ -105,13 +109,29 @@ class OrderService:
             alert,
             self._mint_with,
         )
-        self._amender = Amender(
+        self.amender = self._amender = Amender(
             session, master, units, self._reader, self._freshness, recorder, lambda: self.resolver.wake()
         )
         if self.writer.enabled:
             self.store.listen(recorder.learnt)  # first written down, then told
         self.store.listen(self.updates.publish)
         self._new_names: set[str] = set()
+        self._baskets = Baskets(
+            session, recorder, self.store.get, self._settle_leg, self._unplaced, self._launch, self._again
+        )
+        self.kills: Fanout[KillEvent] = Fanout("kill switch")
+        self.switch: KillSwitch | None = None
+        self.stopping = Stopping(
+            session,
+            self.store,
+            self.intents,
+            recorder,
+            cancel=self.cancel,
+            refresh=lambda: self.refresh(timeout_s=5.0),
+            take_over=self.ensure_writer,
+            writes=lambda: self.writer.ready,
+            tell=self.kills.publish,
+        )
         self.admit: Callable[[OrderRequest, Instrument], object] | None = None
         """Asked before anything is entered or sent; what it raises refuses the order. Exits are not asked about."""
 
@@ -150,8 +170,13 @@ class OrderService:
 
         Where another process is, this one reads; it becomes the writer at its first act after the other is gone.
         """
+        await self.stopping.open()
+        self.switch = self._amender.switch = self.stopping.switch
+        self._baskets.leaving = None if self.switch is None else self.switch.check
         if not self.writer.ready:
             await self._succession.begin()
+        if self.writer.ready:
+            self.stopping.resume()
 
     async def ensure_writer(self) -> None:
         """Become the account's writer, where this process is not: before anything is asked that changes something.
@@ -169,6 +194,7 @@ class OrderService:
         await self._succession.take_over()
         self._freshness.interrupted("the account was just taken over")
         self.reread(self._session.announce)
+        self.stopping.resume()
 
     def _mint_with(self, mint: IdMint) -> None:
         self._mint = mint
@@ -254,9 +280,9 @@ class OrderService:
             raise used_before(name)
         if exits:
             wire_request = self._units.to_wire(request, instrument)
-            return self._place_now(self.intents.add(Intent(request)), wire_request, instrument, ends_ns, exits=True)
-        if self.admit is not None:
-            self.admit(request, instrument)
+            intent = self.intents.add(Intent(request, exits=True))
+            return self._place_now(intent, wire_request, instrument, ends_ns, exits=True)
+        self._check_admitted(request, instrument)
         if self.resolver and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
@@ -264,6 +290,14 @@ class OrderService:
         if not allow_stale and self._freshness.stale:
             return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
         return self._place_now(intent, wire_request, instrument, ends_ns)
+
+    def _check_admitted(self, request: OrderRequest, instrument: Instrument) -> None:
+        """Refuse a new order that the kill switch or the checks hold back."""
+        switch = self.switch
+        if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
+            raise switch.refusal("the order was refused")
+        if self.admit is not None:
+            self.admit(request, instrument)
 
     async def _place_later(
         self,
@@ -333,13 +367,26 @@ class OrderService:
         *,
         exits: bool = False,
     ) -> asyncio.Future[Order]:
-        session, adapter, request = self._session, self._session.adapter, intent.request
-        self.store.create(order_of(request, adapter.name, self._wall_ns()))
-        flow = adapter.place(wire_request, instrument, session.ctx)
+        self.store.create(order_of(intent.request, self._adapter.name, self._wall_ns()))
+        return self._launch(intent, wire_request, instrument, ends_ns, exits=exits)
+
+    def _launch(
+        self,
+        intent: Intent,
+        wire_request: OrderRequest,
+        instrument: Instrument,
+        ends_ns: int,
+        *,
+        exits: bool = False,
+    ) -> asyncio.Future[Order]:
+        """Send an order that was entered."""
+        session = self._session
+        flow = session.adapter.place(wire_request, instrument, session.ctx)
         if exits:
             return Placing(session, urgent(flow), self._placed, intent, ends_ns, self.recorder, exits=True).start()
+        leaving = None if self.switch is None else self.switch.check
         # Cancelling whoever awaits it ends that wait and nothing else.
-        return Placing(session, flow, self._placed, intent, ends_ns, self.recorder).start()
+        return Placing(session, flow, self._placed, intent, ends_ns, self.recorder, leaving).start()
 
     async def _again(self, intent: Intent, timeout_s: float) -> Order:
         """Return, or raise, what became of an order that is asked for a second time."""
@@ -397,6 +444,85 @@ class OrderService:
             self.resolver.brace(False)
         return known
 
+    # -- several at once ---------------------------------------------------------------------------------------------
+
+    async def place_many(
+        self,
+        legs: Sequence[Leg],
+        *,
+        timeout_s: float = 10.0,
+        allow_stale: bool = False,
+        allow_unknown: bool = False,
+    ) -> list[Order]:
+        """Place several orders and return them as they are then, in order; see `Client.place_many`."""
+        self._session.check_mutable()
+        timeout_s = seconds("timeout_s", timeout_s)
+        ends_ns = self._mono_ns() + int(timeout_s * _NS)
+        await self.ensure_writer()
+        names: set[str] = set()
+        for at, (request, instrument) in enumerate(legs):
+            try:
+                await self._look_over(request, instrument, names)
+            except DragomanError as error:
+                raise in_leg(at, error) from error
+        if not allow_stale and self._freshness.stale:
+            self._session.check_alive()
+            await self._freshness.wait(timeout_s)
+        return await self._baskets.place(self._enter_all(legs, allow_unknown=allow_unknown), timeout_s, ends_ns)
+
+    async def _look_over(self, request: OrderRequest, instrument: Instrument, names: set[str]) -> None:
+        """Refuse a leg that can be refused before any is entered."""
+        check_request(request, instrument, self._adapter)
+        self._adapter.check_order(request, instrument)
+        name = request.client_order_id
+        if not name:
+            return
+        check_name(name)
+        if name in names:
+            raise used_before(name)
+        names.add(name)
+        if self.intents.get(name) is None:
+            await self._succession.recall(name)
+
+    def _enter_all(self, legs: Sequence[Leg], *, allow_unknown: bool) -> list[Entered]:
+        """Enter every leg, as `placing` does one, so that what each is checked against counts those before it."""
+        entered: list[Entered] = []
+        for at, (request, instrument) in enumerate(legs):
+            try:
+                entered.append(self._enter(request, instrument, allow_unknown=allow_unknown))
+            except DragomanError as error:
+                now = self._wall_ns()
+                for one in entered:
+                    if one.new:
+                        self.store.deny(one.intent.name, reject_of(error), now)
+                raise in_leg(at, error) from error
+        return entered
+
+    def _enter(self, request: OrderRequest, instrument: Instrument, *, allow_unknown: bool) -> Entered:
+        request = self._adapter.check_order(request, instrument)
+        wire_id = self._mint.wire_id()
+        name = request.client_order_id or wire_id
+        request = named(request, instrument, name, wire_id, self._session.ctx.account)
+        known = self.intents.get(name)
+        if known is not None:
+            self.intents.check_same(known, request)
+            return Entered(known, request, instrument, new=False)
+        if self.store.get(name) is not None:
+            raise used_before(name)
+        self._check_admitted(request, instrument)
+        if self.resolver and not allow_unknown:
+            self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
+        wire_request = self._units.to_wire(request, instrument)
+        intent = self.intents.add(Intent(request))
+        self.store.create(order_of(request, self._adapter.name, self._wall_ns()))
+        return Entered(intent, wire_request, instrument)
+
+    def _settle_leg(self, name: str, outcome: Outcome) -> Order:
+        known = self.store.settle(name, outcome, self._wall_ns())
+        if known.status is OrderStatus.UNKNOWN:
+            self._look_for(known)
+        return known
+
     def _look_for(self, known: Order) -> None:
         intent = self.intents.get(known.client_order_id)
         if intent is not None and outcome_unknown(known):
@@ -422,6 +548,21 @@ class OrderService:
         self._adapter.capabilities.require("cancel", self._adapter.name)
         await self.ensure_writer()
         return await self._amender.cancel(self._addressable(order), timeout_s)
+
+    def check_running(self, what: str) -> None:
+        """Refuse what could lead to a new order while the kill switch is engaged.
+
+        Raises
+        ------
+        Rejected
+        """
+        if self.switch is not None and self.switch.engaged:
+            raise self.switch.refusal(what)
+
+    def check_leaving(self, request: Request) -> None:
+        """The same for a request on its way: raises NotSent."""
+        if self.switch is not None:
+            self.switch.check(request)
 
     def resolve(self, name: str, order_id: str | None) -> Order:
         """Say what became of an order that nobody can tell: the broker's id of it, or None where it never arrived."""
@@ -472,6 +613,7 @@ class OrderService:
 
     async def pause(self) -> None:
         """End what runs in the background: the search for orders of unknown outcome, and readings after a gap."""
+        await self.stopping.pause()
         await self.resolver.close()
         await self._reader.close()
 
@@ -483,6 +625,8 @@ class OrderService:
         finally:
             self.updates.close()
             self.alerts.close()
+            self.kills.close()
+            await self.stopping.close()
             await self.writer.close()  # last, and whatever came before: the lock must not outlive the client
 
     # -- helpers -----------------------------------------------------------------------------------------------------

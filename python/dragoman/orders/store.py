@@ -122,8 +122,12 @@ class OrderStore:
         return order
 
     def restore(self, order: Order, fills: Iterable[Fill]) -> None:
-        """Enter an order as the journal of an earlier run has it; nobody is told."""
+        """Enter an order as the journal of an earlier run has it.
+
+        Nobody is told, unless it was seen at the broker before anybody knew that it is ours: then the two become one.
+        """
         name = order.client_order_id
+        holders = [self._by_order_id.get(order_id, name) for order_id in order.order_ids]
         self._orders[name] = order
         if order.wire_id:
             self._by_wire_id[order.wire_id] = name
@@ -138,6 +142,10 @@ class OrderStore:
         for fill in fills:
             self.fills.add(fill, name)
         self.fills.report(order, name)
+        for holder in holders:
+            if holder in self._provisional and holder in self._orders and holder != name:
+                self._orders[name] = self._absorb(holder, self._orders[name])
+                self._tell(OrderUpdate(self._orders[name], source="poll"))
 
     def expire(self, client_order_id: str, ts: int) -> Order:
         """Record that an order's day is over: it works no more, and nobody tells how it ended."""
@@ -467,9 +475,11 @@ class OrderStore:
         known = known.but(order_id=order_id, order_ids=ids)
         self._by_order_id[order_id] = name
         self._orders[name] = known
-        if holder is None or holder == name:
-            return known
-        seen = self._orders.pop(holder)
+        return known if holder is None or holder == name else self._absorb(holder, known)
+
+    def _absorb(self, holder: str, known: Order) -> Order:
+        """Take over what was reported under the name we gave an order before we knew that it is this one."""
+        name, seen = known.client_order_id, self._orders.pop(holder)
         self._provisional.discard(holder)
         self._renamed[holder] = name
         for siblings in self._children.values():

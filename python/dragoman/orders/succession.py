@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from dragoman.errors import AccountBusy, DragomanError, ErrorKind, Rejected
 from dragoman.model import Notice, Order, OrderAlert, OrderStatus
@@ -36,6 +36,13 @@ class Succession:
     alert : callable
     mints : callable
         Takes what mints wire ids from then on.
+
+    Attributes
+    ----------
+    rules : dict of str to dict
+        What earlier runs wrote down of rules, see `Recovered`.
+    on_rules : callable or None
+        Told when `rules` is known.
     """
 
     def __init__(
@@ -59,6 +66,8 @@ class Succession:
         self._alert = alert
         self._mints = mints
         self._taking: asyncio.Task[None] | None = None
+        self.rules: dict[str, dict[str, Any]] = {}
+        self.on_rules: Callable[[], object] | None = None
 
     async def begin(self) -> None:
         """Take over where nobody else writes; where somebody does, this process reads."""
@@ -123,8 +132,12 @@ class Succession:
             text = f"{found.unreadable} records of the journal cannot be read; look with: dragoman journal show"
             self._alert(OrderAlert("JOURNAL_DAMAGED", text, ts=now))
         # So that no later start has to look back further than to this one.
-        self._recorder.carry([order for order in self._store if not order.status.terminal])
+        rules = found.working_rules
+        self._recorder.carry([order for order in self._store if not order.status.terminal], tuple(rules.values()))
         self._look_for(found)
+        self.rules = found.rules
+        if self.on_rules is not None:
+            self.on_rules()
 
     async def close(self) -> None:
         """End a take-over that runs."""

@@ -92,6 +92,7 @@ from dragoman.plugin.layout_protobuf import (
     ProtoValue,
 )
 from dragoman.plugin.limits import RateLimit, Scope, Window
+from dragoman.plugin.margins import MarginTerms
 from dragoman.plugin.protobuf import ProtoFields, proto_double, proto_int, read_protobuf
 from dragoman.plugin.spans import spans
 from dragoman.plugin.sync import BookSync
@@ -139,6 +140,7 @@ __all__ = [
     "JsonWhen",
     "Key",
     "Lane",
+    "MarginTerms",
     "Levels",
     "Missed",
     "OrderSeen",

@@ -47,6 +47,7 @@ from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Reply, Request
 from dragoman.plugin.feed import Feed
 from dragoman.plugin.limits import RateLimit
+from dragoman.plugin.margins import MarginTerms
 
 CONTRACT = 1
 
@@ -162,6 +163,8 @@ class Adapter:
     session: ClassVar[SessionRules]
     codes: ClassVar[CodeTable]
     feeds: ClassVar[tuple[type[Feed], ...]]
+    margin_terms: ClassVar[MarginTerms] = MarginTerms()
+    """What the figures of `margins` count."""
     emulator: ClassVar[str] = ""
     """``package.module:factory`` of the broker's side, loaded only when asked for. ``factory(seed, now_ns, **options)``
     returns a `dragoman.emulator.contract.Emulator` on a fresh venue."""

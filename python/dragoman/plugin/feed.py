@@ -7,6 +7,7 @@ or in its native `Decoder`. Data frames never reach Python: the layouts decode t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
@@ -46,6 +47,11 @@ class Send:
 
     data: str | bytes
     delay_s: float = 0.0
+
+
+def send_json(message: Any, delay_s: float = 0.0) -> Send:
+    """Return the text frame of a message, without white space."""
+    return Send(json.dumps(message, separators=(",", ":")), delay_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,9 @@ class Feed:
     layouts : PackedStream, JsonStream or another described stream, or None
         The stream's messages; None where all are control. Text frames go to layouts that read text, and are control
         otherwise.
+    host, path : str
+        Where the stream is, for those whose address is a root of the environment and a fixed path; others define
+        `connect`.
     authenticates_in_band : bool
         The session waits for `Ready` before it subscribes.
     carries_orders : bool
@@ -195,6 +204,8 @@ class Feed:
     channel: ClassVar[Literal["websocket", "http-stream", "tcp"]] = "websocket"
     envelope: ClassVar[tuple[str, ...]] = ()
     layouts: ClassVar[StreamLayouts | None] = None
+    host: ClassVar[str] = ""
+    path: ClassVar[str] = ""
     stall: ClassVar[StallRule] = StallRule()
     authenticates_in_band: ClassVar[bool] = False
     carries_orders: ClassVar[bool] = False
@@ -223,7 +234,10 @@ class Feed:
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
         """Find out where to connect; may fetch a single-use URL or a socket token first."""
-        raise TypeError(f"{type(self).__name__} does not define connect")
+        if not self.host:
+            raise TypeError(f"{type(self).__name__} names no host and does not define connect")
+        yield from ()
+        return Endpoint(ctx.hosts[self.host] + self.path)
 
     def keep_alive(self, ctx: Context) -> Flow[None]:
         """Prolong what the connection lives on (a key that runs out), by requests; a failure makes a new connection."""

@@ -25,8 +25,9 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from dragoman.errors import AuthRequired, DecodeError, DragomanError, ErrorKind, Rejected, UsageError
-from dragoman.model import Instrument, OrderRequest, Position, Product
+from dragoman.model import Instrument, Order, OrderChange, OrderRequest, Position, Product, Side
 from dragoman.model.order import is_order_id
+from dragoman.plugin.codes import EnumMap
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Redirect, Request
 
@@ -39,6 +40,7 @@ IST: Final = timezone(timedelta(hours=5, minutes=30), "IST")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MISREAD: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_EPOCH_UNITS: Final = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3))
 _FRACTION: Final = re.compile(r"\.(\d{1,9})")
 
 
@@ -71,6 +73,24 @@ class Records:
                 f"{self.broker}: not JSON: {len(text)} characters or bytes, {type(error).__name__} {error}",
                 broker=self.broker,
             ) from error
+
+    def message(self, frame: str | bytes, *kinds: str) -> Mapping[str, Any]:
+        """Parse a frame that is a JSON object, decimals kept exactly, with text under each key of `kinds`.
+
+        Raises
+        ------
+        DecodeError
+            For any other frame.
+        """
+        found = self.loads(frame)
+        if not isinstance(found, Mapping) or not all(isinstance(found.get(key), str) for key in kinds):
+            what = f"an object with {' and '.join(kinds)}" if kinds else "an object"
+            raise DecodeError(
+                f"{self.broker}: frame of {len(frame)} characters is no message, expected {what}",
+                broker=self.broker,
+                text=str(frame[:200]),
+            )
+        return found
 
     def as_rows(self, what: str, found: Any, key: str | None = None) -> list[Any]:
         """Return a list as it is, or the one under `key` of an object.
@@ -112,6 +132,46 @@ class Records:
     def refused(self, what: str, remedy: str, *, kind: ErrorKind = ErrorKind.BAD_REQUEST) -> UsageError:
         """Return the error of what this broker does not take; zero bytes were sent."""
         return UsageError(f"{self.broker}: {what}", kind=kind, broker=self.broker, remedy=remedy)
+
+    def check(self, *rules: tuple[object, str, str], kind: ErrorKind = ErrorKind.BAD_REQUEST) -> None:
+        """Refuse what the first rule that holds says: whether something is wrong, what, and the remedy.
+
+        Raises UsageError.
+        """
+        for wrong, what, remedy in rules:
+            if wrong:
+                raise self.refused(what, remedy, kind=kind)
+
+    def check_offered(self, place: str, what: str, value: str, offered: Collection[str]) -> None:
+        """Refuse a value of an order's field `what` that orders of `place` do not have. Raises UsageError."""
+        self.check(
+            (
+                value not in offered,
+                f"{place} orders take no {what} {value}",
+                f"use one of {', '.join(sorted(offered))}",
+            ),
+            kind=ErrorKind.NOT_SUPPORTED,
+        )
+
+    def check_fixed(self, order: Order, change: OrderChange, *names: str) -> None:
+        """Refuse a change of a field that no change of this broker's orders can touch. Raises UsageError."""
+        for name in names:
+            wanted = getattr(change, name)
+            if wanted is not None and wanted != getattr(order, name, None):
+                raise self.refused(f"{name} of an order cannot be changed", "cancel it and place another")
+
+    def denied(self, what: str, remedy: str, **more: Any) -> AuthRequired:
+        """Return the error of keys or tokens that the broker does not take; `more` as of a DragomanError."""
+        return AuthRequired(
+            f"{self.broker}: {what}", kind=ErrorKind.AUTH_INVALID, broker=self.broker, remedy=remedy, **more
+        )
+
+    def credentials(self, ctx: Context, *names: str, remedy: str) -> tuple[str, ...]:
+        """Return what the profile holds under `names`. Raises AuthRequired where it lacks one."""
+        for name in names:
+            if name not in ctx.credentials:
+                raise self.denied(f"the profile names no {name}", remedy)
+        return tuple(ctx.credentials[name].reveal() for name in names)
 
     def instrument(self, name: str, ctx: Context) -> Instrument:
         """Return an instrument of the master. Raises UsageError where it has none of this name."""
@@ -264,6 +324,20 @@ def needed(row: Row, key: str) -> Decimal:
     return number(value)
 
 
+def side_of(words: EnumMap[Side | None], word: Any) -> Side:
+    """Return the side a word names: of an order or a fill it has to be known.
+
+    Raises
+    ------
+    ValueError
+        It is another word.
+    """
+    side = words.read(str(word))
+    if side is None:
+        raise ValueError(f"side {word!r} is none of {', '.join(words.inward)}")
+    return side
+
+
 def given(row: Row, key: str) -> Decimal | None:
     """Return the number at `key`, None where the broker sent none."""
     return None if row.get(key) in (None, "") else number(row[key])
@@ -322,6 +396,17 @@ def rfc3339_ns(text: Any) -> int | None:
     return moment_ns(moment.replace(microsecond=0)) + below
 
 
+def day_start(now_ns: int, zone: tzinfo) -> datetime:
+    """Return when the day of a moment (ns UTC) began in `zone`."""
+    now = datetime.fromtimestamp(now_ns // 1_000_000_000, zone)
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def epoch_ns(value: int) -> int:
+    """Return ns UTC of an epoch time in whatever unit, told by its size: seconds, ms, us or ns; good from 1973 on."""
+    return next((value * unit for limit, unit in _EPOCH_UNITS if value < limit), value)
+
+
 def next_time_ns(now_ns: int, at: time, zone: tzinfo) -> int:
     """Return ns UTC of the next time of day `at` in `zone` after `now_ns`: when tokens die, mostly."""
     now = datetime.fromtimestamp(now_ns // 1_000_000_000, zone)
@@ -343,6 +428,11 @@ def digits(value: Decimal) -> str:
     """Write a decimal that is there without an exponent."""
     text = str(value)
     return format(value, "f") if "E" in text else text
+
+
+def rfc3339(ns: int) -> str:
+    """Write ns UTC as RFC 3339 text of whole seconds."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def pairs(**fields: str | None) -> Pairs:

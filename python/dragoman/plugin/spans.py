@@ -1,8 +1,18 @@
-"""Cut a stretch of time into pieces a broker answers in one request."""
+"""Cut what is asked for into pieces a broker answers in one request: stretches of time, and lists."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield `items` in order, at most `size` at once; nothing of an empty list."""
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
 
 
 def spans(

@@ -1,7 +1,17 @@
-"""Positions and margins: the broker's numbers, and the sum of fills they must agree with."""
+"""Positions and margins: live from fills and marks, and the broker's numbers that they must agree with."""
 
+from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.extras import AccountServices
-from dragoman.portfolio.net import Discrepancy, NetPosition, compare, net_positions
+from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
 from dragoman.portfolio.service import Portfolio
 
-__all__ = ["AccountServices", "Discrepancy", "NetPosition", "Portfolio", "compare", "net_positions"]
+__all__ = [
+    "AccountServices",
+    "Discrepancy",
+    "NetPosition",
+    "Portfolio",
+    "PositionBook",
+    "PositionKey",
+    "compare",
+    "net_positions",
+]

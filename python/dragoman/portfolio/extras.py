@@ -55,6 +55,8 @@ from dragoman.model import (
 )
 from dragoman.orders import OrderService
 from dragoman.plugin import Adapter, Flow
+from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.opening import from_overnight
 from dragoman.session.session import AccountSession
 
 T = TypeVar("T")
@@ -72,10 +74,16 @@ class AccountServices:
     """
 
     def __init__(
-        self, session: AccountSession, master: InstrumentMaster, units: WireUnits, orders: OrderService
+        self,
+        session: AccountSession,
+        master: InstrumentMaster,
+        units: WireUnits,
+        orders: OrderService,
+        live: PositionBook | None = None,
     ) -> None:
         self._session = session
         self._orders = orders
+        self._live = live
         self._master = master
         self._units = units
 
@@ -88,12 +96,17 @@ class AccountServices:
     def _adapter(self) -> Adapter:
         return self._session.adapter
 
-    async def _ask(self, feature: str, flow: Flow[T], timeout_s: float, *, mutates: bool = False) -> T:
+    async def _ask(
+        self, feature: str, flow: Flow[T], timeout_s: float, *, mutates: bool = False, trades: bool = False
+    ) -> T:
         timeout_s = seconds("timeout_s", timeout_s)
         self._adapter.capabilities.require(feature, self._adapter.name)
         if mutates:
             self._session.check_mutable()
             await self._orders.ensure_writer()
+        if trades:  # what makes the broker place orders some day is stopped as orders are
+            self._orders.check_running("the trigger was refused")
+            return await self._session.run(flow, timeout_s=timeout_s, before_send=self._orders.check_leaving)
         return await self._session.run(flow, timeout_s=timeout_s)
 
     async def profile(self, *, timeout_s: float = 10.0) -> Profile:
@@ -171,6 +184,10 @@ class AccountServices:
             )
         flow = self._adapter.convert(same[0], wire, product, instrument, self._session.ctx)
         await self._session.run(flow, timeout_s=timeout_s)
+        if self._live is not None:
+            key = (position.instrument_id, position.product, position.position_side)
+            signed = units if same[0].quantity > 0 else -units
+            self._live.converted(key, product, signed, overnight=from_overnight(same[0], wire))
 
     # -- before the fact ---------------------------------------------------------------------------------------------
 
@@ -319,14 +336,14 @@ class AccountServices:
         """Place a trigger; return its id. After OutcomeUnknown look at gtts() before placing it again."""
         found, request = self._triggered(request)
         return await self._ask(
-            "gtt", self._adapter.gtt_place(request, found, self._session.ctx), timeout_s, mutates=True
+            "gtt", self._adapter.gtt_place(request, found, self._session.ctx), timeout_s, mutates=True, trades=True
         )
 
     async def modify_gtt(self, gtt_id: str, request: GttRequest, *, timeout_s: float = 10.0) -> str:
         """Replace all terms of a trigger."""
         found, request = self._triggered(request)
         flow = self._adapter.gtt_modify(identifier("gtt_id", gtt_id), request, found, self._session.ctx)
-        return await self._ask("gtt", flow, timeout_s, mutates=True)
+        return await self._ask("gtt", flow, timeout_s, mutates=True, trades=True)
 
     async def delete_gtt(self, gtt_id: str, *, timeout_s: float = 10.0) -> str:
         """Delete a trigger."""
@@ -363,14 +380,15 @@ class AccountServices:
 
     async def create_alert(self, request: AlertRequest, *, timeout_s: float = 10.0) -> Alert:
         """Create an alert and return it as the broker holds it."""
-        flow = self._adapter.alert_create(self._alerted(request), self._session.ctx)
-        return await self._ask("alerts", flow, timeout_s, mutates=True)
+        wanted = self._alerted(request)
+        flow = self._adapter.alert_create(wanted, self._session.ctx)
+        return await self._ask("alerts", flow, timeout_s, mutates=True, trades=bool(wanted.orders))
 
     async def modify_alert(self, alert_id: str, request: AlertRequest, *, timeout_s: float = 10.0) -> Alert:
         """Replace all terms of an alert."""
         wanted = self._alerted(request)
         flow = self._adapter.alert_modify(identifier("alert_id", alert_id), wanted, self._session.ctx)
-        return await self._ask("alerts", flow, timeout_s, mutates=True)
+        return await self._ask("alerts", flow, timeout_s, mutates=True, trades=bool(wanted.orders))
 
     async def delete_alerts(self, alert_ids: Iterable[str], *, timeout_s: float = 10.0) -> None:
         """Delete alerts by id."""

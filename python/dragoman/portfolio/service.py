@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
+from dragoman._core import Marks
 from dragoman.checks import WireUnits, seconds
-from dragoman.errors import UsageError
+from dragoman.errors import DragomanError, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Margin, Position, Product, Segment
+from dragoman.model import Instrument, InstrumentType, Margin, Position, PositionAlert, Product, Segment
 from dragoman.orders import OrderService
+from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.days import TradingDays
+from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
 from dragoman.session.session import AccountSession
 
 
-class _Margins(dict[Segment, Margin]):
+class Margins(dict[Segment, Margin]):
     """Margins by segment. A wrong word is answered with the right ones."""
 
     def __missing__(self, key: object) -> Margin:
@@ -19,16 +26,65 @@ class _Margins(dict[Segment, Margin]):
         raise UsageError(f"margins: there is no segment {key!r}", remedy=f"this account has {held}")
 
 
+_DELIVERED: Final = frozenset((InstrumentType.SPOT, InstrumentType.ETF, InstrumentType.BOND))
+
+
 class Portfolio:
-    """Reads positions and margins and checks positions against the sum of fills."""
+    """Reads positions and margins, keeps positions live, and checks them against the broker's.
+
+    Attributes
+    ----------
+    live : PositionBook
+        The positions as the fills make them.
+    """
 
     def __init__(
-        self, session: AccountSession, master: InstrumentMaster, units: WireUnits, orders: OrderService
+        self,
+        session: AccountSession,
+        master: InstrumentMaster,
+        units: WireUnits,
+        orders: OrderService,
+        alert: Callable[[PositionAlert], object] = lambda alert: None,
     ) -> None:
         self._session = session
         self._master = master
         self._units = units
         self._orders = orders
+        wall_ns = session.runtime.clock.wall_ns
+        self.live = PositionBook(
+            master,
+            TradingDays(session.adapter.session.time_zone, lambda: session.ctx.now_ns),
+            Marking(Marks(), wall_ns),
+            alert,
+            delivered=self._delivered,
+            broker=session.adapter.name,
+            account=lambda: session.ctx.account,
+        )
+        orders.store.listen(self.live.on_update)
+
+    def _delivered(self, instrument: Instrument, product: Product) -> bool:
+        """Whether what is held of it over night becomes a holding, which is a list of its own at this broker."""
+        kept_apart = bool(self._session.adapter.capabilities.features.get("holdings"))
+        return kept_apart and product is Product.DELIVERY and instrument.instrument_type in _DELIVERED
+
+    async def begin(self, on_error: Callable[[DragomanError], object], *, timeout_s: float = 10.0) -> bool:
+        """Read what the live positions begin the day with, once orders and trades are known; False if that fails.
+
+        Until it succeeds they are the sum of the fills alone (`LivePosition.complete_as_of` is None), and the audit
+        tries again.
+        """
+        if self.live.seeded:
+            return True
+        if not self._session.adapter.capabilities.features.get("positions"):
+            return False
+        as_of = self._session.ctx.now_ns
+        try:
+            rows = await self.positions(timeout_s=timeout_s)
+        except DragomanError as error:
+            on_error(error)
+            return False
+        self.live.seed(rows, self._orders.store.fills.of_day(as_of), as_of)
+        return True
 
     async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
         """Return net positions, quantities in units."""
@@ -40,7 +96,7 @@ class Portfolio:
         """Return margins by segment; asking the result for a segment that is not there is a UsageError."""
         session = self._session
         rows = await session.run(session.adapter.margins(session.ctx), timeout_s=seconds("timeout_s", timeout_s))
-        return _Margins({row.segment: row for row in rows})
+        return Margins({row.segment: row for row in rows})
 
     async def check(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
         """Read orders, trades and positions and return where positions differ from the sum of today's fills.
@@ -52,13 +108,32 @@ class Portfolio:
         return await self.differences(timeout_s=timeout_s)
 
     async def differences(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
-        """The same, with orders and trades as they are known: only positions are read."""
+        """The same, with orders and trades as they are known: only positions are read.
+
+        Once the live positions have their opening they are what is compared, conversions, adjustments, average prices
+        and realised profits included. Before that it is the sums of the day's fills, and the opening is read here.
+        """
+        as_of = self._session.ctx.now_ns
         positions = await self.positions(timeout_s=timeout_s)
-        today = self._orders.store.fills.of_day(self._session.ctx.now_ns)
-        return compare(positions, self.of_positions(net_positions(today)))
+        self._orphans()
+        if self.live.seeded:
+            return self.live.compare(positions, skip=self._in_wallets)
+        today = self._orders.store.fills.of_day(as_of)
+        found = compare(positions, self.of_positions(net_positions(today)))
+        self.live.seed(positions, today, as_of)
+        return found
+
+    def _orphans(self) -> None:
+        """Say which fills wait for an order nobody has reported."""
+        for fill in self._orders.store.orphan_fills:
+            self.live.orphan(fill)
+
+    @property
+    def _in_wallets(self) -> tuple[Product, ...]:
+        """Products that are balances and no positions at this broker."""
+        return (Product.CASH,) if self._session.adapter.capabilities.features.get("balances") else ()
 
     def of_positions(self, nets: dict[PositionKey, NetPosition]) -> dict[PositionKey, NetPosition]:
         """Leave out what was bought or sold for cash where the broker keeps a wallet: it is a balance, no position."""
-        if not self._session.adapter.capabilities.features.get("balances"):
-            return nets
-        return {key: net for key, net in nets.items() if key[1] is not Product.CASH}
+        wallets = self._in_wallets
+        return {key: net for key, net in nets.items() if key[1] not in wallets} if wallets else nets

@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
 
+NOTICED_S = 0.2
+"""How long a change of a mapped file may go unnoticed by a process that only listens."""
+
 
 class Clock(Protocol):
     def mono_ns(self) -> int:
@@ -102,6 +105,31 @@ class DiskFile(Protocol):
     def close(self) -> None: ...
 
 
+class DiskMap(Protocol):
+    """A small file whose bytes every process of the host sees at once, at the price of a look at memory."""
+
+    @property
+    def view(self) -> memoryview:
+        """Its bytes, to read and write: others see a change at once, and it is durable after `sync`."""
+        ...
+
+    def write(self, offset: int, data: bytes | bytearray) -> None:
+        """Write all of `data`, as `DiskFile.write` does."""
+        ...
+
+    def sync(self) -> None:
+        """Make everything written durable; a failure is final, as `DiskFile.sync` says."""
+        ...
+
+    def listen(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call back, on the running loop, within `NOTICED_S` of a change by anybody; return what ends it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file. What was taken of `view` before goes on to show it."""
+        ...
+
+
 class Disk(Protocol):
     """Files, whole or of fixed size. Blocking; call from `Runtime.in_worker` where the loop must not wait."""
 
@@ -115,6 +143,16 @@ class Disk(Protocol):
 
         An absent one is made, durably, of `size` zeros (mode 0600, a missing folder 0700): after a crash it is there
         whole or not at all. One that exists is opened as it is.
+        """
+        ...
+
+    def map(self, path: str, *, initial: bytes) -> DiskMap:
+        """Map a file into memory, made of `initial` (as `open` makes one of zeros) where it is absent.
+
+        Raises
+        ------
+        OSError
+            It cannot be; also where one that exists has not the size of `initial`.
         """
         ...
 

@@ -7,10 +7,12 @@ import errno
 import os
 import stat
 import tempfile
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dragoman.runtime.base import DiskFile, DiskLock, Holder
+from dragoman.runtime.base import DiskFile, DiskLock, DiskMap, Holder
 from dragoman.runtime.real_lock import lock_file, lock_holder
+from dragoman.runtime.real_map import RealMap
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,20 +68,27 @@ class RealDisk:
         The zeros are written out, not merely reserved: the first write into a reserved block changes the file
         system's own tables too, and would make each sync as slow as two.
         """
+        return RealFile(path, self._open(path, (_ZEROS[: size - at] for at in range(0, size, len(_ZEROS)))))
+
+    def map(self, path: str, *, initial: bytes) -> DiskMap:
+        """Map a file, made of `initial` where it is absent; see `Disk.map`."""
+        return RealMap(path, self._open(path, (initial,)), len(initial))
+
+    def _open(self, path: str, initial: Iterable[bytes]) -> int:
         try:
-            return RealFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             folder = _made_folder(path)
         descriptor, temporary = _temporary(folder, path)
         try:
-            left = size
-            while left > 0:
-                left -= os.write(descriptor, _ZEROS[:left])
+            for piece in initial:
+                while piece:
+                    piece = piece[os.write(descriptor, piece) :]
             os.fsync(descriptor)
             _put(temporary, path)
         except FileExistsError:  # another process was faster
             os.close(descriptor)
-            return RealFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except BaseException:
             os.close(descriptor)
             raise
@@ -87,7 +96,7 @@ class RealDisk:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
         _sync_folder(folder)
-        return RealFile(path, descriptor)
+        return descriptor
 
     def lock(self, path: str, *, now_ns: int) -> DiskLock:
         """Lock the file, made where it is absent; see `Disk.lock`."""

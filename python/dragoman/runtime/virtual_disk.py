@@ -19,10 +19,13 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dragoman.runtime.base import DiskFile, DiskLock, Holder, LockTaken
+from dragoman.runtime.base import DiskFile, DiskLock, DiskMap, Holder, LockTaken
+from dragoman.runtime.virtual_map import VirtualMap
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from dragoman.runtime.virtual_map import Bell
 
 SECTOR = 512
 OPERATIONS = ("write", "read", "remove", "list", "open", "sync", "lock")
@@ -124,6 +127,8 @@ class VirtualDisk:
     calls : int
         Calls that change something or could, so far: what `cut_power_after` counts.
     crashes : int
+    bells : dict of str to list
+        Who listens to changes of mapped files.
     dark : bool
         The power is out, until `crash`.
     """
@@ -139,6 +144,7 @@ class VirtualDisk:
         self._unsynced: dict[str, dict[int, bytes]] = {}
         self._doomed: dict[str, dict[int, bytes]] = {}
         self._locks: dict[str, VirtualLock] = {}
+        self.bells: dict[str, list[Bell]] = {}
         self._processes = 0
         self._cut_at: int | None = None
         self.dark = False
@@ -206,6 +212,7 @@ class VirtualDisk:
     def end_processes(self) -> None:
         """End every process, as `kill -9` does: locks and handles are gone, everything written stays."""
         self._locks.clear()
+        self.bells.clear()
         self.crashes += 1
 
     # -- whole files -------------------------------------------------------------------------------------------------
@@ -253,10 +260,17 @@ class VirtualDisk:
 
     def open(self, path: str, *, size: int) -> DiskFile:
         """Open a file, made of zeros where it is absent; see `Disk.open`."""
+        return self._open(posixpath.normpath(path), bytes(size))
+
+    def map(self, path: str, *, initial: bytes) -> DiskMap:
+        """Map a file, made of `initial` where it is absent; see `Disk.map`."""
         path = posixpath.normpath(path)
+        return VirtualMap(self, self._open(path, initial), path, len(initial))
+
+    def _open(self, path: str, initial: bytes) -> VirtualFile:
         if path not in self.files:
             if self._begin("open", path, 1):
-                self.files[path] = (bytearray(size), 0o600)
+                self.files[path] = (bytearray(initial), 0o600)
             self._end(path)
         elif self.dark:
             raise PowerCut(path)

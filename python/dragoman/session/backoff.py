@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from dragoman.errors import Retry, Throttled
+
+T = TypeVar("T")
 
 _DOUBLINGS: Final = 16
+_MOMENT_S: Final = 1.0
 
 
 class Backoff:
@@ -29,3 +34,20 @@ class Backoff:
 
     def reset(self) -> None:
         self.attempt = 0
+
+
+async def patiently(
+    call: Callable[[], Awaitable[T]], sleep: Callable[[float], Awaitable[None]], *, tries: int = 3
+) -> T:
+    """Await `call()`; where the broker throttles it and says for how long, once more after that, `tries` times in all.
+
+    For what a start reads: runs that follow each other at once share the broker's limits, and none should fail for it.
+    """
+    for _ in range(tries - 1):
+        try:
+            return await call()
+        except Throttled as error:
+            if error.retry is Retry.NEVER:
+                raise
+            await sleep(error.retry_after_s or _MOMENT_S)
+    return await call()

@@ -391,7 +391,7 @@ class FlowDriver:
         if begun is None:
             run.before = run.unsettled
         try:
-            reply = await self.sender.send(request, run.deadline_ns, run.commit, begun)
+            reply = await self.sender.send(request, run.deadline_ns, run.commit, begun, run.leaving)
         except DragomanError as error:
             if error.effect is Effect.NONE:
                 run.unsettled = run.before

@@ -43,6 +43,9 @@ class Run:
         Some `mutates` request was handed over to be written.
     read_tries : int
         How often each of its reads is tried.
+    leaving : callable or None
+        Called with a request that changes something, where it had to wait after it was committed, immediately before
+        its bytes leave: what it raises means that nothing was sent.
     """
 
     # Most flows need none of these, so they stand here and not in each run.
@@ -59,6 +62,7 @@ class Run:
     reached_wire = False
     typed: tuple[Secret, ...] = ()
     read_tries = READ_TRIES
+    leaving: Callable[[Request], object] | None = None
 
     def __init__(self, deadline_ns: int, before_send: BeforeSend | None, allow_mutates: bool) -> None:
         self.deadline_ns = deadline_ns

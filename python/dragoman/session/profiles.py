@@ -7,6 +7,7 @@ One TOML file, ``$DRAGOMAN_CONFIG`` or ``~/.config/dragoman/profiles.toml``, rea
     credentials.api_key = { env = "EXAMPLE_KEY" }
     credentials.api_secret = { keyring = "example/me" }
     egress.source_address = "203.0.113.7"
+    risk.max_order_value = 500000               # see `dragoman.checks.risk.RiskLimits`
     settings.quantity_unit = { MCX = "LOTS" }
 
 The file names secrets, it holds none: a credential is ``{env}``, ``{keyring}``, ``{file}`` or ``{command}``. Only an
@@ -61,6 +62,8 @@ class Profile:
         Roots by name, complete for the environment.
     account : str or None
         Where given, a session of any other account is refused.
+    risk : mapping of str to Any
+        Limits that orders are checked against before they are sent.
     """
 
     broker: str
@@ -72,6 +75,7 @@ class Profile:
     egress: Egress = Egress()
     redirect_port: int | None = None
     account: str | None = None
+    risk: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.broker}/{self.name} ({self.environment})"
@@ -187,6 +191,7 @@ def _model() -> type[BaseModel]:
         egress: EgressTable = EgressTable()
         redirect_port: int | None = Field(default=None, ge=1, le=65535)
         account: str | None = None
+        risk: dict[str, Any] = {}
 
     # The annotations name classes of this function, which pydantic cannot find by itself.
     ProfileTable.model_rebuild(_types_namespace={"EgressTable": EgressTable, "Environment": Environment, "Any": Any})
@@ -215,6 +220,7 @@ def _build(adapter: Adapter, name: str, where: str, raw: dict[str, Any], environ
         egress=Egress(table.egress.source_address, table.egress.proxy, table.egress.registered_ip),
         redirect_port=table.redirect_port,
         account=table.account,
+        risk=table.risk,
     )
 
 

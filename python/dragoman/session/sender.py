@@ -90,6 +90,8 @@ class Flight:
     prepared : bool
     at_once : bool
         Nothing was waited for since the session was found alive.
+    leaving : callable, optional
+        The last look of whoever sends it, see `dragoman.session.launched.Run`.
     """
 
     asked_ns = 0
@@ -101,6 +103,7 @@ class Flight:
     error: Exception | None = None
     prepared = False
     at_once = False
+    leaving: Callable[[Request], object] | None = None
 
     def __init__(
         self,
@@ -173,6 +176,7 @@ class Sender:
         deadline_ns: int,
         before_send: BeforeSend | None = None,
         begun: Flight | None = None,
+        leaving: Callable[[Request], object] | None = None,
     ) -> Reply:
         """Send one request and return its reply, once that means success or an answer.
 
@@ -184,6 +188,8 @@ class Sender:
         before_send : callable, optional
         begun : Flight, optional
             Where `begin` has left off with the same request.
+        leaving : callable, optional
+            Called immediately before the first byte, after everything that was waited for.
 
         Raises
         ------
@@ -191,6 +197,7 @@ class Sender:
             Of the class of the failure's kind; for what the transport can tell, see `HttpTransport.send`.
         """
         flight = begun or self._flight(request)
+        flight.leaving = leaving
         reply = await self._perform(flight, deadline_ns, before_send, None)
         return self._judge(request, reply, flight.generation)
 
@@ -416,6 +423,8 @@ class Sender:
     def _authorize(self, flight: Flight) -> Request:
         request = flight.request
         flight.generation = self._ctx.generation
+        if flight.leaving is not None:
+            flight.leaving(request)
         if not request.auth:
             return request
         if not flight.at_once:

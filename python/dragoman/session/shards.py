@@ -207,6 +207,11 @@ class ShardedStream:
         """Whether the instrument is asked for on one of the sockets."""
         return self._at(want.instrument.instrument_id) is not None
 
+    def delivers(self, instrument_id: str) -> bool:
+        """Whether an instrument is asked for on one of the sockets, and that one is connected and subscribed."""
+        at = self._at(instrument_id)
+        return at is not None and at.ready
+
     def check_room(self, wants: Iterable[Want]) -> None:
         """Raise UsageError where the sockets of a key do not carry these too."""
         names = {want.instrument.instrument_id for want in wants}

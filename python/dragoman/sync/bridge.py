@@ -27,8 +27,10 @@ Shape = Literal["call", "iterator", "handler", "plain", "property"]
 OWN: Final = frozenset({"start", "close"})
 """Methods whose blocking twin is written by hand: a client's life is not one call."""
 SESSION: Final = frozenset({"account", "broker", "environment", "latencies", "logout", "on_event"})
+MARGIN: Final = frozenset({"counters", "now", "ready", "records", "watch"})
 MARKET: Final = frozenset({"book", "quotes", "resolve", "subscribe", "subscribed", "ticks_seen", "unsubscribe"})
-"""What the blocking session and the blocking market data take from the asynchronous ones as it is."""
+RULES: Final = frozenset({"add", "cancel", "get", "list", "on_rule", "plan", "read"})
+"""What the blocking session, margin, market data and rules take from the asynchronous ones as it is."""
 _GRACE_S: Final = 5.0
 """How long after its own deadline a call may keep its caller waiting before the I/O thread counts as blocked."""
 

@@ -7,15 +7,18 @@ from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from dragoman._core import Batch, Tick
+from dragoman.checks import Number
 from dragoman.client import Client as AsyncClient
 from dragoman.client import Event
 from dragoman.market import InstrumentMaster, MarketData
-from dragoman.model import BookGap, OrderUpdate
+from dragoman.model import BookGap, MarginAlert, OrderUpdate, Segment
 from dragoman.portfolio import AccountServices
+from dragoman.portfolio.margin.monitor import MarginMonitor
+from dragoman.rules.book import RuleBook
 from dragoman.runtime.dispatch import Mailbox
 from dragoman.session.fanout import Fanout
 from dragoman.session.session import AccountSession
-from dragoman.sync.bridge import MARKET, SESSION, mirror
+from dragoman.sync.bridge import MARGIN, MARKET, RULES, SESSION, mirror
 from dragoman.sync.engine import Engine
 from dragoman.sync.iterators import Following, put_ticks
 
@@ -106,6 +109,75 @@ class BlockingMarket:
         return self._engine.client.market
 
 
+@mirror(MarginMonitor, MARGIN)
+class BlockingMargin:
+    """Margins between readings and at them: the methods of `dragoman.portfolio.margin.MarginMonitor`, blocking.
+
+    `Client.margin` is one.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __repr__(self) -> str:
+        return f"<margin of {self._engine.name}>"
+
+    def threshold(
+        self,
+        segment: Segment | str,
+        *,
+        below: Number | None = None,
+        utilisation_above: Number | None = None,
+        falling_faster: Number | None = None,
+        hysteresis: Number | None = None,
+        name: str = "",
+        callback: Callable[[MarginAlert], object] | None = None,
+    ) -> Callable[[], None]:
+        """Tell when a margin crosses a limit, see `MarginMonitor.threshold`; returns what ends it.
+
+        `callback` runs on the I/O thread and must return at once; `Client.on_event` queues the same alerts.
+        """
+
+        def add(call: Callable[[MarginAlert], object]) -> Callable[[], None]:
+            return self._source.threshold(
+                segment,
+                below=below,
+                utilisation_above=utilisation_above,
+                falling_faster=falling_faster,
+                hysteresis=hysteresis,
+                name=name,
+                callback=None if callback is None else call,
+            )
+
+        return self._engine.register(add, callback or _unheard, "margin.threshold", inline=True)
+
+    @property
+    def _source(self) -> MarginMonitor:
+        return self._engine.client.margin
+
+
+def _unheard(alert: MarginAlert) -> None:
+    """Stand for a callback that was not given."""
+
+
+@mirror(RuleBook, RULES)
+class BlockingRules:
+    """Rules that watch positions: the methods of `dragoman.rules.book.RuleBook`, blocking.
+
+    `Client.rules` is one. Plans run on the I/O thread and must return at once.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __repr__(self) -> str:
+        return f"<rules of {self._engine.name}>"
+
+    @property
+    def _source(self) -> RuleBook:
+        return self._engine.client.rules
+
+
 @mirror(AccountSession, SESSION)
 class BlockingSession:
     """The login behind a client: what `dragoman.session.session.AccountSession` tells and does, blocking.
@@ -172,6 +244,8 @@ class Client:
         self._account = BlockingAccount(engine)
         self._session = BlockingSession(engine)
         self._market = BlockingMarket(engine)
+        self._rules = BlockingRules(engine)
+        self._margin = BlockingMargin(engine)
         self._events: BlockingEvents[Event] = BlockingEvents(engine, lambda: engine.client.events, "events")
 
     def __repr__(self) -> str:
@@ -220,6 +294,16 @@ class Client:
     def market(self) -> BlockingMarket:
         """Quotes, subscriptions, ticks and books; this client has them as methods too."""
         return self._market
+
+    @property
+    def margin(self) -> BlockingMargin:
+        """Margins as they are now, watched, and limits that tell when they are crossed."""
+        return self._margin
+
+    @property
+    def rules(self) -> BlockingRules:
+        """Rules that watch positions and make them smaller."""
+        return self._rules
 
     @property
     def events(self) -> BlockingEvents[Event]:

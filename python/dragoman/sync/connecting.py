@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import dragoman.connecting
+from dragoman.checks import RiskLimits
 from dragoman.client import Client as AsyncClient
 from dragoman.plugin import Adapter
 from dragoman.runtime.io_thread import shared_io_thread
@@ -26,6 +27,7 @@ def connect(
     cache_instruments: bool | None = None,
     streams: bool = True,
     journal: bool = True,
+    risk: RiskLimits | None = None,
     overrides: Mapping[str, Any] | None = None,
     state_dir: str | None = None,
     may_log_in: bool = True,
@@ -38,7 +40,7 @@ def connect(
     ----------
     broker, profile, environment, read_only, access_token, state_dir, may_log_in
         As `dragoman.connect` has them.
-    load_instruments, load_orders, cache_instruments, streams, journal, overrides
+    load_instruments, load_orders, cache_instruments, streams, journal, risk, overrides
         As `dragoman.connect` has them.
     open_url, prompt : callable, optional
         How a login asks the human: open a page; type something, given what kind it is, a text to show and whether it
@@ -73,6 +75,7 @@ def connect(
             cache_instruments=cache_instruments,
             streams=streams,
             journal=journal,
+            risk=risk,
             overrides=overrides,
             state_dir=state_dir,
             may_log_in=may_log_in,

@@ -14,10 +14,12 @@ from typing import Final
 import dragoman.client
 import dragoman.market.handout
 import dragoman.portfolio.extras
+import dragoman.portfolio.margin.monitor
+import dragoman.rules.book
 import dragoman.session.fanout
 import dragoman.session.session
 import dragoman.sync.client
-from dragoman.sync.bridge import MARKET, SESSION, Shape, members
+from dragoman.sync.bridge import MARGIN, MARKET, RULES, SESSION, Shape, members
 
 _HEAD: Final = '"""Types of the blocking client. Made by `dragoman.sync.stubs`; not edited by hand."""\n\n'
 _UNUSED_HERE: Final = frozenset({"AsyncClient", "mirror"})
@@ -26,7 +28,9 @@ _UNTYPED: Final = frozenset({"__getattr__", "_source"})
 _TWINS: Final = (
     ("BlockingAccount", dragoman.portfolio.extras, dragoman.portfolio.extras.AccountServices, None),
     ("BlockingEvents", dragoman.session.fanout, dragoman.session.fanout.Fanout, frozenset[str]()),
+    ("BlockingMargin", dragoman.portfolio.margin.monitor, dragoman.portfolio.margin.monitor.MarginMonitor, MARGIN),
     ("BlockingMarket", dragoman.market.handout, dragoman.market.handout.MarketData, MARKET),
+    ("BlockingRules", dragoman.rules.book, dragoman.rules.book.RuleBook, RULES),
     ("BlockingSession", dragoman.session.session, dragoman.session.session.AccountSession, SESSION),
     ("Client", dragoman.client, dragoman.client.Client, None),
 )

@@ -14,7 +14,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dragoman.runtime.base import Clock, Disk, DiskFile, DiskLock, Holder, Lane, Listener, Net, ProtocolFactory, Runtime
+from dragoman.runtime.base import (
+    Clock,
+    Disk,
+    DiskFile,
+    DiskLock,
+    DiskMap,
+    Holder,
+    Lane,
+    Listener,
+    Net,
+    ProtocolFactory,
+    Runtime,
+)
 from dragoman.runtime.watchdog import Stall
 
 if TYPE_CHECKING:
@@ -115,6 +127,10 @@ class ProcessDisk:
             size, self.next_size = min(size, self.next_size or size), None
         self.check()
         return ProcessFile(self, self._disk.open(path, size=size))
+
+    def map(self, path: str, *, initial: bytes) -> DiskMap:
+        self.check("" if self._disk.exists(path) else "open")
+        return self._disk.map(path, initial=initial)
 
     def lock(self, path: str, *, now_ns: int) -> DiskLock:
         self.check()

@@ -25,7 +25,7 @@ Status = Literal["passed", "differs", "not offered", "failed"]
 
 LONGEST_S: Final = 3600.0
 LOOPBACK_LONGEST_S: Final = 60.0
-LOOPBACK_PATIENCE_S: Final = 5.0
+LOOPBACK_PATIENCE_S: Final = 15.0
 TRIED_S: Final = 2.0
 """How long a line may take to come true that is declared not to."""
 

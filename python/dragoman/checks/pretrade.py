@@ -1,0 +1,429 @@
+"""The checks of an order before the wire, against the limits its owner set.
+
+Each is a comparison or two with what is kept at hand, so that all together cost microseconds. What they need comes
+through callables: the last price, the day's profit, the margin. An order that passes is counted, for the rate and for
+the window of duplicates; one that is refused leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, NoReturn
+
+from dragoman.checks.risk import RiskLimits, longest
+from dragoman.checks.risk_exposure import Exposure, Stake
+from dragoman.errors import Effect, ErrorKind, Rejected, Retry
+from dragoman.model import Instrument, Order, OrderChange, OrderRequest, Side
+
+_ZERO: Final = Decimal(0)
+_HUNDRED: Final = Decimal(100)
+_MS: Final = 1_000_000
+_SECOND: Final = 1_000_000_000
+_MINUTE: Final = 60 * _SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the checks learn what they compare with. Each must answer at once; None says that it is not known.
+
+    Attributes
+    ----------
+    mono_ns : callable
+    price : callable
+        The last price of an instrument.
+    profit : callable
+        The day's profit, realised and unrealised; a loss is below 0.
+    margin : callable
+        What a request needs and what is there, as two numbers.
+    open_for_s : callable
+        For how long an instrument's exchange has been open; None while it is closed.
+    positions : callable
+        Whether positions are known at all.
+    """
+
+    mono_ns: Callable[[], int]
+    price: Callable[[Instrument], Decimal | None] = lambda instrument: None
+    profit: Callable[[], Decimal | None] = lambda: None
+    margin: Callable[[OrderRequest, Instrument], tuple[Decimal, Decimal] | None] = lambda request, instrument: None
+    open_for_s: Callable[[Instrument], float | None] = lambda instrument: 0.0
+    positions: Callable[[], bool] = lambda: True
+
+
+@dataclass(slots=True)  # not frozen: it is made for every order, and lives as long as its check
+class _Terms:
+    """What an order, or a changed one, would be."""
+
+    instrument: Instrument
+    buys: bool
+    quantity: Decimal
+    price: Decimal | None
+    trigger: Decimal | None
+    notional: Decimal | None = None
+    instead_of: Decimal = _ZERO  # units of the same order that are counted as working already
+
+
+class PreTrade:
+    """Refuses orders beyond the limits.
+
+    Parameters
+    ----------
+    limits : RiskLimits
+    exposure : Exposure
+        Kept by whoever hears of orders and positions.
+    sources : Sources
+    broker : str
+        For messages.
+
+    Attributes
+    ----------
+    refused : dict of str to int
+        How often each check refused.
+    """
+
+    def __init__(self, limits: RiskLimits, exposure: Exposure, sources: Sources, *, broker: str = "") -> None:
+        self.limits = limits
+        self.exposure = exposure
+        self.sources = sources
+        self.refused: dict[str, int] = {}
+        self._broker = broker
+        self._second: deque[int] = deque(maxlen=limits.orders_per_second)
+        self._minute: deque[int] = deque(maxlen=limits.orders_per_minute)
+        self._recent: dict[tuple[Any, ...], int] = {}
+        self._in_order: deque[tuple[int, tuple[Any, ...]]] = deque()
+        self._window_ns = (limits.duplicate_window_ms or 0) * _MS
+        # What an order may have reached is looked up by pattern once for each instrument.
+        self._quantities: dict[str, Decimal | None] = {}
+        self._positions: dict[str, Decimal | None] = {}
+        self._tradable: dict[str, str] = {}
+        self._exposed = any(
+            one is not None
+            for one in (
+                limits.max_position,
+                limits.max_exposure,
+                limits.max_exposure_per_instrument,
+                limits.max_exposure_per_underlying,
+                limits.max_daily_loss,
+            )
+        ) or bool(limits.position_by_instrument)
+
+    def check(self, request: OrderRequest, instrument: Instrument) -> None:
+        """Refuse an order beyond a limit; count one that is not.
+
+        Raises
+        ------
+        Rejected
+            Names the check, what was found, the limit and the next step. Nothing was sent.
+        """
+        terms = _Terms(
+            instrument,
+            request.side is Side.BUY,
+            request.quantity,
+            request.price,
+            request.trigger_price,
+            request.notional,
+        )
+        limits = self.limits
+        self._check_terms(terms)
+        if limits.max_open_orders is not None or limits.max_open_orders_per_instrument is not None:
+            self._check_open_orders(instrument)
+        if self._exposed:
+            self._check_exposed(terms)
+        if limits.check_margin:
+            self._check_margin(request, instrument)
+        if self._window_ns or self._second.maxlen is not None or self._minute.maxlen is not None:
+            self._check_pace(request)
+
+    def check_change(self, order: Order, change: OrderChange, instrument: Instrument) -> None:
+        """The same for a change that may raise risk: of what the order would be then.
+
+        How many orders there are, and how fast they come, is not asked of a change; neither is margin.
+        """
+        quantity = change.quantity or order.quantity
+        left = max(order.quantity - order.filled_quantity, _ZERO)
+        terms = _Terms(
+            instrument,
+            order.side is Side.BUY,
+            max(quantity - order.filled_quantity, _ZERO),
+            order.price if change.price is None else change.price,
+            order.trigger_price if change.trigger_price is None else change.trigger_price,
+            instead_of=left,
+        )
+        self._check_terms(terms)
+        if self._exposed:
+            self._check_exposed(terms)
+
+    # -- the order alone ---------------------------------------------------------------------------------------------
+
+    def _check_terms(self, terms: _Terms) -> None:
+        limits, instrument = self.limits, terms.instrument
+        name = instrument.instrument_id
+        if limits.restricted or limits.allowed is not None:
+            why = self._tradable.get(name)
+            if why is None:
+                why = self._tradable[name] = self._why_not(name)
+            if why:
+                self._refuse("restricted", f"{name} {why}", "trade what the limits allow, or change them")
+        if limits.market_hours and self.sources.open_for_s(instrument) is None:
+            self._refuse(
+                "market_hours",
+                f"{instrument.exchange} is closed",
+                "wait until it opens",
+                kind=ErrorKind.MARKET_CLOSED,
+            )
+        most = limits.max_order_quantity
+        if limits.quantity_by_instrument:
+            most = self._by_pattern(self._quantities, limits.quantity_by_instrument, name, most)
+        if most is not None and terms.quantity > most:
+            self._refuse(
+                "max_order_quantity",
+                f"a quantity of {terms.quantity} in {name}, the limit is {most}",
+                f"ask for at most {most}",
+                kind=ErrorKind.INVALID_QUANTITY,
+            )
+        if limits.max_order_value is not None:
+            self._check_value(terms, limits.max_order_value)
+        if limits.price_band_percent is not None:
+            self._check_band(terms, limits.price_band_percent)
+
+    def _why_not(self, name: str) -> str:
+        limits = self.limits
+        found = next((pattern for pattern in limits.restricted if name.startswith(pattern)), None)
+        if found is not None:
+            return f"is restricted by {found!r}"
+        if limits.allowed is not None and not name.startswith(limits.allowed):
+            return f"is not among what is allowed: {', '.join(limits.allowed) or 'nothing'}"
+        return ""
+
+    def _by_pattern(
+        self, known: dict[str, Decimal | None], patterns: Any, name: str, otherwise: Decimal | None
+    ) -> Decimal | None:
+        if name not in known:
+            found = longest(patterns, name)
+            known[name] = otherwise if found is None else found
+        return known[name]
+
+    def _check_value(self, terms: _Terms, most: Decimal) -> None:
+        instrument, value = terms.instrument, terms.notional
+        if value is None:
+            price = terms.price
+            if price is None:
+                price = terms.trigger if terms.trigger is not None else self.sources.price(instrument)
+            if price is None:
+                self._unknown("max_order_value", f"the last price of {instrument.instrument_id}")
+                return
+            value = abs(price) * terms.quantity * instrument.multiplier
+        if value > most:
+            self._refuse(
+                "max_order_value",
+                f"an order worth {value:f} {instrument.currency} in {instrument.instrument_id}, the limit is {most:f}",
+                "ask for less",
+            )
+
+    def _check_band(self, terms: _Terms, percent: Decimal) -> None:
+        if terms.price is None and terms.trigger is None:
+            return
+        last = self.sources.price(terms.instrument)
+        if last is None:
+            self._unknown("price_band_percent", f"the last price of {terms.instrument.instrument_id}")
+            return
+        width = abs(last) * percent / _HUNDRED
+        for what, price in (("price", terms.price), ("trigger price", terms.trigger)):
+            if price is not None and abs(price - last) > width:
+                self._refuse(
+                    "price_band_percent",
+                    f"{what} {price} of {terms.instrument.instrument_id} is more than {percent} % from the last price"
+                    f" {last}",
+                    f"keep within {last - width:.10g} to {last + width:.10g}",
+                    kind=ErrorKind.PRICE_OUT_OF_BAND,
+                )
+
+    # -- the account -------------------------------------------------------------------------------------------------
+
+    def _check_open_orders(self, instrument: Instrument) -> None:
+        limits, exposure = self.limits, self.exposure
+        most = limits.max_open_orders
+        if most is not None and exposure.orders >= most:
+            self._refuse(
+                "max_open_orders", f"{exposure.orders} orders work already, the limit is {most}", "cancel one first"
+            )
+        most = limits.max_open_orders_per_instrument
+        if most is not None:
+            working = exposure.stake(instrument.instrument_id).orders
+            if working >= most:
+                self._refuse(
+                    "max_open_orders_per_instrument",
+                    f"{working} orders work already in {instrument.instrument_id}, the limit is {most}",
+                    "cancel one first",
+                )
+
+    def _check_exposed(self, terms: _Terms) -> None:
+        """Positions, exposures and the day's loss: what an order passes that can only make a position smaller."""
+        limits, instrument = self.limits, terms.instrument
+        name = instrument.instrument_id
+        if not self.sources.positions():
+            self._unknown("position", "what the account holds")
+            return
+        stake = self.exposure.stake(name)
+        if self._reduces(terms, stake):
+            return
+        if limits.max_daily_loss is not None:
+            self._check_loss(limits.max_daily_loss)
+        worst = self._worst(terms, stake)
+        most = limits.max_position
+        if limits.position_by_instrument:
+            most = self._by_pattern(self._positions, limits.position_by_instrument, name, most)
+        if most is not None and worst > most:
+            self._refuse(
+                "max_position",
+                f"{name} could come to {worst} (position {stake.position}, working {stake.buys} to buy and"
+                f" {stake.sells} to sell), the limit is {most}",
+                "ask for less, or cancel what works",
+            )
+        if (
+            limits.max_exposure is not None
+            or limits.max_exposure_per_instrument is not None
+            or limits.max_exposure_per_underlying is not None
+        ):
+            self._check_exposure(terms, stake, worst)
+
+    def _check_exposure(self, terms: _Terms, stake: Stake, worst: Decimal) -> None:
+        limits, instrument = self.limits, terms.instrument
+        price = self.sources.price(instrument)
+        if price is None:
+            price = terms.price if terms.price is not None else terms.trigger
+        if price is None:
+            self._unknown("max_exposure", f"the last price of {instrument.instrument_id}")
+            return
+        value = worst * abs(price) * instrument.multiplier
+        added, underlying = value - stake.value, stake.underlying
+        for check, of, found, most in (
+            ("max_exposure_per_instrument", instrument.instrument_id, value, limits.max_exposure_per_instrument),
+            (
+                "max_exposure_per_underlying",
+                underlying,
+                self.exposure.by_underlying.get(underlying, _ZERO) + added,
+                limits.max_exposure_per_underlying,
+            ),
+            ("max_exposure", "the account", self.exposure.total + added, limits.max_exposure),
+        ):
+            if most is not None and found > most:
+                self._refuse(check, f"{of} could come to {found:f}, the limit is {most:f}", "ask for less")
+
+    def _check_loss(self, most: Decimal) -> None:
+        profit = self.sources.profit()
+        if profit is None:
+            self._unknown("max_daily_loss", "the day's profit")
+        elif -profit >= most:
+            self._refuse(
+                "max_daily_loss",
+                f"the day's loss is {-profit:f}, the limit is {most:f}",
+                "orders that reduce positions pass; nothing is opened any more today",
+            )
+
+    def _reduces(self, terms: _Terms, stake: Stake) -> bool:
+        """Whether an order can only make a position smaller, whatever of what works fills as well."""
+        position = stake.position
+        if terms.buys:
+            return position < 0 and stake.buys - terms.instead_of + terms.quantity <= -position
+        return position > 0 and stake.sells - terms.instead_of + terms.quantity <= position
+
+    def _worst(self, terms: _Terms, stake: Stake) -> Decimal:
+        added = terms.quantity - terms.instead_of
+        buys = stake.buys + (added if terms.buys else _ZERO)
+        sells = stake.sells + (_ZERO if terms.buys else added)
+        return max(abs(stake.position + buys), abs(stake.position - sells), abs(stake.position))
+
+    def _check_margin(self, request: OrderRequest, instrument: Instrument) -> None:
+        found = self.sources.margin(request, instrument)
+        if found is None:
+            self._unknown("check_margin", f"the margin that {request.quantity} {instrument.instrument_id} needs")
+            return
+        needed, there = found
+        if needed > there:
+            self._refuse(
+                "check_margin",
+                f"the order needs a margin of {needed:f}, and {there:f} is there",
+                "ask for less, or add funds",
+                kind=ErrorKind.INSUFFICIENT_MARGIN,
+            )
+
+    # -- pace --------------------------------------------------------------------------------------------------------
+
+    def _check_pace(self, request: OrderRequest) -> None:
+        """Duplicates and rates; last, because what passes here is counted."""
+        now = self.sources.mono_ns()
+        for times, span, check in (
+            (self._second, _SECOND, "orders_per_second"),
+            (self._minute, _MINUTE, "orders_per_minute"),
+        ):
+            if times.maxlen is not None and len(times) == times.maxlen and now - times[0] < span:
+                self._refuse(
+                    check,
+                    f"{times.maxlen} orders were placed in the last {span // _SECOND} s, which is the limit",
+                    "wait",
+                    retry_after_s=(span - now + times[0]) / _SECOND,
+                )
+        if self._window_ns:
+            self._check_duplicate(request, now)
+        if self._second.maxlen is not None:
+            self._second.append(now)
+        if self._minute.maxlen is not None:
+            self._minute.append(now)
+
+    def _check_duplicate(self, request: OrderRequest, now: int) -> None:
+        key = (
+            request.instrument_id,
+            request.side,
+            request.quantity,
+            request.price,
+            request.trigger_price,
+            request.order_type,
+            request.product,
+        )
+        while self._in_order and now - self._in_order[0][0] >= self._window_ns:
+            at, old = self._in_order.popleft()
+            if self._recent.get(old) == at:
+                del self._recent[old]
+        before = self._recent.get(key)
+        if before is not None:
+            self._refuse(
+                "duplicate_window_ms",
+                f"the same order of {request.instrument_id} was placed {(now - before) // _MS} ms ago, the window is"
+                f" {self.limits.duplicate_window_ms} ms",
+                "wait, if you do want it twice",
+                kind=ErrorKind.DUPLICATE_ORDER,
+                retry_after_s=(self._window_ns - now + before) / _SECOND,
+            )
+        self._recent[key] = now
+        self._in_order.append((now, key))
+
+    # -- saying no ---------------------------------------------------------------------------------------------------
+
+    def _unknown(self, check: str, what: str) -> None:
+        if self.limits.when_unknown == "refuse":
+            self._refuse(check, f"{what} is not known", 'subscribe to it, or set when_unknown = "pass"')
+
+    def _refuse(
+        self,
+        check: str,
+        found: str,
+        remedy: str,
+        *,
+        kind: ErrorKind = ErrorKind.LOCAL_DENIED,
+        retry_after_s: float | None = None,
+    ) -> NoReturn:
+        self.refused[check] = self.refused.get(check, 0) + 1
+        name = f"{self._broker}: " if self._broker else ""
+        raise Rejected(
+            f"{name}refused by the limit {check}: {found}",
+            kind=kind,
+            effect=Effect.NONE,
+            retry=None if retry_after_s is None and kind is not ErrorKind.DUPLICATE_ORDER else Retry.AFTER,
+            retry_after_s=retry_after_s,
+            code=check,
+            broker=self._broker or None,
+            remedy=f"{remedy}; nothing was sent",
+        )

@@ -1,0 +1,66 @@
+"""What a kill switch tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dragoman.model.shown import Shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillState(Shown):
+    """Whether new orders of an account are stopped, and since when.
+
+    Attributes
+    ----------
+    engaged : bool
+    who, why : str
+        Who engaged it and for what reason; of a switch that is off, who released it.
+    ts_changed : int or None
+        Wall clock of that, ns UTC; None for a switch that was never used.
+    flatten : bool
+        Positions are to be closed once the working orders are cancelled.
+    epoch : int
+        How often it was engaged so far.
+    damage : str
+        What is wrong with its file. A damaged switch is engaged.
+    durable : bool
+        It is on the disk: a restart finds it so.
+    working, unknown : tuple of str
+        Names of the orders that are still to be cancelled, and of those of which nobody knows whether they are live.
+    """
+
+    engaged: bool = False
+    who: str = ""
+    why: str = ""
+    ts_changed: int | None = None
+    flatten: bool = False
+    epoch: int = 0
+    damage: str = ""
+    durable: bool = True
+    working: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KillEvent:
+    """The kill switch of the account was engaged, did something, or was released.
+
+    Attributes
+    ----------
+    code : str
+        ``ENGAGED``: no new order leaves, here or in any other process of this host; also told by a client that starts
+        on an account which is stopped. ``CANCELLED``: nothing that was working works any more. ``WORKING``: something
+        still does, see `text`. ``FLATTENED``, ``NOT_FLATTENED``: what became of the positions. ``NOT_DURABLE``: the
+        stop holds now, and a restart may not find it. ``RELEASED``.
+    text : str
+    state : KillState
+    ts : int
+        Wall clock, ns UTC.
+    """
+
+    code: Literal["ENGAGED", "CANCELLED", "WORKING", "FLATTENED", "NOT_FLATTENED", "NOT_DURABLE", "RELEASED"]
+    text: str
+    state: KillState
+    ts: int = 0

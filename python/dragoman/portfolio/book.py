@@ -1,0 +1,452 @@
+"""Positions of one account as its fills make them, live and exact; `client.portfolio.live`.
+
+Theory. The order store tells every fill once, says which synthetic ones it takes back, and never in a promised order.
+The book puts each into its instrument's `Timeline`, which counts in the order of events. The broker's own positions
+enter once, as what the day began with; from then on they are only compared with, never copied.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final, Literal
+
+from dragoman._core import intern_instrument
+from dragoman.errors import ErrorKind, UsageError
+from dragoman.market import InstrumentMaster
+from dragoman.model import (
+    Adjustment,
+    AdjustmentKind,
+    Fill,
+    Instrument,
+    LivePosition,
+    OrderUpdate,
+    PnL,
+    Position,
+    PositionAlert,
+    PositionCode,
+    Product,
+    QuantityUnit,
+)
+from dragoman.portfolio.adjust import check_adjustment
+from dragoman.portfolio.counted import Counted
+from dragoman.portfolio.days import TradingDays
+from dragoman.portfolio.lots import Lots
+from dragoman.portfolio.marking import Marking
+from dragoman.portfolio.money import exact, price, ratio
+from dragoman.portfolio.money import quantity as plain
+from dragoman.portfolio.net import Discrepancy, PositionKey
+from dragoman.portfolio.opening import Opening, Traded, opening_of
+from dragoman.portfolio.rows import Facts, shown, totals
+from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
+from dragoman.portfolio.versus import both_sides, differences
+
+Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
+_EVER: Final = -(2**63)
+_OUR_CLOSE: Final = "the last mark"
+
+log = logging.getLogger("dragoman.portfolio")
+
+
+class PositionBook:
+    """Live positions of one account.
+
+    Parameters
+    ----------
+    instruments : InstrumentMaster
+    days : TradingDays
+    marking : Marking
+    alert : callable
+        Told of what somebody should know, as `PositionAlert`.
+    delivered : callable
+        Whether positions of a product in an instrument become holdings when the day ends.
+    broker, currency : str
+        The currency counts where the master does not know an instrument.
+    account : callable
+        Name of the account, once it is known.
+    """
+
+    def __init__(
+        self,
+        instruments: InstrumentMaster,
+        days: TradingDays,
+        marking: Marking,
+        alert: Callable[[PositionAlert], object],
+        *,
+        delivered: Callable[[Instrument, Product], bool] = lambda instrument, product: False,
+        broker: str = "",
+        account: Callable[[], str] = str,
+        currency: str = "INR",
+    ) -> None:
+        self._instruments = instruments
+        self._days = days
+        self.marking = marking
+        self._alert = alert
+        self._delivered = delivered
+        self._facts = Facts(broker=broker, account_id="", currency=currency)
+        self._account = account
+        self._lines: dict[Line, Timeline] = {}
+        self._counted = Counted(days.day)
+        self._adjusted: dict[str, Adjustment] = {}
+        self._openings: dict[PositionKey, Opening] = {}
+        self._closes: dict[str, tuple[Decimal, str]] = {}
+        self._units: dict[PositionKey, QuantityUnit] = {}
+        self._told: set[object] = set()
+        self._listeners: tuple[Callable[[PositionKey], object], ...] = ()
+        self._conversions = 0
+        self._day = ""
+        self._rolls: list[Place] = []
+        self.complete_as_of: int | None = None
+        self._tallies = dict.fromkeys(("before_opening", "unknown_instrument", "not_in_units", "listener_errors"), 0)
+
+    # -- what comes in -----------------------------------------------------------------------------------------------
+
+    def on_update(self, update: OrderUpdate) -> None:
+        """Take what an update of an order brings; the order store's listener."""
+        if not update.fills and not update.replaced:
+            return
+        self._look()
+        changed: set[PositionKey] = set()
+        for trade_id in update.replaced:
+            void = self._counted.take_back(trade_id)
+            changed |= self._leave(void) if void is not None else set()
+        for fill in update.fills:
+            changed |= self._take(fill)
+        self._changed(changed)
+
+    def seed(self, positions: Iterable[Position], fills: Iterable[Fill], as_of: int) -> list[Discrepancy]:
+        """Begin the day of `as_of` with the broker's positions; return where they contradict themselves or our fills.
+
+        Parameters
+        ----------
+        positions : iterable of Position
+            As the broker has them now, in units.
+        fills : iterable of Fill
+            Those known of that day, at least.
+        as_of : int
+            When reading the positions began, ns UTC.
+        """
+        known = list(fills)
+        start, self._day = self._days.start(as_of), self._days.day(as_of)
+        self._rolls = [(start, ROLL, 0, "", "")]
+        for fill in known:
+            self._take(fill)
+        traded = Traded.sums(self._counted.counting(start))
+        bases: dict[Line, dict[Product, Lots]] = {line: {} for line in self._lines}
+        found: list[Discrepancy] = []
+        self._openings.clear()
+        for position in positions:
+            key: PositionKey = (position.instrument_id, position.product, position.position_side)
+            opening = opening_of(position, traded)
+            self._openings[key] = opening
+            bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
+            if opening.difference is not None:
+                found.append(opening.difference)
+            if position.close_price is not None:
+                self._closes[key[0]] = position.close_price, "the broker's positions"
+            if position.quantity_unit is not QuantityUnit.UNITS:
+                self._units[key] = position.quantity_unit
+            instrument = self._instruments.get(position.instrument_id)
+            if instrument is not None:
+                self.marking.polled(self._instruments.handle(instrument), position.last_price, as_of)
+        for line, base in bases.items():
+            self._tallies["before_opening"] += self._lines.setdefault(line, Timeline()).begin(base, start)
+        self.complete_as_of = as_of
+        self._changed({key for key, _ in self._all()})
+        for one in found:
+            self._say("OPENING_DIFFERS", both_sides(one), one, one)
+        return found
+
+    def adjust(self, adjustment: Adjustment) -> None:
+        """Apply an explicit adjustment from its time on; one given before (by its id) changes nothing.
+
+        Raises
+        ------
+        UsageError
+            It lacks what its kind needs, or its id names another one.
+        """
+        check_adjustment(adjustment)
+        before = self._adjusted.get(adjustment.adjustment_id)
+        if before is not None:
+            if before != adjustment:
+                raise UsageError(
+                    f"adjustment {adjustment.adjustment_id} was another one: {before!r}",
+                    kind=ErrorKind.BAD_REQUEST,
+                    remedy="give each adjustment an id of its own",
+                )
+            return
+        self._look()
+        self._adjusted[adjustment.adjustment_id] = adjustment
+        name = adjustment.adjustment_id
+        line = self._line(adjustment.instrument_id, adjustment.position_side)
+        line.put(Adjusting((adjustment.ts_event, ADJUST, len(name), name, ""), adjustment))
+        self._scale_close(adjustment)
+        self._changed(self._keys(adjustment.instrument_id, adjustment.position_side))
+        self._problems(adjustment.instrument_id, line)
+
+    def converted(
+        self,
+        key: PositionKey,
+        product: Product,
+        quantity: Decimal,
+        *,
+        overnight: bool,
+        ts: int | None = None,
+    ) -> None:
+        """Move `quantity` units, signed as the position, to another product at what they cost; at `ts`, or now."""
+        self._look()
+        self._conversions += 1
+        name = f"{self._conversions:09d}"
+        line = self._line(key[0], key[2])
+        at = self._days.now_ns() if ts is None else ts
+        line.put(Conversion((at, CONVERT, len(name), name, ""), key[1], product, exact(quantity), overnight))
+        self._changed({key, (key[0], product, key[2])})
+        self._problems(key[0], line)
+
+    def roll(self, day: str, closes: dict[str, Decimal] | None = None) -> None:
+        """Begin a trading day: what is held is carried over, at its cost.
+
+        Called by itself at the first sign of the new day. The last marks become the previous close until somebody
+        says better: `closes`, by instrument.
+        """
+        start = self._days.began(day)
+        place: Place = (start, ROLL, 0, "", "")
+        if place not in self._rolls:
+            for (name, _), line in self._lines.items():
+                mark, _, _ = self.marking.read(self._handle(name))
+                if mark is not None:
+                    self._closes[name] = mark, f"{_OUR_CLOSE} before {day}"
+                line.put(Roll(place, frozenset(self._leaving(name, line))))
+            self._rolls = [*self._rolls, place][-2:]
+            self._day = max(self._day, day)
+            self._fold(self._rolls[0])
+        for name, close in (closes or {}).items():
+            self._closes[name] = close, "given"
+        self._changed({*(key for key, _ in self._all()), *self._openings})
+
+    def orphan(self, fill: Fill) -> None:
+        """Tell, once, of a fill whose order nobody has reported; it counts when the order store tells it."""
+        text = f"fill {fill.trade_id} of order {fill.order_id} in {fill.instrument_id}: nobody reports the order"
+        self._say("ORPHAN_FILL", text, fill, ("orphan", fill.order_id, fill.trade_id))
+
+    # -- what it says ------------------------------------------------------------------------------------------------
+
+    def rows(self) -> list[LivePosition]:
+        """Return every position of the day, flat ones that traded included, by instrument and product."""
+        self._look()
+        found = [self._shown(key, lots) for key, lots in self._all() if not lots.empty]
+        return sorted(found, key=lambda one: (one.instrument_id, one.product, one.position_side))
+
+    def row(
+        self,
+        position: PositionKey | str | Instrument,
+        product: Product | str | None = None,
+        position_side: Literal["NET", "LONG", "SHORT"] = "NET",
+    ) -> LivePosition | None:
+        """Return one position, by its key or by instrument; None where there is none.
+
+        Raises
+        ------
+        UsageError
+            The instrument is held in several products, and none was named.
+        """
+        if isinstance(position, tuple):
+            key = position
+        else:
+            name = position if isinstance(position, str) else position.instrument_id
+            held = [one for one in self._keys(name, position_side) if product is None or one[1] == product]
+            if len(held) > 1:
+                words = ", ".join(sorted(one[1] for one in held))
+                raise UsageError(f"{name} is held as {words}", remedy="name the product", kind=ErrorKind.BAD_REQUEST)
+            if not held:
+                return None
+            key = held[0]
+        self._look()
+        line = self._lines.get((key[0], key[2]))
+        lots = line.rows.get(key[1]) if line is not None else None
+        return None if lots is None or lots.empty else self._shown(key, lots)
+
+    def keys(self) -> list[PositionKey]:
+        """Return the keys of all positions there are."""
+        self._look()
+        return [key for key, lots in self._all() if lots.quantity]
+
+    def totals(self) -> dict[str, PnL]:
+        """Return profit by currency."""
+        return totals(self.rows())
+
+    def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
+        """Call back with the key of every position that changes; returns what ends it."""
+        self._listeners += (callback,)
+
+        def end() -> None:
+            self._listeners = tuple(one for one in self._listeners if one is not callback)
+
+        return end
+
+    def compare(self, positions: Iterable[Position], *, skip: Iterable[Product] = ()) -> list[Discrepancy]:
+        """Return where the broker's positions and ours differ, at rest; nothing is overwritten."""
+        skipped = frozenset(skip)
+        return differences(positions, [one for one in self.rows() if one.product not in skipped])
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted, and what could not be.
+
+        ``before_opening`` are fills older than what the book began with, hence part of it; ``unknown_synthetic`` were
+        taken back and never told.
+        """
+        names = ("fills", "repeated", "corrected", "replaced", "unknown_synthetic")
+        return {name: getattr(self._counted, name) for name in names} | self._tallies
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the day's opening was read from the broker."""
+        return self.complete_as_of is not None
+
+    @property
+    def day(self) -> str:
+        """The trading day the book is in."""
+        self._look()
+        return self._day
+
+    # -- fills -------------------------------------------------------------------------------------------------------
+
+    def _take(self, fill: Fill) -> set[PositionKey]:
+        """Count a fill, once; return the positions that it changed."""
+        ts = fill.ts_event if fill.ts_event is not None else fill.ts_recv
+        new, old = self._counted.take(fill, self._days.now_ns() if ts is None else ts)
+        return (self._leave(old) if old is not None else set()) | (self._enter(new) if new is not None else set())
+
+    def _enter(self, trade: Trade) -> set[PositionKey]:
+        fill = trade.fill
+        key: PositionKey = (fill.instrument_id, fill.product, fill.position_side)
+        line = self._line(key[0], key[2])
+        if trade.place[0] < line.since:
+            # Older than what the book began with, or than what it keeps apart: the broker's opening has it.
+            self._tallies["before_opening"] += 1
+            return set()
+        if fill.quantity_unit is not QuantityUnit.UNITS:
+            self._tallies["not_in_units"] += 1
+            self._units[key] = fill.quantity_unit
+            self._say("NOT_IN_UNITS", f"fills of {key[0]} count {fill.quantity_unit}, not units", fill, ("units", key))
+        if self._instruments.get(key[0]) is None:
+            self._tallies["unknown_instrument"] += 1
+            text = f"{key[0]} is filled and not in the instrument master: its multiplier and currency are guessed"
+            self._say("UNKNOWN_INSTRUMENT", text, fill, ("unknown", key[0]))
+        line.put(trade)
+        return {key}
+
+    def _leave(self, trade: Trade) -> set[PositionKey]:
+        fill = trade.fill
+        self._line(fill.instrument_id, fill.position_side).drop(trade)
+        return {(fill.instrument_id, fill.product, fill.position_side)}
+
+    def _scale_close(self, one: Adjustment) -> None:
+        """Divide a previous close of our own, as a split does; the broker's is of the new units already."""
+        close, source = self._closes.get(one.instrument_id, (None, ""))
+        if close is None or not source.startswith(_OUR_CLOSE) or one.ts_event < self._rolls[-1][0]:
+            return
+        factor = ratio(exact(one.numerator), exact(one.denominator))
+        if one.kind is AdjustmentKind.BONUS:
+            factor += 1
+        elif one.kind is not AdjustmentKind.SPLIT:
+            return
+        self._closes[one.instrument_id] = price(ratio(exact(close), factor)), source
+
+    # -- within ------------------------------------------------------------------------------------------------------
+
+    def _line(self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"]) -> Timeline:
+        found = self._lines.get((instrument_id, position_side))
+        if found is None:
+            since = self._rolls[0][0] if self._rolls else _EVER
+            found = self._lines[instrument_id, position_side] = Timeline(since=since)
+            for place in self._rolls[1:]:
+                found.put(Roll(place))
+        return found
+
+    def _all(self) -> Iterator[tuple[PositionKey, Lots]]:
+        for (name, side), line in self._lines.items():
+            for product, lots in line.rows.items():
+                yield (name, product, side), lots
+
+    def _keys(self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"]) -> list[PositionKey]:
+        line = self._lines.get((instrument_id, position_side))
+        rows = {} if line is None else line.rows
+        return [(instrument_id, product, position_side) for product, lots in rows.items() if not lots.empty]
+
+    def _handle(self, instrument_id: str) -> int:
+        return intern_instrument(instrument_id)
+
+    def _shown(self, key: PositionKey, lots: Lots) -> LivePosition:
+        line = self._lines[key[0], key[2]]
+        return shown(
+            replace(
+                self._facts,
+                key=key,
+                account_id=self._account(),
+                instrument=self._instruments.get(key[0]),
+                opening=self._openings.get(key),
+                close=self._closes.get(key[0]),
+                mark=self.marking.read(self._handle(key[0])),
+                unit=self._units.get(key, QuantityUnit.UNITS),
+                ts_event=line.entries[-1].place[0] if line.entries else None,
+                complete_as_of=self.complete_as_of,
+            ),
+            lots,
+        )
+
+    def _changed(self, keys: Collection[PositionKey]) -> None:
+        """Hand what changed to the native marks, and tell whoever listens."""
+        for key in keys:
+            line = self._lines.get((key[0], key[2]))
+            lots = line.rows.get(key[1]) if line is not None else None
+            self._mark(key, lots or Lots())
+        for key in keys:
+            for listener in self._listeners:
+                try:
+                    listener(key)
+                except Exception:
+                    self._tallies["listener_errors"] += 1
+                    log.exception("a position listener raised")
+
+    def _mark(self, key: PositionKey, lots: Lots) -> None:
+        instrument = self._instruments.get(key[0])
+        currency = instrument.currency if instrument is not None else self._facts.currency
+        multiplier = instrument.multiplier if instrument is not None else Decimal(1)
+        average = None if lots.blank else price(ratio(lots.cost, lots.quantity)) if lots.quantity else Decimal(0)
+        close = self._closes.get(key[0])
+        held = plain(lots.quantity)
+        self.marking.put(key, self._handle(key[0]), currency, held, average, multiplier, close and close[0])
+
+    def _look(self) -> None:
+        """See whether a new trading day has begun."""
+        today = self._days.day()
+        if not self._day:
+            self._day = today
+            self._rolls = [(self._days.start(), ROLL, 0, "", "")]
+        elif today > self._day:
+            self.roll(today)
+
+    def _leaving(self, instrument_id: str, line: Timeline) -> Iterator[Product]:
+        instrument = self._instruments.get(instrument_id)
+        if instrument is not None:
+            yield from (product for product in line.rows if self._delivered(instrument, product))
+
+    def _fold(self, before: Place) -> None:
+        """Keep apart what happened since the last roll but one; the rest will not change any more."""
+        for line in self._lines.values():
+            line.fold(before)
+
+    def _problems(self, instrument_id: str, line: Timeline) -> None:
+        line.rows  # noqa: B018 - counts what was just put in
+        for place, problem in line.problems.items():
+            self._say("NOT_APPLIED", f"{instrument_id}: {problem}", None, ("problem", instrument_id, place))
+
+    def _say(self, code: PositionCode, text: str, subject: object, once: Hashable) -> None:
+        """Tell something, once."""
+        if once not in self._told:
+            self._told.add(once)
+            self._alert(PositionAlert(code, text, subject=subject, ts=self._days.now_ns()))

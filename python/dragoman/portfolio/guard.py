@@ -1,0 +1,114 @@
+"""Puts the pre-trade checks in front of an account's orders, and feeds them what they compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from dragoman.checks.pretrade import PreTrade, Sources
+from dragoman.checks.risk import RiskLimits
+from dragoman.checks.risk_exposure import Exposure
+from dragoman.market import InstrumentMaster
+from dragoman.model import Instrument, OrderRequest
+from dragoman.orders import OrderService
+from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.net import PositionKey
+from dragoman.session.session import AccountSession
+
+_PROFIT_NS: Final = 250_000_000
+"""How long a sum of all positions' profit holds: it is asked for with every order."""
+_ZERO: Final = Decimal(0)
+Margin = Callable[[OrderRequest, Instrument], tuple[Decimal, Decimal] | None]
+
+
+class Guard:
+    """The limits of one account, in force while there are any; without them the order path is not touched.
+
+    Parameters
+    ----------
+    session : AccountSession
+    master : InstrumentMaster
+    orders : OrderService
+    live : PositionBook
+
+    Attributes
+    ----------
+    checks : PreTrade or None
+        What is asked before each order.
+    margin : callable
+        See `dragoman.checks.pretrade.Sources`; set by whoever knows margins.
+    """
+
+    def __init__(
+        self, session: AccountSession, master: InstrumentMaster, orders: OrderService, live: PositionBook
+    ) -> None:
+        self._session = session
+        self._master = master
+        self._orders = orders
+        self._live = live
+        self._mono_ns = session.runtime.clock.mono_ns
+        self._ends: list[Callable[[], object]] = []
+        self._held: dict[str, dict[PositionKey, Decimal]] = {}
+        self._profit: Decimal | None = None
+        self._profit_ns = -_PROFIT_NS
+        self.checks: PreTrade | None = None
+        self.margin: Margin = lambda request, instrument: None
+
+    @property
+    def limits(self) -> RiskLimits | None:
+        """The limits in force."""
+        return None if self.checks is None else self.checks.limits
+
+    def set(self, limits: RiskLimits | None) -> None:
+        """Put limits in force from the next order on, instead of those before; None checks nothing any more."""
+        for end in self._ends:
+            end()
+        self._ends.clear()
+        self._held.clear()
+        amender = self._orders.amender
+        self.checks = self._orders.admit = amender.admit = None
+        if limits is None or limits.empty:
+            return
+        exposure = Exposure(self._master.get, self.price)
+        for order in self._orders.store:
+            exposure.see(order)
+        self.checks = PreTrade(limits, exposure, self._sources(), broker=self._session.adapter.name)
+        for key in self._live.keys():  # noqa: SIM118 - it is no mapping
+            self._hold(exposure, key)
+        self._ends.append(self._orders.store.listen(exposure.on_order))
+        self._ends.append(self._live.listen(lambda key: self._hold(exposure, key)))
+        self._orders.admit, amender.admit = self.checks.check, self.checks.check_change
+
+    def price(self, instrument: Instrument) -> Decimal | None:
+        """Return the last price a stream told; None where it is old, or from before a gap."""
+        price, _, stale = self._live.marking.read(self._master.handle(instrument))
+        return None if stale else price
+
+    def _sources(self) -> Sources:
+        calendar = self._session.calendar
+        return replace(
+            Sources(self._mono_ns),
+            price=lambda instrument: self.price(instrument),
+            profit=self._day,
+            margin=lambda request, instrument: self.margin(request, instrument),
+            open_for_s=lambda instrument: calendar.open_for_s((instrument.exchange,)),
+            positions=lambda: self._live.seeded,
+        )
+
+    def _hold(self, exposure: Exposure, key: PositionKey) -> None:
+        """Take a position in; one instrument may be held in several products, and on both sides."""
+        row, parts = self._live.row(key), self._held.setdefault(key[0], {})
+        parts[key] = _ZERO if row is None else row.quantity
+        exposure.hold(key[0], sum(parts.values(), _ZERO))
+
+    def _day(self) -> Decimal | None:
+        """Return the day's profit in the currency where it is least; None where that of a position is not known."""
+        now = self._mono_ns()
+        if now - self._profit_ns >= _PROFIT_NS:
+            sums = self._live.totals().values()
+            self._profit_ns = now
+            known = not any(one.unknown or one.stale for one in sums)
+            self._profit = min((one.realised + one.unrealised for one in sums), default=_ZERO) if known else None
+        return self._profit

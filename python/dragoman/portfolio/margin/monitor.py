@@ -1,0 +1,540 @@
+"""The account's margin, live: read at a pace the broker allows, projected in between; `client.margin`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any, Final
+
+from dragoman.checks import Number, choice, exact, function, seconds, text
+from dragoman.errors import AuthRequired, DragomanError, ErrorKind, StaleData, UsageError
+from dragoman.market import InstrumentMaster
+from dragoman.model import Margin, MarginAlert, OrderRequest, Segment
+from dragoman.orders import OrderService
+from dragoman.portfolio.extras import AccountServices
+from dragoman.portfolio.margin.asking import Calculator
+from dragoman.portfolio.margin.pace import Pace, metered
+from dragoman.portfolio.margin.rates import RateBook
+from dragoman.portfolio.margin.rule import segment_of
+from dragoman.portfolio.margin.segment import Record, SegmentMargin
+from dragoman.portfolio.margin.state import Held, Positions, State, Tracker
+from dragoman.portfolio.margin.thresholds import Code, Threshold
+from dragoman.portfolio.margin.watching import MarginQueue
+from dragoman.portfolio.net import PositionKey
+from dragoman.portfolio.service import Margins
+from dragoman.session.session import AccountSession
+
+_NS: Final = 1_000_000_000
+_SETTLE_S: Final = 0.5
+"""After an order or position changed, readings wait for so much quiet, and at most six times as long in all."""
+_BUSY_S: Final = 6 * _SETTLE_S
+_GRACE_S: Final = 0.3  # what a reading had seen may reach us after it
+_DOUBT_S: Final = 1.5
+_CROWDED_S: Final = 1.0
+_CROWDED_MOST_S: Final = 30.0
+_IN_FLIGHT_S: Final = 1.0
+_MARKS_S: Final = 0.25
+_LOOK_S: Final = 1.0
+_COST: Final = 50  # marks are looked at so rarely that it takes one part in so many of the time
+_STALE_S: Final = 15.0
+_ASK_S: Final = 5.0
+_LONGEST_S: Final = 60.0
+_STATES: Final = 256
+log = logging.getLogger("dragoman.portfolio")
+
+
+class MarginMonitor:
+    """Margins of one account between readings and at them.
+
+    Nothing is read before somebody asks: `now`, `ready`, `watch` and `threshold` begin it.
+
+    Parameters
+    ----------
+    session : AccountSession
+    master : InstrumentMaster
+    orders : OrderService
+    positions : Positions
+    account : AccountServices
+        Has the broker's margin calculator, where there is one.
+    tell : callable
+        Told of every `MarginAlert`.
+    """
+
+    def __init__(
+        self,
+        session: AccountSession,
+        master: InstrumentMaster,
+        orders: OrderService,
+        positions: Positions,
+        account: AccountServices,
+        tell: Callable[[MarginAlert], object],
+    ) -> None:
+        self._session, self._master, self._orders, self._positions = session, master, orders, positions
+        self._tell = tell
+        self._check = session.owner.check
+        self._clock = session.runtime.clock
+        self._rates = RateBook()
+        self._calculator: Calculator | None = None
+        if session.adapter.capabilities.features.get("order_margin"):
+            self._calculator = Calculator(self._rates, account.order_margin, self._instrument)
+        self._pace = Pace(session.adapter.limits)
+        self._tracker: Tracker | None = None
+        self._segments: dict[Segment, SegmentMargin] = {}
+        self._told: dict[Segment, Margin] = {}
+        self._thresholds: tuple[Threshold, ...] = ()
+        self._queues: list[weakref.ref[MarginQueue]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._run_task: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._closed = False
+        self._dirty = False
+        self._seeded: int | None = None
+        self._window: list[State] | None = None
+        self._first_change_ns: int | None = None
+        self._last_change_ns = 0
+        self._asked_ns: int | None = None
+        self._not_before_ns = 0
+        self._put_off_ns: int | None = None
+        self._stale_told: set[Segment] = set()
+        self._failures = 0
+        self._error: DragomanError | None = None
+        self._counts = {"polls": 0, "failed": 0, "put_off": 0, "alerts": 0, "missing_segments": 0, "callback_errors": 0}
+
+    # -- asking ------------------------------------------------------------------------------------------------------
+
+    def now(self) -> dict[Segment, Margin]:
+        """Return the margins as they are now, by segment; empty until the broker has answered once.
+
+        `Margin.source` says whether a figure is the broker's own or projected, `error_bound` how far off it may be, and
+        `stale` that it should not be relied on.
+        """
+        self._check("margin.now")
+        self._begin()
+        self._update()
+        return Margins(self._told)
+
+    def needed(self, request: OrderRequest, instrument: Instrument, price: Decimal) -> Decimal:
+        """Return the most that an order can tie up by itself: at the worst rate it may have, beside no position."""
+        key = instrument.instrument_id, request.product, request.position_side
+        terms = self._session.adapter.margin_terms
+        order = Working(1 if request.side == "BUY" else -1, request.quantity, abs(price))
+        group = Group(kind_of(instrument, request.product, terms), multiplier=instrument.multiplier, orders=(order,))
+        return group.need(self._rates.get(key, group, instrument).high).total
+
+    async def ready(self, *, timeout_s: float = 10.0) -> dict[Segment, Margin]:
+        """Return what `now` does, once the broker has answered.
+
+        Raises
+        ------
+        StaleData
+            It did not in time.
+        """
+        self._check("margin.ready")
+        timeout_s = seconds("timeout_s", timeout_s)
+        self._begin()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._answered.wait()
+        except TimeoutError:
+            raise StaleData(
+                f"{self._session.adapter.name}: no margin was read within {timeout_s:g} s",
+                broker=self._session.adapter.name,
+                remedy="ask again; the readings go on",
+            ) from self._error
+        return self.now()
+
+    def watch(self) -> AsyncIterator[Margin]:
+        """Yield the margin of a segment whenever it changes, those of now first; the newest where you are slower."""
+        self._check("margin.watch")
+        queue = MarginQueue()
+        self._queues.append(weakref.ref(queue))
+        if self._closed:
+            queue.end()
+            return queue
+        self._begin()
+        for margin in self._told.values():
+            queue.put(margin)
+        return queue
+
+    def threshold(
+        self,
+        segment: Segment | str,
+        *,
+        below: Number | None = None,
+        utilisation_above: Number | None = None,
+        falling_faster: Number | None = None,
+        hysteresis: Number | None = None,
+        name: str = "",
+        callback: Callable[[MarginAlert], object] | None = None,
+    ) -> Callable[[], None]:
+        """Tell, as a `MarginAlert` on the client's events, when a margin crosses a limit; returns what ends it.
+
+        A crossing is told once, and the next one after the value was back beyond the limit by `hysteresis`. A margin
+        that is stale crosses nothing.
+
+        Parameters
+        ----------
+        segment : Segment or str
+        below : number
+            `net` is under it, in money.
+        utilisation_above : number
+            `utilisation` is over it, from 0 to 1.
+        falling_faster : number
+            `net` lost more than that within the last minute, in money.
+        hysteresis : number, optional
+            In the unit of the limit. Left out: 2 % of `below`, 0.02 of a utilisation, a fifth of a fall.
+        name : str
+            Stands in the alert.
+        callback : callable, optional
+            Called inline with the alert as well; it must return at once.
+
+        Raises
+        ------
+        UsageError
+            Not exactly one limit is given, or one that no margin can cross.
+        """
+        self._check("margin.threshold")
+        wanted = choice(Segment, "segment", segment)
+        if self._told and wanted not in self._told:
+            held = ", ".join(self._told)
+            raise UsageError(f"threshold: there is no segment {wanted}", remedy=f"this account has {held}")
+        code, level = _limit(below, utilisation_above, falling_faster)
+        back = Threshold.default_hysteresis(code, level) if hysteresis is None else exact("hysteresis", hysteresis)
+        if back < 0:
+            raise UsageError(f"hysteresis {back} is negative", remedy="give how far back the value has to come")
+        if callback is not None:
+            function("callback", callback)
+        one = Threshold(wanted, code, level, back, text("name", name), callback)
+        self._thresholds += (one,)
+        self._begin()
+        if wanted in self._told:
+            self._look(one, self._told[wanted])
+
+        def end() -> None:
+            self._thresholds = tuple(other for other in self._thresholds if other is not one)
+
+        return end
+
+    def records(self, segment: Segment | str) -> tuple[Record, ...]:
+        """Return how readings of a segment compared with what was projected, oldest first."""
+        self._check("margin.records")
+        found = self._segments.get(choice(Segment, "segment", segment))
+        return () if found is None else tuple(found.records)
+
+    def counters(self) -> dict[str, Any]:
+        """Return what was counted: readings, those put off for others, bounds that were broken, by segment too."""
+        self._check("margin.counters")
+        return self.counts()
+
+    def counts(self) -> dict[str, Any]:
+        """The same, from any thread of the process."""
+        names = ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable")
+        sums = {name: sum(one.counters[name] for one in self._segments.values()) for name in names}
+        asked = 0 if self._calculator is None else self._calculator.asked
+        return self._counts | sums | {"calculated": asked, "rates_contradicted": self._rates.contradicted}
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if self._run_task is not None or self._closed:
+            return
+        adapter = self._session.adapter
+        adapter.capabilities.require("margins", adapter.name)
+        self._tracker = Tracker(
+            self._positions,
+            self._orders.store,
+            self._master,
+            adapter.margin_terms,
+            self._clock.mono_ns,
+            self._changed,
+        )
+        self._seeded = self._positions.complete_as_of
+        self._run_task = self._session.runtime.spawn(self._run(), name=f"{adapter.name} margin monitor")
+
+    async def close(self) -> None:
+        """End the readings, and all who watch."""
+        self._closed = True
+        tasks = [task for task in (self._run_task, self._polling, self._asking) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._tracker is not None:
+            self._tracker.close()
+        for queue in self._live():
+            queue.end()
+        self._queues.clear()
+
+    async def _run(self) -> None:
+        """Look at what changed, and have the margin read when it is due."""
+        looked = self._clock.mono_ns()
+        pause_s = _MARKS_S
+        while True:
+            wait_s = min(max(0.0, self._due_s()), pause_s if self._moving() else _LONGEST_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+            self._wake.clear()
+            began = self._clock.mono_ns()
+            idle_s = (began - looked) / _NS
+            if self._dirty or idle_s >= _LOOK_S or (idle_s >= pause_s and self._tracker_moved()):
+                self._update()
+                looked = self._clock.mono_ns()
+                pause_s = max(_MARKS_S, (looked - began) / _NS * _COST)
+            if self._due_s() <= 0:
+                self._read()
+
+    def _tracker_moved(self) -> bool:
+        return self._tracker is not None and self._tracker.moved()
+
+    def _changed(self, key: PositionKey) -> None:
+        """Note that an order or a position changed; it is looked at once everybody has been told."""
+        now = self._clock.mono_ns()
+        if self._first_change_ns is None:
+            self._first_change_ns = now
+        self._last_change_ns = now
+        self._dirty = True
+        self._wake.set()
+
+    def _instrument(self, key: PositionKey) -> Any:
+        return self._master.get(key[0])
+
+    def _moving(self) -> bool:
+        """Whether marks move what is projected."""
+        return any(
+            held.drift for one in self._segments.values() if one.projection for held in one.projection.state.values()
+        ) or any(held.drift for held in self._state_now.values())
+
+    # -- when --------------------------------------------------------------------------------------------------------
+
+    def _due_s(self) -> float:
+        """Return in how many seconds the next reading is due; it is now where the result is not above 0."""
+        if self._polling is not None:
+            return _LONGEST_S
+        now = self._clock.mono_ns()
+        least = self._not_before_ns
+        if self._asked_ns is None:
+            return (least - now) / _NS
+        due = [self._asked_ns + int(_LONGEST_S * 60 * _NS)]
+        interval = self._interval_s()
+        if interval is not None:
+            due.append(self._asked_ns + int(interval * _NS))
+        if self._first_change_ns is not None:
+            quiet = self._last_change_ns + int(_SETTLE_S * _NS)
+            due.append(min(quiet, self._first_change_ns + int(_BUSY_S * _NS)))
+        if any(one.doubtful or not one.clear for one in self._segments.values()):
+            due.append(self._asked_ns + int(_DOUBT_S * _NS))
+        floor = self._asked_ns + int(max(_SETTLE_S, self._pace.floor_s) * _NS)
+        return (max(min(due), floor, least) - now) / _NS
+
+    def _interval_s(self) -> float | None:
+        near = any(one.near(self._told[one.segment]) for one in self._thresholds if one.segment in self._told)
+        working = self._tracker is not None and self._tracker.working > 0
+        holding = any(held.group.quantity for held in self._state_now.values())
+        is_open = self._session.calendar.open_for_s() is not None
+        return self._pace.interval_s(near=near and is_open, working=working, holding=holding, is_open=is_open)
+
+    def _read(self) -> None:
+        """Begin a reading, unless others need the broker more, or something is just being asked of it."""
+        now = self._clock.mono_ns()
+        since = self._put_off_ns if self._put_off_ns is not None else now
+        waited_s = (now - since) / _NS
+        crowded = self._pace.crowded(self._session.limiter.state()) and waited_s < _CROWDED_MOST_S
+        in_flight = self._tracker is not None and self._tracker.in_flight and waited_s < _IN_FLIGHT_S
+        if crowded or in_flight:
+            self._put_off_ns = since
+            self._counts["put_off"] += 1
+            self._not_before_ns = now + int((_CROWDED_S if crowded else _SETTLE_S / 5) * _NS)
+            return
+        self._put_off_ns = None
+        self._asked_ns = now
+        self._polling = self._session.runtime.spawn(self._poll(), name=f"{self._session.adapter.name} margin reading")
+
+    async def _poll(self) -> None:
+        """Read the margins, and compare them with what was projected."""
+        session, spent = self._session, dict[str, int]()
+        changed = self._first_change_ns
+        try:
+            self._update()
+            self._window = [self._state_now]
+            self._first_change_ns = None
+            blind = self._blind()
+            try:
+                rows = await session.run(metered(session.adapter.margins(session.ctx), spent), timeout_s=10.0)
+            except DragomanError as error:
+                self._first_change_ns = changed if self._first_change_ns is None else self._first_change_ns
+                self._failed(error)
+                return
+            finally:
+                if spent:
+                    self._pace.spent = spent
+            await session.runtime.sleep(_GRACE_S)
+            self._update()
+            self._failures, self._error = 0, None
+            self._counts["polls"] += 1
+            self._take(rows, blind=blind or self._blind())
+        finally:
+            self._window = None
+            self._polling = None
+            self._wake.set()
+        self._update()
+        self._answered.set()
+
+    def _failed(self, error: DragomanError) -> None:
+        self._counts["failed"] += 1
+        self._failures += 1
+        self._error = error
+        wait_s = min(_LONGEST_S, 2.0 ** min(self._failures, 6))
+        if isinstance(error, AuthRequired):
+            wait_s = 20.0  # the session's own affair; readings go on once there is one
+        wait_s = max(wait_s, error.retry_after_s or 0.0)
+        self._not_before_ns = self._clock.mono_ns() + int(wait_s * _NS)
+        log.debug("%s: the margin could not be read: %s", self._session.adapter.name, error)
+
+    def _blind(self) -> bool:
+        """Whether orders or positions may lack something."""
+        return self._orders.stale or self._positions.complete_as_of is None
+
+    # -- what --------------------------------------------------------------------------------------------------------
+
+    _state_now: State = {}
+
+    def _take(self, rows: Sequence[Margin], *, blind: bool) -> None:
+        assert self._window is not None
+        session, now = self._session, self._clock.mono_ns()
+        day = self._positions.day
+        told: dict[Segment, Margin] = {}
+        for row in rows:
+            told.setdefault(row.segment, row)
+        known = told | {segment: one for segment, one in self._told.items() if segment not in told}
+        self._counts["missing_segments"] += len(known) - len(told)
+        places = {key: segment_of(self._instrument(key), known) for state in self._window for key in state}
+        for segment, margin in told.items():
+            keeper = self._segments.get(segment)
+            if keeper is None:
+                keeper = SegmentMargin(self._rates, session.adapter.margin_terms, self._instrument)
+                self._segments[segment] = keeper
+            states = [{key: held for key, held in state.items() if places[key] is segment} for state in self._window]
+            for code, words, about in keeper.take(margin, states, now, day, blind=blind):
+                self._alert(MarginAlert(code, words, about, ts=self._clock.wall_ns()))
+
+    def _update(self) -> None:
+        """Project every segment from what is known now, and tell whoever wants to hear."""
+        if self._tracker is None:
+            return
+        self._dirty = False
+        state = self._tracker.state()
+        if self._positions.complete_as_of != self._seeded:
+            self._seeded = self._positions.complete_as_of
+            self._rebase(state)
+        self._state_now = state
+        if self._window is not None and len(self._window) < _STATES and self._window[-1] != state:
+            self._window.append(state)
+        wall, now = self._session.ctx.now_ns, self._clock.mono_ns()
+        known = {segment: one.projection.told for segment, one in self._segments.items() if one.projection}
+        places = {key: segment_of(self._instrument(key), known) for key in state}
+        for segment, keeper in self._segments.items():
+            if keeper.projection is None:
+                continue
+            mine = {key: held for key, held in state.items() if places[key] is segment}
+            margin = keeper.projection.margin(mine, wall, stale=self._stale(keeper, now))
+            self._publish(segment, margin)
+        if self._calculator is not None and self._asking is None:
+            groups = {key: held.group for key, held in state.items()}
+            wanted = self._calculator.wanted(groups, now)
+            if wanted:
+                self._asking = self._session.runtime.spawn(self._ask(wanted, now), name="margin rates")
+
+    async def _ask(self, wanted: Sequence[tuple[PositionKey, OrderRequest]], now: int) -> None:
+        assert self._calculator is not None
+        try:
+            await self._calculator.ask(wanted, now)
+        finally:
+            self._asking = None
+            self._dirty = True
+            self._wake.set()
+
+    def _rebase(self, state: Mapping[PositionKey, Held]) -> None:
+        """Begin anew from the last reading: what is known of positions was read anew."""
+        known = {segment: one.projection.told for segment, one in self._segments.items() if one.projection}
+        for segment, keeper in self._segments.items():
+            mine = {key: held for key, held in state.items() if segment_of(self._instrument(key), known) is segment}
+            keeper.rebase(mine)
+        if self._window is not None:
+            self._window = [state]
+
+    def _stale(self, keeper: SegmentMargin, now: int) -> bool:
+        """Whether a segment's figures should not be relied on."""
+        if keeper.doubtful or self._blind():
+            return True
+        interval = self._interval_s()
+        return interval is not None and now - keeper.believed_ns > max(_STALE_S, 3 * interval) * _NS
+
+    def _publish(self, segment: Segment, margin: Margin) -> None:
+        before = self._told.get(segment)
+        self._told[segment] = margin
+        if margin.stale and segment not in self._stale_told and (before is None or not before.stale):
+            self._stale_told.add(segment)
+            why = f": {self._error}" if self._error is not None else ""
+            words = f"the margin of {segment} is stale{why}"
+            self._alert(MarginAlert("STALE", words, margin, ts=self._clock.wall_ns()))
+        elif not margin.stale:
+            self._stale_told.discard(segment)
+        for one in self._thresholds:
+            if one.segment is segment:
+                self._look(one, margin)
+        if margin != before:
+            for queue in self._live():
+                queue.put(margin)
+
+    def _look(self, one: Threshold, margin: Margin) -> None:
+        alert = one.look(margin, self._clock.mono_ns(), self._clock.wall_ns())
+        if alert is None:
+            return
+        self._alert(alert)
+        if one.callback is not None:
+            try:
+                one.callback(alert)
+            except Exception:  # the user's code
+                self._counts["callback_errors"] += 1
+                log.exception("the callback of margin threshold %s raised", one.name or one.code)
+
+    def _alert(self, alert: MarginAlert) -> None:
+        self._counts["alerts"] += 1
+        self._tell(alert)
+
+    def _live(self) -> list[MarginQueue]:
+        held = [(ref, found) for ref in self._queues if (found := ref()) is not None and not found.closed]
+        self._queues = [ref for ref, _ in held]
+        return [found for _, found in held]
+
+
+def _limit(
+    below: Number | None, utilisation_above: Number | None, falling_faster: Number | None
+) -> tuple[Code, Decimal]:
+    """Return the one limit that is given."""
+    named: dict[str, tuple[Code, Number | None]] = {
+        "below": ("BELOW", below),
+        "utilisation_above": ("UTILISATION", utilisation_above),
+        "falling_faster": ("FALLING", falling_faster),
+    }
+    given = {name: (code, exact(name, value)) for name, (code, value) in named.items() if value is not None}
+    if len(given) != 1:
+        raise UsageError(
+            f"threshold: {len(given)} limits are given, expected one of {', '.join(named)}",
+            kind=ErrorKind.USAGE,
+            remedy="make one threshold for each",
+        )
+    ((name, (code, level)),) = given.items()
+    if name == "utilisation_above" and not 0 <= level < 1:
+        raise UsageError(f"utilisation_above {level} is no share", remedy="give it from 0 to 1: 0.8 for 80 %")
+    if name == "falling_faster" and level <= 0:
+        raise UsageError(f"falling_faster {level} is no loss", remedy="give the money lost in a minute, above 0")
+    return code, level

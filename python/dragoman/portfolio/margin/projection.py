@@ -1,0 +1,295 @@
+"""One segment's margin between readings, with the error it may have, and what a reading says about both.
+
+With ``Δ`` for what changed since the last reading::
+
+    used.total = told + Δrequirement - Δprofit        (the last only where the broker counts it there)
+    net        = told - leverage x (Δrequirement - Δprofit)
+
+The requirement is `rule` at the middle of each rate's interval; profit is what was realised, plus the unrealised of all
+positions together where that is a loss. The bound adds up: the half-widths of the rates of what changed, all of what an
+order ties up of which nobody knows whether the broker has it, how far marks may lie from the broker's, and what earlier
+bounds were short of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from dragoman.model import Instrument, Margin, MarginAvailable, Source
+from dragoman.plugin import MarginTerms
+from dragoman.portfolio.margin.rates import RateBook, changes_of
+from dragoman.portfolio.margin.rule import ZERO, Group, Kind
+from dragoman.portfolio.margin.state import State
+from dragoman.portfolio.net import PositionKey
+
+_CENT: Final = Decimal("0.01")
+_ROUNDED: Final = Decimal("0.05")  # of two readings and their difference, each to the cent
+_KEPT: Final = Decimal("0.9")
+_WIDER: Final = Decimal("1.25")
+_NOTHING: Final = Decimal("0.005")
+_FUNDS: Final = ("opening_balance", "intraday_payin", "adhoc")
+_COLLATERAL: Final = ("collateral_cash", "collateral_pledged")
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """What a margin came to by what is known. `bound` is None where something has no price to count at.
+
+    `grown` is the requirement's part, `profit` that of profit and loss; `width` and `drift` are their bounds.
+    """
+
+    net: Decimal | None
+    used: Decimal | None
+    blocked: Decimal | None
+    premium: Decimal | None
+    delivery: Decimal | None
+    bound: Decimal | None
+    grown: Decimal
+    profit: Decimal
+    width: Decimal
+    drift: Decimal
+    unsure: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a reading compares with the projection of the moment it is of.
+
+    Attributes
+    ----------
+    error : Decimal
+        The larger of the differences of `net` and `used.total`.
+    bound : Decimal or None
+        What the projection had said of its error.
+    state : State
+        What the broker had seen when it answered, of all that was known around that time.
+    clear : bool
+        Whether no other moment would explain the reading as well.
+    """
+
+    error: Decimal
+    bound: Decimal | None
+    state: State
+    projected: Projected
+    clear: bool = True
+
+    @property
+    def held(self) -> bool:
+        return self.bound is None or self.error <= self.bound
+
+
+class Projection:
+    """One segment between two readings.
+
+    Parameters
+    ----------
+    told : Margin
+    state : State
+        Of this segment, as the broker had seen it.
+    """
+
+    def __init__(
+        self,
+        told: Margin,
+        state: State,
+        rates: RateBook,
+        terms: MarginTerms,
+        instrument: Callable[[PositionKey], Instrument | None],
+        slack: Decimal = ZERO,
+    ) -> None:
+        self.told = told
+        self.state = dict(state)
+        self.slack = slack
+        self._rates = rates
+        self._terms = terms
+        self._instrument = instrument
+        self._leverage = told.leverage or Decimal(1)
+
+    def project(self, state: State) -> Projected:
+        """Count the margin from the last reading and what is known now."""
+        told = self.told
+        before, now = _groups(self.state), _groups(state)
+        changes = changes_of(before, now, self._rates, _found(before.keys() | now.keys(), self._instrument))
+        grown = width = blocked = premium = delivery = unsure = ZERO
+        for change in changes:
+            least, most, point = change.span()
+            grown += point
+            width += max(most - point, point - least)
+            old, new = change.before.need(change.rate.point), change.now.need(change.rate.point)
+            blocked += new.blocked - old.blocked
+            if change.now.kind is Kind.PREMIUM:
+                premium += _long(change.now.quantity, new.used) - _long(change.before.quantity, old.used)
+            if change.now.kind is Kind.PAID:
+                delivery += new.used - old.used
+        for key, group in (*before.items(), *now.items()):
+            certain = group.sure()
+            if certain is not group:
+                rate = self._rates.get(key, group, self._instrument(key)).point
+                unsure += group.need(rate).total - certain.need(rate).total
+        profit, drift = self._profit(state)
+        counted = all(held.priced for held in (*self.state.values(), *state.values()))
+        in_used = profit if self._terms.profit_in_used else ZERO
+        error = self._leverage * (width + unsure + drift) + self.slack
+        return Projected(
+            net=_plus(told.net, self._leverage * (profit - grown)),
+            used=_plus(told.used.total, grown - in_used),
+            blocked=_plus(told.blocked, blocked),
+            premium=_plus(told.used.option_premium, premium),
+            delivery=_plus(told.used.delivery, delivery),
+            bound=error + _ROUNDED if counted else None,
+            grown=grown,
+            profit=profit,
+            width=width,
+            drift=drift,
+            unsure=unsure,
+        )
+
+    def margin(self, state: State, ts: int, *, stale: bool) -> Margin:
+        """Return the margin as it is now: the broker's own where nothing has changed since."""
+        found, told = self.project(state), self.told
+        parts = (told.net, told.used.total, told.blocked, told.used.option_premium, told.used.delivery)
+        pairs = zip(parts, (found.net, found.used, found.blocked, found.premium, found.delivery), strict=True)
+        if not found.unsure and all(old is None or new is None or abs(new - old) < _NOTHING for old, new in pairs):
+            bound = ZERO if found.bound == _ROUNDED else _cents(found.bound)
+            return replace(told, error_bound=bound, stale=stale)
+        return replace(
+            told,
+            net=_cents(found.net),
+            blocked=_cents(found.blocked),
+            used=replace(
+                told.used,
+                total=_cents(found.used),
+                option_premium=_cents(found.premium),
+                delivery=_cents(found.delivery),
+            ),
+            source=Source.PROJECTED,
+            error_bound=_cents(found.bound),
+            stale=stale,
+            ts_event=ts,
+        )
+
+    def judge(self, told: Margin, states: Sequence[State]) -> Verdict:
+        """Compare a reading with what was projected for the moments it may be of, and return the nearest.
+
+        Money that was paid in or out, or credited, meanwhile is the broker's to tell: it is no error.
+        """
+        paid = _funds(told, self.told)
+        verdicts: list[Verdict] = []
+        for state in states:
+            found = self.project(state)
+            errors = [
+                abs(theirs - ours)
+                for theirs, ours in ((told.net, _plus(found.net, paid)), (told.used.total, found.used))
+                if theirs is not None and ours is not None
+            ]
+            verdicts.append(Verdict(max(errors, default=ZERO), found.bound, state, found))
+        held = [one for one in verdicts if one.held]
+        if not held:
+            return min(verdicts, key=lambda one: one.error - (one.bound or ZERO))
+        best = min(held, key=lambda one: one.error)
+        seen = _groups(best.state)
+        return replace(best, clear=all(_groups(one.state) == seen for one in held))
+
+    def learn(self, told: Margin, verdict: Verdict) -> None:
+        """Let the rates learn from a reading: what the requirement really grew by."""
+        found = verdict.projected
+        if found.bound is None or found.unsure or not verdict.clear:
+            return
+        noise = _ROUNDED + self.slack
+        if told.used.total is not None and self.told.used.total is not None:
+            grown = told.used.total - self.told.used.total
+            if self._terms.profit_in_used:
+                grown += found.profit
+                noise += found.drift
+        elif told.net is not None and self.told.net is not None:
+            fallen = self.told.net + _funds(told, self.told) - told.net
+            grown, noise = fallen / self._leverage + found.profit, noise + found.drift
+        else:
+            return
+        before, now = _groups(self.state), _groups(verdict.state)
+        found_by = _found(before.keys() | now.keys(), self._instrument)
+        changes = changes_of(before, now, self._rates, found_by)
+        if changes:
+            self._rates.learn(changes, grown, noise)
+
+    def slack_after(self, verdict: Verdict) -> Decimal:
+        """Return what to add to bounds from here on: more where one was broken, ever less where they hold."""
+        if verdict.bound is None or verdict.held:
+            kept = self.slack * _KEPT
+            return kept if kept > _CENT else ZERO
+        return (verdict.error - (verdict.bound - self.slack)) * _WIDER
+
+    def _profit(self, state: State) -> tuple[Decimal, Decimal]:
+        """Return how profit and loss changed what is free, and by how much marks may make that another."""
+        realised = sum((held.realised for held in state.values()), ZERO)
+        realised -= sum((held.realised for held in self.state.values()), ZERO)
+        before = now = drift_before = drift = ZERO
+        for key in self.state.keys() | state.keys():
+            old, new = self.state.get(key), state.get(key)
+            blind = (old is not None and old.unrealised is None) or (new is not None and new.unrealised is None)
+            for held, sign in ((old, -1), (new, 1)):
+                if held is None:
+                    continue
+                if sign < 0:
+                    drift_before += held.drift
+                else:
+                    drift += held.drift
+                if held.unrealised is None:
+                    continue
+                if blind:  # of only one of the two moments: what it says is an error, not a change
+                    drift += abs(held.unrealised)
+                elif sign < 0:
+                    before += held.unrealised
+                else:
+                    now += held.unrealised
+        told = self.told.used.m2m_unrealised
+        if told is not None and abs(told - before) <= drift_before:
+            before, drift_before = told, ZERO  # counted as we do, at the broker's own marks
+        change = min(now, ZERO) - min(before, ZERO)
+        return realised + change, _reach(before, drift_before) + _reach(now, drift)
+
+
+def _groups(state: State) -> dict[PositionKey, Group]:
+    return {key: held.group for key, held in state.items()}
+
+
+def _reach(profit: Decimal, drift: Decimal) -> Decimal:
+    """Return by how much the loss in `profit` may be another, when `profit` may be off by `drift`."""
+    loss = min(profit, ZERO)
+    return max(abs(min(profit - drift, ZERO) - loss), abs(min(profit + drift, ZERO) - loss))
+
+
+def _found(
+    keys: set[PositionKey], instrument: Callable[[PositionKey], Instrument | None]
+) -> Mapping[PositionKey, Instrument | None]:
+    return {key: instrument(key) for key in keys}
+
+
+def _long(quantity: Decimal, used: Decimal) -> Decimal:
+    return used if quantity > 0 else ZERO
+
+
+def _plus(told: Decimal | None, change: Decimal) -> Decimal | None:
+    return None if told is None else told + change
+
+
+def _cents(value: Decimal | None) -> Decimal | None:
+    return None if value is None else value.quantize(_CENT)
+
+
+def _funds(new: Margin, old: Margin) -> Decimal:
+    """Return by how much the account's own money grew by the broker's word, parts that it does not tell left out."""
+    grown = ZERO
+    names = [*_FUNDS, *(_COLLATERAL if _both(new.available, old.available, _COLLATERAL) else ("collateral",))]
+    for name in names:
+        theirs, before = getattr(new.available, name), getattr(old.available, name)
+        if theirs is not None and before is not None:
+            grown += theirs - before
+    return grown
+
+
+def _both(new: MarginAvailable, old: MarginAvailable, names: Sequence[str]) -> bool:
+    return all(getattr(one, name) is not None for one in (new, old) for name in names)

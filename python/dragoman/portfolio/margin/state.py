@@ -1,0 +1,298 @@
+"""What this process knows that moves a margin: positions with their marks, open orders, what a wallet paid out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, Literal, Protocol
+
+from dragoman.market import InstrumentMaster
+from dragoman.model import Fill, Instrument, Order, OrderStatus, OrderUpdate, Pending, Product, QuantityUnit
+from dragoman.orders.store import OrderStore
+from dragoman.plugin import MarginTerms
+from dragoman.portfolio.margin.rule import ZERO, Group, Kind, Working, kind_of
+from dragoman.portfolio.net import PositionKey
+
+_NS: Final = 1_000_000_000
+_MOVES: Final = 16
+_UNSEEN: Final = Decimal("1.25")  # moves, of the largest seen of late, that may be on their way to us
+_LEAST_MOVE: Final = Decimal("0.0005")  # of the price: what an unseen print may be off by
+_FIRST_MOVE: Final = Decimal("0.005")
+_BLIND: Final = Decimal("0.002")  # of the price, times the root of the seconds nobody saw it
+_BLIND_MOST: Final = Decimal("0.2")
+_UNSURE: Final = frozenset((OrderStatus.SUBMITTED, OrderStatus.UNKNOWN))
+
+
+class PositionRow(Protocol):
+    """A position as a `Positions` has it: quantity in units, money in the instrument's currency."""
+
+    @property
+    def instrument_id(self) -> str: ...
+    @property
+    def product(self) -> Product: ...
+    @property
+    def position_side(self) -> Literal["NET", "LONG", "SHORT"]: ...
+    @property
+    def quantity(self) -> Decimal: ...
+    @property
+    def average_price(self) -> Decimal | None: ...
+    @property
+    def multiplier(self) -> Decimal: ...
+    @property
+    def realised_pnl(self) -> Decimal | None: ...
+
+
+class Marks(Protocol):
+    """Where prices come from: of an instrument's handle the last one, when it came, and whether it is stale."""
+
+    def read(self, handle: int, /) -> tuple[Decimal | None, int | None, bool]: ...
+
+
+class Positions(Protocol):
+    """Where positions come from; `complete_as_of` is when their opening was read, None before that."""
+
+    @property
+    def marking(self) -> Marks: ...
+
+    @property
+    def complete_as_of(self) -> int | None: ...
+
+    @property
+    def day(self) -> str: ...
+
+    def rows(self) -> Iterable[PositionRow]: ...
+
+    def row(self, key: PositionKey, /) -> PositionRow | None: ...
+
+    def listen(self, callback: Callable[[PositionKey], object], /) -> Callable[[], None]: ...
+
+
+@dataclass(slots=True)
+class _Mark:
+    """The newest mark of an instrument, since when, and how far it moved from one to the next."""
+
+    price: Decimal | None = None
+    since_ns: int = 0
+    moves: deque[Decimal] = field(default_factory=lambda: deque(maxlen=_MOVES))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What moves the margin by one instrument and product.
+
+    Attributes
+    ----------
+    realised : Decimal
+        Profit taken today, or what a wallet took in less what it paid out.
+    unrealised : Decimal or None
+        Profit at the mark, where its loss comes out of what is free; None where there is no mark.
+    drift : Decimal
+        By how much the broker's mark may make that another.
+    priced : bool
+        Whether all of it has a price to count at.
+    """
+
+    group: Group
+    realised: Decimal = ZERO
+    unrealised: Decimal | None = ZERO
+    drift: Decimal = ZERO
+    priced: bool = True
+
+
+State = Mapping[PositionKey, Held]
+
+
+class Tracker:
+    """Keeps the `State` as orders, fills and marks change.
+
+    Parameters
+    ----------
+    positions : Positions
+    store : OrderStore
+    master : InstrumentMaster
+    terms : MarginTerms
+    mono_ns : callable
+    changed : callable
+        Told of the key that changed.
+    """
+
+    def __init__(
+        self,
+        positions: Positions,
+        store: OrderStore,
+        master: InstrumentMaster,
+        terms: MarginTerms,
+        mono_ns: Callable[[], int],
+        changed: Callable[[PositionKey], None],
+    ) -> None:
+        self._positions, self._store, self._master, self._terms = positions, store, master, terms
+        self._mono_ns, self._changed = mono_ns, changed
+        self._orders: dict[str, tuple[PositionKey, Order]] = {}
+        self._wallet: dict[tuple[str, str], tuple[PositionKey, Decimal]] = {}
+        self._marks: dict[str, _Mark] = {}
+        self._rows: dict[PositionKey, PositionRow] = {}
+        self._renewed = True
+        for order in store:
+            self._note(order)
+        for fill in store.fills.all():
+            self._pay(fill)
+        self._seen: dict[str, tuple[Decimal | None, bool]] = {}
+        self._changed_rows: set[PositionKey] = set()
+        self._ends = (store.listen(self._on_update), positions.listen(self._on_position))
+
+    def close(self) -> None:
+        """Listen no longer."""
+        for end in self._ends:
+            end()
+
+    def instrument(self, key: PositionKey) -> Instrument | None:
+        return self._master.get(key[0])
+
+    @property
+    def working(self) -> int:
+        """Open orders that count."""
+        return len(self._orders)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether something was asked of the broker that it has not confirmed yet."""
+        return any(order.status in _UNSURE or order.pending is not Pending.NONE for _, order in self._orders.values())
+
+    def moved(self) -> bool:
+        """Whether a mark of a position changed since `state` looked."""
+        return any(self._read(name) != seen for name, seen in self._seen.items())
+
+    # -- orders ------------------------------------------------------------------------------------------------------
+
+    def _on_update(self, update: OrderUpdate) -> None:
+        key = self._note(update.order)
+        for name in update.replaced:
+            self._wallet.pop((update.order.client_order_id, name), None)
+        for fill in update.fills:
+            self._pay(fill)
+        self._changed(key)
+
+    def _on_position(self, key: PositionKey) -> None:
+        self._changed_rows.add(key)
+        self._changed(key)
+
+    def _note(self, order: Order) -> PositionKey:
+        """Take the newest view of an order; one that the broker split counts by its parts."""
+        name = order.client_order_id
+        key: PositionKey = (order.instrument_id, order.product, order.position_side)
+        if order.status.working and not self._store.children(name):
+            self._orders[name] = (key, order)
+        else:
+            self._orders.pop(name, None)
+        parent, slash, _ = name.rpartition("/")
+        if slash:
+            self._orders.pop(parent, None)
+        return key
+
+    def _pay(self, fill: Fill) -> None:
+        """Count what a fill moved in a wallet, which holds no position: the money is gone, or there, at once."""
+        if fill.product is not Product.CASH:
+            return
+        key: PositionKey = (fill.instrument_id, fill.product, fill.position_side)
+        instrument = self._master.get(fill.instrument_id)
+        value = fill.quantity * fill.price * (instrument.multiplier if instrument else 1)
+        paid = -value if fill.side == "BUY" else value
+        if fill.fee is not None and instrument is not None and fill.fee_currency == instrument.currency:
+            paid -= fill.fee
+        self._wallet[fill.client_order_id, fill.trade_id] = key, paid
+
+    # -- the whole ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[PositionKey, Held]:
+        """Return everything as it is known now."""
+        now = self._mono_ns()
+        rows = self._current()
+        orders: dict[PositionKey, list[Order]] = {}
+        for key, order in self._orders.values():
+            orders.setdefault(key, []).append(order)
+        paid: dict[PositionKey, Decimal] = {}
+        for key, amount in self._wallet.values():
+            paid[key] = paid.get(key, ZERO) + amount
+        keys = rows.keys() | orders.keys() | paid.keys()
+        return {key: self._held(key, rows.get(key), orders.get(key, []), paid.get(key, ZERO), now) for key in keys}
+
+    def _current(self) -> dict[PositionKey, PositionRow]:
+        """Return the positions; only those that changed are asked for."""
+        if self._renewed:
+            self._renewed = False
+            self._rows = {(row.instrument_id, row.product, row.position_side): row for row in self._positions.rows()}
+        for key in self._changed_rows:
+            row = self._positions.row(key)
+            if row is None:
+                self._rows.pop(key, None)
+            else:
+                self._rows[key] = row
+        self._changed_rows.clear()
+        return self._rows
+
+    def _read(self, instrument_id: str) -> tuple[Decimal | None, bool]:
+        """Return the mark of an instrument, and whether it is stale."""
+        instrument = self._master.get(instrument_id)
+        if instrument is None:
+            return None, True
+        price, _, stale = self._positions.marking.read(self._master.handle(instrument))
+        return price, stale
+
+    def _held(self, key: PositionKey, row: PositionRow | None, orders: list[Order], paid: Decimal, now: int) -> Held:
+        instrument = self._master.get(key[0])
+        kind = kind_of(instrument, key[1], self._terms)
+        price, stale = self._read(key[0])
+        if row is not None and row.quantity:
+            self._seen[key[0]] = price, stale
+        else:
+            self._seen.pop(key[0], None)
+        mark = self._observe(key[0], price, now)
+        multiplier = row.multiplier if row is not None else instrument.multiplier if instrument else Decimal(1)
+        quantity = row.quantity if row is not None and kind is not Kind.WALLET else ZERO
+        average = row.average_price if row is not None else None
+        priced, working = not quantity or average is not None, []
+        for order in orders:
+            left = order.quantity - order.filled_quantity - order.canceled_quantity
+            price = _reserved(order) or mark.price or average
+            priced = priced and (price is not None or not left)
+            sure = order.status not in _UNSURE and order.quantity_unit is QuantityUnit.UNITS
+            if left > 0:
+                working.append(Working(1 if order.side == "BUY" else -1, left, price or ZERO, sure))
+        group = Group(kind, quantity, average or ZERO, multiplier, tuple(working))
+        realised = paid if kind is Kind.WALLET else (row.realised_pnl if row is not None else None) or ZERO
+        if not kind.at_risk(quantity) or not quantity:
+            return Held(group, realised, priced=priced)
+        drift = abs(quantity) * multiplier * self._drift(mark, average or ZERO, now, stale=stale)
+        if mark.price is None or average is None:
+            return Held(group, realised, None, drift, priced)
+        return Held(group, realised, quantity * (mark.price - average) * multiplier, drift, priced)
+
+    def _observe(self, instrument_id: str, price: Decimal | None, now: int) -> _Mark:
+        """Take the newest mark of an instrument, and remember how far it moved."""
+        mark = self._marks.get(instrument_id)
+        if mark is None:
+            mark = self._marks[instrument_id] = _Mark(since_ns=now)
+        if price is not None and mark.price != price:
+            if mark.price is not None:
+                mark.moves.append(abs(price - mark.price))
+            mark.price, mark.since_ns = price, now
+        return mark
+
+    @staticmethod
+    def _drift(mark: _Mark, average: Decimal, now: int, *, stale: bool) -> Decimal:
+        """Return how far the broker's mark may lie from ours."""
+        if mark.price is None or stale:
+            seconds = Decimal(max(0, now - mark.since_ns)) / _NS
+            return (mark.price or average) * min(_BLIND_MOST, _FIRST_MOVE + _BLIND * seconds.sqrt())
+        if not mark.moves:
+            return mark.price * _FIRST_MOVE
+        return max(_UNSEEN * max(mark.moves), mark.price * _LEAST_MOVE)
+
+
+def _reserved(order: Order) -> Decimal | None:
+    """Return the price an open order is reserved at, None for a market order."""
+    if order.order_type.has_price and order.price:
+        return order.price
+    return order.trigger_price or order.price or None

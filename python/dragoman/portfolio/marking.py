@@ -1,0 +1,90 @@
+"""The seam between exact positions and native marks: what is held goes down, prices come up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Final
+
+from dragoman._core import Handout, Marks
+from dragoman.portfolio.net import PositionKey
+
+MAX_AGE_NS: Final = 60_000_000_000
+_NEVER: Final = -(2**63)
+_MOST: Final = Decimal(10) ** 15
+
+
+class Marking:
+    """Rows of the native marks, one for each position, grouped by currency.
+
+    Parameters
+    ----------
+    marks : Marks
+        The native half; a `Handout` feeds it.
+    wall_ns : callable
+        Our clock, ns UTC.
+    max_age_ns : int
+        A mark older than that is stale.
+    """
+
+    def __init__(self, marks: Marks, wall_ns: Callable[[], int], max_age_ns: int = MAX_AGE_NS) -> None:
+        self.marks = marks
+        self.max_age_ns = max_age_ns
+        self._wall_ns = wall_ns
+        self._slots: dict[PositionKey, int] = {}
+        self._free: list[int] = []
+        self._groups: dict[str, int] = {}
+        self._interrupted: dict[int, int] = {}
+
+    def hang_on(self, handout: Handout) -> None:
+        """Have every batch that `handout` takes mark the positions."""
+        handout.marks = self.marks
+
+    def group(self, currency: str) -> int:
+        """Return the number of the native total that positions in `currency` count into."""
+        return self._groups.setdefault(currency, len(self._groups))
+
+    def put(
+        self,
+        key: PositionKey,
+        handle: int,
+        currency: str,
+        quantity: Decimal,
+        average: Decimal | None,
+        multiplier: Decimal,
+        close: Decimal | None,
+    ) -> None:
+        """Enter or replace a position; one of nothing leaves, and one beyond what floats are good for."""
+        slot = self._slots.get(key)
+        if not quantity or max(abs(quantity), average or 0) > _MOST:
+            if slot is not None:
+                self.marks.remove(slot)
+                self._free.append(self._slots.pop(key))
+            return
+        if slot is None:
+            slot = self._slots[key] = self._free.pop() if self._free else len(self._slots)
+        cost, before = (math.nan if value is None else float(value) for value in (average, close))
+        self.marks.set(slot, handle, float(quantity), cost, float(multiplier), before, self.group(currency))
+
+    def slot(self, key: PositionKey) -> int | None:
+        """Return the native row of a position, for whoever watches it there."""
+        return self._slots.get(key)
+
+    def polled(self, handle: int, price: Decimal | float | None, ts: int) -> None:
+        """Take a price that was asked for, of ns UTC `ts`; one that is no price is left out."""
+        if price is not None and price > 0:
+            self.marks.mark(handle, float(price), ts)
+
+    def interrupted(self, handles: Iterable[int]) -> None:
+        """Note that the stream of instruments left something out: their marks are stale until newer ones come."""
+        now = self._wall_ns()
+        self._interrupted.update(dict.fromkeys(handles, now))
+
+    def read(self, handle: int) -> tuple[Decimal | None, int | None, bool]:
+        """Return the mark as the decimal it was sent as, when it arrived, and whether it is stale."""
+        found, ts = self.marks.price(handle), self.marks.time(handle)
+        if ts == _NEVER or math.isnan(found):
+            return None, None, True
+        stale = self._wall_ns() - ts > self.max_age_ns or ts <= self._interrupted.get(handle, _NEVER)
+        return Decimal(repr(found)), ts, stale

@@ -1,0 +1,129 @@
+"""From exact counts to what is shown: every number of a live position, and the sums by currency."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from dragoman.model import Instrument, LivePosition, PnL, PriceBasis, Product, QuantityUnit
+from dragoman.portfolio.lots import Lots
+from dragoman.portfolio.money import Exact, exact, money, price, quantity, ratio
+from dragoman.portfolio.net import PositionKey
+from dragoman.portfolio.opening import Opening
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a position needs to be shown, beside its count."""
+
+    broker: str
+    account_id: str
+    currency: str
+    key: PositionKey = ("", Product.UNKNOWN, "NET")
+    instrument: Instrument | None = None
+    opening: Opening | None = None
+    close: tuple[Decimal, str] | None = None
+    mark: tuple[Decimal | None, int | None, bool] = (None, None, True)
+    unit: QuantityUnit = QuantityUnit.UNITS
+    ts_event: int | None = None
+    complete_as_of: int | None = None
+
+
+def shown(facts: Facts, lots: Lots) -> LivePosition:
+    """Return a position as everybody sees it."""
+    instrument, opening = facts.instrument, facts.opening
+    multiplier = instrument.multiplier if instrument is not None else Decimal(1)
+    times = exact(multiplier)
+    last, ts_mark, stale = facts.mark
+    close, close_source = facts.close or (None, "")
+    marked = None if last is None else lots.quantity * exact(last)
+    if not lots.quantity:
+        marked, stale = 0, False  # nothing hangs on a mark
+    return LivePosition(
+        instrument_id=facts.key[0],
+        product=facts.key[1],
+        position_side=facts.key[2],
+        quantity=quantity(lots.quantity),
+        account_id=facts.account_id,
+        broker=facts.broker,
+        overnight_quantity=quantity(lots.overnight_quantity),
+        overnight_price=None if lots.blank else _each(lots.overnight_cost, lots.overnight_quantity),
+        day_buy_quantity=quantity(lots.bought),
+        day_buy_price=_each(lots.bought_value, lots.bought),
+        day_buy_value=money(lots.bought_value * times),
+        day_sell_quantity=quantity(lots.sold),
+        day_sell_price=_each(lots.sold_value, lots.sold),
+        day_sell_value=money(lots.sold_value * times),
+        average_price=None if lots.blank else _each(lots.cost, lots.quantity),
+        average_price_basis=_basis(lots, opening),
+        fifo_average_price=None if lots.blank else _each(lots.fifo_cost, lots.quantity),
+        realised_pnl=None if lots.realised_blank else money(lots.realised * times),
+        fifo_realised_pnl=None if lots.realised_blank else money(lots.fifo_realised * times),
+        unrealised_pnl=_gain(marked, lots.cost, times, blank=lots.blank),
+        fifo_unrealised_pnl=_gain(marked, lots.fifo_cost, times, blank=lots.blank),
+        last_price=last,
+        close_price=close,
+        close_source=close_source,
+        m2m=_m2m(lots, marked, close, times),
+        value=None if marked is None else money(marked * times),
+        income=money(lots.income * times),
+        currency=(instrument.currency if instrument is not None else "") or facts.currency,
+        multiplier=multiplier,
+        ts_event=facts.ts_event,
+        ts_mark=ts_mark,
+        stale=stale,
+        opening_source=opening.source if opening is not None and lots.overnight_quantity else "",
+        complete_as_of=facts.complete_as_of,
+        quantity_unit=facts.unit,
+    )
+
+
+def _each(value: Exact, units: Exact) -> Decimal | None:
+    return price(ratio(value, units)) if units else None
+
+
+def _gain(marked: Exact | None, cost: Exact, times: Exact, *, blank: bool) -> Decimal | None:
+    return None if marked is None or blank else money((marked - cost) * times)
+
+
+def _m2m(lots: Lots, marked: Exact | None, close: Decimal | None, times: Exact) -> Decimal | None:
+    """Return what the day made: today's cash, and what is held now against what was held at the previous close."""
+    if marked is None or (close is None and lots.overnight_quantity):
+        return None
+    began = lots.overnight_quantity * exact(close) if close is not None else 0
+    return money((lots.sold_value - lots.bought_value - lots.settled + marked - began) * times)
+
+
+def _basis(lots: Lots, opening: Opening | None) -> PriceBasis:
+    """Return what the average rests on: the opening's basis while any of it is held."""
+    if opening is not None and lots.overnight_quantity:
+        return opening.basis
+    return PriceBasis.FILLS
+
+
+def totals(rows: Iterable[LivePosition]) -> dict[str, PnL]:
+    """Add positions up by currency; what one does not know is named and left out."""
+    found: dict[str, list[LivePosition]] = {}
+    for one in rows:
+        found.setdefault(one.currency, []).append(one)
+    names = ("realised_pnl", "unrealised_pnl", "m2m", "value")
+    return {
+        currency: PnL(
+            currency=currency,
+            realised=_sum(one.realised_pnl for one in held),
+            unrealised=_sum(one.unrealised_pnl for one in held),
+            m2m=_sum(one.m2m for one in held),
+            income=_sum(one.income for one in held),
+            charges=_sum(one.charges for one in held),
+            value=_sum(one.value for one in held),
+            positions=sum(bool(one.quantity) for one in held),
+            unknown=tuple(one.instrument_id for one in held if any(getattr(one, name) is None for name in names)),
+            stale=tuple(one.instrument_id for one in held if one.stale),
+        )
+        for currency, held in found.items()
+    }
+
+
+def _sum(values: Iterable[Decimal | None]) -> Decimal:
+    return money(sum((exact(value) for value in values if value is not None), 0))

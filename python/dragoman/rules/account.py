@@ -1,0 +1,146 @@
+"""Margin floors and loss limits at work: looked at about once a second, with what is known then."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from dragoman.errors import DragomanError
+from dragoman.model import Instrument, Margin, Segment
+from dragoman.model.rules import RuleStatus
+from dragoman.portfolio.margin.rule import segment_of
+from dragoman.rules.engine import Engine
+from dragoman.rules.guards import Plan, crossed, key_of, planned
+from dragoman.rules.model import DailyLoss, MarginFloor
+from dragoman.rules.positions import Positions
+from dragoman.rules.terms import exit_side
+from dragoman.rules.tracked import Planned, Tracked
+from dragoman.runtime.base import Runtime
+from dragoman.session.secrets import redact
+
+_S = RuleStatus
+_NS: Final = 1_000_000_000
+
+Kill = Callable[[str, str, bool], Awaitable[object]]
+
+
+class AccountRules:
+    """Fires the rules about the whole account.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    engine : Engine
+    positions : Positions
+    margins : callable
+        Returns the margins as they are now, by segment.
+    instrument_of : callable
+    kill : callable
+        Engages the kill switch: takes who, why, and whether positions are closed.
+
+    Attributes
+    ----------
+    plans : dict of str to Plan
+        The user's own ways to make positions smaller, by name.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        engine: Engine,
+        positions: Positions,
+        margins: Callable[[], Mapping[Segment, Margin]],
+        instrument_of: Callable[[str], Instrument],
+        kill: Kill,
+    ) -> None:
+        self._runtime = runtime
+        self._engine = engine
+        self._positions = positions
+        self._margins = margins
+        self._instrument_of = instrument_of
+        self._kill = kill
+        self.plans: dict[str, Plan] = {}
+
+    def look(self, rule: Tracked) -> None:
+        """Fire a rule whose limit is crossed; say of one that cannot tell that it cannot."""
+        if isinstance(rule.rule, MarginFloor):
+            self._floor(rule, rule.rule)
+        elif isinstance(rule.rule, DailyLoss):
+            self._loss(rule, rule.rule)
+
+    def _known(self, rule: Tracked, doubt: str) -> bool:
+        """Suspend a rule that cannot tell, and arm it again once it can."""
+        if doubt and rule.status is _S.ARMED:
+            self._engine.settle(rule, _S.SUSPENDED, doubt)
+        elif not doubt and rule.status is _S.SUSPENDED:
+            self._engine.settle(rule, _S.ARMED, "it can tell again")
+        return not doubt
+
+    def _floor(self, rule: Tracked, terms: MarginFloor) -> None:
+        margins = self._margins()
+        margin = margins.get(terms.segment)
+        if margin is None:
+            self._known(rule, f"the margin of {terms.segment} is not known")
+            return
+        doubt = f"the margin of {terms.segment} is stale" if margin.stale else ""
+        if not self._known(rule, doubt or ("" if self._positions.ready else "positions are not known")):
+            return
+        now = self._runtime.clock.mono_ns()
+        words = crossed(terms, margin)
+        if not words or now < rule.pause_until_ns:
+            return
+        rows = [
+            row
+            for row in self._positions.rows()
+            if segment_of(self._instrument_of(row.instrument_id), margins) is terms.segment
+        ]
+        try:
+            taken = planned(terms, rows, margin, self.plans, self._instrument_of)
+        except DragomanError as error:
+            self._known(rule, redact(str(error)))
+            return
+        except Exception as error:  # noqa: BLE001 - the user's plan; it must not stop the other rules
+            self._known(rule, redact(f"plan {terms.by!r} raised {type(error).__name__}: {error}"))
+            return
+        if not taken:
+            return  # nothing is held there: what uses the margin is no position
+        if rule.firing >= terms.most:
+            self._engine.settle(rule, _S.FAILED, f"{words}, after {rule.firing} firings: somebody has to look")
+            return
+        rule.pause_until_ns = now + int(terms.pause_s * _NS)
+        firing = rule.firing + 1
+        plans = [
+            Planned(f"{rule.rule_id}.{firing}.{number}", key_of(row), exit_side(row.quantity), quantity)
+            for number, (row, quantity) in enumerate(taken, 1)
+        ]
+        self._engine.fire_plans(rule, words, plans)
+
+    def _loss(self, rule: Tracked, terms: DailyLoss) -> None:
+        if not self._known(rule, "" if self._positions.ready else "positions are not known"):
+            return
+        found = self._positions.profit(terms.currency)
+        if found is None or found > -terms.limit:
+            return
+        words = f"the day's loss is {-found} {terms.currency}, the limit {terms.limit}"
+        if terms.act != "flatten":
+            self._engine.settle(rule, _S.FIRED, words)
+            closes = terms.act == "both"
+            self._runtime.spawn(self._stop(rule, words, closes), name=f"{rule.rule_id} stops the account")
+            return
+        firing = rule.firing + 1
+        plans = [
+            Planned(f"{rule.rule_id}.{firing}.{number}", key, exit_side(quantity), abs(quantity))
+            for number, key in enumerate(sorted(self._positions.keys()), 1)
+            if (quantity := self._positions.quantity(key))
+        ]
+        if plans:
+            self._engine.fire_plans(rule, words, plans)
+
+    async def _stop(self, rule: Tracked, why: str, closes: bool) -> None:
+        try:
+            await self._kill(f"rule {rule.rule_id}", why, closes)
+        except DragomanError as error:
+            self._engine.settle(rule, _S.FAILED, f"{why}; the account could not be stopped: {redact(str(error))}")
+        else:
+            also = " and positions are being closed" if closes else ""
+            self._engine.settle(rule, _S.DONE, f"{why}; the kill switch is engaged{also}")

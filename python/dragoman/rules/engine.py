@@ -1,0 +1,411 @@
+"""What makes rules act: prices and clocks fire them, exits carry them out, the journal keeps how far they got.
+
+FIRED is put into the journal before its exit is planned. The exit's own intent is made durable before its first byte
+leaves, and everything put into the journal before it with it: so a firing is durable before its exit leaves, at the
+price of one sync for both. The exit's orders are named after rule and firing. A next run that finds the firing goes on
+with those names, and a name is one order for ever: there is exactly one exit, wherever the process was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Final
+
+from dragoman.errors import DragomanError
+from dragoman.model import Instrument, OrderUpdate
+from dragoman.model.rules import RuleEvent, RuleStatus
+from dragoman.orders.recorder import Recorder
+from dragoman.portfolio.net import PositionKey
+from dragoman.rules.exit import Exit
+from dragoman.rules.exits import Exits
+from dragoman.rules.model import Bracket, OnStale, PriceRule, ScaleOut
+from dragoman.rules.positions import Positions
+from dragoman.rules.terms import Leg, exit_side
+from dragoman.rules.tracked import Planned, Tracked
+from dragoman.rules.watch import Watch
+from dragoman.rules.working import ZERO
+from dragoman.runtime.base import Runtime
+from dragoman.session.secrets import redact
+
+_S = RuleStatus
+_LOOK_S: Final = 1.0
+_POLL_AFTER_S: Final = 5.0
+_log = logging.getLogger("dragoman.rules")
+
+
+class Engine:
+    """The rules of one account that live in this process.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    recorder : Recorder
+    exits : Exits
+    positions : Positions
+    resolve : callable
+        Returns the instrument of a canonical id.
+    publish : callable
+        Gets each `RuleEvent`.
+
+    Attributes
+    ----------
+    rules : dict of str to Tracked
+        All that were added, or came back; those that are over as well.
+    watch : Watch
+        Set by whoever makes both.
+    bracketed : callable
+        Returns how much of the position is a bracket's, at most.
+    activate : callable
+        Arms a `Bracket` whose entry has filled, ends one whose entry never will.
+    orphaned : callable
+        Told of a rule at the broker whose position is gone.
+    each_look : list of callables
+        Called about once a second while rules work.
+    """
+
+    watch: Watch
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        recorder: Recorder,
+        exits: Exits,
+        positions: Positions,
+        resolve: Callable[[str], Instrument],
+        publish: Callable[[RuleEvent], object],
+    ) -> None:
+        self._runtime = runtime
+        self._now_ns = runtime.clock.wall_ns
+        self._recorder = recorder
+        self._exits = exits
+        self._positions = positions
+        self._resolve = resolve
+        self._publish = publish
+        self.rules: dict[str, Tracked] = {}
+        self.bracketed: Callable[[Tracked, Decimal | None], Decimal | None] = lambda rule, share: share
+        self.activate: Callable[[Tracked], object] = lambda rule: None
+        self.orphaned: Callable[[Tracked], object] = lambda rule: None
+        self.each_look: list[Callable[[Tracked], object]] = []
+        self._numbers: dict[int, tuple[Tracked, int]] = {}
+        self._armed: dict[tuple[str, int], int] = {}
+        self._next = 0
+        self._plans: dict[str, Tracked] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._dirty: set[PositionKey] = set()
+        self._due: asyncio.Handle | None = None
+        self._closed = False
+        self._end = positions.listen(self._on_position)
+
+    # -- entering ----------------------------------------------------------------------------------------------------
+
+    def enter(self, rule: Tracked) -> None:
+        """Take a rule that is written down; from here on it acts."""
+        self.rules[rule.rule_id] = rule
+        rule.since_ns = self._now_ns()
+        for plan in rule.plans:
+            self._run(rule, plan)
+        if not rule.status.terminal:
+            for leg in rule.waiting:
+                self.arm(rule, leg)
+            self._wake()
+        if rule.key is not None and rule.status.watching:
+            self._on_position(rule.key)
+
+    def arm(self, rule: Tracked, leg: Leg) -> None:
+        """Watch one of its prices."""
+        if rule.broker_id:
+            return  # the broker watches
+        assert isinstance(rule.rule, PriceRule)
+        self._next += 1
+        number = self._next
+        self._numbers[number] = rule, leg.number
+        self._armed[rule.rule_id, leg.number] = number
+        self.watch.arm(number, self._resolve(rule.rule.instrument_id), leg, rule.rule.source)
+
+    def void(self, rule: Tracked, *, but: int = 0) -> None:
+        """Watch none of its prices any more."""
+        for leg in rule.void(but=but):
+            self._disarm(rule, leg.number)
+
+    def _disarm(self, rule: Tracked, leg_number: int) -> None:
+        number = self._armed.pop((rule.rule_id, leg_number), None)
+        if number is not None:
+            self._numbers.pop(number, None)
+            self.watch.disarm(number)
+
+    def numbers(self, rule: Tracked) -> list[int]:
+        """Return the triggers of a rule that are armed."""
+        return [n for leg in rule.waiting if (n := self._armed.get((rule.rule_id, leg.number))) is not None]
+
+    # -- firing ------------------------------------------------------------------------------------------------------
+
+    def moved(self, fired: Sequence[int]) -> None:
+        """Take the numbers of triggers that fired, in the order of the prices."""
+        for number in fired:
+            known = self._numbers.pop(number, None)
+            if known is None:
+                continue
+            rule, leg_number = known
+            self._armed.pop((rule.rule_id, leg_number), None)
+            level = self.watch.took(number)
+            leg = rule.leg(leg_number)
+            if level is not None and leg.trails and leg.tighter(level):
+                rule.put(leg := replace(leg, level=level))
+            if leg.fired or rule.status.terminal:
+                continue
+            self.fire_leg(rule, leg)
+
+    def fire_leg(self, rule: Tracked, leg: Leg) -> None:
+        """Exit what one of its prices stands for."""
+        if not isinstance(rule.rule, ScaleOut):
+            self.void(rule, but=leg.number)  # one fires, once
+        rule.put(replace(leg, fired=True))
+        self.fire(rule, f"{leg.what} at {leg.level} was reached", str(leg.number), self._share(rule, leg))
+
+    def fire_all(self, rule: Tracked, reason: str, word: str) -> None:
+        """Exit all that a rule still stands for."""
+        shares = [leg.quantity for leg in rule.waiting]
+        self.void(rule)
+        share = None if not shares or None in shares else sum((one for one in shares if one is not None), ZERO)
+        if not isinstance(rule.rule, ScaleOut) and shares:
+            share = shares[0]
+        self.fire(rule, reason, word, share)
+
+    def _share(self, rule: Tracked, leg: Leg) -> Decimal | None:
+        """Return how much a leg takes; the last rung takes the rest."""
+        if isinstance(rule.rule, ScaleOut) and not rule.waiting:
+            total = sum((one.quantity for one in rule.legs if one.quantity is not None), ZERO)
+            return total - rule.exited - sum((plan.wanted for plan in rule.plans), ZERO)
+        return leg.quantity
+
+    def fire(self, rule: Tracked, reason: str, word: str, share: Decimal | None) -> None:
+        """Fire a rule about one position.
+
+        Parameters
+        ----------
+        rule : Tracked
+        reason : str
+        word : str
+            Tells this firing's orders from those of others.
+        share : Decimal, optional
+            How much of the position, at most.
+        """
+        assert rule.key is not None
+        held = self._positions.quantity(rule.key)
+        if not held or exit_side(held) is not rule.side:
+            self.void(rule)
+            if not rule.plans:
+                self.settle(rule, _S.CANCELED if rule.status.watching else _S.DONE, _gone(held))
+            return
+        if isinstance(rule.rule, Bracket):
+            share = self.bracketed(rule, share)
+        wanted = abs(held) if share is None else min(share, abs(held))
+        if wanted <= 0:
+            return
+        name = f"{rule.rule_id}.{word}"
+        plan = Planned(name, rule.key, exit_side(held), wanted)
+        self.fire_plans(rule, reason, [plan], whole=share is None)
+
+    def fire_plans(self, rule: Tracked, reason: str, plans: list[Planned], *, whole: bool = False) -> None:
+        """Fire a rule: put it into the journal, then begin its exits."""
+        rule.firing += 1
+        rule.plans.extend(plans)
+        self.settle(rule, _S.FIRED, reason)
+        for plan in plans:
+            self._run(rule, plan, whole=whole)
+
+    def _run(self, rule: Tracked, plan: Planned, *, whole: bool = False) -> None:
+        """Begin an exit, or go on with one of an earlier run."""
+        self._plans[plan.name] = rule
+        wanted = None if whole else plan.wanted
+        try:
+            plan.running = self._exits.reduce(
+                plan.key,
+                wanted,
+                f"{rule.rule.kind} {rule.rule_id}: {rule.reason}",
+                name=plan.name,
+                side=plan.side,
+                send=rule.rule.send,
+                changed=self._exit_changed,
+            )
+        except DragomanError as error:
+            self._plans.pop(plan.name, None)
+            rule.plans.remove(plan)
+            self.void(rule)
+            self.settle(rule, _S.FAILED, redact(str(error)))
+
+    def _exit_changed(self, one: Exit) -> None:
+        rule = self._plans.get(one.name)
+        if rule is None or self._closed or rule.status.terminal:
+            return
+        report = one.report
+        if report is None:
+            if rule.status is _S.FIRED:
+                self.settle(rule, _S.EXITING, rule.reason)
+            return
+        del self._plans[one.name]
+        rule.take(report)
+        if report.failed:
+            self.void(rule)
+            text = f"{report.reason}; {report.filled} of {report.wanted} exited"
+            self.settle(rule, _S.FAILED, text)
+        elif not rule.plans:
+            self._all_exited(rule, report.reason)
+
+    def _all_exited(self, rule: Tracked, reason: str) -> None:
+        if rule.key is None:
+            self.settle(rule, _S.ARMED, "exited; it watches on")
+            return
+        held = self._positions.quantity(rule.key)
+        if rule.waiting and held and exit_side(held) is rule.side:
+            self.settle(rule, _S.ARMED, f"{rule.exited} exited; it watches on")
+            return
+        self.void(rule)
+        self.settle(rule, _S.DONE, reason if reason != "done" else f"{rule.exited} exited")
+
+    # -- telling -----------------------------------------------------------------------------------------------------
+
+    def settle(self, rule: Tracked, status: RuleStatus, reason: str) -> None:
+        """Let a rule take a step, write it down, and tell of it."""
+        event = rule.turn(status, reason, self._now_ns())
+        self._recorder.rule(rule.record(status.value.lower()))
+        level = logging.ERROR if status is _S.FAILED else logging.INFO
+        _log.log(level, "rule %s is %s: %s", rule.rule_id, status, reason)
+        self._publish(event)
+
+    def settle_again(self, rule: Tracked, reason: str) -> None:
+        """Write down, and tell, that a rule has changed without taking a step."""
+        rule.reason, rule.ts = reason, self._now_ns()
+        self._recorder.rule(rule.record(rule.status.value.lower()))
+        self._publish(RuleEvent(rule.rule_id, rule.status, rule.status, reason, rule.state(), rule.ts))
+
+    # -- positions ---------------------------------------------------------------------------------------------------
+
+    def _on_position(self, key: PositionKey) -> None:
+        self._dirty.add(key)
+        if self._due is None and not self._closed:
+            self._due = asyncio.get_running_loop().call_soon(self._check_positions)
+
+    def _check_positions(self) -> None:
+        """End the rules whose position is gone: they must not guard the next one of that name."""
+        self._due = None
+        dirty, self._dirty = self._dirty, set()
+        if not self._positions.ready:
+            return
+        for rule in tuple(self.rules.values()):
+            if rule.key not in dirty or rule.key is None or not rule.status.watching:
+                continue
+            held = self._positions.quantity(rule.key)
+            if isinstance(rule.rule, Bracket) and not rule.legs:
+                continue  # its position is still to come
+            if not held or exit_side(held) is not rule.side:
+                self.void(rule)
+                if rule.broker_id:
+                    self.orphaned(rule)
+                else:
+                    self.settle(rule, _S.CANCELED, _gone(held))
+
+    def on_order(self, update: OrderUpdate) -> None:
+        """Look whether a bracket waited for this order."""
+        name = update.order.client_order_id
+        for rule in tuple(self.rules.values()):
+            if isinstance(rule.rule, Bracket) and rule.rule.entry == name and rule.status.watching and not rule.legs:
+                asyncio.get_running_loop().call_soon(self.activate, rule)
+
+    # -- now and then ------------------------------------------------------------------------------------------------
+
+    @property
+    def working(self) -> Iterable[Tracked]:
+        """Rules that are not over."""
+        return [rule for rule in self.rules.values() if not rule.status.terminal]
+
+    def _wake(self) -> None:
+        if (self._looking is None or self._looking.done()) and not self._closed:
+            self._looking = self._runtime.spawn(self._look_on(), name="watch the rules")
+
+    async def _look_on(self) -> None:
+        while any(rule.status.watching for rule in self.rules.values()) and not self._closed:
+            await self._runtime.sleep(_LOOK_S)
+            try:
+                await self.look()
+            except DragomanError as error:
+                _log.warning("rules could not be looked at: %s", redact(str(error)))
+
+    async def look(self) -> None:
+        """Note how far trailing levels have moved, judge how old prices are, and do what the clock says."""
+        watching = [rule for rule in self.rules.values() if rule.status.watching]
+        for rule in watching:
+            self.note_trail(rule)
+        wanting = [rule for rule in watching if self._wants_poll(rule)]
+        if wanting:
+            await self.watch.poll([number for rule in wanting for number in self.numbers(rule)])
+        for rule in watching:
+            if rule.status.watching and self.numbers(rule):
+                self._judge(rule)
+        for rule in watching:
+            for each in self.each_look:
+                if rule.status.watching:
+                    each(rule)
+
+    def note_trail(self, rule: Tracked) -> None:
+        """Write down where a trailing level lies, if it came closer."""
+        for leg in rule.waiting:
+            number = self._armed.get((rule.rule_id, leg.number))
+            level = self.watch.level(number) if leg.trails and number is not None else None
+            if level is not None and leg.tighter(level):
+                rule.put(replace(leg, level=level))
+                rule.ts = self._now_ns()
+                self._recorder.rule(rule.record("trail"))
+
+    def _wants_poll(self, rule: Tracked) -> bool:
+        terms = rule.rule
+        if not isinstance(terms, PriceRule) or not terms.poll:
+            return False
+        soon = min(_POLL_AFTER_S, terms.stale_after_s / 2)
+        return any(self.watch.interrupted(one) or self.watch.silent_s(one) >= soon for one in self.numbers(rule))
+
+    def _judge(self, rule: Tracked) -> None:
+        terms = rule.rule
+        assert isinstance(terms, PriceRule)
+        numbers = self.numbers(rule)
+        silent = max(self.watch.silent_s(one) for one in numbers)
+        gone = any(self.watch.interrupted(one) for one in numbers)
+        if silent <= terms.stale_after_s and not (gone and not terms.poll):
+            rule.told_stale = False
+            if rule.status is _S.SUSPENDED:
+                self.settle(rule, _S.ARMED, "prices are back")
+            return
+        if rule.told_stale:
+            return
+        rule.told_stale = True
+        reason = f"no usable price of {terms.instrument_id} for {silent:.0f} s"
+        if gone:
+            reason += "; the stream is gone"
+        if terms.on_stale is OnStale.EXIT:
+            self.fire_all(rule, f"stale: {reason}", "stale")
+        elif terms.on_stale is OnStale.HOLD:
+            self.settle(rule, _S.SUSPENDED, reason)
+        else:
+            self._publish(RuleEvent(rule.rule_id, rule.status, rule.status, reason, rule.state(), self._now_ns()))
+
+    async def close(self) -> None:
+        """Act no more. What rests at the broker rests on, and a next run goes on with the rest."""
+        self._closed = True
+        self._end()
+        if self._due is not None:
+            self._due.cancel()
+        task, self._looking = self._looking, None
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+        for number in tuple(self._numbers):
+            self.watch.disarm(number)
+        self._exits.close()
+
+
+def _gone(held: Decimal) -> str:
+    return f"the position it guards has turned to {held}" if held else "the position it guards is gone"

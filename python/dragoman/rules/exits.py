@@ -1,0 +1,486 @@
+"""The one way anything exits a position.
+
+Theory: an exit may take what the live position has less whatever is spoken for already: every working order on the same
+side of the same position, whoever placed it, every one of unknown outcome, and what other exits are about to enter.
+Since an order's unseen fills make the position smaller by just as much as they make the order smaller, this holds also
+while updates are missing: no exit takes a position past zero. All of it is looked at again with each change of an order
+or of the position, on the loop and in one piece, so that two exits that begin in the same moment see each other.
+
+An order of unknown outcome is never sent again: it counts as working until it is found, or proven not to have arrived.
+Orders are named after the exit and numbered, and a name is one order for ever, also after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any, Final
+
+from dragoman.errors import DragomanError, ErrorKind, UsageError
+from dragoman.market import MarketData
+from dragoman.model import Order, OrderStatus, OrderUpdate, Origin, Pending, Side
+from dragoman.orders import OrderService
+from dragoman.portfolio.net import PositionKey
+from dragoman.rules.exit import Exit
+from dragoman.rules.model import Send
+from dragoman.rules.positions import Positions
+from dragoman.rules.refusals import Act, after
+from dragoman.rules.requests import exit_request, limit_price, must_be_limit
+from dragoman.rules.terms import exit_side
+from dragoman.rules.working import ZERO, Working, left
+from dragoman.session.secrets import redact
+from dragoman.session.session import AccountSession
+
+_MOST_AT_ONCE: Final = 10
+_PATIENCE_S: Final = 30.0
+_QUOTE_S: Final = 2.0
+_CANCEL_S: Final = 10.0
+_log = logging.getLogger("dragoman.rules")
+_PLAIN: Final = Send()
+
+
+class Exits:
+    """Exits of one account.
+
+    Parameters
+    ----------
+    session : AccountSession
+    orders : OrderService
+    market : MarketData
+        Resolves instruments, and is asked for a price where a LIMIT order needs one.
+    positions : Positions
+    price_of : callable, optional
+        Returns the last price of an instrument's canonical id where a stream has told one.
+
+    Attributes
+    ----------
+    withdraw : callable
+        Asked before a position is exited: takes away what rests at the broker, is no order, and would exit it too.
+    """
+
+    def __init__(
+        self,
+        session: AccountSession,
+        orders: OrderService,
+        market: MarketData,
+        positions: Positions,
+        price_of: Callable[[str], Decimal | None] = lambda instrument_id: None,
+    ) -> None:
+        self._session = session
+        self._orders = orders
+        self._store = orders.store
+        self._market = market
+        self._positions = positions
+        self._price_of = price_of
+        self._exits: dict[PositionKey, list[Exit]] = {}
+        self._by_name: dict[str, Exit] = {}
+        self._owners: dict[str, Exit] = {}  # of each order's name
+        self._dirty: set[PositionKey] = set()
+        self._due: asyncio.Handle | None = None
+        self._working = Working(self._store)
+        self._fetched: dict[str, Decimal] = {}
+        self.withdraw: Callable[[PositionKey, Side, Decimal], Awaitable[object] | None] = lambda key, side, wanted: None
+        self._ends = [self._store.listen(self._on_order), positions.listen(self._on_position), self._working.end]
+
+    # -- the face ----------------------------------------------------------------------------------------------------
+
+    def reduce(
+        self,
+        key: PositionKey,
+        quantity: Decimal | None,
+        why: str,
+        *,
+        name: str,
+        side: Side | None = None,
+        send: Send | None = None,
+        timeout_s: float = 10.0,
+        changed: Callable[[Exit], object] | None = None,
+    ) -> Exit:
+        """Make a position smaller by at most `quantity`; None: as far as it goes. From here on, whoever waits.
+
+        Under a name that runs already, that exit is returned. Orders that an earlier run placed under it count.
+
+        Parameters
+        ----------
+        key : PositionKey
+        quantity : Decimal, optional
+        why : str
+            For the log and the report.
+        name : str
+            Names its orders, ``NAME.1`` and so on: give the same one for the same exit, also after a restart.
+        side : {BUY, SELL}, optional
+            Of its orders; left out, what closes the position as it is now.
+        send : Send, optional
+        timeout_s : float
+            For each order to be answered.
+        changed : callable, optional
+            Told when an order of it was sent, and when it has ended.
+
+        Raises
+        ------
+        UsageError
+            The instrument is unknown, the session is read-only, or `quantity` is not above 0.
+        """
+        running = self._by_name.get(name)
+        if running is not None:
+            return running
+        self._session.check_mutable()
+        if quantity is not None and quantity <= 0:
+            raise UsageError(f"exit {name}: a quantity of {quantity}", remedy="give one above 0, or None for all")
+        (instrument,) = self._market.resolve(key[0])
+        held = self._positions.quantity(key)
+        side = side or exit_side(held)
+        size = abs(held) if held and exit_side(held) is side else ZERO
+        wanted = size if quantity is None else quantity
+        whole = quantity is None
+        found = Exit(
+            name,
+            key,
+            side,
+            wanted,
+            instrument,
+            send or _PLAIN,
+            why,
+            self._store.get,
+            whole=whole,
+            timeout_s=timeout_s,
+        )
+        found.changed = changed
+        self._adopt(found)
+        self._by_name[name] = found
+        self._exits.setdefault(key, []).append(found)
+        _log.info("exit %s: %s %s of %s: %s", name, side, "all" if whole else wanted, key[0], why)
+        waiting = self.withdraw(key, side, wanted)
+        if waiting is not None:
+            self._pause(found, None)
+            self._session.runtime.spawn(self._first(waiting, found), name=f"exit {name}")
+        self._step(found)
+        return found
+
+    async def _first(self, waiting: Awaitable[object], one: Exit) -> None:
+        await waiting
+        self._go_on(one)
+
+    def running(self, key: PositionKey | None = None) -> list[Exit]:
+        """Return the exits that have not ended, of one position or of all."""
+        found = self._exits.get(key, []) if key is not None else [one for many in self._exits.values() for one in many]
+        return list(found)
+
+    def flatten(
+        self, why: str, *, name: str, send: Send | None = None, timeout_s: float = 10.0
+    ) -> dict[PositionKey, Exit]:
+        """Exit every position; the exits are called ``NAME.1`` and so on in the order of the keys."""
+        keys = sorted(self._positions.keys())
+        return {
+            key: self.reduce(key, None, why, name=f"{name}.{number}", send=send, timeout_s=timeout_s)
+            for number, key in enumerate(keys, 1)
+        }
+
+    def free(self, key: PositionKey, side: Side) -> Decimal:
+        """Return how much of a position nothing that works will take; below 0 where too much works."""
+        held = self._positions.quantity(key)
+        size = abs(held) if held and exit_side(held) is side else ZERO
+        spoken_for = sum((left(order) for order in self._working.reducing(key, side)), ZERO)
+        entering = sum((sum(one.entering.values(), ZERO) for one in self._exits.get(key, ())), ZERO)
+        return size - spoken_for - entering
+
+    def recount(self) -> None:
+        """Look at all orders and exits again: after orders of an earlier run were entered."""
+        self._working.recount()
+        for key in tuple(self._exits):
+            self._touch(key)
+
+    def close(self) -> None:
+        """End all of it here; what works at the broker works on, and a next run goes on."""
+        for end in self._ends:
+            end()
+        if self._due is not None:
+            self._due.cancel()
+        for one in self.running():
+            one.changed = None
+            one.end("the client was closed", failed=True)
+        self._exits.clear()
+
+    # -- what makes it look again ------------------------------------------------------------------------------------
+
+    def _on_order(self, update: OrderUpdate) -> None:
+        order = update.order
+        if self._exits:
+            for key in self._exits:
+                if key[0] == order.instrument_id:
+                    self._touch(key)
+
+    def _on_position(self, key: PositionKey) -> None:
+        if key in self._exits:
+            self._touch(key)
+
+    def _touch(self, key: PositionKey) -> None:
+        # Later, when whoever is being told of the change has all been told: order and position must say the same.
+        self._dirty.add(key)
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._due = None
+        dirty, self._dirty = self._dirty, set()
+        for key in dirty:
+            for one in tuple(self._exits.get(key, ())):
+                self._step(one)
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def _adopt(self, one: Exit) -> None:
+        """Take over the orders that an earlier run, or the same one, placed under the exit's name."""
+        number = 1
+        while self._taken(name := f"{one.name}.{number}"):
+            one.orders.append(name)
+            self._owners[name] = one
+            number += 1
+
+    def _taken(self, name: str) -> bool:
+        return self._store.get(name) is not None or self._orders.intents.get(name) is not None
+
+    def _step(self, one: Exit) -> None:
+        """Plan what is left of an exit, and send it."""
+        if one.done:
+            return
+        self._judge(one)
+        if one.done or not self._positions.ready:
+            return
+        held = self._positions.quantity(one.key)
+        size = abs(held) if held and exit_side(held) is one.side else ZERO
+        free = self.free(one.key, one.side)
+        if free < 0:
+            self._retract(one, -free)
+        working = one.working
+        if one.whole:
+            one.wanted = max(one.wanted, one.filled + size)
+        missing = one.wanted - one.filled - working
+        if not working and (missing <= 0 or not size):
+            self._end(one, "done" if one.filled >= one.wanted else self._gone(held), failed=False)
+            return
+        amount = min(missing, free)
+        pieces = one.pieces(amount, _MOST_AT_ONCE - len(one.entering)) if amount > 0 else []
+        if pieces and one.paused is None:
+            self._send(one, pieces)
+        elif not working and one.paused is None and not pieces:
+            self._wait_or_clear(one, missing, free, size)
+
+    def _gone(self, held: Decimal) -> str:
+        return f"the position has turned to {held}" if held else "the position was closed meanwhile"
+
+    def _wait_or_clear(self, one: Exit, missing: Decimal, free: Decimal, size: Decimal) -> None:
+        """Nothing can be sent: another order is in the way, or what is left is less than a lot."""
+        if any(other is not one and other.working for other in self._exits[one.key]):
+            return  # another exit of the same position; it will be looked at again when that moves
+        in_the_way = [order for order in self._working.reducing(one.key, one.side) if self._owner(order) is None]
+        if not in_the_way and not any(other.entering for other in self._exits[one.key]):
+            lot = one.instrument.lot_size
+            self._end(one, f"what is left, {min(missing, size)}, is less than a lot of {lot}", failed=True)
+            return
+        needed = missing - max(free, ZERO)
+        for order in sorted(in_the_way, key=left, reverse=True):
+            if needed <= 0:
+                break
+            if self._may_clear(one, order):
+                needed -= left(order)
+                if order.pending is not Pending.CANCEL:
+                    self._cancel(order, f"{one.name} needs what it stands for")
+        if one.patience is None:
+            loop = asyncio.get_running_loop()
+            one.patience = loop.call_later(_PATIENCE_S, self._lose_patience, one)
+
+    def _lose_patience(self, one: Exit) -> None:
+        one.patience = None
+        blocking = [order for order in self._working.reducing(one.key, one.side) if self._owner(order) is None]
+        if one.done or one.working or not blocking:
+            self._touch(one.key)
+            return
+        names = ", ".join(order.client_order_id for order in blocking[:5])
+        self._end(one, f"orders that work already leave it nothing to exit: {names}", failed=True)
+
+    def _may_clear(self, one: Exit, order: Order) -> bool:
+        if not order.order_id or one.send.clears == "none":
+            return False
+        return one.send.clears == "all" or order.origin is Origin.US
+
+    def _owner(self, order: Order) -> Exit | None:
+        owner = self._owners.get(order.client_order_id)
+        return None if owner is None or owner.done else owner
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def _send(self, one: Exit, pieces: list[Decimal]) -> None:
+        if one.patience is not None:
+            one.patience.cancel()
+            one.patience = None
+        price: Decimal | None = None
+        as_limit = one.as_limit or must_be_limit(one.send, self._session.adapter)
+        if as_limit:
+            last = self._price_of(one.key[0]) or self._fetched.pop(one.key[0], None)
+            if last is None:
+                self._pause(one, None)
+                self._session.runtime.spawn(self._fetch(one), name=f"price for exit {one.name}")
+                return
+            price = limit_price(last, one.side, one.send, one.instrument)
+        for piece in pieces:
+            if one.done or one.paused is not None:
+                return
+            self._place(one, piece, price)
+
+    def _place(self, one: Exit, quantity: Decimal, price: Decimal | None) -> None:
+        number = len(one.orders) + 1
+        while self._taken(name := f"{one.name}.{number}"):
+            number += 1
+        request = exit_request(one, name, quantity, price, self._session.adapter)
+        one.orders.append(name)
+        one.entering[name] = quantity
+        self._owners[name] = one
+        try:
+            placing = self._orders.placing(request, one.instrument, one.timeout_s, True, True, exits=True)
+        except DragomanError as error:
+            self._placed(one, name, quantity, error)
+            return
+        task: asyncio.Future[Order] = asyncio.ensure_future(placing)
+        if self._store.get(name) is not None:
+            del one.entering[name]
+        task.add_done_callback(lambda ended: self._placed(one, name, quantity, _error_of(ended)))
+        if price is not None:
+            asyncio.get_running_loop().call_later(one.send.reprice_s, self._reprice, one, name)
+        if one.changed is not None:
+            one.changed(one)
+
+    def _placed(self, one: Exit, name: str, quantity: Decimal, error: BaseException | None) -> None:
+        """Take note of how placing one order ended; what became of the order itself the store says."""
+        one.entering.pop(name, None)
+        if isinstance(error, DragomanError):
+            one.retry_after[name] = error.retry_after_s
+        if self._store.get(name) is None and error is not None and not one.done:
+            # It was refused before it was an order: its name is free, and nothing was sent.
+            if name in one.orders:
+                one.orders.remove(name)
+            kind = error.kind if isinstance(error, DragomanError) else ErrorKind.UNMAPPED
+            self._refused(one, kind, str(error), quantity, getattr(error, "retry_after_s", None))
+        self._touch(one.key)
+
+    def _reprice(self, one: Exit, name: str) -> None:
+        """Cancel a limit order that has not filled; what is left goes out at the price of then."""
+        order = self._store.get(name)
+        if one.done or order is None or order.status.terminal or order.status is OrderStatus.UNKNOWN:
+            return
+        if order.order_id and order.pending is Pending.NONE:
+            one.retracted.add(name)
+            self._cancel(order, "the price has moved on")
+
+    def _retract(self, one: Exit, excess: Decimal) -> None:
+        """Cancel orders of an exit that would take the position past zero, because others made it smaller."""
+        for order in reversed(one.known):
+            if excess <= 0:
+                return
+            if left(order) and order.order_id and order.pending is not Pending.CANCEL:
+                one.retracted.add(order.client_order_id)
+                excess -= left(order)
+                self._cancel(order, "the position is smaller than what works against it")
+
+    def _cancel(self, order: Order, why: str) -> None:
+        async def cancel() -> None:
+            try:
+                await self._orders.cancel(order, timeout_s=_CANCEL_S)
+            except DragomanError as error:
+                _log.warning("order %s is not cancelled (%s): %s", order.client_order_id, why, redact(str(error)))
+
+        _log.info("cancel %s: %s", order.client_order_id, why)
+        self._session.runtime.spawn(cancel(), name=f"cancel {order.client_order_id}")
+
+    async def _fetch(self, one: Exit) -> None:
+        """Ask for a price that a limit order needs."""
+        name, problem = one.key[0], "the broker has none"
+        try:
+            quotes = await self._market.quotes(name, "ltp", timeout_s=_QUOTE_S)
+            price = quotes[name].last_price if name in quotes else None
+            if price is not None and price > 0:
+                self._fetched[name] = Decimal(repr(price))
+                one.paused = None
+                self._touch(one.key)
+                return
+        except DragomanError as error:
+            problem = str(error)
+        one.paused = None
+        if not one.done:
+            self._refused(one, ErrorKind.STALE_DATA, f"no price for a limit order: {problem}", ZERO, None)
+
+    # -- refusals ----------------------------------------------------------------------------------------------------
+
+    def _judge(self, one: Exit) -> None:
+        """Look at its orders that have ended since, and decide what follows."""
+        for order in one.known:
+            name = order.client_order_id
+            if name in one.judged or not order.status.terminal:
+                continue
+            one.judged.add(name)
+            if order.filled_quantity > 0:
+                one.refusals = 0
+            if order.status is OrderStatus.FILLED or name in one.retracted:
+                continue
+            kind = order.reject.kind if order.reject is not None else ErrorKind.EXCHANGE_REJECTED
+            text = order.reject.text if order.reject is not None else order.status_text or f"it is {order.status}"
+            if order.filled_quantity == 0 or order.status is not OrderStatus.CANCELED:
+                self._refused(one, kind, text, order.quantity, one.retry_after.get(name))
+            if one.done:
+                return
+
+    def _refused(self, one: Exit, kind: ErrorKind, text: str, quantity: Decimal, retry_after_s: float | None) -> None:
+        step = after(kind, one.refusals + 1, retry_after_s=retry_after_s)
+        one.refusals += step.counts
+        said = redact(text)
+        _log.warning("exit %s was refused (%s): %s", one.name, kind, said)
+        if kind is ErrorKind.FREEZE_QTY_EXCEEDED or step.act is Act.SMALLER:
+            if not one.halve(quantity):
+                self._end(one, f"{kind}: one lot is refused as well: {said}", failed=True)
+                return
+        elif step.act is Act.LIMIT:
+            if one.as_limit or must_be_limit(one.send, self._session.adapter):
+                self._end(one, f"{kind}, also as a limit order: {said}", failed=True)
+                return
+            one.as_limit = True
+        if step.act is Act.STOP or one.refusals >= one.send.tries:
+            times = f"refused {one.refusals} times, the last time " if one.refusals > 1 else ""
+            self._end(one, f"{times}{kind}: {said}", failed=True)
+            return
+        if step.wait_s:
+            self._pause(one, step.wait_s)
+        self._touch(one.key)
+
+    def _pause(self, one: Exit, seconds: float | None) -> None:
+        """Send nothing for a while; None: until told otherwise."""
+        loop = asyncio.get_running_loop()
+        one.paused = loop.call_later(_QUOTE_S * 4 if seconds is None else seconds, self._go_on, one)
+
+    def _go_on(self, one: Exit) -> None:
+        if one.paused is not None:
+            one.paused.cancel()
+        one.paused = None
+        self._touch(one.key)
+
+    def _end(self, one: Exit, reason: str, *, failed: bool) -> None:
+        if failed and one.working:
+            return  # what is on its way may still do it
+        running = self._exits.get(one.key, [])
+        if one in running:
+            running.remove(one)
+        if not running:
+            self._exits.pop(one.key, None)
+        self._by_name.pop(one.name, None)
+        for name in one.orders:
+            self._owners.pop(name, None)
+        level = logging.ERROR if failed else logging.INFO
+        _log.log(level, "exit %s has ended, %s of %s: %s", one.name, one.filled, one.wanted, reason)
+        one.end(reason, failed=failed)
+        if running:
+            self._touch(one.key)
+
+
+def _error_of(ended: asyncio.Future[Any]) -> BaseException | None:
+    return asyncio.CancelledError() if ended.cancelled() else ended.exception()

@@ -1,0 +1,94 @@
+"""``dragoman kill``: from a shell, with and without a process that trades, with and without a broker that answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from dragoman.checks.kill import KillSwitch
+from dragoman.runtime.real_disk import RealDisk
+from wire.shell import Shell
+
+REST = ("--price", "1400", "--product", "INTRADAY")
+ACCOUNT = "emu_ZZ0001"
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    shell = Shell(tmp_path_factory.mktemp("shell"))
+    with shell.emulator():
+        assert shell("login").status == 0
+        yield shell
+
+
+@pytest.fixture(autouse=True)
+def released(shell):
+    yield
+    for name in (shell.folder / "state" / "kill").glob("*"):
+        switch = KillSwitch.open(RealDisk(), str(name))
+        if switch.state().engaged:
+            switch.release(switch.token(), who="a test", ts=1)
+
+
+def place(shell):
+    return shell("place", "BUY", 5, "NSE:INFY", *REST, "--yes", "--json")
+
+
+def statuses(shell):
+    return {one["status"] for one in shell("orders", "--json").json}
+
+
+def test_a_kill_cancels_what_works_and_the_next_order_is_refused_with_the_reason(shell):
+    assert place(shell).status == 0
+    ran = shell("kill", "--reason", "fat finger", "--json")
+    assert (ran.status, ran.json["engaged"], ran.json["why"], ran.json["working"]) == (0, True, "fat finger", [])
+    assert statuses(shell) == {"CANCELED"}
+    refused = place(shell)
+    assert refused.status == 3
+    assert "fat finger" in refused.out + refused.err
+
+
+def test_it_takes_the_broker_as_its_argument_and_says_what_it_did(shell):
+    ran = shell("kill", "zerodha")
+    assert ran.status == 0, ran.err
+    assert ran.out.startswith("kill switch engaged: no new order leaves")
+    wrong = shell("kill", "zerodha", "-b", "upstox")
+    assert (wrong.status, "two brokers" in wrong.err) == (2, True)
+
+
+def test_a_release_wants_the_account_typed(shell):
+    assert shell("kill").status == 0
+    wrong = shell("kill", "--release", typed="somebody\n")
+    assert wrong.status == 2
+    assert "stays engaged" in wrong.err
+    assert place(shell).status == 3
+    ran = shell("kill", "--release", typed=f"{ACCOUNT}\n")
+    assert ran.status == 0, ran.err
+    assert "released: orders may leave" in ran.out
+    assert place(shell).status == 0
+    assert shell("kill", "--release", "--account", ACCOUNT).status == 2
+
+
+def test_the_switch_is_set_although_the_broker_does_not_answer(tmp_path):
+    shell = Shell(tmp_path)
+    shell.profiles(
+        """
+        [zerodha.main]
+        environment = "emulator"
+        account = "emu_ZZ0001"
+        credentials = { api_key = "emu_key", api_secret = "emu_secret" }
+        hosts = { rest = "http://127.0.0.1:9", ws = "ws://127.0.0.1:9", login = "http://127.0.0.1:9" }
+        """
+    )
+    ran = shell("kill", "zerodha", "-p", "main", "--reason", "no network")
+    assert ran.status != 0
+    assert "new orders are stopped; what works could not be cancelled from here" in ran.err
+    (name,) = (tmp_path / "state" / "kill").iterdir()
+    assert KillSwitch.open(RealDisk(), str(name)).state().why == "no network"
+
+
+def test_nobody_who_never_logged_in_is_told_how_to_name_the_account(tmp_path):
+    shell = Shell(tmp_path)
+    with shell.emulator():
+        ran = shell("kill")
+    assert ran.status == 5
+    assert "write `account` into the profile" in ran.err

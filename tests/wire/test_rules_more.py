@@ -1,0 +1,238 @@
+"""Ladders, pairs, clocks, limits of the account, and rules that rest at the broker."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+import pytest
+
+from dragoman.errors import UsageError
+from dragoman.model import Margin, Segment
+from dragoman.model.rules import RuleStatus as S
+from dragoman.rules import (
+    Bracket,
+    DailyLoss,
+    Level,
+    MarginFloor,
+    Oco,
+    Rung,
+    ScaleOut,
+    StopLoss,
+    TakeProfit,
+    TimeExit,
+    TrailingStop,
+)
+from wire.ruled import KEY, LONG, exits_at_venue, held, hold, move, venue_held
+from wire.trading import INFY, play
+
+FEW = {"product": "INTRADAY"}
+
+
+def sizes(world):
+    return [order.order.quantity for order in exits_at_venue(world)]
+
+
+def test_a_ladder_takes_each_rung_once_and_the_last_takes_the_rest():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        rungs = (
+            Rung(level=Level(ticks=10), fraction=D("0.33")),
+            Rung(level=Level(ticks=20), fraction="0.33"),
+            Rung(level=Level(ticks=30)),
+        )
+        state = await rules.add(ScaleOut(**LONG, rungs=rungs))
+        assert state.levels == tuple(world.price(ticks) for ticks in (10, 20, 30))
+        await move(world, 12)
+        await world.until(lambda: held(world) == 67)
+        await world.until(lambda: rules.get(state.rule_id).status is S.ARMED)
+        await move(world, 8)
+        await move(world, 35)  # through two rungs at once
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert sorted(sizes(world)) == [33, 33, 34]
+        assert venue_held(world) == 0
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(("ticks", "what"), [(-30, "stop"), (30, "target")])
+def test_one_of_a_pair_fires_and_the_other_is_void(ticks, what):
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        state = await rules.add(Oco(**LONG, stop=Level(ticks=20), target=Level(ticks=20), quantity=40))
+        await move(world, ticks)
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert what in [e.reason for e in world.events if getattr(e, "rule_id", "") == state.rule_id][1]
+        await move(world, -ticks)
+        await world.runtime.sleep(2)
+        assert sizes(world) == [40]
+        assert venue_held(world) == 60
+
+    play(scenario)
+
+
+def test_a_bracket_guards_what_its_entry_fills():
+    async def scenario(world):
+        rules = world.client.rules
+        price = world.price(0)
+        world.venue.set_price(INFY, price + 1)
+        await world.client.place(
+            INFY, "BUY", 50, order_type="LIMIT", price=price, product="INTRADAY", client_order_id="in"
+        )
+        state = await rules.add(Bracket(**LONG, entry="in", stop=Level(ticks=20), target=Level(ticks=20)))
+        assert state.levels == ()
+        world.sell_into(price, 20)
+        await world.until(lambda: rules.get(state.rule_id).levels)
+        assert rules.get(state.rule_id).levels == (world.price(-20), world.price(20))
+        world.sell_into(price, 30)
+        await world.until(lambda: held(world) == 50)
+        await move(world, 25)
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert venue_held(world) == 0
+
+    play(scenario)
+
+
+def test_a_bracket_ends_with_an_entry_that_filled_nothing():
+    async def scenario(world):
+        rules = world.client.rules
+        await world.rest(client_order_id="in")
+        state = await rules.add(Bracket(**LONG, entry="in", stop=Level(ticks=20), target=Level(ticks=20)))
+        await world.client.cancel("in")
+        await world.until(lambda: rules.get(state.rule_id).status is S.CANCELED)
+        assert "nothing filled" in rules.get(state.rule_id).reason
+
+    play(scenario)
+
+
+def test_a_clock_exits_at_its_time_in_the_exchanges_zone():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        now = world.client.session.ctx.now_ns // 10**9
+        at = (now + 90 + 19_800) % 86_400
+        state = await rules.add(TimeExit(**LONG, at=f"{at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}"))
+        assert abs(state.due_ns // 10**9 - now - 90) <= 1
+        await move(world, 0)
+        await world.runtime.sleep(80)
+        assert venue_held(world) == 100
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE, 30)
+        assert venue_held(world) == 0
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("by", ["largest_loser", "pro_rata", "half"])
+def test_a_margin_floor_makes_positions_smaller_until_there_is_room(by):
+    async def scenario(world):
+        rules = world.client.rules
+        usable = [D(50_000)]
+        rules._account._margins = lambda: {Segment.EQUITY: Margin(segment=Segment.EQUITY, net=usable[0])}
+        await hold(world, 100)
+        await move(world, 0)
+        rules.plan("half", lambda rows, margin: {KEY: rows[0].quantity / 2})
+        state = await rules.add(MarginFloor(segment="EQUITY", below=10_000, by=by))
+        await world.runtime.sleep(3)
+        assert exits_at_venue(world) == []
+        usable[0] = D(9_000)
+        await world.until(lambda: exits_at_venue(world))
+        usable[0] = D(20_000)
+        await world.until(lambda: rules.get(state.rule_id).status is S.ARMED)
+        await world.runtime.sleep(10)
+        assert sizes(world) == [{"largest_loser": 100, "pro_rata": 25, "half": 50}[by]]
+
+    play(scenario)
+
+
+def test_a_margin_floor_that_cannot_tell_is_suspended_and_fires_on_nothing():
+    async def scenario(world):
+        rules = world.client.rules
+        known = {}
+        rules._account._margins = lambda: known
+        await hold(world, 100)
+        state = await rules.add(MarginFloor(segment="EQUITY", below=10_000))
+        await world.until(lambda: rules.get(state.rule_id).status is S.SUSPENDED)
+        known[Segment.EQUITY] = Margin(segment=Segment.EQUITY, net=D(1), stale=True)
+        await world.runtime.sleep(3)
+        assert rules.get(state.rule_id).status is S.SUSPENDED
+        assert exits_at_venue(world) == []
+
+    play(scenario)
+
+
+def test_a_daily_loss_flattens_and_stops_the_account():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        await move(world, 0)
+        state = await rules.add(DailyLoss(limit=500, act="both"))
+        await move(world, -20)  # 200 lost
+        await world.runtime.sleep(3)
+        assert venue_held(world) == 100
+        await move(world, -80)
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        await world.until(lambda: venue_held(world) == 0)
+        assert world.client.orders_service.stopping.state().engaged
+
+    play(scenario)
+
+
+def test_a_stop_rests_at_the_broker_where_asked_and_is_withdrawn_with_its_position():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        await move(world, 0)
+        state = await rules.add(Oco(**LONG, stop=Level(ticks=50), target=Level(ticks=50), where="broker"))
+        (gtt,) = await world.client.gtts()
+        assert (gtt.gtt_id, len(gtt.legs)) == (state.broker_id, 2)
+        assert "whether or not this process lives" in state.statement
+        await world.client.place(INFY, "SELL", 100, product="INTRADAY")
+        await world.until(lambda: rules.get(state.rule_id).status is S.CANCELED)
+        assert all(one.status != "ACTIVE" for one in await world.client.gtts())
+
+    play(scenario)
+
+
+def test_a_local_exit_takes_a_trigger_of_the_broker_away_first():
+    async def scenario(world):
+        rules = world.client.rules
+        price = await hold(world, 100)
+        await move(world, 0)
+        at_broker = await rules.add(StopLoss(**LONG, price=price - 20, where="broker"))
+        local = await rules.add(StopLoss(**LONG, price=price - 1))
+        await move(world, -40)
+        await world.until(lambda: rules.get(local.rule_id).status is S.DONE)
+        await world.until(lambda: rules.get(at_broker.rule_id).status is S.CANCELED)
+        await move(world, -190)
+        await world.runtime.sleep(30)
+        assert venue_held(world) == 0
+
+    play(scenario)
+
+
+def test_what_a_broker_does_not_have_is_refused_with_its_reason():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        with pytest.raises(UsageError, match="no such order type"):
+            await rules.add(TrailingStop(**LONG, ticks=10, where="broker"))
+        with pytest.raises(UsageError, match="MarginFloor"):
+            await rules.add(MarginFloor(segment="EQUITY", below=1, where="broker"))
+        assert rules.list() == []
+
+    play(scenario)
+
+
+def test_a_target_is_reached_from_the_other_side():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, -100)
+        state = await rules.add(TakeProfit(**LONG, percent=1))
+        assert state.side == "BUY"
+        assert state.levels[0] < world.price(0)
+        await move(world, -200)
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert venue_held(world) == 0
+
+    play(scenario)
