@@ -53,9 +53,8 @@ constexpr std::int64_t Record::* kIntegers[] = {&Record::ts_event, &Record::last
   if (stop != 0) [[likely]] {
     const unsigned size = static_cast<unsigned>(__builtin_ctzll(stop)) / 8;
     end = at + size;
-    // Digits before the point: size - 1 - decimals; a zero is the only one.
-    if (size == 0 || !read_sized(at, size, mantissa, decimals) ||
-        (*at == '0' && size != 1 && size - decimals != 2)) [[unlikely]] {
+    if (size == 0 || !read_sized(at, size, mantissa, decimals) || (*at == '0' && is_digit(at[1])))
+        [[unlikely]] {
       return nullptr;
     }
   } else {
