@@ -247,6 +247,23 @@ void Builder::resolve(std::uint16_t& slot) const {
   }
 }
 
+/// A layout as a candidate in a scope of its chain.
+Candidate Builder::candidate(const MessageLayout& layout, std::uint16_t index, unsigned depth) {
+  Candidate made{index};
+  const auto counts = [&](const Condition& condition) { return condition.depth <= depth; };
+  const auto first = std::find_if(layout.when.begin(), layout.when.end(), counts);
+  if (first != layout.when.end() && first->plain) {
+    const Value& value = first->values[0];
+    made.slot = first->slots[0];
+    made.size = static_cast<std::uint32_t>(value.text.size());
+    made.word = value.word;
+    made.mask = value.mask;
+    made.alone =
+        value.text.size() <= sizeof value.word && std::count_if(first, layout.when.end(), counts) == 1;
+  }
+  return made;
+}
+
 void Builder::finish(const packed::Place& stream) {
   for (Scope& scope : layout_.scopes) {
     scope.first = layout_.slots;
@@ -286,13 +303,14 @@ void Builder::finish(const packed::Place& stream) {
   }
   for (std::size_t i = 0; i < layout_.layouts.size(); ++i) {
     MessageLayout& one = layout_.layouts[i];
-    for (const std::uint16_t scope : one.chain) {
-      layout_.scopes[scope].candidates.push_back(static_cast<std::uint16_t>(i));
-    }
     for (auto* const conditions : {&one.when, &one.snapshot_when}) {
       for (Condition& condition : *conditions) {
         std::for_each(condition.slots.begin(), condition.slots.end(), [&](auto& slot) { resolve(slot); });
       }
+    }
+    for (const std::uint16_t index : one.chain) {
+      Scope& scope = layout_.scopes[index];
+      scope.candidates.push_back(candidate(one, static_cast<std::uint16_t>(i), scope.depth));
     }
     for (Op& op : one.ops) {
       resolve(op.slot);

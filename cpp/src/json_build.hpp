@@ -32,6 +32,7 @@ class Builder {
   [[nodiscard]] std::uint8_t depth(std::uint16_t scope) const { return layout_.scopes[scope].depth; }
   std::uint16_t shape(Shape shape, const std::vector<std::pair<std::string, std::uint16_t>>& keys);
   void note_rows(const Spot& spot, std::uint16_t shape);
+  static Candidate candidate(const MessageLayout& layout, std::uint16_t index, unsigned depth);
   void finish(const packed::Place& stream);
 
  private:

@@ -128,6 +128,7 @@ Op compile_field(const FieldSpec& spec, Builder& builder, const Home& home, std:
     op.unit_ns = 1;
     op.add = spec.add;
   }
+  op.plain = op.how == OpHow::slot && !op.listed;
   if (spec.add != 0 && (time || !integer)) {
     place.fail("add " + std::to_string(spec.add), "0, except for sequence and prev_sequence");
   }
@@ -334,6 +335,7 @@ MessageLayout compile_layout(const LayoutSpec& spec, std::size_t index, Builder&
   }
   layout.mask = seen | layout.fill;
   layout.only_fields = layout.plain_key && !layout.merge && spec.levels.empty() && !spec.aggressor;
+  layout.whole = layout.chain.size() == 1 && !layout.control;
   return layout;
 }
 

@@ -32,7 +32,8 @@ Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layou
   while ((std::size_t{1} << (64 - found_.shift)) < 8 * layout_->keys.size()) {
     --found_.shift;
   }
-  found_.known.resize(std::size_t{1} << (64 - found_.shift), {0, kNone, kNone, kNone, kNone});
+  found_.known.resize(std::size_t{1} << (64 - found_.shift),
+                      {0, kNone, kNone, Found::Known::place_of(kNone, kNone)});
   for (std::size_t i = 0; i < layout_->nodes.size(); ++i) {
     const Node& node = layout_->nodes[i];
     const auto is_plain = [&](const Key& key) {  // as it is written, and no longer than the padding
@@ -44,8 +45,8 @@ Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layou
     for (std::uint16_t k = node.keys; k < node.keys + node.key_count; ++k) {
       const Key& key = layout_->keys[k];
       std::size_t at = found_.place(key.word, static_cast<std::uint16_t>(i));
-      at = found_.known[at].owner == kNone ? at : at ^ 1;
-      if (found_.known[at].owner == kNone && is_plain(key)) {  // otherwise it is looked up each time
+      at = found_.known[at].owner() == kNone ? at : at ^ 1;
+      if (found_.known[at].owner() == kNone && is_plain(key)) {  // otherwise it is looked up each time
         found_.known[at] = Found::known_of(*layout_, static_cast<std::uint16_t>(i), k);
       }
     }
@@ -54,14 +55,14 @@ Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layou
 
 Found::Known Found::known_of(const Layout& layout, std::uint16_t owner, std::uint16_t key) noexcept {
   if (key == kNone) {
-    return {0, owner, kNone, layout.slots, kNone};
+    return {0, kNone, layout.slots, Known::place_of(owner, kNone)};
   }
   const std::uint16_t below = layout.keys[key].node;
   if (owner >= layout.row_nodes) {
-    return {layout.keys[key].word, owner, key, below, kNone};
+    return {layout.keys[key].word, key, below, Known::place_of(owner, kNone)};
   }
   const Node& node = layout.nodes[below];
-  return {layout.keys[key].word, owner, key, node.slot, node.plain ? kNone : below};
+  return {layout.keys[key].word, key, node.slot, Known::place_of(owner, node.plain ? kNone : below)};
 }
 
 void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
@@ -185,8 +186,52 @@ template <class Scanner>
       teaches = molds_.miss();
     }
     scanner.know_quotes(size, quotes_.get());
+    return {at, scanner.message(root.root, at, depth), kNone, nullptr, teaches, depth};
   }
   return {at, scanner.value(root.root, at, depth), kNone, nullptr, teaches, depth};
+}
+
+/// Whether all conditions hold that look no deeper.
+bool Decoder::all_hold(const MessageLayout& layout, unsigned depth) {
+  for (const Condition& condition : layout.when) {
+    if (condition.depth > depth) {
+      continue;
+    }
+    const Type type = condition.plain ? found_.types[condition.slots[0]] : Type::other;
+    if (type == Type::text) [[likely]] {
+      if (!same(condition.values[0], found_.captures[condition.slots[0]])) {
+        return false;
+      }
+    } else if (type == Type::absent || !holds(condition)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Find the layout of a message or element whose values were found; kNone where there is none.
+[[gnu::always_inline]] inline std::uint16_t Decoder::choose(const Scope& here) {
+  for (const Candidate& candidate : here.candidates) {
+    if (candidate.slot != kNone) {
+      const Type type = found_.types[candidate.slot];
+      if (type == Type::absent) {
+        continue;
+      }
+      if (type == Type::text) [[likely]] {
+        const Capture& capture = found_.captures[candidate.slot];
+        if (capture.size != candidate.size || (load8(capture.at) & candidate.mask) != candidate.word) {
+          continue;
+        }
+        if (candidate.alone) [[likely]] {
+          return candidate.layout;
+        }
+      }
+    }
+    if (all_hold(layout_->layouts[candidate.layout], here.depth)) {
+      return candidate.layout;
+    }
+  }
+  return kNone;
 }
 
 /// Do with a message what its layout says.
@@ -197,7 +242,12 @@ template <class Scanner>
                                                    Block& out) {
   const Scope& root = layout_->scopes[0];
   const std::uint16_t chosen = message.layout != kNone ? message.layout : choose(root);
-  carry_out(scanner, 0, chosen, begin, end, message.filled, out);
+  const MessageLayout* const layout = chosen != kNone ? &layout_->layouts[chosen] : nullptr;
+  if (layout != nullptr && layout->whole && layout->only_fields) [[likely]] {
+    emit_fields(*layout, begin, message.filled, out);
+  } else {
+    carry_out(scanner, 0, chosen, begin, end, message.filled, out);
+  }
   if constexpr (Scanner::reads_text) {
     if (message.teaches) [[unlikely]] {
       Mold mold = scanner.mold_of(root.root, message.at, message.depth);
@@ -225,32 +275,6 @@ void Decoder::clear(const Scope& scope) noexcept {
 void Decoder::to_control(const std::uint8_t* begin, const std::uint8_t* end, Block& out) {
   out.control.push_back(
       {static_cast<std::uint32_t>(begin - frame_.get()), static_cast<std::uint32_t>(end - frame_.get())});
-}
-
-/// Find the layout of a message or element whose values were found; kNone where there is none.
-inline std::uint16_t Decoder::choose(const Scope& here) {
-  const auto fits = [&](const MessageLayout& layout) {
-    for (const Condition& condition : layout.when) {
-      if (condition.depth > here.depth) {
-        continue;
-      }
-      const Type type = condition.plain ? found_.types[condition.slots[0]] : Type::other;
-      if (type == Type::text) [[likely]] {
-        if (!same(condition.values[0], found_.captures[condition.slots[0]])) {
-          return false;
-        }
-      } else if (type == Type::absent || !holds(condition)) {
-        return false;
-      }
-    }
-    return true;
-  };
-  for (const std::uint16_t candidate : here.candidates) {
-    if (fits(layout_->layouts[candidate])) {
-      return candidate;
-    }
-  }
-  return kNone;
 }
 
 /// Do with a message or element what its layout says.

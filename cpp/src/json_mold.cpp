@@ -53,9 +53,8 @@ constexpr std::int64_t Record::* kIntegers[] = {&Record::ts_event, &Record::last
   if (stop != 0) [[likely]] {
     const unsigned size = static_cast<unsigned>(__builtin_ctzll(stop)) / 8;
     end = at + size;
-    // Digits before the point: size - 1 - decimals; a zero is the only one.
-    if (size == 0 || !read_sized(at, size, mantissa, decimals) ||
-        (*at == '0' && size != 1 && size - decimals != 2)) [[unlikely]] {
+    if (size == 0 || !read_sized(at, size, mantissa, decimals) || (*at == '0' && is_digit(at[1])))
+        [[unlikely]] {
       return nullptr;
     }
   } else {
@@ -338,7 +337,7 @@ Mold JsonScanner::mold_of(std::uint16_t node, const std::uint8_t* at, unsigned d
     if (end == nullptr || escaped) {
       return {};
     }
-    if (known->node == kNone && *value_at == '"') {
+    if (known->node() == kNone && *value_at == '"') {
       const auto size = static_cast<std::size_t>(end - value_at - 1);
       if (known->key != kNone && size <= kMostConstant && tells_kinds(layout_, known->slot)) {
         MoldStep& step = put_bytes(mold, from, end + 1);
@@ -355,10 +354,10 @@ Mold JsonScanner::mold_of(std::uint16_t node, const std::uint8_t* at, unsigned d
       at = end + 1;
     } else {
       MoldStep& step = put_bytes(mold, from, value_at);
-      const bool number = known->node == kNone && (is_digit(*value_at) || *value_at == '-');
+      const bool number = known->node() == kNone && (is_digit(*value_at) || *value_at == '-');
       step.what = number ? MoldStep::What::number : MoldStep::What::other;
       step.slot = known->slot;
-      step.node = known->node;
+      step.node = known->node();
       at = *value_at == '"' ? end + 1 : end;
       from = at;
     }

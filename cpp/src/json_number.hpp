@@ -25,13 +25,17 @@ inline std::uint64_t load8(const std::uint8_t* at) noexcept {
   return others == 0 ? 8 : static_cast<unsigned>(__builtin_ctzll(others)) / 8;
 }
 
-/// The number that the first `count` (1 to 8) bytes of `word` write.
-[[gnu::always_inline]] inline std::uint64_t digits_of(std::uint64_t word, unsigned count) noexcept {
-  word = (word - 0x3030303030303030u) << (64 - 8 * count);
+/// The number of eight digits of 0 to 9, the first in the lowest byte.
+[[gnu::always_inline]] inline std::uint32_t eight_digits(std::uint64_t word) noexcept {
   word = word * 10 + (word >> 8);
   const std::uint64_t pairs = word & 0x000000FF000000FFu;
   const std::uint64_t others = (word >> 16) & 0x000000FF000000FFu;
   return static_cast<std::uint32_t>((pairs * 0x000F424000000064u + others * 0x0000271000000001u) >> 32);
+}
+
+/// The number that the first `count` (1 to 8) bytes of `word` write.
+[[gnu::always_inline]] inline std::uint64_t digits_of(std::uint64_t word, unsigned count) noexcept {
+  return eight_digits((word - 0x3030303030303030u) << (64 - 8 * count));
 }
 
 inline constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
@@ -176,6 +180,43 @@ bool read_decimal(const std::uint8_t* begin, const std::uint8_t* end, Decimal& o
   mantissa = digits_of(digits, size);
   return true;
 }
+
+/// A number of up to 7 bytes in one word: its mantissa, how many decimals, and a bit that says that it is
+/// one.
+struct ShortNumber {
+  static constexpr unsigned kMost = 7;  ///< bytes
+  static constexpr unsigned kDecimalsAt = 28;
+  static constexpr std::uint32_t kIs = std::uint32_t{1} << 31;
+
+  static std::uint32_t mantissa(std::uint32_t digits) noexcept {
+    return digits & ((std::uint32_t{1} << kDecimalsAt) - 1);
+  }
+  static unsigned decimals(std::uint32_t digits) noexcept { return digits >> kDecimalsAt & 7; }
+
+  /// Read a number literal of JSON of 1 to kMost bytes that begins with a digit; 0 where a closer look is
+  /// due. Numbers with and without a point take the same way: which comes next cannot be foretold.
+  /// @param at  what follows the number is no digit
+  [[gnu::always_inline]] static std::uint32_t read(const std::uint8_t* at, unsigned size) noexcept {
+    constexpr std::uint64_t kOnes = 0x0101010101010101u;
+    constexpr std::uint64_t kHighs = 0x8080808080808080u;
+    const std::uint64_t word = load8(at);
+    const std::uint64_t points = word ^ (kOnes * '.');
+    // A bit for each point, right up to the first; the last byte of the word stands for none.
+    const std::uint64_t point = ((points - kOnes) & ~points & kHighs) | std::uint64_t{1} << 63;
+    const std::uint64_t below = (point ^ (point - 1)) >> 8;
+    const int behind = static_cast<int>(size) - 1 - (__builtin_ctzll(point) >> 3);
+    const int whole = behind >> 31;  // all ones where there is no point among the bytes
+    const auto decimals = static_cast<unsigned>(behind & ~whole);
+    const unsigned count = size - 1 - static_cast<unsigned>(whole);
+    const std::uint64_t digits = (((word & below) | ((word >> 8) & ~below)) - kOnes * '0')
+                                 << (64 - 8 * count);
+    const bool padded = (word & 0xF0FF) == 0x3030;  // a zero and a digit
+    if (((digits | (digits + kOnes * 0x76)) & kHighs) != 0 || behind == 0 || padded) [[unlikely]] {
+      return 0;
+    }
+    return eight_digits(digits) | decimals << kDecimalsAt | kIs;
+  }
+};
 
 /// The float64 nearest to the decimal, divided by 10^exponent first. False
 /// where it is beyond float64, or where a decimal of more than 19 digits should

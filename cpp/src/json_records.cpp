@@ -20,17 +20,8 @@ constexpr std::int64_t Record::* kIntegers[] = {&Record::ts_event, &Record::last
                                                 &Record::sequence, &Record::prev_sequence};
 constexpr int kFirstInteger = 24;
 
-constexpr Level kUnknownRow{kNan, kNan, 0, Side::bid, Action::add, 255, 255};
-
 std::string_view cut(std::string_view text, const std::string& until) {
   return until.empty() ? text : text.substr(0, text.find_first_of(until));
-}
-
-/// Whether 1 to 16 bytes are all ASCII.
-inline bool short_ascii(const std::uint8_t* at, std::size_t size) noexcept {
-  const std::uint64_t high = 0x8080808080808080u;
-  const std::uint64_t one = load8(at) & high;
-  return size > 8 ? ((one | load8(at + size - 8)) & high) == 0 : (one << (64 - 8 * size)) == 0;
 }
 
 }  // namespace
@@ -45,23 +36,45 @@ Record& Decoder::next_record(Block& out) {
   return *record_;
 }
 
-/// Find what names the instrument; false where the message does not say it, or
-/// not in valid text.
-[[gnu::always_inline]] inline bool Decoder::find_key(const MessageLayout& layout, std::int64_t& key,
-                                                     std::string_view& text) {
-  if (layout.plain_key) {
-    const Capture& capture = found_.captures[layout.key_slots[0]];
-    if (found_.types[layout.key_slots[0]] == Type::text && capture.size - 1 < 16 &&
-        short_ascii(capture.at, capture.size)) [[likely]] {
-      text = {reinterpret_cast<const char*>(capture.at), capture.size};
-      key = TextMap::number_of(text);
-      return true;
+/// Find who a record is about. False where the message does not say it.
+/// @param text  becomes the key where that is a text
+[[gnu::always_inline]] inline bool Decoder::name(const MessageLayout& layout, Who& who,
+                                                 std::string_view& text) {
+  if (layout.plain_key) [[likely]] {
+    const std::uint16_t slot = layout.key_slots[0];
+    const Capture& capture = found_.captures[slot];
+    if (found_.types[slot] == Type::text && capture.size - 1 < RecentNames::kMostBytes) [[likely]] {
+      const RecentNames::Name* const known = names_.find(RecentNames::Words::of(capture.at, capture.size));
+      if (known != nullptr) [[likely]] {
+        text = {reinterpret_cast<const char*>(capture.at), capture.size};
+        who = {known->number, known->instrument};
+        return true;
+      }
     }
   }
-  return find_long_key(layout, key, text);
+  return find_name(layout, who, text);
 }
 
-bool Decoder::find_long_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text) {
+bool Decoder::find_name(const MessageLayout& layout, Who& who, std::string_view& text) {
+  std::int64_t key = kAbsentInt;
+  if (!find_key(layout, key, text)) {
+    return false;
+  }
+  const std::int32_t* const bound = layout.number_key ? bindings_.find(key) : texts_.find_numbered(text, key);
+  who = {key, bound != nullptr ? *bound : kUnbound};
+  counters_.unbound += bound == nullptr;
+  if (bound != nullptr && layout.plain_key && text.size() <= RecentNames::kMostBytes) {
+    const Capture& capture = found_.captures[layout.key_slots[0]];
+    if (found_.types[layout.key_slots[0]] == Type::text) {  // as it stands there
+      names_.keep(RecentNames::Words::of(capture.at, capture.size), *bound, key);
+    }
+  }
+  return true;
+}
+
+/// Find what names the instrument: a number becomes `key`, a text `text`. False where the message does not
+/// say it, or not in valid text.
+bool Decoder::find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text) {
   if (layout.number_key) {
     const std::uint16_t slot = layout.key_slots[0];
     return to_integer(found_.types[slot], found_.captures[slot], scratch_, key);
@@ -89,16 +102,19 @@ bool Decoder::find_long_key(const MessageLayout& layout, std::int64_t& key, std:
     }
   }
   text = composed ? std::string_view(key_) : text;
-  if (text.empty() || !valid_utf8(text)) {
-    return false;
-  }
-  key = TextMap::number_of(text);
-  return true;
+  return !text.empty() && valid_utf8(text);
 }
 
 /// Read the usual numbers and texts straight into the record; false where the general way must look.
 [[gnu::always_inline]] inline bool Decoder::run_short(const Op& op, Type type, const Capture& capture,
                                                       Record& record) const noexcept {
+  if (type == Type::number && capture.digits != 0 && op.plain) [[likely]] {
+    const int places = static_cast<int>(ShortNumber::decimals(capture.digits)) + op.exponent;
+    if (places <= 22) [[likely]] {
+      record.values[op.to] = static_cast<double>(ShortNumber::mantissa(capture.digits)) / kPowers[places];
+      return true;
+    }
+  }
   const unsigned kind = static_cast<unsigned>(type) - static_cast<unsigned>(Type::number);
   if (kind > 1 || op.listed) [[unlikely]] {
     return false;
@@ -202,145 +218,6 @@ std::int32_t Decoder::merged_of(const MessageLayout& layout, std::int64_t key, s
   return index;
 }
 
-/// Bring the levels of a layout's tables together at the end of the block's,
-/// bids first in a snapshot.
-template <class Scanner>
-Decoder::Depth Decoder::collect(Scanner& scanner, const MessageLayout& layout, bool snapshot) {
-  Depth depth;
-  std::uint32_t total = 0;
-  std::uint32_t next = 0;
-  bool tiled = true;
-  for (const Table& table : layout.tables) {
-    const Type type = found_.types[table.slot];
-    if (type != Type::array) {
-      counters_.rejected_values += type > Type::null;
-      continue;
-    }
-    depth.any = true;
-    if (table.eager == kNone) {
-      continue;
-    }
-    const Found::Run& run = found_.runs[table.eager];
-    levels_.rejected += run.rejected;
-    if (run.count != 0) {
-      tiled &= total == 0 || run.begin == next;
-      next = run.begin + run.count;
-      total += run.count;
-    }
-  }
-  const std::uint32_t later = levels_.count();
-  for (const Table& table : layout.tables) {
-    if (table.eager == kNone && found_.types[table.slot] == Type::array) {
-      scanner.rows(layout_->shapes[table.shape], found_.captures[table.slot].at, 0);
-    }
-  }
-  Level* const all = levels_.block->levels();
-  if (total == 0) {
-    depth.begin = later;
-  } else if (tiled && next == levels_.count()) {
-    depth.begin = next - total;  // as they came: the usual case
-  } else {
-    sorted_.clear();
-    for (const Table& table : layout.tables) {
-      if (table.eager != kNone && found_.types[table.slot] == Type::array) {
-        const Found::Run& run = found_.runs[table.eager];
-        sorted_.insert(sorted_.end(), all + run.begin, all + run.begin + run.count);
-      }
-    }
-    sorted_.insert(sorted_.end(), all + later, levels_.level);
-    depth.begin = level_base_;
-    levels_.level = std::copy(sorted_.begin(), sorted_.end(), all + level_base_);
-  }
-  if (depth.begin != level_base_) {  // levels of tables that this layout does
-                                     // not want lie before
-    levels_.level = std::copy(all + depth.begin, levels_.level, all + level_base_);
-    depth.begin = level_base_;
-  }
-  arrange(layout, snapshot, depth);
-  return depth;
-}
-
-/// Make a snapshot of levels that were read as a delta's.
-void Decoder::arrange(const MessageLayout& layout, bool snapshot, Depth& depth) {
-  if (!snapshot) {
-    depth.asks = levels_.count();
-    return;
-  }
-  Level* const all = levels_.block->levels();
-  Level* const begin = all + depth.begin;
-  Level* to = begin;
-  bool mixed = false;
-  for (Level* from = begin; from != levels_.level; ++from) {
-    if (from->quantity == 0.0) {
-      continue;
-    }
-    mixed |= to != begin && from->side < to[-1].side;
-    *to = *from;
-    to->action = Action::add;
-    ++to;
-  }
-  levels_.level = to;
-  if (mixed) {
-    sorted_.assign(begin, to);
-    Level* next = std::copy_if(sorted_.begin(), sorted_.end(), begin,
-                               [](const Level& level) { return level.side == Side::bid; });
-    std::copy_if(sorted_.begin(), sorted_.end(), next,
-                 [](const Level& level) { return level.side == Side::ask; });
-  }
-  if (layout.clears) {
-    levels_.room();
-    Level* const first = levels_.block->levels() + depth.begin;
-    std::copy_backward(first, levels_.level, levels_.level + 1);
-    *first = {0.0, 0.0, 0, layout.clear_side, Action::clear, 255, 255};
-    ++levels_.level;
-  }
-  Level* const first = levels_.block->levels() + depth.begin;
-  depth.asks =
-      static_cast<std::uint32_t>(std::find_if(first, levels_.level,
-                                              [](const Level& level) {
-                                                return level.side == Side::ask && level.action == Action::add;
-                                              }) -
-                                 levels_.block->levels());
-}
-
-/// Put the levels that stand in fields of their own.
-void Decoder::put_rows(const MessageLayout& layout, Level* merged, Depth& depth) {
-  for (const Row& row : layout.rows) {
-    Level fresh = kUnknownRow;
-    Level& level = merged != nullptr ? merged[row.merged] : fresh;
-    level.side = row.side;
-    const auto read = [&](std::uint16_t slot, int exponent, double& value, std::uint8_t& decimals) {
-      const Type type = found_.types[slot];
-      if (type == Type::absent) {
-        return;
-      }
-      depth.any = true;
-      const Capture& capture = found_.captures[slot];
-      value = kNan;
-      if (type == Type::null || (type == Type::text && capture.size == 0)) {
-        return;
-      }
-      if (!to_level(type, capture, exponent, row.exact, scratch_, value, decimals)) {
-        value = kNan;
-        ++levels_.rejected;
-      }
-    };
-    read(row.price, row.exponent, level.price, level.price_decimals);
-    read(row.quantity, 0, level.quantity, level.quantity_decimals);
-    if (row.orders != kNone && found_.types[row.orders] > Type::null) {
-      std::int64_t orders = 0;
-      const bool good = to_integer(found_.types[row.orders], found_.captures[row.orders], scratch_, orders) &&
-                        orders >= 0 && orders <= std::numeric_limits<std::uint32_t>::max();
-      level.orders = good ? static_cast<std::uint32_t>(orders) : 0;
-      levels_.rejected += !good;
-    }
-    if (level.price > 0.0 && !std::isnan(level.quantity)) {
-      put_level(levels_, level.price, level.quantity, level.orders, level.side, level.price_decimals,
-                level.quantity_decimals);
-    }
-  }
-}
-
 namespace {
 
 /// Take back what a record held before and does no more.
@@ -360,18 +237,16 @@ namespace {
 }  // namespace
 
 /// Make the record of a layout whose key is one text and whose values are all fields.
-[[gnu::always_inline]] inline void Decoder::emit_fields(const MessageLayout& layout,
-                                                        const std::uint8_t* begin, const Mold* filled,
-                                                        Block& out) {
+void Decoder::emit_fields(const MessageLayout& layout, const std::uint8_t* begin, const Mold* filled,
+                          Block& out) {
   ++counters_.packets;
-  std::int64_t key;
+  Who who;
   std::string_view text;
-  if (!find_key(layout, key, text)) [[unlikely]] {
+  if (!name(layout, who, text)) [[unlikely]] {
     ++counters_.malformed;
     ++out.view.errors;
     return;
   }
-  const std::int32_t* const bound = texts_.find(text);
   Record& record = next_record(out);
   std::uint32_t came = 0;
   std::uint32_t gone = 0;
@@ -387,9 +262,8 @@ namespace {
     }
   }
   record.ts_recv = out.view.ts_recv;
-  record.key = key;
-  record.instrument = bound != nullptr ? *bound : kUnbound;
-  counters_.unbound += bound == nullptr;
+  record.key = who.key;
+  record.instrument = who.instrument;
   record.level_begin = level_base_;
   record.level_count = 0;
   record.source = static_cast<std::uint32_t>(begin - frame_.get());
@@ -407,20 +281,14 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
     return;
   }
   ++counters_.packets;
-  std::int64_t key = kAbsentInt;
+  Who who;
   std::string_view text;
-  if (layout.has_key && !find_key(layout, key, text)) [[unlikely]] {
+  if (layout.has_key && !name(layout, who, text)) [[unlikely]] {
     ++counters_.malformed;
     ++out.view.errors;
     return;
   }
-  std::int32_t instrument = kUnbound;
-  if (layout.has_key) {
-    const std::int32_t* const bound = layout.number_key ? bindings_.find(key) : texts_.find(text);
-    instrument = bound != nullptr ? *bound : kUnbound;
-    counters_.unbound += bound == nullptr;
-  }
-  const std::int32_t merged = layout.merge ? merged_of(layout, key, text) : -1;
+  const std::int32_t merged = layout.merge ? merged_of(layout, who.key, text) : -1;
   if (merged >= 0 && layout.base) {
     merged_seen_[static_cast<std::size_t>(merged)] = 0;
     std::fill_n(merged_rows_.begin() + std::ptrdiff_t{merged} * layout_->merged_rows, layout_->merged_rows,
@@ -474,8 +342,8 @@ void Decoder::emit(Scanner& scanner, const MessageLayout& layout, const std::uin
   }
 
   record.ts_recv = out.view.ts_recv;
-  record.key = key;
-  record.instrument = instrument;
+  record.key = who.key;
+  record.instrument = who.instrument;
   record.level_begin = depth.begin;
   record.level_count = levels_.count() - depth.begin;
   record.source = static_cast<std::uint32_t>(begin - frame_.get());

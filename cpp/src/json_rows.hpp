@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <string>
 
 #include "dragoman/json_decoder.hpp"
@@ -9,6 +10,15 @@ namespace dragoman::json {
 
 /// The parts of a row by what they are; see Shape::at.
 enum Part : std::uint16_t { kPrice, kQuantity, kOrders, kSide, kParts };
+
+/// A level in fields of its own of which no message said anything yet.
+inline constexpr Level kUnknownRow{std::numeric_limits<double>::quiet_NaN(),
+                                   std::numeric_limits<double>::quiet_NaN(),
+                                   0,
+                                   Side::bid,
+                                   Action::add,
+                                   255,
+                                   255};
 
 struct RowParts {
   Type types[kParts] = {Type::absent, Type::absent, Type::absent, Type::absent};

@@ -31,7 +31,7 @@ void TextMap::put(std::string_view text, std::int32_t value) {
   }
   const auto begin = static_cast<std::uint32_t>(texts_.size());
   texts_.append(text);
-  entries_[i] = {hash, begin, static_cast<std::uint32_t>(text.size()), value, 1};
+  entries_[i] = {hash, number_of(text), begin, static_cast<std::uint32_t>(text.size()), value, 1};
   ++size_;
 }
 

@@ -1,6 +1,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -102,6 +103,53 @@ void test_broken_frames_deliver_nothing_and_leave_the_next_alone() {
     Stream stream(samples::exchange());
     CHECK(stream(bad).errors == 1);
     CHECK(stream.decoder.counters().malformed == 1);
+  }
+}
+
+std::string trade(const std::string& price, const char* symbol = "B") {
+  return R"({"e":"trade","s":")" + std::string(symbol) + R"(","p":)" + price + R"(,"q":1,"m":true})";
+}
+
+void test_number_literals_keep_to_the_grammar_in_messages_new_and_known() {
+  for (const char* const bad :
+       {"05", "00", "01.5", "1.", ".5", "1.2.3", "1..2", "-", "-05", "1e", "0x1", "1:2", "1 2", "\xFF",
+        "1\xAE"
+        "5",
+        "12345.", "1234567.", "12345678.", "012345678"}) {
+    Stream fresh(samples::exchange());
+    CHECK(fresh(trade(bad)).errors == 1);
+    Stream known(samples::exchange());
+    CHECK(known(trade("5")).errors == 0);
+    CHECK(known(trade(bad)).errors == 1);
+  }
+  for (const char* const good :
+       {"0", "7", "10", "0.5", "0.05", "0.12345", "1.0", "185.35", "1234567", "12345.6", "123456.7",
+        "12345678", "1234567.8", "123456789.25", "-0.5", "1e3", "2.5E-1"}) {
+    Stream fresh(samples::exchange());
+    CHECK(value(fresh(trade(good)).records[0], Slot::last_price) == std::strtod(good, nullptr));
+    Stream known(samples::exchange());
+    CHECK(known(trade("5")).errors == 0);
+    CHECK(value(known(trade(good)).records[0], Slot::last_price) == std::strtod(good, nullptr));
+  }
+}
+
+void test_what_a_name_is_bound_to_follows_every_change() {
+  Stream stream(samples::exchange());
+  const auto bound = [&](const char* symbol) { return stream(trade("5", symbol)).records[0].instrument; };
+  const char* const names[] = {"A", "AB", "ABCDEFGH", "ABCDEFGHI", "ABCDEFGHIJKLMNOP", "ABCDEFGHIJKLMNOPQ"};
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 6; ++i) {
+      CHECK(bound(names[i]) == kUnbound);
+      stream.decoder.bind_text(names[i], 10 * round + i);
+      CHECK(bound(names[i]) == 10 * round + i && bound(names[i]) == 10 * round + i);
+    }
+    for (int i = 0; i < 6; ++i) {
+      stream.decoder.bind_text(names[i], 100 + i);
+      CHECK(bound(names[i]) == 100 + i);
+      const std::int64_t key = stream.block.view.records[0].key;
+      stream.decoder.unbind_text(names[i]);
+      CHECK(bound(names[i]) == kUnbound && stream.block.view.records[0].key == key);
+    }
   }
 }
 
@@ -305,6 +353,8 @@ int main() {
                     TEST_CASE(test_key_order_white_space_and_escapes_do_not_matter),
                     TEST_CASE(test_unmatched_messages_are_control_element_by_element),
                     TEST_CASE(test_broken_frames_deliver_nothing_and_leave_the_next_alone),
+                    TEST_CASE(test_number_literals_keep_to_the_grammar_in_messages_new_and_known),
+                    TEST_CASE(test_what_a_name_is_bound_to_follows_every_change),
                     TEST_CASE(test_hostile_nesting_is_malformed), TEST_CASE(test_last_of_equal_keys_counts),
                     TEST_CASE(test_levels_beyond_15_digits_are_refused_and_counted),
                     TEST_CASE(test_snapshot_gives_bids_first_and_the_top_of_book),

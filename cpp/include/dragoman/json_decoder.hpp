@@ -11,6 +11,7 @@
 #include "dragoman/decoder.hpp"
 #include "dragoman/json_layout.hpp"
 #include "dragoman/json_mold.hpp"
+#include "dragoman/json_names.hpp"
 #include "dragoman/key_map.hpp"
 #include "dragoman/text_map.hpp"
 
@@ -28,10 +29,16 @@ struct Found {
   /// A key that came here before, asked for or not.
   struct Known {
     std::uint64_t word;   ///< first bytes of `key"`, zero filled
-    std::uint16_t owner;  ///< node whose key it is; kNone: a free place
     std::uint16_t key;    ///< in Layout::keys; kNone: nobody asks for it
     std::uint16_t slot;   ///< where its value is noted; of strangers, the one nobody reads
-    std::uint16_t node;   ///< what stands under it; kNone: a leaf
+    std::uint32_t place;  ///< in the tree, see place_of: whose key it is, and what stands under it
+
+    /// @param owner  node whose key it is; kNone: nobody's  @param node  what stands under it; kNone: a leaf
+    [[nodiscard]] static std::uint32_t place_of(std::uint16_t owner, std::uint16_t node) noexcept {
+      return owner | std::uint32_t{node} << 16;
+    }
+    [[nodiscard]] std::uint16_t owner() const noexcept { return static_cast<std::uint16_t>(place); }
+    [[nodiscard]] std::uint16_t node() const noexcept { return static_cast<std::uint16_t>(place >> 16); }
   };
 
   std::vector<Type> types;
@@ -43,12 +50,14 @@ struct Found {
   /// What is to be known of a key of a node, wherever it came from.
   [[nodiscard]] static Known known_of(const Layout& layout, std::uint16_t owner, std::uint16_t key) noexcept;
 
+  /// What tells the keys of one node from those of another.
+  [[nodiscard]] static std::uint64_t salt(std::uint16_t owner) noexcept { return std::uint64_t{owner} << 40; }
   /// The first of the two places of a key; the other differs in the lowest bit.
-  [[nodiscard]] static std::size_t place(std::uint64_t word, std::uint16_t owner, unsigned shift) noexcept {
-    return static_cast<std::size_t>(((word ^ std::uint64_t{owner} << 40) * 0x9E3779B97F4A7C15u) >> shift);
+  [[nodiscard]] static std::size_t place(std::uint64_t word, std::uint64_t salt, unsigned shift) noexcept {
+    return static_cast<std::size_t>(((word ^ salt) * 0x9E3779B97F4A7C15u) >> shift);
   }
   [[nodiscard]] std::size_t place(std::uint64_t word, std::uint16_t owner) const noexcept {
-    return place(word, owner, shift);
+    return place(word, salt(owner), shift);
   }
 };
 
@@ -92,8 +101,14 @@ class Decoder final : public FrameDecoder {
 
   void bind(std::int64_t key, std::int32_t instrument) override { bindings_.put(key, instrument); }
   void unbind(std::int64_t key) override { bindings_.erase(key); }
-  void bind_text(std::string_view text, std::int32_t instrument) override { texts_.put(text, instrument); }
-  void unbind_text(std::string_view text) override { texts_.erase(text); }
+  void bind_text(std::string_view text, std::int32_t instrument) override {
+    names_.forget(text);
+    texts_.put(text, instrument);
+  }
+  void unbind_text(std::string_view text) override {
+    names_.forget(text);
+    texts_.erase(text);
+  }
 
   void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) override;
 
@@ -112,6 +127,11 @@ class Decoder final : public FrameDecoder {
     bool teaches;             ///< a mold is to be made of it
     unsigned depth;
   };
+  /// Who a record is about.
+  struct Who {
+    std::int64_t key = kAbsentInt;
+    std::int32_t instrument = kUnbound;
+  };
   /// What the levels of one record are, at the end of the block's levels.
   struct Depth {
     std::uint32_t begin = 0;
@@ -127,6 +147,7 @@ class Decoder final : public FrameDecoder {
   void finish(Scanner& scanner, const Message& message, const std::uint8_t* begin, const std::uint8_t* end,
               Block& out);
   [[nodiscard]] std::uint16_t choose(const Scope& here);
+  [[nodiscard]] bool all_hold(const MessageLayout& layout, unsigned depth);
   template <class Scanner>
   void carry_out(Scanner& scanner, std::uint16_t scope, std::uint16_t chosen, const std::uint8_t* begin,
                  const std::uint8_t* end, const Mold* filled, Block& out);
@@ -144,8 +165,9 @@ class Decoder final : public FrameDecoder {
 
   [[nodiscard]] bool holds(const Condition& condition);
   [[nodiscard]] bool equals(const Value& value, std::uint16_t slot);
+  [[nodiscard]] bool name(const MessageLayout& layout, Who& who, std::string_view& text);
+  [[nodiscard]] bool find_name(const MessageLayout& layout, Who& who, std::string_view& text);
   [[nodiscard]] bool find_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
-  [[nodiscard]] bool find_long_key(const MessageLayout& layout, std::int64_t& key, std::string_view& text);
   [[nodiscard]] bool run_short(const Op& op, Type type, const Capture& capture,
                                Record& record) const noexcept;
   int run_long(const Op& op, Type type, const Capture& capture, Record& record);
@@ -159,6 +181,7 @@ class Decoder final : public FrameDecoder {
   Counters counters_;
   KeyMap bindings_;
   TextMap texts_;
+  RecentNames names_;  ///< of `texts_`
   KeyMap merged_index_;
   TextMap merged_texts_;
   std::vector<Record> merged_;

@@ -43,6 +43,8 @@ enum class Type : std::uint8_t {
 struct Capture {
   const std::uint8_t* at;
   std::uint32_t size;
+  std::uint32_t digits =
+      0;  ///< of a short number that was read when it was found (ShortNumber); 0: it was not
 };
 
 /// One key of an object, compared as the eight bytes that begin it, its closing quote included.
@@ -103,6 +105,7 @@ struct Op {
   std::int64_t unit_ns;  ///< of a time; 0 for RFC 3339, 1 for an integer
   std::int64_t add;      ///< to an integer; to a time, in ns
   bool listed = false;   ///< `absent` says something
+  bool plain = false;    ///< a number or text for a slot, not `listed`
   std::vector<std::string> absent;
 };
 
@@ -167,9 +170,21 @@ struct MessageLayout {
   std::vector<Value> buyer;
   std::vector<Value> seller;
   bool only_fields = false;  ///< a plain key and fields, nothing else
+  bool whole = false;        ///< it is about all of a message, and makes a record of it
   bool merge = false;
   bool base = false;
   bool control = false;
+};
+
+/// A layout that a message or element may take. The first of its conditions, where that compares one path
+/// with one text, is kept here: mostly it says no.
+struct Candidate {
+  std::uint16_t layout;
+  std::uint16_t slot = kNone;  ///< of the text; kNone: its conditions are looked at one by one
+  bool alone = false;          ///< it has no other condition here, and this is all of the text
+  std::uint32_t size = 0;
+  std::uint64_t word = 0;  ///< first eight bytes
+  std::uint64_t mask = 0;
 };
 
 /// The message, or what one `each` goes through.
@@ -181,7 +196,7 @@ struct Scope {
   std::uint16_t end = 0;
   std::uint16_t key = kNone;  ///< slot of the entry's key
   std::uint8_t depth = 0;
-  std::vector<std::uint16_t> candidates;  ///< layouts that pass through it, in order
+  std::vector<Candidate> candidates;  ///< layouts that pass through it, in order
 };
 
 struct Layout final : FrameLayout {

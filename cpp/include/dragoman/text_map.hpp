@@ -44,6 +44,14 @@ class TextMap {
     return &found->value;
   }
 
+  /// The same, and `number` becomes `number_of(text)`, which an entry keeps.
+  [[nodiscard]] const std::int32_t* find_numbered(std::string_view text,
+                                                  std::int64_t& number) const noexcept {
+    const Entry* const found = entry_of(text);
+    number = found != nullptr ? found->number : number_of(text);
+    return found != nullptr ? &found->value : nullptr;
+  }
+
   /// Whether `size` bytes are equal: for short texts, quicker than a call of memcmp.
   [[nodiscard]] static bool same(const char* one, const char* other, std::size_t size) noexcept {
     for (; size >= 8; one += 8, other += 8, size -= 8) {
@@ -66,6 +74,7 @@ class TextMap {
  private:
   struct Entry {
     std::uint64_t hash;
+    std::int64_t number;
     std::uint32_t begin;
     std::uint32_t size;
     std::int32_t value;
