@@ -154,7 +154,7 @@ class Client:
         self._measure()
         self.account = AccountServices(session, self.instruments, units, self.orders_service, self.portfolio.live)
         self.margin = MarginMonitor(
-            session, self.instruments, self.orders_service, self.portfolio.live, self.account, self.events.publish
+            session, self.instruments, self.orders_service, self.portfolio, self.account, self.events.publish
         )
         self._guard.margin = MarginRoom(self.margin, session.runtime.clock.mono_ns, self._guard.price)
         self.rules = rule_book(

@@ -25,7 +25,7 @@ from dragoman.portfolio.margin.state import Held, Positions, State, Tracker
 from dragoman.portfolio.margin.thresholds import Code, Threshold
 from dragoman.portfolio.margin.watching import MarginQueue
 from dragoman.portfolio.net import PositionKey
-from dragoman.portfolio.service import Margins
+from dragoman.portfolio.service import Margins, Portfolio
 from dragoman.session.session import AccountSession
 
 _NS: Final = 1_000_000_000
@@ -57,7 +57,7 @@ class MarginMonitor:
     session : AccountSession
     master : InstrumentMaster
     orders : OrderService
-    positions : Positions
+    portfolio : Portfolio
     account : AccountServices
         Has the broker's margin calculator, where there is one.
     tell : callable
@@ -69,11 +69,12 @@ class MarginMonitor:
         session: AccountSession,
         master: InstrumentMaster,
         orders: OrderService,
-        positions: Positions,
+        portfolio: Portfolio,
         account: AccountServices,
         tell: Callable[[MarginAlert], object],
     ) -> None:
-        self._session, self._master, self._orders, self._positions = session, master, orders, positions
+        self._session, self._master, self._orders, self._portfolio = session, master, orders, portfolio
+        self._positions: Positions = portfolio.live
         self._tell = tell
         self._check = session.owner.check
         self._clock = session.runtime.clock
@@ -296,12 +297,15 @@ class MarginMonitor:
 
     def _changed(self, key: PositionKey) -> None:
         """Note that an order or a position changed; it is looked at once everybody has been told."""
-        now = self._clock.mono_ns()
-        if self._first_change_ns is None:
-            self._first_change_ns = now
-        self._last_change_ns = now
+        self._read_soon()
         self._dirty = True
         self._wake.set()
+
+    def _read_soon(self) -> None:
+        """Bring the next reading forward: to when it is quiet, or to a little later where it does not become so."""
+        self._last_change_ns = self._clock.mono_ns()
+        if self._first_change_ns is None:
+            self._first_change_ns = self._last_change_ns
 
     def _instrument(self, key: PositionKey) -> Any:
         return self._master.get(key[0])
@@ -364,6 +368,8 @@ class MarginMonitor:
         session, spent = self._session, dict[str, int]()
         changed = self._first_change_ns
         try:
+            if not self._orders.stale:
+                await self._portfolio.begin()  # or in the background, if it cannot be read now
             self._update()
             self._window = [self._state_now]
             self._first_change_ns = None
@@ -468,13 +474,14 @@ class MarginMonitor:
         known = {segment: one.projection.told for segment, one in self._segments.items() if one.projection}
         for segment, keeper in self._segments.items():
             mine = {key: held for key, held in state.items() if segment_of(self._instrument(key), known) is segment}
-            keeper.rebase(mine)
+            keeper.begin_anew(mine)
         if self._window is not None:
             self._window = [state]
+        self._read_soon()
 
     def _stale(self, keeper: SegmentMargin, now: int) -> bool:
         """Whether a segment's figures should not be relied on."""
-        if keeper.doubtful or self._blind():
+        if keeper.doubtful or not keeper.begun or self._blind():
             return True
         interval = self._interval_s()
         return interval is not None and now - keeper.believed_ns > max(_STALE_S, 3 * interval) * _NS

@@ -41,6 +41,8 @@ class SegmentMargin:
 
     Attributes
     ----------
+    begun : bool
+        Whether a reading stands beside what is known of positions; where it does not, figures are stale.
     clear : bool
         Whether it is known what the last reading had seen; where it is not, the next one should come soon.
     records : deque of Record
@@ -62,6 +64,7 @@ class SegmentMargin:
         self.projection: Projection | None = None
         self.believed_ns = 0
         self.clear = True
+        self.begun = False
         self.records: deque[Record] = deque(maxlen=_KEPT)
         self.counters = dict.fromkeys(
             ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable"), 0
@@ -72,10 +75,11 @@ class SegmentMargin:
         """Whether the broker's newest word is not believed yet."""
         return self._doubted_ns is not None
 
-    def rebase(self, state: State) -> None:
-        """Take `state` for what the last reading had seen: what is known of the account has begun anew."""
+    def begin_anew(self, state: State) -> None:
+        """Compare nothing with what was known before: of positions it was something else. The next reading decides."""
         if self.projection is not None:
             self._believe(self.projection.told, state, self.believed_ns)
+            self._day, self.begun = "", False
 
     def take(self, told: Margin, states: Sequence[State], now: int, day: str, *, blind: bool) -> list[Said]:
         """Take a reading; return what somebody should hear of.
@@ -89,7 +93,7 @@ class SegmentMargin:
         day : str
             Between days nothing is projected: brokers settle.
         blind : bool
-            Whether what is known may lack something; nothing is compared then.
+            Whether what is known may lack something; nothing is compared then, nor with this reading later.
         """
         self.counters["readings"] += 1
         told = replace(told, ts_polled=told.ts_event)
@@ -99,17 +103,18 @@ class SegmentMargin:
         problem = contradictions(told, self._terms)
         text = f"the broker's margin of {told.segment} contradicts itself: {problem}"
         old = self.projection
-        if old is None or day != self._day:
-            self._day = day
+        if old is None or blind or day != self._day:
+            self._day = "" if blind else day
             said = self._doubt(now, told, text) if problem else []
             if not problem:
                 self._trust()
             self._believe(told, states[-1], now)
+            self.begun, self.clear = not blind, len(states) == 1
             return said
         verdict = old.judge(told, states)
         if problem and not self._said_often_enough(now):
             return self._doubt(now, told, text)
-        if not blind and verdict.bound is not None and not verdict.held and not self._said_often_enough(now):
+        if verdict.bound is not None and not verdict.held and not self._said_often_enough(now):
             absurd = verdict.error > _ABSURD * (abs(told.net or ZERO) + abs(told.used.total or ZERO))
             return self._doubt(
                 now,
@@ -118,9 +123,8 @@ class SegmentMargin:
                 f"marks explain (error bound {verdict.bound:.2f}); it is believed once repeated",
                 loud=absurd,
             )
-        said = [] if blind or verdict.bound is None else self._judged(told, verdict)
-        if not blind:
-            old.learn(told, verdict)
+        said = [] if verdict.bound is None else self._judged(told, verdict)
+        old.learn(told, verdict)
         self._trust()
         self._believe(told, verdict.state, now)
         self.clear = verdict.clear
