@@ -16,6 +16,7 @@ from dragoman.plugin import (
     YES,
     All,
     Capabilities,
+    ChargesTable,
     Context,
     Credential,
     Failure,
@@ -174,6 +175,7 @@ class AlpacaAdapter(KeySession, ChangeFlows, MarketFlows):
         TradingHours(frozenset((CRYPTO,)), weekdays=frozenset(range(7))),
     )
     codes = CODES
+    charges_table = ChargesTable.load(__package__)
     feeds = (StockFeed, CryptoFeed, OptionFeed, TradeUpdates)
     emulator = "dragoman.adapters.alpaca.emulator:make"
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from dragoman.plugin import (
     YES,
     Capabilities,
+    ChargesTable,
     Context,
     Credential,
     Download,
@@ -159,6 +160,7 @@ class BinanceAdapter(KeySession, ChangeFlows, AccountFlows):
     session = SessionRules(time_zone="UTC", refresh="none", queue_time_s=20.0, settle_s=2.0)
     hours = (TradingHours(weekdays=frozenset(range(7))),)
     codes = CODES
+    charges_table = ChargesTable.load(__package__)
     feeds = (SpotMarket, FuturesTrades, FuturesDepth, SpotUser, FuturesUser)
     emulator = "dragoman.adapters.binance.emulator:make"
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from dragoman.plugin import (
     YES,
     Capabilities,
+    ChargesTable,
     Context,
     Credential,
     Failure,
@@ -166,6 +167,7 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     )
     hours = INDIAN_HOURS
     codes = CODES
+    charges_table = ChargesTable.load(__package__)
     feeds = (MarketFeed, DeepFeed, OrderFeed)
     emulator = "dragoman.adapters.fyers.emulator:make"
 

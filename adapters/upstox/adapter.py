@@ -15,6 +15,7 @@ from typing import Any, Final
 from dragoman.plugin import (
     YES,
     Capabilities,
+    ChargesTable,
     Context,
     Credential,
     Failure,
@@ -156,6 +157,7 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
     )
     hours = INDIAN_HOURS
     codes = CODES
+    charges_table = ChargesTable.load(__package__)
     feeds = (MarketFeed, DeepFeed, PortfolioFeed)
     emulator = "dragoman.adapters.upstox.emulator:make"
 

@@ -21,6 +21,7 @@ from dragoman.plugin import (
     YES,
     All,
     Capabilities,
+    ChargesTable,
     Context,
     Credential,
     Download,
@@ -215,6 +216,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
     )
     hours = INDIAN_HOURS
     codes = CODES
+    charges_table = ChargesTable.load(__package__)
     feeds = (Ticker,)
     emulator = "dragoman.adapters.zerodha.emulator:make"
 

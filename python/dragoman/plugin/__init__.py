@@ -9,6 +9,7 @@ from dragoman.errors import Effect as ErrorEffect
 from dragoman.errors import ErrorKind, Rejected, Retry, UsageError, error_for
 from dragoman.plugin.adapter import CONTRACT, Adapter, Credential, Session, SessionRules, TradingHours
 from dragoman.plugin.capabilities import YES, Capabilities, Support, no, unverified
+from dragoman.plugin.charges import ChargeRow, ChargesTable
 from dragoman.plugin.codes import Code, CodeTable, EnumMap, Failure
 from dragoman.plugin.context import Context, InstrumentLookup, SecretValue
 from dragoman.plugin.effects import (
@@ -105,6 +106,8 @@ __all__ = [
     "All",
     "BookSync",
     "Capabilities",
+    "ChargeRow",
+    "ChargesTable",
     "Code",
     "CodeTable",
     "Column",
@@ -140,8 +143,8 @@ __all__ = [
     "JsonWhen",
     "Key",
     "Lane",
-    "MarginTerms",
     "Levels",
+    "MarginTerms",
     "Missed",
     "OrderSeen",
     "PackedLayout",

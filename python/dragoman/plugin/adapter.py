@@ -42,6 +42,7 @@ from dragoman.model import (
     TriggerRange,
 )
 from dragoman.plugin.capabilities import Capabilities
+from dragoman.plugin.charges import ChargesTable
 from dragoman.plugin.codes import CodeTable, Failure
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Reply, Request
@@ -162,6 +163,8 @@ class Adapter:
     limits: ClassVar[tuple[RateLimit, ...]]
     session: ClassVar[SessionRules]
     codes: ClassVar[CodeTable]
+    charges_table: ClassVar[ChargesTable | None] = None
+    """What trades cost, where somebody has written that down."""
     feeds: ClassVar[tuple[type[Feed], ...]]
     margin_terms: ClassVar[MarginTerms] = MarginTerms()
     """What the figures of `margins` count."""

@@ -30,7 +30,9 @@ from dragoman.model import (
     Product,
     QuantityUnit,
 )
+from dragoman.plugin import ChargesTable
 from dragoman.portfolio.adjust import check_adjustment
+from dragoman.portfolio.charges import charges_of
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.lots import Lots
@@ -62,6 +64,8 @@ class PositionBook:
         Told of what somebody should know, as `PositionAlert`.
     delivered : callable
         Whether positions of a product in an instrument become holdings when the day ends.
+    charges : ChargesTable, optional
+        What trades cost.
     broker, currency : str
         The currency counts where the master does not know an instrument.
     account : callable
@@ -76,6 +80,7 @@ class PositionBook:
         alert: Callable[[PositionAlert], object],
         *,
         delivered: Callable[[Instrument, Product], bool] = lambda instrument, product: False,
+        charges: ChargesTable | None = None,
         broker: str = "",
         account: Callable[[], str] = str,
         currency: str = "INR",
@@ -87,6 +92,8 @@ class PositionBook:
         self._delivered = delivered
         self._facts = Facts(broker=broker, account_id="", currency=currency)
         self._account = account
+        self._table = charges
+        self._costs: dict[PositionKey, tuple[int, Decimal | None]] = {}
         self._lines: dict[Line, Timeline] = {}
         self._counted = Counted(days.day)
         self._adjusted: dict[str, Adjustment] = {}
@@ -396,11 +403,24 @@ class PositionBook:
                 close=self._closes.get(key[0]),
                 mark=self.marking.read(self._handle(key[0])),
                 unit=self._units.get(key, QuantityUnit.UNITS),
+                charges=self._cost(key, line),
                 ts_event=line.entries[-1].place[0] if line.entries else None,
                 complete_as_of=self.complete_as_of,
             ),
             lots,
         )
+
+    def _cost(self, key: PositionKey, line: Timeline) -> Decimal | None:
+        """Return the charges of the day's fills; None without a table that has them, or without the instrument."""
+        known = self._costs.get(key)
+        if known is not None and known[0] == line.version:
+            return known[1]
+        instrument, cost = self._instruments.get(key[0]), None
+        if self._table is not None and instrument is not None:
+            charged = charges_of(self._table, instrument, line.trades(key[1]))
+            cost = None if charged is None else charged.total
+        self._costs[key] = line.version, cost
+        return cost
 
     def _changed(self, keys: Collection[PositionKey]) -> None:
         """Hand what changed to the native marks, and tell whoever listens."""

@@ -26,6 +26,7 @@ class Facts:
     close: tuple[Decimal, str] | None = None
     mark: tuple[Decimal | None, int | None, bool] = (None, None, True)
     unit: QuantityUnit = QuantityUnit.UNITS
+    charges: Decimal | None = None
     ts_event: int | None = None
     complete_as_of: int | None = None
 
@@ -68,6 +69,7 @@ def shown(facts: Facts, lots: Lots) -> LivePosition:
         m2m=_m2m(lots, marked, close, times),
         value=None if marked is None else money(marked * times),
         income=money(lots.income * times),
+        charges=facts.charges,
         currency=(instrument.currency if instrument is not None else "") or facts.currency,
         multiplier=multiplier,
         ts_event=facts.ts_event,

@@ -61,6 +61,7 @@ class Portfolio:
             Marking(Marks(), wall_ns),
             alert,
             delivered=self._delivered,
+            charges=session.adapter.charges_table,
             broker=session.adapter.name,
             account=lambda: session.ctx.account,
         )

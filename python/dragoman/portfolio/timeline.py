@@ -168,12 +168,15 @@ class Timeline:
         What happened before is part of `base`; ns UTC.
     problems : dict of Place to str
         Entries that could not be applied in full, in words.
+    version : int
+        Rises with every change.
     """
 
     base: Rows = field(default_factory=dict)
     since: int = 0
     entries: list[Entry] = field(default_factory=list)
     problems: dict[Place, str] = field(default_factory=dict)
+    version: int = 0
     _places: list[Place] = field(default_factory=list)
     _kept: list[tuple[int, Rows]] = field(default_factory=list)
     _rows: Rows = field(default_factory=dict)
@@ -201,6 +204,7 @@ class Timeline:
         """Replace what it began with; return how many entries are older than that, and gone."""
         at = bisect_left(self._places, (since, -1, 0, "", ""))
         del self._places[:at], self.entries[:at]
+        self.version += 1
         self.base, self.since = base, since
         self._kept.clear()
         self._rows, self._counted = _copy(base), 0
@@ -217,6 +221,16 @@ class Timeline:
                 entry.apply(rows)
             self.begin(rows, before[0])
         return gone
+
+    def trades(self, product: Product) -> list[Fill]:
+        """Return the fills of the newest day."""
+        found: list[Fill] = []
+        for entry in reversed(self.entries):
+            if isinstance(entry, Roll):
+                break
+            if isinstance(entry, Trade) and entry.fill.product is product and entry.quantity:
+                found.append(entry.fill)
+        return found[::-1]
 
     @property
     def rows(self) -> Rows:
@@ -236,6 +250,7 @@ class Timeline:
 
     def _from(self, at: int) -> None:
         """Forget what was counted from an entry on."""
+        self.version += 1
         if at >= self._counted:
             return
         while self._kept and self._kept[-1][0] > at:

@@ -1,0 +1,149 @@
+"""What trades cost: tables of rates, per order, and the brokers' own calculators."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from importlib import import_module
+
+import pytest
+
+from dragoman.emulator.fees import fees, indian_rates
+from dragoman.model import AssetClass, Fill, Instrument, InstrumentType, Liquidity, OptionType, Product, Side
+from dragoman.plugin import ChargesTable
+from dragoman.plugin.charges import _row
+from dragoman.plugin.registry import load_adapter
+from dragoman.portfolio.charges import charges_of
+from wire.trading import INFY, play
+
+D = Decimal
+STOCK = Instrument("NSE:INFY", "INFY", "NSE", AssetClass.EQUITY, InstrumentType.SPOT, "INFY", "1")
+ADAPTERS = ("zerodha", "upstox", "fyers", "alpaca", "binance")
+
+
+def fill(side: str, quantity: str, price: str, **more) -> Fill:
+    terms = {"trade_id": "1", "order_id": "1", "instrument_id": "NSE:INFY", "product": Product.INTRADAY} | more
+    return Fill(side=Side(side), quantity=D(quantity), price=D(price), **terms)
+
+
+def table(*rows: dict, currency: str = "INR") -> ChargesTable:
+    given = {"source": "a test", "as_of": date(2026, 1, 1)}
+    return ChargesTable(tuple(_row("here", given | row) for row in rows), currency)
+
+
+CAPPED = {"charge": "brokerage", "rate": "0.0003", "at_most": "20"}
+
+
+def test_a_cap_counts_per_order_and_not_per_fill():
+    rates = table(CAPPED)
+    whole = [fill("BUY", "100", "400"), fill("BUY", "100", "600", trade_id="2")]
+    assert charges_of(rates, STOCK, whole).brokerage == 20
+    assert charges_of(rates, STOCK, [whole[0], replace(whole[1], order_id="2")]).brokerage == 30
+
+
+def test_taxes_on_charges_come_last_whatever_the_order_of_rows():
+    gst = {"charge": "gst", "rate": "0.18", "on": ["brokerage", "exchange_fee"]}
+    found = charges_of(
+        table(gst, {"charge": "exchange_fee", "rate": "0.00003"}, CAPPED), STOCK, [fill("BUY", "1", "1000")]
+    )
+    assert (found.brokerage, found.exchange_fee, found.gst) == (D("0.3"), D("0.03"), D("0.0594"))
+    assert found.total == D("0.3894")
+
+
+def test_a_fee_by_unit_is_rounded_up_to_the_cent_and_capped():
+    taf = {"charge": "regulator_fee", "per_unit": "0.000166", "at_most": "8.30", "round_up": "0.01", "sides": ["SELL"]}
+    rates = table(taf, {"charge": "brokerage"}, currency="USD")
+    assert charges_of(rates, STOCK, [fill("SELL", "1", "10")]).total == D("0.01")
+    assert charges_of(rates, STOCK, [fill("SELL", "1000", "10")]).total == D("0.17")
+    assert charges_of(rates, STOCK, [fill("SELL", "100000", "10")]).total == D("8.3")
+    assert charges_of(rates, STOCK, [fill("BUY", "1000", "10")]).total == 0
+
+
+def test_the_first_row_that_fits_counts_and_makers_pay_as_makers():
+    rates = table(
+        {"charge": "brokerage", "rate": "0.0002", "liquidity": ["MAKER"]}, {"charge": "brokerage", "rate": "0.0005"}
+    )
+    trades = [fill("BUY", "1", "1000", liquidity=Liquidity.MAKER), fill("BUY", "1", "1000", liquidity=Liquidity.TAKER)]
+    assert charges_of(rates, STOCK, trades[:1]).total == D("0.2")
+    assert charges_of(rates, STOCK, trades).total == D("0.7")
+
+
+def test_a_fill_that_tells_its_fee_counts_with_it_and_one_in_another_currency_makes_it_unknown():
+    told = fill("BUY", "1", "1000", fee=D("0.123"), fee_currency="INR")
+    assert charges_of(table(CAPPED), STOCK, [told]).total == D("0.123")
+    assert charges_of(table(CAPPED), STOCK, [replace(told, fee_currency="BNB")]) is None
+
+
+def test_what_no_row_is_for_is_unknown_and_not_free():
+    futures = table(CAPPED | {"types": ["FUTURE"]})
+    assert charges_of(futures, STOCK, [fill("BUY", "1", "1")]) is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"charge": "tip"}, "'tip' is none of"),
+        ({"charge": "gst", "rate": 0.18}, "expected a number in quotes"),
+        ({"charge": "gst", "sides": ["HOLD"]}, "sides has"),
+        ({"charge": "gst", "rates": "1"}, "no fields of a charge"),
+        ({"charge": "gst", "source": ""}, "source is missing"),
+        ({"charge": "gst", "as_of": "2026"}, "expected a date"),
+    ],
+)
+def test_a_wrong_row_is_refused_by_name(wrong, says):
+    with pytest.raises(ValueError, match=says):
+        table(wrong)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_every_row_of_an_adapter_has_its_source_and_day(name):
+    rows = load_adapter(name).charges_table.rows
+    assert rows
+    assert all(row.source and row.as_of.year >= 2026 for row in rows)
+
+
+LISTED = [
+    STOCK,
+    replace(STOCK, exchange="NFO", instrument_type=InstrumentType.FUTURE, expiry=date(2026, 1, 27)),
+    replace(
+        STOCK,
+        exchange="NFO",
+        instrument_type=InstrumentType.OPTION,
+        expiry=date(2026, 1, 27),
+        option_type=OptionType.CALL,
+    ),
+    replace(STOCK, exchange="MCX", instrument_type=InstrumentType.FUTURE, multiplier=D(100)),
+]
+
+
+@pytest.mark.parametrize("name", ["zerodha", "upstox"])
+@pytest.mark.parametrize("instrument", LISTED, ids=lambda one: f"{one.exchange} {one.instrument_type}")
+@pytest.mark.parametrize("side", Side)
+@pytest.mark.parametrize("product", [Product.INTRADAY, Product.DELIVERY])
+def test_our_table_is_what_the_emulators_calculator_says(name, instrument, side, product):
+    brokerage = import_module(f"dragoman.adapters.{name}.emulator_more").BROKERAGE
+    for units, price in (("3", "1500.05"), ("500", "2210.95")):
+        trade = fill(side, units, price, product=product)
+        rates = indian_rates(instrument, product, brokerage)
+        wanted = fees(rates, side, trade.quantity * trade.price * instrument.multiplier)
+        found = charges_of(load_adapter(name).charges_table, instrument, [trade])
+        assert found.total == round(wanted.total, 8)
+        assert (found.transaction_tax, found.brokerage, found.gst) == tuple(
+            round(one, 8) for one in (wanted.tax, wanted.brokerage, wanted.service_tax)
+        )
+        assert found.transaction_tax_type == rates.tax_name
+
+
+def test_the_charges_of_a_live_position_are_what_the_broker_answers():
+    async def scenario(world):
+        order = await world.rest()
+        world.sell_into(world.price(), 10)
+        await world.client.wait_order(order.client_order_id)
+        (told,) = await world.client.charges(await world.client.trades())
+        row = world.client.portfolio.live.row(INFY)
+        assert row.charges > 0
+        assert abs(row.charges - told.total) < D("0.0001")  # the broker's answer is a float
+        assert world.client.portfolio.live.totals()["INR"].charges == row.charges
+
+    play(scenario)
