@@ -190,6 +190,6 @@ class OrderDesk(Upstox, parts.OrderDesk[NameTable]):
 
 def _several(done: Any, errors: list[dict[str, Any]], total: int, good: int) -> HttpAnswer:
     """Answer with what became of each: 200, 207 for some of them, 400 for none."""
-    status, word = (200, "succeeded") if not errors else (207, "partial_success") if good else (400, "error")
-    summary = {"total": total, "payload_error": 0, "succeeded": good, "error": len(errors)}
+    status, word = (200, "success") if not errors else (207, "partial_success") if good else (400, "error")
+    summary = {"total": total, "payload_error": 0, "success": good, "error": len(errors)}
     return json_answer({"status": word, "data": done, "errors": errors or None, "summary": summary}, status)
