@@ -20,6 +20,7 @@ from dragoman.model import (
     OrderStatus,
     OrderType,
     OrderUpdate,
+    Pending,
     Side,
 )
 
@@ -134,9 +135,7 @@ def test_a_price_inside_the_band_passes(price):
 
 @pytest.mark.parametrize("price", ["1424.95", "1575.05", "15000"])
 def test_a_price_outside_the_band_is_refused_with_its_edges(price):
-    error = Desk(price_band_percent=5).refuses(
-        "price_band_percent", "SELL", 1, price, kind=ErrorKind.PRICE_OUT_OF_BAND
-    )
+    error = Desk(price_band_percent=5).refuses("price_band_percent", "SELL", 1, price, kind=ErrorKind.PRICE_OUT_OF_BAND)
     assert "1425 to 1575" in error.remedy
 
 
@@ -286,6 +285,16 @@ def test_rates_roll_and_tell_how_long_to_wait():
     desk.ask("BUY", 1)
     desk.now += 2_000_000_000
     assert desk.refuses("orders_per_minute", "BUY", 1).retry_after_s == pytest.approx(57)
+
+
+def test_a_change_on_its_way_counts_until_it_is_over():
+    desk = Desk(max_position=100)
+    order = desk.enter("BUY", 10, "1500")
+    desk.checks.check_change(order, OrderChange(quantity=D(90)), INFY)
+    desk.exposure.on_order(OrderUpdate(order.but(pending=Pending.MODIFY)))
+    desk.refuses("max_position", "BUY", 11)
+    desk.exposure.on_order(OrderUpdate(order.but(pending=Pending.NONE)))
+    desk.ask("BUY", 90)
 
 
 def test_what_is_refused_counts_neither_as_a_duplicate_nor_for_the_rate():

@@ -118,6 +118,19 @@ def test_a_change_beyond_a_limit_is_refused_and_one_that_lowers_risk_is_not():
     limited(scenario, max_order_quantity=10)
 
 
+def test_orders_that_wait_for_a_fresh_view_are_checked_when_it_is_there():
+    async def scenario(world):
+        await world.cut()
+        waiting = [asyncio.ensure_future(world.rest()) for _ in range(4)]
+        await world.runtime.sleep(0.1)
+        world.heal()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [getattr(one, "code", "") for one in ended].count("max_open_orders") == 2
+        assert len(world.live) == 2
+
+    limited(scenario, streamed=False, max_open_orders=2)
+
+
 def test_orders_of_unknown_outcome_count_as_working():
     async def scenario(world):
         world.fault("drop_frames;http:503@GET /orders;drop_reply@POST /orders*1")

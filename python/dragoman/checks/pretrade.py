@@ -155,6 +155,7 @@ class PreTrade:
         self._check_terms(terms)
         if self._exposed and not self._reduces(terms):
             self._check_exposed(terms)
+        self.exposure.expect(order.client_order_id, terms.quantity)
 
     def check_triggered(self, request: OrderRequest, instrument: Instrument) -> None:
         """The same for an order that a trigger at the broker shall place some day: what can be said of it today."""

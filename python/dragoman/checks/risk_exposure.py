@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from dragoman.model import Instrument, Order, OrderUpdate, Origin, Side
+from dragoman.model import Instrument, Order, OrderUpdate, Origin, Pending, Side
 
 _ZERO: Final = Decimal(0)
 
@@ -67,6 +67,7 @@ class Exposure:
         self._price = price
         self._stakes: dict[str, Stake] = {}
         self._working: dict[str, tuple[str, bool, Decimal]] = {}  # of each order: instrument, buys, units left
+        self._expected: dict[str, Decimal] = {}
         self.by_underlying: dict[str, Decimal] = {}
         self.total = _ZERO
         self.orders = 0
@@ -93,6 +94,11 @@ class Exposure:
                     self._put(*seen, sign=-1)
         before = self._working.get(name)
         left = max(order.quantity - order.filled_quantity, _ZERO)
+        if name in self._expected:
+            if order.pending is Pending.MODIFY:
+                left = max(left, self._expected[name])
+            else:
+                del self._expected[name]
         if before is not None:
             if works and before == (order.instrument_id, order.side is Side.BUY, left):
                 return
@@ -102,6 +108,10 @@ class Exposure:
             now = (order.instrument_id, order.side is Side.BUY, left)
             self._working[name] = now
             self._put(*now, sign=1)
+
+    def expect(self, client_order_id: str, left: Decimal) -> None:
+        """Count an order at least so large from its next report on, until the change that is asked for is over."""
+        self._expected[client_order_id] = left
 
     def _put(self, instrument_id: str, buys: bool, left: Decimal, *, sign: int) -> None:
         stake = self.stake(instrument_id)

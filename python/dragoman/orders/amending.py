@@ -75,7 +75,6 @@ class Amender:
         check_change(known, change, instrument, self._adapter)
         asked = {name: value for name in (*TERMS, *UNTOLD) if (value := getattr(change, name)) is not None}
         wire_change = self._units.change_to_wire(change, instrument)
-        leaving = self._admitted(known, change, instrument)
         name = known.client_order_id
         if name in self._changing or self._reader.doubts(name):
             raise change_under_way(known, self._adapter.name, in_doubt=name not in self._changing)
@@ -84,6 +83,7 @@ class Amender:
             if self._freshness.stale and not allow_stale:
                 self._session.check_alive()  # without a session no reading can make it fresh
                 await self._freshness.wait(timeout_s)
+            leaving = self._admitted(self._store.get(name) or known, change, instrument)
             flow = self._adapter.modify(known, wire_change, instrument, self._session.ctx)
         except BaseException:
             self._changing.discard(name)

@@ -284,17 +284,21 @@ class OrderService:
             wire_request = self._units.to_wire(request, instrument)
             intent = self.intents.add(Intent(request, exits=True))
             return self._place_now(intent, wire_request, instrument, ends_ns, exits=True)
-        self._check_admitted(request, instrument)
         if self.resolver and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
-        intent = self.intents.add(Intent(request))
         if not allow_stale and self._freshness.stale:
+            self.check_running("the order was refused")
+            intent = self.intents.add(Intent(request))
             return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
-        return self._place_now(intent, wire_request, instrument, ends_ns)
+        self._check_admitted(request, instrument)
+        return self._place_now(self.intents.add(Intent(request)), wire_request, instrument, ends_ns)
 
     def _check_admitted(self, request: OrderRequest, instrument: Instrument) -> None:
-        """Refuse a new order that the kill switch or the checks hold back."""
+        """Refuse a new order that the kill switch or the checks hold back; one that passes is entered at once.
+
+        Between the two nothing may be waited for: the next order is checked against what is entered.
+        """
         switch = self.switch
         if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
             raise switch.refusal("the order was refused")
@@ -355,6 +359,7 @@ class OrderService:
             await self._freshness.wait(timeout_s)
             if self.resolver and not allow_unknown:  # also what became so while this waited
                 self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
+            self._check_admitted(request, instrument)
         except BaseException:
             self.intents.drop(intent.name)
             raise
@@ -511,10 +516,10 @@ class OrderService:
             return Entered(known, request, instrument, new=False)
         if self.store.get(name) is not None:
             raise used_before(name)
-        self._check_admitted(request, instrument)
         if self.resolver and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
         wire_request = self._units.to_wire(request, instrument)
+        self._check_admitted(request, instrument)
         intent = self.intents.add(Intent(request))
         self.store.create(order_of(request, self._adapter.name, self._wall_ns()))
         return Entered(intent, wire_request, instrument)
