@@ -239,6 +239,43 @@ class Holding(Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LiveHolding(Shown):
+    """A holding at a price of now. Quantities are parts of `total_quantity`, whatever the broker's own sums are.
+
+    Attributes
+    ----------
+    total_quantity : Decimal
+        All that is owned: free, used, not delivered yet, and pledged.
+    free_quantity : Decimal
+        What can be sold today without anybody's leave but the depository's; see `sellable_quantity`.
+    sellable_quantity : Decimal
+        Of the free and not yet delivered units, what the depository may hand over: all where the broker needs no
+        authorisation, else what was authorised.
+    collateral : Decimal or None
+        Of the pledged units at the price, after the haircut; None where no haircut is known.
+    margin_funded : Decimal
+        Units the broker lent the money for.
+    pnl, day_change : Decimal or None
+        Against what they cost, and against the previous close.
+    """
+
+    holding: Holding
+    total_quantity: Decimal
+    free_quantity: Decimal
+    sellable_quantity: Decimal
+    last_price: Decimal | None
+    value: Decimal | None
+    invested: Decimal | None
+    pnl: Decimal | None
+    day_change: Decimal | None
+    collateral: Decimal | None = None
+    haircut: Decimal | None = None
+    margin_funded: Decimal = ZERO
+    ts_mark: int | None = None
+    stale: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarginAvailable:
     cash: Decimal | None = None
     opening_balance: Decimal | None = None

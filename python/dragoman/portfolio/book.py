@@ -279,6 +279,10 @@ class PositionBook:
         lots = line.rows.get(key[1]) if line is not None else None
         return None if lots is None or lots.empty else self._shown(key, lots)
 
+    def mark(self, instrument_id: str) -> tuple[Decimal | None, int | None, bool]:
+        """Return the newest mark of an instrument, when it arrived, and whether it is stale."""
+        return self.marking.read(self._handle(instrument_id))
+
     def keys(self) -> list[PositionKey]:
         """Return the keys of all positions there are."""
         self._look()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Final
 
 from dragoman._core import Marks
 from dragoman.checks import WireUnits, seconds
 from dragoman.errors import DragomanError, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Instrument, InstrumentType, Margin, Position, PositionAlert, Product, Segment
+from dragoman.model import Instrument, InstrumentType, LiveHolding, Margin, Position, PositionAlert, Product, Segment
 from dragoman.orders import OrderService
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.days import TradingDays
+from dragoman.portfolio.holdings import haircut_of, live_holding
 from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
 from dragoman.session.session import AccountSession
@@ -140,6 +142,31 @@ class Portfolio:
         session = self._session
         rows = await session.run(session.adapter.positions(session.ctx), timeout_s=seconds("timeout_s", timeout_s))
         return [self._units.from_wire(row, self._master.get(row.instrument_id)) for row in rows]
+
+    async def holdings(
+        self, *, haircuts: Mapping[str, Decimal] | None = None, timeout_s: float = 10.0
+    ) -> list[LiveHolding]:
+        """Return holdings at the newest marks of their instruments: value, profit, what can be sold, collateral.
+
+        Parameters
+        ----------
+        haircuts : mapping, optional
+            Fractions in [0, 1] by instrument, ISIN or collateral type; what has none has no collateral value here.
+        timeout_s : float
+        """
+        session = self._session
+        features = session.adapter.capabilities.features
+        session.adapter.capabilities.require("holdings", session.adapter.name)
+        rows = await session.run(session.adapter.holdings(session.ctx), timeout_s=seconds("timeout_s", timeout_s))
+        return [
+            live_holding(
+                row,
+                self.live.mark(row.instrument_id),
+                haircut=haircut_of(row, haircuts or {}),
+                needs_authorisation=bool(features.get("authorise_holdings")),
+            )
+            for row in rows
+        ]
 
     async def margins(self, *, timeout_s: float = 10.0) -> dict[Segment, Margin]:
         """Return margins by segment; asking the result for a segment that is not there is a UsageError."""
