@@ -23,8 +23,7 @@ from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.session.secrets import as_secret
 from dragoman.testing.emulated import browser, emulated
 
-_SPOT: Final = (InstrumentType.SPOT,)
-_NS: Final = 1_000_000_000
+_CENT: Final = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +94,6 @@ BROKERS: Final = {
 }
 
 
-class TickMarks:
-    """Marks from ticks, in plain Python: for an extension that was built before it had any."""
-
-    def __init__(self) -> None:
-        self._held: dict[int, tuple[float, int]] = {}
-
-    def set(self, *row: object) -> None: ...
-
-    def remove(self, slot: int) -> None: ...
-
-    def mark(self, handle: int, price: float, ts: int) -> None:
-        self._held[handle] = price, ts
-
-    def price(self, handle: int) -> float:
-        return self._held.get(handle, (float("nan"), 0))[0]
-
-    def time(self, handle: int) -> int:
-        return self._held.get(handle, (0.0, -(2**63)))[1]
-
-
 class Day:
     """A day's trading at one broker; `live` plays it."""
 
@@ -148,7 +127,6 @@ class Day:
         """Act, let prices move, and wait, so many times; then bring everything to rest and close what is open."""
         client = self.client
         names = [one.instrument_id for one, _ in self.choices]
-        self._mark()
         client.subscribe(names, "quote" if self.broker.name != "binance" else "ltp")
         await client.margin.ready()
         await self._build_up()
@@ -184,19 +162,6 @@ class Day:
                 break
         await self.client.orders()
         await self.runtime.sleep(70)
-
-    def _mark(self) -> None:
-        marking = self.client.portfolio.live.marking
-        if marking.marks is not None:
-            return
-        marks = marking.marks = TickMarks()
-        self.client.on_tick(
-            lambda tick: (
-                marks.mark(tick.instrument, tick.last_price, tick.ts_recv)
-                if tick.instrument >= 0 and tick.last_price == tick.last_price and tick.last_price > 0
-                else None
-            )
-        )
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -281,7 +246,23 @@ class Day:
     # -- what came of it ---------------------------------------------------------------------------------------------
 
     def records(self) -> list[Record]:
+        """Return how each reading compared with what was projected."""
         return [record for segment in self.broker.segments for record in self.client.margin.records(segment)]
+
+    def differences(self) -> list[str]:
+        """Return where positions and profit taken are not the venue's own, at rest."""
+        ours = {(row.instrument_id, row.product): row for row in self.client.portfolio.live.rows()}
+        found = list(self.venue.ledger(self.account)["problems"])
+        for theirs in self.venue.positions(self.account):
+            wallet = self.venue.listing(theirs.instrument_id).settles_at_once
+            row = ours.pop((theirs.instrument_id, Product.CASH if wallet else theirs.product), None)
+            quantity = theirs.overnight_quantity + theirs.day_buy_quantity - theirs.day_sell_quantity
+            had, gained = (row.quantity, row.realised_pnl) if row is not None else (Decimal(0), Decimal(0))
+            # What is settled trade by trade is a holding at the venue, which realises nothing.
+            gain_differs = not wallet and (gained is None or abs(gained - theirs.realised) > _CENT)
+            if had != quantity or gain_differs:
+                found.append(f"{theirs.instrument_id}: {had} gained {gained}, not {quantity} and {theirs.realised}")
+        return found + [f"{name} is no position" for name, row in ours.items() if row.quantity]
 
 
 def live_through(
