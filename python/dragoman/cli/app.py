@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dragoman.cli import app_account, app_author, app_journal, app_trading
+from dragoman.cli import app_account, app_author, app_journal, app_rules, app_trading
 from dragoman.cli.completion import broker_names
 from dragoman.cli.group import Commands
 from dragoman.cli.options import AsJson
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app_account.add_to(app)
 app_trading.add_to(app)
+app_rules.add_to(app)
 app_journal.add_to(app)
 app_author.add_to(app)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dragoman.checks import function, identifier, record, seconds
 from dragoman.checks.inputs import text
-from dragoman.errors import DragomanError, ErrorKind, StaleData, UsageError
+from dragoman.errors import AccountBusy, DragomanError, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster, MarketData
 from dragoman.model import KillState, Margin, Segment
 from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
@@ -159,7 +159,7 @@ class RuleBook:
         name = await self._name(rule)
         tracked = Tracked(name, rule)
         if isinstance(rule, PositionRule):
-            await self._fitting.fit(tracked, rule)
+            await self._fitting.fit(tracked, rule, timeout_s)
         elif rule.where == "broker":
             raise UsageError(f"no broker keeps a {rule.kind}", remedy="leave where= out; nothing was armed")
         elif isinstance(rule, MarginFloor):
@@ -193,8 +193,18 @@ class RuleBook:
         In a process that only reads these are as `read` found them last.
         """
         self._session.owner.check("list")
-        known = self.engine.rules if self._orders.writer.ready else self._read
+        known = self._read if self._reads else self.engine.rules
         return [rule.state() for rule in known.values() if everything or not rule.status.terminal]
+
+    @property
+    def busy(self) -> AccountBusy | None:
+        """Who runs the rules of this account, where it is another process."""
+        return self._orders.writer.busy if self._reads else None
+
+    @property
+    def _reads(self) -> bool:
+        """Whether the rules of this account are another process's."""
+        return self._session.read_only or not self._orders.writer.ready
 
     def get(self, rule_id: str) -> RuleState:
         """Return one rule.
@@ -210,7 +220,7 @@ class RuleBook:
     async def read(self) -> Sequence[RuleState]:
         """Return all rules there are; a process that does not write here reads them from the journal."""
         self._session.owner.check("read")
-        if not self._orders.writer.ready:
+        if self._reads:
             session = self._session
             plain = await session.runtime.in_worker(read_rules, session.runtime.disk, self._orders.writer.folder)
             self._read = restored(plain)
@@ -268,11 +278,7 @@ class RuleBook:
         StaleData
             Positions are not known, so nothing was sent.
         """
-        if not self._positions.ready:
-            raise StaleData(
-                f"{self._session.adapter.name}: positions are not known, so none was closed",
-                remedy="read orders(), then kill again",
-            )
+        await self._fitting.known(_KILL_S / 2)
         for key in self._positions.keys():  # noqa: SIM118 - no mapping
             place = ".".join(key).replace("/", "_")
             self.exits.reduce(key, None, f"killed: {state.why}", name=f"KILL{state.epoch}.{place}", send=_AT_ALL_COSTS)
@@ -376,7 +382,7 @@ class RuleBook:
         self.engine.enter(rule)
 
     def _known(self, rule_id: str) -> Tracked:
-        known = self.engine.rules if self._orders.writer.ready else self._read
+        known = self._read if self._reads else self.engine.rules
         found = known.get(identifier("rule_id", rule_id))
         if found is None:
             raise UsageError(f"there is no rule {rule_id!r}", remedy=f"there are: {', '.join(known) or 'none'}")

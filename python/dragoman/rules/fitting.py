@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from dragoman.checks.inputs import text
-from dragoman.errors import DragomanError, ErrorKind, UsageError
+from dragoman.errors import DragomanError, ErrorKind, StaleData, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Instrument, Order
 from dragoman.model.rules import RuleStatus
@@ -24,6 +25,7 @@ from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
 _S = RuleStatus
+_LOOK_S: Final = 0.02
 _log = logging.getLogger("dragoman.rules")
 
 
@@ -63,8 +65,26 @@ class Fitting:
         engine.activate = self.activate
         engine.bracketed = self.bracketed
 
-    async def fit(self, tracked: Tracked, rule: PositionRule) -> None:
+    async def known(self, timeout_s: float) -> None:
+        """Return once positions are known.
+
+        Raises
+        ------
+        StaleData
+            They are not in time; zero bytes were sent.
+        """
+        ends_ns = self._session.runtime.clock.mono_ns() + int(timeout_s * 1e9)
+        while not self._positions.ready:
+            if self._session.runtime.clock.mono_ns() >= ends_ns:
+                broker = self._session.adapter.name
+                raise StaleData(
+                    f"{broker}: positions are not known yet", broker=broker, remedy="read orders(), then try again"
+                )
+            await self._session.runtime.sleep(_LOOK_S)
+
+    async def fit(self, tracked: Tracked, rule: PositionRule, timeout_s: float) -> None:
         """Work out what a rule about a position watches, from the position as it is now."""
+        await self.known(timeout_s)
         instrument = self._master.resolve(rule.instrument_id)
         can, broker = self._session.adapter.capabilities, self._session.adapter.name
         can.require_value("product", rule.product, frozenset(can.products), broker)
@@ -91,12 +111,10 @@ class Fitting:
         Raises
         ------
         UsageError
-            It is flat, not known yet, or smaller than the rule.
+            It is flat, or smaller than the rule.
         """
         assert tracked.key is not None
         where = f"{rule.kind} of {instrument.instrument_id} {rule.product}"
-        if not self._positions.ready:
-            raise UsageError(f"{where}: positions are not known yet", remedy="await client.orders() first")
         held = self._positions.quantity(tracked.key)
         if not held:
             raise UsageError(
