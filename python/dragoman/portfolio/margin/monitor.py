@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.checks import Number, choice, exact, function, seconds, text
-from dragoman.errors import AuthRequired, DragomanError, ErrorKind, StaleData, UsageError
+from dragoman.errors import AuthRequired, DragomanError, StaleData, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Instrument, Margin, MarginAlert, OrderRequest, Segment
 from dragoman.orders import OrderService
@@ -20,29 +20,23 @@ from dragoman.portfolio.margin.asking import Calculator
 from dragoman.portfolio.margin.pace import Pace, metered
 from dragoman.portfolio.margin.rates import RateBook
 from dragoman.portfolio.margin.rule import Group, Working, kind_of, segment_of
+from dragoman.portfolio.margin.schedule import Schedule
 from dragoman.portfolio.margin.segment import Record, SegmentMargin
 from dragoman.portfolio.margin.state import Held, Positions, State, Tracker
-from dragoman.portfolio.margin.thresholds import Code, Threshold
+from dragoman.portfolio.margin.thresholds import Threshold, limit_of
 from dragoman.portfolio.margin.watching import MarginQueue
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.service import Margins, Portfolio
 from dragoman.session.session import AccountSession
 
 _NS: Final = 1_000_000_000
-_SETTLE_S: Final = 0.5
-"""After an order or position changed, readings wait for so much quiet, and at most six times as long in all."""
-_BUSY_S: Final = 6 * _SETTLE_S
 _GRACE_S: Final = 0.3  # what a reading had seen may reach us after it
-_DOUBT_S: Final = 1.5
-_CROWDED_S: Final = 1.0
-_CROWDED_MOST_S: Final = 30.0
-_IN_FLIGHT_S: Final = 1.0
 _MARKS_S: Final = 0.25
 _LOOK_S: Final = 1.0
 _COST: Final = 50  # marks are looked at so rarely that it takes one part in so many of the time
 _STALE_S: Final = 15.0
-_ASK_S: Final = 5.0
 _LONGEST_S: Final = 60.0
+_NO_SESSION_S: Final = 20.0
 _STATES: Final = 256
 log = logging.getLogger("dragoman.portfolio")
 
@@ -62,6 +56,11 @@ class MarginMonitor:
         Has the broker's margin calculator, where there is one.
     tell : callable
         Told of every `MarginAlert`.
+
+    Attributes
+    ----------
+    polled : callable
+        Called after each reading.
     """
 
     def __init__(
@@ -83,12 +82,12 @@ class MarginMonitor:
         if session.adapter.capabilities.features.get("order_margin"):
             self._calculator = Calculator(self._rates, account.order_margin, self._instrument)
         self._pace = Pace(session.adapter.limits)
+        self._schedule = Schedule()
         self._tracker: Tracker | None = None
         self._segments: dict[Segment, SegmentMargin] = {}
         self._told: dict[Segment, Margin] = {}
         self._thresholds: tuple[Threshold, ...] = ()
         self._queues: list[weakref.ref[MarginQueue]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._run_task: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -98,15 +97,10 @@ class MarginMonitor:
         self._dirty = False
         self._seeded: int | None = None
         self._window: list[State] | None = None
-        self._first_change_ns: int | None = None
-        self._last_change_ns = 0
-        self._asked_ns: int | None = None
-        self._not_before_ns = 0
-        self._put_off_ns: int | None = None
         self._stale_told: set[Segment] = set()
-        self._failures = 0
         self._error: DragomanError | None = None
-        self._counts = {"polls": 0, "failed": 0, "put_off": 0, "alerts": 0, "missing_segments": 0, "callback_errors": 0}
+        self.polled: Callable[[], object] = lambda: None
+        self._counts = {"polls": 0, "failed": 0, "alerts": 0, "missing_segments": 0, "callback_errors": 0}
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -120,6 +114,11 @@ class MarginMonitor:
         self._begin()
         self._update()
         return Margins(self._told)
+
+    @property
+    def known(self) -> dict[Segment, Margin]:
+        """What `now` returned or told last; nothing is read, projected or begun."""
+        return dict(self._told)
 
     def needed(self, request: OrderRequest, instrument: Instrument, price: Decimal) -> Decimal:
         """Return the most that an order can tie up by itself: at the worst rate it may have, beside no position."""
@@ -206,7 +205,7 @@ class MarginMonitor:
         if self._told and wanted not in self._told:
             held = ", ".join(self._told)
             raise UsageError(f"threshold: there is no segment {wanted}", remedy=f"this account has {held}")
-        code, level = _limit(below, utilisation_above, falling_faster)
+        code, level = limit_of(below, utilisation_above, falling_faster)
         back = Threshold.default_hysteresis(code, level) if hysteresis is None else exact("hysteresis", hysteresis)
         if back < 0:
             raise UsageError(f"hysteresis {back} is negative", remedy="give how far back the value has to come")
@@ -239,7 +238,11 @@ class MarginMonitor:
         names = ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable")
         sums = {name: sum(one.counters[name] for one in self._segments.values()) for name in names}
         asked = 0 if self._calculator is None else self._calculator.asked
-        return self._counts | sums | {"calculated": asked, "rates_contradicted": self._rates.contradicted}
+        return (
+            self._counts
+            | sums
+            | {"put_off": self._schedule.put_off, "calculated": asked, "rates_contradicted": self._rates.contradicted}
+        )
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -297,15 +300,9 @@ class MarginMonitor:
 
     def _changed(self, key: PositionKey) -> None:
         """Note that an order or a position changed; it is looked at once everybody has been told."""
-        self._read_soon()
+        self._schedule.changed(self._clock.mono_ns())
         self._dirty = True
         self._wake.set()
-
-    def _read_soon(self) -> None:
-        """Bring the next reading forward: to when it is quiet, or to a little later where it does not become so."""
-        self._last_change_ns = self._clock.mono_ns()
-        if self._first_change_ns is None:
-            self._first_change_ns = self._last_change_ns
 
     def _instrument(self, key: PositionKey) -> Any:
         return self._master.get(key[0])
@@ -322,23 +319,9 @@ class MarginMonitor:
         """Return in how many seconds the next reading is due; it is now where the result is not above 0."""
         if self._polling is not None:
             return _LONGEST_S
-        now = self._clock.mono_ns()
-        least = self._not_before_ns
-        if self._asked_ns is None:
-            return (least - now) / _NS
-        due = [self._asked_ns + int(_LONGEST_S * 60 * _NS)]
-        interval = self._interval_s()
-        if interval is not None:
-            due.append(self._asked_ns + int(interval * _NS))
-        if self._first_change_ns is not None:
-            quiet = self._last_change_ns + int(_SETTLE_S * _NS)
-            due.append(min(quiet, self._first_change_ns + int(_BUSY_S * _NS)))
-        if self._failures:
-            due.append(least)
-        if any(one.doubtful or not one.clear for one in self._segments.values()):
-            due.append(self._asked_ns + int(_DOUBT_S * _NS))
-        floor = self._asked_ns + int(max(_SETTLE_S, self._pace.floor_s) * _NS)
-        return (max(min(due), floor, least) - now) / _NS
+        doubt = any(one.doubtful or not one.clear for one in self._segments.values())
+        due = self._schedule.due_ns(interval_s=self._interval_s(), floor_s=self._pace.floor_s, doubt=doubt)
+        return _LONGEST_S if due is None else (due - self._clock.mono_ns()) / _NS
 
     def _interval_s(self) -> float | None:
         near = any(one.near(self._told[one.segment]) for one in self._thresholds if one.segment in self._told)
@@ -350,34 +333,26 @@ class MarginMonitor:
     def _read(self) -> None:
         """Begin a reading, unless others need the broker more, or something is just being asked of it."""
         now = self._clock.mono_ns()
-        since = self._put_off_ns if self._put_off_ns is not None else now
-        waited_s = (now - since) / _NS
-        crowded = self._pace.crowded(self._session.limiter.state()) and waited_s < _CROWDED_MOST_S
-        in_flight = self._tracker is not None and self._tracker.in_flight and waited_s < _IN_FLIGHT_S
-        if crowded or in_flight:
-            self._put_off_ns = since
-            self._counts["put_off"] += 1
-            self._not_before_ns = now + int((_CROWDED_S if crowded else _SETTLE_S / 5) * _NS)
+        crowded = self._pace.crowded(self._session.limiter.state())
+        in_flight = self._tracker is not None and self._tracker.in_flight
+        if self._schedule.gives_way(now, crowded=crowded, in_flight=in_flight):
             return
-        self._put_off_ns = None
-        self._asked_ns = now
+        self._schedule.asked(now)
         self._polling = self._session.runtime.spawn(self._poll(), name=f"{self._session.adapter.name} margin reading")
 
     async def _poll(self) -> None:
         """Read the margins, and compare them with what was projected."""
         session, spent = self._session, dict[str, int]()
-        changed = self._first_change_ns
         try:
             if not self._orders.stale:
                 await self._portfolio.begin()  # or in the background, if it cannot be read now
             self._update()
             self._window = [self._state_now]
-            self._first_change_ns = None
+            self._schedule.looked()
             blind = self._blind()
             try:
                 rows = await session.run(metered(session.adapter.margins(session.ctx), spent), timeout_s=10.0)
             except DragomanError as error:
-                self._first_change_ns = changed if self._first_change_ns is None else self._first_change_ns
                 self._failed(error)
                 return
             finally:
@@ -385,7 +360,8 @@ class MarginMonitor:
                     self._pace.spent = spent
             await session.runtime.sleep(_GRACE_S)
             self._update()
-            self._failures, self._error = 0, None
+            self._schedule.answered()
+            self._error = None
             self._counts["polls"] += 1
             self._take(rows, blind=blind or self._blind())
         finally:
@@ -394,16 +370,14 @@ class MarginMonitor:
             self._wake.set()
         self._update()
         self._answered.set()
+        self.polled()
 
     def _failed(self, error: DragomanError) -> None:
         self._counts["failed"] += 1
-        self._failures += 1
         self._error = error
-        wait_s = min(_LONGEST_S, 2.0 ** min(self._failures, 6))
-        if isinstance(error, AuthRequired):
-            wait_s = 20.0  # the session's own affair; readings go on once there is one
-        wait_s = max(wait_s, error.retry_after_s or 0.0)
-        self._not_before_ns = self._clock.mono_ns() + int(wait_s * _NS)
+        # A session that ended is its own affair; readings go on once there is one.
+        pause_s = _NO_SESSION_S if isinstance(error, AuthRequired) else error.retry_after_s or 0.0
+        self._schedule.failed(self._clock.mono_ns(), at_least_s=pause_s)
         log.debug("%s: the margin could not be read: %s", self._session.adapter.name, error)
 
     def _blind(self) -> bool:
@@ -477,7 +451,7 @@ class MarginMonitor:
             keeper.begin_anew(mine)
         if self._window is not None:
             self._window = [state]
-        self._read_soon()
+        self._schedule.changed(self._clock.mono_ns())
 
     def _stale(self, keeper: SegmentMargin, now: int) -> bool:
         """Whether a segment's figures should not be relied on."""
@@ -491,8 +465,7 @@ class MarginMonitor:
         self._told[segment] = margin
         if margin.stale and segment not in self._stale_told and (before is None or not before.stale):
             self._stale_told.add(segment)
-            why = f": {self._error}" if self._error is not None else ""
-            words = f"the margin of {segment} is stale{why}"
+            words = f"the margin of {segment} is stale: {self._why(segment)}"
             self._alert(MarginAlert("STALE", words, margin, ts=self._clock.wall_ns()))
         elif not margin.stale:
             self._stale_told.discard(segment)
@@ -502,6 +475,18 @@ class MarginMonitor:
         if margin != before:
             for queue in self._live():
                 queue.put(margin)
+
+    def _why(self, segment: Segment) -> str:
+        """Say why a segment's figures should not be relied on."""
+        if self._orders.stale:
+            return "the order stream is interrupted"
+        if self._positions.complete_as_of is None:
+            return "positions are not known yet"
+        if self._segments[segment].doubtful:
+            return "the broker's newest numbers are in doubt"
+        if self._error is not None:
+            return str(self._error)
+        return "the broker has not told it for too long"
 
     def _look(self, one: Threshold, margin: Margin) -> None:
         alert = one.look(margin, self._clock.mono_ns(), self._clock.wall_ns())
@@ -523,27 +508,3 @@ class MarginMonitor:
         held = [(ref, found) for ref in self._queues if (found := ref()) is not None and not found.closed]
         self._queues = [ref for ref, _ in held]
         return [found for _, found in held]
-
-
-def _limit(
-    below: Number | None, utilisation_above: Number | None, falling_faster: Number | None
-) -> tuple[Code, Decimal]:
-    """Return the one limit that is given."""
-    named: dict[str, tuple[Code, Number | None]] = {
-        "below": ("BELOW", below),
-        "utilisation_above": ("UTILISATION", utilisation_above),
-        "falling_faster": ("FALLING", falling_faster),
-    }
-    given = {name: (code, exact(name, value)) for name, (code, value) in named.items() if value is not None}
-    if len(given) != 1:
-        raise UsageError(
-            f"threshold: {len(given)} limits are given, expected one of {', '.join(named)}",
-            kind=ErrorKind.USAGE,
-            remedy="make one threshold for each",
-        )
-    ((name, (code, level)),) = given.items()
-    if name == "utilisation_above" and not 0 <= level < 1:
-        raise UsageError(f"utilisation_above {level} is no share", remedy="give it from 0 to 1: 0.8 for 80 %")
-    if name == "falling_faster" and level <= 0:
-        raise UsageError(f"falling_faster {level} is no loss", remedy="give the money lost in a minute, above 0")
-    return code, level

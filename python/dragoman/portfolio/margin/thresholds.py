@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
+from dragoman.checks import Number, exact
+from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Margin, MarginAlert, Segment
 from dragoman.portfolio.margin.rule import ZERO
 
@@ -123,3 +125,33 @@ class Threshold:
                 f"{named}{margin.segment} lost {value:.2f} {margin.currency} within a minute, more than {self.level:f}"
             )
         return f"{named}{value:.2f} {margin.currency} of {margin.segment} can be used, below {self.level:f}"
+
+
+def limit_of(
+    below: Number | None, utilisation_above: Number | None, falling_faster: Number | None
+) -> tuple[Code, Decimal]:
+    """Return the one limit that is given.
+
+    Raises
+    ------
+    UsageError
+        None is, or several, or one that no margin can cross.
+    """
+    named: dict[str, tuple[Code, Number | None]] = {
+        "below": ("BELOW", below),
+        "utilisation_above": ("UTILISATION", utilisation_above),
+        "falling_faster": ("FALLING", falling_faster),
+    }
+    given = {name: (code, exact(name, value)) for name, (code, value) in named.items() if value is not None}
+    if len(given) != 1:
+        raise UsageError(
+            f"threshold: {len(given)} limits are given, expected one of {', '.join(named)}",
+            kind=ErrorKind.USAGE,
+            remedy="make one threshold for each",
+        )
+    ((name, (code, level)),) = given.items()
+    if name == "utilisation_above" and not 0 <= level < 1:
+        raise UsageError(f"utilisation_above {level} is no share", remedy="give it from 0 to 1: 0.8 for 80 %")
+    if name == "falling_faster" and level <= 0:
+        raise UsageError(f"falling_faster {level} is no loss", remedy="give the money lost in a minute, above 0")
+    return code, level
