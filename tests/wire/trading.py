@@ -20,6 +20,7 @@ from dragoman.emulator.host import EmulatorHost
 from dragoman.emulator.venue import Venue, default_universe
 from dragoman.emulator.venue.types import VenueOrder
 from dragoman.model import InstrumentType, OrderType, OrderUpdate, Product, Side
+from dragoman.runtime.base import Runtime
 from dragoman.runtime.virtual import VirtualRuntime
 
 REDIRECT_PORT = 5010
@@ -30,7 +31,7 @@ KINDS = (InstrumentType.SPOT, InstrumentType.INDEX)
 class World:
     """What a scenario has: the client, and levers on the other side."""
 
-    def __init__(self, runtime: VirtualRuntime, host: EmulatorHost, client: Client) -> None:
+    def __init__(self, runtime: Runtime, host: EmulatorHost, client: Client) -> None:
         self.runtime = runtime
         self.host = host
         self.emulator = host.emulator
@@ -113,18 +114,20 @@ class World:
 
 @asynccontextmanager
 async def world(
-    runtime: VirtualRuntime,
+    runtime: Runtime,
     *,
     faults: str = "",
     adapter: type[ZerodhaAdapter] = ZerodhaAdapter,
     most: int | None = None,
     kinds: Iterable[InstrumentType] = KINDS,
     poll_interval_s: float = 0.02,
+    quiet: bool = True,
+    state_dir: str = "/state",
     **options: Any,
 ) -> AsyncIterator[World]:
     """Connect a client to an emulator that lists the currencies and what is of `kinds`, or the first `most` of them."""
     now = runtime.clock.wall_ns()
-    venue = Venue(7, now, quiet=True)
+    venue = Venue(7, now, quiet=quiet)
     offered = (
         listing
         for listing in default_universe(now, seed=7)
@@ -145,7 +148,7 @@ async def world(
         "test",
         environment="emulator",
         overrides=overrides,
-        state_dir="/state",
+        state_dir=state_dir,
         open_url=browser(runtime),
         runtime=runtime,
         **options,
