@@ -71,6 +71,7 @@ from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.portfolio.guard import Guard
 from dragoman.portfolio.margin.monitor import MarginMonitor
 from dragoman.portfolio.margin.room import MarginRoom
+from dragoman.portfolio.sampling import MoneySampler
 from dragoman.rules.wiring import rule_book
 from dragoman.runtime.process import process_id
 from dragoman.session.backoff import patiently
@@ -148,6 +149,7 @@ class Client:
         self.orders_service.kills.add(self.events.publish)
         self.portfolio = Portfolio(session, self.instruments, units, self.orders_service, self.events.publish)
         self.portfolio.live.marking.hang_on(self.market.on_batch)
+        self.orders_service.recorder.mark = self.portfolio.live.marking.fresh
         self._guard = Guard(session, self.instruments, self.orders_service, self.portfolio.live)
         self._guard.set(risk)
         self._reconciler: Reconciler | None = None
@@ -155,6 +157,9 @@ class Client:
         self.account = AccountServices(session, self.instruments, units, self.orders_service, self.portfolio.live)
         self.margin = MarginMonitor(
             session, self.instruments, self.orders_service, self.portfolio, self.account, self.events.publish
+        )
+        self._samples = MoneySampler(
+            session.runtime, self.instruments, self.orders_service, self.portfolio.live, self.margin
         )
         self._guard.margin = MarginRoom(self.margin, session.runtime.clock.mono_ns, self._guard.price)
         self.rules = rule_book(
@@ -233,6 +238,7 @@ class Client:
                 steps.push_async_callback(self._reconciler.close)
             steps.push_async_callback(self.margin.close)
             steps.callback(self.market.close)
+            steps.push_async_callback(self._samples.close)
             steps.push_async_callback(self.rules.close)
 
     async def logout(self) -> None:

@@ -43,6 +43,9 @@ class Recorder:
         Told of an order whose cancel, or exit, leaves without having been written down.
     known : callable
         Finds the order of a name.
+    mark : callable
+        Returns the price known of an instrument at this moment, None where there is none or it is old: it is kept with
+        the intent, for whoever asks later what an order had cost.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Recorder:
         self.required = False
         self.on_unwritten: Callable[[str], object] = lambda name: None
         self.known: Callable[[str], Order | None] = lambda name: None
+        self.mark: Callable[[str], float | None] = lambda instrument_id: None
 
     # -- before the first byte ---------------------------------------------------------------------------------------
 
@@ -66,9 +70,12 @@ class Recorder:
         if self.journal is None:
             self._check_required()
             return None
-        name = request.client_order_id
+        name, mark = request.client_order_id, self.mark(request.instrument_id)
         try:
-            entry = plain_json(request, "op", "place", "name", name, "at", sent_ns, "request")
+            if mark is None:
+                entry = plain_json(request, "op", "place", "name", name, "at", sent_ns, "request")
+            else:
+                entry = plain_json(request, "op", "place", "name", name, "at", sent_ns, "mark", mark, "request")
         except TypeError as error:
             raise UsageError(
                 f"order {name!r} cannot be written down: {error}", remedy="give text and numbers", client_order_id=name
@@ -82,6 +89,8 @@ class Recorder:
             return None
         name = request.client_order_id
         entry = {"op": "place", "name": name, "at": sent_ns, "exit": True, "request": to_plain(request)}
+        if (mark := self.mark(request.instrument_id)) is not None:
+            entry["mark"] = mark
         return self._commit_or_send(name, "exit", entry)
 
     def amend(self, pending: Pending, order: Order, change: OrderChange | None) -> Awaitable[object] | None:
@@ -170,6 +179,8 @@ class Recorder:
         entry: dict[str, Any] = {"op": pending.value.lower(), "name": name, "effect": effect}
         if error is not None:
             entry |= {"kind": error.kind.value, "text": error.text or str(error.args[0])}
+            if error.code is not None:
+                entry["code"] = error.code
         self.journal.append(Kind.REPLY, entry)
 
     def carry(self, orders: Iterable[Order], rules: Collection[Mapping[str, Any]] = ()) -> None:
@@ -192,7 +203,7 @@ class Recorder:
             _log.warning("what works is not carried on, a next start reads more: %s", error)
 
     def control(self, what: str, details: Mapping[str, Any]) -> None:
-        """Write down that somebody took control, or gave it back; durable with the next intent, or shortly after."""
+        """Write down what is of the whole account; durable with the next intent, or shortly after."""
         if self.journal is not None:
             self.journal.append(Kind.CONTROL, {"what": what, **details})
 

@@ -84,10 +84,9 @@ class Guard:
         self._orders.admit_triggered = self.checks.check_triggered
 
     def follow(self, instruments: Iterable[Instrument]) -> None:
-        """Keep the last price of instruments that are streamed from here on, where anything is limited."""
-        if self.checks is not None:
-            for instrument in instruments:
-                self._follow(self._master.handle(instrument))
+        """Keep the last price of instruments that are streamed from here on: for limits, and for the journal."""
+        for instrument in instruments:
+            self._follow(self._master.handle(instrument))
 
     def _follow(self, handle: int) -> None:
         if handle not in self._followed:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final
 
-from dragoman._core import Handout, Marks
+from dragoman._core import Handout, Marks, intern_instrument
 from dragoman.portfolio.net import PositionKey
 
 MAX_AGE_NS: Final = 60_000_000_000
@@ -86,6 +86,14 @@ class Marking:
         """Note that the stream of instruments left something out: their marks are stale until newer ones come."""
         now = self._wall_ns()
         self._interrupted.update(dict.fromkeys(handles, now))
+
+    def fresh(self, instrument_id: str) -> float | None:
+        """Return the mark of an instrument; None where there is none, or it is stale."""
+        handle = intern_instrument(instrument_id)
+        found, ts = self.marks.price(handle), self.marks.time(handle)
+        if found != found or self._wall_ns() - ts > self.max_age_ns or ts <= self._interrupted.get(handle, _NEVER):
+            return None
+        return found
 
     def read(self, handle: int) -> tuple[Decimal | None, int | None, bool]:
         """Return the mark as the decimal it was sent as, when it arrived, and whether it is stale."""

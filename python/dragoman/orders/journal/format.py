@@ -78,7 +78,7 @@ class Kind(IntEnum):
     RULE
         What a rule watches for, and how far it got.
     CONTROL
-        The kill switch was engaged or released; a day began.
+        What is of the whole account: the kill switch was engaged or released, what margins and profit are.
     """
 
     OPEN = 1

@@ -96,6 +96,8 @@ def facts_of(payload: dict[str, Any]) -> Facts:
     inner = payload.get("payload")
     if isinstance(inner, dict) and "kind" in payload:  # one that was refused before it was written
         return facts_of(inner)
+    if payload.get("what") == "money":
+        return Facts(what="money", status=_money(payload.get("pnl")))
     order: Any = payload.get("order") or payload.get("request") or payload.get("change")
     order = order if isinstance(order, dict) else {}
 
@@ -117,3 +119,10 @@ def facts_of(payload: dict[str, Any]) -> Facts:
         price=word("price"),
         status=word("status", "effect"),
     )
+
+
+def _money(pnl: Any) -> str:
+    """Return realised and unrealised profit by currency in words."""
+    rows = pnl.items() if isinstance(pnl, dict) else ()
+    sums = ((name, row) for name, row in rows if isinstance(row, dict))
+    return ", ".join(f"{name} {row.get('realised', 0)} + {row.get('unrealised', 0)}" for name, row in sums)
