@@ -29,7 +29,7 @@ def example(monkeypatch):
     """Import an example by its name."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
     yield importlib.import_module
-    for name in ("first_order", "ticks_to_numpy", "emulated"):
+    for name in ("first_order", "ticks_to_numpy", "trailing_stop", "emulated"):
         sys.modules.pop(name, None)
 
 
@@ -45,6 +45,12 @@ def test_ticks_become_one_array(example, capsys):
     assert len(rows) == 50
     assert all(count >= 1 and price > 0 for count, price, _ in rows.values())
     assert capsys.readouterr().out.count("ticks") == 50
+
+
+def test_the_trailing_stop_sells_or_is_taken_back(example, capsys):
+    state = asyncio.run(example("trailing_stop").main(seconds=10.0))
+    assert (state.status, state.exited) in (("DONE", 10), ("CANCELED", 0))
+    assert "ARMED" in capsys.readouterr().out
 
 
 # -- the plugin --------------------------------------------------------------------------------------------------------
