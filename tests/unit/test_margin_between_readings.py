@@ -24,6 +24,7 @@ from dragoman.portfolio.margin.projection import Projection
 from dragoman.portfolio.margin.rates import Change, Rate, RateBook, RateOrigin
 from dragoman.portfolio.margin.rule import Group, Kind, Working, kind_of, segment_of
 from dragoman.portfolio.margin.sanity import contradictions, unusable
+from dragoman.portfolio.margin.schedule import Schedule
 from dragoman.portfolio.margin.segment import SegmentMargin
 from dragoman.portfolio.margin.state import Held
 from dragoman.portfolio.margin.thresholds import MINUTE_NS, Threshold
@@ -468,6 +469,63 @@ def test_readings_give_way_where_somebody_waits_or_half_is_spent():
     assert not pace.crowded({"default/1m": {"used": 60, "count": 100, "waiting": 0}})  # 20 may be our own
     assert pace.crowded({"default/1m": {"used": 71, "count": 100, "waiting": 0}})
     assert pace.crowded({"default/1m": {"used": 0, "count": 100, "waiting": 1}})
+
+
+def due(schedule, **terms):
+    found = schedule.due_ns(**({"interval_s": 60.0, "floor_s": 0.0, "doubt": False} | terms))
+    return None if found is None else found / S
+
+
+def asked_at(seconds):
+    schedule = Schedule()
+    schedule.asked(int(seconds * S))
+    schedule.looked()
+    schedule.answered()
+    return schedule
+
+
+def test_the_first_reading_is_due_at_once_and_the_next_after_the_interval():
+    assert due(Schedule()) == 0
+    assert due(asked_at(5)) == 65
+    assert due(asked_at(5), interval_s=None) is None
+
+
+def test_a_change_brings_a_reading_forward_to_when_it_is_quiet_or_three_seconds_on():
+    schedule = asked_at(0)
+    for tenth in range(100, 200):
+        schedule.changed(tenth * S // 10)
+        assert due(schedule) == min(tenth / 10 + 0.5, 13)
+    schedule.looked()
+    assert due(schedule) == 60
+    assert due(schedule, interval_s=None) is None
+
+
+def test_no_reading_comes_sooner_than_its_share_of_the_limits_allows():
+    schedule = asked_at(0)
+    schedule.changed(S)
+    assert due(schedule, floor_s=8.0) == 8
+    assert due(schedule, floor_s=8.0, doubt=True) == 8
+
+
+def test_a_failure_doubles_the_pause_or_takes_the_brokers_word_for_it():
+    schedule = asked_at(0)
+    pauses = []
+    for _ in range(8):
+        schedule.failed(0)
+        pauses.append(due(schedule))
+    assert pauses == [2, 4, 8, 16, 32, 60, 60, 60]
+    schedule.failed(0, at_least_s=300)
+    assert due(schedule) == 300
+
+
+def test_a_reading_gives_way_for_a_while_and_is_made_all_the_same():
+    schedule, now, waited = asked_at(0), 0, 0
+    while schedule.gives_way(now, crowded=True, in_flight=False):
+        now += S
+        waited += 1
+    assert waited == schedule.put_off == 30
+    assert not asked_at(0).gives_way(0, crowded=False, in_flight=False)
+    assert asked_at(0).gives_way(0, crowded=False, in_flight=True)
 
 
 def test_a_metered_flow_does_what_the_flow_does():

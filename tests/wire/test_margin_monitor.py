@@ -343,6 +343,47 @@ def test_a_margin_counted_from_a_broken_order_stream_is_stale():
     play(scenario)
 
 
+def test_a_leap_without_a_reason_is_believed_once_the_broker_stays_with_it():
+    async def scenario(world):
+        await world.client.margin.ready()
+        await resting(world)
+        await world.runtime.sleep(4)
+        world.venue._account(world.account).pools[Segment.EQUITY].realised -= 900_000  # a charge nobody tells of
+        await world.until(lambda: alerts(world, "DOUBTFUL"))
+        now = world.client.margin.now()[Segment.EQUITY]
+        assert now.stale
+        assert now.net > 1_900_000
+        assert alerts(world, "DOUBTFUL")[0].margin.net < 1_100_000
+        await world.until(lambda: alerts(world, "DIFFERS"))
+        now = world.client.margin.now()[Segment.EQUITY]
+        assert (now.net, now.stale) == (venue_net(world), False)
+        assert world.client.margin.counters()["bound_broken"] == 1
+        assert len(alerts(world, "DOUBTFUL")) == 1
+
+    play(scenario)
+
+
+def test_a_segment_missing_from_an_answer_keeps_its_figures_until_they_are_stale():
+    async def scenario(world):
+        adapter = world.client.session.adapter
+        whole = type(adapter).margins
+
+        def equity_alone(ctx):
+            return [row for row in (yield from whole(adapter, ctx)) if row.segment is Segment.EQUITY]
+
+        await world.client.margin.ready()
+        adapter.margins = equity_alone
+        await world.runtime.sleep(70)
+        assert world.client.margin.now()[Segment.COMMODITY].net == 1_000_000
+        assert world.client.margin.counters()["missing_segments"] >= 1
+        await world.runtime.sleep(150)
+        margins = world.client.margin.now()
+        assert (margins[Segment.COMMODITY].stale, margins[Segment.EQUITY].stale) == (True, False)
+        assert [one.margin.segment for one in alerts(world, "STALE")] == [Segment.COMMODITY]
+
+    play(scenario)
+
+
 def test_an_order_of_unknown_outcome_counts_and_all_of_it_is_in_the_bound():
     async def scenario(world):
         await world.client.margin.ready()
