@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -133,3 +134,50 @@ def test_the_fills_of_a_day_are_those_of_that_trading_day():
     book.add(fill(2, 6, ts=DAY + 1), "me")
     assert [f.trade_id for f in book.of_day(DAY + 5)] == ["T2"]
     assert [f.trade_id for f in book.of_day(5)] == ["T1"]
+
+
+def told(book: FillLedger, live: dict[str, Fill], change: FillChange) -> None:
+    for name in change.replaced:
+        del live[name]
+    live.update((fill.trade_id, fill) for fill in change.added)
+
+
+@given(scripts(), st.data())
+def test_joining_two_names_of_an_order_tells_what_becomes_of_synthetic_fills(script, data):
+    _, events = script
+    book, live = ledger(), {}
+    for event in events:
+        if isinstance(event, Fill):
+            told(book, live, book.add(event, "EXT-1"))
+        elif data.draw(st.booleans()):
+            told(book, live, book.report(event, "EXT-1"))
+        else:  # found by our tag alone, before the reply told the id
+            told(book, live, book.report(replace(event, order_id=""), "me"))
+    synthetic = {name for name, one in live.items() if one.is_synthetic}
+    told(book, live, book.move("EXT-1", "me"))
+    assert {one.trade_id for one in book.of("me")} == set(live)
+    assert len({name for name in live if live[name].is_synthetic}) <= min(1, len(synthetic))
+
+
+@given(scripts(), st.data())
+def test_a_corrected_fill_counts_as_corrected_in_whatever_order_it_is_told(script, data):
+    fills, events = script
+    old = data.draw(st.sampled_from(fills))
+    new = data.draw(st.sampled_from([Decimal(0), old.quantity, old.quantity + 3]))
+    correction = replace(old, trade_id="C", correction_of=old.trade_id, quantity=new)
+    book = ledger()
+    for event in data.draw(st.permutations([*(one for one in events if isinstance(one, Fill)), correction])):
+        book.add(event, "me")
+    assert sum(one.quantity for one in book.of("me")) == sum(one.quantity for one in fills) - old.quantity + new
+    assert old.trade_id not in {one.trade_id for one in book.of("me")}
+
+
+def test_a_bust_is_not_undone_by_a_count_that_does_not_know_of_it():
+    book = ledger()
+    book.report(report(10, Decimal(10)), "me")
+    book.add(fill(1, 10, "10"), "me")
+    book.add(replace(fill(2, 0, "10"), correction_of="T1"), "me")
+    assert sum(one.quantity for one in book.of("me")) == 0
+    assert book.report(report(10, Decimal(10)), "me") == FillChange()
+    assert book.add(fill(3, 4, "11"), "me").added
+    assert sum(one.quantity for one in book.of("me")) == 4

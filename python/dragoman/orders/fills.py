@@ -2,8 +2,9 @@
 
 A fill's identity is (exchange, trading day, order id, trade id): exchanges restart trade numbers every day and each has
 its own. A fill that corrects another (`Fill.correction_of`) takes its place; one of quantity 0 is a bust, and the only
-thing that makes a cumulative quantity fall. Brokers often report only how much of an order is filled; the quantity that no itemised fill explains yet is
-carried by one synthetic fill with a deterministic id, made void when the real ones come.
+thing that makes a cumulative quantity fall. Brokers often report only how much of an order is filled; the quantity that
+no itemised fill explains yet is carried by one synthetic fill with a deterministic id, made void when the real ones
+come.
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ class _OrderFills:
     reported_value: Decimal | None = None
     corrections: dict[tuple[str, str, str], Fill] = field(default_factory=dict)
     gone: set[FillKey] = field(default_factory=set)
+    adjusted: Decimal = ZERO
+    """What corrections have added to what the broker had reported before it knew of them."""
     before_bust: Decimal | None = None
+
+    @property
+    def total(self) -> Decimal:
+        """What is filled in all, itemised or not."""
+        return max(self.reported + self.adjusted, self.quantity)
 
     @property
     def quantity(self) -> Decimal:
@@ -51,8 +59,8 @@ class _OrderFills:
 
 def _supersede(entry: _OrderFills, old: Fill, new: Fill) -> None:
     """Take out of what the broker has reported what a corrected fill had too much; both are known."""
-    entry.before_bust = max(entry.reported, entry.before_bust or ZERO)
-    entry.reported = max(entry.reported + new.quantity - old.quantity, entry.quantity)
+    entry.before_bust = max(entry.total, entry.before_bust or ZERO)
+    entry.adjusted += new.quantity - old.quantity
     if entry.reported_value is not None:
         entry.reported_value += new.quantity * new.price - old.quantity * old.price
 
@@ -86,7 +94,6 @@ class FillLedger:
             self._correct(entry, fill)
         elif (fill.exchange, fill.order_id, fill.trade_id) in entry.corrections:
             return self._told_late(entry, key)
-        entry.reported = max(entry.reported, entry.quantity)
         remainder = self._synthesise(entry, fill)
         return FillChange((fill, *remainder.added), remainder.replaced)
 
@@ -114,7 +121,7 @@ class FillLedger:
         """
         entry = self._orders.setdefault(owner, _OrderFills())
         value = order.filled_quantity * order.average_price if order.average_price is not None else None
-        if order.filled_quantity < entry.reported:
+        if order.filled_quantity < max(entry.reported, entry.quantity):
             return NO_CHANGE
         if entry.before_bust is not None and order.filled_quantity <= entry.before_bust:
             return NO_CHANGE  # it may not know of the bust: itemised fills tell what came since
@@ -140,35 +147,46 @@ class FillLedger:
         )
         return self._synthesise(entry, template)
 
-    def move(self, old: str, new: str) -> None:
-        """Give the fills counted under one name to another: they turned out to be of the same order."""
+    def move(self, old: str, new: str) -> FillChange:
+        """Give the fills counted under one name to another: they turned out to be of the same order.
+
+        Returns what became of synthetic fills on the way: of two one is left, and none where the real ones explain all.
+        """
         entry = self._orders.pop(old, None)
         if entry is None:
-            return
+            return NO_CHANGE
         into = self._orders.setdefault(new, _OrderFills())
+        before = [one.trade_id for one in (entry.synthetic, into.synthetic) if one is not None]
         for key, fill in entry.real.items():
             into.real.setdefault(key, replace(fill, client_order_id=new))
         if entry.reported > into.reported:
             into.reported, into.reported_value = entry.reported, entry.reported_value
-        into.reported = max(into.reported, into.quantity)
+        into.adjusted += entry.adjusted
+        into.corrections |= entry.corrections
+        into.gone |= entry.gone
+        into.before_bust = max((one for one in (into.before_bust, entry.before_bust) if one is not None), default=None)
         synthetic = entry.synthetic or into.synthetic
         if synthetic is not None:
             into.synthetic = replace(synthetic, client_order_id=new)
             self._synthesise(into, into.synthetic)
+        left = into.synthetic
+        void = tuple(name for name in before if left is None or left.trade_id != name)
+        return FillChange(() if left is None or left.trade_id in before else (left,), void)
 
     def _synthesise(self, entry: _OrderFills, template: Fill) -> FillChange:
         """Make the one synthetic fill that carries what real ones do not explain, or void it."""
         old = entry.synthetic
-        missing = entry.reported - entry.quantity
+        missing = entry.total - entry.quantity
         if missing <= 0:
             entry.synthetic = None
             return FillChange((), (old.trade_id,) if old else ())
         price = old.price if old else (template.price or None)
         if entry.reported_value is not None:
-            price = (entry.reported_value - entry.value) / missing
+            implied = (entry.reported_value - entry.value) / missing
+            price = implied if implied > 0 or price is None else price
         if price is None:
             return FillChange(refused=f"{missing} of {template.order_id} is filled at a price nobody has said yet")
-        trade_id = f"SYN-{template.order_id}-{entry.quantity}-{entry.reported}-{price.normalize():f}"
+        trade_id = f"SYN-{template.order_id}-{entry.quantity}-{entry.total}-{price.normalize():f}"
         if old is not None and old.trade_id == trade_id:
             return NO_CHANGE
         entry.synthetic = replace(

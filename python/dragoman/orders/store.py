@@ -485,12 +485,14 @@ class OrderStore:
         for siblings in self._children.values():
             if holder in siblings:
                 siblings.remove(holder)
-        self.fills.move(holder, name)
+        change = self.fills.move(holder, name)
         self.counters["joined"] += 1
         self.counters["external"] -= seen.origin is Origin.EXTERNAL
         for other in seen.order_ids:
             self._by_order_id[other] = name
         self._orders[name] = known = self._merge(known, seen, None).order
+        if change.added or change.replaced:
+            self._tell(OrderUpdate(known, change.added, change.replaced, "local"))
         return known
 
     def _roll_up_parent_of(self, owner: str, source: Source) -> None:

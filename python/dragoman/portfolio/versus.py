@@ -12,6 +12,7 @@ from dragoman.portfolio.money import money as shown
 from dragoman.portfolio.net import Discrepancy, PositionKey
 
 _CENT: Final = Decimal("0.01")
+_NOISE: Final = Decimal("1e-10")
 ZERO: Final = Decimal(0)
 
 
@@ -99,8 +100,10 @@ def _matched(mine: LivePosition) -> tuple[Decimal | None, Decimal | None]:
 
 
 def _agrees(ours: Iterable[Decimal | None], theirs: Decimal) -> bool:
+    """Whether one of our numbers is theirs, as far as theirs was rounded; digits that only a float has are noise."""
     exponent = theirs.as_tuple().exponent
     unit = min(_CENT, Decimal(1).scaleb(exponent)) if isinstance(exponent, int) else _CENT
+    unit = max(unit, _NOISE, abs(theirs) * _NOISE)
     return any(one is not None and size(exact(one) - exact(theirs)) <= exact(unit) for one in ours)
 
 
