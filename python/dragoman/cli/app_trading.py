@@ -129,6 +129,24 @@ def add_to(app: typer.Typer) -> None:
         else:
             switch.kill(at, name, reason, flatten=flatten)
 
+    @account_command(app, panel=TRADING)
+    def watch(
+        at: Account,
+        names: Annotated[
+            list[str] | None,
+            typer.Argument(
+                metavar="[BROKER] [INSTRUMENT]...",
+                help="The broker, as --broker, and instruments to follow besides those that are traded.",
+                autocompletion=instrument_ids,
+            ),
+        ] = None,
+        trade: Annotated[bool, typer.Option("--trade", help="Let keys cancel, flatten and kill.")] = False,
+    ) -> None:
+        """Show a live screen: depth, prices, orders, positions, margins, rules, limits, streams, alerts."""
+        from dragoman.cli.watch import watch as show
+
+        show(at, names or (), trade=trade)
+
     triggers = typer.Typer(help="Triggers that rest at the broker and place orders.", no_args_is_help=True)
     _add_triggers(triggers)
     app.add_typer(triggers, name="gtt", rich_help_panel=TRADING)

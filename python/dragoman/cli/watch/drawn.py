@@ -80,10 +80,12 @@ def _half(level: Level | None, row: Ladder, half: int, prices: int, most: float,
     return text
 
 
-def bar(share: float, width: int) -> str:
-    """Return a bar of `width` characters, filled for `share` of it."""
+def bar(text: Text, share: float, width: int, style: str) -> None:
+    """Append a bar of `width` characters, filled for `share` of it."""
     full = round(min(max(share, 0.0), 1.0) * width)
-    return "█" * full + "░" * (width - full)
+    full = max(full, 1) if share > 0 else full
+    text.append("█" * full, style)
+    text.append("·" * (width - full), QUIET)
 
 
 def margins(rows: Sequence[MarginRow], problem: str, width: int) -> Text:
@@ -95,21 +97,16 @@ def margins(rows: Sequence[MarginRow], problem: str, width: int) -> Text:
     for row in rows:
         share = None if row.utilisation is None else float(row.utilisation)
         style = STALE if row.stale else "" if share is None or share < _HIGH else WARN if share < _FULL else BAD
-        percent = "" if share is None else f"{share:.1%}"
-        long = max(4, min(24, width - names - 9))
+        percent = "" if share is None else f"{share:.1%}{'?' if row.stale else ''}"
+        source = f"{'STALE' if row.stale else row.source} {age(row.age_s)}"
         text.append(f"{row.segment:<{names}} ", "bold")
-        text.append(bar(share or 0.0, long), style or GAIN)
-        text.append(f" {percent:>6}{'?' if row.stale else ''}\n", style or "bold")
+        bar(text, share or 0.0, max(4, min(24, width - names - 24)), style or GAIN)
+        text.append(f" {percent:>7} ", style or "bold")
+        text.append(f"{source:<14}\n", STALE if row.stale else WARN if row.source is Source.PROJECTED else QUIET)
         bound = f" ±{figure(row.error_bound, 0)}" if row.error_bound else ""
-        words = f"used {figure(row.used, 0) or '-'}, usable {figure(row.usable, 0) or '-'}{bound}"
-        text.append(f"  {words} ", style)
-        source = "STALE" if row.stale else str(row.source)
-        text.append(f"{source} {age(row.age_s)}\n", STALE if row.stale else WARN if _projected(row) else QUIET)
+        text.append(f"  used {figure(row.used, 0) or '-'}, usable {figure(row.usable, 0) or '-'}{bound}\n", style)
+    text.right_crop(1)
     return text
-
-
-def _projected(row: MarginRow) -> bool:
-    return row.source is Source.PROJECTED
 
 
 def lanes(rows: Sequence[LaneRow], width: int) -> Text:
@@ -123,7 +120,7 @@ def lanes(rows: Sequence[LaneRow], width: int) -> Text:
         share = row.used / row.count if row.count else 0.0
         style = BAD if row.waiting or row.penalty_s else WARN if share >= _HIGH else ""
         text.append(f"{row.name:<{names}} ")
-        text.append(bar(share, max(4, min(12, width - names - counts - 14))), style or "cyan")
+        bar(text, share, max(4, min(12, width - names - counts - 14)), style or "cyan")
         text.append(f" {f'{row.used}/{row.count}':>{counts}}", style)
         if row.reserve_left:
             text.append(f" +{row.reserve_left}", QUIET)
@@ -132,6 +129,7 @@ def lanes(rows: Sequence[LaneRow], width: int) -> Text:
         if row.penalty_s:
             text.append(f" shut {age(row.penalty_s)}", BAD)
         text.append("\n")
+    text.right_crop(1)
     return text
 
 

@@ -6,12 +6,13 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
 from rich.text import Text
+from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from dragoman.cli.watch.cells import Cell, Column, listed
 
 _PADDING: Final = 1
-_LEAST_FLEX: Final = 12
+_LEAST_FLEX: Final = 20
 
 
 class Listing(DataTable[Text]):
@@ -26,10 +27,11 @@ class Listing(DataTable[Text]):
     """
 
     def __init__(self, title: str, columns: list[Column[Any]], *, id: str, empty: str = "") -> None:
-        super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=_PADDING)
+        super().__init__(id=id, cursor_type="row", cell_padding=_PADDING, cursor_foreground_priority="renderable")
         self.title, self._empty = title, empty
         self.every = columns
-        self.border_title = title
+        self.titled: Widget | None = None
+        """What has the title, where that is not this table."""
         self.rows_shown: list[Any] = []
         self._keys: list[Hashable] = []
         self._cells: list[tuple[Cell, ...]] = []
@@ -40,7 +42,8 @@ class Listing(DataTable[Text]):
     def show(self, rows: Sequence[Any], keys: Sequence[Hashable], words: str = "") -> None:
         """Show `rows`; the cursor stays on the row with the same key."""
         cells = [listed(self.every, row) for row in rows]
-        self.border_title = f"{self.title} · {words or self._empty}" if words or not rows else self.title
+        frame = self if self.titled is None else self.titled
+        frame.border_title = f"{self.title} · {words or self._empty}" if words or not rows else self.title
         room = self.scrollable_content_region.width
         if list(keys) == self._keys and room == self._room and self._fits(cells):
             self._change(cells)

@@ -169,7 +169,11 @@ class Prices:
         if self._deep is None:
             return "the broker streams no depth"
         for stream in self._client.streams.values():
-            if stream.kind != "orders" and any(name in shard.wanted for shard in stream.shards) and not stream.delivers(name):
+            if (
+                stream.kind != "orders"
+                and any(name in shard.wanted for shard in stream.shards)
+                and not stream.delivers(name)
+            ):
                 return f"the {stream.name} stream is {stream.state}"
         for age, wanted in self._silent:
             if name in wanted:

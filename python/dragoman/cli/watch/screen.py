@@ -123,7 +123,9 @@ class WatchApp(App[None]):
                 yield Drawing("margins", id="margins")
                 yield Drawing("limits", id="lanes")
             with Vertical(id="right"):
-                yield Listing("orders", cells.order_columns(zone, lambda: model.orders_stale), id="orders", empty="none")
+                yield Listing(
+                    "orders", cells.order_columns(zone, lambda: model.orders_stale), id="orders", empty="none"
+                )
                 with Vertical(id="held"):
                     yield Listing("positions", cells.position_columns(), id="positions", empty="none")
                     yield Drawing(id="totals")
@@ -136,6 +138,7 @@ class WatchApp(App[None]):
     def on_mount(self) -> None:
         self.theme = "textual-dark"
         self.title = "dragoman watch"
+        self._listing("positions").titled = self.query_one("#held")
         self._listing("orders").focus()
         self.set_interval(self._refresh_s, self.look)
         self.call_after_refresh(self.look)
@@ -248,9 +251,7 @@ class WatchApp(App[None]):
             return
         what = "KILL: stop all new orders of this account, in every process, and cancel what works"
         answers = {"y": "kill", "f": "kill, and close all positions"}
-        self._ask(
-            what, answers, lambda key: acts.kill(self.client, flatten_too=key == "f", timeout_s=self._timeout_s)
-        )
+        self._ask(what, answers, lambda key: acts.kill(self.client, flatten_too=key == "f", timeout_s=self._timeout_s))
 
     def _may_trade(self) -> bool:
         try:

@@ -7,6 +7,7 @@ Screen { background: $background; }
 #left { width: 46; }
 #right { width: 1fr; }
 #left, #right { overflow-y: auto; scrollbar-size-vertical: 1; }
+Drawing { text-wrap: nowrap; text-overflow: ellipsis; }
 Drawing, Listing, #held { border: round $surface-lighten-2; border-title-color: $text-muted; padding: 0; }
 #heading, #totals { border: none; }
 Listing { scrollbar-size: 1 1; overflow-x: hidden; background: $background; }
@@ -24,8 +25,8 @@ Listing > .datatable--hover { background: $surface; }
 #held > Listing:focus { border: none; }
 #totals { height: auto; max-height: 3; background: $surface; padding: 0 1; }
 #machinery { height: 2fr; min-height: 5; }
-#rules { width: 3fr; }
-#streams { width: 2fr; }
+#rules { width: 3fr; height: 100%; }
+#streams { width: 2fr; height: 100%; }
 #alerts { height: 2fr; min-height: 5; }
 .-narrow #body { layout: vertical; overflow-y: auto; }
 .-narrow #left, .-narrow #right { width: 100%; height: auto; overflow-y: hidden; }
