@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
@@ -234,5 +235,67 @@ def test_a_target_is_reached_from_the_other_side():
         await move(world, -200)
         await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
         assert venue_held(world) == 0
+
+    play(scenario)
+
+
+def test_a_kill_that_flattens_closes_positions_through_exits_and_leaves_them_alone():
+    async def scenario(world):
+        await hold(world, 100)
+        await move(world, 0)
+        terms = {"order_type": "LIMIT", "price": world.price(80), "product": "INTRADAY"}
+        target = await world.client.place(INFY, "SELL", 100, **terms)
+        stop = await world.client.rules.add(StopLoss(**LONG, ticks=50))
+        await world.client.kill("drill", flatten=True)
+        await world.until(lambda: venue_held(world) == 0)
+        assert world.client.order(target).status == "CANCELED"
+        (out,) = [order for order in exits_at_venue(world) if order.filled_quantity]
+        assert out.filled_quantity == 100
+        await world.until(lambda: world.client.rules.get(stop.rule_id).status is S.CANCELED)
+
+    play(scenario)
+
+
+def test_where_a_broker_refuses_market_orders_exits_are_limits_through_the_market():
+    async def scenario(world):
+        adapter = world.client.session.adapter
+        adapter.capabilities = replace(adapter.capabilities, market_orders="refused")
+        price = await hold(world, 100)
+        await move(world, 0)
+        state = await world.client.rules.add(StopLoss(**LONG, price=price - 1))
+        await move(world, -40)
+        await world.until(lambda: world.client.rules.get(state.rule_id).status is S.DONE)
+        (out,) = exits_at_venue(world)
+        assert (out.order.order_type, out.filled_quantity) == ("LIMIT", 100)
+        assert world.price(-45) - 8 < out.order.price < world.price(-40)
+
+    play(scenario)
+
+
+def test_without_a_journal_a_rule_works_and_says_that_it_dies_with_its_process():
+    async def scenario(world):
+        price = await hold(world, 100)
+        state = await world.client.rules.add(StopLoss(**LONG, price=price - 1))
+        assert not state.durable
+        assert "if the process dies, nothing guards the position" in state.statement
+        await move(world, -40)
+        await world.until(lambda: world.client.rules.get(state.rule_id).status is S.DONE)
+        assert venue_held(world) == 0
+
+    play(scenario, journal=False)
+
+
+def test_a_ladder_watches_on_for_staleness_between_its_rungs():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        rungs = (Rung(level=Level(ticks=10), fraction="0.5"), Rung(level=Level(ticks=60)))
+        state = await rules.add(ScaleOut(**LONG, rungs=rungs, poll=False))
+        await move(world, 12)
+        await world.until(lambda: rules.get(state.rule_id).exited == 50)
+        await world.until(lambda: rules.get(state.rule_id).status is S.ARMED)
+        await world.runtime.sleep(5)
+        await world.cut()
+        await world.until(lambda: rules.get(state.rule_id).status is S.SUSPENDED)
 
     play(scenario)

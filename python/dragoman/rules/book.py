@@ -338,6 +338,7 @@ class RuleBook:
 
     def _came_back(self) -> None:
         """Take up what earlier runs of this account left, once orders and positions are known."""
+        self.exits.recount()  # orders of earlier runs were entered, and nobody was told
         plain = self._orders.succession.rules
         found = restored(plain)
         working = [rule for rule in found.values() if not rule.status.terminal]

@@ -94,6 +94,8 @@ class Engine:
         self._armed: dict[tuple[str, int], int] = {}
         self._next = 0
         self._plans: dict[str, Tracked] = {}
+        self._by_key: dict[PositionKey, list[Tracked]] = {}
+        self._brackets: dict[str, list[Tracked]] = {}  # by the entry they wait for
         self._looking: asyncio.Task[None] | None = None
         self._dirty: set[PositionKey] = set()
         self._due: asyncio.Handle | None = None
@@ -106,6 +108,10 @@ class Engine:
         """Take a rule that is written down; from here on it acts."""
         self.rules[rule.rule_id] = rule
         rule.since_ns = self._now_ns()
+        if rule.key is not None and not rule.status.terminal:
+            self._by_key.setdefault(rule.key, []).append(rule)
+        if isinstance(rule.rule, Bracket) and not rule.legs:
+            self._brackets.setdefault(rule.rule.entry, []).append(rule)
         for plan in rule.plans:
             self._run(rule, plan)
         if not rule.status.terminal:
@@ -276,6 +282,8 @@ class Engine:
         level = logging.ERROR if status is _S.FAILED else logging.INFO
         _log.log(level, "rule %s is %s: %s", rule.rule_id, status, reason)
         self._publish(event)
+        if status.watching:
+            self._wake()
 
     def settle_again(self, rule: Tracked, reason: str) -> None:
         """Write down, and tell, that a rule has changed without taking a step."""
@@ -296,10 +304,19 @@ class Engine:
         dirty, self._dirty = self._dirty, set()
         if not self._positions.ready:
             return
-        for rule in tuple(self.rules.values()):
-            if rule.key not in dirty or rule.key is None or not rule.status.watching:
+        for key in dirty:
+            self._check_position(key)
+
+    def _check_position(self, key: PositionKey) -> None:
+        rules = self._by_key.get(key)
+        if not rules:
+            return
+        held = self._positions.quantity(key)
+        for rule in tuple(rules):
+            if rule.status.terminal:
+                rules.remove(rule)
+            if not rule.status.watching:
                 continue
-            held = self._positions.quantity(rule.key)
             if isinstance(rule.rule, Bracket) and not rule.legs:
                 continue  # its position is still to come
             if not held or exit_side(held) is not rule.side:
@@ -311,10 +328,11 @@ class Engine:
 
     def on_order(self, update: OrderUpdate) -> None:
         """Look whether a bracket waited for this order."""
-        name = update.order.client_order_id
-        for rule in tuple(self.rules.values()):
-            if isinstance(rule.rule, Bracket) and rule.rule.entry == name and rule.status.watching and not rule.legs:
-                asyncio.get_running_loop().call_soon(self.activate, rule)
+        if not self._brackets:
+            return
+        for rule in self._brackets.get(update.order.client_order_id, ()):
+            asyncio.get_running_loop().call_soon(self.activate, rule)
+        self._brackets = {name: left for name, rules in self._brackets.items() if (left := _still(rules))}
 
     # -- now and then ------------------------------------------------------------------------------------------------
 
@@ -405,6 +423,11 @@ class Engine:
         for number in tuple(self._numbers):
             self.watch.disarm(number)
         self._exits.close()
+
+
+def _still(rules: list[Tracked]) -> list[Tracked]:
+    """Return the brackets that wait for their entry."""
+    return [rule for rule in rules if rule.status.watching and not rule.legs]
 
 
 def _gone(held: Decimal) -> str:

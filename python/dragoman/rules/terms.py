@@ -18,6 +18,7 @@ from dragoman.rules.model import Level, Oco, PriceRule, Rung, ScaleOut, StopLoss
 Way = Literal["below", "above", "trail_below", "trail_above"]
 ZERO: Final = Decimal(0)
 _HUNDRED: Final = Decimal(100)
+_MOST: Final = Decimal(10) ** 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,10 +227,10 @@ class _At:
 
     def _one(self, level: Level) -> Decimal:
         given = [value for value in (level.price, level.percent, level.ticks) if value is not None]
-        if len(given) != 1 or not Decimal(given[0]).is_finite() or given[0] <= 0:
+        if len(given) != 1 or not Decimal(given[0]).is_finite() or not 0 < given[0] <= _MOST:
             raise self.wrong(
                 f"a level of price {level.price}, percent {level.percent}, ticks {level.ticks}",
-                "give exactly one of the three, above 0",
+                "give exactly one of the three, above 0 and what any market counts",
             )
         return Decimal(given[0])
 
