@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from dragoman.checks import Number, choice, exact, function, seconds, text
@@ -19,12 +19,13 @@ from dragoman.portfolio.extras import AccountServices
 from dragoman.portfolio.margin.asking import Calculator
 from dragoman.portfolio.margin.pace import Pace, metered
 from dragoman.portfolio.margin.rates import RateBook
-from dragoman.portfolio.margin.rule import Group, Working, kind_of, segment_of
+from dragoman.portfolio.margin.rule import Group, Working, kind_of
 from dragoman.portfolio.margin.schedule import Schedule
 from dragoman.portfolio.margin.segment import Record, SegmentMargin
-from dragoman.portfolio.margin.state import Held, Positions, State, Tracker
+from dragoman.portfolio.margin.segments import Segments
+from dragoman.portfolio.margin.state import Positions, State, Tracker
+from dragoman.portfolio.margin.telling import Teller
 from dragoman.portfolio.margin.thresholds import Threshold, limit_of
-from dragoman.portfolio.margin.watching import MarginQueue
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.service import Margins, Portfolio
 from dragoman.session.session import AccountSession
@@ -74,7 +75,6 @@ class MarginMonitor:
     ) -> None:
         self._session, self._master, self._orders, self._portfolio = session, master, orders, portfolio
         self._positions: Positions = portfolio.live
-        self._tell = tell
         self._check = session.owner.check
         self._clock = session.runtime.clock
         self._rates = RateBook()
@@ -84,10 +84,9 @@ class MarginMonitor:
         self._pace = Pace(session.adapter.limits)
         self._schedule = Schedule()
         self._tracker: Tracker | None = None
-        self._segments: dict[Segment, SegmentMargin] = {}
-        self._told: dict[Segment, Margin] = {}
-        self._thresholds: tuple[Threshold, ...] = ()
-        self._queues: list[weakref.ref[MarginQueue]] = []
+        self._segments = Segments(self._rates, session.adapter.margin_terms, self._instrument)
+        self._teller = Teller(tell, self._clock.mono_ns, self._clock.wall_ns)
+        self._state: State = {}
         self._run_task: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -97,10 +96,9 @@ class MarginMonitor:
         self._dirty = False
         self._seeded: int | None = None
         self._window: list[State] | None = None
-        self._stale_told: set[Segment] = set()
         self._error: DragomanError | None = None
         self.polled: Callable[[], object] = lambda: None
-        self._counts = {"polls": 0, "failed": 0, "alerts": 0, "missing_segments": 0, "callback_errors": 0}
+        self._counts = {"polls": 0, "failed": 0}
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -113,12 +111,12 @@ class MarginMonitor:
         self._check("margin.now")
         self._begin()
         self._update()
-        return Margins(self._told)
+        return Margins(self._teller.told)
 
     @property
     def known(self) -> dict[Segment, Margin]:
         """What `now` returned or told last; nothing is read, projected or begun."""
-        return dict(self._told)
+        return dict(self._teller.told)
 
     def needed(self, request: OrderRequest, instrument: Instrument, price: Decimal) -> Decimal:
         """Return the most that an order can tie up by itself: at the worst rate it may have, beside no position."""
@@ -153,14 +151,11 @@ class MarginMonitor:
     def watch(self) -> AsyncIterator[Margin]:
         """Yield the margin of a segment whenever it changes, those of now first; the newest where you are slower."""
         self._check("margin.watch")
-        queue = MarginQueue()
-        self._queues.append(weakref.ref(queue))
+        queue = self._teller.queue()
         if self._closed:
             queue.end()
-            return queue
-        self._begin()
-        for margin in self._told.values():
-            queue.put(margin)
+        else:
+            self._begin()
         return queue
 
     def threshold(
@@ -202,8 +197,8 @@ class MarginMonitor:
         """
         self._check("margin.threshold")
         wanted = choice(Segment, "segment", segment)
-        if self._told and wanted not in self._told:
-            held = ", ".join(self._told)
+        if self._teller.told and wanted not in self._teller.told:
+            held = ", ".join(self._teller.told)
             raise UsageError(f"threshold: there is no segment {wanted}", remedy=f"this account has {held}")
         code, level = limit_of(below, utilisation_above, falling_faster)
         back = Threshold.default_hysteresis(code, level) if hysteresis is None else exact("hysteresis", hysteresis)
@@ -212,20 +207,13 @@ class MarginMonitor:
         if callback is not None:
             function("callback", callback)
         one = Threshold(wanted, code, level, back, text("name", name), callback)
-        self._thresholds += (one,)
         self._begin()
-        if wanted in self._told:
-            self._look(one, self._told[wanted])
-
-        def end() -> None:
-            self._thresholds = tuple(other for other in self._thresholds if other is not one)
-
-        return end
+        return self._teller.add(one)
 
     def records(self, segment: Segment | str) -> tuple[Record, ...]:
         """Return how readings of a segment compared with what was projected, oldest first."""
         self._check("margin.records")
-        found = self._segments.get(choice(Segment, "segment", segment))
+        found = self._segments.kept.get(choice(Segment, "segment", segment))
         return () if found is None else tuple(found.records)
 
     def counters(self) -> dict[str, Any]:
@@ -235,14 +223,15 @@ class MarginMonitor:
 
     def counts(self) -> dict[str, Any]:
         """The same, from any thread of the process."""
-        names = ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable")
-        sums = {name: sum(one.counters[name] for one in self._segments.values()) for name in names}
-        asked = 0 if self._calculator is None else self._calculator.asked
-        return (
-            self._counts
-            | sums
-            | {"put_off": self._schedule.put_off, "calculated": asked, "rates_contradicted": self._rates.contradicted}
-        )
+        more = {
+            "put_off": self._schedule.put_off,
+            "missing_segments": self._segments.missing,
+            "alerts": self._teller.alerts,
+            "callback_errors": self._teller.callback_errors,
+            "calculated": 0 if self._calculator is None else self._calculator.asked,
+            "rates_contradicted": self._rates.contradicted,
+        }
+        return self._counts | self._segments.counts() | more
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -272,9 +261,7 @@ class MarginMonitor:
             await asyncio.wait(tasks)
         if self._tracker is not None:
             self._tracker.close()
-        for queue in self._live():
-            queue.end()
-        self._queues.clear()
+        self._teller.close()
 
     async def _run(self) -> None:
         """Look at what changed, and have the margin read when it is due."""
@@ -309,9 +296,7 @@ class MarginMonitor:
 
     def _moving(self) -> bool:
         """Whether marks move what is projected."""
-        return any(
-            held.drift for one in self._segments.values() if one.projection for held in one.projection.state.values()
-        ) or any(held.drift for held in self._state_now.values())
+        return self._segments.drifting or any(held.drift for held in self._state.values())
 
     # -- when --------------------------------------------------------------------------------------------------------
 
@@ -319,14 +304,14 @@ class MarginMonitor:
         """Return in how many seconds the next reading is due; it is now where the result is not above 0."""
         if self._polling is not None:
             return _LONGEST_S
-        doubt = any(one.doubtful or not one.clear for one in self._segments.values())
+        doubt = self._segments.unsettled
         due = self._schedule.due_ns(interval_s=self._interval_s(), floor_s=self._pace.floor_s, doubt=doubt)
         return _LONGEST_S if due is None else (due - self._clock.mono_ns()) / _NS
 
     def _interval_s(self) -> float | None:
-        near = any(one.near(self._told[one.segment]) for one in self._thresholds if one.segment in self._told)
+        near = self._teller.near
         working = self._tracker is not None and self._tracker.working > 0
-        holding = any(held.group.quantity for held in self._state_now.values())
+        holding = any(held.group.quantity for held in self._state.values())
         is_open = self._session.calendar.open_for_s() is not None
         return self._pace.interval_s(near=near and is_open, working=working, holding=holding, is_open=is_open)
 
@@ -347,7 +332,7 @@ class MarginMonitor:
             if not self._orders.stale:
                 await self._portfolio.begin()  # or in the background, if it cannot be read now
             self._update()
-            self._window = [self._state_now]
+            self._window = [self._state]
             self._schedule.looked()
             blind = self._blind()
             try:
@@ -386,26 +371,11 @@ class MarginMonitor:
 
     # -- what --------------------------------------------------------------------------------------------------------
 
-    _state_now: State = {}
-
     def _take(self, rows: Sequence[Margin], *, blind: bool) -> None:
         assert self._window is not None
-        session, now = self._session, self._clock.mono_ns()
-        day = self._positions.day
-        told: dict[Segment, Margin] = {}
-        for row in rows:
-            told.setdefault(row.segment, row)
-        known = told | {segment: one for segment, one in self._told.items() if segment not in told}
-        self._counts["missing_segments"] += len(known) - len(told)
-        places = {key: segment_of(self._instrument(key), known) for state in self._window for key in state}
-        for segment, margin in told.items():
-            keeper = self._segments.get(segment)
-            if keeper is None:
-                keeper = SegmentMargin(self._rates, session.adapter.margin_terms, self._instrument)
-                self._segments[segment] = keeper
-            states = [{key: held for key, held in state.items() if places[key] is segment} for state in self._window]
-            for code, words, about in keeper.take(margin, states, now, day, blind=blind):
-                self._alert(MarginAlert(code, words, about, ts=self._clock.wall_ns()))
+        now, day = self._clock.mono_ns(), self._positions.day
+        for code, words, about in self._segments.take(rows, self._window, now, day, blind=blind):
+            self._teller.alert(MarginAlert(code, words, about, ts=self._clock.wall_ns()))
 
     def _update(self) -> None:
         """Project every segment from what is known now, and tell whoever wants to hear."""
@@ -415,19 +385,16 @@ class MarginMonitor:
         state = self._tracker.state()
         if self._positions.complete_as_of != self._seeded:
             self._seeded = self._positions.complete_as_of
-            self._rebase(state)
-        self._state_now = state
+            self._segments.begin_anew(state)
+            self._window = None if self._window is None else [state]
+            self._schedule.changed(self._clock.mono_ns())
+        self._state = state
         if self._window is not None and len(self._window) < _STATES and self._window[-1] != state:
             self._window.append(state)
-        wall, now = self._session.ctx.now_ns, self._clock.mono_ns()
-        known = {segment: one.projection.told for segment, one in self._segments.items() if one.projection}
-        places = {key: segment_of(self._instrument(key), known) for key in state}
-        for segment, keeper in self._segments.items():
-            if keeper.projection is None:
-                continue
-            mine = {key: held for key, held in state.items() if places[key] is segment}
-            margin = keeper.projection.margin(mine, wall, stale=self._stale(keeper, now))
-            self._publish(segment, margin)
+        now = self._clock.mono_ns()
+        stale = partial(self._stale, now=now)
+        for margin in list(self._segments.project(state, self._session.ctx.now_ns, stale)):
+            self._teller.publish(margin, self._why)
         if self._calculator is not None and self._asking is None:
             groups = {key: held.group for key, held in state.items()}
             wanted = self._calculator.wanted(groups, now)
@@ -443,16 +410,6 @@ class MarginMonitor:
             self._dirty = True
             self._wake.set()
 
-    def _rebase(self, state: Mapping[PositionKey, Held]) -> None:
-        """Begin anew from the last reading: what is known of positions was read anew."""
-        known = {segment: one.projection.told for segment, one in self._segments.items() if one.projection}
-        for segment, keeper in self._segments.items():
-            mine = {key: held for key, held in state.items() if segment_of(self._instrument(key), known) is segment}
-            keeper.begin_anew(mine)
-        if self._window is not None:
-            self._window = [state]
-        self._schedule.changed(self._clock.mono_ns())
-
     def _stale(self, keeper: SegmentMargin, now: int) -> bool:
         """Whether a segment's figures should not be relied on."""
         if keeper.doubtful or not keeper.begun or self._blind():
@@ -460,51 +417,14 @@ class MarginMonitor:
         interval = self._interval_s()
         return interval is not None and now - keeper.believed_ns > max(_STALE_S, 3 * interval) * _NS
 
-    def _publish(self, segment: Segment, margin: Margin) -> None:
-        before = self._told.get(segment)
-        self._told[segment] = margin
-        if margin.stale and segment not in self._stale_told and (before is None or not before.stale):
-            self._stale_told.add(segment)
-            words = f"the margin of {segment} is stale: {self._why(segment)}"
-            self._alert(MarginAlert("STALE", words, margin, ts=self._clock.wall_ns()))
-        elif not margin.stale:
-            self._stale_told.discard(segment)
-        for one in self._thresholds:
-            if one.segment is segment:
-                self._look(one, margin)
-        if margin != before:
-            for queue in self._live():
-                queue.put(margin)
-
     def _why(self, segment: Segment) -> str:
         """Say why a segment's figures should not be relied on."""
         if self._orders.stale:
             return "the order stream is interrupted"
         if self._positions.complete_as_of is None:
             return "positions are not known yet"
-        if self._segments[segment].doubtful:
+        if self._segments.kept[segment].doubtful:
             return "the broker's newest numbers are in doubt"
         if self._error is not None:
             return str(self._error)
         return "the broker has not told it for too long"
-
-    def _look(self, one: Threshold, margin: Margin) -> None:
-        alert = one.look(margin, self._clock.mono_ns(), self._clock.wall_ns())
-        if alert is None:
-            return
-        self._alert(alert)
-        if one.callback is not None:
-            try:
-                one.callback(alert)
-            except Exception:  # the user's code
-                self._counts["callback_errors"] += 1
-                log.exception("the callback of margin threshold %s raised", one.name or one.code)
-
-    def _alert(self, alert: MarginAlert) -> None:
-        self._counts["alerts"] += 1
-        self._tell(alert)
-
-    def _live(self) -> list[MarginQueue]:
-        held = [(ref, found) for ref in self._queues if (found := ref()) is not None and not found.closed]
-        self._queues = [ref for ref, _ in held]
-        return [found for _, found in held]

@@ -1,0 +1,84 @@
+"""All segments of an account: which position draws on which, readings taken, projections made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from dragoman.model import Instrument, Margin, Segment
+from dragoman.plugin import MarginTerms
+from dragoman.portfolio.margin.rates import RateBook
+from dragoman.portfolio.margin.rule import segment_of
+from dragoman.portfolio.margin.segment import Said, SegmentMargin
+from dragoman.portfolio.margin.state import Held, State
+from dragoman.portfolio.net import PositionKey
+
+_COUNTED = ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable")
+
+
+class Segments:
+    """The segments of one account, by their readings.
+
+    Attributes
+    ----------
+    kept : dict of Segment to SegmentMargin
+    missing : int
+        Segments that a reading left out though there had been one.
+    """
+
+    def __init__(
+        self, rates: RateBook, terms: MarginTerms, instrument: Callable[[PositionKey], Instrument | None]
+    ) -> None:
+        self._rates, self._terms, self._instrument = rates, terms, instrument
+        self.kept: dict[Segment, SegmentMargin] = {}
+        self.missing = 0
+
+    def take(self, rows: Sequence[Margin], states: Sequence[State], now: int, day: str, *, blind: bool) -> list[Said]:
+        """Take a reading of all segments, see `SegmentMargin.take`; of two rows for one segment the first counts."""
+        told: dict[Segment, Margin] = {}
+        for row in rows:
+            told.setdefault(row.segment, row)
+        known = self._told() | told
+        self.missing += len(known) - len(told)
+        said: list[Said] = []
+        for segment, margin in told.items():
+            if segment not in self.kept:
+                self.kept[segment] = SegmentMargin(self._rates, self._terms, self._instrument)
+            mine = [self._of(segment, state, known) for state in states]
+            said += self.kept[segment].take(margin, mine, now, day, blind=blind)
+        return said
+
+    def project(self, state: State, ts: int, stale: Callable[[SegmentMargin], bool]) -> Iterator[Margin]:
+        """Yield every segment's margin as it is now."""
+        known = self._told()
+        for segment, keeper in list(self.kept.items()):
+            if keeper.projection is not None:
+                mine = self._of(segment, state, known)
+                yield keeper.projection.margin(mine, ts, stale=stale(keeper))
+
+    def begin_anew(self, state: State) -> None:
+        """Take what is known now for what the last reading had seen, until there is another."""
+        known = self._told()
+        for segment, keeper in self.kept.items():
+            keeper.begin_anew(self._of(segment, state, known))
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a reading left a question open."""
+        return any(one.doubtful or not one.clear for one in self.kept.values())
+
+    @property
+    def drifting(self) -> bool:
+        """Whether marks move what was told last."""
+        projections = [one.projection for one in self.kept.values() if one.projection is not None]
+        return any(held.drift for one in projections for held in one.state.values())
+
+    def counts(self) -> dict[str, int]:
+        """Return the sums of the segments' counters."""
+        return {name: sum(one.counters[name] for one in self.kept.values()) for name in _COUNTED}
+
+    def _told(self) -> dict[Segment, Margin]:
+        return {segment: one.projection.told for segment, one in self.kept.items() if one.projection is not None}
+
+    def _of(self, segment: Segment, state: State, known: dict[Segment, Margin]) -> dict[PositionKey, Held]:
+        """Return the part of a state that one segment's money is for."""
+        return {key: held for key, held in state.items() if segment_of(self._instrument(key), known) is segment}
