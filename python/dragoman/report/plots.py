@@ -1,4 +1,4 @@
-"""Plots as inline SVG, coloured by the page's style sheet so that they follow its light or dark scheme.
+"""Plots as inline SVG, coloured by `dragoman.report.style` so that they follow its light or dark scheme.
 
 Four forms: `ratios` (one dot with its spread a row, on a log axis, with its goal), `distribution` (latency by
 percentile, the slow end stretched out), `lines` (how a cost grows) and the axes they share.
