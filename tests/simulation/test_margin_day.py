@@ -9,7 +9,7 @@ import pytest
 from simulation.margin_day import BROKERS, Day, live_through
 
 REFERENCE = "zerodha"
-STEPS = {REFERENCE: 150}
+STEPS = {REFERENCE: 150, "binance": 45}
 D = Decimal
 
 
@@ -19,8 +19,8 @@ def test_every_reading_of_a_day_lies_within_the_projections_own_bound(name):
     def check(day: Day) -> None:
         counters, records = day.client.margin.counters(), day.records()
         assert len(records) >= 30
-        assert day.placed >= 40
-        assert day.faults >= 4
+        assert day.placed >= 30
+        assert day.faults >= 3
         assert [one for one in records if one.error > one.bound] == []
         assert counters["bound_broken"] == 0
         assert counters["judged"] >= len(records)

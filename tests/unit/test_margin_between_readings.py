@@ -263,6 +263,13 @@ def test_money_paid_in_is_no_error():
     assert projection(told, {}).judge(fresh, [{}]).error == 0
 
 
+@pytest.mark.parametrize(("in_used", "used"), [(False, 0), (True, 300)])
+def test_money_taken_out_is_no_error(in_used, used):
+    told = replace(margin(1000), used=MarginUsed(total=D(0), payout=D(0)))
+    fresh = replace(margin(700), used=MarginUsed(total=D(used), payout=D(300)))
+    assert projection(told, {}, profit_in_used=in_used).judge(fresh, [{}]).error == 0
+
+
 def test_bounds_grow_after_one_was_broken_and_shrink_while_they_hold():
     base = projection(margin(1000), {})
     broken = base.judge(margin(900), [{}])

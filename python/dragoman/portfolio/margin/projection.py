@@ -176,13 +176,17 @@ class Projection:
 
         Money that was paid in or out, or credited, meanwhile is the broker's to tell: it is no error.
         """
-        paid = _funds(told, self.told)
+        paid, out = _funds(told, self.told), _payout(told, self.told)
+        out_used = out if self._terms.profit_in_used else ZERO
         verdicts: list[Verdict] = []
         for state in states:
             found = self.project(state)
             errors = [
                 abs(theirs - ours)
-                for theirs, ours in ((told.net, _plus(found.net, paid)), (told.used.total, found.used))
+                for theirs, ours in (
+                    (told.net, _plus(found.net, paid - out)),
+                    (told.used.total, _plus(found.used, out_used)),
+                )
                 if theirs is not None and ours is not None
             ]
             verdicts.append(Verdict(max(errors, default=ZERO), found.bound, state, found))
@@ -202,10 +206,10 @@ class Projection:
         if told.used.total is not None and self.told.used.total is not None:
             grown = told.used.total - self.told.used.total
             if self._terms.profit_in_used:
-                grown += found.profit
+                grown += found.profit - _payout(told, self.told)
                 noise += found.drift
         elif told.net is not None and self.told.net is not None:
-            fallen = self.told.net + _funds(told, self.told) - told.net
+            fallen = self.told.net + _funds(told, self.told) - _payout(told, self.told) - told.net
             grown, noise = fallen / self._leverage + found.profit, noise + found.drift
         else:
             return
@@ -289,6 +293,12 @@ def _funds(new: Margin, old: Margin) -> Decimal:
         if theirs is not None and before is not None:
             grown += theirs - before
     return grown
+
+
+def _payout(new: Margin, old: Margin) -> Decimal:
+    """Return what the account holder took out meanwhile, by the broker's word."""
+    out, before = new.used.payout, old.used.payout
+    return ZERO if out is None or before is None else out - before
 
 
 def _both(new: MarginAvailable, old: MarginAvailable, names: Sequence[str]) -> bool:
