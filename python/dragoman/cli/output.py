@@ -7,62 +7,23 @@ left out. A table is made for the width it is shown at: the columns that matter 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from dragoman.model.shown import is_time
+from dragoman.model.plain import iso as iso
+from dragoman.model.plain import plain as plain
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMES = frozenset(("expires",))
-
-
-def iso(ns: int) -> str:
-    """Return ns since the epoch as ISO 8601 in UTC, to the microsecond."""
-    return (_EPOCH + timedelta(microseconds=ns // 1000)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def plain(value: Any) -> Any:
-    """Return a model value as what JSON knows."""
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, date):
-        return value.isoformat()
-    if is_dataclass(value) and not isinstance(value, type):
-        return _mapped({field.name: getattr(value, field.name) for field in fields(value) if field.repr})
-    if isinstance(value, Mapping):
-        return _mapped(value)
-    if hasattr(value, "_asdict"):
-        return _mapped(value._asdict())
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(one) for one in value]
-    return value
-
-
-def _mapped(values: Mapping[Any, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        name = str(key.value if isinstance(key, Enum) else key)
-        if (is_time(name) or name in _TIMES) and isinstance(value, int):
-            name = name.removesuffix("_ns")
-            found[name], found[f"{name}_ns"] = iso(value), value
-        else:
-            found[name] = plain(value)
-    return found
 
 
 def print_json(value: Any) -> None:
