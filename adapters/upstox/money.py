@@ -201,6 +201,7 @@ def read_funds(row: Row, ctx: Context) -> model.Margin:
                 delivery=total_of([part.get("delivery_margin") or {} for part in both], "total"),
                 m2m_realised=given(loss, "realised"),
                 m2m_unrealised=given(loss, "unrealised"),
+                payout=given(cash.get("cash") or {}, "withdrawn_today"),
             ),
             ts_event=ctx.now_ns,
             raw=row,
