@@ -661,3 +661,26 @@ def test_a_call_from_the_thread_itself_is_refused(io):
 
 def test_there_is_one_io_thread_a_process():
     assert shared_io_thread() is shared_io_thread()
+
+
+# -- margin ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_margin_is_followed_watched_and_told_of_from_a_plain_thread(client):
+    heard, margin = threading.Event(), client.margin
+    before = margin.ready(timeout_s=PATIENCE_S)["EQUITY"]
+    end = margin.threshold("EQUITY", below=before.net, hysteresis=0, callback=lambda alert: heard.set())
+    watched = margin.watch()
+    assert next(watched).net is not None
+    order = resting(client)
+    assert heard.wait(PATIENCE_S)
+    assert margin.now()["EQUITY"].net < before.net
+    end()
+    client.cancel(order)
+    assert margin.counters()["bound_broken"] == 0
+    assert margin.counters()["alerts"] >= 1
+
+
+def test_a_threshold_without_a_limit_is_refused_on_the_calling_thread(client):
+    with pytest.raises(UsageError, match="0 limits are given"):
+        client.margin.threshold("EQUITY")
