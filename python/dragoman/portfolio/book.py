@@ -32,17 +32,17 @@ from dragoman.model import (
 )
 from dragoman.plugin import ChargesTable
 from dragoman.portfolio.adjust import check_adjustment
-from dragoman.portfolio.charges import charges_of
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.lots import Lots
 from dragoman.portfolio.marking import Marking
-from dragoman.portfolio.money import Exact, exact, price, ratio
+from dragoman.portfolio.money import exact, price, ratio
 from dragoman.portfolio.money import quantity as plain
 from dragoman.portfolio.net import Discrepancy, PositionKey
-from dragoman.portfolio.opening import Opening, Traded, day_change, opening_of
+from dragoman.portfolio.opening import Opening, Traded, opening_of
+from dragoman.portfolio.replay import Costs, converted_before, moved_by
 from dragoman.portfolio.rows import Facts, shown, totals
-from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade, row
+from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
 from dragoman.portfolio.versus import both_sides, differences
 
 Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
@@ -92,8 +92,7 @@ class PositionBook:
         self._delivered = delivered
         self._facts = Facts(broker=broker, account_id="", currency=currency)
         self._account = account
-        self._table = charges
-        self._costs: dict[PositionKey, tuple[int, Decimal | None]] = {}
+        self._costs = Costs(charges)
         self._lines: dict[Line, Timeline] = {}
         self._counted = Counted(days.day)
         self._adjusted: dict[str, Adjustment] = {}
@@ -145,12 +144,11 @@ class PositionBook:
         found: list[Discrepancy] = []
         self._openings.clear()
         held = list(positions)
-        converted = self._converted_before(held)
-        for position in held:
+        moved = [moved_by(one, self._lines.get((one.instrument_id, one.position_side)), start) for one in held]
+        converted = converted_before(zip(held, moved, strict=True))
+        for position, change in zip(held, moved, strict=True):
             key: PositionKey = (position.instrument_id, position.product, position.position_side)
-            opening = opening_of(
-                position, traded.get(key) or Traded(), self._moved(position), converted=(key[0], key[2]) in converted
-            )
+            opening = opening_of(position, traded.get(key) or Traded(), change, converted=(key[0], key[2]) in converted)
             self._openings[key] = opening
             bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
             if opening.difference is not None:
@@ -407,24 +405,12 @@ class PositionBook:
                 close=self._closes.get(key[0]),
                 mark=self.marking.read(self._handle(key[0])),
                 unit=self._units.get(key, QuantityUnit.UNITS),
-                charges=self._cost(key, line),
+                charges=self._costs.of(key, line, self._instruments.get(key[0])),
                 ts_event=line.entries[-1].place[0] if line.entries else None,
                 complete_as_of=self.complete_as_of,
             ),
             lots,
         )
-
-    def _cost(self, key: PositionKey, line: Timeline) -> Decimal | None:
-        """Return the charges of the day's fills; None without a table that has them, or without the instrument."""
-        known = self._costs.get(key)
-        if known is not None and known[0] == line.version:
-            return known[1]
-        instrument, cost = self._instruments.get(key[0]), None
-        if self._table is not None and instrument is not None:
-            charged = charges_of(self._table, instrument, line.trades(key[1]))
-            cost = None if charged is None else charged.total
-        self._costs[key] = line.version, cost
-        return cost
 
     def _changed(self, keys: Collection[PositionKey]) -> None:
         """Hand what changed to the native marks, and tell whoever listens."""
@@ -457,32 +443,6 @@ class PositionBook:
             self._rolls = [(self._days.start(), ROLL, 0, "", "")]
         elif today > self._day:
             self.roll(today)
-
-    def _moved(self, position: Position) -> Exact:
-        """Return by how much a position changed today, as far as we know, from the broker's overnight part."""
-        line = self._lines.get((position.instrument_id, position.position_side))
-        if line is None:
-            return 0
-        told, base = exact(position.overnight_quantity), Lots()
-        if told:
-            base.receive(told, None)
-        rows = {position.product: base}
-        for entry in line.entries:
-            if entry.place >= self._rolls[0]:
-                entry.apply(rows)
-        return row(rows, position.product).quantity - told
-
-    def _converted_before(self, held: Iterable[Position]) -> set[Line]:
-        """Return where units moved between products before we were there: in all they changed as our fills say."""
-        changes: dict[Line, list[tuple[Exact, Exact]]] = {}
-        for one in held:
-            line = one.instrument_id, one.position_side
-            changes.setdefault(line, []).append((day_change(one), self._moved(one)))
-        return {
-            line
-            for line, pairs in changes.items()
-            if any(theirs != ours for theirs, ours in pairs) and not sum(theirs - ours for theirs, ours in pairs)
-        }
 
     def _leaving(self, instrument_id: str, line: Timeline) -> Iterator[Product]:
         instrument = self._instruments.get(instrument_id)

@@ -1,0 +1,71 @@
+"""What a book works out from an instrument's timeline beside the count itself: today's change, and today's charges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Literal
+
+from dragoman.model import Instrument, Position
+from dragoman.plugin import ChargesTable
+from dragoman.portfolio.charges import charges_of
+from dragoman.portfolio.lots import Lots
+from dragoman.portfolio.money import Exact, exact
+from dragoman.portfolio.net import PositionKey
+from dragoman.portfolio.opening import day_change
+from dragoman.portfolio.timeline import Timeline, row
+
+Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
+
+
+def moved_by(position: Position, line: Timeline | None, since: int) -> Exact:
+    """Return by how much a position changed since then, as far as we know, from the broker's overnight part."""
+    if line is None:
+        return 0
+    told, base = exact(position.overnight_quantity), Lots()
+    if told:
+        base.receive(told, None)
+    rows = {position.product: base}
+    for entry in line.entries:
+        if entry.place[0] >= since:
+            entry.apply(rows)
+    return row(rows, position.product).quantity - told
+
+
+def converted_before(changes: Iterable[tuple[Position, Exact]]) -> set[Line]:
+    """Return where units moved between products before we were there: in all they changed as our fills say.
+
+    Parameters
+    ----------
+    changes : iterable of (Position, Exact)
+        The broker's positions, and by how much each changed today as far as we know.
+    """
+    found: dict[Line, list[Exact]] = {}
+    for one, ours in changes:
+        found.setdefault((one.instrument_id, one.position_side), []).append(day_change(one) - ours)
+    return {line for line, left in found.items() if any(left) and not sum(left)}
+
+
+class Costs:
+    """The day's charges of positions, worked out again where a timeline has changed.
+
+    Parameters
+    ----------
+    table : ChargesTable or None
+    """
+
+    def __init__(self, table: ChargesTable | None) -> None:
+        self._table = table
+        self._known: dict[PositionKey, tuple[int, Decimal | None]] = {}
+
+    def of(self, key: PositionKey, line: Timeline, instrument: Instrument | None) -> Decimal | None:
+        """Return the charges of the day's fills; None without a table that has them, or without the instrument."""
+        known = self._known.get(key)
+        if known is not None and known[0] == line.version:
+            return known[1]
+        cost = None
+        if self._table is not None and instrument is not None:
+            charged = charges_of(self._table, instrument, line.trades(key[1]))
+            cost = None if charged is None else charged.total
+        self._known[key] = line.version, cost
+        return cost
