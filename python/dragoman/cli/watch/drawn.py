@@ -1,4 +1,4 @@
-"""What is drawn and not listed: the ladder, the margin bars, the limits, the totals; as `rich` text of a given width."""
+"""What is drawn and not listed, as `rich` text of a given width: ladder, margin bars, limits, totals."""
 
 from __future__ import annotations
 

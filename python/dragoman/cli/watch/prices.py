@@ -168,12 +168,10 @@ class Prices:
         """Return why the book is not to be believed, "" where it is."""
         if self._deep is None:
             return "the broker streams no depth"
-        for stream in self._client.streams.values():
-            if (
-                stream.kind != "orders"
-                and any(name in shard.wanted for shard in stream.shards)
-                and not stream.delivers(name)
-            ):
+        carrying = [stream for stream in self._client.streams.values() if stream.kind != "orders"]
+        for stream in carrying:
+            asked = any(name in shard.wanted for shard in stream.shards)
+            if asked and not stream.delivers(name):
                 return f"the {stream.name} stream is {stream.state}"
         for age, wanted in self._silent:
             if name in wanted:

@@ -89,7 +89,7 @@ class WatchApp(App[None]):
 
     CSS = CSS
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(one.key, one.action, one.word, show=one.key != "tab", priority=one.key == "q") for one in KEYS),
         Binding("ctrl+c", "quit", show=False, priority=True),
