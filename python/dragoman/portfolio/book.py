@@ -248,6 +248,16 @@ class PositionBook:
         found = [self._shown(key, lots) for key, lots in self._all() if not lots.empty]
         return sorted(found, key=lambda one: (one.instrument_id, one.product, one.position_side))
 
+    def quantity(self, key: PositionKey) -> Decimal:
+        """Return how large a position is, signed: what `row` tells of it, without the rest."""
+        self._look()
+        line = self._lines.get((key[0], key[2]))
+        lots = line.rows.get(key[1]) if line is not None else None
+        if lots is None or not lots.quantity:
+            return Decimal(0)
+        held = lots.quantity
+        return Decimal(held.numerator) if held.denominator == 1 else plain(held)
+
     def row(
         self,
         position: PositionKey | str | Instrument,

@@ -80,8 +80,7 @@ class BookPositions:
         return self._book.keys()
 
     def quantity(self, key: PositionKey) -> Decimal:
-        row = self._book.row(key)
-        return ZERO if row is None else row.quantity
+        return self._book.quantity(key)
 
     def average(self, key: PositionKey) -> Decimal | None:
         row = self._book.row(key)

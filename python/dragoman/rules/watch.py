@@ -99,6 +99,7 @@ class Watch:
         self._armed: dict[int, _Armed] = {}
         self._polled_ns: dict[str, int] = {}
         self._tried_ns = 0
+        self._open: dict[str, tuple[int, float | None]] = {}
         self.failed_polls = 0
 
     def __len__(self) -> int:
@@ -178,7 +179,13 @@ class Watch:
     def _open_for_s(self, instrument: Instrument) -> float | None:
         if not self._session.adapter.hours:
             return inf
-        return self._session.calendar.open_for_s((instrument.exchange,))
+        # The same second for a thousand rules: the calendar is asked once for each exchange.
+        second = self._session.runtime.clock.wall_ns() // _NS
+        known = self._open.get(instrument.exchange)
+        if known is None or known[0] != second:
+            known = second, self._session.calendar.open_for_s((instrument.exchange,))
+            self._open[instrument.exchange] = known
+        return known[1]
 
     # -- without a stream --------------------------------------------------------------------------------------------
 
