@@ -108,38 +108,54 @@ class WatchApp(App[None]):
         }
         self.acts: set[asyncio.Task[None]] = set()
         """What keys have begun and has not ended."""
+        self.listings: dict[str, Listing] = {}
+        self.drawings: dict[str, Drawing] = {}
+        """The panes, by name; of this screen, also while a question stands before it."""
+        self._make_panes()
 
     @property
     def client(self) -> Client:
         return self.model.client
 
-    def compose(self) -> ComposeResult:
+    def _make_panes(self) -> None:
         model, zone = self.model, self._zone
-        yield Drawing(id="heading")
+        for listing in (
+            Listing("watch list", cells.price_columns(lambda: model.prices.name), id="prices", empty="empty"),
+            Listing("orders", cells.order_columns(zone, lambda: model.orders_stale), id="orders", empty="none"),
+            Listing("positions", cells.position_columns(), id="positions", empty="none"),
+            Listing("rules", cells.rule_columns(), id="rules", empty="none"),
+            Listing("streams", cells.stream_columns(), id="streams", empty="none"),
+            Listing("alerts", cells.alert_columns(zone), id="alerts", empty="none"),
+        ):
+            self.listings[str(listing.id)] = listing
+        for name, title in (("heading", ""), ("ladder",) * 2, ("margins",) * 2, ("lanes", "limits"), ("totals", "")):
+            self.drawings[name] = Drawing(title, id=name)
+
+    def compose(self) -> ComposeResult:
+        listings, drawings = self.listings, self.drawings
+        yield drawings["heading"]
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                yield Drawing("ladder", id="ladder")
-                yield Listing("watch list", cells.price_columns(lambda: model.prices.name), id="prices", empty="empty")
-                yield Drawing("margins", id="margins")
-                yield Drawing("limits", id="lanes")
+                yield drawings["ladder"]
+                yield listings["prices"]
+                yield drawings["margins"]
+                yield drawings["lanes"]
             with Vertical(id="right"):
-                yield Listing(
-                    "orders", cells.order_columns(zone, lambda: model.orders_stale), id="orders", empty="none"
-                )
-                with Vertical(id="held"):
-                    yield Listing("positions", cells.position_columns(), id="positions", empty="none")
-                    yield Drawing(id="totals")
+                yield listings["orders"]
+                with Vertical(id="held") as held:
+                    listings["positions"].titled = held
+                    yield listings["positions"]
+                    yield drawings["totals"]
                 with Horizontal(id="machinery"):
-                    yield Listing("rules", cells.rule_columns(), id="rules", empty="none")
-                    yield Listing("streams", cells.stream_columns(), id="streams", empty="none")
-                yield Listing("alerts", cells.alert_columns(zone), id="alerts", empty="none")
+                    yield listings["rules"]
+                    yield listings["streams"]
+                yield listings["alerts"]
         yield Footer()
 
     def on_mount(self) -> None:
         self.theme = "textual-dark"
         self.title = "dragoman watch"
-        self._listing("positions").titled = self.query_one("#held")
-        self._listing("orders").focus()
+        self.listings["orders"].focus()
         self.set_interval(self._refresh_s, self.look)
         self.call_after_refresh(self.look)
 
@@ -150,6 +166,8 @@ class WatchApp(App[None]):
 
     def look(self) -> None:
         """Show what changed."""
+        if not self.is_running:
+            return
         model = self.model
         model.refresh()
         now = model.now
@@ -159,37 +177,34 @@ class WatchApp(App[None]):
         shown = self._ways["orders"].rows(orders)
         words = self._ways["orders"].words(len(shown), len(orders)) if orders else ""
         words = f"STALE: updates may be missing · {words}" if stale else words
-        self._listing("orders").show(shown, [row.client_order_id for row in shown], words)
+        self.listings["orders"].show(shown, [row.client_order_id for row in shown], words)
         positions = model.positions()
         held = self._ways["positions"].rows(positions)
         words = self._ways["positions"].words(len(held), len(positions)) if positions else ""
-        self._listing("positions").show(held, [row.key for row in held], words)
+        self.listings["positions"].show(held, [row.key for row in held], words)
         self._draw("totals", lambda width: drawn.totals(model.totals(), width))
         self._draw("margins", lambda width: drawn.margins(model.margins(), model.problem, width))
         self._draw("lanes", lambda width: drawn.lanes(model.lanes(), width))
         rules = model.rules()
-        self._listing("rules").show(rules, [row.rule_id for row in rules])
+        self.listings["rules"].show(rules, [row.rule_id for row in rules])
         streams = model.streams()
-        self._listing("streams").show(streams, [(row.name, row.shard) for row in streams])
+        self.listings["streams"].show(streams, [(row.name, row.shard) for row in streams])
         alerts = model.alerts()
-        self._listing("alerts").show(alerts, list(range(len(alerts), 0, -1)))
+        self.listings["alerts"].show(alerts, list(range(len(alerts), 0, -1)))
 
     def _look_at_prices(self, now: int) -> None:
-        prices, pane = self.model.prices, self.query_one("#ladder", Drawing)
+        prices, pane = self.model.prices, self.drawings["ladder"]
         pane.border_title = f"ladder · {prices.name}" if prices.name else "ladder"
         room = max(1, pane.content_region.height - 2)
         self._draw("ladder", lambda width: drawn.ladder(prices.ladder(room, now), width))
         rows = self._ways["prices"].rows(prices.rows(now))
-        self._listing("prices").show(rows, [row.instrument_id for row in rows], str(len(rows)) if rows else "")
+        self.listings["prices"].show(rows, [row.instrument_id for row in rows], str(len(rows)) if rows else "")
 
     def _draw(self, name: str, make: Callable[[int], Any]) -> None:
-        pane = self.query_one(f"#{name}", Drawing)
+        pane = self.drawings[name]
         width = pane.content_region.width
         if width > 0:
             pane.draw(make(width))
-
-    def _listing(self, name: str) -> Listing:
-        return self.screen_stack[0].query_one(f"#{name}", Listing)
 
     # -- looking around ----------------------------------------------------------------------------------------------
 
@@ -197,7 +212,7 @@ class WatchApp(App[None]):
         self._choose(self.model.prices.chosen + step)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        row = self._listing("prices").selected
+        row = self.listings["prices"].selected
         if event.data_table.id == "prices" and row is not None:
             self._choose(self.model.prices.names.index(row.instrument_id))
 
@@ -231,7 +246,7 @@ class WatchApp(App[None]):
     # -- acting ------------------------------------------------------------------------------------------------------
 
     def action_cancel(self) -> None:
-        row: OrderRow | None = self._listing("orders").selected
+        row: OrderRow | None = self.listings["orders"].selected
         if row is None or not self._may_trade():
             return
         price = f" {exact_price(row.price)}" if row.price is not None else ""
@@ -240,7 +255,7 @@ class WatchApp(App[None]):
         self._ask(what, {"y": "cancel it"}, lambda key: acts.cancel(self.client, row, self._timeout_s))
 
     def action_flatten(self) -> None:
-        row: PositionRow | None = self._listing("positions").selected
+        row: PositionRow | None = self.listings["positions"].selected
         if row is None or not self._may_trade():
             return
         what = f"exit {units(row.quantity)} {row.instrument_id} {row.product}, all of it, at the market"
