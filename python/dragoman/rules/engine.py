@@ -356,14 +356,23 @@ class Engine:
     async def look(self) -> None:
         """Note how far trailing levels have moved, judge how old prices are, and do what the clock says."""
         watching = [rule for rule in self.rules.values() if rule.status.watching]
+        ages: list[tuple[Tracked, list[int], float, bool]] = []
+        wanting: list[int] = []
         for rule in watching:
             self.note_trail(rule)
-        wanting = [rule for rule in watching if self._wants_poll(rule)]
+            numbers = self.numbers(rule)
+            if not numbers:
+                continue
+            silent, gone = self._age(numbers)
+            if self._wants_poll(rule, silent, gone):
+                wanting += numbers
+            ages.append((rule, numbers, silent, gone))
         if wanting:
-            await self.watch.poll([number for rule in wanting for number in self.numbers(rule)])
-        for rule in watching:
-            if rule.status.watching and self.numbers(rule):
-                self._judge(rule)
+            await self.watch.poll(wanting)
+            ages = [(rule, numbers, *self._age(numbers)) for rule, numbers, _, _ in ages]
+        for rule, _, silent, gone in ages:
+            if rule.status.watching:
+                self._judge(rule, silent, gone)
         for rule in watching:
             for each in self.each_look:
                 if rule.status.watching:
@@ -371,27 +380,28 @@ class Engine:
 
     def note_trail(self, rule: Tracked) -> None:
         """Write down where a trailing level lies, if it came closer."""
-        for leg in rule.waiting:
+        for leg in rule.legs:
+            if leg.fired or leg.trail is None:
+                continue
             number = self._armed.get((rule.rule_id, leg.number))
-            level = self.watch.level(number) if leg.trails and number is not None else None
+            level = None if number is None else self.watch.level(number)
             if level is not None and leg.tighter(level):
                 rule.put(replace(leg, level=level))
                 rule.ts = self._now_ns()
                 self._recorder.rule(rule.record("trail"))
 
-    def _wants_poll(self, rule: Tracked) -> bool:
-        terms = rule.rule
-        if not isinstance(terms, PriceRule) or not terms.poll:
-            return False
-        soon = min(_POLL_AFTER_S, terms.stale_after_s / 2)
-        return any(self.watch.interrupted(one) or self.watch.silent_s(one) >= soon for one in self.numbers(rule))
+    def _age(self, numbers: list[int]) -> tuple[float, bool]:
+        """Return for how long the triggers of one instrument have had no price, and whether its stream is gone."""
+        return max(self.watch.silent_s(one) for one in numbers), self.watch.interrupted(numbers[0])
 
-    def _judge(self, rule: Tracked) -> None:
+    def _wants_poll(self, rule: Tracked, silent: float, gone: bool) -> bool:
         terms = rule.rule
         assert isinstance(terms, PriceRule)
-        numbers = self.numbers(rule)
-        silent = max(self.watch.silent_s(one) for one in numbers)
-        gone = any(self.watch.interrupted(one) for one in numbers)
+        return terms.poll and (gone or silent >= min(_POLL_AFTER_S, terms.stale_after_s / 2))
+
+    def _judge(self, rule: Tracked, silent: float, gone: bool) -> None:
+        terms = rule.rule
+        assert isinstance(terms, PriceRule)
         if silent <= terms.stale_after_s and not (gone and not terms.poll):
             rule.told_stale = False
             if rule.status is _S.SUSPENDED:
