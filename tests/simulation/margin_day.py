@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -134,10 +134,7 @@ class Day:
             self._move_prices()
             if step % 12 == 11:
                 self._break_something()
-            try:
-                await self._act()
-            except DragomanError as error:
-                self.refused.append(str(error))
+            await self._try(self._act())
             await self.runtime.sleep(self.random.uniform(0.2, 2 * pause_s))
         await self.rest()
 
@@ -145,18 +142,23 @@ class Day:
         """Buy some of everything that is bought on margin or paid, as an account has that trades."""
         for instrument, market in self.choices:
             if market.kind is not InstrumentType.OPTION:
-                await self._place(instrument, market.product, 3 * self._size(instrument, market), through=True)
+                size = 3 * self._size(instrument, market)
+                await self._try(self._place(instrument, market.product, size, through=True))
                 await self.runtime.sleep(2)
+
+    async def _try(self, act: Awaitable[object]) -> None:
+        """Do something that the broker, or a fault, may refuse."""
+        try:
+            await act
+        except DragomanError as error:
+            self.refused.append(str(error))
 
     async def rest(self) -> None:
         """Cancel what works, and wait until nothing moves."""
         self.host.faults.clear()
         for _ in range(5):
             for order in list(self.client.orders_service.store.open):
-                try:
-                    await self.client.cancel(order)
-                except DragomanError as error:
-                    self.refused.append(str(error))
+                await self._try(self.client.cancel(order))
             await self.runtime.sleep(12)
             if not self.client.orders_service.store.open:
                 break
