@@ -1,4 +1,4 @@
-"""One page style for whatever the library shows as HTML: nothing is loaded from anywhere, light or dark as one's system.
+"""One page style for whatever the library shows as HTML: nothing is loaded, light or dark as one's system.
 
 Every text that is handed to these functions is escaped here, but for table cells and page bodies, which are HTML.
 """

@@ -1,0 +1,175 @@
+"""The money of a day: positions and profit counted anew by the position book, margins as they were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from dragoman._core import Marks, intern_instrument
+from dragoman.market import InstrumentMaster
+from dragoman.model import (
+    Adjustment,
+    AdjustmentKind,
+    AssetClass,
+    Fill,
+    Instrument,
+    InstrumentType,
+    LivePosition,
+    Margin,
+    Order,
+    OrderUpdate,
+    PnL,
+    PositionAlert,
+    Product,
+)
+from dragoman.orders.journal.codec import from_plain
+from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.days import TradingDays
+from dragoman.portfolio.marking import Marking
+from dragoman.portfolio.rows import totals
+from dragoman.report.gather import UNREADABLE
+from dragoman.report.model import MoneyLine, Realised
+
+_SOURCE: Final = "the journal"
+
+
+@dataclass(slots=True)
+class Counted:
+    """What the day's fills come to."""
+
+    positions: tuple[LivePosition, ...] = ()
+    totals: tuple[PnL, ...] = ()
+    realised: tuple[Realised, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def master_of(
+    terms: dict[str, dict[str, str]], known: InstrumentMaster | None, names: Iterable[str]
+) -> InstrumentMaster:
+    """Return the instruments of the day, as the journal has their terms, else as `known` has them."""
+    master = InstrumentMaster()
+    found = []
+    for name in names:
+        one = _instrument(name, terms.get(name, {})) or (known.get(name) if known is not None else None)
+        if one is not None:
+            found.append(one)
+    master.add(found)
+    return master
+
+
+def _instrument(name: str, terms: dict[str, str]) -> Instrument | None:
+    if "instrument_type" not in terms:
+        return None
+    try:
+        return Instrument(
+            instrument_id=name,
+            symbol=name.partition(":")[2] or name,
+            exchange=terms["exchange"],
+            asset_class=AssetClass(terms["asset_class"]),
+            instrument_type=InstrumentType(terms["instrument_type"]),
+            broker_symbol=name,
+            broker_token=name,
+            currency=terms["currency"],
+            multiplier=Decimal(terms["multiplier"]),
+        )
+    except UNREADABLE:
+        return None
+
+
+def count(
+    fills: Iterable[Fill],
+    worth: dict[str, Any],
+    master: InstrumentMaster,
+    days: TradingDays,
+    start_ns: int,
+    *,
+    broker: str,
+    account: str,
+) -> Counted:
+    """Have a position book count the day.
+
+    Parameters
+    ----------
+    fills : iterable of Fill
+        Those that count, in their order.
+    worth : mapping
+        The last sample: what the day began with, and the last marks.
+    master : InstrumentMaster
+    days : TradingDays
+        Its clock stands at the end of what is counted.
+    start_ns : int
+        When the day began.
+    broker, account : str
+    """
+    found = Counted()
+    seen: dict[str, None] = {}
+
+    def note(alert: PositionAlert) -> None:
+        seen[alert.text] = None
+
+    marking = Marking(Marks(), days.now_ns)
+    book = PositionBook(master, days, marking, note, broker=broker, account=lambda: account)
+    realised: dict[str, dict[Any, Decimal]] = {}
+    curve = []
+    for opening in _openings(worth, start_ns, found.notes):
+        book.adjust(opening)
+    for fill in fills:
+        book.on_update(OrderUpdate(_ORDER, (fill,)))
+        key = (fill.instrument_id, fill.product, fill.position_side)
+        row = book.row(key)
+        if row is not None and row.realised_pnl is not None:
+            parts = realised.setdefault(row.currency, {})
+            parts[key] = row.realised_pnl
+            assert fill.ts_event is not None
+            curve.append((fill.ts_event, row.currency, sum(parts.values(), Decimal(0))))
+    marks = worth.get("marks")
+    for name, told in (marks if isinstance(marks, dict) else {}).items():
+        try:
+            marking.polled(intern_instrument(name), Decimal(told[0]), told[1])
+        except UNREADABLE:
+            found.notes.append(f"the last mark of {name} cannot be read")
+    rows = book.rows()
+    found.positions, found.totals = tuple(rows), tuple(totals(rows).values())
+    found.realised = tuple(Realised(ts_event=ts, currency=name, realised=total) for ts, name, total in curve)
+    found.notes.extend(seen)
+    return found
+
+
+_ORDER: Final = from_plain(Order, {"instrument_id": "", "side": "BUY", "quantity": "0"})
+
+
+def _openings(worth: dict[str, Any], start_ns: int, notes: list[str]) -> Iterator[Adjustment]:
+    """Yield what was carried over, as units that come in as the day begins, at what they cost."""
+    for at, one in enumerate(worth.get("opening") or ()):
+        try:
+            yield Adjustment(
+                adjustment_id=f"opening {at}",
+                kind=AdjustmentKind.TRANSFER_IN,
+                instrument_id=one["instrument_id"],
+                ts_event=start_ns,
+                product=Product(one["product"]),
+                position_side=one["position_side"],
+                quantity=Decimal(one["quantity"]),
+                price=None if one["price"] is None else Decimal(one["price"]),
+                source=_SOURCE,
+            )
+        except UNREADABLE:
+            notes.append("what one position began the day with cannot be read")
+
+
+def samples(found: Iterable[tuple[int, dict[str, Any]]], notes: list[str]) -> tuple[MoneyLine, ...]:
+    """Return what was kept of margins and profit; what cannot be read is named once and left out."""
+    lines, unread = [], 0
+    for ts, worth in found:
+        try:
+            margins = tuple(from_plain(Margin, one) for one in (worth.get("margins") or {}).values())
+            pnl = tuple(from_plain(PnL, one) for one in (worth.get("pnl") or {}).values())
+        except UNREADABLE:
+            unread += 1
+            continue
+        lines.append(MoneyLine(ts_recv=ts, margins=margins, pnl=pnl))
+    if unread:
+        notes.append(f"{unread} money samples cannot be read")
+    return tuple(lines)
