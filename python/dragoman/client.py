@@ -743,7 +743,7 @@ class Client:
         flatten, timeout_s = flag("flatten", flatten), seconds("timeout_s", timeout_s)
         return await self.orders_service.stopping.kill(who, why, flatten=flatten, timeout_s=timeout_s)
 
-    async def release(self, token: str | None = None) -> str | None:
+    async def release(self, token: str | None = None, *, timeout_s: float = 5.0) -> str | None:
         """Release the kill switch, in two steps: without a token it returns one, with that it lets orders leave again.
 
         The token is good for this engagement only: where somebody engages the switch anew in between, it stays engaged.
@@ -756,7 +756,8 @@ class Client:
         self._check("release")
         self.session.check_mutable()
         given = None if token is None else text("token", token)
-        return await self.orders_service.stopping.release(given, f"process {process_id()}")
+        stopping = self.orders_service.stopping
+        return await stopping.release(given, f"process {process_id()}", seconds("timeout_s", timeout_s))
 
     @property
     def risk(self) -> RiskLimits | None:

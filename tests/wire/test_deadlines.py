@@ -12,7 +12,7 @@ import pytest
 
 from dragoman.client import Client
 from dragoman.errors import DragomanError, UsageError
-from dragoman.model import GttLeg, GttRequest, OrderRequest, OrderType, Product, Side
+from dragoman.model import GttLeg, GttRequest, OrderRequest, OrderStatus, OrderType, Product, Side
 from dragoman.portfolio import AccountServices
 from wire.trading import INFY, World, play
 
@@ -25,6 +25,8 @@ ASKS = sorted(
 )
 ELSEWHERE = {"place", "modify", "cancel", "quote", "quotes", "ltp", "load_instruments", "wait_order", "balances"}
 """Their deadlines have tests of their own, or the broker played here does not offer them."""
+TELLS = {"kill", "place_many", "release"}
+"""They tell what they know by then, and raise nothing: see below."""
 TIMEOUT_S = 0.5
 
 
@@ -60,7 +62,7 @@ def requests(world: World, order: Any, position: Any, fills: Any) -> dict[str, C
     return {
         name: lambda name=name, **more: getattr(client, name)(*given.get(name, ()), **more)  # type: ignore[misc]
         for name in ASKS
-        if name not in ELSEWHERE
+        if name not in ELSEWHERE | TELLS
     }
 
 
@@ -82,8 +84,32 @@ def test_a_silent_broker_keeps_a_caller_no_longer_than_it_allows():
         return took
 
     took = play(scenario)
-    assert set(took) == set(ASKS) - ELSEWHERE
+    assert set(took) == set(ASKS) - ELSEWHERE - TELLS
     assert [(name, seconds) for name, seconds in took.items() if not TIMEOUT_S <= seconds <= TIMEOUT_S * 1.1] == []
+
+
+def test_several_orders_and_a_kill_tell_what_they_know_when_their_time_is_over():
+    async def scenario(world: World) -> None:
+        order = await world.rest()
+        terms = {"order_type": OrderType.LIMIT, "price": world.price(), "product": Product.INTRADAY}
+        wanted = OrderRequest(instrument_id=INFY, side=Side.BUY, quantity=Decimal(1), **terms)
+        world.fault("delay=300s")
+        now = world.runtime.clock.mono_ns
+        began = now()
+        (unknown,) = await world.client.place_many([wanted], timeout_s=TIMEOUT_S)
+        assert unknown.status is OrderStatus.UNKNOWN
+        assert now() - began <= TIMEOUT_S * 1.1e9
+        began = now()
+        state = await world.client.kill(timeout_s=TIMEOUT_S)
+        assert state.engaged
+        assert order.client_order_id in {one.client_order_id for one in world.client.orders_service.store.open}
+        assert now() - began <= TIMEOUT_S * 1.1e9
+        began = now()
+        assert await world.client.release(await world.client.release(), timeout_s=TIMEOUT_S) is None
+        assert not world.client.killed.engaged
+        assert now() - began <= TIMEOUT_S * 1.1e9
+
+    play(scenario)
 
 
 def test_waiting_for_ever_is_refused():

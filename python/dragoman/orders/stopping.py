@@ -228,14 +228,23 @@ class Stopping:
             self._tell("NOT_DURABLE", str(refusal))
             raise refusal
 
-    async def release(self, token: str | None, who: str) -> str | None:
+    async def release(self, token: str | None, who: str, timeout_s: float) -> str | None:
         """Return what releases the switch; or, given that, release it."""
         switch, runtime = self._opened(), self._session.runtime
         if token is None:
             return switch.token()
         now = runtime.clock.wall_ns()
+        written = asyncio.ensure_future(runtime.in_worker(lambda: switch.release(token, who=who, ts=now)))
         try:
-            await runtime.in_worker(lambda: switch.release(token, who=who, ts=now))
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(written)
+        except TimeoutError:
+            written.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            raise UsageError(
+                f"the disk did not take the release within {timeout_s:g} s",
+                kind=ErrorKind.LOCAL_DENIED,
+                remedy="look at `killed`: it is released once the disk has answered",
+            ) from None
         except OSError as error:
             raise UsageError(
                 f"the release could not be written to {switch.path}: {error.strerror or error}",
