@@ -105,9 +105,16 @@ def demo(
         Path | None, typer.Option(help="Recorded traffic (see `dragoman replay`) that moves the market.")
     ] = None,
     speed: Annotated[float, typer.Option(min=0.01, max=1000, help="Recorded seconds that pass in one.")] = 1.0,
+    drill: Annotated[
+        bool, typer.Option("--drill", help="Instead: the market falls, rules and the kill switch act.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the main job against an emulated broker; exit 0 only if every book agrees with the exchange's ledger."""
+    if drill:
+        from dragoman.cli.drill import run_drill
+
+        raise typer.Exit(run_drill(broker, seed=seed, as_json=as_json, market=market))
     from dragoman.cli.demo import run_demo
 
     raise typer.Exit(run_demo(broker, seconds=seconds, seed=seed, as_json=as_json, market=market, speed=speed))
