@@ -13,7 +13,7 @@ SEED ?=
 KILLS ?= 2000
 TRADES ?= 1000000
 
-.PHONY: help demo test unit simulate soak chaos chaos-short order-check judges lint format bench core-test sanitize fuzz setup clean conformance
+.PHONY: help demo test unit screens simulate soak chaos chaos-short order-check judges lint format bench core-test sanitize fuzz setup clean conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -74,6 +74,9 @@ sanitize: ## the C++ tests under address and undefined-behaviour sanitizers (nee
 
 fuzz: ## fuzz the decoders for a while, FUZZ_SECONDS each (needs Debian's clang and libclang-rt)
 	@.ci/fuzz
+
+screens: setup ## take pictures of what people look at, into build/screens/; SCREENS="watch watch_kill" for some of them
+	$(BIN)/python .ci/screens $(SCREENS)
 
 clean: ## remove everything that was made
 	rm -rf $(VENV) .judges build .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/results

@@ -40,7 +40,7 @@ class Looked:
         return self.app.drawings[pane].plain
 
     def title(self, pane: str) -> str:
-        return str((self.app.listings | self.app.drawings)[pane].border_title)
+        return (self.app.listings | self.app.drawings)[pane].words
 
     async def until(self, condition) -> None:
         async with asyncio.timeout(15):
@@ -259,11 +259,11 @@ def test_without_trade_the_keys_say_so_and_nothing_is_sent(tmp_path):
     async def scenario(on):
         on.world.place_elsewhere()
         await on.until(lambda: on.rows("orders"))
-        sent = on.world.requests
         for key in ("c", "x", "K"):
             await on.press(key)
             assert not isinstance(on.app.screen, Question)
-        assert on.world.requests == sent
+        assert [str(one.status) for one in on.world.live] == ["OPEN"]
+        assert not on.world.client.killed.engaged
         assert "read-only" in on.rows("alerts")[0]["told"]
         assert "read-only" in on.drawn("heading")
         assert on.rows("orders")[0]["status"] == "OPEN"

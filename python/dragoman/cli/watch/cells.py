@@ -123,17 +123,17 @@ def order_columns(zone: ZoneInfo, stale: Callable[[], bool]) -> list[Column[Orde
         return Cell(f"{row.order_type}{trigger}")
 
     return [
-        Column("time", lambda row: Cell(clock(row.ts, zone), QUIET), 3),
+        Column("time", lambda row: Cell(clock(row.ts, zone), QUIET), 4),
         Column("instrument", lambda row: Cell(row.instrument_id)),
         Column("side", lambda row: Cell(row.side, GAIN if row.side is Side.BUY else LOSS)),
         Column("filled", lambda row: Cell(f"{units(row.filled)}/{units(row.quantity)}"), right=True),
-        Column("type", kind, 4),
+        Column("type", kind, 5),
         Column("price", lambda row: Cell(exact_price(row.price)), 1, right=True),
         Column("average", lambda row: Cell(exact_price(row.average)), 5, right=True),
         Column("status", status),
-        Column("age", lambda row: Cell(age(row.age_s), QUIET), 2, right=True),
+        Column("age", lambda row: Cell(age(row.age_s), QUIET), 3, right=True),
         Column("order", lambda row: Cell(row.order_id or row.client_order_id, QUIET), 6),
-        Column("why", lambda row: Cell(row.why, _STATUS.get(row.status, "")), 5, flex=True),
+        Column("why", lambda row: Cell(row.why, _STATUS.get(row.status, "")), 2, flex=True),
     ]
 
 
@@ -207,6 +207,16 @@ def alert_columns(zone: ZoneInfo) -> list[Column[AlertRow]]:
         Column("what", lambda row: Cell(row.what, WEIGHT[row.weight])),
         Column("told", words, flex=True),
     ]
+
+
+def order_detail(row: OrderRow) -> str:
+    """Return what the columns of an order leave out."""
+    return ": ".join(filter(None, (row.order_id or row.client_order_id, row.why)))
+
+
+def rule_detail(row: RuleRow) -> str:
+    """Return what the columns of a rule leave out."""
+    return row.statement
 
 
 def listed(columns: list[Column[Any]], row: Any) -> tuple[Cell, ...]:

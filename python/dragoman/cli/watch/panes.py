@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 from rich.text import Text
+from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
@@ -24,11 +25,22 @@ class Listing(DataTable[Text]):
     columns : list of Column
     empty : str
         Shown in the title while there are no rows.
+    detail : callable
+        Returns what the lower border says of the row under the cursor: what no column has room for.
     """
 
-    def __init__(self, title: str, columns: list[Column[Any]], *, id: str, empty: str = "") -> None:
+    def __init__(
+        self,
+        title: str,
+        columns: list[Column[Any]],
+        *,
+        id: str,
+        empty: str = "",
+        detail: Callable[[Any], str] = lambda row: "",
+    ) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=_PADDING, cursor_foreground_priority="renderable")
-        self.title, self._empty = title, empty
+        self.title, self._empty, self._detail = title, empty, detail
+        self.words = self._told = ""
         self.every = columns
         self.titled: Widget | None = None
         """What has the title, where that is not this table."""
@@ -43,13 +55,25 @@ class Listing(DataTable[Text]):
         """Show `rows`; the cursor stays on the row with the same key."""
         cells = [listed(self.every, row) for row in rows]
         frame = self if self.titled is None else self.titled
-        frame.border_title = f"{self.title} · {words or self._empty}" if words or not rows else self.title
+        title = f"{self.title} · {words or self._empty}" if words or not rows else self.title
+        if title != self.words:
+            # As content: a string would be read as markup, and may hold words of others.
+            self.words, frame.border_title = title, Content(title)
         room = self.scrollable_content_region.width
         if list(keys) == self._keys and room == self._room and self._fits(cells):
             self._change(cells)
         elif room > 0:
             self._rebuild(cells, list(keys), room)
         self.rows_shown = list(rows)
+        self.tell()
+
+    def tell(self) -> None:
+        """Say in the lower border what there is to say of the selected row."""
+        row = self.selected
+        text = "" if row is None else self._detail(row)
+        if text != self._told:
+            frame = self if self.titled is None else self.titled
+            self._told, frame.border_subtitle = text, Content(text) if text else None
 
     @property
     def selected(self) -> Any:
@@ -125,8 +149,14 @@ class Drawing(Static):
 
     def __init__(self, title: str = "", *, id: str) -> None:
         super().__init__(id=id, markup=False)
-        self.border_title = title
+        self.words = ""
         self.shown = Text()
+        self.entitle(title)
+
+    def entitle(self, words: str) -> None:
+        """Write on the upper border."""
+        if words != self.words:
+            self.words, self.border_title = words, Content(words)
 
     def draw(self, text: Text) -> None:
         """Show a text."""

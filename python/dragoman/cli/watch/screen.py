@@ -121,9 +121,15 @@ class WatchApp(App[None]):
         model, zone = self.model, self._zone
         for listing in (
             Listing("watch list", cells.price_columns(lambda: model.prices.name), id="prices", empty="empty"),
-            Listing("orders", cells.order_columns(zone, lambda: model.orders_stale), id="orders", empty="none"),
+            Listing(
+                "orders",
+                cells.order_columns(zone, lambda: model.orders_stale),
+                id="orders",
+                empty="none",
+                detail=cells.order_detail,
+            ),
             Listing("positions", cells.position_columns(), id="positions", empty="none"),
-            Listing("rules", cells.rule_columns(), id="rules", empty="none"),
+            Listing("rules", cells.rule_columns(), id="rules", empty="none", detail=cells.rule_detail),
             Listing("streams", cells.stream_columns(), id="streams", empty="none"),
             Listing("alerts", cells.alert_columns(zone), id="alerts", empty="none"),
         ):
@@ -194,7 +200,7 @@ class WatchApp(App[None]):
 
     def _look_at_prices(self, now: int) -> None:
         prices, pane = self.model.prices, self.drawings["ladder"]
-        pane.border_title = f"ladder · {prices.name}" if prices.name else "ladder"
+        pane.entitle(f"ladder · {prices.name}" if prices.name else "ladder")
         room = max(1, pane.content_region.height - 2)
         self._draw("ladder", lambda width: drawn.ladder(prices.ladder(room, now), width))
         rows = self._ways["prices"].rows(prices.rows(now))
@@ -210,6 +216,9 @@ class WatchApp(App[None]):
 
     def action_choose(self, step: int) -> None:
         self._choose(self.model.prices.chosen + step)
+
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        self.listings[str(event.data_table.id)].tell()
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         row = self.listings["prices"].selected

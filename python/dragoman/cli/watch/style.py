@@ -8,7 +8,10 @@ Screen { background: $background; }
 #right { width: 1fr; }
 #left, #right { overflow-y: auto; scrollbar-size-vertical: 1; }
 Drawing { text-wrap: nowrap; text-overflow: ellipsis; }
-Drawing, Listing, #held { border: round $surface-lighten-2; border-title-color: $text-muted; padding: 0; }
+Drawing, Listing, #held {
+    border: round $surface-lighten-2; padding: 0;
+    border-title-color: $text-muted; border-subtitle-color: $text-disabled; border-subtitle-align: left;
+}
 #heading, #totals { border: none; }
 Listing { scrollbar-size: 1 1; overflow-x: hidden; background: $background; }
 Listing:focus, #held:focus-within { border: round $accent; border-title-color: $text; }
