@@ -75,7 +75,9 @@ class AtBroker:
             size = abs(self._positions.quantity(tracked.key))
             tracked.broker_id = await self._native.place(tracked, instrument, size, last, timeout_s)
         except DragomanError as error:
-            self._engine.settle(tracked, _S.FAILED, f"the broker did not take it: {redact(str(error))}")
+            # Where zero bytes were sent nothing is in doubt: it was never there.
+            status = _S.CANCELED if isinstance(error, UsageError) else _S.FAILED
+            self._engine.settle(tracked, status, f"the broker did not take it: {redact(str(error))}")
             raise
         await self._orders.recorder.durable_rule(tracked.record("armed"))
 

@@ -19,12 +19,13 @@ from dragoman.plugin import Adapter
 from dragoman.portfolio import AccountServices
 from dragoman.portfolio.net import PositionKey
 from dragoman.rules.model import Bracket, Oco, PriceRule, Rule, StopLoss, TakeProfit, TrailingStop
-from dragoman.rules.requests import limit_price
+from dragoman.rules.requests import exit_terms, limit_price
 from dragoman.rules.terms import Leg
 from dragoman.rules.tracked import Tracked
 from dragoman.session.secrets import redact
 
 _WITHDRAW_S: Final = 3.0
+_AT_MARKET: Final = Decimal(0)  # a trigger's MARKET order has no price
 _log = logging.getLogger("dragoman.rules")
 _ORDERS: Final = "order "
 _STOPS: Final = {StopLoss: OrderType.STOP_MARKET, TrailingStop: OrderType.TRAILING_STOP_MARKET}
@@ -84,8 +85,16 @@ class NativeRules:
         quantity = size if rule.quantity is None else rule.quantity
         if self.kind_of(rule) != "a trigger":
             return await self._place_stop(tracked, instrument, quantity, timeout_s)
-        request = _gtt(tracked, instrument, quantity, last)
-        return await self._account.place_gtt(request, timeout_s=timeout_s)
+        kinds = (rule.send.order_type, OrderType.LIMIT, OrderType.MARKET)
+        refused: UsageError | None = None
+        for kind in dict.fromkeys(kinds):  # brokers' triggers take one of them, or both
+            request = _gtt(tracked, instrument, quantity, last, kind)
+            try:
+                return await self._account.place_gtt(request, timeout_s=timeout_s)
+            except UsageError as error:  # zero bytes were sent
+                refused = error
+        assert refused is not None
+        raise refused
 
     async def _place_stop(self, tracked: Tracked, instrument: Instrument, quantity: Decimal, timeout_s: float) -> str:
         rule, leg = tracked.rule, tracked.legs[0]
@@ -103,6 +112,7 @@ class NativeRules:
             trigger_price=None if leg.trails else leg.level,
             trailing_offset=_offset(leg),
             trailing_offset_type=None if not leg.trails else "BASIS_POINTS" if leg.percent else "PRICE",
+            **exit_terms(instrument, rule.position_side, self._adapter),
         )
         await self._orders.placing(request, instrument, timeout_s, True, True, exits=True)
         return f"{_ORDERS}{name}"
@@ -177,16 +187,20 @@ def in_the_way(rules: Sequence[Tracked], key: PositionKey, side: Side) -> list[T
     ]
 
 
-def _gtt(tracked: Tracked, instrument: Instrument, quantity: Decimal, last: Decimal) -> GttRequest:
+def _gtt(
+    tracked: Tracked, instrument: Instrument, quantity: Decimal, last: Decimal, order_type: OrderType
+) -> GttRequest:
     rule, side = tracked.rule, tracked.side
     assert isinstance(rule, PriceRule)
     assert side is not None
+    at_market = order_type is OrderType.MARKET
     legs = [
         GttLeg(
             trigger_price=leg.level,
             side=side,
             quantity=quantity,
-            price=limit_price(leg.level, side, rule.send, instrument),
+            price=_AT_MARKET if at_market else limit_price(leg.level, side, rule.send, instrument),
+            order_type=order_type,
             product=rule.product,
         )
         for leg in sorted(tracked.legs, key=lambda leg: leg.level)

@@ -38,19 +38,25 @@ def limit_price(last: Decimal, side: Side, send: Send, instrument: Instrument) -
     return max(price, tick) if tick else price
 
 
+def exit_terms(instrument: Instrument, position_side: str, adapter: Adapter) -> dict[str, Any]:
+    """Return what every order that exits says in this market: how long it works, and that it only makes smaller."""
+    terms: dict[str, Any] = {}
+    defaults = adapter.order_defaults(instrument)
+    if "time_in_force" in defaults:
+        terms["time_in_force"] = defaults["time_in_force"]
+    if "reduce_only" in adapter.capabilities.order_fields and instrument.instrument_type in _DERIVED:
+        terms["reduce_only"] = position_side == "NET"
+    return terms
+
+
 def exit_request(one: Exit, name: str, quantity: Decimal, price: Decimal | None, adapter: Adapter) -> OrderRequest:
     """Return the order of one piece of an exit: MARKET, or LIMIT where there is a price."""
     instrument_id, product, position_side = one.key
-    terms: dict[str, Any] = {}
-    defaults = adapter.order_defaults(one.instrument)
-    if "time_in_force" in defaults:
-        terms["time_in_force"] = defaults["time_in_force"]
+    terms = exit_terms(one.instrument, position_side, adapter)
     if price is None:
         terms["market_protection"] = one.send.protection
     else:
         terms.update(order_type=OrderType.LIMIT, price=price)
-    if "reduce_only" in adapter.capabilities.order_fields and one.instrument.instrument_type in _DERIVED:
-        terms["reduce_only"] = position_side == "NET"
     return OrderRequest(
         instrument_id=instrument_id,
         side=one.side,
