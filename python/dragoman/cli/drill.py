@@ -11,6 +11,7 @@ from dragoman.cli.drill_proof import prove, prove_journal
 from dragoman.cli.drill_report import show_drills
 from dragoman.cli.drill_story import Drill
 from dragoman.connecting import connect
+from dragoman.emulator.venue import Venue
 from dragoman.errors import UsageError
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.base import Runtime
@@ -23,6 +24,11 @@ async def drill(runtime: Runtime, broker: str, *, seed: int, state_dir: str) -> 
     """Run the drill against a broker's emulator and return what happened, with the verdict in ``proof``."""
     adapter = load_adapter(broker)
     async with emulated(runtime, adapter, seed=seed) as (host, overrides):
+        venue = host.emulator.venue
+        if not isinstance(venue, Venue):
+            raise UsageError(
+                f"{adapter.name}: the emulator's exchange cannot be told its prices; choose another broker"
+            )
         connecting = connect(
             adapter,
             "drill",
@@ -33,7 +39,7 @@ async def drill(runtime: Runtime, broker: str, *, seed: int, state_dir: str) -> 
             runtime=runtime,
         )
         async with connecting as client:
-            story = Drill(client, runtime, host.emulator.venue, seed)
+            story = Drill(client, runtime, venue, seed)
             await story.play()
             proof = prove(story, host)
             legs = [
@@ -58,7 +64,7 @@ async def drill(runtime: Runtime, broker: str, *, seed: int, state_dir: str) -> 
             "events": story.rows,
             "ticks": story.ticks,
             "firings": story.fired,
-            "orders": len(host.emulator.venue.orders(client.session.ctx.account)),
+            "orders": len(venue.orders(client.session.ctx.account)),
             "realised": sum(one.realised for one in totals.values()),
             "proof": {"agrees": not proof.differences, "lines": proof.lines, "differences": proof.differences},
         }

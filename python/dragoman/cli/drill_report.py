@@ -21,12 +21,12 @@ _LEGS = (
     money("realised"),
 )
 _EVENTS = (
-    number("time", 1),
+    number("s", key="time"),
     text("event"),
     text("leg"),
-    money("level"),
-    money("price"),
-    number("quantity"),
+    number("level"),
+    number("price"),
+    number("size", key="quantity"),
     text("order"),
     number("left"),
     money("realised"),
@@ -51,7 +51,7 @@ def show_drill(result: Mapping[str, Any]) -> None:
     console.print(fitted(console, title, _LEGS, result["legs"]))
     for name, why in result["left_out"].items():
         console.print(f"left out: {name}: {why}", style="dim", highlight=False)
-    title = "What happened (time in s, level and price of the leg or of the margin, used: margin in use)"
+    title = "What happened (level and price: of the leg, or of the usable margin; used: margin in use)"
     console.print(fitted(console, title, _EVENTS, map(_event, result["events"])))
     rows = [row | {"agrees": "yes" if row["agrees"] else "NO"} for row in result["proof"]["lines"]]
     console.print(fitted(console, "The sums", _PROOF, rows))
@@ -99,11 +99,11 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _short(value: Decimal | None) -> Decimal | None:
+def _short(value: Decimal | None) -> str:
     """Return a price with as many digits as a table has room for; a large one has no hundredths."""
     if value is None:
-        return None
-    return round(value, 0) if value >= 1_000_000 else round(value, 2) if value >= 1 else value
+        return ""
+    return f"{round(value):d}" if value >= 100_000 else f"{round(value, 2):f}" if value >= 1 else f"{value:f}"
 
 
 def _plain(value: Decimal | None) -> str:

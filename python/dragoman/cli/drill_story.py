@@ -245,7 +245,7 @@ class Drill:
         if not order.status.terminal or name in self._shown:
             return
         self._shown.add(name)
-        (leg,) = [one for one in self.legs if one.key[:2] == (order.instrument_id, order.product)] or [None]
+        leg = next((one for one in self.legs if one.key[:2] == (order.instrument_id, order.product)), None)
         if order.filled_quantity:
             word = "bought" if order.side == "BUY" else "sold"
             asyncio.get_running_loop().call_soon(
