@@ -20,7 +20,7 @@ KEYS: Final = (
     Key("x", "flatten", "Flatten", "exit the position that is selected, whole", trades=True),
     Key("K", "kill", "KILL", "stop all new orders and cancel what works", trades=True),
     Key("n", "choose(1)", "Next", "put the next instrument on the ladder"),
-    Key("p", "choose(-1)", "Previous", "put the previous one there; Enter in the watch list, the selected one"),
+    Key("p", "choose(-1)", "Prev", "put the previous one there; Enter in the watch list, the selected one"),
     Key("f", "filter", "Filter", "show other rows of the pane in focus: orders, positions"),
     Key("s", "sort", "Sort", "sort the pane in focus otherwise"),
     Key("tab", "app.focus_next", "Pane", "go to the next pane; arrows select a row"),
@@ -31,6 +31,7 @@ KEYS: Final = (
 _LEGEND: Final = """\
 A number that ends in ? is stale: its stream is not connected, has fallen silent, or has left something out since.
 PROJECTED margins are counted between the broker's readings, and off by at most what stands behind ±.
+Of a limit, +n is what is kept for cancels and exits beyond what other requests may use.
 A rule that this process does not keep is read from the journal every few seconds."""
 
 

@@ -27,6 +27,8 @@ class Listing(DataTable[Text]):
         Shown in the title while there are no rows.
     detail : callable
         Returns what the lower border says of the row under the cursor: what no column has room for.
+    newest_first : bool
+        Rows come in on top, and a cursor there stays there.
     """
 
     def __init__(
@@ -37,9 +39,10 @@ class Listing(DataTable[Text]):
         id: str,
         empty: str = "",
         detail: Callable[[Any], str] = lambda row: "",
+        newest_first: bool = False,
     ) -> None:
         super().__init__(id=id, cursor_type="row", cell_padding=_PADDING, cursor_foreground_priority="renderable")
-        self.title, self._empty, self._detail = title, empty, detail
+        self.title, self._empty, self._detail, self._newest_first = title, empty, detail, newest_first
         self.words = self._told = ""
         self.every = columns
         self.titled: Widget | None = None
@@ -102,7 +105,7 @@ class Listing(DataTable[Text]):
     def _rebuild(self, cells: list[tuple[Cell, ...]], keys: list[Hashable], room: int) -> None:
         """Lay all rows out anew: other rows, another width, or text that has become longer."""
         chosen = self._keys[self.cursor_row] if 0 <= self.cursor_row < len(self._keys) else None
-        offset = self.scroll_y
+        offset, at_top = self.scroll_y, self.cursor_row == 0
         self._lay_out(cells, room)
         self.clear(columns=True)
         for at in self._fit:
@@ -112,7 +115,7 @@ class Listing(DataTable[Text]):
         for row in cells:
             self.add_row(*(self._text(at, row[at]) for at in self._fit))
         self._keys, self._cells, self._room = keys, cells, room
-        if chosen in keys:
+        if chosen in keys and not (self._newest_first and at_top):
             self.move_cursor(row=keys.index(chosen), scroll=False)
         self.scroll_to(y=offset, animate=False)
 

@@ -131,7 +131,7 @@ class WatchApp(App[None]):
             Listing("positions", cells.position_columns(), id="positions", empty="none"),
             Listing("rules", cells.rule_columns(), id="rules", empty="none", detail=cells.rule_detail),
             Listing("streams", cells.stream_columns(), id="streams", empty="none"),
-            Listing("alerts", cells.alert_columns(zone), id="alerts", empty="none"),
+            Listing("alerts", cells.alert_columns(zone), id="alerts", empty="none", newest_first=True),
         ):
             self.listings[str(listing.id)] = listing
         for name, title in (("heading", ""), ("ladder",) * 2, ("margins",) * 2, ("lanes", "limits"), ("totals", "")):
@@ -141,11 +141,6 @@ class WatchApp(App[None]):
         listings, drawings = self.listings, self.drawings
         yield drawings["heading"]
         with Horizontal(id="body"):
-            with Vertical(id="left"):
-                yield drawings["ladder"]
-                yield listings["prices"]
-                yield drawings["margins"]
-                yield drawings["lanes"]
             with Vertical(id="right"):
                 yield listings["orders"]
                 with Vertical(id="held") as held:
@@ -156,6 +151,11 @@ class WatchApp(App[None]):
                     yield listings["rules"]
                     yield listings["streams"]
                 yield listings["alerts"]
+            with Vertical(id="left"):
+                yield drawings["ladder"]
+                yield listings["prices"]
+                yield drawings["margins"]
+                yield drawings["lanes"]
         yield Footer()
 
     def on_mount(self) -> None:

@@ -1,10 +1,10 @@
-"""How the panes lie on the screen: two columns, or one below another where it is narrow."""
+"""How the panes lie on the screen: two columns, or one below another where it is narrow, the account first."""
 
 CSS = """
 Screen { background: $background; }
 #heading { height: 1; background: $panel; }
 #body { height: 1fr; }
-#left { width: 46; }
+#left { width: 46; dock: left; }
 #right { width: 1fr; }
 #left, #right { overflow-y: auto; scrollbar-size-vertical: 1; }
 Drawing { text-wrap: nowrap; text-overflow: ellipsis; }
@@ -32,7 +32,7 @@ Listing > .datatable--hover { background: $surface; }
 #streams { width: 2fr; height: 100%; }
 #alerts { height: 2fr; min-height: 5; }
 .-narrow #body { layout: vertical; overflow-y: auto; }
-.-narrow #left, .-narrow #right { width: 100%; height: auto; overflow-y: hidden; }
+.-narrow #left, .-narrow #right { width: 100%; height: auto; overflow-y: hidden; dock: none; }
 .-narrow #ladder { height: 9; }
 .-narrow #prices, .-narrow #held { height: 9; }
 .-narrow #orders { height: 10; }
