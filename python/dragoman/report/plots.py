@@ -1,7 +1,8 @@
 """Plots as inline SVG, coloured by `dragoman.report.style` so that they follow its light or dark scheme.
 
-Four forms: `ratios` (one dot with its spread a row, on a log axis, with its goal), `distribution` (latency by
-percentile, the slow end stretched out), `lines` (how a cost grows) and the axes they share.
+Three forms: `ratios` (one dot with its spread a row, on a log axis, with its goal), `distribution` (latency by
+percentile, the slow end stretched out), `lines` (how a cost grows), and the axes they share with those of
+`dragoman.report.timeplots`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from html import escape
 
 Scale = Callable[[float], float]
 Ticks = Sequence[tuple[float, str]]
-_WIDTH = 860
+WIDTH = 860
 _PERCENTILES = ((0.0, "0"), (0.5, "50"), (0.9, "90"), (0.99, "99"), (0.999, "99.9"), (0.9999, "99.99"))
 
 
@@ -35,8 +36,8 @@ def ratios(dots: Sequence[Dot], caption: str, *, better: str = "better", worse: 
     height = top + step * len(dots) + 34
     values = [1.0, *(x for dot in dots for x in (dot.value, dot.low, dot.high, dot.goal) if x is not None and x > 0)]
     low, high = min(values) / 1.25, max(values) * 1.25
-    x = _log(low, high, left, _WIDTH - 70)
-    parts = [_grid_x(x, _log_ticks(low, high), top - 6, height - 28)]
+    x = _log(low, high, left, WIDTH - 70)
+    parts = [grid_x(x, _log_ticks(low, high), top - 6, height - 28)]
     parts.append(f'<line class="one" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="{top - 12}" y2="{height - 28}"/>')
     parts.append(f'<text class="note" x="{x(1) - 6:.1f}" y="{top - 16}" text-anchor="end">{escape(worse)}</text>')
     parts.append(f'<text class="note" x="{x(1) + 6:.1f}" y="{top - 16}">{escape(better)}</text>')
@@ -46,16 +47,16 @@ def ratios(dots: Sequence[Dot], caption: str, *, better: str = "better", worse: 
         said = f"{dot.label}: {dot.value:.3g}x, spread {dot.low:.3g} to {dot.high:.3g}"
         said += f", goal {dot.goal:g}x {kind}" if dot.goal is not None else ""
         parts.append(f"<g><title>{escape(said)}</title>")
-        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(_short(dot.label))}</text>')
+        parts.append(f'<text x="{left - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(short(dot.label))}</text>')
         parts.append(f'<line class="{kind} spread" x1="{x(dot.low):.1f}" x2="{x(dot.high):.1f}" y1="{y}" y2="{y}"/>')
         if dot.goal is not None:
             parts.append(f'<path class="goal" d="M{x(dot.goal):.1f} {y - 9}v18"/>')
         shape = f'<circle class="{kind}" cx="{x(dot.value):.1f}" cy="{y}" r="5"/>'
         if dot.good is False:  # a form of its own, for eyes that do not tell the colours apart
             shape = f'<path class="{kind}" d="M{x(dot.value):.1f} {y - 7}l7 7l-7 7l-7 -7z"/>'
-        parts.append(f'{shape}<text class="value" x="{_WIDTH - 4}" y="{y + 4:.1f}" text-anchor="end">')
+        parts.append(f'{shape}<text class="value" x="{WIDTH - 4}" y="{y + 4:.1f}" text-anchor="end">')
         parts.append(f"{dot.value:.3g}x</text></g>")
-    return _figure(height, "".join(parts), caption)
+    return figure(height, "".join(parts), caption)
 
 
 def distribution(lines: Mapping[str, Sequence[tuple[float, float]]], caption: str, unit: Callable[[float], str]) -> str:
@@ -66,21 +67,21 @@ def distribution(lines: Mapping[str, Sequence[tuple[float, float]]], caption: st
     )
 
     def x(share: float) -> float:
-        return left + (_WIDTH - 190 - left) * min(-math.log10(max(1 - share, 1e-9)), farthest) / farthest
+        return left + (WIDTH - 190 - left) * min(-math.log10(max(1 - share, 1e-9)), farthest) / farthest
 
     shown = {name: [(share, ns) for share, ns in line if share < 1] for name, line in lines.items()}
     values = [ns for line in shown.values() for _, ns in line if ns > 0]
     low, high = min(values) / 1.1, max(values) * 1.1
     y = _log(low, high, height - 40, top)
     ticks = [(share, text) for share, text in _PERCENTILES if share == 0 or -math.log10(1 - share) <= farthest]
-    parts = [_grid_x(x, ticks, top, height - 40), _grid_y(y, [(v, unit(v)) for v, _ in _log_ticks(low, high)], left)]
+    parts = [grid_x(x, ticks, top, height - 40), grid_y(y, [(v, unit(v)) for v, _ in _log_ticks(low, high)], left)]
     parts += [
         _line(name, line, at, x, y, "p{0:.4g}: {1}", unit, percent=True)
         for at, (name, line) in enumerate(shown.items())
     ]
-    parts.append(_ends({name: line[-1] for name, line in shown.items()}, x, y))
+    parts.append(ends({name: line[-1] for name, line in shown.items()}, x, y))
     parts.append(f'<text class="note" x="{left}" y="{height - 6}">percentile of single messages</text>')
-    return _figure(height, "".join(parts), caption)
+    return figure(height, "".join(parts), caption)
 
 
 def lines(
@@ -97,23 +98,24 @@ def lines(
     xs, ys = zip(*(point for line in found.values() for point in line), strict=True)
     x_low, x_high = (min(xs) / 1.1, max(xs) * 1.1) if log_x else (0.0, max(xs) * 1.05)
     y_low, y_high = (min(ys) / 1.3, max(ys) * 1.3) if log_y else (0.0, max(ys) * 1.1)
-    x = (_log if log_x else _linear)(x_low, x_high, left, _WIDTH - 150)
-    y = (_log if log_y else _linear)(y_low, y_high, height - 44, top)
-    x_ticks = _log_ticks(x_low, x_high) if log_x else _linear_ticks(x_low, x_high)
-    y_ticks = _log_ticks(y_low, y_high) if log_y else _linear_ticks(y_low, y_high)
-    parts = [_grid_x(x, x_ticks, top, height - 44), _grid_y(y, y_ticks, left)]
+    x = (_log if log_x else linear)(x_low, x_high, left, WIDTH - 150)
+    y = (_log if log_y else linear)(y_low, y_high, height - 44, top)
+    x_ticks = _log_ticks(x_low, x_high) if log_x else linear_ticks(x_low, x_high)
+    y_ticks = _log_ticks(y_low, y_high) if log_y else linear_ticks(y_low, y_high)
+    parts = [grid_x(x, x_ticks, top, height - 44), grid_y(y, y_ticks, left)]
     parts += [
         _line(name, line, at, x, y, "{0:g}: {1}", "{:.4g}".format) for at, (name, line) in enumerate(found.items())
     ]
-    parts.append(_ends({name: line[-1] for name, line in found.items()}, x, y))
+    parts.append(ends({name: line[-1] for name, line in found.items()}, x, y))
     parts.append(f'<text class="note" x="{left}" y="{top - 14}">{escape(y_name)}</text>')
     parts.append(f'<text class="note" x="{left}" y="{height - 8}">{escape(x_name)}</text>')
-    return _figure(height, "".join(parts), caption)
+    return figure(height, "".join(parts), caption)
 
 
-def _figure(height: float, inside: str, caption: str) -> str:
+def figure(height: float, inside: str, caption: str) -> str:
+    """Return a drawing with its caption, which is also what a screen reader says."""
     label = escape(caption, quote=True)
-    drawing = f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img" aria-label="{label}">{inside}</svg>'
+    drawing = f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{label}">{inside}</svg>'
     return f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
@@ -138,17 +140,18 @@ def _line(
     return "".join(parts)
 
 
-def _ends(ends: Mapping[str, tuple[float, float]], x: Scale, y: Scale) -> str:
+def ends(last: Mapping[str, tuple[float, float]], x: Scale, y: Scale) -> str:
     """Name each line at its last point, moved apart where two end close together."""
     parts, taken = [], -math.inf
-    order = sorted(enumerate(ends.items()), key=lambda one: y(one[1][1][1]))
+    order = sorted(enumerate(last.items()), key=lambda one: y(one[1][1][1]))
     for at, (name, (a, b)) in order:
         taken = max(y(b), taken + 15)
         parts.append(f'<text class="end c{at % 4}" x="{x(a) + 9:.1f}" y="{taken + 4:.1f}">{escape(name)}</text>')
     return "".join(parts)
 
 
-def _grid_x(x: Scale, ticks: Ticks, top: float, bottom: float) -> str:
+def grid_x(x: Scale, ticks: Ticks, top: float, bottom: float) -> str:
+    """Draw upright lines, with their texts below."""
     return "".join(
         f'<line class="grid" x1="{x(v):.1f}" x2="{x(v):.1f}" y1="{top}" y2="{bottom}"/>'
         f'<text class="tick" x="{x(v):.1f}" y="{bottom + 16}" text-anchor="middle">{escape(text)}</text>'
@@ -156,9 +159,10 @@ def _grid_x(x: Scale, ticks: Ticks, top: float, bottom: float) -> str:
     )
 
 
-def _grid_y(y: Scale, ticks: Ticks, left: float) -> str:
+def grid_y(y: Scale, ticks: Ticks, left: float) -> str:
+    """Draw level lines, with their texts to the left."""
     return "".join(
-        f'<line class="grid" x1="{left}" x2="{_WIDTH - 150}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
+        f'<line class="grid" x1="{left}" x2="{WIDTH - 150}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
         f'<text class="tick" x="{left - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{escape(text)}</text>'
         for v, text in ticks
     )
@@ -169,7 +173,8 @@ def _log(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (end - start) * (math.log(min(max(value, low), high)) - a) / (b - a)
 
 
-def _linear(low: float, high: float, start: float, end: float) -> Scale:
+def linear(low: float, high: float, start: float, end: float) -> Scale:
+    """Return what maps low to start and high to end."""
     return lambda value: start + (end - start) * (value - low) / (high - low)
 
 
@@ -181,12 +186,14 @@ def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     return [(value, f"{value:g}") for value in found if low <= value <= high]
 
 
-def _linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
+def linear_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Return about six round numbers between two that differ."""
     rough = (high - low) / 6
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
     return [(at * step, f"{at * step:g}") for at in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= 66 else f"{label[:64]}..."
+def short(label: str, most: int = 66) -> str:
+    """Return a label no longer than `most`."""
+    return label if len(label) <= most else f"{label[: most - 2]}..."
