@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
 import sys
+import termios
 from contextlib import asynccontextmanager
 from decimal import Decimal as D
 from zoneinfo import ZoneInfo
@@ -374,3 +381,68 @@ def test_the_commands_other_than_watch_do_not_load_textual():
     program = "import sys, dragoman.cli.app, dragoman.cli.watch.model; print('textual' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+class Terminal:
+    """A real process on a pseudo-terminal of 150 by 46, and all it has written there."""
+
+    def __init__(self, shell: Shell, *arguments: str) -> None:
+        self.ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
+        self.before = termios.tcgetattr(theirs)
+        self.theirs = theirs
+        shell.env |= {"TERM": "xterm-256color"}
+        shell.env.pop("COLUMNS", None)
+        self.process = shell.start(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
+        self.shown = b""
+
+    def until(self, *words: bytes) -> None:
+        """Read until all words were written."""
+        while not all(word in self.shown for word in words):
+            ready, _, _ = select.select([self.ours], [], [], 30)
+            assert ready, self.shown[-2000:]
+            self.shown += os.read(self.ours, 65536)
+
+    def type(self, text: bytes) -> None:
+        os.write(self.ours, text)
+
+    def end(self) -> int:
+        """Read on until the process is over; return its status."""
+        while self.process.poll() is None:
+            ready, _, _ = select.select([self.ours], [], [], 0.05)
+            if ready:
+                self.shown += os.read(self.ours, 65536)
+        while select.select([self.ours], [], [], 0)[0]:
+            self.shown += os.read(self.ours, 65536)
+        assert termios.tcgetattr(self.theirs) == self.before  # as whoever sits there had it
+        assert b"\x1b[?1049l" in self.shown  # and with what stood there before
+        return self.close()
+
+    def close(self) -> int:
+        os.close(self.ours)
+        os.close(self.theirs)
+        return self.process.wait(20)
+
+
+def test_the_command_draws_on_a_terminal_trades_by_keys_and_leaves_it_whole(tmp_path):
+    shell = Shell(tmp_path)
+    with shell.emulator():
+        assert shell("login").status == 0
+        placed = shell("place", "BUY", 5, INFY, "--price", "1400", "--product", "INTRADAY", "--yes", "--json")
+        assert placed.status == 0, placed.err
+        screen = Terminal(shell, "watch", "zerodha", SBIN, "--trade")
+        screen.until(b"EMULATOR", b"emulator@zerodha", b"TRADING", b"NSE:SBIN", b"NSE:INFY", b"OPEN")
+        screen.type(b"c")
+        screen.until(b"cancel BUY 5 NSE:INFY LIMIT 1,400.00")
+        screen.type(b"y")
+        screen.until(b"CANCELED")
+        assert [one["status"] for one in shell("orders", "--json").json] == ["CANCELED"]
+        screen.type(b"q")
+        assert screen.end() == 0
+        looking = Terminal(shell, "watch", "zerodha", SBIN)
+        looking.until(b"read-only", b"NSE:SBIN")
+        looking.process.send_signal(signal.SIGTERM)
+        assert looking.end() == 143
+        wrong = Terminal(shell, "watch", "zerodha", "NSE:NOTHING")
+        wrong.until(b"NSE:NOTHING")
+        assert wrong.close() == 2

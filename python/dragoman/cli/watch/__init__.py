@@ -51,6 +51,7 @@ def watch(at: Account, names: Sequence[str], *, trade: bool) -> None:
             model.open()
             app = WatchApp(model, zone=at.zone, timeout_s=at.timeout)
             await app.run_async()
+            _pass_on()
             await _finish(app.acts, at.timeout)
         finally:
             await model.close()
@@ -84,6 +85,15 @@ def _named(at: Account, broker: str) -> Account:
     if at.broker is not None and at.broker != broker:
         raise UsageError(f"two brokers are named: {broker} and {at.broker}", remedy="name one")
     return replace(at, broker=broker)
+
+
+def _pass_on() -> None:
+    """Raise the cancellation that `textual` has ended for, and kept to itself: SIGTERM ends the command with it."""
+    import asyncio
+
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _finish(acts: set[asyncio.Task[None]], timeout_s: float) -> None:
