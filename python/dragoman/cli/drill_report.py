@@ -21,12 +21,12 @@ _LEGS = (
     money("realised"),
 )
 _EVENTS = (
-    number("s", key="time"),
+    number("s", 1, "time"),
     text("event"),
     text("leg"),
     number("level"),
     number("price"),
-    number("size", key="quantity"),
+    number("size", 2, "quantity"),
     text("order"),
     number("left"),
     money("realised"),
@@ -46,7 +46,7 @@ _BROKERS = (
 
 def show_drill(result: Mapping[str, Any]) -> None:
     """Print one broker's drill: its positions, what happened, and the sums; nothing wider than 100 columns."""
-    console = Console(width=min(WIDTH, Console().width))
+    console = _console()
     title = f"{result['broker']}: what is held, and what guards it"
     console.print(fitted(console, title, _LEGS, result["legs"]))
     for name, why in result["left_out"].items():
@@ -68,7 +68,7 @@ def show_drills(results: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     for result in results:
         show_drill(result)
     if len(results) > 1:
-        console = Console(width=min(WIDTH, Console().width))
+        console = _console()
         rows = [
             {
                 "broker": one["broker"],
@@ -82,6 +82,12 @@ def show_drills(results: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
             for one in results
         ]
         console.print(fitted(console, "One crash, every broker (each emulated on loopback)", _BROKERS, rows))
+
+
+def _console() -> Console:
+    """Return where to print: as wide as the terminal, 100 columns at most, and so many where there is none."""
+    console = Console()
+    return Console(width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
 
 
 def _event(row: Mapping[str, Any]) -> dict[str, Any]:
