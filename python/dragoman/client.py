@@ -817,6 +817,7 @@ class Client:
             "journal": self._journal_counts(),
             "audit": {"readings": audit.audits, "missed": audit.missed} if audit is not None else {},
             "margin": self.margin.counts(),
+            "rules": self.rules.counts(),
             "unknown_words": dict(store.unknown_words),
             "unconverted": self.account.unconverted,
             "books": {"count": len(self.market.books), "gaps": self.market.books.gaps},

@@ -14,7 +14,7 @@ from dragoman.model.rules import RuleStatus as S
 from dragoman.orders import succession
 from dragoman.orders.journal.format import record_length
 from dragoman.orders.journal.tail import Batch
-from dragoman.rules import ScaleOut, StopLoss, TimeExit, TrailingStop
+from dragoman.rules import DailyLoss, ScaleOut, StopLoss, TimeExit, TrailingStop
 from dragoman.rules.model import Level, Rung
 from wire.ruled import LONG, exits_at_venue, hold, move, venue_held
 from wire.test_order_restart import again
@@ -226,6 +226,29 @@ def test_a_clock_that_was_missed_acts_late_or_says_that_it_is_too_late():
             await world.until(lambda: client.rules.get("late").status is S.DONE)
             assert client.rules.get("too late").status is S.FAILED
             assert venue_held(world) == 60
+
+    play(scenario)
+
+
+@pytest.mark.logs  # the dead process says that nothing leaves it
+def test_a_loss_limit_killed_before_it_stopped_the_account_stops_it_after_a_restart():
+    async def scenario(world):
+        await hold(world, 100)
+        await move(world, 0)
+
+        async def never(who, why, closes):
+            await world.runtime.sleep(3600)
+
+        world.client.rules._account._kill = never
+        await world.client.rules.add(DailyLoss(limit=500, act="both", rule_id="limit"))
+        await move(world, -80)
+        await world.until(lambda: world.client.rules.get("limit").status is S.FIRED)
+        await world.runtime.sleep(1)
+        Kill.end(world)
+        async with again(world) as client:
+            await world.until(lambda: client.rules.get("limit").status is S.DONE)
+            await world.until(lambda: venue_held(world) == 0)
+            assert client.counters()["rules"]["done"] == 1
 
     play(scenario)
 

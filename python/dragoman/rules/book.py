@@ -283,6 +283,13 @@ class RuleBook:
             place = ".".join(key).replace("/", "_")
             self.exits.reduce(key, None, f"killed: {state.why}", name=f"KILL{state.epoch}.{place}", send=_AT_ALL_COSTS)
 
+    def counts(self) -> dict[str, int]:
+        """Return how many rules are in each state, and how often neither stream nor quotes had a price."""
+        found = {status.value.lower(): 0 for status in RuleStatus}
+        for rule in self.engine.rules.values():
+            found[rule.status.value.lower()] += 1
+        return found | {"failed_polls": self.engine.watch.failed_polls, "handler_errors": self._told.handler_errors}
+
     def moved(self, fired: Sequence[int]) -> None:
         """Take what the native triggers fired; called by the hand-out of batches."""
         self.engine.moved(fired)
@@ -375,6 +382,8 @@ class RuleBook:
             if not rule.broker_id:
                 self.engine.settle(rule, _S.FAILED, "it never arrived at the broker, which does not have it")
                 return
+        if not rule.plans and not rule.status.watching:
+            rule.status = _S.ARMED  # killed before it had stopped the account: it looks again
         now = self._session.runtime.clock.wall_ns()
         event = RuleEvent(
             rule.rule_id, rule.status, None, f"back from an earlier run; {rule.reason}", rule.state(), now
