@@ -29,6 +29,7 @@ async def drill(runtime: Runtime, broker: str, *, seed: int, state_dir: str) -> 
             raise UsageError(
                 f"{adapter.name}: the emulator's exchange cannot be told its prices; choose another broker"
             )
+        venue.calm()  # now, so that how long a login takes moves no price
         connecting = connect(
             adapter,
             "drill",

@@ -18,7 +18,7 @@ _NOISE: Final = Decimal("0.0004")
 class FallingMarket:
     """Moves the legs' prices together, each by a little of its own.
 
-    Nobody else moves them: the simulated crowd is sent home, so the same seed gives the same prices.
+    Nobody else should: with the simulated crowd sent home the same seed gives the same prices.
 
     Parameters
     ----------
@@ -28,7 +28,6 @@ class FallingMarket:
     """
 
     def __init__(self, venue: Venue, legs: Sequence[Leg], seed: int) -> None:
-        venue.calm()
         self._venue = venue
         self._legs = legs
         self._random = random.Random(seed)
