@@ -58,7 +58,7 @@ class Kill:
         world.runtime.disk.end_processes()
 
 
-def trigger_and_be_killed(monkeypatch, records):
+def trigger_and_be_killed(monkeypatch, records, latency_s):
     """Arm a stop, let the price fall, be killed at a record; return how many there were, and what came of it."""
 
     async def scenario(world):
@@ -66,6 +66,7 @@ def trigger_and_be_killed(monkeypatch, records):
         price = await hold(world, 100)
         await rules.add(StopLoss(**LONG, price=price - 1, rule_id="stop"))
         await world.runtime.sleep(1)
+        world.runtime.disk.latency_s = latency_s
         kill = Kill(monkeypatch, world, records)
         await move(world, -40)
         await world.runtime.sleep(2)
@@ -84,13 +85,14 @@ def trigger_and_be_killed(monkeypatch, records):
     return play(scenario)
 
 
+@pytest.mark.parametrize("latency_s", [0.0, 0.001])
 @pytest.mark.logs  # the dead process says that nothing leaves it
-def test_a_stop_exits_once_whichever_record_of_the_journal_was_the_last(monkeypatch):
-    records, exits, left, status = trigger_and_be_killed(monkeypatch, None)
+def test_a_stop_exits_once_whichever_record_of_the_journal_was_the_last(monkeypatch, latency_s):
+    records, exits, left, status = trigger_and_be_killed(monkeypatch, None, latency_s)
     assert (exits, left, status) == (1, 0, S.DONE)
     assert records >= 6, "a firing, an intent, what came of it, and how it ended"
     for number in range(records):
-        _, exits, left, status = trigger_and_be_killed(monkeypatch, number)
+        _, exits, left, status = trigger_and_be_killed(monkeypatch, number, latency_s)
         assert (exits, left, status) == (1, 0, S.DONE), f"killed after {number} of {records} records"
 
 
