@@ -103,7 +103,7 @@ class MoneySampler:
         if journal.journal_id != self._run:
             self._run, self._last = journal.journal_id, {}
         found = self._found()
-        news = {name: value for name, value in found.items() if value != self._last.get(name)}
+        news = {name: value for name, value in found.items() if value != self._last.get(name, {})}
         if not news:
             return False
         self._last = found
@@ -134,23 +134,19 @@ class MoneySampler:
     # -- what --------------------------------------------------------------------------------------------------------
 
     def _found(self) -> dict[str, Any]:
-        """Return what there is to tell; parts that say nothing are left out."""
+        """Return what there is to tell."""
         rows = self._positions.rows()
         margins = {segment.value: _margin(one) for segment, one in self._margins.known.items()}
         found: dict[str, Any] = {
             "day": self._positions.day,
             "margins": margins,
             "pnl": {currency: to_plain(one) for currency, one in totals(rows).items()},
-            "marks": {
-                one.instrument_id: [str(one.last_price), one.ts_mark]
-                for one in rows
-                if one.quantity and one.last_price is not None
-            },
+            "marks": {one.instrument_id: _mark(one) for one in rows},
             "terms": {one.instrument_id: self._terms(one) for one in rows},
         }
         if self._positions.seeded:
             found["opening"] = [_opening(one) for one in rows if one.overnight_quantity]
-        return {name: value for name, value in found.items() if value or name == "opening"}
+        return found
 
     def _terms(self, row: LivePosition) -> dict[str, str]:
         """Return what money needs to know of an instrument: a journal is read also where no master is."""
@@ -167,6 +163,12 @@ class MoneySampler:
 
 def _margin(margin: Margin) -> dict[str, Any]:
     return to_plain(replace(margin, **_WHEN))
+
+
+def _mark(row: LivePosition) -> list[Any]:
+    """Return the last price, when it came, and the previous close."""
+    last, close = (None if one is None else str(one) for one in (row.last_price, row.close_price))
+    return [last, row.ts_mark, close]
 
 
 def _opening(row: LivePosition) -> dict[str, Any]:

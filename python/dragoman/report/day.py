@@ -75,7 +75,16 @@ def day_report(
     ]
     names = dict.fromkeys([fill.instrument_id for fill in traded] + held)
     master = master_of(found.terms, instruments, names)
-    counted = count(traded, worth, master, TradingDays(zone, lambda: last), start, broker=adapter.name, account=account)
+    counted = count(
+        traded,
+        worth,
+        master,
+        TradingDays(zone, lambda: last),
+        start,
+        broker=adapter.name,
+        account=account,
+        charges=adapter.charges_table,
+    )
     lines = tuple(line for _, line in fills)
     refused = rejections(orders, found)
     return DayReport(

@@ -25,6 +25,7 @@ from dragoman.model import (
     Product,
 )
 from dragoman.orders.journal.codec import from_plain
+from dragoman.plugin import ChargesTable
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.marking import Marking
@@ -87,6 +88,7 @@ def count(
     *,
     broker: str,
     account: str,
+    charges: ChargesTable | None = None,
 ) -> Counted:
     """Have a position book count the day.
 
@@ -102,6 +104,7 @@ def count(
     start_ns : int
         When the day began.
     broker, account : str
+    charges : ChargesTable, optional
     """
     found = Counted()
     seen: dict[str, None] = {}
@@ -110,9 +113,10 @@ def count(
         seen[alert.text] = None
 
     marking = Marking(Marks(), days.now_ns)
-    book = PositionBook(master, days, marking, note, broker=broker, account=lambda: account)
+    book = PositionBook(master, days, marking, note, broker=broker, account=lambda: account, charges=charges)
     realised: dict[str, dict[Any, Decimal]] = {}
     curve = []
+    closes: dict[str, Decimal] = {}
     for opening in _openings(worth, start_ns, found.notes):
         book.adjust(opening)
     for fill in fills:
@@ -127,9 +131,14 @@ def count(
     marks = worth.get("marks")
     for name, told in (marks if isinstance(marks, dict) else {}).items():
         try:
-            marking.polled(intern_instrument(name), Decimal(told[0]), told[1])
+            last, ts, close = told
+            if last is not None:
+                marking.polled(intern_instrument(name), Decimal(last), ts)
+            if close is not None:
+                closes[name] = Decimal(close)
         except UNREADABLE:
             found.notes.append(f"the last mark of {name} cannot be read")
+    book.roll(book.day, closes)
     rows = book.rows()
     found.positions, found.totals = tuple(rows), tuple(totals(rows).values())
     found.realised = tuple(Realised(ts_event=ts, currency=name, realised=total) for ts, name, total in curve)
