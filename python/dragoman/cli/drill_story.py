@@ -129,7 +129,7 @@ class Drill:
                     raise
                 self.left_out[leg.key[0]] = str(error)
                 self.legs.remove(leg)
-        await self._quiet()
+        await self._step(D(1))
 
     async def _open(self, leg: Leg, worth: Decimal) -> None:
         quantity = leg.sized(worth, self.market.price(leg))
