@@ -59,7 +59,7 @@ class AtBroker:
         self._engine = engine
         self._native = native
         self._price_of = price_of
-        engine.each_look.append(self.look)
+        engine.looking.each.append(self.look)
         engine.orphaned = self.orphaned
 
     async def hand_over(self, tracked: Tracked, timeout_s: float) -> None:

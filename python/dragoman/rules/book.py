@@ -108,11 +108,11 @@ class RuleBook:
             session.runtime, orders.recorder, self.exits, positions, master.resolve, self._told.publish
         )
         self.engine.watch = Watch(session, market, master, triggers, streaming, self.engine.moved)
-        self.engine.each_look.append(self._by_the_clock)
+        self.engine.looking.each.append(self._by_the_clock)
         self._account = AccountRules(
             session.runtime, self.engine, positions, margins, master.resolve, self._stop_account
         )
-        self.engine.each_look.append(self._account.look)
+        self.engine.looking.each.append(self._account.look)
         self._native = native = NativeRules(session.adapter, account, orders)
         self._fitting = Fitting(session, master, orders, positions, self.engine, price_of, native.kind_of)
         self._at_broker = AtBroker(session, master, orders, positions, self.engine, native, price_of)
@@ -299,7 +299,7 @@ class RuleBook:
         self._end_orders()
         self._orders.succession.on_rules = None
         for tracked in self.engine.working:
-            self.engine.note_trail(tracked)
+            self.engine.looking.note_trail(tracked)
         await self.engine.close()
         self._told.close()
 

@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
 
 from dragoman.errors import DragomanError
 from dragoman.model import Instrument, OrderUpdate
@@ -22,7 +21,8 @@ from dragoman.orders.recorder import Recorder
 from dragoman.portfolio.net import PositionKey
 from dragoman.rules.exit import Exit
 from dragoman.rules.exits import Exits
-from dragoman.rules.model import Bracket, OnStale, PriceRule, ScaleOut
+from dragoman.rules.looking import Looking
+from dragoman.rules.model import Bracket, PriceRule, ScaleOut
 from dragoman.rules.positions import Positions
 from dragoman.rules.terms import Leg, exit_side
 from dragoman.rules.tracked import Planned, Tracked
@@ -32,8 +32,6 @@ from dragoman.runtime.base import Runtime
 from dragoman.session.secrets import redact
 
 _S = RuleStatus
-_LOOK_S: Final = 1.0
-_POLL_AFTER_S: Final = 5.0
 _log = logging.getLogger("dragoman.rules")
 
 
@@ -63,8 +61,9 @@ class Engine:
         Arms a `Bracket` whose entry has filled, ends one whose entry never will.
     orphaned : callable
         Told of a rule at the broker whose position is gone.
-    each_look : list of callables
-        Called about once a second while rules work.
+    looking : Looking
+        What is done now and then.
+    closed : bool
     """
 
     watch: Watch
@@ -89,17 +88,16 @@ class Engine:
         self.bracketed: Callable[[Tracked, Decimal | None], Decimal | None] = lambda rule, share: share
         self.activate: Callable[[Tracked], object] = lambda rule: None
         self.orphaned: Callable[[Tracked], object] = lambda rule: None
-        self.each_look: list[Callable[[Tracked], object]] = []
+        self.looking = Looking(runtime, self)
         self._numbers: dict[int, tuple[Tracked, int]] = {}
         self._armed: dict[tuple[str, int], int] = {}
         self._next = 0
         self._plans: dict[str, Tracked] = {}
         self._by_key: dict[PositionKey, list[Tracked]] = {}
         self._brackets: dict[str, list[Tracked]] = {}  # by the entry they wait for
-        self._looking: asyncio.Task[None] | None = None
         self._dirty: set[PositionKey] = set()
         self._due: asyncio.Handle | None = None
-        self._closed = False
+        self.closed = False
         self._end = positions.listen(self._on_position)
 
     # -- entering ----------------------------------------------------------------------------------------------------
@@ -117,7 +115,7 @@ class Engine:
         if not rule.status.terminal:
             for leg in rule.waiting:
                 self.arm(rule, leg)
-            self._wake()
+            self.looking.wake()
         if rule.key is not None and rule.status.watching:
             self._on_position(rule.key)
 
@@ -146,6 +144,10 @@ class Engine:
     def numbers(self, rule: Tracked) -> list[int]:
         """Return the triggers of a rule that are armed."""
         return [n for leg in rule.waiting if (n := self._armed.get((rule.rule_id, leg.number))) is not None]
+
+    def number_of(self, rule: Tracked, leg: Leg) -> int | None:
+        """Return the trigger of one leg; None where none is armed."""
+        return self._armed.get((rule.rule_id, leg.number))
 
     # -- firing ------------------------------------------------------------------------------------------------------
 
@@ -246,7 +248,7 @@ class Engine:
 
     def _exit_changed(self, one: Exit) -> None:
         rule = self._plans.get(one.name)
-        if rule is None or self._closed or rule.status.terminal:
+        if rule is None or self.closed or rule.status.terminal:
             return
         report = one.report
         if report is None:
@@ -283,19 +285,27 @@ class Engine:
         _log.log(level, "rule %s is %s: %s", rule.rule_id, status, reason)
         self._publish(event)
         if status.watching:
-            self._wake()
+            self.looking.wake()
 
     def settle_again(self, rule: Tracked, reason: str) -> None:
         """Write down, and tell, that a rule has changed without taking a step."""
         rule.reason, rule.ts = reason, self._now_ns()
-        self._recorder.rule(rule.record(rule.status.value.lower()))
-        self._publish(RuleEvent(rule.rule_id, rule.status, rule.status, reason, rule.state(), rule.ts))
+        self.write(rule, rule.status.value.lower())
+        self.tell(rule, reason)
+
+    def write(self, rule: Tracked, what: str) -> None:
+        """Put a rule, as it is now, into the journal."""
+        self._recorder.rule(rule.record(what))
+
+    def tell(self, rule: Tracked, reason: str) -> None:
+        """Tell something of a rule that takes no step."""
+        self._publish(RuleEvent(rule.rule_id, rule.status, rule.status, reason, rule.state(), self._now_ns()))
 
     # -- positions ---------------------------------------------------------------------------------------------------
 
     def _on_position(self, key: PositionKey) -> None:
         self._dirty.add(key)
-        if self._due is None and not self._closed:
+        if self._due is None and not self.closed:
             self._due = asyncio.get_running_loop().call_soon(self._check_positions)
 
     def _check_positions(self) -> None:
@@ -334,102 +344,18 @@ class Engine:
             asyncio.get_running_loop().call_soon(self.activate, rule)
         self._brackets = {name: left for name, rules in self._brackets.items() if (left := _still(rules))}
 
-    # -- now and then ------------------------------------------------------------------------------------------------
-
     @property
     def working(self) -> Iterable[Tracked]:
         """Rules that are not over."""
         return [rule for rule in self.rules.values() if not rule.status.terminal]
 
-    def _wake(self) -> None:
-        if (self._looking is None or self._looking.done()) and not self._closed:
-            self._looking = self._runtime.spawn(self._look_on(), name="watch the rules")
-
-    async def _look_on(self) -> None:
-        while any(rule.status.watching for rule in self.rules.values()) and not self._closed:
-            await self._runtime.sleep(_LOOK_S)
-            try:
-                await self.look()
-            except DragomanError as error:
-                _log.warning("rules could not be looked at: %s", redact(str(error)))
-
-    async def look(self) -> None:
-        """Note how far trailing levels have moved, judge how old prices are, and do what the clock says."""
-        watching = [rule for rule in self.rules.values() if rule.status.watching]
-        ages: list[tuple[Tracked, list[int], float, bool]] = []
-        wanting: list[int] = []
-        for rule in watching:
-            self.note_trail(rule)
-            numbers = self.numbers(rule)
-            if not numbers:
-                continue
-            silent, gone = self._age(numbers)
-            if self._wants_poll(rule, silent, gone):
-                wanting += numbers
-            ages.append((rule, numbers, silent, gone))
-        if wanting:
-            await self.watch.poll(wanting)
-            ages = [(rule, numbers, *self._age(numbers)) for rule, numbers, _, _ in ages]
-        for rule, _, silent, gone in ages:
-            if rule.status.watching:
-                self._judge(rule, silent, gone)
-        for rule in watching:
-            for each in self.each_look:
-                if rule.status.watching:
-                    each(rule)
-
-    def note_trail(self, rule: Tracked) -> None:
-        """Write down where a trailing level lies, if it came closer."""
-        for leg in rule.legs:
-            if leg.fired or leg.trail is None:
-                continue
-            number = self._armed.get((rule.rule_id, leg.number))
-            level = None if number is None else self.watch.level(number)
-            if level is not None and leg.tighter(level):
-                rule.put(replace(leg, level=level))
-                rule.ts = self._now_ns()
-                self._recorder.rule(rule.record("trail"))
-
-    def _age(self, numbers: list[int]) -> tuple[float, bool]:
-        """Return for how long the triggers of one instrument have had no price, and whether its stream is gone."""
-        return max(self.watch.silent_s(one) for one in numbers), self.watch.interrupted(numbers[0])
-
-    def _wants_poll(self, rule: Tracked, silent: float, gone: bool) -> bool:
-        terms = rule.rule
-        assert isinstance(terms, PriceRule)
-        return terms.poll and (gone or silent >= min(_POLL_AFTER_S, terms.stale_after_s / 2))
-
-    def _judge(self, rule: Tracked, silent: float, gone: bool) -> None:
-        terms = rule.rule
-        assert isinstance(terms, PriceRule)
-        if silent <= terms.stale_after_s and not (gone and not terms.poll):
-            rule.told_stale = False
-            if rule.status is _S.SUSPENDED:
-                self.settle(rule, _S.ARMED, "prices are back")
-            return
-        if rule.told_stale:
-            return
-        rule.told_stale = True
-        reason = f"no usable price of {terms.instrument_id} for {silent:.0f} s"
-        if gone:
-            reason += "; the stream is gone"
-        if terms.on_stale is OnStale.EXIT:
-            self.fire_all(rule, f"stale: {reason}", "stale")
-        elif terms.on_stale is OnStale.HOLD:
-            self.settle(rule, _S.SUSPENDED, reason)
-        else:
-            self._publish(RuleEvent(rule.rule_id, rule.status, rule.status, reason, rule.state(), self._now_ns()))
-
     async def close(self) -> None:
         """Act no more. What rests at the broker rests on, and a next run goes on with the rest."""
-        self._closed = True
+        self.closed = True
         self._end()
         if self._due is not None:
             self._due.cancel()
-        task, self._looking = self._looking, None
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
+        await self.looking.close()
         for number in tuple(self._numbers):
             self.watch.disarm(number)
         self._exits.close()
