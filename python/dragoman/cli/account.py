@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -46,6 +46,20 @@ class Account:
     environment: str | None = None
     timeout: float = 10.0
     as_json: bool = False
+
+    def named(self, broker: str | None) -> Account:
+        """Return the same with a broker that was named besides the options; None changes nothing.
+
+        Raises
+        ------
+        UsageError
+            The options name another one.
+        """
+        if broker is None:
+            return self
+        if self.broker is not None and self.broker != broker:
+            raise UsageError(f"two brokers are named: {broker} and {self.broker}", remedy="name one")
+        return replace(self, broker=broker)
 
     @cached_property
     def adapter(self) -> Adapter:

@@ -28,6 +28,24 @@ def add_to(app: typer.Typer) -> None:
     )
     app.add_typer(journal, name="journal", rich_help_panel="Account")
 
+    @account_command(app, panel="Account")
+    def report(
+        at: Account,
+        name: Annotated[str | None, typer.Argument(metavar="[BROKER]", help="As --broker.")] = None,
+        day: Annotated[
+            str | None, typer.Option("--day", metavar="YYYY-MM-DD", help="Date at the exchange; today, unless said.")
+        ] = None,
+        file: Annotated[
+            Path | None,
+            typer.Option("--file", help="Page to write; report-BROKER-DAY.html unless said.", dir_okay=False),
+        ] = None,
+        folder: Folder = None,
+    ) -> None:
+        """Write one trading day as a page: orders, fills, slippage, latency, rejects, margin, profit."""
+        from dragoman.cli import report
+
+        report.report(at, name, day=day, folder=folder, file=file)
+
     @account_command(journal)
     def verify(at: Account, folder: Folder = None) -> None:
         """Check every byte; exit status 1 where damage was found that no opening has met yet."""

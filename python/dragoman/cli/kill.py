@@ -8,7 +8,6 @@ account, where there is one, else from here.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -33,7 +32,7 @@ _WHO = "dragoman kill, process {}"
 
 def kill(at: Account, broker: str | None, reason: str, *, flatten: bool) -> None:
     """Engage the switch, cancel what works, and tell what came of it; status 1 while something still works."""
-    at = _named(at, broker)
+    at = at.named(broker)
     problem = at.perform(lambda runtime: _engage(at, runtime, reason, flatten=flatten))
     if problem is not None:
         print(f"dragoman: {redact(problem)}", file=sys.stderr)
@@ -53,7 +52,7 @@ def kill(at: Account, broker: str | None, reason: str, *, flatten: bool) -> None
 
 def release(at: Account, broker: str | None, account: str | None) -> None:
     """Release the switch, once the account was typed."""
-    at = _named(at, broker)
+    at = at.named(broker)
 
     def ask(name: str, state: KillState) -> str:
         _show(at, state)
@@ -101,14 +100,6 @@ async def _open(at: Account, runtime: Runtime) -> tuple[str, KillSwitch]:
         )
     path = switch_path(default_state_dir(runtime), profile, account)
     return account, KillSwitch.open(runtime.disk, path, broker=profile.broker)
-
-
-def _named(at: Account, broker: str | None) -> Account:
-    if broker is None:
-        return at
-    if at.broker is not None and at.broker != broker:
-        raise UsageError(f"two brokers are named: {broker} and {at.broker}", remedy="name one")
-    return replace(at, broker=broker)
 
 
 def _show(at: Account, state: KillState) -> None:
