@@ -20,9 +20,10 @@ from typing import Any, Final
 
 from dragoman.errors import DragomanError, ErrorKind, UsageError
 from dragoman.market import MarketData
-from dragoman.model import Order, OrderStatus, OrderUpdate, Origin, Pending, Side
+from dragoman.model import Order, OrderStatus, OrderUpdate, Side
 from dragoman.orders import OrderService
 from dragoman.portfolio.net import PositionKey
+from dragoman.rules.clearing import Clearing
 from dragoman.rules.exit import Exit
 from dragoman.rules.model import Send
 from dragoman.rules.positions import Positions
@@ -34,9 +35,7 @@ from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
 _MOST_AT_ONCE: Final = 10
-_PATIENCE_S: Final = 30.0
 _QUOTE_S: Final = 2.0
-_CANCEL_S: Final = 10.0
 _log = logging.getLogger("dragoman.rules")
 _PLAIN: Final = Send()
 
@@ -76,10 +75,10 @@ class Exits:
         self._price_of = price_of
         self._exits: dict[PositionKey, list[Exit]] = {}
         self._by_name: dict[str, Exit] = {}
-        self._owners: dict[str, Exit] = {}  # of each order's name
         self._dirty: set[PositionKey] = set()
         self._due: asyncio.Handle | None = None
         self._working = Working(self._store)
+        self._clearing = Clearing(session, orders, self._working, self)
         self._fetched: dict[str, Decimal] = {}
         self.withdraw: Callable[[PositionKey, Side, Decimal], Awaitable[object] | None] = lambda key, side, wanted: None
         self._ends = [self._store.listen(self._on_order), positions.listen(self._on_position), self._working.end]
@@ -190,7 +189,7 @@ class Exits:
         """Look at all orders and exits again: after orders of an earlier run were entered."""
         self._working.recount()
         for key in tuple(self._exits):
-            self._touch(key)
+            self.touch(key)
 
     def close(self) -> None:
         """End all of it here; what works at the broker works on, and a next run goes on."""
@@ -210,13 +209,14 @@ class Exits:
         if self._exits:
             for key in self._exits:
                 if key[0] == order.instrument_id:
-                    self._touch(key)
+                    self.touch(key)
 
     def _on_position(self, key: PositionKey) -> None:
         if key in self._exits:
-            self._touch(key)
+            self.touch(key)
 
-    def _touch(self, key: PositionKey) -> None:
+    def touch(self, key: PositionKey) -> None:
+        """Look at the exits of a position once whoever is telling of a change has told all."""
         # Later, when whoever is being told of the change has all been told: order and position must say the same.
         self._dirty.add(key)
         if self._due is None:
@@ -236,7 +236,7 @@ class Exits:
         number = 1
         while self._taken(name := f"{one.name}.{number}"):
             one.orders.append(name)
-            self._owners[name] = one
+            self._clearing.owners[name] = one
             number += 1
 
     def _taken(self, name: str) -> bool:
@@ -253,62 +253,23 @@ class Exits:
         size = abs(held) if held and exit_side(held) is one.side else ZERO
         free = self.free(one.key, one.side)
         if free < 0:
-            self._retract(one, -free)
+            self._clearing.retract(one, -free)
         working = one.working
         if one.whole:
             one.wanted = max(one.wanted, one.filled + size)
         missing = one.wanted - one.filled - working
         if not working and (missing <= 0 or not size):
-            self._end(one, "done" if one.filled >= one.wanted else self._gone(held), failed=False)
+            self.end(one, "done" if one.filled >= one.wanted else self._gone(held), failed=False)
             return
         amount = min(missing, free)
         pieces = one.pieces(amount, _MOST_AT_ONCE - len(one.entering)) if amount > 0 else []
         if pieces and one.paused is None:
             self._send(one, pieces)
         elif not working and one.paused is None and not pieces:
-            self._wait_or_clear(one, missing, free, size)
+            self._clearing.wait_or_clear(one, missing, free, size)
 
     def _gone(self, held: Decimal) -> str:
         return f"the position has turned to {held}" if held else "the position was closed meanwhile"
-
-    def _wait_or_clear(self, one: Exit, missing: Decimal, free: Decimal, size: Decimal) -> None:
-        """Nothing can be sent: another order is in the way, or what is left is less than a lot."""
-        if any(other is not one and other.working for other in self._exits[one.key]):
-            return  # another exit of the same position; it will be looked at again when that moves
-        in_the_way = [order for order in self._working.reducing(one.key, one.side) if self._owner(order) is None]
-        if not in_the_way and not any(other.entering for other in self._exits[one.key]):
-            lot = one.instrument.lot_size
-            self._end(one, f"what is left, {min(missing, size)}, is less than a lot of {lot}", failed=True)
-            return
-        needed = missing - max(free, ZERO)
-        for order in sorted(in_the_way, key=left, reverse=True):
-            if needed <= 0:
-                break
-            if self._may_clear(one, order):
-                needed -= left(order)
-                if order.pending is not Pending.CANCEL:
-                    self._cancel(order, f"{one.name} needs what it stands for")
-        if one.patience is None:
-            loop = asyncio.get_running_loop()
-            one.patience = loop.call_later(_PATIENCE_S, self._lose_patience, one)
-
-    def _lose_patience(self, one: Exit) -> None:
-        one.patience = None
-        blocking = [order for order in self._working.reducing(one.key, one.side) if self._owner(order) is None]
-        if one.done or one.working or not blocking:
-            self._touch(one.key)
-            return
-        names = ", ".join(order.client_order_id for order in blocking[:5])
-        self._end(one, f"orders that work already leave it nothing to exit: {names}", failed=True)
-
-    def _may_clear(self, one: Exit, order: Order) -> bool:
-        if not order.order_id or one.send.clears == "none":
-            return False
-        return one.send.clears == "all" or order.origin is Origin.US
-
-    def _owner(self, order: Order) -> Exit | None:
-        owner = self._owners.get(order.client_order_id)
-        return None if owner is None or owner.done else owner
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -337,7 +298,7 @@ class Exits:
         request = exit_request(one, name, quantity, price, self._session.adapter)
         one.orders.append(name)
         one.entering[name] = quantity
-        self._owners[name] = one
+        self._clearing.owners[name] = one
         try:
             placing = self._orders.placing(request, one.instrument, one.timeout_s, True, True, exits=True)
         except DragomanError as error:
@@ -348,7 +309,7 @@ class Exits:
             del one.entering[name]
         task.add_done_callback(lambda ended: self._placed(one, name, quantity, _error_of(ended)))
         if price is not None:
-            asyncio.get_running_loop().call_later(one.send.reprice_s, self._reprice, one, name)
+            asyncio.get_running_loop().call_later(one.send.reprice_s, self._clearing.reprice, one, name)
         if one.changed is not None:
             one.changed(one)
 
@@ -363,36 +324,7 @@ class Exits:
                 one.orders.remove(name)
             kind = error.kind if isinstance(error, DragomanError) else ErrorKind.UNMAPPED
             self._refused(one, kind, str(error), quantity, getattr(error, "retry_after_s", None))
-        self._touch(one.key)
-
-    def _reprice(self, one: Exit, name: str) -> None:
-        """Cancel a limit order that has not filled; what is left goes out at the price of then."""
-        order = self._store.get(name)
-        if one.done or order is None or order.status.terminal or order.status is OrderStatus.UNKNOWN:
-            return
-        if order.order_id and order.pending is Pending.NONE:
-            one.retracted.add(name)
-            self._cancel(order, "the price has moved on")
-
-    def _retract(self, one: Exit, excess: Decimal) -> None:
-        """Cancel orders of an exit that would take the position past zero, because others made it smaller."""
-        for order in reversed(one.known):
-            if excess <= 0:
-                return
-            if left(order) and order.order_id and order.pending is not Pending.CANCEL:
-                one.retracted.add(order.client_order_id)
-                excess -= left(order)
-                self._cancel(order, "the position is smaller than what works against it")
-
-    def _cancel(self, order: Order, why: str) -> None:
-        async def cancel() -> None:
-            try:
-                await self._orders.cancel(order, timeout_s=_CANCEL_S)
-            except DragomanError as error:
-                _log.warning("order %s is not cancelled (%s): %s", order.client_order_id, why, redact(str(error)))
-
-        _log.info("cancel %s: %s", order.client_order_id, why)
-        self._session.runtime.spawn(cancel(), name=f"cancel {order.client_order_id}")
+        self.touch(one.key)
 
     async def _fetch(self, one: Exit) -> None:
         """Ask for a price that a limit order needs."""
@@ -403,7 +335,7 @@ class Exits:
             if price is not None and price > 0:
                 self._fetched[name] = Decimal(repr(price))
                 one.paused = None
-                self._touch(one.key)
+                self.touch(one.key)
                 return
         except DragomanError as error:
             problem = str(error)
@@ -438,20 +370,20 @@ class Exits:
         _log.warning("exit %s was refused (%s): %s", one.name, kind, said)
         if kind is ErrorKind.FREEZE_QTY_EXCEEDED or step.act is Act.SMALLER:
             if not one.halve(quantity):
-                self._end(one, f"{kind}: one lot is refused as well: {said}", failed=True)
+                self.end(one, f"{kind}: one lot is refused as well: {said}", failed=True)
                 return
         elif step.act is Act.LIMIT:
             if one.as_limit or must_be_limit(one.send, self._session.adapter):
-                self._end(one, f"{kind}, also as a limit order: {said}", failed=True)
+                self.end(one, f"{kind}, also as a limit order: {said}", failed=True)
                 return
             one.as_limit = True
         if step.act is Act.STOP or one.refusals >= one.send.tries:
             times = f"refused {one.refusals} times, the last time " if one.refusals > 1 else ""
-            self._end(one, f"{times}{kind}: {said}", failed=True)
+            self.end(one, f"{times}{kind}: {said}", failed=True)
             return
         if step.wait_s:
             self._pause(one, step.wait_s)
-        self._touch(one.key)
+        self.touch(one.key)
 
     def _pause(self, one: Exit, seconds: float | None) -> None:
         """Send nothing for a while; None: until told otherwise."""
@@ -462,9 +394,10 @@ class Exits:
         if one.paused is not None:
             one.paused.cancel()
         one.paused = None
-        self._touch(one.key)
+        self.touch(one.key)
 
-    def _end(self, one: Exit, reason: str, *, failed: bool) -> None:
+    def end(self, one: Exit, reason: str, *, failed: bool) -> None:
+        """End an exit; one that failed, once nothing of it is on its way any more."""
         if failed and one.working:
             return  # what is on its way may still do it
         running = self._exits.get(one.key, [])
@@ -474,12 +407,12 @@ class Exits:
             self._exits.pop(one.key, None)
         self._by_name.pop(one.name, None)
         for name in one.orders:
-            self._owners.pop(name, None)
+            self._clearing.owners.pop(name, None)
         level = logging.ERROR if failed else logging.INFO
         _log.log(level, "exit %s has ended, %s of %s: %s", one.name, one.filled, one.wanted, reason)
         one.end(reason, failed=failed)
         if running:
-            self._touch(one.key)
+            self.touch(one.key)
 
 
 def _error_of(ended: asyncio.Future[Any]) -> BaseException | None:
