@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "orders": BASE | {"session", "checks", "market", "orders", "_core", "runtime", "transport"},
     "portfolio": BASE | {"session", "checks", "market", "orders", "portfolio", "_core", "runtime", "transport"},
     "rules": BASE | {"session", "checks", "market", "orders", "portfolio", "rules", "_core", "runtime", "transport"},
+    "report": BASE | {"session", "checks", "market", "orders", "portfolio", "report", "_core", "runtime", "transport"},
     "emulator": BASE | {"runtime", "transport", "emulator"},
     "client": BASE
     | {"session", "checks", "market", "orders", "portfolio", "rules", "runtime", "transport", "_core", "client"},
