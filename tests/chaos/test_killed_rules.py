@@ -14,7 +14,7 @@ import pytest
 
 from chaos.test_killed_traders import SEED, Process
 
-KILLS = int(os.environ.get("RULE_KILLS", "10"))
+KILLS = int(os.environ.get("RULE_KILLS", "4"))
 MOMENTS = ("fired", "intent", "sent", "later")
 
 
