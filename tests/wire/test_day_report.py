@@ -22,15 +22,6 @@ from wire.trading import INFY, SBIN, play
 HOSTILE = "</script><script>alert('x')</script>&\u2028"
 UNTOLD = {"complete_as_of", "ts_recv", "ts_event", "ts_polled"}
 UNTOLD |= {"account_id", "broker", "opening_source", "close_source"}
-    "complete_as_of",
-    "ts_recv",
-    "ts_event",
-    "ts_polled",
-    "account_id",
-    "broker",
-    "opening_source",
-    "close_source",
-}
 """What is of the moment of asking, or of a process: not the journal's."""
 
 

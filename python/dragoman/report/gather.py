@@ -118,6 +118,7 @@ class Gatherer:
         ]
         for key, doubt in self._doubts.items():
             found.unknowns.append(replace(doubt, status=self._status(key[0])))
+        found.refused = [replace(one, instrument_id=self._instrument(one.name)) for one in found.refused]
         found.rules = [self._rule(name) for name in self._touched]
         self._join()
         return found
@@ -208,14 +209,13 @@ class Gatherer:
         self.found.names[name] = None
         self._step(record, name, f"{what}: {effect}")
         if what != "place" and effect not in ("ACCEPTED", "UNKNOWN", "APPLIED"):
-            known = self._instrument(name)
             words = [redact(_text(payload.get(part, ""))) for part in ("kind", "code", "text")]
             self.found.refused.append(
                 Rejection(
                     ts_recv=record.time_ns,
                     name=name,
                     act=what,
-                    instrument_id=known,
+                    instrument_id="",
                     kind=words[0] or effect,
                     code=words[1],
                     text=words[2],
