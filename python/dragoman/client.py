@@ -154,7 +154,7 @@ class Client:
         self._guard.set(risk)
         self._reconciler: Reconciler | None = None
         self._measure()
-        self.account = AccountServices(session, self.instruments, units, self.orders_service, self.portfolio.live)
+        self.account = AccountServices(session, self.instruments, units, self.orders_service, self.portfolio.changes)
         self.margin = MarginMonitor(
             session, self.instruments, self.orders_service, self.portfolio, self.account, self.events.publish
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
 from dragoman.cli.demo import browser
+from dragoman.errors import AccountBusy, Rejected, UsageError
 from dragoman.model import (
     Adjustment,
     AdjustmentKind,
@@ -19,6 +21,7 @@ from dragoman.model import (
     Side,
 )
 from dragoman.model import OrderStatus as S
+from dragoman.portfolio.changes import read_changes
 from wire.test_order_restart import again
 from wire.trading import INFY, SBIN, play
 
@@ -43,7 +46,7 @@ def ledger(world) -> dict[tuple[str, str], tuple]:
     }
 
 
-def live(world) -> dict[tuple[str, str], tuple]:
+def live(world, client=None) -> dict[tuple[str, str], tuple]:
     """The same of the book."""
     return {
         (one.instrument_id, one.product): (
@@ -55,7 +58,7 @@ def live(world) -> dict[tuple[str, str], tuple]:
             D(0) if one.average_price is None else round(one.average_price, 8),
             one.realised_pnl,
         )
-        for one in world.client.portfolio.live.rows()
+        for one in (client or world.client).portfolio.live.rows()
     }
 
 
@@ -176,12 +179,180 @@ def test_a_conversion_moves_the_position_at_its_cost_as_the_venue_does():
     play(scenario)
 
 
+def elsewhere(world, quantity, *, overnight=False):
+    """Convert at another terminal."""
+    world.venue.convert(world.account, INFY, Product.INTRADAY, Product.DELIVERY, D(quantity), overnight=overnight)
+
+
+def adjustment(world, **more) -> Adjustment:
+    """Three units that came in by a transfer; the venue is told of them as of a trade of another terminal."""
+    terms = {
+        "adjustment_id": "transfer 17",
+        "kind": AdjustmentKind.EXTERNAL,
+        "instrument_id": INFY,
+        "product": Product.INTRADAY,
+        "quantity": D(3),
+        "price": D(1500),
+        "ts_event": world.runtime.clock.wall_ns(),
+    }
+    return Adjustment(**terms | more)
+
+
+def said(client) -> list:
+    """What a client says of its positions, from now on."""
+    told = []
+    client.on_event(lambda event: told.append(event) if isinstance(event, PositionAlert | OrderAlert) else None)
+    return told
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_conversion_of_an_earlier_run_is_known_and_counts_once(runs):
+    async def scenario(world):
+        assert await world.client.portfolio.begin()
+        await settled(world, await trade(world, "BUY", 10), await trade(world, "BUY", 5, ticks=7))
+        (held,) = await world.client.positions()
+        await world.client.convert(held, "DELIVERY", 6)
+        before = live(world)
+        await world.client.close()
+        for _ in range(runs):
+            await world.runtime.sleep(3)  # the venue counts requests
+            async with again(world) as client:
+                told = said(client)
+                assert await client.portfolio.begin()
+                assert live(world, client) == before == ledger(world)
+                assert await client.check_positions() == []
+                assert told == []
+
+    play(scenario)
+
+
+def test_a_conversion_of_what_was_carried_over_is_part_of_what_the_broker_says_the_day_began_with():
+    async def scenario(world):
+        await settled(world, await trade(world, "BUY", 10))
+        await world.client.close()
+        await world.runtime.sleep(24 * 3600)
+        world.venue.roll_day(world.runtime.clock.wall_ns())
+        opened = {"may_log_in": True, "open_url": browser(world.runtime)}
+        async with again(world, **opened) as client:
+            assert await client.portfolio.begin()
+            (held,) = await client.positions()
+            await client.convert(held, "DELIVERY", 6)
+            carried = {row.product: row.overnight_quantity for row in client.portfolio.live.rows()}
+            assert carried == {Product.INTRADAY: 4, Product.DELIVERY: 6}
+        async with again(world) as client:
+            told = said(client)
+            assert await client.portfolio.begin()
+            assert {row.product: row.overnight_quantity for row in client.portfolio.live.rows()} == carried
+            assert await client.check_positions() == []
+            assert told == []
+
+    play(scenario, poll_interval_s=30, lasts_s=3 * 86_400)
+
+
+def test_an_adjustment_is_there_again_after_a_restart_and_not_the_day_after():
+    async def scenario(world):
+        await settled(world, await trade(world, "BUY", 10))
+        assert await world.client.portfolio.begin()
+        one = adjustment(world)
+        await world.client.portfolio.adjust(one)
+        await world.client.portfolio.adjust(one)
+        before = world.client.portfolio.live.row(INFY)
+        assert before.quantity == 13
+        await world.client.close()
+        for _ in range(2):
+            async with again(world) as client:
+                assert await client.portfolio.begin()
+                await client.portfolio.adjust(one)  # known already
+                row = client.portfolio.live.row(INFY)
+                assert (row.quantity, row.average_price) == (13, before.average_price)
+                with pytest.raises(UsageError, match="was another one"):
+                    await client.portfolio.adjust(adjustment(world, quantity=D(4)))
+        await world.runtime.sleep(24 * 3600)
+        world.venue.roll_day(world.runtime.clock.wall_ns())
+        async with again(world, may_log_in=True, open_url=browser(world.runtime)) as client:
+            assert await client.portfolio.begin()
+            assert client.portfolio.live.row(INFY).quantity == 10  # as the broker says it began
+
+    play(scenario, poll_interval_s=30, lasts_s=3 * 86_400)
+
+
+def test_an_adjustment_is_durable_before_it_counts():
+    async def scenario(world):
+        disk, folder = world.runtime.disk, world.client.orders_service.writer.folder
+        seen = []
+        world.client.portfolio.live.listen(lambda key: seen.append(read_changes(disk, folder)))
+        await world.client.portfolio.adjust(adjustment(world))
+        assert [[change["what"] for change in found] for found in seen] == [["adjustment"]]
+
+    play(scenario)
+
+
+def test_an_adjustment_that_cannot_be_written_down_does_not_count_and_a_conversion_does():
+    async def scenario(world):
+        await settled(world, await trade(world, "BUY", 10))
+        assert await world.client.portfolio.begin()
+        told = said(world.client)
+        (held,) = await world.client.positions()
+        world.runtime.disk.fail(errno.EIO)
+        with pytest.raises(Rejected):
+            await world.client.portfolio.adjust(adjustment(world))
+        assert live(world) == ledger(world)
+        await world.client.convert(held, "DELIVERY", 6)  # the broker has made it, whatever the disk does
+        await world.until(lambda: live(world) == ledger(world))
+        assert "UNJOURNALED" in {alert.code for alert in told}
+
+    play(scenario)
+
+
+def test_a_second_process_reads_what_the_first_has_converted_and_adjusted():
+    async def scenario(world):
+        await settled(world, await trade(world, "BUY", 10))
+        assert await world.client.portfolio.begin()
+        (held,) = await world.client.positions()
+        await world.client.convert(held, "DELIVERY", 2)
+        async with again(world) as other:
+            told = said(other)
+            assert await other.portfolio.begin()
+            assert live(world, other) == live(world) == ledger(world)
+            (held,) = [row for row in await world.client.positions() if row.product is Product.INTRADAY]
+            await world.client.convert(held, "DELIVERY", 3)
+            await world.runtime.sleep(3)
+            assert await other.check_positions() == []
+            assert live(world, other) == live(world) == ledger(world)
+            await world.client.portfolio.adjust(adjustment(world))
+            await world.runtime.sleep(3)
+            assert len(await other.check_positions()) == len(await world.client.check_positions()) > 0
+            assert live(world, other) == live(world)
+            with pytest.raises(AccountBusy):
+                await other.portfolio.adjust(adjustment(world, adjustment_id="mine"))
+            assert [alert.code for alert in told if isinstance(alert, PositionAlert)] == []
+
+    play(scenario)
+
+
+def test_a_conversion_of_another_terminal_is_told_once_for_all_runs():
+    async def scenario(world):
+        await settled(world, await trade(world, "BUY", 10))
+        assert await world.client.portfolio.begin()
+        elsewhere(world, 6)
+        assert await world.client.check_positions() != []
+        await world.client.portfolio.converted((INFY, Product.INTRADAY, "NET"), "DELIVERY", 6, overnight=False)
+        assert await world.client.check_positions() == []
+        await world.client.close()
+        async with again(world) as client:
+            told = said(client)
+            assert await client.portfolio.begin()
+            assert live(world, client) == ledger(world)
+            assert told == []
+
+    play(scenario)
+
+
 def test_a_conversion_of_before_the_start_is_part_of_the_opening_and_told():
     async def scenario(world):
         await settled(world, await trade(world, "BUY", 10))
-        (held,) = await world.client.positions()
-        await world.client.convert(held, "DELIVERY", 6)
         await world.client.close()
+        elsewhere(world, 6)
         async with again(world) as client:
             told = []
             client.on_event(told.append)

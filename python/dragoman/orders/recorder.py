@@ -220,10 +220,23 @@ class Recorder:
         Rejected
             It cannot be written.
         """
+        return await self._durable(Kind.RULE, entry)
+
+    async def durable_control(self, what: str, details: Mapping[str, Any]) -> bool:
+        """Write down what is of the whole account, and return once that is durable; False where there is no journal.
+
+        Raises
+        ------
+        Rejected
+            It cannot be written.
+        """
+        return await self._durable(Kind.CONTROL, {"what": what, **details})
+
+    async def _durable(self, kind: Kind, entry: Mapping[str, Any]) -> bool:
         if self.journal is None:
             self._check_required()
             return False
-        durable = self.journal.commit(Kind.RULE, entry)
+        durable = self.journal.commit(kind, entry)
         if durable is not None:
             await durable
         return True

@@ -16,6 +16,8 @@ from dragoman.orders.state import TERMS, UNTOLD
 
 _log = logging.getLogger("dragoman.orders")
 _VIEWS: Final = (Kind.STREAM, Kind.POLL, Kind.REPLY, Kind.DECISION)
+POSITION_CHANGES: Final = ("adjustment", "conversion")
+"""What a record of kind CONTROL says it is where it changed a position."""
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class Recovered:
         Records whose content nobody can read: written by a later version.
     rules : dict of str to dict
         What rules wrote down, by rule: their terms (``rule``) and how far they got last (``state``).
+    changes : list of dict
+        What changed positions without a fill, see `POSITION_CHANGES`.
     """
 
     intents: dict[str, Intent] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class Recovered:
     unreadable: int = 0
     carried: bool = False
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def working_rules(self) -> dict[str, dict[str, Any]]:
@@ -97,6 +102,9 @@ def _take(found: Recovered, record: Record, broker: str) -> None:
         return
     if record.kind is Kind.RULE:
         take_rule(found.rules, payload)
+        return
+    if record.kind is Kind.CONTROL and payload.get("what") in POSITION_CHANGES:
+        found.changes.append(payload)
         return
     if record.kind not in _VIEWS:
         return

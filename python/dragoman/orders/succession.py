@@ -41,8 +41,10 @@ class Succession:
     ----------
     rules : dict of str to dict
         What earlier runs wrote down of rules, see `Recovered`.
-    on_rules : callable or None
-        Told when `rules` is known.
+    changes : list of dict
+        What changed positions without a fill, see `Recovered`.
+    on_rules, on_changes : callable or None
+        Told when `rules` and `changes` are known.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Succession:
         self._mints = mints
         self._taking: asyncio.Task[None] | None = None
         self.rules: dict[str, dict[str, Any]] = {}
+        self.changes: list[dict[str, Any]] = []
         self.on_rules: Callable[[], object] | None = None
+        self.on_changes: Callable[[], object] | None = None
 
     async def begin(self) -> None:
         """Take over where nobody else writes; where somebody does, this process reads."""
@@ -135,7 +139,9 @@ class Succession:
         rules = found.working_rules
         self._recorder.carry([order for order in self._store if not order.status.terminal], tuple(rules.values()))
         self._look_for(found)
-        self.rules = found.rules
+        self.rules, self.changes = found.rules, found.changes
+        if self.on_changes is not None:
+            self.on_changes()
         if self.on_rules is not None:
             self.on_rules()
 

@@ -1,11 +1,13 @@
-"""Adjustments: what each kind needs."""
+"""Adjustments and conversions: what each kind needs, and which were told already."""
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final, Literal
 
 from dragoman.errors import ErrorKind, UsageError
-from dragoman.model import Adjustment, AdjustmentKind
+from dragoman.model import Adjustment, AdjustmentKind, Product
 
 _K = AdjustmentKind
 _NEEDS: Final = {
@@ -18,6 +20,74 @@ _NEEDS: Final = {
     _K.TRANSFER_OUT: ("product", "quantity"),
     _K.EXTERNAL: ("product", "quantity", "price"),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converted:
+    """Units of a position that were moved to another product at what they cost.
+
+    Attributes
+    ----------
+    conversion_id : str
+        Unique: one told twice counts once.
+    quantity : Decimal
+        Signed as the position.
+    overnight : bool
+        What was carried over was converted, not what was traded today.
+    ts_event : int
+        ns UTC.
+    """
+
+    conversion_id: str
+    instrument_id: str
+    product: Product
+    to_product: Product
+    quantity: Decimal
+    overnight: bool
+    ts_event: int
+    position_side: Literal["NET", "LONG", "SHORT"] = "NET"
+
+
+class Told:
+    """The adjustments and conversions that a book was told."""
+
+    def __init__(self) -> None:
+        self._adjustments: dict[str, Adjustment] = {}
+        self._conversions: set[str] = set()
+        self._number = 0
+
+    def number(self) -> str:
+        """Return a name for a conversion that was given none."""
+        self._number += 1
+        return f"{self._number:09d}"
+
+    def adjusted(self, one: Adjustment) -> bool:
+        """Whether an adjustment was told before; who said so may have been worded otherwise.
+
+        Raises
+        ------
+        UsageError
+            Its id names another one.
+        """
+        before = self._adjustments.get(one.adjustment_id)
+        if before is None:
+            return False
+        if replace(before, source="") != replace(one, source=""):
+            raise _wrong(
+                f"adjustment {one.adjustment_id} was another one: {before!r}", "give each adjustment an id of its own"
+            )
+        return True
+
+    def adjust(self, one: Adjustment) -> None:
+        """Remember an adjustment."""
+        self._adjustments[one.adjustment_id] = one
+
+    def convert(self, one: Converted) -> bool:
+        """Remember a conversion; False where it was told before."""
+        if one.conversion_id in self._conversions:
+            return False
+        self._conversions.add(one.conversion_id)
+        return True
 
 
 def check_adjustment(one: Adjustment) -> None:

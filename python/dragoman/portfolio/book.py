@@ -31,7 +31,7 @@ from dragoman.model import (
     QuantityUnit,
 )
 from dragoman.plugin import ChargesTable
-from dragoman.portfolio.adjust import check_adjustment
+from dragoman.portfolio.adjust import Converted, Told, check_adjustment
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.lots import Lots
@@ -95,13 +95,12 @@ class PositionBook:
         self._costs = Costs(charges)
         self._lines: dict[Line, Timeline] = {}
         self._counted = Counted(days.day)
-        self._adjusted: dict[str, Adjustment] = {}
+        self._without_fill = Told()
         self._openings: dict[PositionKey, Opening] = {}
         self._closes: dict[str, tuple[Decimal, str]] = {}
         self._units: dict[PositionKey, QuantityUnit] = {}
         self._told: set[object] = set()
         self._listeners: tuple[Callable[[PositionKey], object], ...] = ()
-        self._conversions = 0
         self._day = ""
         self._rolls: list[Place] = []
         self.complete_as_of: int | None = None
@@ -139,6 +138,8 @@ class PositionBook:
         self._rolls = [(start, ROLL, 0, "", "")]
         for fill in known:
             self._take(fill)
+        for timeline in self._lines.values():
+            timeline.forget_overnight(as_of)
         traded = Traded.sums(self._counted.counting(start))
         bases: dict[Line, dict[Product, Lots]] = {line: {} for line in self._lines}
         found: list[Discrepancy] = []
@@ -163,13 +164,18 @@ class PositionBook:
         for line, base in bases.items():
             self._tallies["before_opening"] += self._lines.setdefault(line, Timeline()).begin(base, start)
         self.complete_as_of = as_of
+        for (name, _), timeline in self._lines.items():
+            self._problems(name, timeline)
         self._changed({key for key, _ in self._all()})
         for one in found:
             self._say("OPENING_DIFFERS", both_sides(one), one, one)
         return found
 
-    def adjust(self, adjustment: Adjustment) -> None:
+    def adjust(self, adjustment: Adjustment, *, restored: bool = False) -> None:
         """Apply an explicit adjustment from its time on; one given before (by its id) changes nothing.
+
+        It is known to this book alone: `Portfolio.adjust` writes it down first. With `restored` it was told to an
+        earlier run, and what cannot be applied is told once the opening is known.
 
         Raises
         ------
@@ -177,23 +183,30 @@ class PositionBook:
             It lacks what its kind needs, or its id names another one.
         """
         check_adjustment(adjustment)
-        before = self._adjusted.get(adjustment.adjustment_id)
-        if before is not None:
-            if before != adjustment:
-                raise UsageError(
-                    f"adjustment {adjustment.adjustment_id} was another one: {before!r}",
-                    kind=ErrorKind.BAD_REQUEST,
-                    remedy="give each adjustment an id of its own",
-                )
+        if self.adjusted(adjustment):
             return
         self._look()
-        self._adjusted[adjustment.adjustment_id] = adjustment
+        self._without_fill.adjust(adjustment)
         name = adjustment.adjustment_id
         line = self._line(adjustment.instrument_id, adjustment.position_side)
         line.put(Adjusting((adjustment.ts_event, ADJUST, len(name), name, ""), adjustment))
         self._scale_close(adjustment)
         self._changed(self._keys(adjustment.instrument_id, adjustment.position_side))
-        self._problems(adjustment.instrument_id, line)
+        self._problems(adjustment.instrument_id, line, restored=restored)
+
+    def adjusted(self, adjustment: Adjustment) -> bool:
+        """Whether an adjustment was told before.
+
+        Raises
+        ------
+        UsageError
+            Its id names another one.
+        """
+        return self._without_fill.adjusted(adjustment)
+
+    def is_of_today(self, ts: int) -> bool:
+        """Whether a time is of the trading day, or of a later one."""
+        return ts >= self._days.start()
 
     def converted(
         self,
@@ -204,15 +217,36 @@ class PositionBook:
         overnight: bool,
         ts: int | None = None,
     ) -> None:
-        """Move `quantity` units, signed as the position, to another product at what they cost; at `ts`, or now."""
+        """Move `quantity` units, signed as the position, to another product at what they cost; at `ts`, or now.
+
+        It is known to this book alone: `Portfolio.converted` writes it down first.
+        """
+        self.move(
+            Converted(
+                conversion_id=self._without_fill.number(),
+                instrument_id=key[0],
+                product=key[1],
+                position_side=key[2],
+                to_product=product,
+                quantity=quantity,
+                overnight=overnight,
+                ts_event=self._days.now_ns() if ts is None else ts,
+            )
+        )
+
+    def move(self, one: Converted, *, restored: bool = False) -> bool:
+        """Count a conversion, once; False where nothing changed. `restored`: it was told to an earlier run."""
+        if restored and (one.ts_event < (self.complete_as_of or 0) or not self.is_of_today(one.ts_event)):
+            return False  # what the broker said the day began with has it
+        if not self._without_fill.convert(one):
+            return False
         self._look()
-        self._conversions += 1
-        name = f"{self._conversions:09d}"
-        line = self._line(key[0], key[2])
-        at = self._days.now_ns() if ts is None else ts
-        line.put(Conversion((at, CONVERT, len(name), name, ""), key[1], product, exact(quantity), overnight))
-        self._changed({key, (key[0], product, key[2])})
-        self._problems(key[0], line)
+        name, line = one.conversion_id, self._line(one.instrument_id, one.position_side)
+        place: Place = (one.ts_event, CONVERT, len(name), name, "")
+        line.put(Conversion(place, one.product, one.to_product, exact(one.quantity), one.overnight))
+        self._changed({(one.instrument_id, product, one.position_side) for product in (one.product, one.to_product)})
+        self._problems(one.instrument_id, line, restored=restored)
+        return True
 
     def roll(self, day: str, closes: dict[str, Decimal] | None = None) -> None:
         """Begin a trading day: what is held is carried over, at its cost.
@@ -464,7 +498,9 @@ class PositionBook:
         for line in self._lines.values():
             line.fold(before)
 
-    def _problems(self, instrument_id: str, line: Timeline) -> None:
+    def _problems(self, instrument_id: str, line: Timeline, *, restored: bool = False) -> None:
+        if restored and not self.seeded:
+            return  # what it is about is not known yet
         line.rows  # noqa: B018 - counts what was just put in
         for place, problem in line.problems.items():
             self._say("NOT_APPLIED", f"{instrument_id}: {problem}", None, ("problem", instrument_id, place))

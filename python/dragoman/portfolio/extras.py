@@ -55,7 +55,7 @@ from dragoman.model import (
 )
 from dragoman.orders import OrderService
 from dragoman.plugin import Adapter, Flow
-from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.changes import PositionChanges
 from dragoman.portfolio.opening import from_overnight
 from dragoman.session.session import AccountSession
 
@@ -79,11 +79,11 @@ class AccountServices:
         master: InstrumentMaster,
         units: WireUnits,
         orders: OrderService,
-        live: PositionBook | None = None,
+        changes: PositionChanges | None = None,
     ) -> None:
         self._session = session
         self._orders = orders
-        self._live = live
+        self._changes = changes
         self._master = master
         self._units = units
 
@@ -184,10 +184,10 @@ class AccountServices:
             )
         flow = self._adapter.convert(same[0], wire, product, instrument, self._session.ctx)
         await self._session.run(flow, timeout_s=timeout_s)
-        if self._live is not None:
+        if self._changes is not None:
             key = (position.instrument_id, position.product, position.position_side)
             signed = units if same[0].quantity > 0 else -units
-            self._live.converted(key, product, signed, overnight=from_overnight(same[0], wire))
+            await self._changes.converted(key, product, signed, overnight=from_overnight(same[0], wire))
 
     # -- before the fact ---------------------------------------------------------------------------------------------
 

@@ -8,12 +8,23 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman._core import Marks
-from dragoman.checks import WireUnits, seconds
+from dragoman.checks import Number, WireUnits, choice, exact, flag, seconds
 from dragoman.errors import DragomanError, UsageError
 from dragoman.market import InstrumentMaster
-from dragoman.model import Instrument, InstrumentType, LiveHolding, Margin, Position, PositionAlert, Product, Segment
+from dragoman.model import (
+    Adjustment,
+    Instrument,
+    InstrumentType,
+    LiveHolding,
+    Margin,
+    Position,
+    PositionAlert,
+    Product,
+    Segment,
+)
 from dragoman.orders import OrderService
 from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.changes import PositionChanges
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.holdings import haircut_of, live_holding
 from dragoman.portfolio.marking import Marking
@@ -42,6 +53,8 @@ class Portfolio:
     ----------
     live : PositionBook
         The positions as the fills make them.
+    changes : PositionChanges
+        Writes down what changes them without a fill.
     """
 
     def __init__(
@@ -67,6 +80,7 @@ class Portfolio:
             broker=session.adapter.name,
             account=lambda: session.ctx.account,
         )
+        self.changes = PositionChanges(session, orders, self.live)
         self._beginning: asyncio.Task[None] | None = None
         orders.store.listen(self.live.on_update)
 
@@ -112,6 +126,7 @@ class Portfolio:
         if not self._session.adapter.capabilities.features.get("positions"):
             return False
         try:
+            await self.changes.read()
             as_of, rows = await self._opening(timeout_s)
         except DragomanError as error:
             on_error(error)
@@ -136,6 +151,56 @@ class Portfolio:
             if self._orders.store.fills.all() == known:
                 break
         return as_of, rows
+
+    async def adjust(self, adjustment: Adjustment) -> None:
+        """Change live positions by what no fill explains; one told before (by its id) changes nothing.
+
+        Where a journal is open it is durable before this returns, and there again after a restart. Processes that only
+        read the account find it there.
+
+        Raises
+        ------
+        UsageError
+            It lacks what its kind needs, or its id names another one.
+        AccountBusy
+            Another process writes to this account: say it there.
+        Rejected
+            It cannot be written down, so it does not count.
+        """
+        await self.changes.adjust(adjustment)
+
+    async def converted(
+        self,
+        key: PositionKey,
+        product: Product | str,
+        quantity: Number,
+        *,
+        overnight: bool,
+        ts: int | None = None,
+    ) -> None:
+        """Tell of a conversion that was made elsewhere; what `Client.convert` does is known already.
+
+        Parameters
+        ----------
+        key : PositionKey
+        product : Product or str
+            What the units belong to now.
+        quantity : number
+            Signed as the position.
+        overnight : bool
+            Whether they were carried over, not traded today.
+        ts : int, optional
+            When, ns UTC; left out: now.
+
+        Raises
+        ------
+        UsageError, AccountBusy, Rejected
+            As `adjust`.
+        """
+        wanted = choice(Product, "product", product)
+        await self.changes.convert(
+            key, wanted, exact("quantity", quantity), overnight=flag("overnight", overnight), ts=ts
+        )
 
     async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
         """Return net positions, quantities in units."""
@@ -193,6 +258,7 @@ class Portfolio:
         positions = await self.positions(timeout_s=timeout_s)
         self._orphans()
         if self.live.seeded:
+            await self.changes.read()  # another process may have converted, or been told of, something meanwhile
             return self.live.compare(positions, skip=self._in_wallets)
         today = self._orders.store.fills.of_day(as_of)
         found = compare(positions, self.of_positions(net_positions(today)))

@@ -211,6 +211,12 @@ class Timeline:
         self.problems.clear()
         return at
 
+    def forget_overnight(self, before: int) -> None:
+        """Take out conversions of what was carried over: a broker asked since then tells it where it went."""
+        for entry in list(self.entries):
+            if isinstance(entry, Conversion) and entry.overnight and entry.place[0] < before:
+                self.drop(entry)
+
     def fold(self, before: Place) -> list[Entry]:
         """Let the entries before a place become part of the beginning; return them."""
         at = bisect_left(self._places, before)
