@@ -29,12 +29,14 @@ def report_of(world, **more):
     return day_report(journal_of(world), adapter, now_ns=now, damage=damage, **more)
 
 
-async def a_day(world):
-    """Fills, partials, rejects, a lost reply, a rule that fires, and the kill switch."""
+async def a_day(world, more=None):
+    """Fills, partials, rejects, a lost reply, a rule that fires, and the kill switch; `more` once something is held."""
     client = world.client
     client.subscribe([INFY, SBIN])
     await client.margin.ready()
     price = await hold(world, 100)
+    if more is not None:
+        await more()
     await move(world, 5)
     await client.place(INFY, "BUY", 20, product="INTRADAY", client_order_id="at market")
     best = (await client.quote(INFY)).asks[0]
