@@ -588,7 +588,8 @@ class Client:
 
         Where the broker takes several with one request (feature ``basket``) they go in as few as it takes, else each
         by itself, all at once. They are not all or nothing: look at each order's `status` and `reject`. REJECTED and
-        DENIED ones are not live, UNKNOWN ones may be and are being looked for; see `wait_order`.
+        DENIED ones are not live, UNKNOWN ones may be and are being looked for; see `wait_order`. Under a
+        `client_order_id` that was used before nothing is sent: that order is returned as it is.
 
         Parameters
         ----------
@@ -599,7 +600,8 @@ class Client:
         Raises
         ------
         UsageError, Rejected, StaleData, AccountBusy
-            Refused here, naming the order; zero bytes of any were sent.
+            Refused here, naming the order; zero bytes of any were sent. Those before it are DENIED, and their names
+            are used.
         """
         self._check("place_many")
         wanted = several("orders", orders, OrderRequest)

@@ -174,3 +174,78 @@ def test_no_orders_are_no_request():
         assert requests == []
 
     trading.play(scenario)
+
+
+@worlds
+def test_a_basket_tried_again_sends_what_is_new_and_tells_of_the_rest(how):
+    async def scenario(world):
+        def refuse(request, instrument):
+            if request.instrument_id == SBIN and not world.live:
+                raise Rejected("not yet", kind=ErrorKind.LOCAL_DENIED)
+
+        world.client.orders_service.admit = refuse
+        legs = [leg(world, client_order_id="a"), leg(world, SBIN, client_order_id="b")]
+        with pytest.raises(Rejected, match="not yet"):
+            await world.client.place_many(legs)
+        world.client.orders_service.admit = None
+        first, second = await world.client.place_many(legs)
+        assert (first.status, first.reject.kind) == (OrderStatus.DENIED, ErrorKind.LOCAL_DENIED)
+        assert second.status is OrderStatus.ACCEPTED
+        assert taken(world) == {SBIN: 1}
+
+    WORLDS[how](scenario)
+
+
+@worlds
+def test_a_basket_over_an_unknown_order_returns_it_as_it_is(how):
+    async def scenario(world):
+        method, path = CALLS[how]
+        world.fault(f"drop_frames;http:503@GET /*;drop_reply@{method} {path}")
+        terms = [leg(world, client_order_id="a"), leg(world, SBIN, client_order_id="b")]
+        await world.client.place_many(terms, timeout_s=2)
+        again = await world.client.place_many(
+            [*terms, leg(world, "NSE:RELIANCE")], timeout_s=2, allow_stale=True, allow_unknown=True
+        )
+        assert [order.status for order in again[:2]] == [OrderStatus.UNKNOWN] * 2
+        assert taken(world) == {INFY: 1, SBIN: 1, "NSE:RELIANCE": 1}
+
+    WORLDS[how](scenario)
+
+
+def test_a_leg_with_a_time_of_its_own_does_not_take_the_others_with_it():
+    async def scenario(world):
+        late = world.runtime.clock.mono_ns() - 1
+        legs = [leg(world), leg(world, SBIN, deadline_ns=late), leg(world)]
+        orders = await world.client.place_many(legs)
+        assert [order.status for order in orders] == [OrderStatus.ACCEPTED, OrderStatus.DENIED, OrderStatus.ACCEPTED]
+        assert taken(world) == {INFY: 2}
+
+    upstox_world.play(scenario)
+
+
+def test_a_disk_that_hangs_or_fails_keeps_no_basket_longer_than_its_caller_allows():
+    async def scenario(world):
+        service = world.client.orders_service
+        service.intents.older = object()
+
+        async def hang(name):
+            await world.runtime.sleep(600)
+
+        async def fail(name):
+            raise OSError("input/output error")
+
+        for recall in (hang, fail):
+            service.succession.recall = recall
+            began = world.runtime.clock.mono_ns()
+            with pytest.raises(Rejected, match="used before"):
+                await world.client.place_many([leg(world, client_order_id="mine")], timeout_s=2)
+            assert world.runtime.clock.mono_ns() - began <= 2.1e9
+            began = world.runtime.clock.mono_ns()
+            instrument = world.client.instrument(INFY)
+            await service.placing(
+                leg(world, client_order_id=f"out-{recall.__name__}"), instrument, 10, False, exits=True
+            )
+            assert world.runtime.clock.mono_ns() - began <= 1e9
+        assert len(world.live) == 2
+
+    trading.play(scenario)

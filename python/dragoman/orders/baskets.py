@@ -61,8 +61,8 @@ class Baskets:
         Records that a request, or its reply, was lost; returns a leg's order.
     launch : callable
         Sends one leg by itself.
-    again : callable
-        Returns what became of an order whose name was used before.
+    answered : callable
+        Returns an order whose name was used before as it is once it has an answer, or when the time is over.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Baskets:
         settle: Callable[[str, Outcome], Order],
         unplaced: Callable[[str, DragomanError, Sending[Any]], Order],
         launch: _Launch,
-        again: Callable[[Intent, float], Awaitable[Order]],
+        answered: Callable[[str, int], Awaitable[Order]],
     ) -> None:
         self._session = session
         self._recorder = recorder
@@ -81,18 +81,16 @@ class Baskets:
         self._settle = settle
         self._unplaced = unplaced
         self._launch = launch
-        self._again = again
+        self._answered = answered
         self.leaving: Callable[[Request], object] | None = None
         """Asked before a request leaves, see `Sending`."""
 
-    async def place(self, legs: Sequence[Entered], timeout_s: float, ends_ns: int) -> list[Order]:
+    async def place(self, legs: Sequence[Entered], ends_ns: int) -> list[Order]:
         """Send the new legs and return all as they are then, in order.
 
         Parameters
         ----------
         legs : sequence of Entered
-        timeout_s : float
-            For what is known of orders whose names were used before.
         ends_ns : int
             Monotonic ns: the caller's deadline.
         """
@@ -102,18 +100,22 @@ class Baskets:
         found = await asyncio.shield(sent)
         for leg in legs:
             if not leg.new:
-                found[leg.intent.name] = await self._again(leg.intent, timeout_s)
+                found[leg.intent.name] = await self._answered(leg.intent.name, ends_ns)
         return [found[leg.intent.name] for leg in legs]
 
     async def _send(self, legs: Sequence[Entered], ends_ns: int) -> dict[str, Order]:
         capabilities = self._session.adapter.capabilities
         found: dict[str, Order] = {}
-        if len(legs) > 1 and capabilities.features.get("basket"):
-            for chunk in _chunks(legs, capabilities.most_in_basket):
-                found |= await self._request(chunk, ends_ns)
-            return found
-        flights = [self._launch(leg.intent, leg.wire, leg.instrument, ends_ns) for leg in legs]
-        for leg, ended in zip(legs, await asyncio.gather(*flights, return_exceptions=True), strict=True):
+        # What is to be dropped at a time of its own goes by itself: it must not take others with it.
+        together = [leg for leg in legs if leg.wire.deadline_ns is None] if capabilities.features.get("basket") else []
+        if len(together) < 2:
+            together = []
+        names = {leg.intent.name for leg in together}
+        alone = [leg for leg in legs if leg.intent.name not in names]
+        flights = [self._launch(leg.intent, leg.wire, leg.instrument, ends_ns) for leg in alone]
+        for chunk in _chunks(together, max(capabilities.most_in_basket, 1)):
+            found |= await self._request(chunk, ends_ns)
+        for leg, ended in zip(alone, await asyncio.gather(*flights, return_exceptions=True), strict=True):
             if isinstance(ended, BaseException) and not isinstance(ended, DragomanError):
                 raise ended
             order = self._known(leg.intent.name) if isinstance(ended, BaseException) else ended
@@ -136,7 +138,6 @@ class Baskets:
             return orders
 
         flow = self._session.adapter.place_many([(leg.wire, leg.instrument) for leg in legs], self._session.ctx)
-        drops = [leg.wire.deadline_ns for leg in legs if leg.wire.deadline_ns is not None]
         sending: Sending[dict[str, Order]] = Sending(
             self._session,
             flow,
@@ -144,7 +145,6 @@ class Baskets:
             ", ".join(names),
             "place",
             ends_ns,
-            min(drops, default=None),
             before_send=lambda request: self._write_down([leg.intent for leg in legs]),
             leaving=self.leaving,
         )

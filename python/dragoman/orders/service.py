@@ -54,6 +54,7 @@ from dragoman.session.fanout import Fanout, Subscription
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
+_EXIT_RECALL_S = 0.2
 
 
 class OrderService:
@@ -117,7 +118,7 @@ class OrderService:
         self.store.listen(self.updates.publish)
         self._new_names: set[str] = set()
         self._baskets = Baskets(
-            session, recorder, self.store.get, self._settle_leg, self._unplaced, self._launch, self._again
+            session, recorder, self.store.get, self._settle_leg, self._unplaced, self._launch, self._answered
         )
         self.kills: Fanout[KillEvent] = Fanout("kill switch")
         self.switch: KillSwitch | None = None
@@ -328,21 +329,30 @@ class OrderService:
     ) -> Order:
         """Place under a name that nobody has used lately; long ago, only the journal's index can tell."""
         name = request.client_order_id
+        if not await self._recalled(name, timeout_s, exits=exits):
+            self._new_names.add(name)
         try:
-            async with asyncio.timeout(timeout_s):
-                if not await self._succession.recall(name):
-                    self._new_names.add(name)
+            return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
+        finally:
+            self._new_names.discard(name)
+
+    async def _recalled(self, name: str, timeout_s: float, *, exits: bool = False) -> bool:
+        """Enter what the journal has of a name from long ago; False where it has nothing.
+
+        An exit does not wait for a disk that is slow or broken: its name is younger than all that only the index knows.
+        """
+        try:
+            async with asyncio.timeout(min(timeout_s, _EXIT_RECALL_S) if exits else timeout_s):
+                return await self._succession.recall(name)
         except (OSError, TimeoutError) as error:
+            if exits:
+                return False
             raise Rejected(
                 f"{self._adapter.name}: nobody can tell whether {name!r} was used before: {error}",
                 kind=ErrorKind.LOCAL_DENIED,
                 broker=self._adapter.name,
                 remedy="look at the journal's folder, or leave client_order_id out; nothing was sent",
             ) from error
-        try:
-            return await self.placing(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
-        finally:
-            self._new_names.discard(name)
 
     async def _place_fresh(
         self,
@@ -469,15 +479,18 @@ class OrderService:
         names: set[str] = set()
         for at, (request, instrument) in enumerate(legs):
             try:
-                await self._look_over(request, instrument, names)
+                await self._look_over(request, instrument, names, ends_ns)
             except DragomanError as error:
                 raise in_leg(at, error) from error
         if not allow_stale and self._freshness.stale:
             self._session.check_alive()
-            await self._freshness.wait(timeout_s)
-        return await self._baskets.place(self._enter_all(legs, allow_unknown=allow_unknown), timeout_s, ends_ns)
+            await self._freshness.wait(self._left_s(ends_ns))
+        return await self._baskets.place(self._enter_all(legs, allow_unknown=allow_unknown), ends_ns)
 
-    async def _look_over(self, request: OrderRequest, instrument: Instrument, names: set[str]) -> None:
+    def _left_s(self, ends_ns: int) -> float:
+        return max(ends_ns - self._mono_ns(), 0) / _NS
+
+    async def _look_over(self, request: OrderRequest, instrument: Instrument, names: set[str], ends_ns: int) -> None:
         """Refuse a leg that can be refused before any is entered."""
         check_request(request, instrument, self._adapter)
         self._adapter.check_order(request, instrument)
@@ -488,8 +501,8 @@ class OrderService:
         if name in names:
             raise used_before(name)
         names.add(name)
-        if self.intents.get(name) is None:
-            await self._succession.recall(name)
+        if self.intents.get(name) is None and self.intents.older is not None:
+            await self._recalled(name, self._left_s(ends_ns))
 
     def _enter_all(self, legs: Sequence[Leg], *, allow_unknown: bool) -> list[Entered]:
         """Enter every leg, as `placing` does one, so that what each is checked against counts those before it."""
@@ -513,6 +526,8 @@ class OrderService:
         known = self.intents.get(name)
         if known is not None:
             self.intents.check_same(known, request)
+            if self.store.get(name) is None:
+                raise used_before(name)  # another call holds it, and waits with it
             return Entered(known, request, instrument, new=False)
         if self.store.get(name) is not None:
             raise used_before(name)
@@ -523,6 +538,15 @@ class OrderService:
         intent = self.intents.add(Intent(request))
         self.store.create(order_of(request, self._adapter.name, self._wall_ns()))
         return Entered(intent, wire_request, instrument)
+
+    async def _answered(self, name: str, ends_ns: int) -> Order:
+        """Return an order as it is once it has an answer, or as it is when the caller's time is over."""
+        try:
+            return await self.wait(
+                name, lambda order: order.status is not OrderStatus.SUBMITTED, timeout_s=self._left_s(ends_ns)
+            )
+        except StaleData:
+            return self._known(name)
 
     def _settle_leg(self, name: str, outcome: Outcome) -> Order:
         known = self.store.settle(name, outcome, self._wall_ns())
