@@ -11,6 +11,7 @@ import signal
 import struct
 import sys
 import termios
+import time
 from contextlib import asynccontextmanager
 from decimal import Decimal as D
 from zoneinfo import ZoneInfo
@@ -50,7 +51,7 @@ class Looked:
         return (self.app.listings | self.app.drawings)[pane].words
 
     async def until(self, condition) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not condition():
                 await self.pilot.pause(0.02)
 
@@ -69,7 +70,7 @@ async def screen(runtime, folder, *, trading=True, size=SIZE, names=(), before=N
             await before(here)
         model = WatchModel(here.client, names, trading=trading)
         model.open()
-        app = WatchApp(model, zone=ZoneInfo("Asia/Kolkata"), timeout_s=5.0, refresh_s=0.05)
+        app = WatchApp(model, zone=ZoneInfo("Asia/Kolkata"), timeout_s=5.0, refresh_s=0.1)
         try:
             async with app.run_test(size=size) as pilot:
                 await pilot.pause(0.1)
@@ -391,17 +392,17 @@ class Terminal:
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
         self.before = termios.tcgetattr(theirs)
         self.theirs = theirs
-        shell.env |= {"TERM": "xterm-256color"}
-        shell.env.pop("COLUMNS", None)
+        shell.env |= {"TERM": "xterm-256color", "COLUMNS": str(SIZE[0]), "LINES": str(SIZE[1])}
         self.process = shell.start(*arguments, stdin=theirs, stdout=theirs, stderr=theirs)
         self.shown = b""
 
     def until(self, *words: bytes) -> None:
-        """Read until all words were written."""
-        while not all(word in self.shown for word in words):
-            ready, _, _ = select.select([self.ours], [], [], 30)
-            assert ready, self.shown[-2000:]
-            self.shown += os.read(self.ours, 65536)
+        """Read until all words were written; it fails rather than hang, and says which were not."""
+        deadline = time.monotonic() + 30
+        while missing := [word for word in words if word not in self.shown]:
+            ready, _, _ = select.select([self.ours], [], [], 1)
+            assert time.monotonic() < deadline, (missing, self.shown[-2000:])
+            self.shown += os.read(self.ours, 65536) if ready else b""
 
     def type(self, text: bytes) -> None:
         os.write(self.ours, text)
@@ -419,9 +420,10 @@ class Terminal:
         return self.close()
 
     def close(self) -> int:
+        status = self.process.wait(30)
         os.close(self.ours)
         os.close(self.theirs)
-        return self.process.wait(20)
+        return status
 
 
 def test_the_command_draws_on_a_terminal_trades_by_keys_and_leaves_it_whole(tmp_path):
