@@ -411,3 +411,17 @@ def test_numbers_lose_no_digit():
     pen.filled("a", "BUY", "0.00000001", "61234.123456789", 1, mark=61234.5)
     (row,) = numbers(pen.report())["fills"]
     assert (row["quantity"], row["price"], row["mark"]) == ("0.00000001", "61234.123456789", "61234.5")
+
+
+def test_conversions_move_units_to_another_product_once():
+    def converted(name, quantity, ts, **more):
+        moved = {"conversion_id": name, "instrument_id": INFY, "product": "INTRADAY", "to_product": "DELIVERY"}
+        return {"what": "conversion", "conversion": moved | {"quantity": quantity, "ts_event": ts} | more}
+
+    pen = Pen()
+    opening = [{"instrument_id": INFY, "product": "INTRADAY", "position_side": "NET", "quantity": "10", "price": "90"}]
+    pen.write(Kind.CONTROL, converted("1", "3", pen.now, overnight=True))
+    pen.write(Kind.CONTROL, {"what": "money", "day": DAY, "terms": {INFY: TERMS}, "opening": opening})
+    pen.write(Kind.CONTROL, converted("2", "4", pen.now + 1, overnight=True))
+    rows = {row.product: row.quantity for row in pen.report().positions}
+    assert rows == {"INTRADAY": 6, "DELIVERY": 4}, "what was kept after the first has it already"

@@ -27,6 +27,11 @@ def amount(name: str) -> Cell:
     return lambda row: money(row[name])
 
 
+def total(name: str) -> Cell:
+    """Return what reads a sum of money, to two digits after the point: the page's numbers have all of them."""
+    return lambda row: "" if row[name] is None else f"{Decimal(row[name]):,.2f}"
+
+
 def units(name: str) -> Cell:
     """Return what reads a quantity."""
     return lambda row: quantity(row[name])

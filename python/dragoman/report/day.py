@@ -16,7 +16,7 @@ from dragoman.portfolio.days import TradingDays
 from dragoman.report.figures import by_kind, fill_line, latencies, order_line, rejections, slippage
 from dragoman.report.gather import UNREADABLE, Gathered, Gatherer
 from dragoman.report.model import DayReport, FillLine, OrderLine
-from dragoman.report.money import count, master_of, samples
+from dragoman.report.money import changed_after, count, master_of, samples
 
 _NAMED: Final = 10
 _DAY: Final = timedelta(days=1)
@@ -70,13 +70,14 @@ def day_report(
     traded = [fill for fill, _ in fills]
     money = samples(found.money, notes)
     worth = found.worth if found.worth.get("day") == day else {}
-    held = [
-        one["instrument_id"] for one in worth.get("opening") or () if isinstance(one, dict) and "instrument_id" in one
-    ]
+    kept_ns, began = found.opening or (start, [])
+    held = [one["instrument_id"] for one in began if isinstance(one, dict) and "instrument_id" in one]
     names = dict.fromkeys([fill.instrument_id for fill in traded] + held)
     master = master_of(found.terms, instruments, names)
     counted = count(
         traded,
+        began,
+        changed_after(found.recovered.changes, kept_ns),
         worth,
         master,
         TradingDays(zone, lambda: last),
@@ -98,7 +99,7 @@ def day_report(
         ts_recv=last,
         records=found.records,
         unreadable=found.unreadable,
-        opening_known="opening" in worth,
+        opening_known=found.opening is not None,
         orders=orders,
         fills=lines,
         slippage=slippage(lines, master.get),
@@ -143,10 +144,7 @@ def _orders(found: Gathered, notes: list[str]) -> tuple[OrderLine, ...]:
         if order is None or order.status is OrderStatus.CREATED:
             missing += 1
             continue
-        try:
-            lines.append(order_line(name, order, found))
-        except UNREADABLE:
-            missing += 1
+        lines.append(order_line(name, order, found))
     if missing:
         notes.append(f"{missing} orders are told of by records alone that cannot be read, and left out")
     return tuple(lines)
@@ -175,10 +173,11 @@ def _charges(
         return ()
     found, without = [], []
     for name in dict.fromkeys(fill.instrument_id for fill in fills):
-        known = instrument(name)
-        charges = (
-            None if known is None else charges_of(table, known, [one for one in fills if one.instrument_id == name])
-        )
+        known, traded = instrument(name), [one for one in fills if one.instrument_id == name]
+        try:
+            charges = None if known is None else charges_of(table, known, traded)
+        except UNREADABLE:
+            charges = None  # a fee that is no number
         if charges is None:
             without.append(name)
         else:

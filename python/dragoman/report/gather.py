@@ -13,7 +13,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
-from dragoman.model import Fill, Order, OrderStatus, Pending, Side
+from dragoman.model import Fill, Order, OrderStatus, OrderType, Origin, Pending, Product, Reject, Side
 from dragoman.orders.journal import Kind, Record
 from dragoman.orders.journal.codec import from_plain
 from dragoman.orders.recovery import Recovered, recover, take_rule
@@ -25,6 +25,7 @@ from dragoman.session.secrets import redact
 
 UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
 _TOLD: Final = (Kind.STREAM, Kind.POLL, Kind.REPLY, Kind.DECISION)
+_SIDES: Final = ("NET", "LONG", "SHORT")
 _SILENT: Final = (OrderStatus.UNKNOWN, OrderStatus.SUBMITTED, OrderStatus.DENIED)
 _WORDS: Final = {
     "bound": "one order at the broker proved to be it",
@@ -75,6 +76,7 @@ class Gathered:
     kills: list[KillLine] = field(default_factory=list)
     money: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     worth: dict[str, Any] = field(default_factory=dict)
+    opening: tuple[int, list[Any]] | None = None
     terms: dict[str, dict[str, str]] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     known: dict[tuple[str, str, str], Known] = field(default_factory=dict)
@@ -112,7 +114,10 @@ class Gatherer:
         """Return what they tell."""
         found = self.found
         found.recovered = recover(self._each(records), self._broker)
-        found.unreadable = max(len(self._bad), found.recovered.unreadable)
+        known = found.recovered.orders
+        found.recovered.orders = {name: order for name, order in known.items() if _whole(order)}
+        broken = len(known) - len(found.recovered.orders)
+        found.unreadable = max(len(self._bad), found.recovered.unreadable + broken)
         found.fills = [
             fill for fill in self._counted.counting(self._start) if self._days.day(fill.ts_event) == self._day
         ]
@@ -382,6 +387,9 @@ class Gatherer:
             self.found.terms |= {name: one for name, one in news.get("terms", {}).items() if isinstance(one, dict)}
             if today:
                 self.found.money.append((record.time_ns, self.found.worth))
+                began = self.found.worth.get("opening")
+                if self.found.opening is None and isinstance(began, list) and self.found.worth.get("day") == self._day:
+                    self.found.opening = record.time_ns, began
 
 
 def _said(order: Order) -> str:
@@ -408,9 +416,28 @@ def _sound(fill: Fill) -> Fill:
     times = (one for one in (fill.ts_event, fill.ts_recv) if one is not None)
     if not all(type(one) is str for one in texts) or not all(type(one) is int for one in times):
         raise TypeError("a fill holds text and times of other types")
-    if type(fill.side) is not Side or not fill.quantity.is_finite() or not fill.price.is_finite():
-        raise ValueError("a fill has no side, or numbers that are none")
+    if type(fill.side) is not Side or type(fill.product) is not Product or fill.position_side not in _SIDES:
+        raise ValueError("a fill has no side, or is of no product")
+    if not fill.quantity.is_finite() or not fill.price.is_finite():
+        raise ValueError("a fill has numbers that are none")
     return fill
+
+
+def _whole(order: Order) -> bool:
+    """Whether an order has everything that is shown of it."""
+    texts = (order.client_order_id, order.order_id, order.instrument_id)
+    choices = ((order.side, Side), (order.status, OrderStatus), (order.order_type, OrderType))
+    numbers = (order.quantity, order.filled_quantity, order.remaining_quantity)
+    maybe = (order.price, order.trigger_price, order.average_price)
+    return (
+        all(type(one) is str for one in texts)
+        and all(type(value) is kind for value, kind in (*choices, (order.product, Product), (order.origin, Origin)))
+        and all(type(one) is Decimal and one.is_finite() for one in numbers)
+        and all(one is None or one.is_finite() for one in maybe)
+        and type(order.order_ids) is tuple
+        and all(type(one) is str for one in order.order_ids)
+        and (order.reject is None or (type(order.reject) is Reject and type(order.reject.text) is str))
+    )
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -27,6 +27,7 @@ from dragoman.model import (
 from dragoman.orders.journal.codec import from_plain
 from dragoman.plugin import ChargesTable
 from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.changes import enter
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.rows import totals
@@ -81,7 +82,9 @@ def _instrument(name: str, terms: dict[str, str]) -> Instrument | None:
 
 def count(
     fills: Iterable[Fill],
-    worth: dict[str, Any],
+    began: Iterable[Any],
+    changes: Iterable[Mapping[str, Any]],
+    worth: Mapping[str, Any],
     master: InstrumentMaster,
     days: TradingDays,
     start_ns: int,
@@ -96,8 +99,12 @@ def count(
     ----------
     fills : iterable of Fill
         Those that count, in their order.
+    began : iterable
+        What the day began with, as it was kept.
+    changes : iterable of mapping
+        Adjustments and conversions, as the journal has them.
     worth : mapping
-        The last sample: what the day began with, and the last marks.
+        The last sample: the last marks.
     master : InstrumentMaster
     days : TradingDays
         Its clock stands at the end of what is counted.
@@ -117,8 +124,9 @@ def count(
     realised: dict[str, dict[Any, Decimal]] = {}
     curve = []
     closes: dict[str, Decimal] = {}
-    for opening in _openings(worth, start_ns, found.notes):
+    for opening in _openings(began, start_ns, found.notes):
         book.adjust(opening)
+    enter(book, changes)
     for fill in fills:
         book.on_update(OrderUpdate(_ORDER, (fill,)))
         key = (fill.instrument_id, fill.product, fill.position_side)
@@ -149,9 +157,23 @@ def count(
 _ORDER: Final = from_plain(Order, {"instrument_id": "", "side": "BUY", "quantity": "0"})
 
 
-def _openings(worth: dict[str, Any], start_ns: int, notes: list[str]) -> Iterator[Adjustment]:
+def changed_after(changes: Iterable[Mapping[str, Any]], kept_ns: int) -> Iterator[Mapping[str, Any]]:
+    """Yield what changed positions after what the day began with was kept, and moves of the day's own units.
+
+    What was done to carried-over units before that is in what was kept.
+    """
+    for one in changes:
+        inner = one.get(str(one.get("what")))
+        if not isinstance(inner, dict):
+            continue
+        ts, own = inner.get("ts_event"), one.get("what") == "conversion" and not inner.get("overnight")
+        if isinstance(ts, int) and (ts >= kept_ns or own):
+            yield one
+
+
+def _openings(began: Iterable[Any], start_ns: int, notes: list[str]) -> Iterator[Adjustment]:
     """Yield what was carried over, as units that come in as the day begins, at what they cost."""
-    for at, one in enumerate(worth.get("opening") or ()):
+    for at, one in enumerate(began):
         try:
             yield Adjustment(
                 adjustment_id=f"opening {at}",

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from dragoman.report.cells import amount, at, moment, money, quantity, rows, text, units, wait
+from dragoman.report.cells import amount, at, moment, money, quantity, rows, text, total, units, wait
 from dragoman.report.plots import distribution
 from dragoman.report.style import facts
 from dragoman.report.timeplots import Bar, Life, Trade, bars, clock, lives, prices, steps
@@ -77,8 +77,8 @@ def _money(found: Found) -> Iterator[str]:
         line.append((one["ts_event_ns"], float(one["realised"])))
     for one in found["money"]:
         for row in one["pnl"]:
-            total = float(row["realised"]) + float(row["unrealised"])
-            lines.setdefault(f"in all {row['currency']}", []).append((one["ts_recv_ns"], total))
+            value = float(row["realised"]) + float(row["unrealised"])
+            lines.setdefault(f"in all {row['currency']}", []).append((one["ts_recv_ns"], value))
     if lines:
         yield steps(
             _few(lines), "Profit over the day: realised by each fill, and in all at each sample.", "money", zone
@@ -95,11 +95,11 @@ def _money(found: Found) -> Iterator[str]:
     else:
         yield '<p class="soft">No margin was kept: nobody followed it that day.</p>'
     columns = {"currency": text("currency")}
-    sums = {name: amount(name) for name in ("realised", "unrealised", "income", "value")}
+    sums = {name: total(name) for name in ("realised", "unrealised", "income", "charges", "value")}
     yield rows(columns | sums, found["totals"], numbers=sums, empty="Nothing was traded or held.")
     if found["charges"]:
         parts = ("brokerage", "transaction_tax", "exchange_fee", "regulator_fee", "stamp_duty", "gst", "total")
-        named = {name.replace("_", " "): amount(name) for name in parts}
+        named = {name.replace("_", " "): total(name) for name in parts}
         yield "<h3>Charges, estimated by the broker's table</h3>"
         yield rows({"instrument": text("instrument_id")} | named, found["charges"], numbers=named, empty="")
     yield "</section>"
@@ -120,8 +120,8 @@ def _positions(found: Found) -> Iterator[str]:
         "quantity": units("quantity"),
         "average": amount("average_price"),
         "mark": amount("last_price"),
-        "realised": amount("realised_pnl"),
-        "unrealised": amount("unrealised_pnl"),
+        "realised": total("realised_pnl"),
+        "unrealised": total("unrealised_pnl"),
     }
     columns = {"instrument": text("instrument_id"), "product": text("product")} | numbers
     yield rows(columns, found["positions"], numbers=numbers, empty="Nothing was traded or held.")
@@ -160,13 +160,15 @@ def _orders(found: Found) -> Iterator[str]:
         "price": amount("price"),
         "average": amount("average_price"),
         "status": lambda row: escape(row["status"] + (" (exit)" if row["exits"] else "")),
-        "life": lambda row: "<br>".join(
-            escape(f"{at(one['ts_recv_ns'], zone)} {one['source'].lower()}: {one['what']}") for one in row["life"]
-        ),
+        "life": lambda row: f'<div class="life">{"<br>".join(escape(_told(one, zone)) for one in row["life"])}</div>',
     }
     right = ("quantity", "filled", "price", "average")
     yield rows(columns, found["orders"], numbers=right, empty="No order was placed or seen.")
     yield "</section>"
+
+
+def _told(step: Found, zone: ZoneInfo) -> str:
+    return f"{at(step['ts_recv_ns'], zone)} {step['source'].lower()}: {step['what']}"
 
 
 def _life(row: Found, zone: ZoneInfo) -> Life:

@@ -20,6 +20,7 @@ _STEPS_S: Final = (1, 2, 5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LEFT, _RIGHT, _TOP, _HEIGHT = 90, WIDTH - 150, 30, 300
 _LABELS: Final = 300
+_DOTS: Final = 40
 
 Kind = Literal["plain", "met", "missed"]
 
@@ -106,10 +107,11 @@ def steps(found: Mapping[str, Sequence[tuple[int, float]]], caption: str, y_name
         path = [f"M{x(line[0][0]):.1f} {y(line[0][1]):.1f}"]
         path += [f"H{x(ts):.1f}V{y(value):.1f}" for ts, value in line[1:]]
         parts.append(f'<path class="line c{at % 4}" d="{"".join(path)}H{x(last):.1f}"/>')
+        seen = "" if len(line) <= _DOTS else " unseen"  # where they would run together, their titles are enough
         for ts, value in _thinned(line):
             said = escape(f"{name}, {clock(ts, zone)}: {number(value)}")
             where = f'cx="{x(ts):.1f}" cy="{y(value):.1f}" r="2.5"'
-            parts.append(f'<circle class="dot c{at % 4}" {where}><title>{said}</title></circle>')
+            parts.append(f'<circle class="dot c{at % 4}{seen}" {where}><title>{said}</title></circle>')
     parts.append(ends({short(name, 20): (last, line[-1][1]) for name, line in found.items()}, x, y))
     parts.append(_note(_TOP - 14, y_name))
     return figure(_HEIGHT, "".join(parts), caption)
@@ -143,7 +145,7 @@ def bars(rows: Sequence[Bar], caption: str, *, left: str = "", right: str = "") 
     height = top + step * len(rows) + 8
     low, high = min(0.0, *(row.value for row in rows)), max(0.0, *(row.value for row in rows))
     span = high - low or 1.0
-    room = 90 if low < 0 else 0
+    room = 140 if low < 0 else 0
     x = linear(low, low + span, _LABELS + room, WIDTH - 100)
     parts = [f'<line class="base" x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top}" y2="{height - 6}"/>']
     if left:
