@@ -12,7 +12,7 @@ from dragoman.plugin.layout import Field, Framing, Key, PackedLayout, PackedStre
 
 _PACKET = struct.Struct("<IIqdddd")
 _NEVER = -1
-HOUR_NS = 3_600_000_000_000
+MOST_AHEAD_NS = 10_000_000_000
 
 STREAM = PackedStream(
     "prices",
@@ -120,7 +120,7 @@ class Clock:
         if ts_event is not None:
             if self.ts_event is not None and ts_event < self.ts_event:
                 return False
-            if not (ts_recv > 0 and ts_event - ts_recv > HOUR_NS):
+            if not (ts_recv > 0 and ts_event - ts_recv > MOST_AHEAD_NS):
                 self.ts_event = ts_event
         self.ts_recv = ts_recv
         return True

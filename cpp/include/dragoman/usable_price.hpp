@@ -37,7 +37,7 @@ struct PriceCounters {
 /// Beyond this a price is damage; products of three numbers up to it stay far from the end of float64.
 inline constexpr double kMaxPrice = 1e15;
 /// A ts_event further ahead of its own arrival is damage: believed, it would shut out every tick after it.
-inline constexpr std::int64_t kMaxAheadNs = 3'600'000'000'000;
+inline constexpr std::int64_t kMaxAheadNs = 10'000'000'000;
 /// Handles from here on are taken for damage, as in Books: an index must not grow at the word of a bad
 /// number.
 inline constexpr std::int32_t kMaxWatched = 1 << 22;

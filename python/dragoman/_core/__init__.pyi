@@ -669,7 +669,7 @@ class Marks:
         ``used``, ``ignored_absent``, ``ignored_zero`` (0 or negative), ``ignored_infinite`` (NaN, infinite, above
         1e15), ``ignored_one_sided``, ``ignored_crossed``, ``ignored_repeated`` (of a merged record whose message did
         not carry it), ``ignored_old``, ``ignored_delayed`` (of `Triggers`), ``ignored_unbound`` (records of no known
-        instrument) and ``ahead``: used, but with a `ts_event` more than an hour after its arrival, which was not
+        instrument) and ``ahead``: used, but with a `ts_event` more than ten seconds after its arrival, which was not
         believed, since it would shut out every tick after it.
         """
 
