@@ -83,19 +83,7 @@ class AccountFlows(Adapter):
             cash = cash_of(ctx)
             row = next((one for one in (yield from self.balances(ctx)) if one.asset == cash), None)
             free, locked = (row.free, row.locked) if row else (Decimal(0), Decimal(0))
-            found.append(
-                model.Margin(
-                    broker=RECORDS.broker,
-                    account_id=ctx.account,
-                    segment=model.Segment.ALL,
-                    net=free,
-                    available=model.MarginAvailable(cash=free, live_balance=free + locked),
-                    used=model.MarginUsed(total=locked),
-                    blocked=locked,
-                    currency=cash,
-                    ts_event=ctx.now_ns,
-                )
-            )
+            found.append(spot_margin(free, locked, ctx, ctx.now_ns))
         if USDM.exchange in chosen:
             row = yield from ask(read(USDM, "/fapi/v3/account", 5), "futures account")
             found.append(_futures_margin(row, ctx))
@@ -196,6 +184,21 @@ class AccountFlows(Adapter):
 def cash_of(ctx: Context) -> str:
     """Return the asset that counts as cash: ``settings.cash_asset``, USDT unless the profile says otherwise."""
     return str(ctx.settings.get("cash_asset", "USDT"))
+
+
+def spot_margin(free: Decimal, locked: Decimal, ctx: Context, ts: int | None) -> model.Margin:
+    """Return the cash of the spot wallet as a margin."""
+    return model.Margin(
+        broker=RECORDS.broker,
+        account_id=ctx.account,
+        segment=model.Segment.ALL,
+        net=free,
+        available=model.MarginAvailable(cash=free, live_balance=free + locked),
+        used=model.MarginUsed(total=locked),
+        blocked=locked,
+        currency=cash_of(ctx),
+        ts_event=ts,
+    )
 
 
 def _wallet() -> Flow[list[Any]]:

@@ -27,6 +27,7 @@ from dragoman.plugin import (
     JsonLevels,
     JsonStream,
     JsonWhen,
+    MarginSeen,
     OrderSeen,
     Raw,
     Ready,
@@ -37,10 +38,11 @@ from dragoman.plugin import (
     Want,
     model,
 )
-from dragoman.plugin.parts import Subscriptions, batches, fetch, is_ed25519, send_json
+from dragoman.plugin.parts import Subscriptions, batches, fetch, is_ed25519, needed, number, send_json
 
+from .account import cash_of, spot_margin
 from .requests import KEY_ONLY, REPLACING, USER_STREAM, markets_of, read, signed_params
-from .words import ALGO_EVENT, RECORDS, SPOT, USDM, Market, read_algo, read_report, renamed
+from .words import ALGO_EVENT, RECORDS, SPOT, USDM, Market, ms, read_algo, read_report, renamed
 
 BATCH: Final = 200
 """Streams in one SUBSCRIBE; a frame of them is about 5 kB."""
@@ -189,10 +191,10 @@ class _MarketFeed(Feed):
         return Control(events=(Raw(str(message.get("e", "message")), found),))
 
     def _frames(self, method: str, wanted: Sequence[str]) -> Iterator[Send]:
-        for number, names in enumerate(batches(wanted, BATCH)):
+        for at, names in enumerate(batches(wanted, BATCH)):
             self._sent += 1
             message = {"method": method, "params": names, "id": self._sent}
-            yield send_json(message, PACE_S if number else 0.0)
+            yield send_json(message, PACE_S if at else 0.0)
 
 
 class SpotMarket(_MarketFeed):
@@ -305,7 +307,8 @@ class FuturesUser(Feed):
                 case "MARGIN_CALL":
                     return Control(events=(model.Notice("warning", "margin call", kind, event),))
                 case "ACCOUNT_UPDATE" | "ACCOUNT_CONFIG_UPDATE" | "TRADE_LITE":
-                    return Control(events=(model.Notice("info", kind, kind, event),))
+                    told = _futures_wallet(event, ctx) if kind == "ACCOUNT_UPDATE" else ()
+                    return Control(events=(*told, model.Notice("info", kind, kind, event)))
         return Control(events=(Raw(str(kind), event),))
 
 
@@ -331,13 +334,33 @@ def _spot_event(event: Any, ctx: Context) -> Control:
                 found = read_report(SPOT, event, ctx)
             case "eventStreamTerminated":
                 found = Reconnect("the venue ended the subscription")
-            case "outboundAccountPosition" | "balanceUpdate" | "listStatus" | "externalLockUpdate":
+            case "outboundAccountPosition":
+                return Control(events=(*_spot_wallet(event, ctx), model.Notice("info", kind, kind, event)))
+            case "balanceUpdate" | "listStatus" | "externalLockUpdate":
                 found = model.Notice("info", kind, kind, event)
             case "serverShutdown":
                 found = model.Notice("warning", "the venue closes this connection soon", kind, event)
             case _:
                 found = Raw(str(kind), event)
         return Control(events=(found,))
+
+
+def _spot_wallet(event: Mapping[str, Any], ctx: Context) -> Iterator[MarginSeen]:
+    """Yield what a message says of the cash: all there is to say of it."""
+    for row in event["B"]:
+        if row["a"] == cash_of(ctx):
+            yield MarginSeen(spot_margin(needed(row, "f"), needed(row, "l"), ctx, ms(event["u"])))
+
+
+def _futures_wallet(event: Mapping[str, Any], ctx: Context) -> Iterator[MarginSeen]:
+    """Yield what a message says of the wallet: what is free of it, or tied up, is in none."""
+    for row in event["a"].get("B", ()):
+        if row["a"] == cash_of(ctx):
+            wallet = model.MarginAvailable(live_balance=needed(row, "wb"))
+            told = model.Margin(
+                segment=model.Segment.FO, net=None, available=wallet, ts_event=ms(event["T"]), raw=event
+            )
+            yield MarginSeen(told, paid=number(row.get("bc")))
 
 
 def _refusal(error: Mapping[str, Any], name: Any, message: Any) -> Control:

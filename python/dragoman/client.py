@@ -66,7 +66,7 @@ from dragoman.model import (
 )
 from dragoman.orders import OrderService, name_of
 from dragoman.orders.reconciler import Reconciler
-from dragoman.plugin import Adapter, Fatal, FillSeen, OrderSeen, QuoteSeen, Raw, Want
+from dragoman.plugin import Adapter, Fatal, FillSeen, MarginSeen, OrderSeen, QuoteSeen, Raw, Want
 from dragoman.portfolio import AccountServices, Discrepancy, Portfolio
 from dragoman.portfolio.guard import Guard
 from dragoman.portfolio.margin.monitor import MarginMonitor
@@ -370,6 +370,9 @@ class Client:
                 return
             case QuoteSeen(quote):
                 self.market.on_quote(quote)
+                return
+            case MarginSeen():
+                self.margin.on_push(event)
                 return
             case Fatal(error):
                 event = error

@@ -22,7 +22,7 @@ create_order_ws edit_order_ws cancel_order_ws fetch_order_ws fetch_open_orders_w
     least_sockets=6,
     not_called={
         "watch_ohlcv": "the emulator streams no candles; the adapter subscribes none",
-        "watch_positions": "positions are read by request here; ACCOUNT_UPDATE is sent and arrives as a notice",
+        "watch_positions": "positions are read by request here; of ACCOUNT_UPDATE the adapter takes the wallet",
         "create_orders": "batch orders are not built",
         "set_leverage, set_margin_mode": "account settings are not in the product's scope",
         "transfers, deposits, withdrawals, loans, options, COIN-M, margin": "not in the product's scope",

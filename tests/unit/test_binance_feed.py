@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal as D
 
 import pytest
 from dragoman.adapters.binance.feed import BATCH, PACE_S, FuturesDepth, FuturesTrades, FuturesUser, SpotMarket, SpotUser
 
-from dragoman.errors import ErrorKind
-from dragoman.model import AssetClass, Instrument, InstrumentType, Mode, Notice
-from dragoman.plugin import Fatal, Raw, Ready, Reconnect, Want
+from dragoman.errors import DecodeError, ErrorKind
+from dragoman.model import AssetClass, Instrument, InstrumentType, Margin, MarginAvailable, Mode, Notice, Segment
+from dragoman.plugin import Fatal, MarginSeen, Raw, Ready, Reconnect, Want
 from dragoman.testing import ScriptedContext, drive
 
 CTX = ScriptedContext(
@@ -96,6 +97,65 @@ def test_a_control_frame_is_what_it_means(feed, frame, kind):
     assert isinstance(event, kind)
     if isinstance(event, Fatal):
         assert event.error.kind is ErrorKind.AUTH_INVALID
+
+
+# The account events of the venue's page, as far as money is in them.
+POSITION = {"e": "outboundAccountPosition", "E": 1564034571105, "u": 1564034571073}
+UPDATE = {"e": "ACCOUNT_UPDATE", "E": 1564745798939, "T": 1564745798938}
+
+
+def test_a_push_of_the_spot_wallet_is_a_whole_margin():
+    rows = [{"a": "ETH", "f": "10000.0", "l": "0.0"}, {"a": "USDT", "f": "900.5", "l": "99.5"}]
+    frame = {"subscriptionId": 0, "event": POSITION | {"B": rows}}
+    seen, notice = SpotUser().on_control(json.dumps(frame), CTX).events
+    assert isinstance(seen, MarginSeen)
+    assert isinstance(notice, Notice)
+    margin = seen.margin
+    assert (margin.segment, margin.net, margin.used.total, margin.blocked) == (
+        Segment.ALL,
+        D("900.5"),
+        D("99.5"),
+        D("99.5"),
+    )
+    assert (margin.available.live_balance, margin.ts_event, seen.paid) == (1000, 1564034571073 * 10**6, 0)
+
+
+def test_a_push_of_the_futures_wallet_says_nothing_of_what_is_free():
+    rows = [
+        {"a": "USDT", "wb": "122624.12345678", "cw": "100.12345678", "bc": "50.12345678"},
+        {"a": "BUSD", "wb": "1.00000000", "cw": "0.00000000", "bc": "-49.12345678"},
+    ]
+    frame = UPDATE | {"a": {"m": "DEPOSIT", "B": rows, "P": []}}
+    seen, notice = FuturesUser().on_control(json.dumps(frame), CTX).events
+    assert isinstance(notice, Notice)
+    assert (seen.margin.segment, seen.paid) == (Segment.FO, D("50.12345678"))
+    assert seen.margin == Margin(
+        segment=Segment.FO,
+        net=None,
+        available=MarginAvailable(live_balance=D("122624.12345678")),
+        ts_event=1564745798938 * 10**6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("feed", "frame"),
+    [
+        (SpotUser, {"subscriptionId": 0, "event": POSITION | {"B": [{"a": "ETH", "f": "1", "l": "0"}]}}),
+        (FuturesUser, UPDATE | {"a": {"m": "ORDER", "B": [{"a": "BUSD", "wb": "1", "cw": "1", "bc": "0"}]}}),
+        (FuturesUser, UPDATE | {"a": {"m": "FUNDING_FEE"}}),
+        (FuturesUser, {"e": "ACCOUNT_CONFIG_UPDATE", "E": 1, "T": 1, "ac": {"s": "BTCUSDT", "l": 25}}),
+    ],
+)
+def test_a_push_without_the_cash_tells_no_margin(feed, frame):
+    (event,) = feed().on_control(json.dumps(frame), CTX).events
+    assert isinstance(event, Notice)
+
+
+@pytest.mark.parametrize("wrong", [{"a": "USDT"}, {"a": "USDT", "f": "much", "l": "0"}, {"a": "USDT", "f": "1"}])
+def test_a_push_whose_amounts_cannot_be_read_is_no_margin(wrong):
+    frame = {"subscriptionId": 0, "event": POSITION | {"B": [wrong]}}
+    with pytest.raises(DecodeError):
+        SpotUser().on_control(json.dumps(frame), CTX)
 
 
 def test_an_acknowledgement_is_nothing_to_report():

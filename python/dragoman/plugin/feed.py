@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
 from dragoman.errors import DragomanError
-from dragoman.model import Fill, Instrument, Mode, Notice, Order, Quote
+from dragoman.model import Fill, Instrument, Margin, Mode, Notice, Order, Quote
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Pairs, Reply
 from dragoman.plugin.sync import BookSync
@@ -78,6 +79,24 @@ class QuoteSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class MarginSeen:
+    """The broker told, unasked, what money there is now: as much of one segment's margin as the message carries.
+
+    What it leaves out stays as it was read last. Where it tells neither `net` nor `used.total`, say in `paid` what came
+    in (or went out) beside trading since the message before: deposits, transfers, funding; `net` moves by that.
+
+    Attributes
+    ----------
+    margin : Margin
+        Of the time in `ts_event`; without one it is taken for the newest there is. Parts that are not told are None.
+    paid : Decimal
+    """
+
+    margin: Margin
+    paid: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Correlated:
     """The reply to a request that went over this socket."""
 
@@ -125,7 +144,9 @@ class Raw:
     data: Any = None
 
 
-FeedEvent: TypeAlias = OrderSeen | FillSeen | QuoteSeen | Correlated | Ready | Fatal | Reconnect | Missed | Notice | Raw
+FeedEvent: TypeAlias = (
+    OrderSeen | FillSeen | QuoteSeen | MarginSeen | Correlated | Ready | Fatal | Reconnect | Missed | Notice | Raw
+)
 
 
 @dataclass(frozen=True, slots=True)

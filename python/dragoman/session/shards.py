@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dragoman.errors import DragomanError, UsageError
-from dragoman.plugin import FillSeen, OrderSeen, Reply, Want
+from dragoman.plugin import FillSeen, MarginSeen, OrderSeen, Reply, Want
 from dragoman.session.streams import State, Stream, StreamEvent
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ class ShardedStream:
     def _from_extra(self, event: StreamEvent) -> None:
         if isinstance(event, (OrderSeen, FillSeen)):
             self.repeated_orders += 1
-        else:
+        elif not isinstance(event, MarginSeen):  # the first socket has told it
             self._on_event(event)
 
     async def exchange(self, correlation: str, make: Callable[[], str | bytes], timeout_s: float) -> Reply:

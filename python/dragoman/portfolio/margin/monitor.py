@@ -12,6 +12,7 @@ from dragoman.errors import StaleData, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Instrument, Margin, MarginAlert, OrderRequest, Segment
 from dragoman.orders import OrderService
+from dragoman.plugin import MarginSeen
 from dragoman.portfolio.extras import AccountServices
 from dragoman.portfolio.margin.readings import Readings
 from dragoman.portfolio.margin.rule import Group, Working, kind_of
@@ -169,6 +170,10 @@ class MarginMonitor:
         one = Threshold(wanted, code, level, back, text("name", name), callback)
         self._readings.begin()
         return self._readings.teller.add(one)
+
+    def on_push(self, seen: MarginSeen) -> None:
+        """Take what the broker told unasked."""
+        self._readings.on_push(seen.margin, seen.paid)
 
     def records(self, segment: Segment | str) -> tuple[Record, ...]:
         """Return how readings of a segment compared with what was projected, oldest first."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
@@ -18,9 +19,10 @@ from dragoman.portfolio.margin.asking import Calculator
 from dragoman.portfolio.margin.pace import Pace, metered
 from dragoman.portfolio.margin.rates import RateBook
 from dragoman.portfolio.margin.schedule import Schedule
-from dragoman.portfolio.margin.segment import SegmentMargin
+from dragoman.portfolio.margin.segment import Said, SegmentMargin
 from dragoman.portfolio.margin.segments import Segments
 from dragoman.portfolio.margin.state import Positions, State, Tracker
+from dragoman.portfolio.margin.streamed import Pushes
 from dragoman.portfolio.margin.telling import Teller
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.service import Portfolio
@@ -28,6 +30,7 @@ from dragoman.session.session import AccountSession
 
 _NS: Final = 1_000_000_000
 _GRACE_S: Final = 0.3  # what a reading had seen may reach us after it
+_GATHERED_S: Final = 1.0  # the longest that one push waits for others
 _MARKS_S: Final = 0.25
 _LOOK_S: Final = 1.0
 _COST: Final = 50  # marks are looked at so rarely that it takes one part in so many of the time
@@ -96,7 +99,10 @@ class Readings:
         self.closed = False
         self._dirty = False
         self._seeded: int | None = None
-        self._window: list[State] | None = None
+        self._windows: list[list[State]] = []
+        self._pushes = Pushes()
+        self._pushed_ns = 0
+        self._pushing: asyncio.Task[None] | None = None
         self.error: DragomanError | None = None
         self.polled: Callable[[], object] = lambda: None
         self._counts = {"polls": 0, "failed": 0}
@@ -104,6 +110,7 @@ class Readings:
     def counts(self) -> dict[str, Any]:
         """Return what was counted; any thread may ask."""
         more = {
+            "pushes": self._pushes.seen,
             "put_off": self._schedule.put_off,
             "missing_segments": self.segments.missing,
             "alerts": self.teller.alerts,
@@ -135,7 +142,11 @@ class Readings:
     async def close(self) -> None:
         """End the readings, and all who watch."""
         self.closed = True
-        tasks = [task for task in (self._run_task, self._polling, self._asking) if task is not None and not task.done()]
+        tasks = [
+            task
+            for task in (self._run_task, self._polling, self._asking, self._pushing)
+            if task is not None and not task.done()
+        ]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -213,7 +224,7 @@ class Readings:
             if not self._orders.stale:
                 await self._portfolio.begin()  # or in the background, if it cannot be read now
             self.update()
-            self._window = [self._state]
+            window = self._watched()
             self._schedule.looked()
             blind = self._blind()
             try:
@@ -229,14 +240,42 @@ class Readings:
             self._schedule.answered()
             self.error = None
             self._counts["polls"] += 1
-            self._take(rows, blind=blind or self._blind())
+            now, day = self._clock.mono_ns(), self._positions.day
+            self._tell(self.segments.take(rows, window, now, day, blind=blind or self._blind()))
         finally:
-            self._window = None
+            self._windows = [one for one in self._windows if one is not window]
             self._polling = None
             self._wake.set()
         self.update()
         self.answered.set()
         self.polled()
+
+    def on_push(self, margin: Margin, paid: Decimal) -> None:
+        """Take what the broker told unasked; before `begin` nobody wants it."""
+        if self._tracker is None or self.closed:
+            return
+        self._pushes.put(margin, paid)
+        self._pushed_ns = self._clock.mono_ns()
+        if self._pushing is None:
+            name = f"{self._session.adapter.name} margin pushes"
+            self._pushing = self._session.runtime.spawn(self._take_pushes(), name=name)
+
+    async def _take_pushes(self) -> None:
+        """Wait until what the pushes had seen has reached us too, then take them as readings are taken."""
+        self.update()
+        window, blind, latest = self._watched(), self._blind(), self._clock.mono_ns() + int(_GATHERED_S * _NS)
+        try:
+            while (left := min(self._pushed_ns + int(_GRACE_S * _NS), latest) - self._clock.mono_ns()) > 0:
+                await self._session.runtime.sleep(left / _NS)
+            self.update()
+            now, day = self._clock.mono_ns(), self._positions.day
+            blind = blind or self._blind()
+            self._tell(self.segments.streamed(self._pushes.take(), window, now, day, blind=blind))
+        finally:
+            self._windows = [one for one in self._windows if one is not window]
+            self._pushing = None
+            self._wake.set()
+        self.update()
 
     def _failed(self, error: DragomanError) -> None:
         self._counts["failed"] += 1
@@ -252,10 +291,13 @@ class Readings:
 
     # -- what --------------------------------------------------------------------------------------------------------
 
-    def _take(self, rows: Sequence[Margin], *, blind: bool) -> None:
-        assert self._window is not None
-        now, day = self._clock.mono_ns(), self._positions.day
-        for code, words, about in self.segments.take(rows, self._window, now, day, blind=blind):
+    def _watched(self) -> list[State]:
+        """Return a list that gets every state from the one of now on."""
+        self._windows.append([self._state])
+        return self._windows[-1]
+
+    def _tell(self, said: Sequence[Said]) -> None:
+        for code, words, about in said:
             self.teller.alert(MarginAlert(code, words, about, ts=self._clock.wall_ns()))
 
     def update(self) -> None:
@@ -267,11 +309,13 @@ class Readings:
         if self._positions.complete_as_of != self._seeded:
             self._seeded = self._positions.complete_as_of
             self.segments.begin_anew(state)
-            self._window = None if self._window is None else [state]
+            for window in self._windows:
+                window[:] = [state]
             self._schedule.changed(self._clock.mono_ns())
         self._state = state
-        if self._window is not None and len(self._window) < _STATES and self._window[-1] != state:
-            self._window.append(state)
+        for window in self._windows:
+            if len(window) < _STATES and window[-1] != state:
+                window.append(state)
         now = self._clock.mono_ns()
         stale = partial(self._stale, now=now)
         for margin in list(self.segments.project(state, self._session.ctx.now_ns, stale)):

@@ -15,6 +15,7 @@ from dragoman.portfolio.margin.rates import RateBook
 from dragoman.portfolio.margin.rule import ZERO
 from dragoman.portfolio.margin.sanity import contradictions, unusable
 from dragoman.portfolio.margin.state import State
+from dragoman.portfolio.margin.streamed import overlaid, paid_in
 from dragoman.portfolio.net import PositionKey
 
 _NS: Final = 1_000_000_000
@@ -22,6 +23,7 @@ _TOLD_AGAIN: Final = 3
 _TOLD_FOR_NS: Final = 10 * _NS
 _ABSURD: Final = Decimal("0.25")
 _KEPT: Final = 10_000
+COUNTED: Final = ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable", "passed_over")
 
 Said = tuple[Literal["DOUBTFUL", "DIFFERS"], str, Margin]
 
@@ -50,7 +52,7 @@ class SegmentMargin:
     counters : dict of str to int
         ``readings``; ``judged``: compared with a projection; ``bound_broken``: further off than its bound;
         ``explained_late``: explained by what came after it; ``doubted``: not believed when it came;
-        ``unusable``: had no numbers to count with.
+        ``unusable``: had no numbers to count with; ``passed_over``: pushes older than what was known.
     """
 
     def __init__(
@@ -66,9 +68,7 @@ class SegmentMargin:
         self.clear = True
         self.begun = False
         self.records: deque[Record] = deque(maxlen=_KEPT)
-        self.counters = dict.fromkeys(
-            ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable"), 0
-        )
+        self.counters = dict.fromkeys(COUNTED, 0)
 
     @property
     def doubtful(self) -> bool:
@@ -129,6 +129,33 @@ class SegmentMargin:
         self._believe(told, verdict.state, now)
         self.clear = verdict.clear
         return said
+
+    def streamed(
+        self, seen: Margin, paid: Decimal, states: Sequence[State], now: int, day: str, *, blind: bool
+    ) -> list[Said]:
+        """Take what the broker told unasked, as `take` does; what it leaves out stays as it was projected or told.
+
+        Nothing is laid over nothing, and what is older than the last reading is passed over.
+
+        Parameters
+        ----------
+        seen : Margin
+        paid : Decimal
+            What came in beside trading, where the message tells neither what is free nor what is used.
+        """
+        old = self.projection
+        if old is None or (seen.ts_event or now) <= (old.told.ts_event or 0):
+            self.counters["passed_over"] += 1
+            return []
+        if seen.net is not None or seen.used.total is not None:
+            known = old.margin(states[-1], seen.ts_event or now, stale=False)
+            return self.take(overlaid(known, seen), states, now, day, blind=blind)
+        told = replace(paid_in(overlaid(old.told, seen), paid), ts_polled=seen.ts_event)
+        wrong = unusable(told) or contradictions(told, self._terms)
+        if wrong:
+            return self._doubt(now, told, f"what the broker streamed of {told.segment} cannot be true: {wrong}")
+        old.told = told  # what it had seen of orders and positions is as it was
+        return []
 
     def _judged(self, told: Margin, verdict: Verdict) -> list[Said]:
         assert self.projection is not None

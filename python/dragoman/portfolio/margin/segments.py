@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 
 from dragoman.model import Instrument, Margin, Segment
 from dragoman.plugin import MarginTerms
 from dragoman.portfolio.margin.rates import RateBook
 from dragoman.portfolio.margin.rule import segment_of
-from dragoman.portfolio.margin.segment import Said, SegmentMargin
+from dragoman.portfolio.margin.segment import COUNTED, Said, SegmentMargin
 from dragoman.portfolio.margin.state import Held, State
 from dragoman.portfolio.net import PositionKey
-
-_COUNTED = ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable")
 
 
 class Segments:
@@ -47,6 +46,18 @@ class Segments:
             said += self.kept[segment].take(margin, mine, now, day, blind=blind)
         return said
 
+    def streamed(
+        self, pushes: Sequence[tuple[Margin, Decimal]], states: Sequence[State], now: int, day: str, *, blind: bool
+    ) -> list[Said]:
+        """Take what the broker told unasked of segments it was read of, see `SegmentMargin.streamed`."""
+        known = self._told()
+        said: list[Said] = []
+        for seen, paid in pushes:
+            if seen.segment in self.kept:
+                mine = [self._of(seen.segment, state, known) for state in states]
+                said += self.kept[seen.segment].streamed(seen, paid, mine, now, day, blind=blind)
+        return said
+
     def project(self, state: State, ts: int, stale: Callable[[SegmentMargin], bool]) -> Iterator[Margin]:
         """Yield every segment's margin as it is now."""
         known = self._told()
@@ -74,7 +85,7 @@ class Segments:
 
     def counts(self) -> dict[str, int]:
         """Return the sums of the segments' counters."""
-        return {name: sum(one.counters[name] for one in self.kept.values()) for name in _COUNTED}
+        return {name: sum(one.counters[name] for one in self.kept.values()) for name in COUNTED}
 
     def _told(self) -> dict[Segment, Margin]:
         return {segment: one.projection.told for segment, one in self.kept.items() if one.projection is not None}
