@@ -84,6 +84,106 @@ def test_a_release_that_is_overtaken_by_another_engagement_releases_nothing():
     assert KillSwitch.open(disk, PATH).engaged
 
 
+@pytest.mark.parametrize("damage", [False, True])
+def test_a_release_that_is_overtaken_right_after_its_token_was_compared_releases_nothing(damage, monkeypatch):
+    disk = VirtualDisk()
+    switch = engaged(disk)
+    if damage:
+        disk.files[PATH][0][40] ^= 1
+    token, compare = switch.token(), KillSwitch.token
+
+    def overtaken(self):
+        monkeypatch.undo()
+        found = compare(self)
+        engaged(disk, entropy=b"87654321", epoch=2, why="anew", flatten=True)
+        return found
+
+    monkeypatch.setattr(KillSwitch, "token", overtaken)
+    switch.release(token, who="me", ts=9)
+    state = KillSwitch.open(disk, PATH).state()
+    assert (state.engaged, state.why, state.flatten, state.damage) == (True, "anew", True, "")
+
+
+def test_an_engagement_while_a_damaged_one_is_rewritten_keeps_its_mark():
+    disk = VirtualDisk()
+    switch = engaged(disk)
+    disk.files[PATH][0][40] ^= 1
+    token, write = switch.token(), switch._write
+
+    def overtaken(offset, half):
+        switch._write = write
+        engaged(disk, entropy=b"87654321", epoch=2)
+        write(offset, half)
+
+    switch._write = overtaken
+    switch.release(token, who="me", ts=9)
+    assert KillSwitch.open(disk, PATH).state().engaged
+
+
+@pytest.mark.parametrize("last", ["closes", "plain"])
+def test_of_two_that_engage_at_once_the_wish_to_close_positions_stays(last):
+    disk = VirtualDisk()
+    closes, plain = KillSwitch.open(disk, PATH), KillSwitch.open(disk, PATH)
+    marks = {closes: closes.stop(b"12345678"), plain: plain.stop(b"87654321")}
+    for switch in (closes, plain) if last == "plain" else (plain, closes):
+        switch.engage(marks[switch], who=last, why="", ts=1, flatten=switch is closes)
+    disk.crash()
+    found = KillSwitch.open(disk, PATH)
+    assert (found.state().engaged, found.state().flatten) == (True, True)
+    found.release(found.token(), who="me", ts=2)
+    assert not found.state().flatten
+    found.engage(found.stop(b"abcdefgh"), who="later", why="", ts=3)
+    assert not found.state().flatten
+
+
+@pytest.mark.parametrize("byte", [0, 1, 255])
+def test_a_file_of_one_byte_over_and_over_wishes_no_positions_closed(byte):
+    disk = VirtualDisk()
+    disk.files[PATH] = (bytearray([byte]) * SIZE, 0o600)
+    switch = KillSwitch.open(disk, PATH)
+    assert switch.damaged
+    switch.engage(switch.stop(b"12345678"), who="process 7", why=switch.state().damage, ts=5)
+    assert (switch.state().engaged, switch.state().flatten) == (True, False)
+
+
+def test_what_the_disk_does_not_take_is_known_here_and_the_wish_to_close_positions_everywhere():
+    disk = VirtualDisk()
+    other = KillSwitch.open(disk, PATH)
+    disk.fail(errno.EIO, operation="write", path=PATH, times=-1)
+    switch = KillSwitch.open(disk, PATH)
+    mark = switch.stop(b"12345678")
+    with pytest.raises(OSError, match="Input/output"):
+        switch.engage(mark, who="me", why="drill", ts=5, flatten=True, epoch=3)
+    state = switch.state()
+    assert (state.who, state.why, state.flatten, state.epoch) == ("me", "drill", True, 3)
+    assert (state.damage, state.durable) == ("", False)
+    assert (other.state().engaged, other.state().flatten) == (True, True)
+    with pytest.raises(OSError, match="Input/output"):
+        other.engage(other.stop(b"87654321"), who="another", why="anew", ts=6)
+    assert (switch.state().why, switch.state().flatten) == (switch.state().damage, True)
+
+
+def test_a_switch_that_cannot_be_opened_says_that_it_stopped_nobody_else():
+    disk = VirtualDisk()
+    trader = KillSwitch.open(disk, PATH)
+    disk.fail(errno.EACCES, operation="open")
+    switch = KillSwitch.open(disk, "/state/kill/other")
+    mark = switch.stop(b"12345678")
+    with pytest.raises(OSError, match="cannot be used") as caught:
+        switch.engage(mark, who="me", why="", ts=1)
+    assert "no other was stopped" in str(switch.not_durable(caught.value))
+    assert (switch.usable, trader.usable, trader.engaged) == (False, True, False)
+
+
+def test_words_that_are_no_text_are_written_down_all_the_same():
+    disk = VirtualDisk()
+    switch = engaged(disk, why="caf\udce9", flatten=True)
+    state = KillSwitch.open(disk, PATH).state()
+    assert (state.why, state.flatten, state.damage) == ("caf?", True, "")
+    switch.release(switch.token(), who="caf\udce9", ts=9)
+    assert KillSwitch.open(disk, PATH).state().who == "caf?"
+
+
 def test_engaging_twice_makes_two_engagements():
     disk = VirtualDisk()
     first = engaged(disk)
@@ -99,7 +199,7 @@ def test_no_flipped_bit_releases_a_switch(half, was_engaged):
     if not was_engaged:
         switch.release(switch.token(), who="me", ts=9)
     whole = bytes(disk.files[PATH][0])
-    for at in (*range(120), 500, 2000, SIZE // 2 - 1):
+    for at in (*range(120), 500, 2000, SIZE // 2 - 9):
         damaged = bytearray(whole)
         damaged[half + at] ^= 1 << at % 8
         disk.files[PATH] = (damaged, 0o600)

@@ -358,6 +358,25 @@ def test_a_read_only_client_sees_the_switch_and_may_not_touch_it():
     play(scenario)
 
 
+@pytest.mark.parametrize("operation", ["write", "sync"])
+def test_positions_are_closed_and_the_reason_is_kept_although_the_disk_fails(operation):
+    async def scenario(world):
+        order = await world.rest()
+        world.sell_into(order.price, 30_000)
+        await world.client.wait_order(order)
+        world.venue.place_external(INFY, Side.BUY, Decimal(30_000), world.price(-40))
+        path = world.client.orders_service.stopping.path
+        world.runtime.disk.fail(errno.EIO, operation=operation, path=path, times=-1)
+        with pytest.raises(Rejected, match="could not be written"):
+            await world.client.kill("fat finger", flatten=True)
+        await world.until(lambda: "FLATTENED" in told(world), 20)
+        assert [one.order.side for one in world.live] == [Side.BUY, Side.SELL]
+        state = world.client.killed
+        assert (state.why, state.flatten, state.damage) == ("fat finger", True, "")
+
+    play(scenario)
+
+
 # -- flattening --------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,10 @@ random mark, and the switch is off where the second half's mark equals the first
 ends. So nobody needs a lock: whoever engages writes only the first half, whoever releases only the second, and a
 release that is overtaken by another engagement names a mark that is no longer there, and releases nothing.
 
+Of two that engage it at once, the record of the one that writes last stays. That positions are to be closed must not go
+with the other one, so that wish has a word of its own behind the first half: the mark of the release after which it was
+uttered, mixed with a constant. Only those write it who want positions closed, and the next release makes it void.
+
 Engaging begins by writing the mark through the mapping: from that moment every process of the host refuses new orders,
 before anything is durable. Reading costs two looks at memory. Each half has a checksum. A half that is not what its
 checksum says, a file of another size or one that cannot be opened stand for a switch that is engaged.
@@ -18,7 +22,7 @@ from typing import Any, Final
 import orjson
 
 from dragoman._core import crc32c
-from dragoman.errors import DragomanError, ErrorKind, NotSent, Rejected, Retry, UsageError
+from dragoman.errors import ErrorKind, NotSent, Rejected, Retry, UsageError
 from dragoman.model import KillState
 from dragoman.runtime.base import Disk, DiskMap
 
@@ -26,11 +30,15 @@ _HALF: Final = 2048
 _HEAD: Final = Struct("<Q8sI")
 _CRC: Final = Struct("<I")
 _MAGIC: Final = b"DRGMKILL"
-_ROOM: Final = _HALF - _HEAD.size - _CRC.size
+_RECORD: Final = _HALF - 8  # what a checksum covers, and itself; behind it there is room for a word
+_ROOM: Final = _RECORD - _HEAD.size - _CRC.size
+_MARK: Final = 8  # bytes
 _FIRST: Final = 1  # the mark of a file that was never used
 _LONGEST: Final = 300
 RELEASED_AT: Final = _HALF // 8
 """Where in `KillSwitch.marks` the mark of the last release stands; that of the last engagement is at 0."""
+_FLATTEN_AT: Final = _RECORD // 8
+_FLATTEN: Final = int.from_bytes(b"FLATTEN!", "little")  # mixed in: a file of one byte over and over has no such wish
 
 
 class KillSwitch:
@@ -64,12 +72,13 @@ class KillSwitch:
         view = memoryview(bytearray(_FIRST.to_bytes(8, "little") + bytes(2 * _HALF - 8))) if file is None else file.view
         self.marks: memoryview = view.cast("Q")
         self._view = view
+        self._held: tuple[int, dict[str, Any]] | None = None
         self.durable = True
 
     @classmethod
     def open(cls, disk: Disk, path: str, *, broker: str = "") -> KillSwitch:
         """Open the switch of a path, made, off, where it is absent. Raises nothing: see `state`."""
-        unused = _half(_FIRST, {"epoch": 0})
+        unused = _half(_FIRST, {"epoch": 0}) + bytes(_HALF - _RECORD)
         try:
             file = disk.map(path, initial=unused + unused)
         except OSError as error:
@@ -99,14 +108,28 @@ class KillSwitch:
         if self._file is None:
             text = f"{self.path} cannot be used: {self._problem}"
             return KillState(engaged=True, why=text, damage=text, durable=False)
-        by, until = _read(self._view[:_HALF]), _read(self._view[_HALF:])
+        by, until = self._by(), _read(self._view[_HALF:])
         engaged = self.engaged
+        if engaged and by is not None and self._flatten_asked:
+            by = by | {"flatten": True}
         if by is None or until is None:
             what = " and ".join(name for name, half in (("engagement", by), ("release", until)) if half is None)
             damage = f"{self.path}: the record of the last {what} is damaged"
-            found = by or {}
+            found = by or {"flatten": engaged and self._flatten_asked}
             return _state(True, found, damage, found.get("why") or damage, self.durable)
         return _state(engaged, by if engaged else until, "", None, self.durable)
+
+    def _by(self) -> dict[str, Any] | None:
+        """Return the record of the last engagement: until it is on the disk, the one that this process holds."""
+        held, found = self._held, _read(self._view[:_HALF])
+        if held is not None and held[0] != self.marks[0]:
+            self._held = held = None  # somebody has engaged it anew
+        return held[1] if found is None and held is not None else found
+
+    @property
+    def _flatten_asked(self) -> bool:
+        """Whether anybody wanted positions closed since the last release."""
+        return bool(self.marks[_FLATTEN_AT] == self.marks[RELEASED_AT] ^ _FLATTEN)
 
     @property
     def damaged(self) -> bool:
@@ -164,17 +187,53 @@ class KillSwitch:
         self.durable = False
         return mark
 
+    def hold(self, mark: int, *, who: str, why: str, ts: int, flatten: bool = False, epoch: int = 1) -> None:
+        """Keep in memory who engaged the switch and why, for as long as the disk does not.
+
+        That positions are to be closed is seen by every process of the host from here on.
+        """
+        if flatten:
+            self.marks[_FLATTEN_AT] = self.marks[RELEASED_AT] ^ _FLATTEN
+        self._held = mark, {"epoch": epoch, "who": _clean(who), "why": _clean(why), "ts": ts, "flatten": flatten}
+
     def engage(self, mark: int, *, who: str, why: str, ts: int, flatten: bool = False, epoch: int = 1) -> None:
         """Write down that the switch is engaged, and why. Blocks; durable when it returns.
 
         Raises
         ------
         OSError
-            It is not durable. The stop itself holds.
+            It is not durable. The stop itself holds, in this process if the file cannot be used, else in all.
         """
-        entry = {"epoch": epoch, "who": who[:_LONGEST], "why": why[:_LONGEST], "ts": ts, "flatten": flatten}
-        self._write(0, _half(mark, entry))
+        self.hold(mark, who=who, why=why, ts=ts, flatten=flatten, epoch=epoch)
+        held = self._held
+        assert held is not None
+        self._write(0, _half(*held))
         self.durable = True
+
+    def not_durable(self, error: OSError) -> Rejected:
+        """Return the error for a stop that `engage` could not write down."""
+        if self._file is None:
+            return Rejected(
+                f"only this process places no orders any more, and no other was stopped: {self.path} cannot be used:"
+                f" {self._problem}",
+                kind=ErrorKind.LOCAL_DENIED,
+                retry=Retry.USER_ACTION,
+                broker=self._broker or None,
+                remedy="engage it again as the user that trades, or end the processes that trade",
+            )
+        return Rejected(
+            f"new orders are stopped, but that could not be written to {self.path}: {error.strerror or error}",
+            kind=ErrorKind.LOCAL_DENIED,
+            retry=Retry.USER_ACTION,
+            broker=self._broker or None,
+            remedy="keep this process running or repair the disk and engage it again: a restart may not find it"
+            " stopped",
+        )
+
+    @property
+    def usable(self) -> bool:
+        """Whether other processes see what is done with it."""
+        return self._file is not None
 
     # -- releasing ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +249,8 @@ class KillSwitch:
             raise UsageError(
                 f"the kill switch cannot be released: {self.path} cannot be used: {self._problem}",
                 broker=self._broker or None,
-                remedy="repair or remove that file, then connect again",
+                remedy="end all that trades on the account before you repair or replace that file: a process that has"
+                " it open goes on with the old one",
             )
         if not self.engaged and not self.damaged:
             raise UsageError("the kill switch is not engaged", broker=self._broker or None)
@@ -212,12 +272,13 @@ class KillSwitch:
                 broker=self._broker or None,
                 remedy="ask again with release(), and look why it was engaged anew",
             )
-        mark = self.mark
-        by = _read(self._view[:_HALF])
-        epoch = (by or {}).get("epoch", 0)
-        if by is None:
-            self._write(0, _half(mark, {"epoch": epoch}))
-        self._write(_HALF, _half(mark, {"epoch": epoch, "who": who[:_LONGEST], "ts": ts}))
+        mark = int(token.strip(), 16)  # and never what is there by now: somebody may engage it meanwhile
+        by, known = _read(self._view[:_HALF]), self._by()
+        epoch = (known or {}).get("epoch", 0)
+        if by is None and self.marks[0] == mark:
+            # Its mark is left alone: one that is written at this moment stays, and a damaged half is an engaged one.
+            self._write(_MARK, _half(mark, known or {"epoch": epoch})[_MARK:])
+        self._write(_HALF, _half(mark, {"epoch": epoch, "who": _clean(who), "ts": ts}))
 
     def listen(self, callback: Any) -> Any:
         """Call back on the running loop after any process changed the switch; return what ends it."""
@@ -230,26 +291,21 @@ class KillSwitch:
         self._file.sync()
 
 
-def not_durable(path: str, error: OSError) -> DragomanError:
-    """Return the error for a stop that holds, and that a restart may not find."""
-    return Rejected(
-        f"new orders are stopped, but that could not be written to {path}: {error.strerror or error}",
-        kind=ErrorKind.LOCAL_DENIED,
-        retry=Retry.USER_ACTION,
-        remedy="keep this process running or repair the disk and engage it again: a restart may not find it stopped",
-    )
+def _clean(text: str) -> str:
+    """Return text that can be written as UTF-8, of bounded length: a shell hands over whatever bytes it was given."""
+    return text[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def _half(mark: int, entry: dict[str, Any]) -> bytes:
     payload = orjson.dumps(entry)
     if len(payload) > _ROOM:
-        payload = orjson.dumps(entry | {"who": entry["who"][:40], "why": entry["why"][:40]})
-    body = (_HEAD.pack(mark, _MAGIC, len(payload)) + payload).ljust(_HALF - _CRC.size, b"\0")
+        payload = orjson.dumps(entry | {name: entry[name][:40] for name in ("who", "why") if name in entry})
+    body = (_HEAD.pack(mark, _MAGIC, len(payload)) + payload).ljust(_RECORD - _CRC.size, b"\0")
     return body + _CRC.pack(crc32c(body))
 
 
 def _read(half: memoryview) -> dict[str, Any] | None:
-    data = bytes(half)
+    data = bytes(half[:_RECORD])
     body, (crc,) = data[: -_CRC.size], _CRC.unpack(data[-_CRC.size :])
     if crc32c(body) != crc:
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dragoman.checks.kill import KillSwitch, not_durable
+from dragoman.checks.kill import KillSwitch
 from dragoman.cli.account import Account
 from dragoman.cli.exits import Status
 from dragoman.cli.output import moment, print_json
@@ -81,7 +81,7 @@ async def _engage(at: Account, runtime: Runtime, reason: str, *, flatten: bool) 
     try:
         switch.engage(mark, who=who, why=reason, ts=now, flatten=flatten, epoch=before.epoch + 1)
     except OSError as error:
-        return str(not_durable(switch.path, error))
+        return str(switch.not_durable(error))
     finally:
         switch.close()
     return None

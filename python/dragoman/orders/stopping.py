@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from dragoman.checks.kill import KillSwitch, not_durable
+from dragoman.checks.kill import KillSwitch
 from dragoman.errors import AccountBusy, DragomanError, ErrorKind, UsageError
 from dragoman.model import KillEvent, KillState, Order, OrderUpdate, Origin
 from dragoman.orders.intents import Intents
@@ -206,6 +206,7 @@ class Stopping:
         now, epoch = runtime.clock.wall_ns(), before.epoch + 1
         mark = self._told = switch.stop(runtime.random_bytes(8))
         self._swept.clear()
+        switch.hold(mark, who=who, why=why, ts=now, flatten=flatten, epoch=epoch)
         self._sweep()  # before the disk has answered: a disk that hangs must not keep orders at work
         failed: OSError | None = None
 
@@ -224,7 +225,7 @@ class Stopping:
         self._write_down()
         self._tell("ENGAGED", _sentence(state, self._session.adapter.name))
         if failed is not None:
-            refusal = not_durable(switch.path, failed)
+            refusal = switch.not_durable(failed)
             self._tell("NOT_DURABLE", str(refusal))
             raise refusal
 
