@@ -268,7 +268,13 @@ class Day:
 
 
 def live_through(
-    name: str, *, seed: int = 7, steps: int = 150, pause_s: float = 6.0, check: Callable[[Day], Any]
+    name: str,
+    *,
+    seed: int = 7,
+    steps: int = 150,
+    pause_s: float = 6.0,
+    check: Callable[[Day], Any],
+    kind: type[Day] = Day,
 ) -> Any:
     """Live through a day at a broker, and return what `check` makes of it while the client is still connected."""
     broker = BROKERS[name]
@@ -290,7 +296,7 @@ def live_through(
                 runtime=runtime,
             )
             async with asyncio.timeout(36_000), connecting as client:
-                day = Day(runtime, host, client, broker, seed)
+                day = kind(runtime, host, client, broker, seed)
                 await day.live(steps, pause_s)
                 return check(day)
 
