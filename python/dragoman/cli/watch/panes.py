@@ -53,10 +53,22 @@ class Listing(DataTable[Text]):
         self._widths: dict[int, int] = {}
         self._fit: tuple[int, ...] = ()
         self._room = 0
+        self._given: Hashable = None
 
-    def show(self, rows: Sequence[Any], keys: Sequence[Hashable], words: str = "") -> None:
-        """Show `rows`; the cursor stays on the row with the same key."""
-        cells = [listed(self.every, row) for row in rows]
+    def show(self, rows: Sequence[Any], keys: Sequence[Hashable], words: str = "", given: Hashable = None) -> None:
+        """Show `rows`; the cursor stays on the row with the same key.
+
+        A row that is equal to the one its key had before keeps its text, unless `given`, whatever else the text hangs
+        on, is another one.
+        """
+        known = dict(zip(self._keys, zip(self.rows_shown, self._cells, strict=True), strict=True))
+        if given != self._given:
+            self._given = given
+            known.clear()
+        cells = []
+        for key, row in zip(keys, rows, strict=True):
+            before = known.get(key)
+            cells.append(before[1] if before is not None and before[0] == row else listed(self.every, row))
         frame = self if self.titled is None else self.titled
         title = f"{self.title} · {words or self._empty}" if words or not rows else self.title
         if title != self.words:
@@ -67,6 +79,8 @@ class Listing(DataTable[Text]):
             self._change(cells)
         elif room > 0:
             self._rebuild(cells, list(keys), room)
+        else:
+            return  # nowhere to show it yet
         self.rows_shown = list(rows)
         self.tell()
 
@@ -90,12 +104,16 @@ class Listing(DataTable[Text]):
 
     def _fits(self, cells: Sequence[tuple[Cell, ...]]) -> bool:
         return all(
-            len(row[at].text) <= self._widths[at] for row in cells for at in self._fit if not self.every[at].flex
+            len(new[at].text) <= self._widths[at]
+            for new, old in zip(cells, self._cells, strict=True)
+            if new is not old
+            for at in self._fit
+            if not self.every[at].flex
         )
 
     def _change(self, cells: list[tuple[Cell, ...]]) -> None:
         for number, (new, old) in enumerate(zip(cells, self._cells, strict=True)):
-            if new == old:
+            if new is old or new == old:
                 continue
             for place, at in enumerate(self._fit):
                 if new[at] != old[at]:

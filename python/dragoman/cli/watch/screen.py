@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from dragoman.cli.output import clock
 from dragoman.cli.watch import acts, cells, drawn
-from dragoman.cli.watch.arrange import Arranged, order_ways, position_ways, price_ways
+from dragoman.cli.watch.arrange import MOST, Arranged, order_ways, position_ways, price_ways
 from dragoman.cli.watch.cells import exact_price, units
 from dragoman.cli.watch.keys import KEYS, help_text
 from dragoman.cli.watch.model import WatchModel
@@ -183,7 +183,7 @@ class WatchApp(App[None]):
         shown = self._ways["orders"].rows(orders)
         words = self._ways["orders"].words(len(shown), len(orders)) if orders else ""
         words = f"STALE: updates may be missing · {words}" if stale else words
-        self.listings["orders"].show(shown, [row.client_order_id for row in shown], words)
+        self.listings["orders"].show(shown, [row.client_order_id for row in shown], words, stale)
         positions = model.positions()
         held = self._ways["positions"].rows(positions)
         words = self._ways["positions"].words(len(held), len(positions)) if positions else ""
@@ -195,7 +195,7 @@ class WatchApp(App[None]):
         self.listings["rules"].show(rules, [row.rule_id for row in rules])
         streams = model.streams()
         self.listings["streams"].show(streams, [(row.name, row.shard) for row in streams])
-        alerts = model.alerts()
+        alerts = model.alerts()[:MOST]
         self.listings["alerts"].show(alerts, list(range(len(alerts), 0, -1)))
 
     def _look_at_prices(self, now: int) -> None:
@@ -204,7 +204,8 @@ class WatchApp(App[None]):
         room = max(1, pane.content_region.height - 2)
         self._draw("ladder", lambda width: drawn.ladder(prices.ladder(room, now), width))
         rows = self._ways["prices"].rows(prices.rows(now))
-        self.listings["prices"].show(rows, [row.instrument_id for row in rows], str(len(rows)) if rows else "")
+        words = str(len(rows)) if rows else ""
+        self.listings["prices"].show(rows, [row.instrument_id for row in rows], words, prices.name)
 
     def _draw(self, name: str, make: Callable[[int], Any]) -> None:
         pane = self.drawings[name]
