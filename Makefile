@@ -12,6 +12,7 @@ SPREAD := -p no:benchmark -n auto --dist worksteal
 SEED ?=
 KILLS ?= 2000
 TRADES ?= 1000000
+DAYS ?= 20
 
 .PHONY: help demo test unit screens simulate soak chaos chaos-short order-check judges lint format bench core-test sanitize fuzz setup clean conformance
 
@@ -37,9 +38,10 @@ unit: setup ## our own suite
 simulate: setup ## trading days on the virtual clock: nothing grows but the orders
 	$(PYTEST) tests/simulation
 
-soak: setup ## a day of 24 hours under tracemalloc (SOAK="--hours 72" for longer); TRADES=1000000 against the exact oracle
+soak: setup ## a day of 24 hours under tracemalloc (SOAK="--hours 72" for longer); TRADES=1000000 against the exact oracle; DAYS=20 with rules at every broker
 	PYTHONPATH=tests $(BIN)/python -m simulation.trading_day $(SOAK)
 	PYTHONPATH=tests $(BIN)/python -m property.position_soak $(TRADES) $(SEED)
+	PYTHONPATH=tests $(BIN)/python -m simulation.money_day --seeds $(DAYS)
 
 chaos-short: setup ## real processes: 100 traders killed at random, journals and limits shared, system calls in order
 	$(PYTEST) -s tests/chaos

@@ -31,8 +31,9 @@ METHOD = (
     " date, stops compared and trailing ones moved. Both are first fed the same frames with rules so close that many"
     " fire; marks, profits and totals agree, and what fired agrees in its order. Then the rules stand where none"
     " fires. Times are processor time of one core. From tick to order: a process sends such frames over loopback, each"
-    " with one price that falls through its rule; our client, as a user has it but for the rules, which hang on its"
-    " batches natively, sends an order, through checks, limits and the journal. It counts from when the frame was read"
+    " with one price that falls through a stop loss; our client, as a user has it, with 1,000 positions and"
+    " `client.rules.add(StopLoss(...))` for each, puts the firing into the journal, plans the exit, and sends its order"
+    " through checks and limits; each position is then guarded anew. It counts from when the frame was read"
     " from the socket until the loop has written the order; a price falls every 5 ms, with the journal on a disk every"
     " 20."
 )

@@ -11,21 +11,26 @@ import gzip
 import pathlib
 import tempfile
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import dragoman as library
 from benchmarks.bench_orders import InMemory, roomy
 from benchmarks.frames import TOKENS, master
-from benchmarks.money import holdings, walks
+from benchmarks.money import Holding, holdings, walks
 from benchmarks.stage import Child
-from dragoman._core import Marks, Triggers
-from dragoman.model import Notice
+from dragoman.model import Notice, OrderType, Position, Product
+from dragoman.model.rules import RuleEvent, RuleStatus
+from dragoman.rules import Send, StopLoss
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
 from dragoman.transport.http_conn import HttpConnection
 
 if TYPE_CHECKING:
     from benchmarks.consumers import Tally
+
+
+LIMIT = Send(order_type=OrderType.LIMIT, reprice_s=3600.0)
 
 
 class Written:
@@ -67,8 +72,21 @@ class Written:
             self._tally.told(word)
 
 
+def held(name: str, one: Holding) -> Position:
+    """Return a position that outlasts every stop that takes one of it."""
+    quantity = Decimal(1_000_000)
+    average = round(Decimal(one.average), 2)
+    return Position(
+        instrument_id=name,
+        product=Product.DELIVERY,
+        quantity=quantity,
+        overnight_quantity=quantity,
+        average_price=average,
+    )
+
+
 def stops(tally: Tally, port: int, path: str, instruments: int, *, on_disk: bool) -> None:
-    """Run the client; a rule that fired is armed again, so that it fires with the next fall."""
+    """Run the client; a position whose stop fired is guarded anew, so that it exits with the next fall."""
     written = Written(tally)
     tasks: set[asyncio.Task[Any]] = set()
 
@@ -95,40 +113,50 @@ def stops(tally: Tally, port: int, path: str, instruments: int, *, on_disk: bool
             client.subscribe(names, "full")
             client.on_event(lambda event: written.told(event.text) if isinstance(event, Notice) else None)
             book = holdings(0.2, walks(0)[0])
-            handles = [client.instruments.handle(client.instruments.resolve(name)) for name in names]
-            marks, triggers = Marks(), Triggers()
-            refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            for slot, (one, handle) in enumerate(zip(book, handles, strict=True)):
-                one.enter(slot, handle, marks)
-                one.arm(slot, handle, triggers)
+            client.portfolio.live.seed(
+                [held(name, one) for name, one in zip(names, book, strict=True)], (), time.time_ns()
+            )
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            guards: dict[str, StopLoss] = {}
 
-            def moved(fired: tuple[int, ...]) -> None:
-                for slot, price, _, _, read_ns in triggers.fired():
-                    written.due(read_ns)
-                    order = client.place(
-                        instrument=names[slot],
-                        side="SELL",
-                        quantity=int(book[slot].quantity),
-                        order_type="LIMIT",
-                        price=f"{price:.2f}",
-                        product="DELIVERY",
-                    )
-                    task = asyncio.get_running_loop().create_task(order)
+            async def guard(rule: StopLoss) -> None:
+                guards[(await client.rules.add(rule)).rule_id] = rule
+
+            def again(event: RuleEvent) -> None:
+                """Guard the same position anew, once its order has left."""
+                if event.status is RuleStatus.EXITING:
+                    task = asyncio.get_running_loop().create_task(guard(guards.pop(event.rule_id)))
                     tasks.add(task)
                     task.add_done_callback(finished)
-                for slot in fired:
-                    book[slot].arm(slot, handles[slot], triggers)
+                elif event.status in (RuleStatus.FAILED, RuleStatus.SUSPENDED) and not ended.done():
+                    ended.set_exception(RuntimeError(f"rule {event.rule_id} is {event.status}: {event.reason}"))
 
             def finished(task: asyncio.Task[Any]) -> None:
                 tasks.discard(task)
                 error = task.exception()
-                if error is not None and not refused.done():
-                    refused.set_exception(error)
+                if error is not None and not ended.done():
+                    ended.set_exception(error)
 
-            written.watch()
+            for name, one in zip(names, book, strict=True):
+                level = round(Decimal(one.level), 1)
+                await guard(
+                    StopLoss(instrument_id=name, product=Product.DELIVERY, price=level, quantity=Decimal(1), send=LIMIT)
+                )
             handout = client.market.on_batch
-            handout.marks, handout.triggers, handout.moved = marks, triggers, moved
+            triggers, moved = handout.triggers, handout.moved
+            assert triggers is not None
+            assert moved is not None
+            assert len(triggers) == instruments
+
+            def timed(fired: tuple[int, ...]) -> None:
+                for row in triggers.fired():
+                    written.due(row[-1])
+                moved(fired)
+
+            handout.moved = timed
+            client.rules.on_rule(again)
+            written.watch()
             print("ready", flush=True)
-            await refused
+            await ended
 
     run(main())
