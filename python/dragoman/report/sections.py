@@ -150,21 +150,25 @@ def _orders(found: Found) -> Iterator[str]:
         more = f" The first {_LIVES} of {len(told)}." if len(told) > _LIVES else ""
         yield lives(shown, f"Orders, from the first record to the last; a diamond ends those that failed.{more}", zone)
     columns = {
-        "time": lambda row: at(row["life"][0]["ts_recv_ns"], zone) if row["life"] else "",
         "order": text("name"),
-        "instrument": text("instrument_id"),
-        "side": text("side"),
-        "type": text("order_type"),
-        "quantity": units("quantity"),
+        "asked for": lambda row: escape(_asked(row)),
         "filled": units("filled_quantity"),
-        "price": amount("price"),
         "average": amount("average_price"),
         "status": lambda row: escape(row["status"] + (" (exit)" if row["exits"] else "")),
         "life": lambda row: f'<div class="life">{"<br>".join(escape(_told(one, zone)) for one in row["life"])}</div>',
     }
-    right = ("quantity", "filled", "price", "average")
+    right = ("filled", "average")
     yield rows(columns, found["orders"], numbers=right, empty="No order was placed or seen.")
     yield "</section>"
+
+
+def _asked(row: Found) -> str:
+    """Return an order's terms in words."""
+    named = [
+        f"{word} {money(row[name])}" for word, name in (("at", "price"), ("trigger", "trigger_price")) if row[name]
+    ]
+    what = (row["side"], quantity(row["quantity"]), row["instrument_id"], row["order_type"], *named, row["product"])
+    return " ".join(what)
 
 
 def _told(step: Found, zone: ZoneInfo) -> str:
