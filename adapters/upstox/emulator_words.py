@@ -237,6 +237,7 @@ FUNDS: Final[Table] = {
                 "total": ".tied",
                 "span_exposure": ".margin",
                 "premium_present": ".used_premium",
+                "cash_margin_var_elm": 0,  # it stands with the rest
                 "delivery_margin": {"total": ".used_delivery", "equity": ".used_delivery", "fo_settlement": 0},
                 "loss": {"total": 0, "realised": ".realised", "unrealised": ".unrealised"},
             },

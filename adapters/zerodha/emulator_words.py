@@ -272,8 +272,8 @@ FUNDS: Final[Table] = {
         "span": ".span",
         "holding_sales": 0,
         "turnover": 0,
-        "liquid_collateral": ".collateral_cash",
-        "stock_collateral": ".collateral_pledged",
+        "liquid_collateral": ".tied_collateral_cash",
+        "stock_collateral": ".tied_pledged",
         "delivery": ".used_delivery",
     },
 }

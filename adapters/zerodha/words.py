@@ -186,6 +186,9 @@ AVAILABLE: Final = RowTable(
 USED: Final = RowTable(
     model.MarginUsed,
     total="debits",
+    # Margin used against pledged liquid funds and pledged stock: parts of what is used, not of what there is.
+    collateral_cash="liquid_collateral",
+    collateral_pledged="stock_collateral",
     **{
         name: name
         for name in (

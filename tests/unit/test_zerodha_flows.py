@@ -479,3 +479,12 @@ def test_a_script_that_does_not_fit_the_flow_fails_the_test():
         run(ADAPTER.orders(CTX), [{"status": "success", "data": []}, {}])
     with pytest.raises(ScriptError, match="no answer left"):
         run(ADAPTER.orders(CTX), [])
+
+
+def test_margin_used_against_collateral_is_a_part_of_what_is_used():
+    data = body("margins")["data"]
+    data["equity"]["utilised"] |= {"liquid_collateral": 1500.5, "stock_collateral": 2500}
+    data["equity"]["available"] |= {"collateral": 9000}
+    (margin, _) = run(ADAPTER.margins(CTX), [{"status": "success", "data": data}]).result
+    assert (margin.used.collateral_cash, margin.used.collateral_pledged) == (Decimal("1500.5"), 2500)
+    assert (margin.available.collateral, margin.available.collateral_pledged) == (9000, None)

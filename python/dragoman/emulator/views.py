@@ -310,6 +310,16 @@ class FundsView:
         return self.used - self.used_premium - self.used_delivery
 
     @property
+    def tied_pledged(self) -> Decimal:
+        """What of that pledged securities stand for: they come first, and buy neither options nor securities."""
+        return min(max(self.margin, ZERO), self.collateral_pledged)
+
+    @property
+    def tied_collateral_cash(self) -> Decimal:
+        """What of the rest liquid funds stand for."""
+        return min(max(self.margin, ZERO) - self.tied_pledged, self.collateral_cash)
+
+    @property
     def debits(self) -> Decimal:
         return self.opening + self.payin + self.collateral - self.net
 

@@ -289,6 +289,8 @@ class MarginAvailable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginUsed:
+    """What is taken, in parts. `collateral_cash` and `collateral_pledged` say which of it collateral pays for."""
+
     total: Decimal | None = None
     span: Decimal | None = None
     exposure: Decimal | None = None
@@ -300,6 +302,8 @@ class MarginUsed:
     payout: Decimal | None = None
     holding_sales: Decimal | None = None
     turnover: Decimal | None = None
+    collateral_cash: Decimal | None = None
+    collateral_pledged: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

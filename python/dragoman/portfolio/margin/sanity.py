@@ -12,7 +12,10 @@ from dragoman.plugin import MarginTerms
 from dragoman.portfolio.margin.rule import ZERO
 
 _SPARE: Final = Decimal("0.01")
-_NEVER_NEGATIVE: Final = ("span", "exposure", "option_premium", "delivery", "var")
+_NEVER_NEGATIVE: Final = (
+    *("span", "exposure", "option_premium", "delivery", "var"),
+    *("collateral_cash", "collateral_pledged"),
+)
 _MAY_ADD: Final = ("m2m_realised", "m2m_unrealised", "holding_sales", "payout")
 
 
