@@ -27,6 +27,7 @@ from dragoman.model import (
 from dragoman.plugin import Raw
 from dragoman.rules import StopLoss
 from wire.ruled import LONG, hold, move
+from wire.test_order_restart import again
 from wire.trading import INFY, SBIN, play
 
 
@@ -144,6 +145,24 @@ def test_rules_are_shown_with_what_they_fire_at_and_failed_ones_stay():
         assert model.rules() == []
 
     looking(scenario)
+
+
+def test_a_screen_that_only_looks_shows_orders_positions_and_rules_of_the_process_that_trades():
+    async def run(world):
+        await hold(world, 100)
+        await world.rest()
+        state = await world.client.rules.add(StopLoss(**LONG, ticks=40))
+        async with again(world, read_only=True) as client:
+            model = WatchModel(client)
+            model.open()
+            await world.until(model.rules)
+            model.refresh()
+            assert [(row.rule_id, row.status) for row in model.rules()] == [(state.rule_id, RuleStatus.ARMED)]
+            assert {(row.status, row.filled) for row in model.orders()} == {("FILLED", 100), ("OPEN", 0)}
+            assert [row.quantity for row in model.positions()] == [100]
+            await model.close()
+
+    play(run)
 
 
 def test_limits_and_streams_are_those_of_the_session():
@@ -341,7 +360,7 @@ def test_positions_can_be_sorted_by_what_they_lose():
         (StreamState("market", "fatal", "the token died"), "error", "stream", "market 1 fatal: the token died"),
         (StreamState("market", "ready"), "info", "stream", "market 1 ready"),
         (Gap("market", 0, 2_500_000_000, "reconnected"), "warning", "gap", "market 1: 2.5 s not seen: reconnected"),
-        (Notice("info", "closes at 15:30"), "info", "broker", "closes at 15:30"),
+        (Notice("info", "closes at 15:30"), "info", "notice", "closes at 15:30"),
         (RuleEvent("R1", RuleStatus.FAILED, RuleStatus.FIRED, "no"), "error", "rule", "R1 FAILED: no"),
         (KillEvent("ENGAGED", "stopped", KillState()), "error", "kill", "ENGAGED: stopped"),
         (MarginAlert("BELOW", "low", None), "warning", "margin", "BELOW: low"),

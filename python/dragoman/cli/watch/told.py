@@ -54,7 +54,7 @@ def alert_of(event: Any, now: int) -> AlertRow | None:
         case BookGap(instrument_id=name, state=state):
             return AlertRow(ts, "warning" if state == "broken" else "info", "book", f"{name} is {state}")
         case Notice(level=level, text=text):
-            return AlertRow(ts, level, "broker", printable(text))
+            return AlertRow(ts, level, "notice", printable(text))
         case RuleEvent(rule_id=rule, status=status, reason=reason):
             weight = "error" if status is RuleStatus.FAILED else "info"
             weight = "warning" if status in (RuleStatus.SUSPENDED, RuleStatus.FIRED) else weight
