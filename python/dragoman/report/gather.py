@@ -124,7 +124,11 @@ class Gatherer:
         for key, doubt in self._doubts.items():
             found.unknowns.append(replace(doubt, status=self._status(key[0])))
         found.refused = [replace(one, instrument_id=self._instrument(one.name)) for one in found.refused]
-        found.rules = [self._rule(name) for name in self._touched]
+        for name in self._touched:
+            try:
+                found.rules.append(self._rule(name))
+            except UNREADABLE:
+                found.unreadable += 1
         self._join()
         return found
 
@@ -342,7 +346,9 @@ class Gatherer:
     # -- rules, the switch, money ------------------------------------------------------------------------------------
 
     def _take_rule(self, record: Record, payload: dict[str, Any], *, today: bool) -> None:
-        name = _text(payload["name"])
+        name = payload["name"]
+        if not isinstance(name, str):
+            raise TypeError("a rule's name is no text")
         take_rule(self._rules, payload)
         if not today:
             return
