@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from dragoman.cli.drill_legs import Leg
 from dragoman.cli.drill_story import Drill
 from dragoman.emulator.host import EmulatorHost
 from dragoman.emulator.venue.types import VenueFill
-from dragoman.orders.journal import open_index
+from dragoman.orders.journal import journal_folder, open_index
 from dragoman.runtime.base import Disk
 
 D = Decimal
@@ -106,15 +105,16 @@ def prove(drill: Drill, host: EmulatorHost) -> Proof:
 def prove_journal(proof: Proof, drill: Drill, host: EmulatorHost, disk: Disk, state_dir: str) -> None:
     """Compare the journal with the exchange, once the client is closed and everything is written."""
     venue, emulator = drill.venue, host.emulator
-    (folder,) = Path(state_dir, "journal").iterdir()
-    index = open_index(disk, str(folder))
+    session = drill.client.session
+    hosts = session.profile.hosts.values()
+    folder = journal_folder(state_dir, session.adapter.name, session.environment, session.ctx.account, hosts=hosts)
+    index = open_index(disk, folder)
     try:
         rows = index.execute("SELECT order_id, filled_quantity FROM orders WHERE order_id IS NOT NULL").fetchall()
     finally:
         index.close()
     written = {name: D(filled or 0) for name, filled in rows}
-    account = drill.client.session.ctx.account
-    there = {emulator.order_name(one.order_id): one.filled_quantity for one in venue.orders(account)}
+    there = {emulator.order_name(one.order_id): one.filled_quantity for one in venue.orders(session.ctx.account)}
     wrong = [
         f"order {name}: {written.get(name, 'nothing')} in the journal, {there.get(name, 'nothing')} at the exchange"
         for name in sorted(written.keys() | there.keys())
