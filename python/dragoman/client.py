@@ -172,6 +172,7 @@ class Client:
             self.account,
             streaming=self._streaming,
             margins=lambda: self.margin.now(),
+            begin=self.portfolio.begin,
         )
 
     def __repr__(self) -> str:
@@ -726,7 +727,8 @@ class Client:
         """Stop all new orders of the account, in every process of this host, and cancel all that work.
 
         It is durable before this returns, and holds until `release`, over restarts too. Cancels and exits pass. What
-        still works after `timeout_s` is in the state returned; cancelling goes on, and `events` tell of it.
+        still works after `timeout_s`, and which positions are left, is in the state returned; cancelling and closing go
+        on for as long as this client is open, and `events` tell of it.
 
         Parameters
         ----------

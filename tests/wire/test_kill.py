@@ -12,6 +12,7 @@ from dragoman.errors import NotSent, OutcomeUnknown, Rejected, UsageError
 from dragoman.model import KillEvent, OrderStatus, OrderType, Product, Side
 from dragoman.model import OrderRequest as Request
 from dragoman.orders.journal import Kind, read_journal
+from dragoman.orders.sweep import Left
 from wire.test_order_restart import again
 from wire.trading import INFY, play
 
@@ -386,6 +387,7 @@ def test_positions_are_closed_after_the_cancels_and_again_after_a_late_fill():
 
         async def flatten(state):
             seen.append((state.epoch, statuses(world)))
+            return Left(())
 
         world.client.orders_service.stopping.flatten = flatten
         await world.rest()
@@ -422,6 +424,7 @@ def test_orders_that_cannot_be_cancelled_do_not_keep_positions_open():
 
         async def flatten(state):
             seen.append(world.runtime.clock.mono_ns())
+            return Left(())
 
         world.client.orders_service.stopping.flatten = flatten
         await world.rest()

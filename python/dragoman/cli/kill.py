@@ -1,8 +1,8 @@
 """``dragoman kill``: stop an account's new orders, cancel what works, and let it go again.
 
 The switch is set before anything is asked of the network: with a broker that cannot be reached, or a session that is
-over, no process of this host places an order any more. Then what works is cancelled: by the process that writes to the
-account, where there is one, else from here.
+over, no process of this host places an order any more. Then what works is cancelled and, where that is asked for,
+positions are closed: by the process that writes to the account, where there is one, else from here.
 """
 
 from __future__ import annotations
@@ -31,22 +31,30 @@ _WHO = "dragoman kill, process {}"
 
 
 def kill(at: Account, broker: str | None, reason: str, *, flatten: bool) -> None:
-    """Engage the switch, cancel what works, and tell what came of it; status 1 while something still works."""
+    """Engage the switch, cancel what works, close positions if asked to, and tell what came of it.
+
+    Status 1 while something works or a position is left that is to be closed.
+    """
     at = at.named(broker)
     problem = at.perform(lambda runtime: _engage(at, runtime, reason, flatten=flatten))
     if problem is not None:
         print(f"dragoman: {redact(problem)}", file=sys.stderr)
 
-    async def cancel(client: Client) -> KillState:
+    async def act(client: Client) -> KillState:
         return await client.orders_service.stopping.see_through(at.timeout)
 
     try:
-        state = at.ask(cancel, trading=True, streams=True)
+        state = at.ask(act, trading=True, streams=True)
     except DragomanError:
-        print("dragoman: new orders are stopped; what works could not be cancelled from here:", file=sys.stderr)
+        stopped = "new orders are stopped; " if problem is None else ""
+        closed = " nor positions closed" if flatten else ""
+        print(f"dragoman: {stopped}what works could not be cancelled{closed} from here:", file=sys.stderr)
         raise
     _show(at, state)
-    if state.working or state.unknown or problem is not None:
+    if state.flatten and not state.flattened:
+        left = f"still open: {', '.join(state.positions)}" if state.positions else "nobody knows which are left"
+        print(f"dragoman: not all positions are closed, {left}", file=sys.stderr)
+    if state.working or state.unknown or problem is not None or (state.flatten and not state.flattened):
         raise typer.Exit(Status.NO)
 
 
@@ -107,6 +115,8 @@ def _show(at: Account, state: KillState) -> None:
         print_json(state)
         return
     word = "engaged: no new order leaves" if state.engaged else "released: orders may leave"
+    if state.engaged and not state.durable:
+        word = "engaged, and not written down: see the messages"
     print(f"kill switch {word}")
     for name, text in (
         ("by", state.who),
@@ -115,6 +125,8 @@ def _show(at: Account, state: KillState) -> None:
         ("damage", state.damage),
         ("still working", ", ".join(state.working)),
         ("outcome unknown", ", ".join(state.unknown)),
+        ("positions left", ", ".join(state.positions)),
+        ("positions", "all closed" if state.flattened else ""),
     ):
         if text:
             print(f"  {name}: {redact(text)}")

@@ -29,6 +29,10 @@ class KillState(Shown):
         It is on the disk: a restart finds it so.
     working, unknown : tuple of str
         Names of the orders that are still to be cancelled, and of those of which nobody knows whether they are live.
+    positions : tuple of str
+        What is still to be closed, where that was asked for and positions are known.
+    flattened : bool
+        Positions were to be closed, they are known, and none is left.
     """
 
     engaged: bool = False
@@ -41,6 +45,8 @@ class KillState(Shown):
     durable: bool = True
     working: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    positions: tuple[str, ...] = ()
+    flattened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,8 @@ class KillEvent:
     code : str
         ``ENGAGED``: no new order leaves, here or in any other process of this host; also told by a client that starts
         on an account which is stopped. ``CANCELLED``: nothing that was working works any more. ``WORKING``: something
-        still does, see `text`. ``FLATTENED``, ``NOT_FLATTENED``: what became of the positions. ``NOT_DURABLE``: the
+        still does, see `text`. ``FLATTENED``: positions were to be closed, and none is left. ``NOT_FLATTENED``: one is,
+        and `text` says why; it is tried again, and ``FLATTENED`` follows once none is left. ``NOT_DURABLE``: the
         stop holds now, and a restart may not find it. ``RELEASED``.
     text : str
     state : KillState

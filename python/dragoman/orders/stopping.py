@@ -61,7 +61,9 @@ class Stopping:
     switch : KillSwitch or None
         None before `open`.
     flatten : callable or None
-        Closes all positions; called once what worked is cancelled, and again after later fills.
+        Closes all positions; called once what worked is cancelled, until none is left, and again after later fills.
+    held : callable
+        Returns what is not flat, in words; None where that is not known.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Stopping:
         self._tell_all = tell
         self.switch: KillSwitch | None = None
         self.flatten: Flatten | None = None
+        self.held: Callable[[], tuple[str, ...] | None] = lambda: None
         self._sweeping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._swept = asyncio.Event()
@@ -111,7 +114,8 @@ class Stopping:
             return state
         working = tuple(order.client_order_id for order in self._targets())
         unknown = tuple(order.client_order_id for order in self._store.unknown if not order.order_id)
-        return replace(state, working=working, unknown=unknown)
+        held = self.held() if state.flatten else None
+        return replace(state, working=working, unknown=unknown, positions=held or (), flattened=held == ())
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -177,7 +181,7 @@ class Stopping:
     # -- acts --------------------------------------------------------------------------------------------------------
 
     async def kill(self, who: str, why: str, *, flatten: bool, timeout_s: float) -> KillState:
-        """Engage the switch: durable when this returns; then wait, at most `timeout_s`, for what works to be cancelled.
+        """Engage the switch, durably; then wait, at most `timeout_s`, until nothing works and no position is left.
 
         Raises
         ------
@@ -188,7 +192,10 @@ class Stopping:
         return await self.see_through(timeout_s)
 
     async def see_through(self, timeout_s: float) -> KillState:
-        """Wait, at most so long, until nothing works any more; where nobody cancels, this process does."""
+        """Wait, at most so long, until nothing works and, where asked for, no position is left.
+
+        Where nobody cancels and closes, this process does.
+        """
         self._kills_here = True
         self._opened()
         self._sweep()
@@ -196,7 +203,7 @@ class Stopping:
             async with asyncio.timeout(timeout_s):
                 await self._swept.wait()
         except TimeoutError:
-            pass  # the state says what still works, and the sweep goes on
+            pass  # the state says what is left, and the sweep goes on
         return self.state()
 
     async def _engage(self, who: str, why: str, *, flatten: bool) -> None:
@@ -386,7 +393,10 @@ class Stopping:
         except DragomanError as error:
             _log.info("%s: orders cannot be read: %s", self._session.adapter.name, error)
             return
-        if not self._targets() and not self._store.unknown:
+        if self._targets() or self._store.unknown:
+            return
+        state = self.state()
+        if state.flattened or not state.flatten:
             self._swept.set()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
@@ -22,9 +23,30 @@ _SELDOM_S: Final = 5.0
 _TAKEN_S: Final = 2.0  # how long a cancel that the broker took may need
 _ANSWERS_S: Final = 1.0
 _FLATTEN_AFTER_S: Final = 3.0  # what cannot be cancelled must not keep positions open
+_REMIND_S: Final = 60.0
 _log = logging.getLogger("dragoman.orders")
 
-Flatten = Callable[[KillState], Awaitable[object]]
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What closing positions has left so far.
+
+    Attributes
+    ----------
+    positions : tuple of str or None
+        Those that are not flat; None where positions are not known.
+    problem : str
+        Why one of them could not be closed; empty while exits run.
+    wait_s : float
+        There is nothing to do before.
+    """
+
+    positions: tuple[str, ...] | None
+    problem: str = ""
+    wait_s: float = 0.0
+
+
+Flatten = Callable[[KillState], Awaitable[Left]]
 Word = Literal["CANCELLED", "WORKING", "FLATTENED", "NOT_FLATTENED"]
 
 
@@ -41,11 +63,11 @@ class Sweep:
     cancel, refresh : callable
         Cancel one; read all.
     flatten : callable
-        Returns what closes positions, or None.
+        Returns what closes positions, or None: awaited again and again, for as long as one is left.
     tell : callable
         Takes a code of `KillEvent` and a sentence.
     clean : callable
-        Told when nothing works any more.
+        Told when nothing works any more, and no position is left where they are to be closed.
     """
 
     def __init__(
@@ -85,8 +107,10 @@ class Sweep:
         self._read = False
         self._looked = 0
         self._began = self._clock()
-        self._flat_after: int | None = None  # fills counted when positions were last closed
-        self._flattened = False
+        self._flat_after: int | None = None  # fills counted when no position was left
+        self._flattened = False  # told so
+        self._told_ns: int | None = None  # when somebody was told of one that is left
+        self._wait_s = 0.0
         self._clean = False
 
     async def turn(self) -> float | None:
@@ -108,8 +132,10 @@ class Sweep:
         if targets or not self._read:
             after = min((self._due.get(order.client_order_id, 0) for order in targets), default=0)
             return min(max((after - self._clock()) / _NS, _AGAIN_S), _SELDOM_S)
-        if self._switch.state().flatten and self._flat_after != self._fills:
-            return _AGAIN_S
+        if not self._flat:
+            return min(max(self._wait_s, _AGAIN_S), _SELDOM_S)
+        if self._clean:
+            self._cleaned()
         return _SELDOM_S if unknown else None
 
     @property
@@ -168,28 +194,43 @@ class Sweep:
     def _tell_clean(self) -> None:
         if not self._clean:
             self._clean = True
-            self._cleaned()
             self._tell("CANCELLED", "nothing that was working works any more")
 
+    @property
+    def _flat(self) -> bool:
+        """Whether no position is left that is to be closed."""
+        return self._flat_after == self._fills or not self._switch.state().flatten
+
     async def _flatten_if(self, *, late: bool) -> None:
-        """Close positions where that was asked for, once for each state of them; `late`: only if it has taken long."""
-        if not self._holds or not self._switch.state().flatten or self._flat_after == self._fills:
+        """Close positions where that was asked for and one may be left; `late`: only if it has taken long."""
+        if not self._holds or self._flat:
             return
         if late and self._clock() - self._began < _FLATTEN_AFTER_S * _NS:
             return
-        flatten, fills = self._flatten_by(), self._fills
+        flatten = self._flatten_by()
         if flatten is None:
-            self._flat_after = fills
+            self._flat_after = self._fills
             self._tell("NOT_FLATTENED", "positions stay as they are: this client has nothing that closes them")
             return
         try:
-            await flatten(self._switch.state())
-        except DragomanError as error:  # tried again with the next turn
-            if "flatten" not in self._complaints:
-                self._complaints.add("flatten")
-                self._tell("NOT_FLATTENED", f"positions could not be closed yet: {error}")
-        else:
-            self._flat_after = fills
+            left = await flatten(self._switch.state())
+        except DragomanError as error:
+            left = Left(None, str(error), _SELDOM_S)
+        if not self._switch.engaged or self._switch.mark != self._mark:
+            return  # released meanwhile, or engaged anew: the next turn begins again
+        self._wait_s = left.wait_s
+        if left.positions == ():
+            self._flat_after = self._fills
+            self._told_ns = None
             if not self._flattened:
                 self._flattened = True
-                self._tell("FLATTENED", "exits were sent for all positions")
+                self._tell("FLATTENED", "no position is left")
+        elif left.problem:
+            self._tell_left(left.problem)
+
+    def _tell_left(self, problem: str) -> None:
+        now = self._clock()
+        if self._told_ns is None or now - self._told_ns >= _REMIND_S * _NS:
+            self._told_ns = now
+            self._flattened = False
+            self._tell("NOT_FLATTENED", f"positions are left, and it is tried again: {problem}")

@@ -11,7 +11,7 @@ from dragoman.checks import function, identifier, record, seconds
 from dragoman.checks.inputs import text
 from dragoman.errors import AccountBusy, DragomanError, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster, MarketData
-from dragoman.model import KillState, Margin, Segment
+from dragoman.model import Margin, Segment
 from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
 from dragoman.orders import OrderService
 from dragoman.orders.requests import check_name
@@ -21,6 +21,7 @@ from dragoman.rules.at_broker import AtBroker
 from dragoman.rules.engine import Engine
 from dragoman.rules.exits import Exits
 from dragoman.rules.fitting import Fitting
+from dragoman.rules.flatten import Begin, Flattening
 from dragoman.rules.guards import Plan, check_floor, check_loss
 from dragoman.rules.model import (
     KINDS,
@@ -30,7 +31,6 @@ from dragoman.rules.model import (
     PositionRule,
     PriceRule,
     Rule,
-    Send,
     TimeExit,
 )
 from dragoman.rules.native import NativeRules
@@ -47,7 +47,6 @@ _S = RuleStatus
 _NS: Final = 1_000_000_000
 _KILL_S: Final = 10.0
 _LOOK_AT_BROKER_S: Final = 15.0
-_AT_ALL_COSTS: Final = Send(clears="all")
 _TRY_AGAIN_S: Final = 1.0
 _log = logging.getLogger("dragoman.rules")
 
@@ -73,11 +72,15 @@ class RuleBook:
         Returns its last price where a stream has told one that is not old.
     margins : callable
         Returns the margins as they are now, by segment.
+    begin : callable
+        Reads what the live positions begin with.
 
     Attributes
     ----------
     exits : Exits
         The one way anything exits a position.
+    flatten : Flattening
+        What the kill switch closes positions with.
     """
 
     def __init__(
@@ -94,6 +97,7 @@ class RuleBook:
         streaming: Callable[[str], bool] = lambda instrument_id: True,
         price_of: Callable[[str], Decimal | None] = lambda instrument_id: None,
         margins: Callable[[], Mapping[Segment, Margin]] = dict,
+        begin: Begin,
     ) -> None:
         self._session = session
         self._master = master
@@ -104,6 +108,7 @@ class RuleBook:
         self._told: Fanout[RuleEvent] = Fanout("rule")
         self._told.add(publish)
         self.exits = Exits(session, orders, market, positions, price_of)
+        self.flatten = Flattening(orders, self.exits, positions, begin, session.runtime.clock.mono_ns)
         self.engine = Engine(
             session.runtime, orders.recorder, self.exits, positions, master.resolve, self._told.publish
         )
@@ -269,19 +274,6 @@ class RuleBook:
         """
         self._session.owner.check("plan")
         self._account.plans[text("name", name)] = function("plan", plan)
-
-    async def flatten(self, state: KillState) -> None:
-        """Send exits for every position: what the kill switch does where it was asked to.
-
-        Raises
-        ------
-        StaleData
-            Positions are not known, so nothing was sent.
-        """
-        await self._fitting.known(_KILL_S / 2)
-        for key in self._positions.keys():  # noqa: SIM118 - no mapping
-            place = ".".join(key).replace("/", "_")
-            self.exits.reduce(key, None, f"killed: {state.why}", name=f"KILL{state.epoch}.{place}", send=_AT_ALL_COSTS)
 
     def counts(self) -> dict[str, int]:
         """Return how many rules are in each state, and how often neither stream nor quotes had a price."""

@@ -167,15 +167,17 @@ class Exits:
         found = self._exits.get(key, []) if key is not None else [one for many in self._exits.values() for one in many]
         return list(found)
 
-    def flatten(
-        self, why: str, *, name: str, send: Send | None = None, timeout_s: float = 10.0
-    ) -> dict[PositionKey, Exit]:
-        """Exit every position; the exits are called ``NAME.1`` and so on in the order of the keys."""
-        keys = sorted(self._positions.keys())
-        return {
-            key: self.reduce(key, None, why, name=f"{name}.{number}", send=send, timeout_s=timeout_s)
-            for number, key in enumerate(keys, 1)
-        }
+    def spent(self, name: str) -> bool:
+        """Whether an exit of that name was sent before, and none of its orders can fill any more."""
+        if name in self._by_name or not self._taken(f"{name}.1"):
+            return False
+        number = 1
+        while self._taken(order := f"{name}.{number}"):
+            found = self._store.get(order)
+            if found is None or not found.status.terminal:
+                return False
+            number += 1
+        return True
 
     def free(self, key: PositionKey, side: Side) -> Decimal:
         """Return how much of a position nothing that works will take; below 0 where too much works."""

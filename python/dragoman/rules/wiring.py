@@ -13,6 +13,7 @@ from dragoman.orders import OrderService
 from dragoman.portfolio import AccountServices
 from dragoman.portfolio.book import PositionBook
 from dragoman.rules.book import RuleBook
+from dragoman.rules.flatten import Begin
 from dragoman.rules.positions import BookPositions
 from dragoman.session.session import AccountSession
 
@@ -28,12 +29,13 @@ def rule_book(
     *,
     streaming: Callable[[str], bool],
     margins: Callable[[], Mapping[Segment, Margin]],
+    begin: Begin,
 ) -> RuleBook:
     """Make the rule book of an account, fed by its stream; the kill switch closes positions through its exits.
 
     Parameters
     ----------
-    session, master, market, orders, positions, publish, account, streaming, margins
+    session, master, market, orders, positions, publish, account, streaming, margins, begin
         As `RuleBook` has them.
     """
 
@@ -60,8 +62,9 @@ def rule_book(
         streaming=streaming,
         price_of=price_of,
         margins=margins,
+        begin=begin,
     )
     market.on_batch.triggers = triggers
     market.on_batch.moved = book.moved
-    orders.stopping.flatten = book.flatten
+    orders.stopping.flatten, orders.stopping.held = book.flatten, book.flatten.held
     return book
