@@ -18,7 +18,6 @@ from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
-    AdjustmentKind,
     Fill,
     Instrument,
     LivePosition,
@@ -32,6 +31,7 @@ from dragoman.model import (
 )
 from dragoman.plugin import ChargesTable
 from dragoman.portfolio.adjust import Converted, Told, check_adjustment
+from dragoman.portfolio.closes import Closes
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.lots import Lots
@@ -39,15 +39,14 @@ from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.money import exact, price, ratio
 from dragoman.portfolio.money import quantity as plain
 from dragoman.portfolio.net import Discrepancy, PositionKey
-from dragoman.portfolio.opening import Opening, Traded, opening_of
-from dragoman.portfolio.replay import Costs, converted_before, moved_by
+from dragoman.portfolio.opening import Opening, Traded
+from dragoman.portfolio.replay import Costs, openings
 from dragoman.portfolio.rows import Facts, shown, totals
 from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
 from dragoman.portfolio.versus import both_sides, differences
 
 Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
 _EVER: Final = -(2**63)
-_OUR_CLOSE: Final = "the last mark"
 
 log = logging.getLogger("dragoman.portfolio")
 
@@ -97,7 +96,7 @@ class PositionBook:
         self._counted = Counted(days.day)
         self._without_fill = Told()
         self._openings: dict[PositionKey, Opening] = {}
-        self._closes: dict[str, tuple[Decimal, str]] = {}
+        self._closes = Closes()
         self._units: dict[PositionKey, QuantityUnit] = {}
         self._told: set[object] = set()
         self._listeners: tuple[Callable[[PositionKey], object], ...] = ()
@@ -144,18 +143,13 @@ class PositionBook:
         bases: dict[Line, dict[Product, Lots]] = {line: {} for line in self._lines}
         found: list[Discrepancy] = []
         self._openings.clear()
-        held = list(positions)
-        moved = [moved_by(one, self._lines.get((one.instrument_id, one.position_side)), start) for one in held]
-        converted = converted_before(zip(held, moved, strict=True))
-        for position, change in zip(held, moved, strict=True):
-            key: PositionKey = (position.instrument_id, position.product, position.position_side)
-            opening = opening_of(position, traded.get(key) or Traded(), change, converted=(key[0], key[2]) in converted)
+        for key, position, opening in openings(list(positions), self._lines, traded, start):
             self._openings[key] = opening
             bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
             if opening.difference is not None:
                 found.append(opening.difference)
             if position.close_price is not None:
-                self._closes[key[0]] = position.close_price, "the broker's positions"
+                self._closes.told(key[0], position.close_price, "the broker's positions")
             if position.quantity_unit is not QuantityUnit.UNITS:
                 self._units[key] = position.quantity_unit
             instrument = self._instruments.get(position.instrument_id)
@@ -190,7 +184,8 @@ class PositionBook:
         name = adjustment.adjustment_id
         line = self._line(adjustment.instrument_id, adjustment.position_side)
         line.put(Adjusting((adjustment.ts_event, ADJUST, len(name), name, ""), adjustment))
-        self._scale_close(adjustment)
+        if adjustment.ts_event >= self._rolls[-1][0]:
+            self._closes.scale(adjustment)
         self._changed(self._keys(adjustment.instrument_id, adjustment.position_side))
         self._problems(adjustment.instrument_id, line, restored=restored)
 
@@ -260,13 +255,13 @@ class PositionBook:
             for (name, _), line in self._lines.items():
                 mark, _, _ = self.marking.read(self._handle(name))
                 if mark is not None:
-                    self._closes[name] = mark, f"{_OUR_CLOSE} before {day}"
+                    self._closes.marked(name, mark, day)
                 line.put(Roll(place, frozenset(self._leaving(name, line))))
             self._rolls = [*self._rolls, place][-2:]
             self._day = max(self._day, day)
             self._fold(self._rolls[0])
         for name, close in (closes or {}).items():
-            self._closes[name] = close, "given"
+            self._closes.told(name, close, "given")
         self._changed({*(key for key, _ in self._all()), *self._openings})
 
     def orphan(self, fill: Fill) -> None:
@@ -401,18 +396,6 @@ class PositionBook:
         self._line(fill.instrument_id, fill.position_side).drop(trade)
         return {(fill.instrument_id, fill.product, fill.position_side)}
 
-    def _scale_close(self, one: Adjustment) -> None:
-        """Divide a previous close of our own, as a split does; the broker's is of the new units already."""
-        close, source = self._closes.get(one.instrument_id, (None, ""))
-        if close is None or not source.startswith(_OUR_CLOSE) or one.ts_event < self._rolls[-1][0]:
-            return
-        factor = ratio(exact(one.numerator), exact(one.denominator))
-        if one.kind is AdjustmentKind.BONUS:
-            factor += 1
-        elif one.kind is not AdjustmentKind.SPLIT:
-            return
-        self._closes[one.instrument_id] = price(ratio(exact(close), factor)), source
-
     # -- within ------------------------------------------------------------------------------------------------------
 
     def _line(self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"]) -> Timeline:
@@ -475,9 +458,9 @@ class PositionBook:
         currency = instrument.currency if instrument is not None else self._facts.currency
         multiplier = instrument.multiplier if instrument is not None else Decimal(1)
         average = None if lots.blank else price(ratio(lots.cost, lots.quantity)) if lots.quantity else Decimal(0)
-        close = self._closes.get(key[0])
+        close = self._closes.price(key[0])
         held = plain(lots.quantity)
-        self.marking.put(key, self._handle(key[0]), currency, held, average, multiplier, close and close[0])
+        self.marking.put(key, self._handle(key[0]), currency, held, average, multiplier, close)
 
     def _look(self) -> None:
         """See whether a new trading day has begun."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Literal
 
@@ -12,7 +12,7 @@ from dragoman.portfolio.charges import charges_of
 from dragoman.portfolio.lots import Lots
 from dragoman.portfolio.money import Exact, exact
 from dragoman.portfolio.net import PositionKey
-from dragoman.portfolio.opening import day_change
+from dragoman.portfolio.opening import Opening, Traded, day_change, opening_of
 from dragoman.portfolio.timeline import Timeline, row
 
 Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
@@ -44,6 +44,29 @@ def converted_before(changes: Iterable[tuple[Position, Exact]]) -> set[Line]:
     for one, ours in changes:
         found.setdefault((one.instrument_id, one.position_side), []).append(day_change(one) - ours)
     return {line for line, left in found.items() if any(left) and not sum(left)}
+
+
+def openings(
+    held: list[Position], lines: Mapping[Line, Timeline], traded: Mapping[PositionKey, Traded], start: int
+) -> Iterator[tuple[PositionKey, Position, Opening]]:
+    """Yield what each of the broker's positions was when the day began.
+
+    Parameters
+    ----------
+    held : list of Position
+    lines : mapping
+        What is known to have happened.
+    traded : mapping
+        What our fills of the day come to.
+    start : int
+        When the day began, ns UTC.
+    """
+    moved = [moved_by(one, lines.get((one.instrument_id, one.position_side)), start) for one in held]
+    converted = converted_before(zip(held, moved, strict=True))
+    for position, change in zip(held, moved, strict=True):
+        key: PositionKey = (position.instrument_id, position.product, position.position_side)
+        apart = (key[0], key[2]) in converted
+        yield key, position, opening_of(position, traded.get(key) or Traded(), change, converted=apart)
 
 
 class Costs:
