@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -14,6 +15,7 @@ from dragoman.model import (
     AssetClass,
     Instrument,
     InstrumentType,
+    Margin,
     Order,
     OrderChange,
     OrderRequest,
@@ -21,8 +23,11 @@ from dragoman.model import (
     OrderType,
     OrderUpdate,
     Pending,
+    Product,
+    Segment,
     Side,
 )
+from dragoman.portfolio.margin.room import MarginRoom
 
 D = Decimal
 
@@ -52,12 +57,15 @@ class Desk:
         self.known = True
         self.orders = 0
         all_of = {one.instrument_id: one for one in (INFY, SBIN, FUTURE)}
-        self.exposure = Exposure(all_of.get, self.price)
+        self.money = {}
+        self.given_back = []
+        self.exposure = Exposure(all_of.get, self.price, self.money.get)
         sources = Sources(
             lambda: self.now,
             price=self.price,
             profit=lambda: self.profit,
             margin=lambda request, instrument: self.margin,
+            give_back=self.given_back.append,
             open_for_s=lambda instrument: self.open,
             positions=lambda: self.known,
         )
@@ -86,16 +94,21 @@ class Desk:
 
     def works(self, request, **more):
         self.orders += 1
-        order = Order(
+        order = self.order(request, f"o{self.orders}", **({"status": OrderStatus.OPEN} | more))
+        self.exposure.on_order(OrderUpdate(order))
+        return order
+
+    def order(self, request, name, **more):
+        return Order(
             instrument_id=request.instrument_id,
             side=request.side,
             quantity=request.quantity,
             price=request.price,
-            client_order_id=f"o{self.orders}",
-            **({"status": OrderStatus.OPEN} | more),
+            product=request.product,
+            position_side=request.position_side,
+            client_order_id=name,
+            **({"status": OrderStatus.SUBMITTED} | more),
         )
-        self.exposure.on_order(OrderUpdate(order))
-        return order
 
     def refuses(self, check, *order, kind=ErrorKind.LOCAL_DENIED, **more):
         with pytest.raises(Rejected) as refused:
@@ -340,3 +353,218 @@ def test_limits_without_a_limit_are_empty():
     assert RiskLimits().empty
     assert RiskLimits(when_unknown="pass").empty
     assert not RiskLimits(market_hours=True).empty
+
+
+def test_without_a_stream_an_instrument_counts_at_the_worst_price_there_is():
+    desk = Desk(max_exposure=100_000)
+    desk.prices.clear()
+    desk.enter("BUY", 50, "1000")
+    desk.enter("SELL", 10, "1500")
+    desk.exposure.hold("NSE:SBIN", D(-10), price=D(500))
+    assert desk.exposure.total == 50 * 1500 + 10 * 500
+    assert "could come to 107000" in str(desk.refuses("max_exposure", "BUY", 18, "1500"))
+    desk.ask("BUY", 60, "500", of=SBIN)
+    desk.refuses("max_exposure", "BUY", 61, "500", of=SBIN)
+
+
+def test_an_instrument_that_nobody_can_value_makes_the_account_s_exposure_unknown_until_a_price_comes():
+    desk = Desk(max_exposure=100_000, max_exposure_per_underlying=100_000)
+    desk.prices.clear()
+    desk.exposure.hold("NSE:SBIN", D(10))
+    assert "what NSE:SBIN is worth is not known" in str(desk.refuses("max_exposure", "BUY", 1, "1500"))
+    desk.prices["NSE:SBIN"] = D(800)
+    desk.ask("BUY", 61, "1500")
+    desk.refuses("max_exposure_per_underlying", "BUY", 67, "1500")
+    lenient = Desk(max_exposure=100_000, when_unknown="pass")
+    lenient.prices.clear()
+    lenient.exposure.hold("NSE:SBIN", D(10))
+    lenient.ask("BUY", 66, "1500")
+    lenient.refuses("max_exposure", "BUY", 67, "1500")
+
+
+def test_a_price_that_left_with_its_order_does_not_count():
+    desk = Desk(max_exposure=200_000)
+    desk.prices.clear()
+    fat = desk.enter("BUY", 1, "90000")
+    desk.enter("BUY", 1, "1500")
+    assert desk.exposure.total == 180_000
+    desk.exposure.on_order(OrderUpdate(fat.but(status=OrderStatus.CANCELED)))
+    assert desk.exposure.total == 1500
+
+
+def split(desk, quantity=300, slices=3):
+    """An order that the broker split; what it and its children are reported as."""
+    parent = desk.enter("BUY", quantity, "1500")
+    children = [
+        parent.but(
+            client_order_id=f"{parent.client_order_id}/{at}",
+            order_id=f"{at}",
+            order_ids=(f"{at}",),
+            quantity=D(quantity // slices),
+        )
+        for at in range(1, slices + 1)
+    ]
+    for child in children:
+        desk.exposure.on_order(OrderUpdate(child))
+    return parent, children
+
+
+def test_an_order_that_the_broker_split_counts_once():
+    desk = Desk(max_position=400, max_open_orders=2)
+    parent, children = split(desk)
+    stake = desk.exposure.stake("NSE:INFY")
+    assert (stake.buys, desk.exposure.orders) == (300, 1)
+    desk.ask("BUY", 100)
+    desk.refuses("max_position", "BUY", 101)
+    desk.exposure.on_order(OrderUpdate(children[0].but(filled_quantity=D(100), status=OrderStatus.FILLED)))
+    desk.exposure.on_order(OrderUpdate(parent.but(filled_quantity=D(100))))
+    assert stake.buys == 200
+    for child in children[1:]:
+        desk.exposure.on_order(OrderUpdate(child.but(status=OrderStatus.CANCELED)))
+    desk.exposure.on_order(OrderUpdate(parent.but(status=OrderStatus.CANCELED)))
+    assert (stake.buys, desk.exposure.orders) == (0, 0)
+
+
+def test_children_count_where_their_parent_does_not():
+    desk = Desk(max_position=400)
+    parent, children = split(desk)
+    stake = desk.exposure.stake("NSE:INFY")
+    desk.exposure.on_order(OrderUpdate(parent.but(status=OrderStatus.CANCELED)))
+    assert (stake.buys, stake.orders) == (300, 3)
+    desk.exposure.on_order(OrderUpdate(parent))  # a child told first, then the order it is of
+    assert (stake.buys, stake.orders) == (300, 1)
+    # A child seen by its number before it had its name is the same order.
+    renamed = children[0].but(client_order_id=f"{parent.client_order_id}/9")
+    desk.exposure.on_order(OrderUpdate(renamed))
+    desk.exposure.on_order(OrderUpdate(parent.but(status=OrderStatus.CANCELED)))
+    assert (stake.buys, stake.orders) == (300, 3)
+
+
+def test_a_child_that_was_made_larger_counts_in_its_parent():
+    desk = Desk(max_position=400)
+    parent, children = split(desk)
+    desk.exposure.on_order(OrderUpdate(children[0].but(quantity=D(180))))
+    assert desk.exposure.stake("NSE:INFY").buys == 380
+    desk.exposure.on_order(OrderUpdate(parent.but(raw_status="open")))
+    desk.refuses("max_position", "BUY", 21)
+
+
+def test_what_reduces_a_position_still_does_beside_an_order_that_was_split():
+    desk = Desk(max_daily_loss=500)
+    desk.profit = D(-500)
+    desk.exposure.hold("NSE:INFY", D(-600))
+    split(desk)
+    desk.ask("BUY", 300)
+    desk.refuses("max_daily_loss", "BUY", 301)
+
+
+def for_money(desk, notional, **more):
+    request = desk.ask("BUY", 0, notional=D(notional))
+    desk.money[f"o{desk.orders + 1}"] = D(notional)
+    return desk.works(request, **more)
+
+
+def test_an_order_for_money_counts_with_its_units_while_it_works():
+    desk = Desk(max_position=10, max_exposure=20_000)
+    order = for_money(desk, 9000)
+    assert (desk.exposure.stake("NSE:INFY").buys, desk.exposure.total) == (6, 9000)
+    desk.refuses("max_position", "BUY", 0, notional=D(6001))
+    # The broker counts its quantity as what has filled.
+    desk.exposure.on_order(OrderUpdate(order.but(quantity=D(2), filled_quantity=D(2))))
+    desk.exposure.hold("NSE:INFY", D(2))
+    assert desk.exposure.total == 9000
+    desk.exposure.on_order(OrderUpdate(order.but(status=OrderStatus.CANCELED)))
+    assert desk.exposure.total == 3000
+
+
+def test_an_order_for_money_without_a_price_counts_with_its_money_and_its_units_are_unknown():
+    desk = Desk(max_exposure=20_000, max_daily_loss=500)
+    desk.prices.clear()
+    order = for_money(desk, 9000)
+    assert desk.exposure.total == 9000
+    for_money(desk, 11_000)
+    desk.refuses("max_exposure", "BUY", 0, notional=D(1))
+    desk.checks.limits = RiskLimits(max_position=100)
+    assert "how many units of NSE:INFY" in str(desk.refuses("max_position", "BUY", 1, "1500"))
+    desk.exposure.hold("NSE:INFY", D(-10), price=D(1000))
+    desk.checks.limits = RiskLimits(max_daily_loss=500)
+    desk.profit = D(-500)
+    desk.refuses("max_daily_loss", "BUY", 1)  # the one for money may close all of it
+    desk.exposure.on_order(OrderUpdate(order.but(status=OrderStatus.REJECTED)))
+    assert desk.exposure.total == 21_000
+
+
+def test_somebody_else_s_order_for_money_makes_the_exposure_unknown():
+    desk = Desk(max_exposure=20_000)
+    order = desk.works(OrderRequest(instrument_id="NSE:SBIN", side=Side.BUY, quantity=D(0)))
+    assert "what NSE:SBIN is worth" in str(desk.refuses("max_exposure", "BUY", 1))
+    assert "how much money works in NSE:SBIN" in str(desk.refuses("max_exposure", "BUY", 1, of=SBIN))
+    desk.exposure.on_order(OrderUpdate(order.but(status=OrderStatus.FILLED, quantity=D(1), filled_quantity=D(1))))
+    desk.ask("BUY", 1)
+
+
+def test_what_reduces_is_judged_by_the_product_and_the_side_that_an_order_is_of():
+    desk = Desk(max_daily_loss=500, check_margin=True)
+    desk.profit = D(-500)
+    desk.exposure.hold("NSE:INFY", D(100), product=Product.DELIVERY)
+    desk.ask("SELL", 100, product=Product.DELIVERY)
+    desk.refuses("max_daily_loss", "SELL", 100, product=Product.INTRADAY)
+    desk.exposure.hold("NSE:SBIN", D(50), position_side="LONG")
+    desk.exposure.hold("NSE:SBIN", D(-20), position_side="SHORT")
+    desk.ask("SELL", 50, of=SBIN, position_side="LONG")
+    desk.ask("BUY", 20, of=SBIN, position_side="SHORT")
+    desk.refuses("max_daily_loss", "SELL", 1, of=SBIN, position_side="SHORT")
+    desk.refuses("max_daily_loss", "BUY", 1, of=SBIN, position_side="LONG")
+    # An order whose product nobody could read may be of any of them.
+    desk.works(OrderRequest(instrument_id="NSE:INFY", side=Side.SELL, quantity=D(60), product=Product.UNKNOWN))
+    desk.ask("SELL", 40, product=Product.DELIVERY)
+    desk.refuses("max_daily_loss", "SELL", 41, product=Product.DELIVERY)
+
+
+def test_an_order_that_never_left_is_in_no_window():
+    desk = Desk(duplicate_window_ms=60_000, orders_per_second=2, orders_per_minute=2, check_margin=True)
+    desk.margin = (D(1), D(1))
+    first = desk.ask("BUY", 1, client_order_id="o1")
+    desk.ask("BUY", 2, client_order_id="o2")
+    desk.refuses("orders_per_second", "BUY", 3)
+    order = desk.order(first, "o1")
+    desk.checks.on_order(OrderUpdate(order))
+    desk.checks.on_order(OrderUpdate(order.but(status=OrderStatus.DENIED)))
+    assert desk.given_back == ["o1"]
+    desk.now += 1
+    desk.ask("BUY", 1, client_order_id="o3")
+    desk.refuses("orders_per_second", "BUY", 4)
+
+
+def test_an_order_that_the_broker_refused_stays_in_its_windows():
+    desk = Desk(duplicate_window_ms=60_000)
+    order = desk.order(desk.ask("BUY", 1, client_order_id="o1"), "o1")
+    desk.checks.on_order(OrderUpdate(order.but(status=OrderStatus.REJECTED)))
+    desk.refuses("duplicate_window_ms", "BUY", 1, kind=ErrorKind.DUPLICATE_ORDER)
+
+
+class Margins:
+    """A margin that one reading tells of."""
+
+    def __init__(self, net):
+        self.net = D(net)
+
+    def now(self):
+        return {Segment.EQUITY: Margin(segment=Segment.EQUITY, net=self.net, error_bound=D(0))}
+
+    def needed(self, request, instrument, price):
+        return price * request.quantity
+
+
+def test_margin_is_taken_by_what_passes_every_check_and_given_back_by_what_never_left():
+    desk = Desk(duplicate_window_ms=60_000, check_margin=True)
+    room = MarginRoom(Margins(100_000), lambda: 10**12, desk.price)
+    desk.checks.sources = replace(desk.checks.sources, margin=room, give_back=room.give_back)
+    first = desk.ask("BUY", 30, "1000", client_order_id="o1")
+    for _ in range(3):
+        desk.refuses("duplicate_window_ms", "BUY", 30, "1000", kind=ErrorKind.DUPLICATE_ORDER)
+    desk.ask("BUY", 70, "1000", client_order_id="o2")
+    desk.refuses("check_margin", "BUY", 1, "1000", kind=ErrorKind.INSUFFICIENT_MARGIN)
+    desk.checks.on_order(OrderUpdate(desk.order(first, "o1").but(status=OrderStatus.DENIED)))
+    desk.ask("BUY", 29, "1000")
+    desk.refuses("check_margin", "BUY", 2, "1000", kind=ErrorKind.INSUFFICIENT_MARGIN)

@@ -2,7 +2,7 @@
 
 Each is a comparison or two with what is kept at hand, so that all together cost microseconds. What they need comes
 through callables: the last price, the day's profit, the margin. An order that passes is counted, for the rate and for
-the window of duplicates; one that is refused leaves no trace.
+the window of duplicates; one that is refused leaves no trace, and neither does one that never left after all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from typing import Any, Final, NoReturn
 from dragoman.checks.risk import RiskLimits, longest
 from dragoman.checks.risk_exposure import Exposure, Stake
 from dragoman.errors import Effect, ErrorKind, Rejected, Retry
-from dragoman.model import Instrument, Order, OrderChange, OrderRequest, Side
+from dragoman.model import (
+    Instrument,
+    Order,
+    OrderChange,
+    OrderRequest,
+    OrderStatus,
+    OrderUpdate,
+    Product,
+    Side,
+)
 
 _ZERO: Final = Decimal(0)
 _HUNDRED: Final = Decimal(100)
@@ -35,9 +44,13 @@ class Sources:
     price : callable
         The last price of an instrument.
     profit : callable
-        The day's profit, realised and unrealised; a loss is below 0.
+        The day's profit: what was carried over counts from the previous close on. A loss is below 0.
+    profit_lacks : callable
+        Where the profit is not known, what is not, in words.
     margin : callable
-        What a request needs and what is there, as two numbers.
+        What a request needs and what is there, as two numbers. Where it is enough, it is taken.
+    give_back : callable
+        Told the name of an order that never left: the margin that was taken for it is there again.
     open_for_s : callable
         For how long an instrument's exchange has been open; None while it is closed.
     positions : callable
@@ -47,7 +60,9 @@ class Sources:
     mono_ns: Callable[[], int]
     price: Callable[[Instrument], Decimal | None] = lambda instrument: None
     profit: Callable[[], Decimal | None] = lambda: None
+    profit_lacks: Callable[[], str] = lambda: "the day's profit"
     margin: Callable[[OrderRequest, Instrument], tuple[Decimal, Decimal] | None] = lambda request, instrument: None
+    give_back: Callable[[str], object] = lambda name: None
     open_for_s: Callable[[Instrument], float | None] = lambda instrument: 0.0
     positions: Callable[[], bool] = lambda: True
 
@@ -61,8 +76,11 @@ class _Terms:
     quantity: Decimal
     price: Decimal | None
     trigger: Decimal | None
+    product: Product
+    position_side: str
     notional: Decimal | None = None
     instead_of: Decimal = _ZERO  # units of the same order that are counted as working already
+    money: Decimal = _ZERO  # what it is for, where nobody knows how many units that is
 
 
 class PreTrade:
@@ -93,6 +111,7 @@ class PreTrade:
         self._minute: deque[int] = deque(maxlen=limits.orders_per_minute)
         self._recent: dict[tuple[Any, ...], int] = {}
         self._in_order: deque[tuple[int, tuple[Any, ...]]] = deque()
+        self._on_their_way: dict[str, tuple[int, tuple[Any, ...] | None]] = {}  # what was counted for them
         self._window_ns = (limits.duplicate_window_ms or 0) * _MS
         # What an order may have reached is looked up by pattern once for each instrument.
         self._quantities: dict[str, Decimal | None] = {}
@@ -123,6 +142,8 @@ class PreTrade:
             request.quantity,
             request.price,
             request.trigger_price,
+            request.product,
+            request.position_side,
             request.notional,
         )
         limits = self.limits
@@ -132,10 +153,35 @@ class PreTrade:
         reduces = (self._exposed or limits.check_margin) and self._reduces(terms)
         if self._exposed and not reduces:
             self._check_exposed(terms)
+        paced = self._window_ns or self._second.maxlen is not None or self._minute.maxlen is not None
+        if paced:
+            now = self.sources.mono_ns()
+            key = self._check_pace(request, now)
         if limits.check_margin and not reduces:
-            self._check_margin(request, instrument)
-        if self._window_ns or self._second.maxlen is not None or self._minute.maxlen is not None:
-            self._check_pace(request)
+            self._check_margin(request, instrument)  # the last that can refuse, because it takes what is there
+        if paced:
+            self._count(request.client_order_id, now, key)
+
+    def on_order(self, update: OrderUpdate) -> None:
+        """Take a change of an order in; one that never left is not counted any more."""
+        order = update.order
+        self.exposure.see(order)
+        status = order.status
+        if status is OrderStatus.SUBMITTED or status is OrderStatus.CREATED:
+            return
+        counted = self._on_their_way.pop(order.client_order_id, None)
+        if status is not OrderStatus.DENIED:
+            return
+        if self.limits.check_margin:
+            self.sources.give_back(order.client_order_id)
+        if counted is None:
+            return
+        at, key = counted
+        for times in (self._second, self._minute):
+            if at in times:
+                times.remove(at)
+        if key is not None and self._recent.get(key) == at:
+            del self._recent[key]
 
     def check_change(self, order: Order, change: OrderChange, instrument: Instrument) -> None:
         """The same for a change that may raise risk: of what the order would be then.
@@ -150,6 +196,8 @@ class PreTrade:
             max(quantity - order.filled_quantity, _ZERO),
             order.price if change.price is None else change.price,
             order.trigger_price if change.trigger_price is None else change.trigger_price,
+            order.product,
+            order.position_side,
             instead_of=left,
         )
         self._check_terms(terms)
@@ -160,7 +208,15 @@ class PreTrade:
     def check_triggered(self, request: OrderRequest, instrument: Instrument) -> None:
         """The same for an order that a trigger at the broker shall place some day: what can be said of it today."""
         self._check_size(
-            _Terms(instrument, request.side is Side.BUY, request.quantity, request.price, request.trigger_price)
+            _Terms(
+                instrument,
+                request.side is Side.BUY,
+                request.quantity,
+                request.price,
+                request.trigger_price,
+                request.product,
+                request.position_side,
+            )
         )
 
     # -- the order alone ---------------------------------------------------------------------------------------------
@@ -282,57 +338,73 @@ class PreTrade:
         stake = self.exposure.stake(name)
         if limits.max_daily_loss is not None:
             self._check_loss(limits.max_daily_loss)
+        live = self.sources.price(instrument)
         if terms.notional is not None:
-            price = self.sources.price(instrument)
-            if not price:
-                self._unknown("max_position", f"the last price of {name}")
-                return
-            terms.quantity = terms.notional / (abs(price) * instrument.multiplier)
+            if live:
+                terms.quantity = terms.notional / (abs(live) * instrument.multiplier)
+            else:
+                terms.money = terms.notional
         worst = self._worst(terms, stake)
         most = limits.max_position
         if limits.position_by_instrument:
             most = self._by_pattern(self._positions, limits.position_by_instrument, name, most)
-        if most is not None and worst > most:
-            self._refuse(
-                "max_position",
-                f"{name} could come to {worst} (position {stake.position}, working {stake.buys} to buy and"
-                f" {stake.sells} to sell), the limit is {most}",
-                "ask for less, or cancel what works",
-            )
+        if most is not None:
+            if stake.unsized or terms.money:
+                self._unknown("max_position", f"how many units of {name} an order for money is")
+            if worst > most:
+                self._refuse(
+                    "max_position",
+                    f"{name} could come to {worst} (position {stake.position}, working {stake.buys} to buy and"
+                    f" {stake.sells} to sell), the limit is {most}",
+                    "ask for less, or cancel what works",
+                )
         if (
             limits.max_exposure is not None
             or limits.max_exposure_per_instrument is not None
             or limits.max_exposure_per_underlying is not None
         ):
-            self._check_exposure(terms, stake, worst)
+            self._check_exposure(terms, stake, worst, live)
 
-    def _check_exposure(self, terms: _Terms, stake: Stake, worst: Decimal) -> None:
-        limits, instrument = self.limits, terms.instrument
-        price = self.sources.price(instrument)
-        if price is None:
-            price = terms.price if terms.price is not None else terms.trigger
-        if price is None:
-            self._unknown("max_exposure", f"the last price of {instrument.instrument_id}")
-            return
-        value = worst * abs(price) * instrument.multiplier
-        added, underlying = value - stake.value, stake.underlying
-        for check, of, found, most in (
-            ("max_exposure_per_instrument", instrument.instrument_id, value, limits.max_exposure_per_instrument),
-            (
-                "max_exposure_per_underlying",
-                underlying,
-                self.exposure.by_underlying.get(underlying, _ZERO) + added,
-                limits.max_exposure_per_underlying,
-            ),
-            ("max_exposure", "the account", self.exposure.total + added, limits.max_exposure),
-        ):
-            if most is not None and found > most:
-                self._refuse(check, f"{of} could come to {found:f}, the limit is {most:f}", "ask for less")
+    def _check_exposure(self, terms: _Terms, stake: Stake, worst: Decimal, live: Decimal | None) -> None:
+        limits, instrument, exposure = self.limits, terms.instrument, self.exposure
+        name, underlying = instrument.instrument_id, stake.underlying
+        if live is not None:
+            price = abs(live)
+        else:  # the worst price there is, but not that alone for an order that has none of its own
+            own = max(abs(terms.price or _ZERO), abs(terms.trigger or _ZERO))
+            price = stake.fallback(own)
+            if not own and (not terms.money or (worst and not price)):
+                self._unknown("max_exposure", f"the last price of {name}")
+        if stake.unvalued:
+            self._unknown("max_exposure", f"how much money works in {name}")
+        value = worst * price * instrument.multiplier + stake.money + terms.money
+        added = value - stake.value
+        most = limits.max_exposure_per_instrument
+        if most is not None and value > most:
+            self._refuse_exposure("max_exposure_per_instrument", name, value, most)
+        most = limits.max_exposure_per_underlying
+        if most is not None:
+            if other := exposure.doubtful(name, underlying):
+                self._unknown("max_exposure_per_underlying", f"what {other} is worth")
+            found = exposure.by_underlying.get(underlying, _ZERO) + added
+            if found > most:
+                self._refuse_exposure("max_exposure_per_underlying", underlying, found, most)
+        most = limits.max_exposure
+        if most is not None:
+            if other := exposure.doubtful(name):
+                self._unknown("max_exposure", f"what {other} is worth")
+            found = exposure.total + added
+            if found > most:
+                self._refuse_exposure("max_exposure", "the account", found, most)
+
+    def _refuse_exposure(self, check: str, of: str, found: Decimal, most: Decimal) -> NoReturn:
+        self._refuse(check, f"{of} could come to {found:f}, the limit is {most:f}", "ask for less")
 
     def _check_loss(self, most: Decimal) -> None:
         profit = self.sources.profit()
         if profit is None:
-            self._unknown("max_daily_loss", "the day's profit")
+            remedy = "subscribe to what is held, or give previous closes (portfolio.live.roll)"
+            self._unknown("max_daily_loss", self.sources.profit_lacks(), remedy)
         elif -profit >= most:
             self._refuse(
                 "max_daily_loss",
@@ -345,10 +417,9 @@ class PreTrade:
         if terms.notional is not None or not self.sources.positions():
             return False  # how many units that will be nobody knows, or of what
         stake = self.exposure.stake(terms.instrument.instrument_id)
-        position = stake.position
-        if terms.buys:
-            return position < 0 and stake.buys - terms.instead_of + terms.quantity <= -position
-        return position > 0 and stake.sells - terms.instead_of + terms.quantity <= position
+        return stake.reduces(
+            terms.product, terms.position_side, buys=terms.buys, quantity=terms.quantity - terms.instead_of
+        )
 
     def _worst(self, terms: _Terms, stake: Stake) -> Decimal:
         added = terms.quantity - terms.instead_of
@@ -372,9 +443,8 @@ class PreTrade:
 
     # -- pace --------------------------------------------------------------------------------------------------------
 
-    def _check_pace(self, request: OrderRequest) -> None:
-        """Duplicates and rates; last, because what passes here is counted."""
-        now = self.sources.mono_ns()
+    def _check_pace(self, request: OrderRequest, now: int) -> tuple[Any, ...] | None:
+        """Duplicates and rates; return what a duplicate is told by."""
         for times, span, check in (
             (self._second, _SECOND, "orders_per_second"),
             (self._minute, _MINUTE, "orders_per_minute"),
@@ -386,14 +456,21 @@ class PreTrade:
                     "wait",
                     retry_after_s=(span - now + times[0]) / _SECOND,
                 )
-        if self._window_ns:
-            self._check_duplicate(request, now)
+        return self._check_duplicate(request, now) if self._window_ns else None
+
+    def _count(self, name: str, now: int, key: tuple[Any, ...] | None) -> None:
+        """Count an order that passed all checks."""
         if self._second.maxlen is not None:
             self._second.append(now)
         if self._minute.maxlen is not None:
             self._minute.append(now)
+        if key is not None:
+            self._recent[key] = now
+            self._in_order.append((now, key))
+        if name:
+            self._on_their_way[name] = now, key
 
-    def _check_duplicate(self, request: OrderRequest, now: int) -> None:
+    def _check_duplicate(self, request: OrderRequest, now: int) -> tuple[Any, ...]:
         key = (
             request.instrument_id,
             request.side,
@@ -418,14 +495,13 @@ class PreTrade:
                 kind=ErrorKind.DUPLICATE_ORDER,
                 retry_after_s=(self._window_ns - now + before) / _SECOND,
             )
-        self._recent[key] = now
-        self._in_order.append((now, key))
+        return key
 
     # -- saying no ---------------------------------------------------------------------------------------------------
 
-    def _unknown(self, check: str, what: str) -> None:
+    def _unknown(self, check: str, what: str, remedy: str = "subscribe to it") -> None:
         if self.limits.when_unknown == "refuse":
-            self._refuse(check, f"{what} is not known", 'subscribe to it, or set when_unknown = "pass"')
+            self._refuse(check, f"{what} is not known", f'{remedy}, or set when_unknown = "pass"')
 
     def _refuse(
         self,

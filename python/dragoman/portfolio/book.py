@@ -41,7 +41,7 @@ from dragoman.portfolio.money import quantity as plain
 from dragoman.portfolio.net import Discrepancy, PositionKey
 from dragoman.portfolio.opening import Opening, Traded
 from dragoman.portfolio.replay import Costs, openings
-from dragoman.portfolio.rows import Facts, shown, totals
+from dragoman.portfolio.rows import DayMade, Facts, day_made, shown, totals
 from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
 from dragoman.portfolio.versus import both_sides, differences
 
@@ -328,6 +328,10 @@ class PositionBook:
     def totals(self) -> dict[str, PnL]:
         """Return profit by currency."""
         return totals(self.rows())
+
+    def day_made(self) -> dict[str, DayMade]:
+        """Return what the day made by currency: what was carried over counts from the previous close on."""
+        return day_made(self.rows())
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         """Call back with the key of every position that changes; returns what ends it."""

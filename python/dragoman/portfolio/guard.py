@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from dragoman.checks.pretrade import PreTrade, Sources
 from dragoman.checks.risk import RiskLimits
@@ -15,12 +15,24 @@ from dragoman.model import Instrument, OrderRequest
 from dragoman.orders import OrderService
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.net import PositionKey
+from dragoman.portfolio.rows import lacks
 from dragoman.session.session import AccountSession
 
 _PROFIT_NS: Final = 250_000_000
 """How long a sum of all positions' profit holds: it is asked for with every order."""
 _ZERO: Final = Decimal(0)
-Margin = Callable[[OrderRequest, Instrument], tuple[Decimal, Decimal] | None]
+
+
+class Margin(Protocol):
+    """Knows margins; see `dragoman.checks.pretrade.Sources`."""
+
+    def __call__(self, request: OrderRequest, instrument: Instrument) -> tuple[Decimal, Decimal] | None:
+        """Return what an order needs and what is there, which it takes; None where either is not known."""
+        ...
+
+    def give_back(self, name: str) -> None:
+        """Give back what was taken for an order that never left."""
+        ...
 
 
 class Guard:
@@ -37,8 +49,8 @@ class Guard:
     ----------
     checks : PreTrade or None
         What is asked before each order.
-    margin : callable
-        See `dragoman.checks.pretrade.Sources`; set by whoever knows margins.
+    margin : Margin or None
+        Set by whoever knows margins.
     """
 
     def __init__(
@@ -50,12 +62,12 @@ class Guard:
         self._live = live
         self._mono_ns = session.runtime.clock.mono_ns
         self._ends: list[Callable[[], object]] = []
-        self._held: dict[str, dict[PositionKey, Decimal]] = {}
         self._followed: set[int] = set()
         self._profit: Decimal | None = None
+        self._lacks = ""
         self._profit_ns = -_PROFIT_NS
         self.checks: PreTrade | None = None
-        self.margin: Margin = lambda request, instrument: None
+        self.margin: Margin | None = None
 
     @property
     def limits(self) -> RiskLimits | None:
@@ -67,18 +79,17 @@ class Guard:
         for end in self._ends:
             end()
         self._ends.clear()
-        self._held.clear()
         amender = self._orders.amender
         self.checks = self._orders.admit = self._orders.admit_triggered = amender.admit = None
         if limits is None or limits.empty:
             return
-        exposure = Exposure(self._master.get, self.price)
+        exposure = Exposure(self._master.get, self.price, self._notional)
         for order in self._orders.store:
             exposure.see(order)
         self.checks = PreTrade(limits, exposure, self._sources(), broker=self._session.adapter.name)
         for key in self._live.keys():  # noqa: SIM118 - it is no mapping
             self._hold(exposure, key)
-        self._ends.append(self._orders.store.listen(exposure.on_order))
+        self._ends.append(self._orders.store.listen(self.checks.on_order))
         self._ends.append(self._live.listen(lambda key: self._hold(exposure, key)))
         self._orders.admit, amender.admit = self.checks.check, self.checks.check_change
         self._orders.admit_triggered = self.checks.check_triggered
@@ -108,23 +119,36 @@ class Guard:
             Sources(self._mono_ns),
             price=lambda instrument: self.price(instrument),
             profit=self._day,
-            margin=lambda request, instrument: self.margin(request, instrument),
+            profit_lacks=lambda: self._lacks,
+            margin=lambda request, instrument: None if self.margin is None else self.margin(request, instrument),
+            give_back=lambda name: None if self.margin is None else self.margin.give_back(name),
             open_for_s=lambda instrument: calendar.open_for_s((instrument.exchange,)),
             positions=lambda: self._live.seeded,
         )
 
     def _hold(self, exposure: Exposure, key: PositionKey) -> None:
         """Take a position in; one instrument may be held in several products, and on both sides."""
-        row, parts = self._live.row(key), self._held.setdefault(key[0], {})
-        parts[key] = _ZERO if row is None else row.quantity
-        exposure.hold(key[0], sum(parts.values(), _ZERO))
+        row = self._live.row(key)
+        exposure.hold(
+            key[0],
+            _ZERO if row is None else row.quantity,
+            product=key[1],
+            position_side=key[2],
+            price=None if row is None else row.last_price or row.average_price,
+        )
+
+    def _notional(self, name: str) -> Decimal | None:
+        """Return the money an order of ours was placed for."""
+        intent = self._orders.intents.get(name)
+        return None if intent is None else intent.request.notional
 
     def _day(self) -> Decimal | None:
-        """Return the day's profit in the currency where it is least; None where that of a position is not known."""
+        """Return what the day made in the currency where that is least; None where it is not known of a position."""
         now = self._mono_ns()
         if now - self._profit_ns >= _PROFIT_NS:
-            sums = self._live.totals().values()
+            made = self._live.day_made().values()
             self._profit_ns = now
-            known = not any(one.unknown or one.stale for one in sums)
-            self._profit = min((one.realised + one.unrealised for one in sums), default=_ZERO) if known else None
+            lacking = lacks(made)
+            self._lacks = f"{lacking}, without which the day's profit cannot be told," if lacking else ""
+            self._profit = None if self._lacks else min((one.profit for one in made), default=_ZERO)
         return self._profit

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from dragoman.model import Instrument, LivePosition, PnL, PriceBasis, Product, QuantityUnit
 from dragoman.portfolio.lots import Lots
 from dragoman.portfolio.money import Exact, exact, money, price, quantity, ratio
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.opening import Opening
+
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,52 @@ def _basis(lots: Lots, opening: Opening | None) -> PriceBasis:
     if opening is not None and lots.overnight_quantity:
         return opening.basis
     return PriceBasis.FILLS
+
+
+@dataclass(frozen=True, slots=True)
+class DayMade:
+    """What a day made in one currency: the sum of the positions' `m2m`.
+
+    Attributes
+    ----------
+    profit : Decimal
+        Of what is known; a loss is below 0.
+    unmarked : tuple of str
+        Instruments without a price, or with one that is old.
+    unclosed : tuple of str
+        Instruments that were carried over without anybody saying the previous close.
+    """
+
+    profit: Decimal
+    unmarked: tuple[str, ...] = ()
+    unclosed: tuple[str, ...] = ()
+
+
+def day_made(rows: Iterable[LivePosition]) -> dict[str, DayMade]:
+    """Add up by currency what the day made, and name what that lacks."""
+    found: dict[str, list[LivePosition]] = {}
+    for one in rows:
+        found.setdefault(one.currency, []).append(one)
+    return {
+        currency: DayMade(
+            _sum(one.m2m for one in held),
+            tuple(one.instrument_id for one in held if one.quantity and (one.stale or one.last_price is None)),
+            tuple(one.instrument_id for one in held if one.overnight_quantity and one.close_price is None),
+        )
+        for currency, held in found.items()
+    }
+
+
+def lacks(made: Iterable[DayMade]) -> str:
+    """Return in words what a day's profit cannot be told without; empty where nothing lacks."""
+    found = tuple(made)
+    for what, names in (
+        ("a new price", sorted({name for one in found for name in one.unmarked})),
+        ("the previous close", sorted({name for one in found for name in one.unclosed})),
+    ):
+        if names:
+            return f"{what} of {', '.join(names[:_NAMED])}"
+    return ""
 
 
 def totals(rows: Iterable[LivePosition]) -> dict[str, PnL]:

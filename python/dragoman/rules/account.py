@@ -10,6 +10,7 @@ from dragoman.errors import DragomanError, UsageError
 from dragoman.model import Instrument, Margin, Segment
 from dragoman.model.rules import RuleStatus
 from dragoman.portfolio.margin.rule import segment_of
+from dragoman.portfolio.rows import lacks
 from dragoman.rules.engine import Engine
 from dragoman.rules.guards import Plan, crossed, key_of, planned
 from dragoman.rules.model import DailyLoss, MarginFloor
@@ -123,17 +124,15 @@ class AccountRules:
     def _loss(self, rule: Tracked, terms: DailyLoss) -> None:
         if not self._known(rule, "" if self._positions.ready else "positions are not known"):
             return
-        found = self._positions.profit(terms.currency)
+        found = self._positions.day_made(terms.currency)
         if found is None:
             return
-        old = sorted({*found.unknown, *found.stale})
-        if old:
-            self._mark(old)
-        if not self._known(
-            rule, f"the day's loss cannot be told: no price of {', '.join(old[:5])} is new" if old else ""
-        ):
+        if found.unmarked:
+            self._mark(sorted({*found.unmarked}))
+        lacking = lacks((found,))
+        if not self._known(rule, f"the day's loss cannot be told: {lacking} is not known" if lacking else ""):
             return
-        loss = -(found.realised + found.unrealised)
+        loss = -found.profit
         if loss < terms.limit:
             return
         words = f"the day's loss is {loss} {terms.currency}, the limit {terms.limit}"

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from dragoman.market import InstrumentMaster
-from dragoman.model import LivePosition, PnL
+from dragoman.model import LivePosition
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.net import PositionKey
+from dragoman.portfolio.rows import DayMade
 
 ZERO: Final = Decimal(0)
 
@@ -38,8 +39,8 @@ class Positions(Protocol):
         """Return all of them, marked."""
         ...
 
-    def profit(self, currency: str) -> PnL | None:
-        """Return the day's profit in a currency; None where nothing was traded in it."""
+    def day_made(self, currency: str) -> DayMade | None:
+        """Return the day's profit in a currency; None where nothing was held or traded in it."""
         ...
 
     def polled(self, instrument_id: str, price: Decimal) -> None:
@@ -89,8 +90,8 @@ class BookPositions:
     def rows(self) -> list[LivePosition]:
         return self._book.rows()
 
-    def profit(self, currency: str) -> PnL | None:
-        return self._book.totals().get(currency)
+    def day_made(self, currency: str) -> DayMade | None:
+        return self._book.day_made().get(currency)
 
     def polled(self, instrument_id: str, price: Decimal) -> None:
         self._book.marking.polled(self._master.handle(self._master.resolve(instrument_id)), price, self._wall_ns())

@@ -37,6 +37,7 @@ class MarginRoom:
         self._held: dict[Segment, Margin] = {}
         self._read_ns = -_HOLDS_NS
         self._taken: dict[Segment, Decimal] = {}
+        self._by_order: dict[str, tuple[Segment, Decimal]] = {}
 
     def __call__(self, request: OrderRequest, instrument: Instrument) -> tuple[Decimal, Decimal] | None:
         """Return what the order may need and what is there; None where either is not known."""
@@ -44,6 +45,7 @@ class MarginRoom:
         if now - self._read_ns >= _HOLDS_NS:
             self._held, self._read_ns = self._monitor.now(), now
             self._taken.clear()
+            self._by_order.clear()
         segment = segment_of(instrument, self._held)
         price = request.price if request.price is not None else self._price(instrument)
         if segment is None or price is None:
@@ -59,4 +61,13 @@ class MarginRoom:
         there = margin.net - (margin.error_bound or ZERO) - taken
         if needed <= there:
             self._taken[segment] = taken + needed
+            if request.client_order_id:
+                self._by_order[request.client_order_id] = segment, needed
         return needed, there
+
+    def give_back(self, name: str) -> None:
+        """Give back what was taken for an order that never left."""
+        taken = self._by_order.pop(name, None)
+        if taken is not None:
+            segment, needed = taken
+            self._taken[segment] -= needed
