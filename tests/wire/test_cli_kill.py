@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dragoman.checks.kill import KillSwitch
+from dragoman.errors import UsageError
+from dragoman.rules.exits import Exits
 from dragoman.runtime.real_disk import RealDisk
 from wire.shell import Shell
 
@@ -100,3 +102,47 @@ def test_nobody_who_never_logged_in_is_told_how_to_name_the_account(tmp_path):
         ran = shell("kill")
     assert ran.status == 5
     assert "write `account` into the profile" in ran.err
+
+
+def positions(shell):
+    held = {one["instrument_id"]: float(one["quantity"]) for one in shell("positions", "--json").json}
+    return {name: quantity for name, quantity in held.items() if quantity}
+
+
+def buy(shell):
+    assert shell("place", "BUY", 5, "NSE:INFY", "--product", "INTRADAY", "--yes").status == 0
+    shell.until("positions", "--json", holds=lambda ran: any(float(one["quantity"]) for one in ran.json))
+    assert positions(shell) == {"NSE:INFY": 5}
+
+
+def test_a_kill_that_flattens_ends_once_no_position_is_left(shell):
+    buy(shell)
+    ran = shell.process("kill", "--flatten", "--json")
+    assert (ran.status, ran.json["flattened"], ran.json["positions"]) == (0, True, []), ran.err
+    assert positions(shell) == {}
+
+
+def test_a_kill_that_cannot_close_a_position_names_it_and_fails(shell, monkeypatch):
+    def reduce(self, key, *args, **options):
+        raise UsageError(f"the exit of {key[0]} is refused")
+
+    buy(shell)
+    with monkeypatch.context() as patched:
+        patched.setattr(Exits, "reduce", reduce)
+        ran = shell("kill", "--flatten", "--timeout", "4", "--json")
+    assert (ran.status, ran.json["flattened"], ran.json["positions"]) == (1, False, ["NSE:INFY INTRADAY"])
+    assert "not all positions are closed, still open: NSE:INFY INTRADAY" in ran.err
+    assert shell("kill").status == 0, "the wish stays until somebody releases the switch"
+    assert positions(shell) == {}
+
+
+def test_a_switch_that_cannot_be_opened_is_not_said_to_stop_anybody(shell, monkeypatch):
+    def unopenable(self, path, *, initial):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(RealDisk, "map", unopenable)
+    ran = shell("kill")
+    assert ran.status != 0
+    assert "no other was stopped" in ran.err
+    assert "new orders are stopped" not in ran.out + ran.err
+    assert "no new order leaves" not in ran.out
