@@ -9,8 +9,8 @@ import pytest
 
 from dragoman import RiskLimits
 from dragoman.errors import ErrorKind, OutcomeUnknown, Rejected, UsageError
-from dragoman.model import GttLeg, GttRequest, OrderStatus, Side
-from wire.trading import INFY, SBIN, play
+from dragoman.model import GttLeg, GttRequest, OrderRequest, OrderStatus, Position, Product, Segment, Side
+from wire.trading import INFY, SBIN, USER_ID, play
 
 D = Decimal
 
@@ -27,11 +27,17 @@ def limited(scenario, *, streamed=True, **limits):
     play(with_prices, risk=RiskLimits(**limits))
 
 
+async def buy(world, quantity=10, **more):
+    """Place a limit order that rests in the book."""
+    terms = {"order_type": "LIMIT", "price": world.price(), "product": "INTRADAY"} | more
+    return await world.client.place(INFY, "BUY", quantity, **terms)
+
+
 async def refused(world, code, **more):
     """Place an order that a check refuses: nothing is sent, entered or written."""
     requests, entered = world.requests, len(world.store)
     with pytest.raises(Rejected) as found:
-        await world.rest(**more)
+        await buy(world, **more)
     assert found.value.code == code, str(found.value)
     assert (world.requests, len(world.store)) == (requests, entered)
     return found.value
@@ -154,6 +160,91 @@ def test_the_day_s_loss_stops_what_opens_and_lets_out():
         assert (await sell(world)).filled_quantity == 10
 
     limited(scenario, max_daily_loss=20)
+
+
+def carry(world, *, cost, close):
+    """Have the day begin with 10 units that cost `cost` ticks off the reference and closed at `close` of them."""
+    position = Position(
+        instrument_id=INFY,
+        product=Product.DELIVERY,
+        quantity=D(10),
+        overnight_quantity=D(10),
+        average_price=world.price(cost),
+        close_price=None if close is None else world.price(close),
+    )
+    world.client.portfolio.live.seed([position], [], world.runtime.clock.wall_ns())
+
+
+def test_the_day_s_loss_of_what_was_carried_over_is_counted_from_the_previous_close():
+    async def scenario(world):
+        world.venue.set_price(INFY, world.price(0))
+        await world.runtime.sleep(1)
+        carry(world, cost=0, close=None)
+        await world.runtime.sleep(1)
+        error = await refused(world, "max_daily_loss")
+        assert "the previous close of NSE:INFY" in str(error)
+        assert "roll" in error.remedy
+        live = world.client.portfolio.live
+        live.roll(live.day, {INFY: world.price(0)})
+        await world.runtime.sleep(1)
+        await world.rest()
+        carry(world, cost=400, close=-40)  # 400 lost since it was bought, and 40 gained today
+        await world.rest()
+        carry(world, cost=-400, close=60)  # 400 gained since it was bought, and 60 lost today
+        await world.runtime.sleep(1)
+        error = await refused(world, "max_daily_loss")
+        assert "the day's loss is 60" in str(error)
+
+    limited(scenario, max_daily_loss=20)
+
+
+def test_exposure_counts_what_rests_and_what_is_held_in_instruments_that_nobody_streams():
+    async def scenario(world):
+        await hold(world)
+        for name, resting in ((SBIN, 1), (INFY, 2)):
+            tick = world.venue.listing(name).instrument.tick_size
+            price = world.venue.listing(name).reference // tick * tick - 20 * tick
+            await world.client.place(name, "BUY", 1, product="INTRADAY", order_type="LIMIT", price=price)
+            assert world.client._guard.checks.exposure.orders == resting
+        total = world.client._guard.checks.exposure.total
+        assert total > 11 * world.price(-20)
+        left = 30_000 - total
+        await refused(world, "max_exposure", quantity=int(left / world.price(-20)) + 1)
+        await buy(world, quantity=int(left / world.price(-20)) - 1)
+
+    limited(scenario, streamed=False, max_exposure=30_000)
+
+
+def test_an_order_that_the_broker_slices_counts_once():
+    async def scenario(world):
+        freeze = int(world.venue.listing(INFY).instrument.freeze_quantity)
+        world.venue.pay_in(USER_ID, Segment.EQUITY, D(10) ** 10)
+        terms = {"price": world.price(-300), "extras": {"zerodha": {"autoslice": True}}}
+        await buy(world, quantity=3 * freeze, **terms)
+        await world.until(lambda: len(world.store) == 4)
+        await world.runtime.sleep(1)
+        world.client.set_risk(RiskLimits(max_position=4 * freeze))  # what it finds when it begins counts alike
+        await refused(world, "max_position", quantity=freeze + 1, **terms)
+        await buy(world, quantity=freeze, **terms)
+
+    limited(scenario, streamed=False, max_position=4 * 10**6)
+
+
+def test_a_basket_that_was_refused_can_be_asked_for_again_at_once():
+    async def scenario(world):
+        def legs(many):
+            price = world.price(-20)
+            terms = {"product": "INTRADAY", "order_type": "LIMIT", "price": price, "side": Side.BUY}
+            return [OrderRequest(instrument_id=INFY, quantity=D(one), **terms) for one in (1, many)]
+
+        with pytest.raises(Rejected, match="max_order_quantity"):
+            await world.client.place_many(legs(11))
+        orders = await world.client.place_many(legs(10))
+        assert [order.quantity for order in orders] == [1, 10]
+        with pytest.raises(Rejected, match="orders_per_minute"):
+            await buy(world, quantity=3)
+
+    limited(scenario, streamed=False, max_order_quantity=10, duplicate_window_ms=60_000, orders_per_minute=2)
 
 
 def test_margin_that_is_not_there_is_refused_before_the_broker_does():

@@ -8,7 +8,7 @@ from decimal import Decimal as D
 import pytest
 
 from dragoman.errors import UsageError
-from dragoman.model import Margin, Segment
+from dragoman.model import Margin, Position, Product, Segment
 from dragoman.model.rules import RuleStatus as S
 from dragoman.rules import (
     Bracket,
@@ -175,6 +175,40 @@ def test_a_daily_loss_flattens_and_stops_the_account():
         await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
         await world.until(lambda: venue_held(world) == 0)
         assert world.client.orders_service.stopping.state().engaged
+
+    play(scenario)
+
+
+def carried(world, *, close):
+    """Have the day begin with 100 units that cost far more than now, and closed at `close` ticks off the reference."""
+    position = Position(
+        instrument_id=INFY,
+        product=Product.INTRADAY,
+        quantity=D(100),
+        overnight_quantity=D(100),
+        average_price=world.price(4000),
+        close_price=None if close is None else world.price(close),
+    )
+    world.client.portfolio.live.seed([position], [], world.runtime.clock.wall_ns())
+
+
+def test_a_daily_loss_is_of_the_day_and_not_since_the_position_was_bought():
+    async def scenario(world):
+        rules = world.client.rules
+        await world.until(lambda: world.client.portfolio.live.seeded)
+        carried(world, close=None)
+        await move(world, 0)
+        state = await rules.add(DailyLoss(limit=1000, act="block"))
+        await world.until(lambda: rules.get(state.rule_id).status is S.SUSPENDED)
+        assert "the previous close of NSE:INFY" in rules.get(state.rule_id).reason
+        carried(world, close=-40)
+        await move(world, 0)
+        await world.until(lambda: rules.get(state.rule_id).status is S.ARMED)
+        await world.runtime.sleep(5)
+        assert rules.get(state.rule_id).status is S.ARMED
+        await move(world, -150)  # 1100 lost since the close
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert "the day's loss is 1100" in rules.get(state.rule_id).reason
 
     play(scenario)
 

@@ -45,7 +45,7 @@ class RiskLimits:
 
     Numbers may be given as ints, text or `Decimal`; a float counts as the shortest decimal that prints it. Patterns are
     the beginnings of canonical ids: ``NSE:`` is all of an exchange, ``NSE:INFY`` that instrument and any whose id
-    begins so; of several that fit the longest counts. An order that can only make a position smaller passes
+    begins so; of several that fit the longest counts. An order that can only make a position of its product smaller passes
     `max_position`, `position_by_instrument`, the exposures, `max_daily_loss` and `check_margin`.
 
     Attributes
@@ -67,7 +67,8 @@ class RiskLimits:
         The same by pattern, instead of `max_position`.
     max_exposure, max_exposure_per_instrument, max_exposure_per_underlying : Decimal, optional
         The largest value of positions in the account, an instrument, an underlying, whatever their side, if all working
-        orders of the worse side filled. Instruments are counted at the price known when they last changed.
+        orders of the worse side filled. Instruments are counted at the price known when they last changed; without a
+        stream at the highest of what their orders and positions tell.
     duplicate_window_ms : int, optional
         An order with the terms of another one is refused for so long after it.
     restricted : tuple of str
@@ -77,7 +78,8 @@ class RiskLimits:
     orders_per_second, orders_per_minute : int, optional
         New orders of this process, in any second and minute.
     max_daily_loss : Decimal, optional
-        The day's loss, realised and unrealised, in any currency, from which on nothing is opened any more.
+        The day's loss in any currency, from which on nothing is opened any more; what was carried over counts from the
+        previous close on.
     check_margin : bool
         Whether the margin an order needs must be there.
     market_hours : bool

@@ -144,13 +144,11 @@ def day_made(rows: Iterable[LivePosition]) -> dict[str, DayMade]:
 def lacks(made: Iterable[DayMade]) -> str:
     """Return in words what a day's profit cannot be told without; empty where nothing lacks."""
     found = tuple(made)
-    for what, names in (
+    lacking = (
         ("a new price", sorted({name for one in found for name in one.unmarked})),
         ("the previous close", sorted({name for one in found for name in one.unclosed})),
-    ):
-        if names:
-            return f"{what} of {', '.join(names[:_NAMED])}"
-    return ""
+    )
+    return " and ".join(f"{what} of {', '.join(names[:_NAMED])}" for what, names in lacking if names)
 
 
 def totals(rows: Iterable[LivePosition]) -> dict[str, PnL]:

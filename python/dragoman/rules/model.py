@@ -313,7 +313,7 @@ class DailyLoss(Rule):
     Attributes
     ----------
     limit : Decimal
-        The loss, realised and unrealised since the day began, above 0.
+        The loss since the day began, above 0; what was carried over counts from the previous close on.
     currency : str
     act : {"flatten", "block", "both"}
         Exit every position, refuse new orders until the day is over, or both.
