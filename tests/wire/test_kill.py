@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 from decimal import Decimal
 
 import pytest
 
-from dragoman.errors import NotSent, OutcomeUnknown, Rejected, UsageError
+from dragoman.errors import ErrorKind, NotSent, OutcomeUnknown, Rejected, UsageError
 from dragoman.model import KillEvent, OrderStatus, OrderType, Product, Side
 from dragoman.model import OrderRequest as Request
+from dragoman.orders import OrderService
 from dragoman.orders.journal import Kind, read_journal
 from dragoman.orders.sweep import Left
+from dragoman.rules.positions import BookPositions
 from wire.test_order_restart import again
 from wire.trading import INFY, play
 
@@ -433,5 +436,97 @@ def test_orders_that_cannot_be_cancelled_do_not_keep_positions_open():
         await world.client.kill(flatten=True, timeout_s=10)
         assert len(seen) == 1
         assert seen[0] - began < 6 * _S
+
+    play(scenario)
+
+
+async def hold(world):
+    """Hold ten, with somebody there to take them."""
+    order = await world.rest()
+    world.sell_into(order.price, 30_000)
+    await world.client.wait_order(order)
+    world.venue.place_external(INFY, Side.BUY, Decimal(30_000), world.price(-40))
+    await world.until(lambda: world.client.portfolio.live.seeded, 20)
+
+
+def sold(world):
+    return sum(one.filled_quantity for one in world.live if one.order.side is Side.SELL)
+
+
+@pytest.mark.logs("exits are refused")
+@pytest.mark.parametrize("kind", [ErrorKind.MARKET_CLOSED, ErrorKind.MAINTENANCE])
+def test_positions_whose_exits_were_refused_are_told_of_and_closed_once_the_broker_takes_orders(kind, monkeypatch):
+    async def scenario(world):
+        await hold(world)
+        placing, tried = OrderService.placing, []
+
+        def refuse(self, request, *args, exits=False, **options):
+            tried.append(world.runtime.clock.mono_ns())
+            raise Rejected("not now", kind=kind)
+
+        monkeypatch.setattr(OrderService, "placing", refuse)
+        state = await world.client.kill("drill", flatten=True, timeout_s=40)
+        assert (state.flattened, state.positions) == (False, ("NSE:INFY INTRADAY",))
+        assert told(world) == ["ENGAGED", "CANCELLED", "NOT_FLATTENED"]
+        text = next(event.text for event in world.events if getattr(event, "code", "") == "NOT_FLATTENED")
+        assert "NSE:INFY INTRADAY" in text
+        assert "not now" in text
+        await world.runtime.sleep(3600)
+        began = [a for a, b in itertools.pairwise(tried) if b - a > 60 * _S]
+        assert 10 < len(began) < 60, "it goes on, and not every second"
+        monkeypatch.setattr(OrderService, "placing", placing)
+        await world.until(lambda: told(world)[-1] == "FLATTENED", 400)
+        assert (sold(world), world.client.killed.flattened) == (10, True)
+
+    play(scenario, lasts_s=20_000)
+
+
+@pytest.mark.logs("an exit ends")
+def test_a_position_that_cannot_be_exited_keeps_no_other_from_it(monkeypatch):
+    async def scenario(world):
+        await hold(world)
+        keys = BookPositions.keys
+        stuck = ("NSE:DELISTED", Product.INTRADAY, "NET")
+        monkeypatch.setattr(BookPositions, "keys", lambda self: [stuck, *keys(self)])
+        state = await world.client.kill(flatten=True, timeout_s=10)
+        assert sold(world) == 10
+        assert (state.flattened, state.positions) == (False, ("NSE:DELISTED INTRADAY",))
+        assert told(world)[-1] == "NOT_FLATTENED"
+        monkeypatch.undo()
+        await world.until(lambda: told(world)[-1] == "FLATTENED", 20)
+
+    play(scenario)
+
+
+def test_a_client_that_only_kills_returns_once_positions_are_closed():
+    async def scenario(world):
+        await hold(world)
+        await world.client.close()
+        async with again(world) as client:
+            state = await client.kill("from a shell", flatten=True, timeout_s=15)
+            assert (state.flattened, state.positions) == (True, ())
+        assert sold(world) == 10
+
+    play(scenario)
+
+
+def test_one_that_kills_beside_the_process_that_trades_waits_for_its_exits():
+    async def scenario(world):
+        await hold(world)
+        async with again(world) as other:
+            state = await other.kill("from a shell", flatten=True, timeout_s=15)
+            assert (state.flattened, sold(world)) == (True, 10)
+            assert not other.orders_service.writer.ready
+
+    play(scenario)
+
+
+def test_positions_are_closed_by_a_client_that_read_none_before():
+    async def scenario(world):
+        await hold(world)
+        await world.client.close()
+        async with again(world, load_orders=False) as client:
+            assert (await client.kill(flatten=True, timeout_s=15)).flattened
+        assert sold(world) == 10
 
     play(scenario)

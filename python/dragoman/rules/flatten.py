@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -26,6 +27,7 @@ _LONGEST_S: Final = 300.0
 _READ_S: Final = 3.0
 _PATIENCE_S: Final = 5.0  # a client that has just connected reads them anyway
 _AT_ALL_COSTS: Final = Send(clears="all")
+_log = logging.getLogger("dragoman.rules")
 
 
 class Begin(Protocol):
@@ -130,7 +132,9 @@ class Flattening:
             name = f"KILL{state.epoch}-{again}.{place}"
         try:
             one.exit = self._exits.reduce(key, None, f"killed: {state.why}", name=name, send=_AT_ALL_COSTS)
-        except DragomanError as error:
+        except Exception as error:  # noqa: BLE001 - also a defect in one exit keeps no other position open
+            if not isinstance(error, DragomanError):
+                _log.exception("%s could not be exited", _words(key))
             self._failed(one, redact(str(error)))
 
     def _failed(self, one: _Try, problem: str) -> None:
