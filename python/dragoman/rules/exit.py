@@ -55,6 +55,10 @@ class Exit:
         All there is: it grows with a position that grows while it exits.
     changed : callable or None
         Told when an order of it was sent, and when it has ended.
+    stopped : str
+        Why nothing more of it is sent, where that is so: it ends once nothing of it is on its way any more.
+    yielded : bool
+        It was stopped because another exit took over what it had left, which is no failure.
     """
 
     def __init__(
@@ -89,6 +93,8 @@ class Exit:
         self.refusals = 0
         self.piece: Decimal | None = None
         self.as_limit = False
+        self.stopped = ""
+        self.yielded = False
         self.paused: asyncio.TimerHandle | None = None
         self.patience: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[ExitReport] = asyncio.get_running_loop().create_future()

@@ -263,6 +263,10 @@ class Exits:
         if not working and (missing <= 0 or not size):
             self.end(one, "done" if one.filled >= one.wanted else self._gone(held), failed=False)
             return
+        if one.stopped:
+            if not working:
+                self.end(one, one.stopped, failed=not one.yielded)
+            return
         amount = min(missing, free)
         pieces = one.pieces(amount, _MOST_AT_ONCE - len(one.entering)) if amount > 0 else []
         if pieces and one.paused is None:
@@ -289,8 +293,8 @@ class Exits:
                 return
             price = limit_price(last, one.side, one.send, one.instrument)
         for piece in pieces:
-            if one.done or one.paused is not None:
-                return
+            if one.done or one.stopped or one.paused is not None:
+                return  # the piece before was refused
             self._place(one, piece, price)
 
     def _place(self, one: Exit, quantity: Decimal, price: Decimal | None) -> None:
@@ -366,6 +370,8 @@ class Exits:
                 return
 
     def _refused(self, one: Exit, kind: ErrorKind, text: str, quantity: Decimal, retry_after_s: float | None) -> None:
+        if one.stopped:
+            return
         step = after(kind, one.refusals + 1, retry_after_s=retry_after_s)
         one.refusals += step.counts
         said = redact(text)
@@ -389,6 +395,8 @@ class Exits:
 
     def _pause(self, one: Exit, seconds: float | None) -> None:
         """Send nothing for a while; None: until told otherwise."""
+        if one.paused is not None:
+            one.paused.cancel()
         loop = asyncio.get_running_loop()
         one.paused = loop.call_later(_QUOTE_S * 4 if seconds is None else seconds, self._go_on, one)
 
@@ -401,7 +409,8 @@ class Exits:
     def end(self, one: Exit, reason: str, *, failed: bool) -> None:
         """End an exit; one that failed, once nothing of it is on its way any more."""
         if failed and one.working:
-            return  # what is on its way may still do it
+            one.stopped = one.stopped or reason  # what is on its way may still do it; nothing is sent after it
+            return
         running = self._exits.get(one.key, [])
         if one in running:
             running.remove(one)
