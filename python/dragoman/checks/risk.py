@@ -45,8 +45,8 @@ class RiskLimits:
 
     Numbers may be given as ints, text or `Decimal`; a float counts as the shortest decimal that prints it. Patterns are
     the beginnings of canonical ids: ``NSE:`` is all of an exchange, ``NSE:INFY`` that instrument and any whose id
-    begins so; of several that fit the longest counts. An order that can only make a position of its product smaller passes
-    `max_position`, `position_by_instrument`, the exposures, `max_daily_loss` and `check_margin`.
+    begins so; of several that fit the longest counts. An order that can only make a position of its product smaller
+    passes `max_position`, `position_by_instrument`, the exposures, `max_daily_loss` and `check_margin`.
 
     Attributes
     ----------
