@@ -24,7 +24,7 @@ def test_a_crash_fires_every_rule_and_every_sum_agrees(broker, capsys):
     assert result["firings"] == {"trail": 1, "ladder": 3, "floor": 1}
     assert result["realised"] < 0
     events = [row["event"] for row in result["events"]]
-    assert [events.count(word) for word in ("killed", "none works", "closing")] == [1, 1, 1]
+    assert [events.count(word) for word in ("killed", "none works", "closed")] == [1, 1, 1]
     assert all(row["left"] == 0 for row in result["events"][-3:] if row["leg"])
     show_drills([result], as_json=False)
     lines = capsys.readouterr().out.splitlines()

@@ -34,7 +34,7 @@ _LEAST: Final = D("0.0001")
 _PATIENCE_S: Final = 10.0
 _FLOOR_S: Final = 1.5
 _STEPS: Final = 3
-_KILL_WORDS: Final = {"ENGAGED": "killed", "CANCELLED": "none works", "FLATTENED": "closing"}
+_KILL_WORDS: Final = {"ENGAGED": "killed", "CANCELLED": "none works", "FLATTENED": "closed"}
 
 
 class Drill:

@@ -67,6 +67,8 @@ async def kill(client: Client, *, flatten_too: bool, timeout_s: float) -> str:
     state = await client.kill("engaged on the live screen", flatten=flatten_too, timeout_s=timeout_s)
     left = len(state.working) + len(state.unknown)
     words = f"{left} orders still to be cancelled" if left else "nothing works any more"
+    if state.flatten:
+        words += ", positions are closed" if state.flattened else ", positions are still being closed"
     return f"KILLED: no new order leaves, {words}"
 
 
