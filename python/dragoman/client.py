@@ -172,6 +172,7 @@ class Client:
             self.account,
             streaming=self._streaming,
             margins=lambda: self.margin.now(),
+            hurry=self.margin.hurry,
             begin=self.portfolio.begin,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -12,7 +13,7 @@ from dragoman.model.rules import RuleStatus
 from dragoman.portfolio.margin.rule import segment_of
 from dragoman.portfolio.rows import lacks
 from dragoman.rules.engine import Engine
-from dragoman.rules.guards import Plan, crossed, key_of, planned
+from dragoman.rules.guards import Plan, crossed, doubtful, key_of, planned
 from dragoman.rules.model import DailyLoss, MarginFloor
 from dragoman.rules.positions import Positions
 from dragoman.rules.terms import exit_side
@@ -23,6 +24,9 @@ from dragoman.session.secrets import redact
 _S = RuleStatus
 _NS: Final = 1_000_000_000
 _ASK_S: Final = 2
+_DOUBT_S: Final = 10
+"""The longest that a floor waits for a reading of the margin that leaves no doubt."""
+_log = logging.getLogger("dragoman.rules")
 
 Kill = Callable[[str, str, bool], Awaitable[object]]
 
@@ -38,8 +42,11 @@ class AccountRules:
     margins : callable
         Returns the margins as they are now, by segment.
     instrument_of : callable
+        Returns the instrument of a canonical id; None where the master does not have it.
     kill : callable
         Engages the kill switch: takes who, why, and whether positions are closed.
+    hurry : callable
+        Brings the next reading of the margins forward.
 
     Attributes
     ----------
@@ -53,8 +60,9 @@ class AccountRules:
         engine: Engine,
         positions: Positions,
         margins: Callable[[], Mapping[Segment, Margin]],
-        instrument_of: Callable[[str], Instrument],
+        instrument_of: Callable[[str], Instrument | None],
         kill: Kill,
+        hurry: Callable[[], object] = lambda: None,
     ) -> None:
         self._runtime = runtime
         self._engine = engine
@@ -62,8 +70,12 @@ class AccountRules:
         self._margins = margins
         self._instrument_of = instrument_of
         self._kill = kill
+        self._hurry = hurry
         self.plans: dict[str, Plan] = {}
         self._asked_ns = -(2**62)
+        self._hurried_ns = -(2**62)
+        self._doubted_ns: dict[str, int] = {}
+        self._strange: set[str] = set()
 
     def look(self, rule: Tracked) -> None:
         """Fire a rule whose limit is crossed; say of one that cannot tell that it cannot."""
@@ -83,25 +95,29 @@ class AccountRules:
     def _floor(self, rule: Tracked, terms: MarginFloor) -> None:
         margins = self._margins()
         margin = margins.get(terms.segment)
+        if margin is None or margin.stale:
+            self._doubted_ns.pop(rule.rule_id, None)
         if margin is None:
             self._known(rule, f"the margin of {terms.segment} is not known")
             return
         doubt = f"the margin of {terms.segment} is stale" if margin.stale else ""
         if not self._known(rule, doubt or ("" if self._positions.ready else "positions are not known")):
             return
+        rows = self._positions.rows()
+        known = self._instruments(rule, [row.instrument_id for row in rows if row.quantity])
         rows = [
             row
-            for row in self._positions.rows()
-            if segment_of(self._instrument_of(row.instrument_id), margins) is terms.segment
+            for row in rows
+            if row.instrument_id in known and segment_of(known[row.instrument_id], margins) is terms.segment
         ]
         if old := [row.instrument_id for row in rows if row.quantity and row.stale]:
             self._mark(old)  # for whoever decides by what each has lost
         now = self._runtime.clock.mono_ns()
         words = crossed(terms, margin)
-        if not words or now < rule.pause_until_ns:
+        if now < rule.pause_until_ns or not self._certain(rule, terms, margin, words, now) or not words:
             return
         try:
-            taken = planned(terms, rows, margin, self.plans, self._instrument_of)
+            taken = planned(terms, rows, margin, self.plans, known.__getitem__)
         except DragomanError as error:
             self._known(rule, redact(str(error)))
             return
@@ -120,6 +136,35 @@ class AccountRules:
             for number, (row, quantity) in enumerate(taken, 1)
         ]
         self._engine.fire_plans(rule, words, plans)
+
+    def _certain(self, rule: Tracked, terms: MarginFloor, margin: Margin, words: str, now: int) -> bool:
+        """Whether a floor may go by a margin; where it may be wrong, a reading is asked for, and waited for a while."""
+        unsure = doubtful(terms, margin)
+        if unsure and now >= self._hurried_ns + _ASK_S * _NS:
+            self._hurried_ns = now
+            self._hurry()
+        if not words or not unsure:
+            self._doubted_ns.pop(rule.rule_id, None)
+            return not unsure
+        if rule.rule_id not in self._doubted_ns:
+            self._doubted_ns[rule.rule_id] = now
+            off = "nobody can say how far" if margin.error_bound is None else f"by {margin.error_bound}"
+            self._engine.tell(rule, f"{words}, but that is projected and may be off, {off}: the broker is asked first")
+        if now - self._doubted_ns[rule.rule_id] < _DOUBT_S * _NS:
+            return False
+        del self._doubted_ns[rule.rule_id]
+        return True
+
+    def _instruments(self, rule: Tracked, names: Sequence[str]) -> dict[str, Instrument]:
+        """Return the instruments of positions; one that the master lacks is told of once, and left out."""
+        found = {name: self._instrument_of(name) for name in names}
+        for name in (one for one, instrument in found.items() if instrument is None):
+            if name not in self._strange:
+                self._strange.add(name)
+                words = f"{name} is not in the instrument master: no rule about the account counts or exits it"
+                _log.warning("%s", words)
+                self._engine.tell(rule, words)
+        return {name: instrument for name, instrument in found.items() if instrument is not None}
 
     def _loss(self, rule: Tracked, terms: DailyLoss) -> None:
         if not self._known(rule, "" if self._positions.ready else "positions are not known"):
@@ -156,7 +201,7 @@ class AccountRules:
         if now < self._asked_ns + _ASK_S * _NS:
             return
         self._asked_ns = now
-        instruments = [self._instrument_of(name) for name in names]
+        instruments = [one for name in names if (one := self._instrument_of(name)) is not None]
         for instrument in instruments:
             with suppress(UsageError):  # no room on the stream: quotes it is
                 watch.follow(instrument)

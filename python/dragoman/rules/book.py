@@ -46,8 +46,8 @@ from dragoman.session.session import AccountSession
 _S = RuleStatus
 _NS: Final = 1_000_000_000
 _KILL_S: Final = 10.0
-_LOOK_AT_BROKER_S: Final = 15.0
 _TRY_AGAIN_S: Final = 1.0
+_ENDED: Final = "cancelled by its owner"
 _log = logging.getLogger("dragoman.rules")
 
 
@@ -72,6 +72,8 @@ class RuleBook:
         Returns its last price where a stream has told one that is not old.
     margins : callable
         Returns the margins as they are now, by segment.
+    hurry : callable
+        Brings the next reading of the margins forward.
     begin : callable
         Reads what the live positions begin with.
 
@@ -97,6 +99,7 @@ class RuleBook:
         streaming: Callable[[str], bool] = lambda instrument_id: True,
         price_of: Callable[[str], Decimal | None] = lambda instrument_id: None,
         margins: Callable[[], Mapping[Segment, Margin]] = dict,
+        hurry: Callable[[], object] = lambda: None,
         begin: Begin,
     ) -> None:
         self._session = session
@@ -115,7 +118,7 @@ class RuleBook:
         self.engine.watch = Watch(session, market, master, triggers, streaming, self.engine.moved)
         self.engine.looking.each.append(self._by_the_clock)
         self._account = AccountRules(
-            session.runtime, self.engine, positions, margins, master.resolve, self._stop_account
+            session.runtime, self.engine, positions, margins, master.get, self._stop_account, hurry
         )
         self.engine.looking.each.append(self._account.look)
         self._native = native = NativeRules(session.adapter, account, orders)
@@ -234,6 +237,8 @@ class RuleBook:
     async def cancel(self, rule_id: str) -> RuleState:
         """End a rule that has not fired; of one that exits, what has not fired yet. It does not come back.
 
+        The exits of one that has fired go on, and it is over with them; that is written down before this returns.
+
         Raises
         ------
         UsageError
@@ -250,9 +255,12 @@ class RuleBook:
         if tracked.broker_id:
             await self._native.withdraw(tracked)
         self.engine.void(tracked)
+        tracked.canceled = True
         if tracked.status.watching:
-            self.engine.settle(tracked, _S.CANCELED, "cancelled by its owner")
-            await self._orders.recorder.durable_rule(tracked.record("canceled"))
+            self.engine.settle(tracked, _S.CANCELED, _ENDED)
+        else:
+            self.engine.tell(tracked, f"{_ENDED}; what it exits already goes on")
+        await self._orders.recorder.durable_rule(tracked.record("canceled"))
         return tracked.state()
 
     def on_rule(self, callback: Callable[[RuleEvent], object]) -> Callable[[], None]:
@@ -320,6 +328,9 @@ class RuleBook:
     # -- the clock ---------------------------------------------------------------------------------------------------
 
     def _by_the_clock(self, tracked: Tracked) -> None:
+        if tracked.canceled:  # while it exited; that is over now
+            self.engine.settle(tracked, _S.CANCELED, _ENDED)
+            return
         if isinstance(tracked.rule, Bracket) and not tracked.legs:
             self._fitting.activate(tracked)
         due, rule = tracked.due_ns, tracked.rule

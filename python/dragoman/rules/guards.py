@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Final, TypeAlias
 
 from dragoman.errors import UsageError
-from dragoman.model import Instrument, LivePosition, Margin
+from dragoman.model import Instrument, LivePosition, Margin, Source
 from dragoman.portfolio.net import PositionKey
 from dragoman.rules.model import DailyLoss, MarginFloor
 
@@ -64,6 +64,19 @@ def crossed(rule: MarginFloor, margin: Margin) -> str:
     if found is None or rule.utilisation is None or found <= rule.utilisation:
         return ""
     return f"{found:.1%} of the margin of {margin.segment} is used, above {rule.utilisation:.1%}"
+
+
+def doubtful(rule: MarginFloor, margin: Margin) -> bool:
+    """Whether a projected margin may be off so far that it could lie on the other side of a floor."""
+    bound = margin.error_bound
+    if bound is None:
+        return margin.source is Source.PROJECTED
+    if rule.below is not None:
+        return bool(bound) and margin.net is not None and abs(margin.net - rule.below) <= bound
+    if rule.utilisation is None or margin.utilisation is None or not bound:
+        return False
+    whole = (margin.net or ZERO) + (margin.used.total or ZERO)
+    return whole <= 0 or abs(margin.utilisation - rule.utilisation) <= bound / whole
 
 
 def planned(

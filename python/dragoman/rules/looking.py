@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from dragoman.errors import DragomanError
 from dragoman.model.rules import RuleStatus
 from dragoman.rules.model import OnStale, PriceRule
 from dragoman.rules.tracked import Tracked
@@ -38,6 +38,7 @@ class Looking:
         self._engine = engine
         self._looking: asyncio.Task[None] | None = None
         self.each: list[Callable[[Tracked], object]] = []
+        self._raised: dict[str, str] = {}
 
     def wake(self) -> None:
         if (self._looking is None or self._looking.done()) and not self._engine.closed:
@@ -48,33 +49,51 @@ class Looking:
             await self._runtime.sleep(_LOOK_S)
             try:
                 await self.look()
-            except DragomanError as error:
-                _log.warning("rules could not be looked at: %s", redact(str(error)))
+            except Exception as error:  # noqa: BLE001 - it is looked on, whatever it was
+                _log.exception("rules could not be looked at: %s", redact(str(error)))
 
     async def look(self) -> None:
         """Note how far trailing levels have moved, judge how old prices are, and do what the clock says."""
         watching = [rule for rule in self._engine.rules.values() if rule.status.watching]
-        ages: list[tuple[Tracked, list[int], float, bool]] = []
+        broken: dict[str, str] = {}
         wanting: list[int] = []
         for rule in watching:
-            self.note_trail(rule)
-            numbers = self._engine.numbers(rule)
-            if not numbers:
-                continue
-            silent, gone = self._age(numbers)
-            if self._wants_poll(rule, silent, gone):
-                wanting += numbers
-            ages.append((rule, numbers, silent, gone))
+            with self._alone(rule, broken):
+                wanting += self._unpriced(rule)
         if wanting:
             await self._engine.watch.poll(wanting)
-            ages = [(rule, numbers, *self._age(numbers)) for rule, numbers, _, _ in ages]
-        for rule, _, silent, gone in ages:
-            if rule.status.watching:
-                self._judge(rule, silent, gone)
+        for rule in watching:
+            with self._alone(rule, broken):
+                self._judge_age(rule)
         for rule in watching:
             for each in self.each:
                 if rule.status.watching:
-                    each(rule)
+                    with self._alone(rule, broken):
+                        each(rule)
+        self._raised = broken
+
+    @contextmanager
+    def _alone(self, rule: Tracked, broken: dict[str, str]) -> Iterator[None]:
+        """Keep what goes wrong with one rule from all others; it is told of when it begins."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other rules go on
+            words = f"it could not be looked at: {type(error).__name__}: {redact(str(error))}"
+            if self._raised.get(rule.rule_id) != words and broken.get(rule.rule_id) != words:
+                _log.exception("rule %s: %s", rule.rule_id, words)
+                self._engine.tell(rule, words)
+            broken[rule.rule_id] = words
+
+    def _unpriced(self, rule: Tracked) -> list[int]:
+        """Note how far its level has moved; return those of its triggers whose price is to be asked for."""
+        self.note_trail(rule)
+        numbers = self._engine.numbers(rule)
+        return numbers if numbers and self._wants_poll(rule, *self._age(numbers)) else []
+
+    def _judge_age(self, rule: Tracked) -> None:
+        numbers = self._engine.numbers(rule)
+        if numbers and rule.status.watching:
+            self._judge(rule, *self._age(numbers))
 
     def note_trail(self, rule: Tracked) -> None:
         """Write down where a trailing level lies, if it came closer."""

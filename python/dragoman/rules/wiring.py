@@ -29,13 +29,14 @@ def rule_book(
     *,
     streaming: Callable[[str], bool],
     margins: Callable[[], Mapping[Segment, Margin]],
+    hurry: Callable[[], object],
     begin: Begin,
 ) -> RuleBook:
     """Make the rule book of an account, fed by its stream; the kill switch closes positions through its exits.
 
     Parameters
     ----------
-    session, master, market, orders, positions, publish, account, streaming, margins, begin
+    session, master, market, orders, positions, publish, account, streaming, margins, hurry, begin
         As `RuleBook` has them.
     """
 
@@ -62,6 +63,7 @@ def rule_book(
         streaming=streaming,
         price_of=price_of,
         margins=margins,
+        hurry=hurry,
         begin=begin,
     )
     market.on_batch.triggers = triggers

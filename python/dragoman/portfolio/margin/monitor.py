@@ -171,6 +171,10 @@ class MarginMonitor:
         self._readings.begin()
         return self._readings.teller.add(one)
 
+    def hurry(self) -> None:
+        """Bring the next reading forward, within the share of the broker's limits that readings have."""
+        self._readings.hurry()
+
     def on_push(self, seen: MarginSeen) -> None:
         """Take what the broker told unasked."""
         self._readings.on_push(seen.margin, seen.paid)

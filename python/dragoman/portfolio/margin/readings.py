@@ -250,6 +250,12 @@ class Readings:
         self.answered.set()
         self.polled()
 
+    def hurry(self) -> None:
+        """Bring the next reading forward, as a change of orders or positions does."""
+        if self._run_task is not None:
+            self._schedule.changed(self._clock.mono_ns())
+            self._wake.set()
+
     def on_push(self, margin: Margin, paid: Decimal) -> None:
         """Take what the broker told unasked; before `begin` nobody wants it."""
         if self._tracker is None or self.closed:
