@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
 from dragoman.cli.drill_legs import Leg
 from dragoman.emulator.venue import Venue
+from dragoman.emulator.venue.rng import Rng
 from dragoman.model import Side
 
 _DEPTH: Final = 8
@@ -30,7 +30,7 @@ class FallingMarket:
     def __init__(self, venue: Venue, legs: Sequence[Leg], seed: int) -> None:
         self._venue = venue
         self._legs = legs
-        self._random = random.Random(seed)
+        self._random = Rng(seed)
         self._outside: list[int] = []
         self.start = {leg.instrument.instrument_id: self.price(leg) for leg in legs}
 
@@ -51,7 +51,7 @@ class FallingMarket:
             name = leg.instrument.instrument_id
             sizes[name] = sizes.get(name, leg.instrument.lot_size) + leg.quantity
         for name, size in sizes.items():
-            self._trade(name, self.start[name] * (share + _NOISE * self._random.randint(-2, 2) / 2), size * _DEPTH)
+            self._trade(name, self.start[name] * (share + _NOISE * self._random.between(-2, 2) / 2), size * _DEPTH)
 
     def _trade(self, name: str, wanted: Decimal, depth: Decimal) -> None:
         venue, view = self._venue, self._venue.market(name)
