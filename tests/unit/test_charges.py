@@ -14,7 +14,8 @@ from dragoman.model import AssetClass, Fill, Instrument, InstrumentType, Liquidi
 from dragoman.plugin import ChargesTable
 from dragoman.plugin.charges import _row
 from dragoman.plugin.registry import load_adapter
-from dragoman.portfolio.charges import charges_of
+from dragoman.portfolio import charges as charging
+from dragoman.portfolio.charges import Charging, charges_of
 from wire.trading import INFY, play
 
 D = Decimal
@@ -40,6 +41,43 @@ def test_a_cap_counts_per_order_and_not_per_fill():
     whole = [fill("BUY", "100", "400"), fill("BUY", "100", "600", trade_id="2")]
     assert charges_of(rates, STOCK, whole).brokerage == 20
     assert charges_of(rates, STOCK, [whole[0], replace(whole[1], order_id="2")]).brokerage == 30
+
+
+def test_fills_that_come_and_go_cost_what_those_left_cost_by_themselves():
+    rates = load_adapter("zerodha").charges_table
+    fills = [
+        fill("BUY" if at % 3 else "SELL", str(1 + at), f"{400 + at * 7}.05", trade_id=str(at), order_id=str(at // 3))
+        for at in range(30)
+    ]
+    kept = Charging(rates, STOCK)
+    for at, one in enumerate(fills):
+        kept.count(one)
+        assert kept.charges() == charges_of(rates, STOCK, fills[: at + 1])
+    for at in range(29):
+        kept.count(fills[at], -1)
+        assert kept.charges() == charges_of(rates, STOCK, fills[at + 1 :])
+        assert kept.total() == kept.charges().total
+
+
+def test_a_fill_that_makes_charges_unknown_makes_them_known_by_leaving():
+    kept = Charging(table(CAPPED | {"sides": ["BUY"]}), STOCK)
+    kept.count(fill("BUY", "1", "1000"))
+    sale, foreign = fill("SELL", "1", "1000", order_id="2"), fill("BUY", "1", "1", fee=D(1), fee_currency="BNB")
+    for one in (sale, foreign):
+        kept.count(one)
+        assert kept.total() is None
+        kept.count(one, -1)
+        assert kept.total() == D("0.3")
+
+
+def test_another_fill_has_only_its_own_order_counted_again(monkeypatch):
+    counted, count = [], charging._order
+    monkeypatch.setattr(charging, "_order", lambda rows, traded: counted.append(traded) or count(rows, traded))
+    kept = Charging(table(CAPPED), STOCK)
+    for at in range(200):
+        kept.count(fill("BUY", "1", "1000", order_id=str(at)))
+        kept.total()
+    assert len(counted) == 200
 
 
 def test_taxes_on_charges_come_last_whatever_the_order_of_rows():

@@ -143,6 +143,7 @@ class PositionBook:
         bases: dict[Line, dict[Product, Lots]] = {line: {} for line in self._lines}
         found: list[Discrepancy] = []
         self._openings.clear()
+        self._costs.forget()
         for key, position, opening in openings(list(positions), self._lines, traded, start):
             self._openings[key] = opening
             bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
@@ -259,6 +260,7 @@ class PositionBook:
                 line.put(Roll(place, frozenset(self._leaving(name, line))))
             self._rolls = [*self._rolls, place][-2:]
             self._day = max(self._day, day)
+            self._costs.forget()
             self._fold(self._rolls[0])
         for name, close in (closes or {}).items():
             self._closes.told(name, close, "given")
@@ -393,12 +395,15 @@ class PositionBook:
             text = f"{key[0]} is filled and not in the instrument master: its multiplier and currency are guessed"
             self._say("UNKNOWN_INSTRUMENT", text, fill, ("unknown", key[0]))
         line.put(trade)
+        self._costs.count(key, trade)
         return {key}
 
     def _leave(self, trade: Trade) -> set[PositionKey]:
         fill = trade.fill
-        self._line(fill.instrument_id, fill.position_side).drop(trade)
-        return {(fill.instrument_id, fill.product, fill.position_side)}
+        key: PositionKey = (fill.instrument_id, fill.product, fill.position_side)
+        if self._line(key[0], key[2]).drop(trade):
+            self._costs.count(key, trade, -1)
+        return {key}
 
     # -- within ------------------------------------------------------------------------------------------------------
 

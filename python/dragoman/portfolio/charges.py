@@ -8,23 +8,116 @@ a row says is rounded up. What a contract note rounds over the whole day (a tax 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from dragoman.model import Charges, Fill, Instrument, Liquidity, Product, Side
 from dragoman.plugin import ChargeRow, ChargesTable
+from dragoman.plugin.charges import Charge
 from dragoman.portfolio.money import Exact, exact, money
 
 Parts = dict[str, Exact]
+_OrderKey = tuple[str, Product, Side, Liquidity]
 _FIELDS = ("transaction_tax", "exchange_fee", "regulator_fee", "brokerage", "stamp_duty", "gst")
 
 
 @dataclass(slots=True)
 class _Traded:
-    """What one order traded as maker, taker or either."""
+    """What one order traded as maker, taker or either, and what that costs by the fills counted so far."""
 
     turnover: Exact = 0
     units: Exact = 0
+    fills: int = 0
+    counted: bool = False
+    parts: Parts = field(default_factory=dict)
+
+
+class Charging:
+    """What fills of one instrument cost together, kept up as fills come and go: each costs what its own order does.
+
+    Parameters
+    ----------
+    table : ChargesTable
+    instrument : Instrument
+    """
+
+    def __init__(self, table: ChargesTable, instrument: Instrument) -> None:
+        self.currency = table.currency or instrument.currency
+        self._table = table
+        self.instrument = instrument
+        self._multiplier = exact(instrument.multiplier)
+        self._rows: dict[tuple[Product, Side, Liquidity], dict[Charge, ChargeRow]] = {}
+        self._orders: dict[_OrderKey, _Traded] = {}
+        self._dirty: set[_OrderKey] = set()
+        self._sums: Parts = {}
+        self._named: dict[str, int] = {}
+        self._told: Exact = 0
+        self._unknown = 0
+
+    def count(self, fill: Fill, times: int = 1) -> None:
+        """Take a fill in; -1 times takes it out again."""
+        if fill.fee is not None:
+            if fill.fee_currency not in (None, self.currency):
+                self._unknown += times
+            else:
+                self._told += times * exact(fill.fee)
+            return
+        key: _OrderKey = (fill.order_id, fill.product, fill.side, fill.liquidity)
+        one = self._orders.setdefault(key, _Traded())
+        units = times * exact(fill.quantity)
+        one.fills += times
+        one.units += units
+        one.turnover += units * exact(fill.price) * self._multiplier
+        self._dirty.add(key)
+
+    def total(self) -> Decimal | None:
+        """Return the sum of all charges, as `charges` does."""
+        self._settle()
+        return None if self._unknown else money(sum(self._sums.values(), self._told))
+
+    def charges(self) -> Charges | None:
+        """Return what it comes to; None where the table has nothing for some of the fills."""
+        self._settle()
+        if self._unknown:
+            return None
+        sums = dict(self._sums)
+        if self._told:
+            sums["brokerage"] = sums.get("brokerage", 0) + self._told
+        names = [name for name, orders in self._named.items() if orders]
+        shown: dict[str, Decimal] = {name: money(sums[name]) for name in _FIELDS if name in sums}
+        return Charges(
+            total=money(sum(sums.values())),
+            instrument_id=self.instrument.instrument_id,
+            currency=self.currency,
+            transaction_tax_type=names[0] if len(names) == 1 else "",
+            **shown,
+        )
+
+    def _settle(self) -> None:
+        """Count again the orders that changed, and no others."""
+        for key in self._dirty:
+            one = self._orders[key]
+            rows = self._rows.get(key[1:])
+            if rows is None:
+                rows = self._rows[key[1:]] = self._table.rows_for(self.instrument, *key[1:])
+            self._add(one.parts, -1)
+            was, is_counted = one.counted, bool(one.fills)
+            one.counted = is_counted
+            one.parts = _order(rows.values(), one) if is_counted else {}
+            self._add(one.parts, 1)
+            change = int(is_counted) - int(was)
+            if not rows:
+                self._unknown += change
+            elif "transaction_tax" in rows:
+                name = rows["transaction_tax"].name
+                self._named[name] = self._named.get(name, 0) + change
+            if not is_counted:
+                del self._orders[key]
+        self._dirty.clear()
+
+    def _add(self, parts: Parts, times: int) -> None:
+        for name, amount in parts.items():
+            self._sums[name] = self._sums.get(name, 0) + times * amount
 
 
 def charges_of(table: ChargesTable, instrument: Instrument, fills: Iterable[Fill]) -> Charges | None:
@@ -32,37 +125,10 @@ def charges_of(table: ChargesTable, instrument: Instrument, fills: Iterable[Fill
 
     A fill that says its own fee, in the same currency, counts with that as its brokerage.
     """
-    currency = table.currency or instrument.currency
-    orders: dict[tuple[str, Product, Side, Liquidity], _Traded] = {}
-    told: Exact = 0
+    charging = Charging(table, instrument)
     for fill in fills:
-        if fill.fee is not None:
-            if fill.fee_currency not in (None, currency):
-                return None
-            told += exact(fill.fee)
-            continue
-        one = orders.setdefault((fill.order_id, fill.product, fill.side, fill.liquidity), _Traded())
-        units = exact(fill.quantity)
-        one.units += units
-        one.turnover += units * exact(fill.price) * exact(instrument.multiplier)
-    sums: Parts = {"brokerage": told} if told else {}
-    names = set()
-    for (_, product, side, liquidity), traded in orders.items():
-        rows = table.rows_for(instrument, product, side, liquidity)
-        if not rows:
-            return None
-        for name, amount in _order(rows.values(), traded).items():
-            sums[name] = sums.get(name, 0) + amount
-        if "transaction_tax" in rows:
-            names.add(rows["transaction_tax"].name)
-    shown: dict[str, Decimal] = {name: money(sums[name]) for name in _FIELDS if name in sums}
-    return Charges(
-        total=money(sum(sums.values())),
-        instrument_id=instrument.instrument_id,
-        currency=currency,
-        transaction_tax_type=names.pop() if len(names) == 1 else "",
-        **shown,
-    )
+        charging.count(fill)
+    return charging.charges()
 
 
 def _order(rows: Iterable[ChargeRow], traded: _Traded) -> Parts:

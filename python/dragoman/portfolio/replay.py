@@ -8,12 +8,12 @@ from typing import Literal
 
 from dragoman.model import Instrument, Position
 from dragoman.plugin import ChargesTable
-from dragoman.portfolio.charges import charges_of
+from dragoman.portfolio.charges import Charging
 from dragoman.portfolio.lots import Lots
 from dragoman.portfolio.money import Exact, exact
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.opening import Opening, Traded, day_change, opening_of
-from dragoman.portfolio.timeline import Timeline, row
+from dragoman.portfolio.timeline import Place, Timeline, Trade, row
 
 Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
 
@@ -70,7 +70,7 @@ def openings(
 
 
 class Costs:
-    """The day's charges of positions, worked out again where a timeline has changed.
+    """The day's charges of positions: each is counted once in full, then kept up fill by fill.
 
     Parameters
     ----------
@@ -79,16 +79,25 @@ class Costs:
 
     def __init__(self, table: ChargesTable | None) -> None:
         self._table = table
-        self._known: dict[PositionKey, tuple[int, Decimal | None]] = {}
+        self._known: dict[PositionKey, tuple[Charging, Place | None]] = {}
 
     def of(self, key: PositionKey, line: Timeline, instrument: Instrument | None) -> Decimal | None:
         """Return the charges of the day's fills; None without a table that has them, or without the instrument."""
+        if self._table is None or instrument is None:
+            return None
         known = self._known.get(key)
-        if known is not None and known[0] == line.version:
-            return known[1]
-        cost = None
-        if self._table is not None and instrument is not None:
-            charged = charges_of(self._table, instrument, line.trades(key[1]))
-            cost = None if charged is None else charged.total
-        self._known[key] = line.version, cost
-        return cost
+        if known is None or known[0].instrument != instrument:
+            known = self._known[key] = Charging(self._table, instrument), line.rolled
+            for fill in line.trades(key[1]):
+                known[0].count(fill)
+        return known[0].total()
+
+    def count(self, key: PositionKey, trade: Trade, times: int = 1) -> None:
+        """Take in that a fill entered the timeline; -1 times that it left."""
+        known = self._known.get(key)
+        if known is not None and trade.quantity and (known[1] is None or trade.place > known[1]):
+            known[0].count(trade.fill, times)
+
+    def forget(self) -> None:
+        """Count everything in full again: a day began, or what it began with was told."""
+        self._known.clear()

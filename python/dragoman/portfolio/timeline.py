@@ -228,6 +228,11 @@ class Timeline:
             self.begin(rows, before[0])
         return gone
 
+    @property
+    def rolled(self) -> Place | None:
+        """Where the newest day that is kept apart begins; None where all of it is one."""
+        return next((entry.place for entry in reversed(self.entries) if isinstance(entry, Roll)), None)
+
     def trades(self, product: Product) -> list[Fill]:
         """Return the fills of the newest day."""
         found: list[Fill] = []
