@@ -67,11 +67,17 @@ class Tracked:
         What exits that have ended filled.
     orders : list of str
         Orders of exits that have ended.
+    problems : list of str
+        Why exits of it have failed, until it has taken the step that tells of them.
+    failures : int
+        How many firings in a row had exits that failed, for rules about the account.
     statement : str
     told_stale : bool
         Its staleness was told of, and lasts.
     since_ns : int
         When it began to watch, wall clock.
+    canceled : bool
+        Its owner has ended it: once the exits that run are over, it watches no more.
     """
 
     rule_id: str
@@ -93,6 +99,9 @@ class Tracked:
     told_stale: bool = False
     since_ns: int = 0
     pause_until_ns: int = 0
+    problems: list[str] = field(default_factory=list)
+    failures: int = 0
+    canceled: bool = False
 
     # -- the state machine -------------------------------------------------------------------------------------------
 
@@ -179,8 +188,10 @@ class Tracked:
                 "plans": [plan.plain() for plan in self.plans],
                 "exited": str(self.exited),
                 "orders": list(self.orders),
+                "problems": list(self.problems),
                 "broker_id": self.broker_id,
                 "due": self.due_ns,
+                "canceled": self.canceled,
                 "ts": self.ts,
             },
         }
@@ -210,8 +221,10 @@ class Tracked:
             plans=[Planned.of(plan) for plan in state["plans"]],
             exited=Decimal(state["exited"]),
             orders=list(state["orders"]),
+            problems=list(state.get("problems", ())),
             broker_id=state["broker_id"],
             due_ns=state["due"],
+            canceled=state.get("canceled", False),
             ts=state["ts"],
             durable=True,
         )
