@@ -146,12 +146,33 @@ def ns(*when):
     [
         ({"at": "15:15"}, (2026, 1, 5, 10, 0), (2026, 1, 5, 15, 15)),
         ({"at": "15:15:30"}, (2026, 1, 5, 15, 16), (2026, 1, 6, 15, 15, 30)),
+        ({"at": "15:15"}, (2026, 1, 9, 16, 0), (2026, 1, 12, 15, 15)),  # over the weekend
+        ({"at": "15:15"}, (2026, 1, 10, 10, 0), (2026, 1, 12, 15, 15)),
+        ({"at": "09:15"}, (2026, 1, 5, 9, 15), (2026, 1, 6, 9, 15)),
         ({"before_close_s": 300.0}, (2026, 1, 5, 10, 0), (2026, 1, 5, 15, 25)),
         ({"before_close_s": 300.0}, (2026, 1, 9, 15, 26), (2026, 1, 12, 15, 25)),  # a Friday's is over
     ],
 )
 def test_a_time_is_the_next_one_in_the_exchanges_zone(rule, now, expected):
     assert due_ns(TimeExit(**ABOUT, **rule), "NSE", [NSE, NIGHT], IST, ns(*now)) == ns(*expected)
+
+
+@pytest.mark.parametrize("at", ["09:00", "15:30", "23:00"])
+def test_a_time_at_which_the_exchange_is_closed_every_day_is_refused(at):
+    with pytest.raises(UsageError, match="closed at"):
+        due_ns(TimeExit(**ABOUT, at=at), "NSE", [NSE, NIGHT], IST, ns(2026, 1, 5, 10, 0))
+
+
+def test_a_night_session_has_times_on_the_morning_after_its_last_day():
+    rule = TimeExit(**ABOUT, at="03:00")  # Thursday's session ends on Friday; then it is Monday's early morning
+    assert due_ns(rule, "GLOBEX", [NSE, NIGHT], IST, ns(2026, 1, 8, 20, 0)) == ns(2026, 1, 9, 3, 0)
+    assert due_ns(rule, "GLOBEX", [NSE, NIGHT], IST, ns(2026, 1, 9, 20, 0)) == ns(2026, 1, 12, 3, 0)
+
+
+@pytest.mark.parametrize("hours", [[], [NIGHT], [TradingHours(weekdays=frozenset(range(7)))]])
+def test_where_no_hours_are_told_or_it_never_closes_every_day_is_as_good(hours):
+    due = due_ns(TimeExit(**ABOUT, at="15:15"), "NSE", hours, IST, ns(2026, 1, 9, 16, 0))
+    assert due == ns(2026, 1, 10, 15, 15)
 
 
 def test_a_session_past_midnight_closes_the_day_after():

@@ -9,6 +9,7 @@ import pytest
 
 from dragoman.model import Margin, Segment, Source
 from dragoman.model.rules import RuleStatus as S
+from dragoman.plugin import TradingHours
 from dragoman.rules import Level, MarginFloor, Rung, ScaleOut, TimeExit
 from wire.ruled import LONG, exits_at_venue, hold, move, venue_held
 from wire.test_order_restart import again
@@ -202,5 +203,26 @@ def test_a_floor_cancelled_while_it_exits_is_over_with_its_exits():
         await world.until(lambda: rules.get(state.rule_id).status is S.CANCELED)
         await world.runtime.sleep(20)
         assert venue_held(world) == 75
+
+    play(scenario)
+
+
+# -- the clock ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_whose_exchange_is_closed_at_its_time_waits_for_it():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        await move(world, 0)
+        state = await rules.add(TimeExit(**LONG, at="15:29:00"))
+        calendar = world.client.session.calendar
+        hours, calendar._hours = calendar._hours, (TradingHours(weekdays=frozenset()),)
+        rules.engine.rules[state.rule_id].due_ns = world.client.session.ctx.now_ns
+        await world.runtime.sleep(10)
+        assert (rules.get(state.rule_id).status, venue_held(world)) == (S.ARMED, 100)
+        calendar._hours = hours
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert venue_held(world) == 0
 
     play(scenario)

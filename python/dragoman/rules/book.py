@@ -340,8 +340,8 @@ class RuleBook:
         if late_s < 0:
             return
         if late_s > rule.late_s:
-            self.engine.settle(tracked, _S.FAILED, f"no process ran at its time, {late_s:.0f} s ago: too late to act")
-        else:
+            self.engine.settle(tracked, _S.FAILED, f"nothing could be sent at its time, {late_s:.0f} s ago: too late")
+        elif self.engine.watch.is_open(rule.instrument_id):
             self.engine.fire(tracked, "its time has come", "time", rule.quantity)
 
     # -- coming back -------------------------------------------------------------------------------------------------

@@ -11,18 +11,21 @@ from zoneinfo import ZoneInfo
 from dragoman.errors import UsageError
 from dragoman.plugin import TradingHours
 from dragoman.rules.model import TimeExit
+from dragoman.session.calendar import TradingCalendar
 
 _NS: Final = 1_000_000_000
 _DAYS: Final = 8
 
 
 def due_ns(rule: TimeExit, exchange: str, hours: Sequence[TradingHours], zone: ZoneInfo, now_ns: int) -> int:
-    """Return the next time at which a rule acts, ns UTC.
+    """Return the next time at which a rule acts, ns UTC: always one at which its exchange is open.
+
+    Holidays are not in the hours of adapters. Where none are told of an exchange, any day is as good.
 
     Raises
     ------
     UsageError
-        It names no time, or its exchange never closes.
+        It names no time, or its exchange never closes, or is closed then on every day.
     """
     now = datetime.fromtimestamp(now_ns / _NS, UTC).astimezone(zone)
     if (rule.at is None) is (rule.before_close_s is None):
@@ -31,10 +34,7 @@ def due_ns(rule: TimeExit, exchange: str, hours: Sequence[TradingHours], zone: Z
             remedy="give at= or before_close_s=; nothing was armed",
         )
     if rule.at is not None:
-        found = datetime.combine(now.date(), _clock_time(rule.at), zone)
-        if found <= now:
-            found = datetime.combine(now.date() + timedelta(days=1), found.timetz())
-        return _ns(found)
+        return _next(_clock_time(rule.at), exchange, hours, now)
     assert rule.before_close_s is not None
     if not 0 <= rule.before_close_s < 86_400:
         raise UsageError(f"before_close_s is {rule.before_close_s}", remedy="give 0 to 86,400 seconds")
@@ -45,6 +45,22 @@ def due_ns(rule: TimeExit, exchange: str, hours: Sequence[TradingHours], zone: Z
             f"{exchange} has no close that the adapter knows", remedy="give at= instead; nothing was armed"
         )
     return _ns(min(found_all))
+
+
+def _next(at: time, exchange: str, hours: Sequence[TradingHours], now: datetime) -> int:
+    known = [one for one in hours if not one.exchanges or exchange in one.exchanges]
+    for days in range(_DAYS + 1):
+        found = datetime.combine(now.date() + timedelta(days=days), at, now.tzinfo)
+        if found > now and (not known or _is_open(exchange, known, found)):
+            return _ns(found)
+    raise UsageError(
+        f"{exchange} is closed at {at} on every day",
+        remedy=f"give a time at which it trades, in the zone {now.tzinfo}; nothing was armed",
+    )
+
+
+def _is_open(exchange: str, hours: Sequence[TradingHours], moment: datetime) -> bool:
+    return TradingCalendar(hours, str(moment.tzinfo), lambda: _ns(moment)).open_for_s((exchange,)) is not None
 
 
 def _close(hours: TradingHours, exchange: str, now: datetime, before_s: float) -> datetime | None:

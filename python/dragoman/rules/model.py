@@ -264,11 +264,13 @@ class TimeExit(PositionRule):
     Attributes
     ----------
     at : str, optional
-        ``HH:MM`` or ``HH:MM:SS`` in the exchange's time zone: the next time it is that.
+        ``HH:MM`` or ``HH:MM:SS`` in the exchange's time zone: the next time it is that on a day of the week on which
+        the exchange is open then. Holidays are not known: on one, the broker refuses the exit and the rule FAILS.
     before_close_s : float, optional
         Instead: so many seconds before the exchange's close.
     late_s : float
-        How late it still acts, where no process ran at its time; later than that it fails and says so.
+        How late it still acts, where no process ran or the exchange was closed at its time; later than that it fails
+        and says so.
     """
 
     at: str | None = None

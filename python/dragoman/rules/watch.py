@@ -176,9 +176,15 @@ class Watch:
             return False
         return not self._streaming(armed.instrument.instrument_id)
 
+    def is_open(self, instrument_id: str) -> bool:
+        """Whether an instrument's market is open, as far as the adapter knows."""
+        instrument = self._master.get(instrument_id)
+        return instrument is None or self._open_for_s(instrument) is not None
+
     def _open_for_s(self, instrument: Instrument) -> float | None:
-        if not self._session.adapter.hours:
-            return inf
+        hours = self._session.adapter.hours
+        if not any(not one.exchanges or instrument.exchange in one.exchanges for one in hours):
+            return inf  # nobody has told when it is closed
         # The same second for a thousand rules: the calendar is asked once for each exchange.
         second = self._session.runtime.clock.wall_ns() // _NS
         known = self._open.get(instrument.exchange)
