@@ -8,11 +8,13 @@ import pytest
 
 from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind
-from dragoman.model import Side
+from dragoman.model import Product, Side
 from dragoman.model.rules import RuleStatus as S
-from dragoman.rules import Send, StopLoss
-from wire.ruled import LONG, exits_at_venue, held, hold
-from wire.trading import INFY, play
+from dragoman.rules import DailyLoss, Level, Rung, ScaleOut, Send, StopLoss
+from dragoman.rules.tracked import Tracked
+from wire.ruled import LONG, exits_at_venue, held, hold, move, venue_held
+from wire.test_order_restart import again
+from wire.trading import INFY, SBIN, play
 
 pytestmark = [pytest.mark.logs]
 
@@ -66,3 +68,123 @@ def test_refused_for_good_while_a_slice_works_is_not_sent_again(kind, monkeypatc
         return held(world)
 
     assert play(scenario) == 100
+
+
+LIMIT = Send(order_type="LIMIT", reprice_s=5)
+
+
+def test_limit_exit_is_repriced_although_its_first_cancels_fail():
+    async def scenario(world):
+        price = await hold(world, 100)
+        await world.client.rules.add(StopLoss(**LONG, price=price - 1, send=LIMIT))
+        world.fault("http:503@DELETE /orders*2")
+        drop(world)
+        await world.runtime.sleep(2)
+        await move(world, -300)
+        await world.runtime.sleep(40)
+        return held(world), len(exits_at_venue(world))
+
+    assert play(scenario) == (0, 2)
+
+
+def test_limit_exit_of_an_earlier_run_is_repriced():
+    async def scenario(world):
+        price = await hold(world, 100)
+        await world.client.rules.add(StopLoss(**LONG, rule_id="s", price=price - 1, send=LIMIT))
+        drop(world)
+        await world.runtime.sleep(2)
+        await world.client.close()
+        await move(world, -300)
+        async with again(world) as client:
+            await world.until(lambda: client.rules.get("s").status is S.DONE)
+        return venue_held(world), len(exits_at_venue(world))
+
+    assert play(scenario) == (0, 2)
+
+
+def test_kill_takes_over_from_a_rules_exit_that_rests():
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 100)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1, send=Send(order_type="LIMIT", reprice_s=86400)))
+        drop(world)
+        await world.runtime.sleep(1)
+        await move(world, -300)
+        await world.client.kill("now", flatten=True)
+        await world.until(lambda: held(world) == 0)
+        await world.runtime.sleep(1)
+        assert rules.get("s").status is S.DONE
+        assert "took over" in rules.get("s").reason
+        return venue_held(world), [order.status for order in exits_at_venue(world)]
+
+    assert play(scenario) == (0, ["CANCELED", "FILLED"])
+
+
+async def hold_two(world):
+    """Hold 100 of one instrument and 10 of another; return the price of the other."""
+    await hold(world, 100)
+    price = world.venue.listing(SBIN).reference
+    world.venue.set_price(SBIN, price)
+    world.venue.place_external(SBIN, Side.SELL, D(10), price)
+    terms = {"order_type": "LIMIT", "price": price, "product": "INTRADAY"}
+    await world.client.wait_order(await world.client.place(SBIN, "BUY", 10, **terms))
+    world.client.subscribe([INFY, SBIN])
+    return price
+
+
+async def lose(world, rule_id: str) -> None:
+    """Let the market fall until a rule has fired."""
+    rules = world.client.rules
+    for _ in range(40):
+        await move(world, -60)
+        if rules.get(rule_id).firing:
+            return
+        await world.runtime.sleep(0.5)
+    raise AssertionError(rules.get(rule_id))
+
+
+def test_exit_that_fails_leaves_the_others_of_its_rule_alone():
+    async def scenario(world):
+        rules, price = world.client.rules, await hold_two(world)
+        await rules.add(DailyLoss(rule_id="dl", limit=D(100), act="flatten"))
+        submit, asked = world.venue.submit, refuse_sells(world, ErrorKind.PERMISSION_DENIED)
+        await lose(world, "dl")
+        await world.runtime.sleep(3)
+        state = rules.get("dl")
+        assert state.status in (S.EXITING, S.ARMED), state
+        assert "PERMISSION_DENIED" in state.reason
+        assert len(asked) == 1
+        world.venue.place_external(SBIN, Side.BUY, D(100), price)
+        await world.runtime.sleep(1)
+        assert SBIN not in {row.instrument_id for row in world.client.portfolio.live.rows() if row.quantity}
+        world.venue.submit = submit
+        for _ in range(60):  # it tries again what has failed
+            await move(world, -60)
+            await world.runtime.sleep(0.5)
+        return held(world), rules.get("dl").status
+
+    assert play(scenario) == (0, S.ARMED)
+
+
+def test_failed_exit_of_several_is_remembered_by_the_next_run():
+    rule = Tracked("r", StopLoss(instrument_id=INFY, product=Product.INTRADAY, price=D(1)))
+    rule.problems.append("SBIN: no permission")
+    assert Tracked.of(rule.record("exiting", terms=True)).problems == ["SBIN: no permission"]
+
+
+def test_last_rung_of_a_ladder_takes_what_one_that_failed_has_left():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world, 100)
+        rungs = (Rung(level=Level(ticks=20), quantity=D(50)), Rung(level=Level(ticks=60), quantity=D(50)))
+        await rules.add(ScaleOut(**LONG, rule_id="l", rungs=rungs))
+        submit, _ = world.venue.submit, refuse_sells(world, ErrorKind.PERMISSION_DENIED)
+        drop(world, 20)
+        await world.runtime.sleep(3)
+        assert rules.get("l").status is S.ARMED
+        assert "PERMISSION_DENIED" in rules.get("l").reason
+        world.venue.submit = submit
+        await move(world, 60)
+        await world.runtime.sleep(3)
+        return held(world), rules.get("l").status, rules.get("l").exited
+
+    assert play(scenario) == (0, S.DONE, 100)

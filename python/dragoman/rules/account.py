@@ -178,7 +178,7 @@ class AccountRules:
         if not self._known(rule, f"the day's loss cannot be told: {lacking} is not known" if lacking else ""):
             return
         loss = -found.profit
-        if loss < terms.limit:
+        if loss < terms.limit or self._runtime.clock.mono_ns() < rule.pause_until_ns:
             return
         words = f"the day's loss is {loss} {terms.currency}, the limit {terms.limit}"
         if terms.act != "flatten":

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from dragoman.errors import DragomanError
-from dragoman.model import Order, OrderStatus, Origin, Pending
+from dragoman.model import Order, OrderStatus, OrderType, Origin, Pending
 from dragoman.orders import OrderService
 from dragoman.rules.exit import Exit
 from dragoman.rules.working import ZERO, Working, left
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 _PATIENCE_S: Final = 30.0
 _CANCEL_S: Final = 10.0
+_YIELD_S: Final = 2.0
+"""How long an exit that has to succeed lets another one of the same position try."""
+_AGAIN_S: Final = 1.0
+_SELDOM_S: Final = 5.0
 _log = logging.getLogger("dragoman.rules")
 
 
@@ -39,11 +43,17 @@ class Clearing:
         self._working = working
         self._exits = exits
         self.owners: dict[str, Exit] = {}
+        self._asked: set[str] = set()  # cancelled not long ago, by the order's name
 
     def wait_or_clear(self, one: Exit, missing: Decimal, free: Decimal, size: Decimal) -> None:
         """Nothing can be sent: another order is in the way, or what is left is less than a lot."""
-        if any(other is not one and other.working for other in self._exits.running(one.key)):
-            return  # another exit of the same position; it will be looked at again when that moves
+        others = [other for other in self._exits.running(one.key) if other is not one and other.working]
+        if others:
+            # Looked at again when that moves. It may rest at a price nobody takes: one that has to succeed takes over.
+            if one.send.clears == "all" and one.patience is None:
+                loop = asyncio.get_running_loop()
+                one.patience = loop.call_later(_YIELD_S, self._take_over, one)
+            return
         in_the_way = [order for order in self._working.reducing(one.key, one.side) if self.owner(order) is None]
         if not in_the_way and not any(other.entering for other in self._exits.running(one.key)):
             lot = one.instrument.lot_size
@@ -55,8 +65,7 @@ class Clearing:
                 break
             if self._may_clear(one, order):
                 needed -= left(order)
-                if order.pending is not Pending.CANCEL:
-                    self._cancel(order, f"{one.name} needs what it stands for")
+                self._cancel(order, f"{one.name} needs what it stands for")
         if one.patience is None:
             loop = asyncio.get_running_loop()
             one.patience = loop.call_later(_PATIENCE_S, self._lose_patience, one)
@@ -70,6 +79,18 @@ class Clearing:
         names = ", ".join(order.client_order_id for order in blocking[:5])
         self._exits.end(one, f"orders that work already leave it nothing to exit: {names}", failed=True)
 
+    def _take_over(self, one: Exit) -> None:
+        """Let the other exits of a position send no more, and cancel what they have there."""
+        one.patience = None
+        if one.done or one.working:
+            return
+        for other in self._exits.running(one.key):
+            if other is not one and other.working and other.send.clears != "all":
+                other.stopped, other.yielded = f"{one.name} took over what it had left", True
+                for order in other.known:
+                    self.withdraw(other, order, f"{one.name} takes over")
+        self._exits.touch(one.key)
+
     def _may_clear(self, one: Exit, order: Order) -> bool:
         if not order.order_id or one.send.clears == "none":
             return False
@@ -79,31 +100,61 @@ class Clearing:
         owner = self.owners.get(order.client_order_id)
         return None if owner is None or owner.done else owner
 
-    def reprice(self, one: Exit, name: str) -> None:
+    def watch(self, one: Exit, name: str, after_s: float | None = None) -> None:
+        """See to it that an order is repriced for as long as it works; `after_s`: later than that, not at its time."""
+        after_s = one.send.reprice_s if after_s is None else after_s
+        asyncio.get_running_loop().call_later(after_s, self._reprice, one, name)
+
+    def _reprice(self, one: Exit, name: str) -> None:
         """Cancel a limit order that has not filled; what is left goes out at the price of then."""
         order = self._store.get(name)
-        if one.done or order is None or order.status.terminal or order.status is OrderStatus.UNKNOWN:
+        if one.done or (order is not None and (order.status.terminal or order.order_type is OrderType.MARKET)):
             return
-        if order.order_id and order.pending is Pending.NONE:
-            one.retracted.add(name)
-            self._cancel(order, "the price has moved on")
+        if order is not None:
+            self.withdraw(one, order, "the price has moved on")
+        # Its cancel may fail, it may be unknown just now or busy with another change: looked at until it has ended.
+        self.watch(one, name, max(_AGAIN_S, min(one.send.reprice_s, _SELDOM_S)))
+
+    def withdraw(self, one: Exit, order: Order, why: str) -> bool:
+        """Cancel an order of an exit where that can be asked for now; whether it was."""
+        if order.status.terminal or order.status is OrderStatus.UNKNOWN or not order.order_id:
+            return False
+        if order.pending is Pending.MODIFY:
+            return False
+        one.retracted.add(order.client_order_id)
+        self._cancel(order, why)
+        return True
 
     def retract(self, one: Exit, excess: Decimal) -> None:
         """Cancel orders of an exit that would take the position past zero, because others made it smaller."""
         for order in reversed(one.known):
             if excess <= 0:
                 return
-            if left(order) and order.order_id and order.pending is not Pending.CANCEL:
+            if left(order) and order.order_id:
                 one.retracted.add(order.client_order_id)
                 excess -= left(order)
                 self._cancel(order, "the position is smaller than what works against it")
 
     def _cancel(self, order: Order, why: str) -> None:
+        """Ask for a cancel, and look again a while later: it may have failed, and nobody may know what came of it."""
+        name = order.client_order_id
+        if name in self._asked:
+            return
+
         async def cancel() -> None:
+            wait_s = _SELDOM_S
             try:
                 await self._orders.cancel(order, timeout_s=_CANCEL_S)
             except DragomanError as error:
-                _log.warning("order %s is not cancelled (%s): %s", order.client_order_id, why, redact(str(error)))
+                wait_s = max(_AGAIN_S, error.retry_after_s or 0.0)
+                _log.warning("order %s is not cancelled (%s): %s", name, why, redact(str(error)))
+            finally:
+                asyncio.get_running_loop().call_later(wait_s, self._ask_again, order)
 
-        _log.info("cancel %s: %s", order.client_order_id, why)
-        self._session.runtime.spawn(cancel(), name=f"cancel {order.client_order_id}")
+        self._asked.add(name)
+        _log.info("cancel %s: %s", name, why)
+        self._session.runtime.spawn(cancel(), name=f"cancel {name}")
+
+    def _ask_again(self, order: Order) -> None:
+        self._asked.discard(order.client_order_id)
+        self._exits.touch_all(order.instrument_id)

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
 from dragoman.errors import DragomanError
 from dragoman.model import Instrument, OrderUpdate
@@ -32,6 +33,9 @@ from dragoman.runtime.base import Runtime
 from dragoman.session.secrets import redact
 
 _S = RuleStatus
+_NS: Final = 1_000_000_000
+_FIRST_S: Final = 5.0
+_LONGEST_S: Final = 300.0
 _log = logging.getLogger("dragoman.rules")
 
 
@@ -110,7 +114,7 @@ class Engine:
             self._by_key.setdefault(rule.key, []).append(rule)
         if isinstance(rule.rule, Bracket) and not rule.legs:
             self._brackets.setdefault(rule.rule.entry, []).append(rule)
-        for plan in rule.plans:
+        for plan in tuple(rule.plans):
             self._run(rule, plan)
         if not rule.status.terminal:
             for leg in rule.waiting:
@@ -243,8 +247,8 @@ class Engine:
         except DragomanError as error:
             self._plans.pop(plan.name, None)
             rule.plans.remove(plan)
-            self.void(rule)
-            self.settle(rule, _S.FAILED, redact(str(error)))
+            self._failed(rule, plan.key, redact(str(error)))
+            self._go_on(rule, "")
 
     def _exit_changed(self, one: Exit) -> None:
         rule = self._plans.get(one.name)
@@ -258,22 +262,47 @@ class Engine:
         del self._plans[one.name]
         rule.take(report)
         if report.failed:
-            self.void(rule)
-            text = f"{report.reason}; {report.filled} of {report.wanted} exited"
-            self.settle(rule, _S.FAILED, text)
-        elif not rule.plans:
-            self._all_exited(rule, report.reason)
+            self._failed(rule, one.key, f"{report.reason}; {report.filled} of {report.wanted} exited")
+        self._go_on(rule, report.reason)
 
-    def _all_exited(self, rule: Tracked, reason: str) -> None:
+    def _failed(self, rule: Tracked, key: PositionKey, reason: str) -> None:
+        """Note an exit that has failed; the other ones of its rule go on."""
+        words = reason if rule.key is not None else f"{key[0]} {key[1]}: {reason}"
+        rule.problems.append(words)
+        _log.error("an exit of rule %s has failed: %s", rule.rule_id, words)
+        if rule.plans:
+            self.settle_again(rule, f"an exit has failed, others go on: {words}")
+
+    def _go_on(self, rule: Tracked, reason: str) -> None:
+        """Let a rule take its next step once none of its exits runs."""
+        if rule.plans or rule.status.terminal:
+            return
+        problem = "; ".join(rule.problems)
         if rule.key is None:
-            self.settle(rule, _S.ARMED, "exited; it watches on")
+            self._watch_on(rule, problem)
             return
         held = self._positions.quantity(rule.key)
         if rule.waiting and held and exit_side(held) is rule.side:
-            self.settle(rule, _S.ARMED, f"{rule.exited} exited; it watches on")
+            self.settle(rule, _S.ARMED, f"{problem or f'{rule.exited} exited'}; it watches on")
             return
         self.void(rule)
-        self.settle(rule, _S.DONE, reason if reason != "done" else f"{rule.exited} exited")
+        owed = sum((leg.quantity or ZERO for leg in rule.legs), ZERO) if isinstance(rule.rule, ScaleOut) else None
+        if problem and (owed is None or rule.exited < owed):  # the last rung takes what those before it left
+            self.settle(rule, _S.FAILED, problem)
+        else:
+            self.settle(rule, _S.DONE, reason if reason != "done" else f"{rule.exited} exited")
+
+    def _watch_on(self, rule: Tracked, problem: str) -> None:
+        """Arm a rule about the account again; after a failure it waits longer each time before it tries again."""
+        if not problem:
+            rule.failures = 0
+            self.settle(rule, _S.ARMED, "exited; it watches on")
+            return
+        wait_s = min(_FIRST_S * 2.0 ** min(rule.failures, 16), _LONGEST_S)
+        rule.failures += 1
+        rule.problems.clear()
+        rule.pause_until_ns = max(rule.pause_until_ns, self._runtime.clock.mono_ns() + int(wait_s * _NS))
+        self.settle(rule, _S.ARMED, f"{problem}; it watches on, and tries again after {wait_s:.0f} s")
 
     # -- telling -----------------------------------------------------------------------------------------------------
 

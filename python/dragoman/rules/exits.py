@@ -207,11 +207,7 @@ class Exits:
     # -- what makes it look again ------------------------------------------------------------------------------------
 
     def _on_order(self, update: OrderUpdate) -> None:
-        order = update.order
-        if self._exits:
-            for key in self._exits:
-                if key[0] == order.instrument_id:
-                    self.touch(key)
+        self.touch_all(update.order.instrument_id)
 
     def _on_position(self, key: PositionKey) -> None:
         if key in self._exits:
@@ -223,6 +219,12 @@ class Exits:
         self._dirty.add(key)
         if self._due is None:
             self._due = asyncio.get_running_loop().call_soon(self._look)
+
+    def touch_all(self, instrument_id: str) -> None:
+        """The same for every position in an instrument."""
+        for key in self._exits:
+            if key[0] == instrument_id:
+                self.touch(key)
 
     def _look(self) -> None:
         self._due = None
@@ -239,6 +241,7 @@ class Exits:
         while self._taken(name := f"{one.name}.{number}"):
             one.orders.append(name)
             self._clearing.owners[name] = one
+            self._clearing.watch(one, name)
             number += 1
 
     def _taken(self, name: str) -> bool:
@@ -315,7 +318,7 @@ class Exits:
             del one.entering[name]
         task.add_done_callback(lambda ended: self._placed(one, name, quantity, _error_of(ended)))
         if price is not None:
-            asyncio.get_running_loop().call_later(one.send.reprice_s, self._clearing.reprice, one, name)
+            self._clearing.watch(one, name)
         if one.changed is not None:
             one.changed(one)
 
