@@ -34,6 +34,7 @@ from dragoman.portfolio.adjust import Converted, Told, check_adjustment
 from dragoman.portfolio.closes import Closes
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
+from dragoman.portfolio.daysums import DaySums
 from dragoman.portfolio.lots import Lots
 from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.money import exact, price, ratio
@@ -41,7 +42,7 @@ from dragoman.portfolio.money import quantity as plain
 from dragoman.portfolio.net import Discrepancy, PositionKey
 from dragoman.portfolio.opening import Opening, Traded
 from dragoman.portfolio.replay import Costs, openings
-from dragoman.portfolio.rows import DayMade, Facts, day_made, shown, totals
+from dragoman.portfolio.rows import DayMade, Facts, shown, totals
 from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
 from dragoman.portfolio.versus import both_sides, differences
 
@@ -92,6 +93,7 @@ class PositionBook:
         self._facts = Facts(broker=broker, account_id="", currency=currency)
         self._account = account
         self._costs = Costs(charges)
+        self._day_sums = DaySums(marking)
         self._lines: dict[Line, Timeline] = {}
         self._counted = Counted(days.day)
         self._without_fill = Told()
@@ -187,7 +189,8 @@ class PositionBook:
         line.put(Adjusting((adjustment.ts_event, ADJUST, len(name), name, ""), adjustment))
         if adjustment.ts_event >= self._rolls[-1][0]:
             self._closes.scale(adjustment)
-        self._changed(self._keys(adjustment.instrument_id, adjustment.position_side))
+        sides = [side for name, side in self._lines if name == adjustment.instrument_id]  # all have the same close
+        self._changed({key for side in sides for key in self._keys(adjustment.instrument_id, side)})
         self._problems(adjustment.instrument_id, line, restored=restored)
 
     def adjusted(self, adjustment: Adjustment) -> bool:
@@ -332,8 +335,12 @@ class PositionBook:
         return totals(self.rows())
 
     def day_made(self) -> dict[str, DayMade]:
-        """Return what the day made by currency: what was carried over counts from the previous close on."""
-        return day_made(self.rows())
+        """Return what the day made by currency: what was carried over counts from the previous close on.
+
+        It is the sum of the positions' `m2m` to 4 digits, and costs little however many there are.
+        """
+        self._look()
+        return self._day_sums.made(self.row)
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         """Call back with the key of every position that changes; returns what ends it."""
@@ -469,7 +476,9 @@ class PositionBook:
         average = None if lots.blank else price(ratio(lots.cost, lots.quantity)) if lots.quantity else Decimal(0)
         close = self._closes.price(key[0])
         held = plain(lots.quantity)
-        self.marking.put(key, self._handle(key[0]), currency, held, average, multiplier, close)
+        handle = self._handle(key[0])
+        self.marking.put(key, handle, currency, held, average, multiplier, close)
+        self._day_sums.put(key, lots, handle, currency, None if instrument is None else multiplier, close)
 
     def _look(self) -> None:
         """See whether a new trading day has begun."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -86,6 +86,24 @@ class Marking:
         """Note that the stream of instruments left something out: their marks are stale until newer ones come."""
         now = self._wall_ns()
         self._interrupted.update(dict.fromkeys(handles, now))
+
+    def total(self, currency: str) -> float:
+        """Return the unrealised profit of all positions in a currency that have a mark and a cost."""
+        return self.marks.total(self.group(currency))
+
+    def unrealised(self, key: PositionKey) -> float:
+        """Return the unrealised profit of one of them, not a number where it has no mark."""
+        slot = self._slots.get(key)
+        return math.nan if slot is None else self.marks.unrealised(slot)
+
+    def old(self, handles: Mapping[PositionKey, int]) -> list[PositionKey]:
+        """Return the positions whose instrument has no mark, or a stale one."""
+        oldest, time, cut = self._wall_ns() - self.max_age_ns, self.marks.time, self._interrupted
+        if not cut:
+            return [key for key, handle in handles.items() if time(handle) < oldest]
+        return [
+            key for key, handle in handles.items() if (came := time(handle)) < oldest or came <= cut.get(handle, _NEVER)
+        ]
 
     def fresh(self, instrument_id: str) -> float | None:
         """Return the mark of an instrument; None where there is none, or it is stale."""

@@ -45,10 +45,12 @@ def total(values: Iterable[Exact]) -> Exact:
 
 def rounded(value: Exact, places: int) -> Decimal:
     """Return the shortest decimal of `value`, rounded half to even at `places` digits after the point."""
+    if isinstance(value, int):
+        return Decimal(value)
     scaled = round(value * 10**places)
     while places and scaled % 10 == 0:
         scaled, places = scaled // 10, places - 1
-    return Decimal((scaled < 0, tuple(map(int, str(abs(scaled)))), -places))
+    return Decimal(f"{scaled}E-{places}") if places else Decimal(scaled)
 
 
 def money(value: Exact) -> Decimal:
