@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal as D
 
 import pytest
@@ -188,3 +189,21 @@ def test_last_rung_of_a_ladder_takes_what_one_that_failed_has_left():
         return held(world), rules.get("l").status, rules.get("l").exited
 
     assert play(scenario) == (0, S.DONE, 100)
+
+
+def test_order_that_is_being_made_larger_counts_as_large():
+    async def scenario(world):
+        price = await hold(world, 100)
+        far = {"order_type": "LIMIT", "price": world.price(300), "product": "INTRADAY"}
+        await world.client.place(INFY, "SELL", 10, **far, client_order_id="target")
+        await world.runtime.sleep(1)
+        await world.client.rules.add(StopLoss(**LONG, price=price - 1, send=Send(clears="none")))
+        world.fault("hold=3s@PUT /orders*1")
+        changing = asyncio.ensure_future(world.client.modify("target", quantity=100))
+        await world.runtime.sleep(0.5)
+        await move(world, -40)
+        await world.runtime.sleep(10)
+        await asyncio.gather(changing, return_exceptions=True)  # nobody tells in time what came of it
+        return held(world), len(exits_at_venue(world))
+
+    assert play(scenario) == (100, 1)

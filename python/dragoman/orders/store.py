@@ -248,6 +248,15 @@ class OrderStore:
         self._orders[client_order_id] = order = self._orders[client_order_id].but(unjournaled=True)
         self._tell(OrderUpdate(order, source="local"))
 
+    def most_left(self, order: Order) -> Decimal:
+        """Return how much of an order may still fill; one that is being made larger may be that already."""
+        if order.status.terminal:
+            return Decimal(0)
+        asked = self._asked.get(order.client_order_id) if order.pending is not Pending.NONE else None
+        wanted = asked.terms.get("quantity") if asked is not None else None
+        most = order.quantity if wanted is None else max(order.quantity, wanted)
+        return max(most - order.filled_quantity, Decimal(0))
+
     def ask(self, client_order_id: str, pending: Pending, terms: Mapping[str, Any] | None = None) -> Callable[[], None]:
         """Note what is being asked of an order; returns what takes it back, for when nothing came of it.
 

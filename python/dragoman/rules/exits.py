@@ -30,7 +30,7 @@ from dragoman.rules.positions import Positions
 from dragoman.rules.refusals import Act, after
 from dragoman.rules.requests import exit_request, limit_price, must_be_limit
 from dragoman.rules.terms import exit_side
-from dragoman.rules.working import ZERO, Working, left
+from dragoman.rules.working import ZERO, Working
 from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
@@ -183,7 +183,7 @@ class Exits:
         """Return how much of a position nothing that works will take; below 0 where too much works."""
         held = self._positions.quantity(key)
         size = abs(held) if held and exit_side(held) is side else ZERO
-        spoken_for = sum((left(order) for order in self._working.reducing(key, side)), ZERO)
+        spoken_for = self._working.taken(key, side)
         entering = sum((sum(one.entering.values(), ZERO) for one in self._exits.get(key, ())), ZERO)
         return size - spoken_for - entering
 

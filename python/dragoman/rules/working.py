@@ -54,6 +54,10 @@ class Working:
                 found.append(order)
         return found
 
+    def taken(self, key: PositionKey, side: Side) -> Decimal:
+        """Return how much of a position its unfinished orders may take."""
+        return sum((self._store.most_left(order) for order in self.reducing(key, side)), ZERO)
+
     def _on_update(self, update: OrderUpdate) -> None:
         self._take(update.order)
 
