@@ -163,7 +163,7 @@ class PositionBook:
         self.complete_as_of = as_of
         for (name, _), timeline in self._lines.items():
             self._problems(name, timeline)
-        self._changed({key for key, _ in self._all()})
+        self._changed({*(key for key, _ in self._all()), *self._day_sums.keys()})
         for one in found:
             self._say("OPENING_DIFFERS", both_sides(one), one, one)
         return found
@@ -267,7 +267,7 @@ class PositionBook:
             self._fold(self._rolls[0])
         for name, close in (closes or {}).items():
             self._closes.told(name, close, "given")
-        self._changed({*(key for key, _ in self._all()), *self._openings})
+        self._changed({*(key for key, _ in self._all()), *self._openings, *self._day_sums.keys()})
 
     def orphan(self, fill: Fill) -> None:
         """Tell, once, of a fill whose order nobody has reported; it counts when the order store tells it."""

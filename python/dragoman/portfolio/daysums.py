@@ -9,7 +9,7 @@ the look whether their marks are old.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -61,6 +61,10 @@ class DaySums:
         self._parts: dict[PositionKey, _Part] = {}
         self._sums: dict[str, _Sum] = {}
         self._odd: set[PositionKey] = set()
+
+    def keys(self) -> Iterable[PositionKey]:
+        """Return the positions that are counted, those that are gone since included."""
+        return self._parts.keys()
 
     def put(
         self,
