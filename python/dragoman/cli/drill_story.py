@@ -202,8 +202,13 @@ class Drill:
         self.market.move(share)
         held = [leg for leg in self.legs if self._left(leg)]
 
+        def marked(leg: Leg) -> bool:
+            # A broker that conflates sends no tick for a price that came back to what it had sent.
+            price, ts, _ = self.client.portfolio.live.mark(leg.key[0])
+            return (ts or 0) >= began or price == self.market.price(leg)
+
         def all_marked() -> bool:
-            return all((self.client.portfolio.live.mark(leg.key[0])[1] or 0) >= began for leg in held)
+            return all(map(marked, held))
 
         if not await self._until(all_marked, _PATIENCE_S):
             self.missed.append(f"market at {share}: no tick of some leg within {_PATIENCE_S:g} s")
