@@ -9,7 +9,7 @@ import pytest
 
 from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind
-from dragoman.model import Product, Side
+from dragoman.model import Fill, OrderUpdate, Product, Side
 from dragoman.model.rules import RuleStatus as S
 from dragoman.rules import DailyLoss, Level, Rung, ScaleOut, Send, StopLoss
 from dragoman.rules.tracked import Tracked
@@ -207,3 +207,18 @@ def test_order_that_is_being_made_larger_counts_as_large():
         return held(world), len(exits_at_venue(world))
 
     assert play(scenario) == (100, 1)
+
+
+def test_kill_does_not_buy_back_what_was_sold_out_of_holdings():
+    async def scenario(world):
+        await hold(world, 100)
+        now, order = world.runtime.clock.wall_ns(), next(iter(world.store))
+        terms = {"instrument_id": INFY, "product": Product.DELIVERY, "exchange": "NSE", "ts_event": now}
+        sold = Fill(side=Side.SELL, quantity=D(10), price=D(1500), trade_id="x1", order_id="o1", **terms)
+        world.client.portfolio.live.on_update(OrderUpdate(order, (sold,), ()))
+        await move(world, 0)
+        await world.client.kill("now", flatten=True)
+        await world.until(lambda: "FLATTENED" in [getattr(one, "code", "") for one in world.events])
+        return [(one.order.side, one.order.product, one.order.quantity) for one in exits_at_venue(world)]
+
+    assert play(scenario) == [("SELL", "INTRADAY", 100)]

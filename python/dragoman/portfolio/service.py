@@ -23,6 +23,7 @@ from dragoman.model import (
     Segment,
 )
 from dragoman.orders import OrderService
+from dragoman.plugin import Adapter
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.changes import PositionChanges
 from dragoman.portfolio.days import TradingDays
@@ -44,6 +45,12 @@ _SOON_S: Final = 1.0
 _LONGEST_S: Final = 60.0
 _TRIES: Final = 3
 _DELIVERED: Final = frozenset((InstrumentType.SPOT, InstrumentType.ETF, InstrumentType.BOND))
+
+
+def becomes_holding(adapter: Adapter, instrument: Instrument, product: Product) -> bool:
+    """Whether what is held of it over night becomes a holding, which is a list of its own at this broker."""
+    kept_apart = bool(adapter.capabilities.features.get("holdings"))
+    return kept_apart and product is Product.DELIVERY and instrument.instrument_type in _DELIVERED
 
 
 class Portfolio:
@@ -85,9 +92,7 @@ class Portfolio:
         orders.store.listen(self.live.on_update)
 
     def _delivered(self, instrument: Instrument, product: Product) -> bool:
-        """Whether what is held of it over night becomes a holding, which is a list of its own at this broker."""
-        kept_apart = bool(self._session.adapter.capabilities.features.get("holdings"))
-        return kept_apart and product is Product.DELIVERY and instrument.instrument_type in _DELIVERED
+        return becomes_holding(self._session.adapter, instrument, product)
 
     def start(self, on_error: Callable[[DragomanError], object]) -> None:
         """Read what the live positions begin the day with, in the background and a moment from now.

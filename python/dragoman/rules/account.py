@@ -103,7 +103,8 @@ class AccountRules:
         doubt = f"the margin of {terms.segment} is stale" if margin.stale else ""
         if not self._known(rule, doubt or ("" if self._positions.ready else "positions are not known")):
             return
-        rows = self._positions.rows()
+        closable = set(self._positions.keys())
+        rows = [row for row in self._positions.rows() if key_of(row) in closable]
         known = self._instruments(rule, [row.instrument_id for row in rows if row.quantity])
         rows = [
             row

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from dragoman.market import InstrumentMaster
-from dragoman.model import LivePosition
+from dragoman.model import LivePosition, Product
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.rows import DayMade
@@ -24,7 +24,7 @@ class Positions(Protocol):
         ...
 
     def keys(self) -> Iterable[PositionKey]:
-        """Return the keys of all that are not flat."""
+        """Return the keys of all that can be closed: not flat, and no sale out of holdings."""
         ...
 
     def quantity(self, key: PositionKey) -> Decimal:
@@ -61,16 +61,26 @@ class BookPositions:
     master : InstrumentMaster
     wall_ns : callable
         Our clock, ns UTC.
+    owned : callable
+        Whether what is sold of a product in an instrument, known by its canonical id, comes out of holdings: it was
+        owned, and buying it back closes nothing.
     read : bool
         Whether the broker's positions are read at all; where it has none, the fills are all there is.
     """
 
     def __init__(
-        self, book: PositionBook, master: InstrumentMaster, wall_ns: Callable[[], int], *, read: bool = True
+        self,
+        book: PositionBook,
+        master: InstrumentMaster,
+        wall_ns: Callable[[], int],
+        *,
+        owned: Callable[[str, Product], bool] = lambda instrument_id, product: False,
+        read: bool = True,
     ) -> None:
         self._book = book
         self._master = master
         self._wall_ns = wall_ns
+        self._owned = owned
         self._read = read
 
     @property
@@ -78,7 +88,7 @@ class BookPositions:
         return self._book.seeded or not self._read
 
     def keys(self) -> list[PositionKey]:
-        return self._book.keys()
+        return [key for key in self._book.keys() if not self._owned(key[0], key[1]) or self._book.quantity(key) > 0]
 
     def quantity(self, key: PositionKey) -> Decimal:
         return self._book.quantity(key)

@@ -7,11 +7,12 @@ from decimal import Decimal
 
 from dragoman._core import Triggers
 from dragoman.market import InstrumentMaster, MarketData
-from dragoman.model import Margin, Segment
+from dragoman.model import Margin, Product, Segment
 from dragoman.model.rules import RuleEvent
 from dragoman.orders import OrderService
 from dragoman.portfolio import AccountServices
 from dragoman.portfolio.book import PositionBook
+from dragoman.portfolio.service import becomes_holding
 from dragoman.rules.book import RuleBook
 from dragoman.rules.flatten import Begin
 from dragoman.rules.positions import BookPositions
@@ -44,11 +45,16 @@ def rule_book(
         price, _, stale = positions.marking.read(master.handle(master.resolve(instrument_id)))
         return None if stale else price
 
+    def owned(instrument_id: str, product: Product) -> bool:
+        found = master.get(instrument_id)
+        return found is not None and becomes_holding(session.adapter, found, product)
+
     triggers = Triggers()
     held = BookPositions(
         positions,
         master,
         session.runtime.clock.wall_ns,
+        owned=owned,
         read=bool(session.adapter.capabilities.features.get("positions")),
     )
     book = RuleBook(
