@@ -7,14 +7,15 @@ from decimal import Decimal as D
 
 import pytest
 
-from dragoman.model import Margin, Segment, Source
+from dragoman.errors import UsageError
+from dragoman.model import Margin, Mode, Segment, Source
 from dragoman.model.rules import RuleStatus as S
 from dragoman.plugin import TradingHours
-from dragoman.rules import Level, MarginFloor, Rung, ScaleOut, TimeExit
+from dragoman.rules import Level, MarginFloor, Rung, ScaleOut, StopLoss, TimeExit
 from wire.ruled import LONG, exits_at_venue, hold, move, venue_held
 from wire.test_order_restart import again
 from wire.test_rules_restart import Kill
-from wire.trading import play
+from wire.trading import INFY, SBIN, play
 
 
 def reasons(world, rule_id):
@@ -224,5 +225,65 @@ def test_a_clock_whose_exchange_is_closed_at_its_time_waits_for_it():
         calendar._hours = hours
         await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
         assert venue_held(world) == 0
+
+    play(scenario)
+
+
+# -- the stream it watches ---------------------------------------------------------------------------------------------
+
+
+def test_a_rule_on_the_middle_subscribes_a_mode_that_carries_the_book():
+    async def scenario(world):
+        rules = world.client.rules
+        price = await hold(world, 100)
+        world.client.subscribe([INFY], "ltp")
+        state = await rules.add(StopLoss(**LONG, price=price - 1, source="mid"))
+        assert world.client.market.subscribed[INFY] is Mode.FULL
+        await move(world, 0)
+        await world.runtime.sleep(3)
+        await move(world, -40)
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert venue_held(world) == 0
+
+    play(scenario)
+
+
+def test_a_price_that_no_stream_of_the_broker_carries_is_refused():
+    async def scenario(world):
+        await hold(world, 100)
+        with pytest.raises(UsageError, match="streams no mark price of NSE:INFY"):
+            await world.client.rules.add(StopLoss(**LONG, ticks=10, source="mark"))
+        assert world.client.rules.list() == []
+
+    play(scenario)
+
+
+def test_a_middle_without_a_stream_is_refused_though_quotes_could_be_asked_for():
+    async def scenario(world):
+        await hold(world, 100)
+        world.client.market.apply = None
+        with pytest.raises(UsageError, match="no market stream"):
+            await world.client.rules.add(StopLoss(**LONG, ticks=10, source="mid"))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("source", ["last", "mid"])
+def test_a_stream_that_rules_watch_is_neither_dropped_nor_made_less(source):
+    async def scenario(world):
+        rules = world.client.rules
+        price = await hold(world, 100)
+        world.client.subscribe([INFY, SBIN])
+        state = await rules.add(StopLoss(**LONG, price=price - 1, source=source, poll=False))
+        await move(world, 0)
+        world.client.unsubscribe([INFY, SBIN])
+        assert set(world.client.market.subscribed) == {INFY}
+        world.client.subscribe(INFY, "ltp")
+        await world.runtime.sleep(3)
+        await move(world, -40)
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert venue_held(world) == 0
+        world.client.unsubscribe([INFY])  # no rule watches it any more
+        assert world.client.market.subscribed == {}
 
     play(scenario)

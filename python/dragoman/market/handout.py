@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from dragoman._core import Batch, Book, Books, Handout, Tick, intern_instrument
@@ -95,6 +95,8 @@ class MarketData:
     on_batch : Handout
         Takes a decoded frame: books first, then inline handlers, then queues. Native, and Python is asked only while
         there is something for it to do: see `_rewire`.
+    held : callable
+        Returns the canonical ids whose streams others hang on, so that they are not unsubscribed.
     """
 
     def __init__(self, session: AccountSession, master: InstrumentMaster) -> None:
@@ -117,6 +119,7 @@ class MarketData:
         self.on_batch.broken = self.resync.check
         self._quotes = QuoteWriter()
         self.conflated = 0
+        self.held: Callable[[], Collection[str]] = tuple
         self.apply: Callable[[Sequence[Want], Sequence[Want]], None] | None = None
 
     # -- pulled ------------------------------------------------------------------------------------------------------
@@ -185,8 +188,16 @@ class MarketData:
         return instruments
 
     def unsubscribe(self, names: Names) -> None:
-        """Drop instruments from the stream; their books read stale from now on."""
-        dropped = [want for i in self.resolve(names) if (want := self._wanted.get(i.instrument_id)) is not None]
+        """Drop instruments from the stream; their books read stale from now on.
+
+        Those that rules watch stay: cancel the rules first.
+        """
+        held = self.held()
+        dropped = [
+            want
+            for instrument in self.resolve(names)
+            if (want := self._wanted.get(instrument.instrument_id)) is not None and instrument.instrument_id not in held
+        ]
         self._apply((), dropped)
         for want in dropped:
             if self._wanted.pop(want.instrument.instrument_id, None) is not None:

@@ -146,11 +146,11 @@ class Fitting:
         Raises
         ------
         UsageError
-            By neither.
+            By neither. Quotes tell last prices alone.
         """
-        can_poll = rule.poll and bool(self._session.adapter.capabilities.features["quotes"])
+        can_poll = rule.poll and rule.source == "last" and bool(self._session.adapter.capabilities.features["quotes"])
         try:
-            followed = self._engine.watch.follow(instrument)
+            followed = self._engine.watch.follow(instrument, rule.source)
         except UsageError as error:
             if not can_poll:
                 raise cannot_follow(instrument, error) from error

@@ -54,6 +54,7 @@ class Looking:
 
     async def look(self) -> None:
         """Note how far trailing levels have moved, judge how old prices are, and do what the clock says."""
+        self._engine.watch.keep()
         watching = [rule for rule in self._engine.rules.values() if rule.status.watching]
         broken: dict[str, str] = {}
         wanting: list[int] = []

@@ -135,7 +135,7 @@ class PriceRule(PositionRule):
     Attributes
     ----------
     source : {"last", "mark", "mid"}
-        Which price of a tick.
+        Which price of a tick; the stream is asked for in a mode that carries it. Quotes tell last prices alone.
     reference : Decimal, optional
         What percentages and ticks count from; left out, the position's average price.
     on_stale : OnStale

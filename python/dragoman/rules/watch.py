@@ -7,7 +7,7 @@ then how far trailing levels have moved and how old the newest price is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import inf, isfinite
@@ -17,6 +17,7 @@ from dragoman.errors import DragomanError, UsageError
 from dragoman.market import MarketData
 from dragoman.market.master import InstrumentMaster
 from dragoman.model import Instrument, Mode
+from dragoman.rules.carried import RANK, mode_for
 from dragoman.rules.terms import Leg
 from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
@@ -100,6 +101,7 @@ class Watch:
         self._polled_ns: dict[str, int] = {}
         self._tried_ns = 0
         self._open: dict[str, tuple[int, float | None]] = {}
+        self._followed: dict[str, Mode] = {}
         self.failed_polls = 0
 
     def __len__(self) -> int:
@@ -107,21 +109,43 @@ class Watch:
 
     # -- arming ------------------------------------------------------------------------------------------------------
 
-    def follow(self, instrument: Instrument) -> bool:
-        """Ask for an instrument's stream, where it is not asked for yet; return whether there is one.
+    def follow(self, instrument: Instrument, source: str = "last") -> bool:
+        """Ask for an instrument's stream, in a mode that carries a price; return whether there is one.
 
         Raises
         ------
         UsageError
-            The broker's sockets carry no more.
+            The broker's sockets carry no more, or its stream does not carry that price.
         """
+        mode = mode_for(self._session.adapter, instrument, source)
         if self._market.apply is None:
             return False
-        if instrument.instrument_id not in self._market.subscribed:
-            modes = self._session.adapter.capabilities.modes
-            mode = next((one for one in (Mode.LTP, Mode.QUOTE, Mode.FULL) if one in modes), Mode.QUOTE)
-            self._market.subscribe(instrument, mode)
+        name = instrument.instrument_id
+        self._subscribe(name, mode, self._market.subscribed)
+        if name not in self._followed or RANK[self._followed[name]] < RANK[mode]:
+            self._followed[name] = mode
         return True
+
+    def _subscribe(self, name: str, mode: Mode, subscribed: Mapping[str, Mode]) -> None:
+        if name not in subscribed or RANK[subscribed[name]] < RANK[mode]:
+            self._market.subscribe(name, mode)
+
+    def keep(self) -> None:
+        """Ask again for streams that somebody has dropped, or asked less of, while rules watch them."""
+        if self._market.apply is None:
+            return
+        subscribed = self._market.subscribed
+        for name in self.held():
+            try:
+                self._subscribe(name, self._followed[name], subscribed)
+            except UsageError as error:
+                _log.warning("%s is watched by rules, and its stream cannot be had again: %s", name, error)
+                del self._followed[name]
+
+    def held(self) -> Collection[str]:
+        """Return the instruments whose streams rules hang on now; they are not unsubscribed."""
+        armed = {one.instrument.instrument_id for one in self._armed.values()}
+        return armed & self._followed.keys()
 
     def arm(self, number: int, instrument: Instrument, leg: Leg, source: str) -> None:
         """Arm one leg; it fires with the next usable price that reaches it."""
@@ -153,7 +177,7 @@ class Watch:
     # -- how old prices are ------------------------------------------------------------------------------------------
 
     def silent_s(self, number: int) -> float:
-        """Return for how long a trigger has had no usable price while its market is open; infinite without a stream.
+        """Return for how long a trigger has had no usable price while its market is open, in seconds.
 
         A price that was polled counts; so does the time since it was armed, and since the market opened.
         """

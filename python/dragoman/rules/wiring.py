@@ -74,5 +74,6 @@ def rule_book(
     )
     market.on_batch.triggers = triggers
     market.on_batch.moved = book.moved
+    market.held = book.engine.watch.held
     orders.stopping.flatten, orders.stopping.held = book.flatten, book.flatten.held
     return book
