@@ -40,12 +40,17 @@ class _Part:
 
 @dataclass(slots=True)
 class _Sum:
-    """One currency: how many positions, the sum of their fixed parts, whose marks count, and who has no close."""
+    """One currency: how many positions, the sum of their fixed parts, whose marks count, and who has no close.
+
+    `fresh_until` is when the first of the marks becomes old, where none gets newer; `breaks` the gaps known by then.
+    """
 
     parts: int = 0
     fixed: int = 0
     held: dict[PositionKey, int] = field(default_factory=dict)
     unclosed: set[PositionKey] = field(default_factory=set)
+    fresh_until: int = -1
+    breaks: int = 0
 
 
 class DaySums:
@@ -90,6 +95,7 @@ class DaySums:
         one.parts += 1
         if held:
             one.held[key] = handle
+            one.fresh_until = min(one.fresh_until, self._marking.fresh_until((handle,)))
         if fixed is None:
             one.unclosed.add(key)
         else:
@@ -107,7 +113,7 @@ class DaySums:
 
     def _made(self, currency: str, one: _Sum) -> DayMade:
         marking = self._marking
-        old = marking.old(one.held)
+        old = self._old(one)
         total = Fraction(one.fixed, _UNIT) + Fraction(marking.total(currency))
         apart = (key for key in self._odd if self._parts[key].currency == currency)
         for key in (*one.unclosed, *apart):
@@ -118,6 +124,15 @@ class DaySums:
             if fixed is not None and not math.isfinite(marking.unrealised(key)):
                 total -= Fraction(fixed, _UNIT)
         return DayMade(rounded(total, PLACES), tuple(key[0] for key in old), tuple(key[0] for key in one.unclosed))
+
+    def _old(self, one: _Sum) -> list[PositionKey]:
+        """Return the positions whose mark is old; all marks are looked at only when one may have become that."""
+        marking = self._marking
+        if marking.breaks == one.breaks and marking.now_ns() <= one.fresh_until:
+            return []
+        old = marking.old(one.held)
+        one.breaks, one.fresh_until = marking.breaks, -1 if old else marking.fresh_until(one.held.values())
+        return old
 
     def _take_out(self, key: PositionKey) -> None:
         part = self._parts.pop(key, None)

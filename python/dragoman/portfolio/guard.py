@@ -118,7 +118,7 @@ class Guard:
         return replace(
             Sources(self._mono_ns),
             price=lambda instrument: self.price(instrument),
-            profit=self._day,
+            profit=self.day_profit,
             profit_lacks=lambda: self._lacks,
             margin=lambda request, instrument: None if self.margin is None else self.margin(request, instrument),
             give_back=lambda name: None if self.margin is None else self.margin.give_back(name),
@@ -142,7 +142,7 @@ class Guard:
         intent = self._orders.intents.get(name)
         return None if intent is None else intent.request.notional
 
-    def _day(self) -> Decimal | None:
+    def day_profit(self) -> Decimal | None:
         """Return what the day made in the currency where that is least; None where it is not known of a position."""
         now = self._mono_ns()
         if now - self._profit_ns >= _PROFIT_NS:

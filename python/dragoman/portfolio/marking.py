@@ -36,6 +36,7 @@ class Marking:
         self._free: list[int] = []
         self._groups: dict[str, int] = {}
         self._interrupted: dict[int, int] = {}
+        self.breaks = 0
 
     def hang_on(self, handout: Handout) -> None:
         """Have every batch that `handout` takes mark the positions."""
@@ -85,6 +86,7 @@ class Marking:
     def interrupted(self, handles: Iterable[int]) -> None:
         """Note that the stream of instruments left something out: their marks are stale until newer ones come."""
         now = self._wall_ns()
+        self.breaks += 1
         self._interrupted.update(dict.fromkeys(handles, now))
 
     def total(self, currency: str) -> float:
@@ -104,6 +106,14 @@ class Marking:
         return [
             key for key, handle in handles.items() if (came := time(handle)) < oldest or came <= cut.get(handle, _NEVER)
         ]
+
+    def now_ns(self) -> int:
+        """Return our clock, ns UTC."""
+        return self._wall_ns()
+
+    def fresh_until(self, handles: Iterable[int]) -> int:
+        """Return when the first mark of these becomes old, where none gets newer; before 0 where one is missing."""
+        return min(map(self.marks.time, handles), default=0) + self.max_age_ns
 
     def fresh(self, instrument_id: str) -> float | None:
         """Return the mark of an instrument; None where there is none, or it is stale."""
