@@ -11,7 +11,7 @@ from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind
 from dragoman.model import Fill, OrderUpdate, Product, Side
 from dragoman.model.rules import RuleStatus as S
-from dragoman.rules import DailyLoss, Level, Rung, ScaleOut, Send, StopLoss
+from dragoman.rules import Bracket, DailyLoss, Level, Rung, ScaleOut, Send, StopLoss
 from dragoman.rules.tracked import Tracked
 from wire.ruled import LONG, exits_at_venue, held, hold, move, venue_held
 from wire.test_order_restart import again
@@ -222,3 +222,26 @@ def test_kill_does_not_buy_back_what_was_sold_out_of_holdings():
         return [(one.order.side, one.order.product, one.order.quantity) for one in exits_at_venue(world)]
 
     assert play(scenario) == [("SELL", "INTRADAY", 100)]
+
+
+@pytest.mark.parametrize("refusals", [0, 2])
+def test_bracket_that_fires_ends_its_entry_and_exits_what_that_fills_meanwhile(refusals):
+    async def scenario(world):
+        rules, price = world.client.rules, world.price(0)
+        world.venue.set_price(INFY, price)
+        world.venue.place_external(INFY, Side.SELL, D(40), price)
+        terms = {"order_type": "LIMIT", "price": price, "product": "INTRADAY", "client_order_id": "entry"}
+        await world.client.place(INFY, "BUY", 100, **terms)
+        await world.until(lambda: held(world) == 40)
+        await rules.add(Bracket(**LONG, rule_id="b", entry="entry", stop=Level(ticks=20), target=Level(ticks=500)))
+        await world.until(lambda: rules.get("b").levels)
+        if refusals:
+            world.fault(f"http:503@DELETE /orders*{refusals}")
+        drop(world, -30)
+        await move(world, -30)
+        await world.until(lambda: rules.get("b").status is S.DONE)
+        filled = world.client.order("entry").filled_quantity
+        assert world.client.order("entry").status in ("CANCELED", "FILLED")
+        return held(world), venue_held(world), rules.get("b").exited == filled
+
+    assert play(scenario) == (0, 0, True)

@@ -19,6 +19,7 @@ from dragoman.portfolio import AccountServices
 from dragoman.rules.account import AccountRules
 from dragoman.rules.at_broker import AtBroker
 from dragoman.rules.engine import Engine
+from dragoman.rules.entries import Entries
 from dragoman.rules.exits import Exits
 from dragoman.rules.fitting import Fitting
 from dragoman.rules.flatten import Begin, Flattening
@@ -123,6 +124,7 @@ class RuleBook:
         self.engine.looking.each.append(self._account.look)
         self._native = native = NativeRules(session.adapter, account, orders)
         self._fitting = Fitting(session, master, orders, positions, self.engine, price_of, native.kind_of)
+        self._entries = Entries(session.runtime, orders, self.engine)
         self._at_broker = AtBroker(session, master, orders, positions, self.engine, native, price_of)
         self.exits.withdraw = self._at_broker.withdraw
         self._end_orders = orders.store.listen(self.engine.on_order)

@@ -63,6 +63,8 @@ class Engine:
         Returns how much of the position is a bracket's, at most.
     activate : callable
         Arms a `Bracket` whose entry has filled, ends one whose entry never will.
+    unfinished : callable
+        Whether the entry of a `Bracket` that has fired may still fill; cancels what works of it.
     orphaned : callable
         Told of a rule at the broker whose position is gone.
     looking : Looking
@@ -91,6 +93,7 @@ class Engine:
         self.rules: dict[str, Tracked] = {}
         self.bracketed: Callable[[Tracked, Decimal | None], Decimal | None] = lambda rule, share: share
         self.activate: Callable[[Tracked], object] = lambda rule: None
+        self.unfinished: Callable[[Tracked], bool] = lambda rule: False
         self.orphaned: Callable[[Tracked], object] = lambda rule: None
         self.looking = Looking(runtime, self)
         self._numbers: dict[int, tuple[Tracked, int]] = {}
@@ -112,8 +115,9 @@ class Engine:
         rule.since_ns = self._now_ns()
         if rule.key is not None and not rule.status.terminal:
             self._by_key.setdefault(rule.key, []).append(rule)
-        if isinstance(rule.rule, Bracket) and not rule.legs:
+        if isinstance(rule.rule, Bracket) and not rule.status.terminal:
             self._brackets.setdefault(rule.rule.entry, []).append(rule)
+            asyncio.get_running_loop().call_soon(self._entry_moved, rule)
         for plan in tuple(rule.plans):
             self._run(rule, plan)
         if not rule.status.terminal:
@@ -221,6 +225,8 @@ class Engine:
         name = f"{rule.rule_id}.{word}"
         plan = Planned(name, rule.key, exit_side(held), wanted)
         self.fire_plans(rule, reason, [plan], whole=share is None)
+        if isinstance(rule.rule, Bracket):
+            self.unfinished(rule)
 
     def fire_plans(self, rule: Tracked, reason: str, plans: list[Planned], *, whole: bool = False) -> None:
         """Fire a rule: put it into the journal, then begin its exits."""
@@ -285,12 +291,39 @@ class Engine:
         if rule.waiting and held and exit_side(held) is rule.side:
             self.settle(rule, _S.ARMED, f"{problem or f'{rule.exited} exited'}; it watches on")
             return
+        if not problem and self._late(rule):
+            return
         self.void(rule)
         owed = sum((leg.quantity or ZERO for leg in rule.legs), ZERO) if isinstance(rule.rule, ScaleOut) else None
         if problem and (owed is None or rule.exited < owed):  # the last rung takes what those before it left
             self.settle(rule, _S.FAILED, problem)
         else:
             self.settle(rule, _S.DONE, reason if reason != "done" else f"{rule.exited} exited")
+
+    def _late(self, rule: Tracked) -> bool:
+        """Exit what a bracket's entry has filled since the bracket fired; whether there is, or may be, any."""
+        terms = rule.rule
+        if not isinstance(terms, Bracket) or rule.key is None or not rule.legs or rule.waiting or rule.problems:
+            return False
+        rest = self.bracketed(rule, None if terms.quantity is None else terms.quantity - rule.exited)
+        rest = ZERO if rest is None else rest - sum((plan.wanted for plan in rule.plans), ZERO)
+        held = self._positions.quantity(rule.key)
+        if rest > 0 and held and exit_side(held) is rule.side:
+            plan = Planned(f"{rule.rule_id}.late{rule.firing}", rule.key, exit_side(held), min(rest, abs(held)))
+            self.fire_plans(rule, "its entry went on filling after it had fired", [plan])
+            return True
+        return self.unfinished(rule)
+
+    def _entry_moved(self, rule: Tracked) -> None:
+        """Look at a bracket whose entry has changed."""
+        if rule.status.terminal or self.closed:
+            return
+        if not rule.legs or rule.waiting:
+            self.activate(rule)
+        elif rule.plans:
+            self._late(rule)
+        else:
+            self._go_on(rule, "done")
 
     def _watch_on(self, rule: Tracked, problem: str) -> None:
         """Arm a rule about the account again; after a failure it waits longer each time before it tries again."""
@@ -366,11 +399,11 @@ class Engine:
                     self.settle(rule, _S.CANCELED, _gone(held))
 
     def on_order(self, update: OrderUpdate) -> None:
-        """Look whether a bracket waited for this order."""
+        """Look whether it is a bracket's entry."""
         if not self._brackets:
             return
         for rule in self._brackets.get(update.order.client_order_id, ()):
-            asyncio.get_running_loop().call_soon(self.activate, rule)
+            asyncio.get_running_loop().call_soon(self._entry_moved, rule)
         self._brackets = {name: left for name, rules in self._brackets.items() if (left := _still(rules))}
 
     @property
@@ -391,8 +424,8 @@ class Engine:
 
 
 def _still(rules: list[Tracked]) -> list[Tracked]:
-    """Return the brackets that wait for their entry."""
-    return [rule for rule in rules if rule.status.watching and not rule.legs]
+    """Return the brackets that are not over: what their entry fills is theirs."""
+    return [rule for rule in rules if not rule.status.terminal]
 
 
 def _gone(held: Decimal) -> str:
