@@ -8,11 +8,11 @@ from decimal import Decimal as D
 import pytest
 
 from dragoman.errors import UsageError
-from dragoman.model import Margin, Mode, Segment, Source
+from dragoman.model import Margin, Mode, Position, Product, Segment, Source
 from dragoman.model.rules import RuleStatus as S
 from dragoman.plugin import TradingHours
-from dragoman.rules import Level, MarginFloor, Rung, ScaleOut, StopLoss, TimeExit
-from wire.ruled import LONG, exits_at_venue, hold, move, venue_held
+from dragoman.rules import DailyLoss, Level, MarginFloor, Rung, ScaleOut, StopLoss, TimeExit
+from wire.ruled import KEY, LONG, exits_at_venue, hold, move, venue_held
 from wire.test_order_restart import again
 from wire.test_rules_restart import Kill
 from wire.trading import INFY, SBIN, play
@@ -285,5 +285,39 @@ def test_a_stream_that_rules_watch_is_neither_dropped_nor_made_less(source):
         assert venue_held(world) == 0
         world.client.unsubscribe([INFY])  # no rule watches it any more
         assert world.client.market.subscribed == {}
+
+    play(scenario)
+
+
+def test_a_previous_close_that_positions_lack_is_asked_of_quotes_for_a_daily_loss():
+    async def scenario(world):
+        client, rules = world.client, world.client.rules
+        world.venue.set_price(INFY, world.price(0))
+        await client.positions()
+        await world.until(lambda: rules._account._positions.ready)
+        close = (await client.quote(INFY)).previous_close
+        carried = Position(
+            instrument_id=INFY,
+            product=Product.INTRADAY,
+            quantity=D(100),
+            overnight_quantity=D(100),
+            average_price=D(9_000),  # what was lost on earlier days is none of this day's
+            last_price=world.price(0),
+        )
+        client.portfolio.live.seed([carried], [], world.runtime.clock.wall_ns())
+        state = await rules.add(DailyLoss(limit=1_000, act="block"))
+        client.subscribe(INFY)
+        await move(world, 0)
+        await world.runtime.sleep(5)
+        lost = (world.price(0) - D(repr(close))) * -100
+        assert lost < 1_000
+        assert (rules.get(state.rule_id).status, client.portfolio.live.row(KEY).close_price) == (
+            S.ARMED,
+            D(repr(close)),
+        )
+        ticks = int((D(1_000) - lost) / 100 / world.venue.listing(INFY).instrument.tick_size) + 10
+        await move(world, -ticks)
+        await world.until(lambda: rules.get(state.rule_id).status is S.DONE)
+        assert client.killed
 
     play(scenario)

@@ -8,7 +8,7 @@ enter once, as what the day began with; from then on they are only compared with
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final, Literal
@@ -268,6 +268,13 @@ class PositionBook:
         for name, close in (closes or {}).items():
             self._closes.told(name, close, "given")
         self._changed({*(key for key, _ in self._all()), *self._openings, *self._day_sums.keys()})
+
+    def closed(self, closes: Mapping[str, Decimal], source: str) -> None:
+        """Take previous closes by instrument, where nobody has said one yet."""
+        fresh = {name: close for name, close in closes.items() if self._closes.get(name) is None}
+        for name, close in fresh.items():
+            self._closes.told(name, close, source)
+        self._changed({key for key, _ in self._all() if key[0] in fresh})
 
     def orphan(self, fill: Fill) -> None:
         """Tell, once, of a fill whose order nobody has reported; it counts when the order store tells it."""

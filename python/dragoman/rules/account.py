@@ -24,6 +24,7 @@ from dragoman.session.secrets import redact
 _S = RuleStatus
 _NS: Final = 1_000_000_000
 _ASK_S: Final = 2
+_CLOSES_S: Final = 10
 _DOUBT_S: Final = 10
 """The longest that a floor waits for a reading of the margin that leaves no doubt."""
 _log = logging.getLogger("dragoman.rules")
@@ -73,7 +74,7 @@ class AccountRules:
         self._hurry = hurry
         self.plans: dict[str, Plan] = {}
         self._asked_ns = -(2**62)
-        self._hurried_ns = -(2**62)
+        self._hurried_ns = self._closes_ns = -(2**62)
         self._doubted_ns: dict[str, int] = {}
         self._strange: set[str] = set()
 
@@ -175,6 +176,8 @@ class AccountRules:
             return
         if found.unmarked:
             self._mark(sorted({*found.unmarked}))
+        if found.unclosed:
+            self._close(sorted({*found.unclosed}))
         lacking = lacks((found,))
         if not self._known(rule, f"the day's loss cannot be told: {lacking} is not known" if lacking else ""):
             return
@@ -207,6 +210,18 @@ class AccountRules:
             with suppress(UsageError):  # no room on the stream: quotes it is
                 watch.follow(instrument)
         self._runtime.spawn(self._ask(instruments), name="mark positions")
+
+    def _close(self, names: Sequence[str]) -> None:
+        """Ask quotes for previous closes that the broker's positions did not tell."""
+        now = self._runtime.clock.mono_ns()
+        if now < self._closes_ns + _CLOSES_S * _NS:
+            return
+        self._closes_ns = now
+        instruments = [one for name in names if (one := self._instrument_of(name)) is not None]
+        self._runtime.spawn(self._ask_closes(instruments), name="previous closes")
+
+    async def _ask_closes(self, instruments: Sequence[Instrument]) -> None:
+        self._positions.closed(await self._engine.watch.closes(instruments))
 
     async def _ask(self, instruments: Sequence[Instrument]) -> None:
         for name, price in (await self._engine.watch.prices(instruments)).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -41,6 +41,10 @@ class Positions(Protocol):
 
     def day_made(self, currency: str) -> DayMade | None:
         """Return the day's profit in a currency; None where nothing was held or traded in it."""
+        ...
+
+    def closed(self, closes: Mapping[str, Decimal]) -> None:
+        """Take previous closes that quotes have told, by instrument."""
         ...
 
     def polled(self, instrument_id: str, price: Decimal) -> None:
@@ -88,7 +92,8 @@ class BookPositions:
         return self._book.seeded or not self._read
 
     def keys(self) -> list[PositionKey]:
-        return [key for key in self._book.keys() if not self._owned(key[0], key[1]) or self._book.quantity(key) > 0]
+        held = self._book.keys()
+        return [key for key in held if not self._owned(key[0], key[1]) or self._book.quantity(key) > 0]
 
     def quantity(self, key: PositionKey) -> Decimal:
         return self._book.quantity(key)
@@ -102,6 +107,9 @@ class BookPositions:
 
     def day_made(self, currency: str) -> DayMade | None:
         return self._book.day_made().get(currency)
+
+    def closed(self, closes: Mapping[str, Decimal]) -> None:
+        self._book.closed(closes, "the broker's quotes")
 
     def polled(self, instrument_id: str, price: Decimal) -> None:
         self._book.marking.polled(self._master.handle(self._master.resolve(instrument_id)), price, self._wall_ns())

@@ -271,6 +271,18 @@ class Watch:
         found = {name: quote.last_price for name, quote in quotes.items()}
         return {name: Decimal(repr(price)) for name, price in found.items() if price and isfinite(price) and price > 0}
 
+    async def closes(self, instruments: Sequence[Instrument]) -> dict[str, Decimal]:
+        """Return previous closes by canonical id, asked of the broker in one request; of none where that fails."""
+        if not instruments or not self._can_poll:
+            return {}
+        try:
+            quotes = await self._market.quotes(instruments, Mode.FULL, timeout_s=_QUOTES_S)
+        except DragomanError as error:
+            _log.info("previous closes could not be asked for: %s", redact(str(error)))
+            return {}
+        found = {name: quote.previous_close for name, quote in quotes.items()}
+        return {name: Decimal(repr(close)) for name, close in found.items() if close and isfinite(close) and close > 0}
+
     @property
     def _can_poll(self) -> bool:
         return bool(self._session.adapter.capabilities.features["quotes"])
