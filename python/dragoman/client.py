@@ -175,6 +175,7 @@ class Client:
             hurry=self.margin.hurry,
             begin=self.portfolio.begin,
         )
+        self.rules.exits.compare = self.portfolio.check
 
     def __repr__(self) -> str:
         switch = self.orders_service.switch

@@ -9,7 +9,7 @@ import pytest
 
 from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind
-from dragoman.model import Fill, OrderUpdate, Product, Side
+from dragoman.model import Adjustment, AdjustmentKind, Fill, OrderUpdate, Product, Side
 from dragoman.model.rules import RuleStatus as S
 from dragoman.rules import Bracket, DailyLoss, Level, Rung, ScaleOut, Send, StopLoss
 from dragoman.rules.tracked import Tracked
@@ -245,3 +245,47 @@ def test_bracket_that_fires_ends_its_entry_and_exits_what_that_fills_meanwhile(r
         return held(world), venue_held(world), rules.get("b").exited == filled
 
     assert play(scenario) == (0, 0, True)
+
+
+def miscount(world, quantity: int) -> None:
+    """Let a position be counted larger than the broker has it."""
+    world.client.portfolio.live.adjust(
+        Adjustment(
+            adjustment_id="x",
+            kind=AdjustmentKind.EXTERNAL,
+            instrument_id=INFY,
+            product=Product.INTRADAY,
+            quantity=D(quantity),
+            price=D(1500),
+            ts_event=world.runtime.clock.wall_ns(),
+            source="t",
+        )
+    )
+
+
+def test_exit_takes_no_more_than_the_broker_has_while_counts_differ():
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 100)
+        miscount(world, 50)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1, send=Send(tries=2)))
+        assert await world.client.check_positions()
+        await move(world, -40)
+        await world.until(lambda: rules.get("s").status.terminal)
+        assert rules.get("s").status is S.FAILED
+        assert "the broker has said otherwise" in rules.get("s").reason
+        return venue_held(world), [one.order.quantity for one in exits_at_venue(world)]
+
+    assert play(scenario) == (0, [100])
+
+
+def test_exit_takes_all_once_a_difference_has_gone():
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 100)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1))
+        rows = await world.client.positions()
+        world.client.portfolio.live.compare([row for row in rows if row.instrument_id != INFY])  # it lagged
+        await move(world, -40)
+        await world.until(lambda: rules.get("s").status.terminal)
+        return rules.get("s").status, venue_held(world), len(exits_at_venue(world))
+
+    assert play(scenario) == (S.DONE, 0, 1)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from dragoman._core import intern_instrument
 from dragoman.errors import ErrorKind, UsageError
@@ -105,6 +105,7 @@ class PositionBook:
         self._day = ""
         self._rolls: list[Place] = []
         self.complete_as_of: int | None = None
+        self._off: dict[PositionKey, Decimal] = {}
         self._tallies = dict.fromkeys(("before_opening", "unknown_instrument", "not_in_units", "listener_errors"), 0)
 
     # -- what comes in -----------------------------------------------------------------------------------------------
@@ -361,7 +362,18 @@ class PositionBook:
     def compare(self, positions: Iterable[Position], *, skip: Iterable[Product] = ()) -> list[Discrepancy]:
         """Return where the broker's positions and ours differ, at rest; nothing is overwritten."""
         skipped = frozenset(skip)
-        return differences(positions, [one for one in self.rows() if one.product not in skipped])
+        found = differences(positions, [one for one in self.rows() if one.product not in skipped])
+        self._off = {
+            (one.instrument_id, one.product, cast("Literal['NET', 'LONG', 'SHORT']", one.position_side)): one.broker
+            - one.ours
+            for one in found
+            if one.field == "quantity"
+        }
+        return found
+
+    def off(self, key: PositionKey) -> Decimal:
+        """Return how much more the broker had of a position than is counted here, when they were compared last."""
+        return self._off.get(key, Decimal(0))
 
     @property
     def counters(self) -> dict[str, int]:

@@ -57,6 +57,8 @@ class Exit:
         Told when an order of it was sent, and when it has ended.
     stopped : str
         Why nothing more of it is sent, where that is so: it ends once nothing of it is on its way any more.
+    comparisons : int
+        How often the broker was asked for the position, because it had told another one than is counted here.
     yielded : bool
         It was stopped because another exit took over what it had left, which is no failure.
     """
@@ -94,6 +96,7 @@ class Exit:
         self.piece: Decimal | None = None
         self.as_limit = False
         self.stopped = ""
+        self.comparisons = 0
         self.yielded = False
         self.paused: asyncio.TimerHandle | None = None
         self.patience: asyncio.TimerHandle | None = None

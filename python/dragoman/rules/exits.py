@@ -36,6 +36,7 @@ from dragoman.session.session import AccountSession
 
 _MOST_AT_ONCE: Final = 10
 _QUOTE_S: Final = 2.0
+_COMPARE_S: Final = 5.0
 _log = logging.getLogger("dragoman.rules")
 _PLAIN: Final = Send()
 
@@ -55,6 +56,8 @@ class Exits:
 
     Attributes
     ----------
+    compare : callable
+        Reads the broker's positions, and compares what is counted with them.
     withdraw : callable
         Asked before a position is exited: takes away what rests at the broker, is no order, and would exit it too.
     """
@@ -80,6 +83,7 @@ class Exits:
         self._working = Working(self._store)
         self._clearing = Clearing(session, orders, self._working, self)
         self._fetched: dict[str, Decimal] = {}
+        self.compare: Callable[..., Awaitable[object]] = _nothing
         self.withdraw: Callable[[PositionKey, Side, Decimal], Awaitable[object] | None] = lambda key, side, wanted: None
         self._ends = [self._store.listen(self._on_order), positions.listen(self._on_position), self._working.end]
 
@@ -181,7 +185,7 @@ class Exits:
 
     def free(self, key: PositionKey, side: Side) -> Decimal:
         """Return how much of a position nothing that works will take; below 0 where too much works."""
-        held = self._positions.quantity(key)
+        held = self._positions.agreed(key)
         size = abs(held) if held and exit_side(held) is side else ZERO
         spoken_for = self._working.taken(key, side)
         entering = sum((sum(one.entering.values(), ZERO) for one in self._exits.get(key, ())), ZERO)
@@ -274,8 +278,32 @@ class Exits:
         pieces = one.pieces(amount, _MOST_AT_ONCE - len(one.entering)) if amount > 0 else []
         if pieces and one.paused is None:
             self._send(one, pieces)
+        elif not working and one.paused is None and self._positions.agreed(one.key) != held:
+            self._compare(one, held)
         elif not working and one.paused is None and not pieces:
             self._clearing.wait_or_clear(one, missing, free, size)
+
+    def _compare(self, one: Exit, held: Decimal) -> None:
+        """Ask the broker again for a position of which it has told another size; give up while that stands."""
+        if one.comparisons >= one.send.tries:
+            agreed = self._positions.agreed(one.key)
+            self.end(
+                one, f"{held} are counted and the broker has said otherwise: at most {agreed} are safe", failed=True
+            )
+            return
+        one.comparisons += 1
+        # Its positions may tell of a fill a while after its orders do: a reading before that would be of no use.
+        wait_s = self._session.adapter.session.settle_s if one.orders or one.comparisons > 1 else 0.0
+        self._pause(one, wait_s + 3 * _COMPARE_S)
+        self._session.runtime.spawn(self._compared(one, wait_s), name=f"positions for exit {one.name}")
+
+    async def _compared(self, one: Exit, wait_s: float) -> None:
+        await self._session.runtime.sleep(wait_s)
+        try:
+            await self.compare(timeout_s=_COMPARE_S)
+        except DragomanError as error:
+            _log.warning("exit %s: the position cannot be read: %s", one.name, redact(str(error)))
+        self._go_on(one)
 
     def _gone(self, held: Decimal) -> str:
         return f"the position has turned to {held}" if held else "the position was closed meanwhile"
@@ -427,6 +455,10 @@ class Exits:
         one.end(reason, failed=failed)
         if running:
             self.touch(one.key)
+
+
+async def _nothing(*, timeout_s: float) -> None:
+    """Compare nothing: nobody reads positions."""
 
 
 def _error_of(ended: asyncio.Future[Any]) -> BaseException | None:

@@ -31,6 +31,10 @@ class Positions(Protocol):
         """Return how large one is, signed, in units; 0 where there is none."""
         ...
 
+    def agreed(self, key: PositionKey) -> Decimal:
+        """Return how large it is at least: the smaller, while the broker's positions say something else."""
+        ...
+
     def average(self, key: PositionKey) -> Decimal | None:
         """Return the price it was entered at, where that is known."""
         ...
@@ -97,6 +101,11 @@ class BookPositions:
 
     def quantity(self, key: PositionKey) -> Decimal:
         return self._book.quantity(key)
+
+    def agreed(self, key: PositionKey) -> Decimal:
+        ours = self._book.quantity(key)
+        theirs = ours + self._book.off(key)
+        return ZERO if ours * theirs <= 0 else min(ours, theirs, key=abs)
 
     def average(self, key: PositionKey) -> Decimal | None:
         row = self._book.row(key)
