@@ -61,7 +61,7 @@ def test_a_rule_beyond_the_market_exits_once_the_rules_run(shell):
 
 
 def test_a_clock_is_armed_for_its_next_time(shell):
-    ran = shell("rules", "add", "time", *ABOUT, "--at", "23:59", "--yes", "--json")
+    ran = shell("rules", "add", "time", *ABOUT, "--at", "15:15", "--yes", "--json")
     assert ran.json["rule"]["due_ns"] > 0
     assert shell("rules", "cancel", ran.json["rule"]["rule_id"], "--yes").status == 0
 

@@ -12,6 +12,7 @@ from dragoman.model import Margin, Mode, Position, Product, Segment, Source
 from dragoman.model.rules import RuleStatus as S
 from dragoman.plugin import TradingHours
 from dragoman.rules import DailyLoss, Level, MarginFloor, Rung, ScaleOut, StopLoss, TimeExit
+from dragoman.rules.fitting import Fitting
 from wire.ruled import KEY, LONG, exits_at_venue, hold, move, venue_held
 from wire.test_order_restart import again
 from wire.test_rules_restart import Kill
@@ -153,11 +154,38 @@ def test_a_position_in_an_instrument_nobody_knows_does_not_stop_a_floor():
         await hold(world, 100)
         await move(world, 0)
         positions = rules._account._positions
-        rows = positions.rows
+        rows, keys = positions.rows, positions.keys
         positions.rows = lambda: [*rows(), replace(rows()[0], instrument_id="NSE:NEWLYLISTED")]
+        positions.keys = lambda: [*keys(), ("NSE:NEWLYLISTED", *KEY[1:])]
         state = await rules.add(MarginFloor(segment="EQUITY", below=10_000, by="pro_rata", fraction=1))
         await world.until(lambda: venue_held(world) == 0)
         assert len([one for one in reasons(world, state.rule_id) if "NEWLYLISTED is not in" in one]) == 1
+
+    play(scenario)
+
+
+@pytest.mark.logs
+def test_a_rule_that_cannot_be_taken_up_again_does_not_stop_those_behind_it(monkeypatch):
+    async def scenario(world):
+        price = await hold(world, 100)
+        for name in ("bad", "good"):
+            await world.client.rules.add(StopLoss(**LONG, price=price - 1, quantity=50, rule_id=name))
+        follow = Fitting.follow
+
+        async def broken(self, rule, instrument):
+            if rule.rule_id == "bad":
+                raise ValueError("it cannot be followed")
+            await follow(self, rule, instrument)
+
+        monkeypatch.setattr(Fitting, "follow", broken)
+        Kill.end(world)
+        async with again(world) as client:
+            await world.until(lambda: client.rules.get("bad").status is S.FAILED)
+            assert "it cannot be followed" in client.rules.get("bad").reason
+            await world.until(lambda: client.rules.engine.numbers(client.rules.engine.rules["good"]))
+            await move(world, -40)
+            await world.until(lambda: client.rules.get("good").status is S.DONE, 60)
+        assert venue_held(world) == 50
 
     play(scenario)
 

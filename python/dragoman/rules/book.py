@@ -366,14 +366,18 @@ class RuleBook:
             self.engine.rules.setdefault(rule.rule_id, rule)
         while not self._known_all():
             await self._session.runtime.sleep(_TRY_AGAIN_S / 20)
+            if self.engine.closed:
+                return  # the next run takes them up
         self.exits.recount()
         for rule in working:
             if rule.status.terminal:
                 continue  # somebody has cancelled it meanwhile
             try:
                 await self._take_up(rule)
-            except DragomanError as error:
-                self.engine.settle(rule, _S.FAILED, f"it cannot be taken up again: {redact(str(error))}")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other rules are taken up
+                words = redact(str(error)) if isinstance(error, DragomanError) else f"{type(error).__name__}: {error}"
+                if not rule.status.terminal:
+                    self.engine.settle(rule, _S.FAILED, f"it cannot be taken up again: {redact(words)}")
 
     def _known_all(self) -> bool:
         return self._orders.complete_as_of is not None and self._positions.ready

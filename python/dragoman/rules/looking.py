@@ -57,6 +57,11 @@ class Looking:
         self._engine.watch.keep()
         watching = [rule for rule in self._engine.rules.values() if rule.status.watching]
         broken: dict[str, str] = {}
+        for rule in watching:  # the clock and the account first: they do not wait for quotes
+            for each in self.each:
+                if rule.status.watching:
+                    with self._alone(rule, broken):
+                        each(rule)
         wanting: list[int] = []
         for rule in watching:
             with self._alone(rule, broken):
@@ -66,11 +71,6 @@ class Looking:
         for rule in watching:
             with self._alone(rule, broken):
                 self._judge_age(rule)
-        for rule in watching:
-            for each in self.each:
-                if rule.status.watching:
-                    with self._alone(rule, broken):
-                        each(rule)
         self._raised = broken
 
     @contextmanager
