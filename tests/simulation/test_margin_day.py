@@ -23,6 +23,7 @@ def test_every_reading_of_a_day_lies_within_the_projections_own_bound(name):
         assert day.faults >= 3
         assert [one for one in records if one.error > one.bound] == []
         assert counters["bound_broken"] == 0
+        assert (counters["beyond_bound"], counters["doubted"]) == (0, 0)  # what is doubted is in no record
         assert counters["judged"] >= len(records)
         if name == REFERENCE:
             close = [one for one in records if one.bound <= abs(one.used or D(0)) * D("0.05")]

@@ -107,11 +107,20 @@ class Projection:
         self._terms = terms
         self._instrument = instrument
         self._leverage = told.leverage or Decimal(1)
+        held = self.state.values()
+        self._unpriced = {key for key, one in self.state.items() if not one.priced}
+        self._unsure = {key for key, one in self.state.items() if one.group.sure() is not one.group}
+        self._gain = sum((one.unrealised for one in held if one.unrealised is not None), ZERO)
+        self._drift = sum((one.drift for one in held), ZERO)
 
     def project(self, state: State) -> Projected:
-        """Count the margin from the last reading and what is known now."""
-        told = self.told
-        before, now = _groups(self.state), _groups(state)
+        """Count the margin from the last reading and what is known now; what did not change costs nothing."""
+        told, base = self.told, self.state
+        moved = [key for key, held in state.items() if base.get(key) is not held]
+        if len(base) + sum(key not in base for key in moved) != len(state):
+            moved += [key for key in base if key not in state]
+        before = {key: base[key].group for key in moved if key in base}
+        now = {key: state[key].group for key in moved if key in state}
         changes = changes_of(before, now, self._rates, _found(before.keys() | now.keys(), self._instrument))
         grown = width = blocked = premium = delivery = unsure = ZERO
         for change in changes:
@@ -124,13 +133,15 @@ class Projection:
                 premium += _long(change.now.quantity, new.used) - _long(change.before.quantity, old.used)
             if change.now.kind is Kind.PAID:
                 delivery += new.used - old.used
-        for key, group in (*before.items(), *now.items()):
-            certain = group.sure()
-            if certain is not group:
+        fresh = {key for key, group in now.items() if group.sure() is not group}
+        still = self._unsure.difference(moved)
+        for held_by, keys in ((base, self._unsure), (state, still | fresh)):
+            for key in keys:
+                group = held_by[key].group
                 rate = self._rates.get(key, group, self._instrument(key)).point
-                unsure += group.need(rate).total - certain.need(rate).total
-        profit, drift = self._profit(state)
-        counted = all(held.priced for held in (*self.state.values(), *state.values()))
+                unsure += group.need(rate).total - group.sure().need(rate).total
+        profit, drift = self._profit(state, moved)
+        counted = not self._unpriced and all(state[key].priced for key in now)
         in_used = profit if self._terms.profit_in_used else ZERO
         error = self._leverage * (width + unsure + drift) + self.slack
         return Projected(
@@ -194,8 +205,7 @@ class Projection:
         if not held:
             return min(verdicts, key=lambda one: one.error - (one.bound or ZERO))
         best = min(held, key=lambda one: one.error)
-        seen = _groups(best.state)
-        return replace(best, clear=all(_groups(one.state) == seen for one in held))
+        return replace(best, clear=all(_same_groups(one.state, best.state) for one in held))
 
     def learn(self, told: Margin, verdict: Verdict) -> None:
         """Let the rates learn from a reading: what the requirement really grew by."""
@@ -226,29 +236,30 @@ class Projection:
             return kept if kept > _CENT else ZERO
         return (verdict.error - (verdict.bound - self.slack)) * _WIDER
 
-    def _profit(self, state: State) -> tuple[Decimal, Decimal]:
+    def _profit(self, state: State, moved: Sequence[PositionKey]) -> tuple[Decimal, Decimal]:
         """Return how profit and loss changed what is free, and by how much marks may make that another."""
-        realised = sum((held.realised for held in state.values()), ZERO)
-        realised -= sum((held.realised for held in self.state.values()), ZERO)
-        before = now = drift_before = drift = ZERO
-        for key in self.state.keys() | state.keys():
+        realised = ZERO
+        before = now = self._gain
+        drift_before = drift = self._drift
+        for key in moved:
             old, new = self.state.get(key), state.get(key)
             blind = (old is not None and old.unrealised is None) or (new is not None and new.unrealised is None)
-            for held, sign in ((old, -1), (new, 1)):
-                if held is None:
-                    continue
-                if sign < 0:
-                    drift_before += held.drift
-                else:
-                    drift += held.drift
-                if held.unrealised is None:
-                    continue
-                if blind:  # of only one of the two moments: what it says is an error, not a change
-                    drift += abs(held.unrealised)
-                elif sign < 0:
-                    before += held.unrealised
-                else:
-                    now += held.unrealised
+            if old is not None:
+                realised -= old.realised
+                drift -= old.drift
+                if old.unrealised is not None:
+                    now -= old.unrealised
+                    if blind:  # of only one of the two moments: what it says is an error, not a change
+                        before -= old.unrealised
+                        drift += abs(old.unrealised)
+            if new is not None:
+                realised += new.realised
+                drift += new.drift
+                if new.unrealised is not None:
+                    if blind:
+                        drift += abs(new.unrealised)
+                    else:
+                        now += new.unrealised
         told = self.told.used.m2m_unrealised
         if told is not None and abs(told - before) <= drift_before:
             before, drift_before = told, ZERO  # counted as we do, at the broker's own marks
@@ -258,6 +269,19 @@ class Projection:
 
 def _groups(state: State) -> dict[PositionKey, Group]:
     return {key: held.group for key, held in state.items()}
+
+
+def _same_groups(one: State, other: State) -> bool:
+    """Whether two states differ in marks and profits at most."""
+    if one is other:
+        return True
+    if len(one) != len(other):
+        return False
+    for key, held in one.items():
+        found = other.get(key)
+        if found is None or (found is not held and found.group is not held.group and found.group != held.group):
+            return False
+    return True
 
 
 def _reach(profit: Decimal, drift: Decimal) -> Decimal:

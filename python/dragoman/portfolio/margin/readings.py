@@ -34,6 +34,7 @@ _GATHERED_S: Final = 1.0  # the longest that one push waits for others
 _MARKS_S: Final = 0.25
 _LOOK_S: Final = 1.0
 _COST: Final = 50  # marks are looked at so rarely that it takes one part in so many of the time
+_REST: Final = 9  # a look at what orders and fills changed is followed by so many times its length without one
 _STALE_S: Final = 15.0
 _LONGEST_S: Final = 60.0
 _NO_SESSION_S: Final = 20.0
@@ -167,12 +168,18 @@ class Readings:
             self._wake.clear()
             began = self._clock.mono_ns()
             idle_s = (began - looked) / _NS
-            if self._dirty or idle_s >= _LOOK_S or (idle_s >= pause_s and self._tracker_moved()):
+            took_s = 0.0
+            if idle_s >= _LOOK_S or (idle_s >= pause_s and self._tracker_moved()):
                 self.update()
                 looked = self._clock.mono_ns()
                 pause_s = max(_MARKS_S, (looked - began) / _NS * _COST)
+            elif self._dirty:
+                self.update(marks=False)
+                took_s = (self._clock.mono_ns() - began) / _NS
             if self._due_s() <= 0:
                 self._read()
+            if took_s:  # what comes meanwhile is looked at in one go
+                await self._session.runtime.sleep(min(took_s * _REST, _MARKS_S))
 
     def _tracker_moved(self) -> bool:
         return self._tracker is not None and self._tracker.moved()
@@ -306,12 +313,18 @@ class Readings:
         for code, words, about in said:
             self.teller.alert(MarginAlert(code, words, about, ts=self._clock.wall_ns()))
 
-    def update(self) -> None:
-        """Project every segment from what is known now, and tell whoever wants to hear."""
+    def update(self, *, marks: bool = True) -> None:
+        """Project every segment from what is known now, and tell whoever wants to hear.
+
+        Parameters
+        ----------
+        marks : bool
+            Look at all marks as well, not only at what orders, fills and positions changed.
+        """
         if self._tracker is None:
             return
         self._dirty = False
-        state = self._tracker.state()
+        state = self._tracker.state(marks=marks)
         if self._positions.complete_as_of != self._seeded:
             self._seeded = self._positions.complete_as_of
             self.segments.begin_anew(state)

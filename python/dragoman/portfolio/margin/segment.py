@@ -23,7 +23,16 @@ _TOLD_AGAIN: Final = 3
 _TOLD_FOR_NS: Final = 10 * _NS
 _ABSURD: Final = Decimal("0.25")
 _KEPT: Final = 10_000
-COUNTED: Final = ("readings", "judged", "bound_broken", "explained_late", "doubted", "unusable", "passed_over")
+COUNTED: Final = (
+    "readings",
+    "judged",
+    "bound_broken",
+    "explained_late",
+    "doubted",
+    "beyond_bound",
+    "unusable",
+    "passed_over",
+)
 
 Said = tuple[Literal["DOUBTFUL", "DIFFERS"], str, Margin]
 
@@ -52,6 +61,7 @@ class SegmentMargin:
     counters : dict of str to int
         ``readings``; ``judged``: compared with a projection; ``bound_broken``: further off than its bound;
         ``explained_late``: explained by what came after it; ``doubted``: not believed when it came;
+        ``beyond_bound``: of these, further off the projection than its bound, whether or not explained later;
         ``unusable``: had no numbers to count with; ``passed_over``: pushes older than what was known.
     """
 
@@ -115,6 +125,7 @@ class SegmentMargin:
         if problem and not self._said_often_enough(now):
             return self._doubt(now, told, text)
         if verdict.bound is not None and not verdict.held and not self._said_often_enough(now):
+            self.counters["beyond_bound"] += 1
             absurd = verdict.error > _ABSURD * (abs(told.net or ZERO) + abs(told.used.total or ZERO))
             return self._doubt(
                 now,

@@ -30,6 +30,8 @@ class Segments:
         self._rates, self._terms, self._instrument = rates, terms, instrument
         self.kept: dict[Segment, SegmentMargin] = {}
         self.missing = 0
+        self._held_by: dict[Segment, str] = {}
+        self._segments: dict[PositionKey, Segment | None] = {}
 
     def take(self, rows: Sequence[Margin], states: Sequence[State], now: int, day: str, *, blind: bool) -> list[Said]:
         """Take a reading of all segments, see `SegmentMargin.take`; of two rows for one segment the first counts."""
@@ -39,10 +41,11 @@ class Segments:
         known = self._told() | told
         self.missing += len(known) - len(told)
         said: list[Said] = []
+        parts = [self._parts(state, known) for state in states]
         for segment, margin in told.items():
             if segment not in self.kept:
                 self.kept[segment] = SegmentMargin(self._rates, self._terms, self._instrument)
-            mine = [self._of(segment, state, known) for state in states]
+            mine = [part.get(segment, {}) for part in parts]
             said += self.kept[segment].take(margin, mine, now, day, blind=blind)
         return said
 
@@ -52,25 +55,25 @@ class Segments:
         """Take what the broker told unasked of segments it was read of, see `SegmentMargin.streamed`."""
         known = self._told()
         said: list[Said] = []
+        parts = [self._parts(state, known) for state in states]
         for seen, paid in pushes:
             if seen.segment in self.kept:
-                mine = [self._of(seen.segment, state, known) for state in states]
+                mine = [part.get(seen.segment, {}) for part in parts]
                 said += self.kept[seen.segment].streamed(seen, paid, mine, now, day, blind=blind)
         return said
 
     def project(self, state: State, ts: int, stale: Callable[[SegmentMargin], bool]) -> Iterator[Margin]:
         """Yield every segment's margin as it is now."""
-        known = self._told()
+        parts = self._parts(state, self._told())
         for segment, keeper in list(self.kept.items()):
             if keeper.projection is not None:
-                mine = self._of(segment, state, known)
-                yield keeper.projection.margin(mine, ts, stale=stale(keeper))
+                yield keeper.projection.margin(parts.get(segment, {}), ts, stale=stale(keeper))
 
     def begin_anew(self, state: State) -> None:
         """Take what is known now for what the last reading had seen, until there is another."""
-        known = self._told()
+        parts = self._parts(state, self._told())
         for segment, keeper in self.kept.items():
-            keeper.begin_anew(self._of(segment, state, known))
+            keeper.begin_anew(parts.get(segment, {}))
 
     @property
     def unsettled(self) -> bool:
@@ -90,6 +93,21 @@ class Segments:
     def _told(self) -> dict[Segment, Margin]:
         return {segment: one.projection.told for segment, one in self.kept.items() if one.projection is not None}
 
-    def _of(self, segment: Segment, state: State, known: dict[Segment, Margin]) -> dict[PositionKey, Held]:
-        """Return the part of a state that one segment's money is for."""
-        return {key: held for key, held in state.items() if segment_of(self._instrument(key), known) is segment}
+    def _parts(self, state: State, known: dict[Segment, Margin]) -> dict[Segment, dict[PositionKey, Held]]:
+        """Return a state by the segment whose money each position is for."""
+        held_by = {segment: one.currency for segment, one in known.items()}
+        if held_by != self._held_by:
+            self._held_by = held_by
+            self._segments.clear()
+        segments, parts = self._segments, dict[Segment, dict[PositionKey, Held]]()
+        for key, held in state.items():
+            if key in segments:
+                segment = segments[key]
+            else:
+                instrument = self._instrument(key)
+                segment = segment_of(instrument, known)
+                if instrument is not None:
+                    segments[key] = segment
+            if segment is not None:
+                parts.setdefault(segment, {})[key] = held
+        return parts

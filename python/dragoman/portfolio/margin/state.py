@@ -130,7 +130,11 @@ class Tracker:
         self._positions, self._store, self._master, self._terms = positions, store, master, terms
         self._mono_ns, self._changed = mono_ns, changed
         self._orders: dict[str, tuple[PositionKey, Order]] = {}
+        self._working: dict[PositionKey, dict[str, Order]] = {}
         self._wallet: dict[tuple[str, str], tuple[PositionKey, Decimal]] = {}
+        self._paid: dict[PositionKey, Decimal] = {}
+        self._state: dict[PositionKey, Held] = {}
+        self._dirty: set[PositionKey] = set()
         self._marks: dict[str, _Mark] = {}
         self._rows: dict[PositionKey, PositionRow] = {}
         self._renewed = True
@@ -169,7 +173,7 @@ class Tracker:
     def _on_update(self, update: OrderUpdate) -> None:
         key = self._note(update.order)
         for name in update.replaced:
-            self._wallet.pop((update.order.client_order_id, name), None)
+            self._unpay((update.order.client_order_id, name))
         for fill in update.fills:
             self._pay(fill)
         self._changed(key)
@@ -183,13 +187,27 @@ class Tracker:
         name = order.client_order_id
         key: PositionKey = (order.instrument_id, order.product, order.position_side)
         if order.status.working and not self._store.children(name):
+            if name in self._orders and self._orders[name][0] != key:
+                self._done(name)
             self._orders[name] = (key, order)
+            self._working.setdefault(key, {})[name] = order
         else:
-            self._orders.pop(name, None)
+            self._done(name)
         parent, slash, _ = name.rpartition("/")
         if slash:
-            self._orders.pop(parent, None)
+            self._done(parent)
+        self._dirty.add(key)
         return key
+
+    def _done(self, name: str) -> None:
+        """Count an order no longer."""
+        known = self._orders.pop(name, None)
+        if known is not None:
+            of_key = self._working[known[0]]
+            del of_key[name]
+            if not of_key:
+                del self._working[known[0]]
+            self._dirty.add(known[0])
 
     def _pay(self, fill: Fill) -> None:
         """Count what a fill moved in a wallet, which holds no position: the money is gone, or there, at once."""
@@ -201,22 +219,44 @@ class Tracker:
         paid = -value if fill.side == "BUY" else value
         if fill.fee is not None and instrument is not None and fill.fee_currency == instrument.currency:
             paid -= fill.fee
-        self._wallet[fill.client_order_id, fill.trade_id] = key, paid
+        name = fill.client_order_id, fill.trade_id
+        self._unpay(name)
+        self._wallet[name] = key, paid
+        self._paid[key] = self._paid.get(key, ZERO) + paid
+        self._dirty.add(key)
+
+    def _unpay(self, name: tuple[str, str]) -> None:
+        """Take back what a fill moved."""
+        known = self._wallet.pop(name, None)
+        if known is not None:
+            self._paid[known[0]] -= known[1]
+            self._dirty.add(known[0])
 
     # -- the whole ---------------------------------------------------------------------------------------------------
 
-    def state(self) -> dict[PositionKey, Held]:
-        """Return everything as it is known now."""
+    def state(self, *, marks: bool = True) -> dict[PositionKey, Held]:
+        """Return everything as it is known now; what did not change is the very same `Held` as before.
+
+        Parameters
+        ----------
+        marks : bool
+            Look at all marks, too; where not, only at what orders, fills and positions changed.
+        """
         now = self._mono_ns()
+        looked = self._dirty | self._changed_rows
+        self._dirty = set()
         rows = self._current()
-        orders: dict[PositionKey, list[Order]] = {}
-        for key, order in self._orders.values():
-            orders.setdefault(key, []).append(order)
-        paid: dict[PositionKey, Decimal] = {}
-        for key, amount in self._wallet.values():
-            paid[key] = paid.get(key, ZERO) + amount
-        keys = rows.keys() | orders.keys() | paid.keys()
-        return {key: self._held(key, rows.get(key), orders.get(key, []), paid.get(key, ZERO), now) for key in keys}
+        state = dict(self._state)
+        if marks:
+            looked = rows.keys() | self._working.keys() | self._paid.keys() | looked
+        for key in looked:
+            if key not in rows and key not in self._working and key not in self._paid:
+                state.pop(key, None)
+                continue
+            orders = [*self._working.get(key, {}).values()]
+            state[key] = self._held(key, rows.get(key), orders, self._paid.get(key, ZERO), now)
+        self._state = state
+        return state
 
     def _current(self) -> dict[PositionKey, PositionRow]:
         """Return the positions; only those that changed are asked for."""
@@ -260,14 +300,19 @@ class Tracker:
             sure = order.status not in _UNSURE and order.quantity_unit is QuantityUnit.UNITS
             if left > 0:
                 working.append(Working(1 if order.side == "BUY" else -1, left, price or ZERO, sure))
-        group = Group(kind, quantity, average or ZERO, multiplier, tuple(working))
+        known, group = self._state.get(key), Group(kind, quantity, average or ZERO, multiplier, tuple(working))
+        if known is not None and known.group == group:
+            group = known.group
         realised = paid if kind is Kind.WALLET else (row.realised_pnl if row is not None else None) or ZERO
         if not kind.at_risk(quantity) or not quantity:
-            return Held(group, realised, priced=priced)
-        drift = abs(quantity) * multiplier * self._drift(mark, average or ZERO, now, stale=stale)
-        if mark.price is None or average is None:
-            return Held(group, realised, None, drift, priced)
-        return Held(group, realised, quantity * (mark.price - average) * multiplier, drift, priced)
+            found = Held(group, realised, priced=priced)
+        else:
+            drift = abs(quantity) * multiplier * self._drift(mark, average or ZERO, now, stale=stale)
+            gain = None
+            if mark.price is not None and average is not None:
+                gain = quantity * (mark.price - average) * multiplier
+            found = Held(group, realised, gain, drift, priced)
+        return known if known == found and known is not None else found
 
     def _observe(self, instrument_id: str, price: Decimal | None, now: int) -> _Mark:
         """Take the newest mark of an instrument, and remember how far it moved."""
