@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -117,3 +118,25 @@ def test_no_position_is_looked_at_for_the_sum(monkeypatch):
     monkeypatch.setattr(desk.book, "_shown", None)
     desk.mark(12, OTHERS[0])
     assert desk.book.day_made()["INR"].profit == 21
+
+
+def test_ever_fewer_counts_of_long_ago_are_kept_and_a_late_fill_is_exact_all_the_same():
+    late, early = desk_of_many(), desk_of_many()
+    first = late.fill("BUY", 7, "99.95")
+    early.tell(replace(first, trade_id="first"))
+    for desk in (late, early):
+        for at in range(1500):
+            desk.trade("SELL" if at % 5 == 4 else "BUY", 1 + at % 3, f"{100 + at % 7}.05", trade_id=str(at + 10))
+        desk.row()
+    kept = late.book._lines[INFY, "NET"]._kept
+    assert len(kept) <= 12
+    assert sum(len(lots.lots) for _, kept_rows in kept for lots in kept_rows.values()) <= 12 * 1500
+    late.tell(replace(first, trade_id="first"))
+    ours, theirs = late.row(), early.row()
+    assert (ours.quantity, ours.average_price, ours.realised_pnl, ours.fifo_realised_pnl, ours.day_buy_value) == (
+        theirs.quantity,
+        theirs.average_price,
+        theirs.realised_pnl,
+        theirs.fifo_realised_pnl,
+        theirs.day_buy_value,
+    )

@@ -91,22 +91,23 @@ class Lots:
     def trade(self, quantity: Exact, price: Exact) -> None:
         """Buy (+) or sell (-) at a price. One that goes through zero closes all there is, and opens the rest."""
         self.traded += 1
+        value = quantity * price
         if quantity > 0:
             self.bought += quantity
-            self.bought_value += quantity * price
+            self.bought_value += value
         else:
             self.sold -= quantity
-            self.sold_value -= quantity * price
-        self._book(quantity, price)
+            self.sold_value -= value
+        self._book(quantity, price, value)
 
     def settle(self, quantity: Exact, price: Exact) -> None:
         """Take or give units at a price without a trade."""
-        self.settled += quantity * price
-        self._book(quantity, price)
-
-    def _book(self, quantity: Exact, price: Exact) -> None:
-        """Take or give units at a price, against what is held first."""
         value = quantity * price
+        self.settled += value
+        self._book(quantity, price, value)
+
+    def _book(self, quantity: Exact, price: Exact, value: Exact) -> None:
+        """Take or give units at a price, together `value`, against what is held first."""
         self.paid += value
         self.fifo_paid += value
         held = self.quantity
@@ -122,7 +123,7 @@ class Lots:
         if not held + closing:
             self.blank = False
         if opening:
-            value = opening * price
+            value = opening * price if closing else value
             self.cost += value
             self.fifo_cost += value
             self.lots.append((opening, price))

@@ -181,6 +181,7 @@ class Timeline:
     _kept: list[tuple[int, Rows]] = field(default_factory=list)
     _rows: Rows = field(default_factory=dict)
     _counted: int = 0
+    _keep_at: int = _KEEP_EVERY
 
     def put(self, entry: Entry) -> None:
         """Put an entry where it belongs."""
@@ -207,7 +208,7 @@ class Timeline:
         self.version += 1
         self.base, self.since = base, since
         self._kept.clear()
-        self._rows, self._counted = _copy(base), 0
+        self._rows, self._counted, self._keep_at = _copy(base), 0, _KEEP_EVERY
         self.problems.clear()
         return at
 
@@ -254,8 +255,8 @@ class Timeline:
                     self.problems.pop(entry.place, None)
                 else:
                     self.problems[entry.place] = problem
-                if (at + 1) % _KEEP_EVERY == 0:
-                    self._kept.append((at + 1, _copy(self._rows)))
+                if at + 1 >= self._keep_at:
+                    self._keep(at + 1)
             self._counted = len(self.entries)
         return self._rows
 
@@ -268,6 +269,21 @@ class Timeline:
             self._kept.pop()
         self._counted, rows = self._kept[-1] if self._kept else (0, self.base)
         self._rows = _copy(rows)
+        self._keep_at = self._counted + _KEEP_EVERY
+
+    def _keep(self, at: int) -> None:
+        """Keep a copy of the count after so many entries; of older ones ever fewer, for what is late is late by little.
+
+        A copy costs as much as there are lots, hence the next one comes later where there are many.
+        """
+        self._kept.append((at, _copy(self._rows)))
+        self._keep_at = at + max(_KEEP_EVERY, sum(len(lots.lots) for lots in self._rows.values()) // 32)
+        thinned: list[tuple[int, Rows]] = []
+        for one in reversed(self._kept):
+            while len(thinned) > 1 and thinned[-2][0] - one[0] <= at - thinned[-2][0]:
+                thinned.pop()
+            thinned.append(one)
+        self._kept = thinned[::-1]
 
 
 def _copy(rows: Rows) -> Rows:
