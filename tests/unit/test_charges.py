@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from importlib import import_module
 
 import pytest
 
-from dragoman.emulator.fees import fees, indian_rates
-from dragoman.model import AssetClass, Fill, Instrument, InstrumentType, Liquidity, OptionType, Product, Side
+from dragoman.model import AssetClass, Fill, Instrument, InstrumentType, Liquidity, Product, Side
 from dragoman.plugin import ChargesTable
 from dragoman.plugin.charges import _row
 from dragoman.plugin.registry import load_adapter
@@ -141,36 +139,29 @@ def test_every_row_of_an_adapter_has_its_source_and_day(name):
     assert all(row.source and row.as_of.year >= 2026 for row in rows)
 
 
-LISTED = [
-    STOCK,
-    replace(STOCK, exchange="NFO", instrument_type=InstrumentType.FUTURE, expiry=date(2026, 1, 27)),
-    replace(
-        STOCK,
-        exchange="NFO",
-        instrument_type=InstrumentType.OPTION,
-        expiry=date(2026, 1, 27),
-        option_type=OptionType.CALL,
-    ),
-    replace(STOCK, exchange="MCX", instrument_type=InstrumentType.FUTURE, multiplier=D(100)),
-]
+FUTURE = replace(STOCK, exchange="NFO", instrument_type=InstrumentType.FUTURE, expiry=date(2026, 1, 27))
+GOLD = replace(FUTURE, exchange="MCX", multiplier=D(100))
 
 
-@pytest.mark.parametrize("name", ["zerodha", "upstox"])
-@pytest.mark.parametrize("instrument", LISTED, ids=lambda one: f"{one.exchange} {one.instrument_type}")
-@pytest.mark.parametrize("side", Side)
-@pytest.mark.parametrize("product", [Product.INTRADAY, Product.DELIVERY])
-def test_our_table_is_what_the_emulators_calculator_says(name, instrument, side, product):
-    brokerage = import_module(f"dragoman.adapters.{name}.emulator_more").BROKERAGE
-    for units, price in (("3", "1500.05"), ("500", "2210.95")):
-        trade = fill(side, units, price, product=product)
-        rates = indian_rates(instrument, product, brokerage)
-        wanted = fees(rates, side, trade.quantity * trade.price * instrument.multiplier)
-        found = charges_of(load_adapter(name).charges_table, instrument, [trade])
-        assert found.total == round(wanted.total, 8)
-        assert (found.transaction_tax, found.brokerage, found.gst) == tuple(
-            round(one, 8) for one in (wanted.tax, wanted.brokerage, wanted.service_tax)
-        )
-        assert found.transaction_tax_type == rates.tax_name
+def test_an_intraday_sale_costs_what_is_counted_by_hand():
+    found = charges_of(load_adapter("zerodha").charges_table, STOCK, [fill("SELL", "3", "1500.05")])
+    turnover = D("4500.15")
+    assert found.transaction_tax == round(turnover * D("0.00025"), 8)
+    assert found.brokerage == round(turnover * D("0.0003"), 8)
+    assert found.gst == D("0.26787593")
+    assert (found.total, found.transaction_tax_type) == (D("2.88111303"), "stt")
+
+
+@pytest.mark.parametrize("name", ["zerodha", "upstox", "fyers"])
+def test_commodities_pay_their_tax_when_sold_and_currencies_none(name):
+    rates = load_adapter(name).charges_table
+    sold, bought = (charges_of(rates, GOLD, [fill(side, "5", "2210.95")]) for side in ("SELL", "BUY"))
+    assert (sold.transaction_tax, sold.transaction_tax_type) == (D("110.5475"), "ctt")
+    assert bought.transaction_tax == 0
+    for exchange in ("CDS", "BCD"):
+        found = charges_of(rates, replace(GOLD, exchange=exchange), [fill("SELL", "5", "2210.95")])
+        assert (found.transaction_tax, found.transaction_tax_type) == (0, "")
+        assert found.exchange_fee > 0
 
 
 def test_the_charges_of_a_live_position_are_what_the_broker_answers():

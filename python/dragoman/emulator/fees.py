@@ -112,4 +112,6 @@ def indian_rates(instrument: Instrument, product: Product, brokerage: Brokerage)
     else:
         kind = "intraday" if product is Product.INTRADAY else "delivery"
     share, cap = brokerage.get(kind, (ZERO, None))
+    if instrument.exchange in ("CDS", "BCD"):  # currency derivatives: neither tax is levied
+        return replace(INDIAN[kind], tax_sell=ZERO, brokerage=share, brokerage_cap=cap)
     return replace(INDIAN[kind], brokerage=share, brokerage_cap=cap)
