@@ -161,6 +161,25 @@ def test_a_correction_takes_the_place_of_a_fill_and_a_bust_undoes_it(late):
     assert [fill.trade_id for fill in desk.book._counted.counting(0)].count("A") == 0
 
 
+def test_of_two_corrections_of_one_fill_the_newest_counts():
+    desk = Desk()
+    desk.trade("BUY", 100, 10, trade_id="T1")
+    for units, name in ((90, "T2"), (80, "T3")):
+        desk.tell(desk.fill("BUY", units, 10, trade_id=name, correction_of="T1"))
+    assert desk.row().quantity == 80
+
+
+def test_a_correction_of_what_the_book_began_with_is_told_and_not_counted_on_top():
+    desk = Desk()
+    desk.trade("BUY", 100, 10, trade_id="T1", product=CARRY)
+    for _ in range(3):
+        desk.now += DAY
+        desk.book.rows()
+    desk.tell(desk.fill("BUY", 90, 10, trade_id="T2", correction_of="T1", product=CARRY))
+    assert desk.row(product=CARRY).quantity == 100
+    assert [alert.code for alert in desk.alerts] == ["NOT_APPLIED"]
+
+
 def test_the_multiplier_and_the_currency_are_the_instruments():
     desk = Desk()
     desk.trade("BUY", "0.5", "60000.10", instrument_id=COIN, product=Product.MARGIN)

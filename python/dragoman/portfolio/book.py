@@ -402,7 +402,19 @@ class PositionBook:
         """Count a fill, once; return the positions that it changed."""
         ts = fill.ts_event if fill.ts_event is not None else fill.ts_recv
         new, old = self._counted.take(fill, self._days.now_ns() if ts is None else ts)
-        return (self._leave(old) if old is not None else set()) | (self._enter(new) if new is not None else set())
+        changed = self._leave(old) if old is not None else set()
+        if (
+            old is not None
+            and new is not None
+            and old.place[0] < self._line(fill.instrument_id, fill.position_side).since
+        ):
+            text = (
+                f"{fill.trade_id} corrects fill {old.fill.trade_id} of {fill.instrument_id}, which is part of what the "
+                "book began with by now: neither is counted; begin anew with the broker's positions"
+            )
+            self._say("NOT_APPLIED", text, fill, ("corrected", fill.order_id, fill.trade_id))
+            return changed
+        return changed | (self._enter(new) if new is not None else set())
 
     def _enter(self, trade: Trade) -> set[PositionKey]:
         fill = trade.fill

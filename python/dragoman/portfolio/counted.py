@@ -34,6 +34,7 @@ class Counted:
         self._latest: dict[Named, tuple[str, Named]] = {}
         self._synthetic: dict[str, Trade] = {}
         self._void: set[Named] = set()
+        self._heirs: dict[Named, tuple[str, Named]] = {}
         self.fills = self.repeated = self.corrected = self.replaced = self.unknown_synthetic = 0
 
     def take(self, fill: Fill, ts: int) -> tuple[Trade | None, Trade | None]:
@@ -61,6 +62,11 @@ class Counted:
             old: Named = (fill.exchange, fill.order_id, fill.correction_of)
             void = self._real[self._latest[old]] if old in self._latest and old not in self._void else None
             self._void.add(old)
+            heir = self._heirs.get(old)
+            if heir is not None and heir[1] not in self._void:  # corrected before: the newest word counts
+                void = self._real[heir]
+                self._void.add(heir[1])
+            self._heirs[old] = key
         self.corrected += void is not None
         return (None if named in self._void else trade), void
 
