@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from zoneinfo import ZoneInfo
@@ -172,6 +173,9 @@ class WatchApp(App[None]):
 
     def look(self) -> None:
         """Show what changed."""
+        if not self.is_headless and not sys.stdin.isatty():
+            self.exit()  # the terminal is gone, and nobody told: nothing may go on unseen
+            return
         if not self.is_running:
             return
         model = self.model
