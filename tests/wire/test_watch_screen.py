@@ -445,6 +445,11 @@ def test_the_command_draws_on_a_terminal_trades_by_keys_and_leaves_it_whole(tmp_
         looking.until(b"read-only", b"NSE:SBIN")
         looking.process.send_signal(signal.SIGTERM)
         assert looking.end() == 143
+        left = Terminal(shell, "watch", "zerodha", SBIN)
+        left.until(b"read-only", b"NSE:SBIN")
+        os.close(left.ours)  # the window is closed; this process was not given the terminal, so no signal comes
+        os.close(left.theirs)
+        assert left.process.wait(30) is not None
         wrong = Terminal(shell, "watch", "zerodha", "NSE:NOTHING")
         wrong.until(b"NSE:NOTHING")
         assert wrong.close() == 2
