@@ -25,6 +25,8 @@ from dragoman.portfolio.rows import DayMade, day_made
 PLACES: Final = 4
 """Digits after the point of a sum: what a sum of marks in floating point is good for, and limits are made of."""
 _UNIT: Final = 10**MONEY_PLACES
+_GRAIN: Final = 10 ** (MONEY_PLACES - PLACES)
+_HALF: Final = _GRAIN // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,10 @@ class DaySums:
 
     def made(self, row: Callable[[PositionKey], LivePosition | None]) -> dict[str, DayMade]:
         """Return the sums, to `PLACES` digits; `row` is asked for positions that have to be looked at by themselves."""
-        apart = [found for key in self._odd if (found := row(key)) is not None]
         made = {currency: self._made(currency, one) for currency, one in self._sums.items() if one.parts}
+        if not self._odd:
+            return made
+        apart = [found for key in self._odd if (found := row(key)) is not None]
         for currency, more in day_made(apart).items():
             mine = made.get(currency, DayMade(Decimal(0)))
             profit = rounded(exact(mine.profit) + exact(more.profit), PLACES)
@@ -114,6 +118,10 @@ class DaySums:
     def _made(self, currency: str, one: _Sum) -> DayMade:
         marking = self._marking
         old = self._old(one)
+        if not (old or one.unclosed or self._odd):
+            # Nearly always, and asked before every order: whole numbers do.
+            units = one.fixed + round(marking.total(currency) * _UNIT)
+            return DayMade(Decimal((units + _HALF) // _GRAIN).scaleb(-PLACES))
         total = Fraction(one.fixed, _UNIT) + Fraction(marking.total(currency))
         apart = (key for key in self._odd if self._parts[key].currency == currency)
         for key in (*one.unclosed, *apart):
