@@ -7,7 +7,6 @@ it on a terminal with `textual`, which the extra ``watch`` brings and nothing el
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,7 @@ def watch(at: Account, names: Sequence[str], *, trade: bool) -> None:
     check_terminal(at)
     names = list(names)
     if names and ":" not in names[0]:
-        at = _named(at, names.pop(0))
+        at = at.named(names.pop(0))
 
     async def show(client: Client) -> None:
         from dragoman.cli.watch.model import WatchModel
@@ -79,12 +78,6 @@ def check_terminal(at: Account) -> None:
         raise UsageError("a screen is not JSON", remedy="for programs: dragoman ticks, orders and positions --json")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the live screen needs a terminal", remedy="run it where somebody can look at it")
-
-
-def _named(at: Account, broker: str) -> Account:
-    if at.broker is not None and at.broker != broker:
-        raise UsageError(f"two brokers are named: {broker} and {at.broker}", remedy="name one")
-    return replace(at, broker=broker)
 
 
 def _pass_on() -> None:
