@@ -439,8 +439,26 @@ class Journal:
             self.on_slow(slow_disk(self.folder, _SLOW_S))
 
     def _write_now(self) -> None:
+        pending = self._pending
+        if pending and self.failed is None:
+            try:
+                fits = self._tail.put(pending)
+            except OSError as error:
+                self._writing = list(pending)
+                pending.clear()
+                self._settle(error)
+                return
+            if fits:
+                # What becomes of most. The same as below, without a batch to hand over.
+                written = list(pending)
+                pending.clear()
+                self._urgent = False
+                self._settled(written)
+                if self._tail.nearly_full:
+                    self._make_chunk_now()
+                return
         blocked = False
-        while self._pending and self.failed is None and not blocked:
+        while pending and self.failed is None and not blocked:
             batch = self._batch()
             if batch.entries:
                 try:
@@ -449,14 +467,18 @@ class Journal:
                     self._settle(error)
                 else:
                     self._settle(None)
-            if not self._pending and not self._tail.nearly_full:
+            if not pending and not self._tail.nearly_full:
                 return
-            if self.failed is None and self._wants_chunk():
-                try:
-                    self._prepared(self._tail.make_next(), None)
-                except OSError as error:
-                    self._prepared(None, error)
-            blocked = self._tail.blocks(self._pending)
+            self._make_chunk_now()
+            blocked = self._tail.blocks(pending)
+
+    def _make_chunk_now(self) -> None:
+        """Make the next chunk where it is wanted, on an instant disk."""
+        if self.failed is None and self._wants_chunk():
+            try:
+                self._prepared(self._tail.make_next(), None)
+            except OSError as error:
+                self._prepared(None, error)
 
     def _batch(self) -> Batch:
         # A timer is left to fire and to look whether anything waits: with orders in a row it is set once in a while.
@@ -480,6 +502,9 @@ class Journal:
         if error is not None:
             self._fail(error, written)
             return
+        self._settled(written)
+
+    def _settled(self, written: list[Entry]) -> None:
         self._durable = written[-1].sequence
         for entry in written:
             future = entry.future
