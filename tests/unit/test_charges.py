@@ -60,12 +60,11 @@ def test_fills_that_come_and_go_cost_what_those_left_cost_by_themselves():
 def test_a_fill_that_makes_charges_unknown_makes_them_known_by_leaving():
     kept = Charging(table(CAPPED | {"sides": ["BUY"]}), STOCK)
     kept.count(fill("BUY", "1", "1000"))
-    sale, foreign = fill("SELL", "1", "1000", order_id="2"), fill("BUY", "1", "1", fee=D(1), fee_currency="BNB")
-    for one in (sale, foreign):
-        kept.count(one)
-        assert kept.total() is None
-        kept.count(one, -1)
-        assert kept.total() == D("0.3")
+    sale = fill("SELL", "1", "1000", order_id="2")
+    kept.count(sale)
+    assert kept.total() is None
+    kept.count(sale, -1)
+    assert kept.total() == D("0.3")
 
 
 def test_another_fill_has_only_its_own_order_counted_again(monkeypatch):
@@ -105,10 +104,30 @@ def test_the_first_row_that_fits_counts_and_makers_pay_as_makers():
     assert charges_of(rates, STOCK, trades).total == D("0.7")
 
 
-def test_a_fill_that_tells_its_fee_counts_with_it_and_one_in_another_currency_makes_it_unknown():
+def test_a_fill_that_tells_its_fee_counts_with_it_and_one_in_another_currency_beside_the_rest():
     told = fill("BUY", "1", "1000", fee=D("0.123"), fee_currency="INR")
     assert charges_of(table(CAPPED), STOCK, [told]).total == D("0.123")
-    assert charges_of(table(CAPPED), STOCK, [replace(told, fee_currency="BNB")]) is None
+    both = charges_of(table(CAPPED), STOCK, [told, replace(told, fee=D("0.004"), fee_currency="BNB")])
+    assert (both.total, both.elsewhere) == (D("0.123"), (("BNB", D("0.004")),))
+    kept = Charging(table(CAPPED), STOCK)
+    foreign = replace(told, fee_currency="BNB")
+    kept.count(foreign)
+    kept.count(foreign, -1)
+    assert (kept.total(), kept.elsewhere()) == (0, ())
+
+
+def test_a_fee_in_the_coin_that_was_traded_is_worth_what_the_trade_paid_for_it():
+    pair = replace(STOCK, instrument_id="XC:BTC/USDT", currency="USDT", multiplier=D(1))
+    bought = fill("BUY", "2", "50000", instrument_id="XC:BTC/USDT", fee=D("0.002"), fee_currency="BTC")
+    sold = replace(bought, side=Side.SELL, fee=D(50), fee_currency="USDT")
+    rates = table(CAPPED, currency="")
+    assert charges_of(rates, pair, [bought]).brokerage == 100
+    assert charges_of(rates, pair, [bought, sold]).total == 150
+    # The same letters are no coin of the trade where a stock is meant, nor of a perpetual, which holds none.
+    for name in ("XC:BTC", "XC:BTC/USDT=PERP"):
+        other = replace(pair, instrument_id=name)
+        found = charges_of(rates, other, [replace(bought, instrument_id=name)])
+        assert (found.total, found.elsewhere) == (0, (("BTC", D("0.002")),))
 
 
 def test_what_no_row_is_for_is_unknown_and_not_free():

@@ -14,6 +14,7 @@ from decimal import Decimal
 from dragoman.model import Charges, Fill, Instrument, Liquidity, Product, Side
 from dragoman.plugin import ChargeRow, ChargesTable
 from dragoman.plugin.charges import Charge
+from dragoman.portfolio.in_kind import charged_units
 from dragoman.portfolio.money import Exact, exact, money
 
 Parts = dict[str, Exact]
@@ -52,15 +53,13 @@ class Charging:
         self._sums: Parts = {}
         self._named: dict[str, int] = {}
         self._told: Exact = 0
+        self._elsewhere: dict[str, Exact] = {}
         self._unknown = 0
 
     def count(self, fill: Fill, times: int = 1) -> None:
         """Take a fill in; -1 times takes it out again."""
         if fill.fee is not None:
-            if fill.fee_currency not in (None, self.currency):
-                self._unknown += times
-            else:
-                self._told += times * exact(fill.fee)
+            self._tell(fill, fill.fee, times)
             return
         key: _OrderKey = (fill.order_id, fill.product, fill.side, fill.liquidity)
         one = self._orders.setdefault(key, _Traded())
@@ -69,6 +68,21 @@ class Charging:
         one.units += units
         one.turnover += units * exact(fill.price) * self._multiplier
         self._dirty.add(key)
+
+    def _tell(self, fill: Fill, fee: Decimal, times: int) -> None:
+        """Count a fee that a fill tells: one in the coin it traded at the price it traded at."""
+        units = charged_units(fill)
+        if units:
+            self._told += times * units * exact(fill.price) * self._multiplier
+        elif fill.fee_currency in (None, "", self.currency) or not fee:
+            self._told += times * exact(fee)
+        else:
+            name = fill.fee_currency or ""
+            self._elsewhere[name] = self._elsewhere.get(name, 0) + times * exact(fee)
+
+    def elsewhere(self) -> tuple[tuple[str, Decimal], ...]:
+        """Return fees told in other currencies, by currency; they are in no other number."""
+        return tuple((name, money(amount)) for name, amount in sorted(self._elsewhere.items()) if amount)
 
     def total(self) -> Decimal | None:
         """Return the sum of all charges, as `charges` does."""
@@ -86,10 +100,11 @@ class Charging:
         names = [name for name, orders in self._named.items() if orders]
         shown: dict[str, Decimal] = {name: money(sums[name]) for name in _FIELDS if name in sums}
         return Charges(
-            total=money(sum(sums.values())),
+            total=money(sum(sums.values(), 0)),
             instrument_id=self.instrument.instrument_id,
             currency=self.currency,
             transaction_tax_type=names[0] if len(names) == 1 else "",
+            elsewhere=self.elsewhere(),
             **shown,
         )
 
@@ -123,7 +138,8 @@ class Charging:
 def charges_of(table: ChargesTable, instrument: Instrument, fills: Iterable[Fill]) -> Charges | None:
     """Return what fills of one instrument cost together; None where the table has nothing for some of them.
 
-    A fill that says its own fee, in the same currency, counts with that as its brokerage.
+    A fill that says its own fee counts with that as its brokerage: as it stands where it is in the same currency, at the
+    price of the trade where it is in the coin traded, and beside the rest (`Charges.elsewhere`) in any other.
     """
     charging = Charging(table, instrument)
     for fill in fills:

@@ -30,6 +30,7 @@ class Facts:
     mark: tuple[Decimal | None, int | None, bool] = (None, None, True)
     unit: QuantityUnit = QuantityUnit.UNITS
     charges: Decimal | None = None
+    elsewhere: tuple[tuple[str, Decimal], ...] = ()
     ts_event: int | None = None
     complete_as_of: int | None = None
 
@@ -72,7 +73,9 @@ def shown(facts: Facts, lots: Lots) -> LivePosition:
         m2m=_m2m(lots, marked, close, times),
         value=None if marked is None else money(marked * times),
         income=money(lots.income * times),
+        fee_quantity=quantity(lots.charged),
         charges=facts.charges,
+        charges_elsewhere=facts.elsewhere,
         currency=(instrument.currency if instrument is not None else "") or facts.currency,
         multiplier=multiplier,
         ts_event=facts.ts_event,
@@ -97,7 +100,8 @@ def _m2m(lots: Lots, marked: Exact | None, close: Decimal | None, times: Exact) 
     if marked is None or (close is None and lots.overnight_quantity):
         return None
     began = lots.overnight_quantity * exact(close) if close is not None else 0
-    return money((lots.sold_value - lots.bought_value - lots.settled + marked - began) * times)
+    cash = lots.sold_value - lots.bought_value + lots.charged_value - lots.settled
+    return money((cash + marked - began) * times)
 
 
 def _basis(lots: Lots, opening: Opening | None) -> PriceBasis:
@@ -152,10 +156,16 @@ def lacks(made: Iterable[DayMade]) -> str:
 
 
 def totals(rows: Iterable[LivePosition]) -> dict[str, PnL]:
-    """Add positions up by currency; what one does not know is named and left out."""
+    """Add positions up by currency; what one does not know is named and left out.
+
+    Fees that were charged in another currency than the position's are among the charges of that one.
+    """
     found: dict[str, list[LivePosition]] = {}
+    elsewhere: dict[str, list[Decimal]] = {}
     for one in rows:
         found.setdefault(one.currency, []).append(one)
+        for currency, fees in one.charges_elsewhere:
+            elsewhere.setdefault(currency, []).append(fees)
     names = ("realised_pnl", "unrealised_pnl", "m2m", "value")
     return {
         currency: PnL(
@@ -164,14 +174,20 @@ def totals(rows: Iterable[LivePosition]) -> dict[str, PnL]:
             unrealised=_sum(one.unrealised_pnl for one in held),
             m2m=_sum(one.m2m for one in held),
             income=_sum(one.income for one in held),
-            charges=_sum(one.charges for one in held),
+            charges=_sum((*(one.charges for one in held), *elsewhere.get(currency, ()))),
             value=_sum(one.value for one in held),
             positions=sum(bool(one.quantity) for one in held),
             unknown=tuple(one.instrument_id for one in held if any(getattr(one, name) is None for name in names)),
+            unknown_charges=tuple(one.instrument_id for one in held if one.charges is None and _traded(one)),
             stale=tuple(one.instrument_id for one in held if one.stale),
         )
-        for currency, held in found.items()
+        for currency in (*found, *(elsewhere.keys() - found.keys()))
+        for held in (found.get(currency, []),)
     }
+
+
+def _traded(one: LivePosition) -> bool:
+    return bool(one.day_buy_quantity or one.day_sell_quantity)
 
 
 def _sum(values: Iterable[Decimal | None]) -> Decimal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Final
 
 from dragoman.errors import ErrorKind, UsageError
@@ -182,6 +183,13 @@ def _charges(
             without.append(name)
         else:
             found.append(charges)
+    beside: dict[str, Decimal] = {}
+    for one in found:
+        for currency, fees in one.elsewhere:
+            beside[currency] = beside.get(currency, Decimal(0)) + fees
+    if beside:
+        sums = ", ".join(f"{fees.normalize():f} {currency}" for currency, fees in beside.items())
+        notes.append(f"charges are without fees told in other currencies: {sums}")
     if without:
         notes.append(f"the table of charges has nothing for {', '.join(without)}")
     return tuple(found)
