@@ -100,6 +100,11 @@ class Clearing:
         owner = self.owners.get(order.client_order_id)
         return None if owner is None or owner.done else owner
 
+    def take(self, one: Exit, name: str) -> None:
+        """Take note of an order of an exit that an earlier run placed."""
+        self.owners[name] = one
+        self.watch(one, name)
+
     def watch(self, one: Exit, name: str, after_s: float | None = None) -> None:
         """See to it that an order is repriced for as long as it works; `after_s`: later than that, not at its time."""
         after_s = one.send.reprice_s if after_s is None else after_s
