@@ -212,6 +212,10 @@ class OrderRows:
                 raw=row,
             )
 
+    def product_in(self, row: Row, exchange: str) -> Product:
+        """Return the product of any record that names it as orders do."""
+        return self.product(row.get(self._order_keys.of(row)["product"]), exchange)
+
     def _rejection(self, row: Row) -> Reject:
         """Say why, by the first text the table knows: a broker may tell its own words and the exchange's."""
         texts: list[str | None] = [text for key in self._all("text") if (text := text_or_none(row.get(key)))]

@@ -4,6 +4,7 @@ As `dragoman.emulator.parts` is to an emulator, so is this to an adapter. What e
 defined.
 """
 
+from dragoman.plugin.account_rows import AccountRows
 from dragoman.plugin.beats import BeatingFeed
 from dragoman.plugin.candle_flows import DAY, Interval, SpanCandles, Stretch, interval_of, midnight
 from dragoman.plugin.channels import ChannelFeed, Topic, by_channel
@@ -20,7 +21,7 @@ from dragoman.plugin.packed_fields import count, price, seconds
 from dragoman.plugin.paging import after_last, by_token, pages
 from dragoman.plugin.profile_rows import read_profile
 from dragoman.plugin.protection import PROTECTED, check_protection, kept_protection, wire_protection
-from dragoman.plugin.quote_rows import QuotedDepth, read_levels
+from dragoman.plugin.quote_rows import QuotedDepth, QuoteRows, read_levels
 from dragoman.plugin.records import (
     IST,
     Pairs,
@@ -86,6 +87,7 @@ __all__ = [
     "SHARES",
     "US",
     "US_HOURS",
+    "AccountRows",
     "BeatingFeed",
     "ChannelFeed",
     "Interval",
@@ -93,6 +95,7 @@ __all__ = [
     "KeySession",
     "OrderRows",
     "Pairs",
+    "QuoteRows",
     "QuotedDepth",
     "Records",
     "Renewal",
