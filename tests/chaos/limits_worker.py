@@ -1,6 +1,7 @@
 """One of several processes that spend one account's limits: ``python limits_worker.py PATH SECONDS SEED``.
 
-Says ``ready``, and is told on its input when to start, in monotonic ns. Then it prints, for each request it was granted: when it was (monotonic ns), its lane, and how long it had waited.
+Says ``ready``, and is told on its input when to start, in monotonic ns. Then it prints, for each request it was
+granted: when it was (monotonic ns), its lane, and how long it had waited.
 """
 
 from __future__ import annotations
