@@ -50,6 +50,7 @@ from dragoman.portfolio.versus import both_sides, differences
 
 Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
 _EVER: Final = -(2**63)
+_NOTHING: Final = Lots()
 
 log = logging.getLogger("dragoman.portfolio")
 
@@ -98,6 +99,7 @@ class PositionBook:
         self._day_sums = DaySums(marking)
         self._kept = KeptRows(marking)
         self._unkept: set[PositionKey] = set()
+        self._figures: dict[Line, dict[Product, tuple[object, ...]]] = {}
         self._edition = instruments.edition
         self._lines: dict[Line, Timeline] = {}
         self._counted = Counted(days.day)
@@ -196,7 +198,7 @@ class PositionBook:
         if adjustment.ts_event >= self._rolls[-1][0]:
             self._closes.scale(adjustment)
         sides = [side for name, side in self._lines if name == adjustment.instrument_id]  # all have the same close
-        self._changed({key for side in sides for key in self._keys(adjustment.instrument_id, side)})
+        self._changed({key for side in sides for key in self._keys(adjustment.instrument_id, side, flat=True)})
         self._problems(adjustment.instrument_id, line, restored=restored)
 
     def adjusted(self, adjustment: Adjustment) -> bool:
@@ -462,10 +464,13 @@ class PositionBook:
             for product, lots in line.rows.items():
                 yield (name, product, side), lots
 
-    def _keys(self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"]) -> list[PositionKey]:
+    def _keys(
+        self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"], *, flat: bool = False
+    ) -> list[PositionKey]:
+        """Return the positions of an instrument there is something to tell of; with `flat` the others too."""
         line = self._lines.get((instrument_id, position_side))
         rows = {} if line is None else line.rows
-        return [(instrument_id, product, position_side) for product, lots in rows.items() if not lots.empty]
+        return [(instrument_id, product, position_side) for product, lots in rows.items() if flat or not lots.empty]
 
     def _handle(self, instrument_id: str) -> int:
         return intern_instrument(instrument_id)
@@ -476,9 +481,6 @@ class PositionBook:
         if (account := self._account()) != self._facts.account_id:
             self._facts = replace(self._facts, account_id=account)
             self._unkept.update(self._kept)
-        if (edition := self._instruments.edition) != self._edition:
-            self._edition = edition
-            self._note(key for key, _ in self._all())
         unkept, self._unkept = self._unkept, set()
         for key in unkept:
             line = self._lines.get((key[0], key[2]))
@@ -486,10 +488,9 @@ class PositionBook:
             if lots is None or lots.empty:
                 self._kept.drop(key)
             else:
-                row = self._shown(key, lots)
-                self._kept.put(key, self._handle(key[0]), row, Terms(lots, row.close_price, exact(row.multiplier)))
+                self._kept.put(key, self._handle(key[0]), *self._shown(key, lots))
 
-    def _shown(self, key: PositionKey, lots: Lots) -> LivePosition:
+    def _shown(self, key: PositionKey, lots: Lots) -> tuple[LivePosition, Terms]:
         line = self._lines[key[0], key[2]]
         return shown(
             replace(
@@ -527,15 +528,15 @@ class PositionBook:
         """
         found: list[PositionKey] = []
         for line in {(key[0], key[2]) for key in keys}:
-            timeline = self._lines.get(line)
-            if timeline is None or len(timeline.rows) < 2:
+            timeline, known = self._lines.get(line), self._figures.get(line, {})
+            rows = {} if timeline is None else timeline.rows
+            if len(known) < 2 and len(rows) < 2:
                 continue
-            for product, lots in timeline.rows.items():
+            for product in known.keys() | rows.keys():
                 key: PositionKey = (line[0], product, line[1])
-                if key not in keys:
-                    self._unkept.add(key)
-                    if self._figures.get(key) != lots.figures:
-                        found.append(key)
+                self._unkept.add(key)
+                if key not in keys and known.get(product) != rows.get(product, _NOTHING).figures:
+                    found.append(key)
         return found
 
     def _note(self, keys: Iterable[PositionKey]) -> None:
@@ -544,7 +545,8 @@ class PositionBook:
             line = self._lines.get((key[0], key[2]))
             lots = line.rows.get(key[1]) if line is not None else None
             self._unkept.add(key)
-            self._mark(key, lots or Lots())
+            self._figures.setdefault((key[0], key[2]), {})[key[1]] = (lots or _NOTHING).figures
+            self._mark(key, lots or _NOTHING)
 
     def _mark(self, key: PositionKey, lots: Lots) -> None:
         instrument = self._instruments.get(key[0])
@@ -558,8 +560,11 @@ class PositionBook:
         self._day_sums.put(key, lots, handle, currency, None if instrument is None else multiplier, close)
 
     def _look(self) -> None:
-        """See whether a new trading day has begun."""
+        """See whether a new trading day has begun, or other instruments are known."""
         today = self._days.day()
+        if (edition := self._instruments.edition) != self._edition:
+            self._edition = edition
+            self._note([key for key, _ in self._all()])
         if not self._day:
             self._day = today
             self._rolls = [(self._days.start(), ROLL, 0, "", "")]

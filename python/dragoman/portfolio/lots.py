@@ -86,6 +86,11 @@ class Lots:
         return self.fifo_cost - self.fifo_paid
 
     @property
+    def figures(self) -> tuple[Exact, ...]:
+        """What is equal as long as the position is the same: what is held and what it cost, and the day's trades."""
+        return self.quantity, self.cost, self.paid, self.overnight_quantity, self.bought, self.sold, self.charged
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to tell: no position, and no trade today."""
         return not (self.quantity or self.overnight_quantity or self.traded or self.settled or self.income)

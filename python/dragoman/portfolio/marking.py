@@ -112,7 +112,7 @@ class Marking:
         return self._wall_ns() - self.max_age_ns
 
     def is_old(self, handle: int, ts: int, oldest: int | None = None) -> bool:
-        """Whether a mark that came at `ts` is missing, old, or from before a gap; `oldest` as `oldest_ns` returned it."""
+        """Whether a mark that came at `ts` is missing, old or from before a gap; `oldest` is what `oldest_ns` said."""
         return ts < (self.oldest_ns() if oldest is None else oldest) or ts <= self._interrupted.get(handle, _NEVER)
 
     def now_ns(self) -> int:

@@ -9,6 +9,7 @@ from typing import Final
 
 from dragoman.model import Instrument, LivePosition, PnL, PriceBasis, Product, QuantityUnit
 from dragoman.portfolio.lots import Lots
+from dragoman.portfolio.marked import Terms, decimal_of
 from dragoman.portfolio.money import Exact, exact, money, price, quantity, ratio
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.opening import Opening
@@ -35,17 +36,15 @@ class Facts:
     complete_as_of: int | None = None
 
 
-def shown(facts: Facts, lots: Lots) -> LivePosition:
-    """Return a position as everybody sees it."""
+def shown(facts: Facts, lots: Lots) -> tuple[LivePosition, Terms]:
+    """Return a position as everybody sees it, and what marks it anew."""
     instrument, opening = facts.instrument, facts.opening
     multiplier = instrument.multiplier if instrument is not None else Decimal(1)
     times = exact(multiplier)
     last, ts_mark, stale = facts.mark
     close, close_source = facts.close or (None, "")
-    marked = None if last is None else lots.quantity * exact(last)
-    if not lots.quantity:
-        marked, stale = 0, False  # nothing hangs on a mark
-    return LivePosition(
+    terms, mark = Terms(lots, close, times), None if last is None else last.as_integer_ratio()
+    position = LivePosition(
         instrument_id=facts.key[0],
         product=facts.key[1],
         position_side=facts.key[2],
@@ -65,13 +64,13 @@ def shown(facts: Facts, lots: Lots) -> LivePosition:
         fifo_average_price=None if lots.blank else _each(lots.fifo_cost, lots.quantity),
         realised_pnl=None if lots.realised_blank else money(lots.realised * times),
         fifo_realised_pnl=None if lots.realised_blank else money(lots.fifo_realised * times),
-        unrealised_pnl=_gain(marked, lots.cost, times, blank=lots.blank),
-        fifo_unrealised_pnl=_gain(marked, lots.fifo_cost, times, blank=lots.blank),
+        unrealised_pnl=decimal_of(terms.unrealised(mark)),
+        fifo_unrealised_pnl=decimal_of(terms.fifo_unrealised(mark)),
         last_price=last,
         close_price=close,
         close_source=close_source,
-        m2m=_m2m(lots, marked, close, times),
-        value=None if marked is None else money(marked * times),
+        m2m=decimal_of(terms.m2m(mark)),
+        value=decimal_of(terms.value(mark)),
         income=money(lots.income * times),
         fee_quantity=quantity(lots.charged),
         charges=facts.charges,
@@ -80,28 +79,16 @@ def shown(facts: Facts, lots: Lots) -> LivePosition:
         multiplier=multiplier,
         ts_event=facts.ts_event,
         ts_mark=ts_mark,
-        stale=stale,
+        stale=stale and terms.held,  # nothing hangs on the mark of what is flat
         opening_source=opening.source if opening is not None and lots.overnight_quantity else "",
         complete_as_of=facts.complete_as_of,
         quantity_unit=facts.unit,
     )
+    return position, terms
 
 
 def _each(value: Exact, units: Exact) -> Decimal | None:
     return price(ratio(value, units)) if units else None
-
-
-def _gain(marked: Exact | None, cost: Exact, times: Exact, *, blank: bool) -> Decimal | None:
-    return None if marked is None or blank else money((marked - cost) * times)
-
-
-def _m2m(lots: Lots, marked: Exact | None, close: Decimal | None, times: Exact) -> Decimal | None:
-    """Return what the day made: today's cash, and what is held now against what was held at the previous close."""
-    if marked is None or (close is None and lots.overnight_quantity):
-        return None
-    began = lots.overnight_quantity * exact(close) if close is not None else 0
-    cash = lots.sold_value - lots.bought_value + lots.charged_value - lots.settled
-    return money((cash + marked - began) * times)
 
 
 def _basis(lots: Lots, opening: Opening | None) -> PriceBasis:
