@@ -18,6 +18,7 @@ from dragoman.orders.requests import check_name
 from dragoman.portfolio import AccountServices
 from dragoman.rules.account import AccountRules
 from dragoman.rules.at_broker import AtBroker
+from dragoman.rules.brackets import Brackets
 from dragoman.rules.engine import Engine
 from dragoman.rules.entries import Entries
 from dragoman.rules.exits import Exits
@@ -124,10 +125,18 @@ class RuleBook:
         self.engine.looking.each.append(self._account.look)
         self._native = native = NativeRules(session.adapter, account, orders)
         self._fitting = Fitting(session, master, orders, positions, self.engine, price_of, native.kind_of)
-        self._entries = Entries(session.runtime, orders, self.engine)
+        self.engine.brackets = self._brackets = Brackets(
+            session.runtime,
+            master,
+            orders,
+            positions,
+            self.engine,
+            Entries(session.runtime, orders, self.engine),
+            self._fitting.arm,
+        )
         self._at_broker = AtBroker(session, master, orders, positions, self.engine, native, price_of)
         self.exits.withdraw = self._at_broker.withdraw
-        self._end_orders = orders.store.listen(self.engine.on_order)
+        self._end_orders = orders.store.listen(self._brackets.on_order)
         self._read: dict[str, Tracked] = {}
         self._resumed: Mapping[str, Any] = {}
         orders.succession.on_rules = self._came_back
@@ -334,7 +343,7 @@ class RuleBook:
             self.engine.settle(tracked, _S.CANCELED, _ENDED)
             return
         if isinstance(tracked.rule, Bracket) and not tracked.legs:
-            self._fitting.activate(tracked)
+            self._brackets.activate(tracked)
         due, rule = tracked.due_ns, tracked.rule
         if due is None or not isinstance(rule, TimeExit):
             return
@@ -357,6 +366,8 @@ class RuleBook:
         for name, rule in found.items():
             if rule.status.terminal:
                 self.engine.rules.setdefault(name, rule)
+                if isinstance(rule.rule, Bracket):
+                    self._brackets.over(rule)  # it ended, and the cancel of its entry may never have left
         if working:
             self._session.runtime.spawn(self._resume(working), name="take the rules up again")
 
