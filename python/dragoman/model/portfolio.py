@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -366,9 +367,22 @@ class Margin(Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charges(Shown):
-    """Taxes and fees of one order or basket, in `currency`. `gst` is the tax on the broker's and exchange's fees.
+    """Taxes and fees of one order, basket or position, in `currency`.
 
-    `elsewhere` are fees told in other currencies, by currency: `total` is without them.
+    Attributes
+    ----------
+    exchange_fee : Decimal or None
+        With what goes to the exchange's investor protection fund and to the clearing member.
+    depository_fee : Decimal or None
+        For shares that leave the depository: once for an instrument and day.
+    gst : Decimal or None
+        The tax on the broker's and exchange's fees.
+    elsewhere : tuple of (str, Decimal)
+        Fees told in other currencies, by currency: `total` is without them.
+    unverified : tuple of str
+        Of an estimate by a table: what of its rates no document confirms, in words. See ``docs/charges.md``.
+    as_of : date or None
+        Of an estimate: the day the oldest source of its rates was read.
     """
 
     total: Decimal
@@ -378,8 +392,11 @@ class Charges(Shown):
     regulator_fee: Decimal | None = None
     brokerage: Decimal | None = None
     stamp_duty: Decimal | None = None
+    depository_fee: Decimal | None = None
     gst: Decimal | None = None
     elsewhere: tuple[tuple[str, Decimal], ...] = ()
+    unverified: tuple[str, ...] = ()
+    as_of: date | None = None
     instrument_id: str = ""
     currency: str = "INR"
     raw: Any = field(default=None, compare=False, repr=False)
