@@ -15,7 +15,7 @@ from dragoman.errors import DecodeError
 from dragoman.model import AssetClass, Instrument, InstrumentType, OptionType
 from dragoman.plugin import Skipped, indian
 from dragoman.plugin.json_rows import MAX_ROW, MAX_SKIPPED, JsonRows
-from dragoman.plugin.records import json_number
+from dragoman.plugin.values import json_number
 
 
 def read(row):

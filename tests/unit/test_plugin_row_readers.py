@@ -33,8 +33,9 @@ from dragoman.plugin.indian import day_first_ns, day_of, place_of
 from dragoman.plugin.order_rows import COMMON_FILL_KEYS, COMMON_ORDER_KEYS, OrderRows
 from dragoman.plugin.profile_rows import read_profile
 from dragoman.plugin.quote_rows import QuotedDepth, QuoteRows, read_levels
-from dragoman.plugin.records import Records, epoch_ns
+from dragoman.plugin.records import Records
 from dragoman.plugin.row_tables import COMMON_HOLDING_KEYS, COMMON_POSITION_KEYS, RowTable, total_of
+from dragoman.plugin.values import epoch_ns
 from dragoman.testing.drive import ScriptedContext, drive
 
 D, S = Decimal, OrderStatus

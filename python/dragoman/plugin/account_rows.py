@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from dragoman.model import Product
 from dragoman.plugin.context import Context
 from dragoman.plugin.order_rows import OrderRows
-from dragoman.plugin.records import Row
 from dragoman.plugin.row_tables import RowTable
+from dragoman.plugin.values import Row
 
 T = TypeVar("T")
 More: TypeAlias = Callable[[Row], Mapping[str, Any]]

@@ -10,8 +10,9 @@ from dragoman.model import DepthLevel, Instrument, Mode, Quote
 from dragoman.plugin.adapter import Adapter
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow
-from dragoman.plugin.records import Records, Row
+from dragoman.plugin.records import Records
 from dragoman.plugin.row_tables import RowTable
+from dragoman.plugin.values import Row
 
 
 def read_levels(
