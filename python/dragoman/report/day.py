@@ -15,9 +15,11 @@ from dragoman.plugin import Adapter
 from dragoman.portfolio.charges import charges_of
 from dragoman.portfolio.days import TradingDays
 from dragoman.report.figures import by_kind, fill_line, latencies, order_line, rejections, slippage
-from dragoman.report.gather import UNREADABLE, Gathered, Gatherer
+from dragoman.report.gather import Gatherer
+from dragoman.report.gathered import Gathered
 from dragoman.report.model import DayReport, FillLine, OrderLine
 from dragoman.report.money import changed_after, count, master_of, samples
+from dragoman.report.sound import UNREADABLE
 
 _NAMED: Final = 10
 _DAY: Final = timedelta(days=1)
