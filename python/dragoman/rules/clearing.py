@@ -57,7 +57,9 @@ class Clearing:
         in_the_way = [order for order in self._working.reducing(one.key, one.side) if self.owner(order) is None]
         if not in_the_way and not any(other.entering for other in self._exits.running(one.key)):
             lot = one.instrument.lot_size
-            self._exits.end(one, f"what is left, {min(missing, size)}, is less than a lot of {lot}", failed=True)
+            words = f"what is left, {min(missing, size)}, is less than a lot of {lot}"
+            dust = one.filled > 0 or size < lot  # nobody could sell it, and all else is gone
+            self._exits.end(one, f"done but for dust: {words}" if dust else words, failed=not dust)
             return
         needed = missing - max(free, ZERO)
         for order in sorted(in_the_way, key=left, reverse=True):

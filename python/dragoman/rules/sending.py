@@ -183,6 +183,10 @@ class Sending:
                 self._exits.end(one, f"{kind}, also as a limit order: {said}", failed=True)
                 return
             one.as_limit = True
+        if kind is ErrorKind.INVALID_QUANTITY and not one.working and one.worthless:
+            words = f"done but for dust: {one.wanted - one.filled} is too little for an order: {said}"
+            self._exits.end(one, words, failed=False)
+            return
         if step.act is Act.STOP or one.refusals >= one.send.tries:
             times = f"refused {one.refusals} times, the last time " if one.refusals > 1 else ""
             self._exits.end(one, f"{times}{kind}: {said}", failed=True)
