@@ -122,8 +122,8 @@ class Engine:
 
     def arm(self, rule: Tracked, leg: Leg) -> None:
         """Watch one of its prices."""
-        if rule.broker_id:
-            return  # the broker watches
+        if rule.rule.where == "broker":
+            return  # it watches
         assert isinstance(rule.rule, PriceRule)
         self._next += 1
         number = self._next
@@ -366,7 +366,7 @@ class Engine:
                 self.brackets.held(rule)
             elif not self.brackets.may_come(rule):
                 self.void(rule)
-                if rule.broker_id:
+                if rule.rule.where == "broker":
                     self.orphaned(rule)
                 else:
                     self.settle(rule, _S.CANCELED, _gone(held))
