@@ -60,12 +60,11 @@ def test_fills_that_come_and_go_cost_what_those_left_cost_by_themselves():
 def test_a_fill_that_makes_charges_unknown_makes_them_known_by_leaving():
     kept = Charging(table(CAPPED | {"sides": ["BUY"]}), STOCK)
     kept.count(fill("BUY", "1", "1000"))
-    sale, foreign = fill("SELL", "1", "1000", order_id="2"), fill("BUY", "1", "1", fee=D(1), fee_currency="BNB")
-    for one in (sale, foreign):
-        kept.count(one)
-        assert kept.total() is None
-        kept.count(one, -1)
-        assert kept.total() == D("0.3")
+    sale = fill("SELL", "1", "1000", order_id="2")
+    kept.count(sale)
+    assert kept.total() is None
+    kept.count(sale, -1)
+    assert kept.total() == D("0.3")
 
 
 def test_another_fill_has_only_its_own_order_counted_again(monkeypatch):
@@ -105,10 +104,30 @@ def test_the_first_row_that_fits_counts_and_makers_pay_as_makers():
     assert charges_of(rates, STOCK, trades).total == D("0.7")
 
 
-def test_a_fill_that_tells_its_fee_counts_with_it_and_one_in_another_currency_makes_it_unknown():
+def test_a_fill_that_tells_its_fee_counts_with_it_and_one_in_another_currency_beside_the_rest():
     told = fill("BUY", "1", "1000", fee=D("0.123"), fee_currency="INR")
     assert charges_of(table(CAPPED), STOCK, [told]).total == D("0.123")
-    assert charges_of(table(CAPPED), STOCK, [replace(told, fee_currency="BNB")]) is None
+    both = charges_of(table(CAPPED), STOCK, [told, replace(told, fee=D("0.004"), fee_currency="BNB")])
+    assert (both.total, both.elsewhere) == (D("0.123"), (("BNB", D("0.004")),))
+    kept = Charging(table(CAPPED), STOCK)
+    foreign = replace(told, fee_currency="BNB")
+    kept.count(foreign)
+    kept.count(foreign, -1)
+    assert (kept.total(), kept.elsewhere()) == (0, ())
+
+
+def test_a_fee_in_the_coin_that_was_traded_is_worth_what_the_trade_paid_for_it():
+    pair = replace(STOCK, instrument_id="XC:BTC/USDT", currency="USDT", multiplier=D(1))
+    bought = fill("BUY", "2", "50000", instrument_id="XC:BTC/USDT", fee=D("0.002"), fee_currency="BTC")
+    sold = replace(bought, side=Side.SELL, fee=D(50), fee_currency="USDT")
+    rates = table(CAPPED, currency="")
+    assert charges_of(rates, pair, [bought]).brokerage == 100
+    assert charges_of(rates, pair, [bought, sold]).total == 150
+    # The same letters are no coin of the trade where a stock is meant, nor of a perpetual, which holds none.
+    for name in ("XC:BTC", "XC:BTC/USDT=PERP"):
+        other = replace(pair, instrument_id=name)
+        found = charges_of(rates, other, [replace(bought, instrument_id=name)])
+        assert (found.total, found.elsewhere) == (0, (("BTC", D("0.002")),))
 
 
 def test_what_no_row_is_for_is_unknown_and_not_free():
@@ -148,8 +167,10 @@ def test_an_intraday_sale_costs_what_is_counted_by_hand():
     turnover = D("4500.15")
     assert found.transaction_tax == round(turnover * D("0.00025"), 8)
     assert found.brokerage == round(turnover * D("0.0003"), 8)
-    assert found.gst == D("0.26787593")
-    assert (found.total, found.transaction_tax_type) == (D("2.88111303"), "stt")
+    # 18 % of 1.350045 + exchange 0.00307 % = 0.138154605 + 0.00450015 = 1.492699755
+    assert found.gst == D("0.26868596")
+    # 1.1250375 + 1.350045 + 0.138154605 + 0.00450015 + 0.2686859559
+    assert (found.total, found.transaction_tax_type) == (D("2.88642321"), "stt")
 
 
 @pytest.mark.parametrize("name", ["zerodha", "upstox", "fyers"])
@@ -171,8 +192,10 @@ def test_the_charges_of_a_live_position_are_what_the_broker_answers():
         await world.client.wait_order(order.client_order_id)
         (told,) = await world.client.charges(await world.client.trades())
         row = world.client.portfolio.live.row(INFY)
+        stamp = world.price() * 10 * D("0.00003")
+        assert told.stamp_duty == round(stamp)  # the one line that the broker tells in rupees
         assert row.charges > 0
-        assert abs(row.charges - told.total) < D("0.0001")  # the broker's answer is a float
+        assert abs(row.charges - stamp - (told.total - told.stamp_duty)) < D("0.0001")  # its answer is a float
         assert world.client.portfolio.live.totals()["INR"].charges == row.charges
 
     play(scenario)

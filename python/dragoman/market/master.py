@@ -145,6 +145,11 @@ class InstrumentMaster:
         self.skipped_count = 0
         self.source: Literal["", "download", "cache"] = ""
 
+    @property
+    def edition(self) -> tuple[object, int]:
+        """What is equal as long as the rows are the same ones, for whoever keeps something of them."""
+        return self._rows, len(self._rows)
+
     def __len__(self) -> int:
         return len(self._rows)
 

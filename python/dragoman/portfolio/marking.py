@@ -107,6 +107,14 @@ class Marking:
             key for key, handle in handles.items() if (came := time(handle)) < oldest or came <= cut.get(handle, _NEVER)
         ]
 
+    def oldest_ns(self) -> int:
+        """Return when a mark must have come at least to be no old one now."""
+        return self._wall_ns() - self.max_age_ns
+
+    def is_old(self, handle: int, ts: int, oldest: int | None = None) -> bool:
+        """Whether a mark that came at `ts` is missing, old or from before a gap; `oldest` is what `oldest_ns` said."""
+        return ts < (self.oldest_ns() if oldest is None else oldest) or ts <= self._interrupted.get(handle, _NEVER)
+
     def now_ns(self) -> int:
         """Return our clock, ns UTC."""
         return self._wall_ns()

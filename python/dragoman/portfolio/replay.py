@@ -92,6 +92,11 @@ class Costs:
                 known[0].count(fill)
         return known[0].total()
 
+    def elsewhere(self, key: PositionKey) -> tuple[tuple[str, Decimal], ...]:
+        """Return what fills told of fees in other currencies, where `of` has counted the position's charges."""
+        known = self._known.get(key)
+        return () if known is None else known[0].elsewhere()
+
     def count(self, key: PositionKey, trade: Trade, times: int = 1) -> None:
         """Take in that a fill entered the timeline; -1 times that it left."""
         known = self._known.get(key)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dragoman.model import Adjustment, AdjustmentKind, Fill, Product
+from dragoman.portfolio.in_kind import charged_units
 from dragoman.portfolio.lots import Lots
 from dragoman.portfolio.money import Exact, exact, has_digits, ratio, size
 
@@ -45,22 +46,23 @@ def row(rows: Rows, product: Product) -> Lots:
 
 @dataclass(slots=True)
 class Trade:
-    """A fill."""
+    """A fill; of its quantity, `charged` units were kept as commission."""
 
     place: Place
     fill: Fill
     quantity: Exact = 0
     price: Exact = 0
+    charged: Exact = 0
 
     @classmethod
     def of(cls, fill: Fill, ts: int) -> Trade:
         """Make one of a fill that happened at `ts`."""
         place = (ts, TRADE, len(fill.trade_id), fill.trade_id, fill.order_id)
-        return cls(place, fill, fill.side.sign * exact(fill.quantity), exact(fill.price))
+        return cls(place, fill, fill.side.sign * exact(fill.quantity), exact(fill.price), charged_units(fill))
 
     def apply(self, rows: Rows) -> str | None:
         if self.quantity:
-            row(rows, self.fill.product).trade(self.quantity, self.price)
+            row(rows, self.fill.product).trade(self.quantity, self.price, self.charged)
         return None
 
 
@@ -122,7 +124,7 @@ def apply(one: Adjustment, lots: Lots) -> str | None:
         case kind.SPLIT | kind.BONUS:
             factor = ratio(exact(one.numerator), exact(one.denominator))
             factor = factor if one.kind is kind.SPLIT else 1 + factor
-            counts = (lots.quantity, lots.overnight_quantity, lots.bought, lots.sold)
+            counts = (lots.quantity, lots.overnight_quantity, lots.bought, lots.sold, lots.charged)
             if not all(has_digits(units * factor) for units in counts):
                 return f"{one.kind} of {lots.quantity} by {factor} leaves a fraction that is no quantity"
             lots.scale(factor)

@@ -8,10 +8,11 @@ from html import escape
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from dragoman.model.figures import clock
 from dragoman.report.cells import amount, at, moment, money, quantity, rows, text, total, units, wait
 from dragoman.report.plots import distribution
 from dragoman.report.style import facts
-from dragoman.report.timeplots import Bar, Life, Trade, bars, clock, lives, prices, steps
+from dragoman.report.timeplots import Bar, Life, Trade, bars, lives, prices, steps
 
 Found = Mapping[str, Any]
 PARTS: Final = {

@@ -157,7 +157,8 @@ class Flattening:
         problem = "; ".join(f"{_words(key)}: {one.problem}" for key, one in stuck.items())
         now = self._now()
         waits = [(one.due_ns - now) / _NS if one.exit is None else 0.0 for one in self._tries.values()]
-        return Left(self.held(), problem, max(min(waits, default=0.0), 0.0))
+        dust = ", ".join(f"{_words(key)} {self._positions.quantity(key)}" for key in sorted(self._positions.dust()))
+        return Left(self.held(), problem, max(min(waits, default=0.0), 0.0), dust)
 
 
 def _words(key: PositionKey) -> str:

@@ -24,7 +24,11 @@ class Positions(Protocol):
         ...
 
     def keys(self) -> Iterable[PositionKey]:
-        """Return the keys of all that can be closed: not flat, and no sale out of holdings."""
+        """Return the keys of all that can be closed: a lot or more, and no sale out of holdings."""
+        ...
+
+    def dust(self) -> Iterable[PositionKey]:
+        """Return the keys of what is less than a lot, which no order takes: commissions leave such."""
         ...
 
     def quantity(self, key: PositionKey) -> Decimal:
@@ -97,7 +101,18 @@ class BookPositions:
 
     def keys(self) -> list[PositionKey]:
         held = self._book.keys()
-        return [key for key in held if not self._owned(key[0], key[1]) or self._book.quantity(key) > 0]
+        return [
+            key
+            for key in held
+            if (not self._owned(key[0], key[1]) or self._book.quantity(key) > 0) and not self._is_dust(key)
+        ]
+
+    def dust(self) -> list[PositionKey]:
+        return list(filter(self._is_dust, self._book.keys()))
+
+    def _is_dust(self, key: PositionKey) -> bool:
+        instrument = self._master.get(key[0])
+        return instrument is not None and abs(self._book.quantity(key)) < instrument.lot_size
 
     def quantity(self, key: PositionKey) -> Decimal:
         return self._book.quantity(key)

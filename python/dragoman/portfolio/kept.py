@@ -1,0 +1,271 @@
+"""Rows and totals as they were shown last: what did not change is neither counted nor built again.
+
+Theory. Most of a row changes with fills alone; `Terms` has what moves with the mark. Asking costs a look at the time
+and price of each mark, natively, and work for the positions that changed or whose mark did. Sums are kept in whole
+numbers, of what the rows show, so that they are exactly the sums of the rows in whatever order those came and went.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from dragoman._core import copied
+from dragoman.model import LivePosition, PnL
+from dragoman.portfolio.marked import Ratio, Terms, decimal_of, units_of
+from dragoman.portfolio.marking import Marking
+from dragoman.portfolio.net import PositionKey
+
+_NEVER: Final = -(2**63)
+_SUMS: Final = ("realised", "unrealised", "m2m", "income", "charges", "value")
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """One position: the row as it was built, what marks it, and what it adds to the sums at the mark held."""
+
+    key: PositionKey
+    handle: int
+    built: LivePosition
+    terms: Terms
+    price: float
+    ts: int
+    stale: bool
+    mark: Ratio | None = None
+    shown: LivePosition | None = None
+    unrealised: int | None = None
+    value: int | None = None
+    m2m: int | None = None
+
+    def count(self) -> None:
+        """Count what the mark moves."""
+        self.mark = Decimal(repr(self.price)).as_integer_ratio() if self.ts != _NEVER else None
+        self.unrealised = self.terms.unrealised(self.mark)
+        self.value = self.terms.value(self.mark)
+        self.m2m = self.terms.m2m(self.mark)
+
+    @property
+    def known(self) -> bool:
+        """Whether every number is known that totals add up."""
+        return None not in (self.unrealised, self.value, self.m2m, self.built.realised_pnl)
+
+    def show(self) -> LivePosition:
+        """Return the row at the mark held; the very same as before where nothing moved."""
+        if self.shown is None:
+            there = self.ts != _NEVER
+            self.shown = copied(
+                self.built,
+                last_price=Decimal(repr(self.price)) if there else None,
+                ts_mark=self.ts if there else None,
+                stale=self.stale,
+                unrealised_pnl=decimal_of(self.unrealised),
+                fifo_unrealised_pnl=decimal_of(self.terms.fifo_unrealised(self.mark)),
+                value=decimal_of(self.value),
+                m2m=decimal_of(self.m2m),
+            )
+        return self.shown
+
+
+@dataclass(slots=True)
+class _Sum:
+    """The positions of one currency together; money in `UNIT`."""
+
+    rows: int = 0
+    held: int = 0
+    sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0))
+    unknown: set[PositionKey] = field(default_factory=set)
+    unknown_charges: set[PositionKey] = field(default_factory=set)
+    stale: set[PositionKey] = field(default_factory=set)
+    elsewhere: dict[PositionKey, int] = field(default_factory=dict)
+
+    def shown(self, currency: str) -> PnL:
+        money = {name: decimal_of(units) for name, units in self.sums.items()}
+        return PnL(
+            currency=currency,
+            positions=self.held,
+            unknown=_names(self.unknown),
+            unknown_charges=_names(self.unknown_charges),
+            stale=_names(self.stale),
+            **money,  # type: ignore[arg-type]
+        )
+
+
+def _names(keys: set[PositionKey]) -> tuple[str, ...]:
+    return tuple(key[0] for key in sorted(keys)) if keys else ()
+
+
+class KeptRows:
+    """The rows of one book.
+
+    Parameters
+    ----------
+    marking : Marking
+    """
+
+    def __init__(self, marking: Marking) -> None:
+        self._marking = marking
+        self._rows: dict[PositionKey, _Row] = {}
+        self._order: list[PositionKey] = []
+        self._listed: list[_Row] | None = None
+        self._sums: dict[str, _Sum] = {}
+        self._breaks = 0
+        self._any_stale = False
+
+    def __iter__(self) -> Iterator[PositionKey]:
+        return iter(self._order)
+
+    def put(self, key: PositionKey, handle: int, built: LivePosition, terms: Terms) -> None:
+        """Take in what a position is now, at whichever mark it was built."""
+        before = self._rows.get(key)
+        if before is None:
+            insort(self._order, key)
+        else:
+            self._add(before, -1)
+        marks = self._marking.marks
+        price, ts = marks.price(handle), marks.time(handle)
+        stale = terms.held and self._marking.is_old(handle, ts)
+        row = self._rows[key] = _Row(key, handle, built, terms, price, ts, stale)
+        self._listed = None
+        row.count()
+        self._any_stale |= stale
+        self._add(row, 1)
+
+    def drop(self, key: PositionKey) -> None:
+        """Take out a position of which there is nothing to tell any more."""
+        row = self._rows.pop(key, None)
+        if row is not None:
+            self._add(row, -1)
+            del self._order[bisect_left(self._order, key)]
+            self._listed = None
+
+    def get(self, key: PositionKey) -> LivePosition | None:
+        """Return one row at the newest mark; None where there is nothing to tell."""
+        row = self._rows.get(key)
+        if row is None:
+            return None
+        self._look((row,))
+        return row.show()
+
+    def rows(self) -> list[LivePosition]:
+        """Return all of them at the newest marks, by instrument, product and side."""
+        return [row.shown or row.show() for row in self._looked()]
+
+    def totals(self) -> dict[str, PnL]:
+        """Return the sums of what `rows` shows, by currency."""
+        self._looked()
+        return {currency: one.shown(currency) for currency, one in self._sums.items()}
+
+    # -- marks -------------------------------------------------------------------------------------------------------
+
+    def _looked(self) -> list[_Row]:
+        if self._listed is None:
+            self._listed = [self._rows[key] for key in self._order]
+        self._look(self._listed, everything=True)
+        return self._listed
+
+    def _look(self, rows: Iterable[_Row], *, everything: bool = False) -> None:
+        """Bring rows up to date whose mark moved, or became old."""
+        marking = self._marking
+        price_of, time_of = marking.marks.price, marking.marks.time
+        handles = [row.handle for row in rows]
+        prices, times = list(map(price_of, handles)), list(map(time_of, handles))
+        moved = [
+            (row, price, ts)
+            for row, price, ts in zip(rows, prices, times, strict=True)
+            if ts != row.ts or (price != row.price and ts != _NEVER)
+        ]
+        for row, price, ts in moved:
+            row.shown, row.ts = None, ts
+            if price != row.price:
+                self._move(row, price)
+        oldest = marking.oldest_ns()
+        if (
+            everything
+            and not self._any_stale
+            and marking.breaks == self._breaks
+            and min(times, default=oldest) >= oldest
+        ):
+            return  # nearly always: all of them came lately
+        is_old, found = marking.is_old, False
+        for row, ts in zip(rows, times, strict=True):
+            stale = row.terms.held and is_old(row.handle, ts, oldest)
+            found |= stale
+            if stale is not row.stale:
+                row.stale, row.shown = stale, None
+                (_stale_add if stale else _stale_drop)(self._sums[row.built.currency], row.key)
+        if everything:
+            self._any_stale, self._breaks = found, marking.breaks
+        else:
+            self._any_stale |= found
+
+    def _move(self, row: _Row, price: float) -> None:
+        """Put a position at another price into the sums, in place of what it was."""
+        row.price = price
+        one, terms = self._sums[row.built.currency], row.terms
+        sums, was_known = one.sums, row.known
+        before = (row.unrealised or 0, row.value or 0, row.m2m or 0)
+        row.count()
+        if not terms.held:
+            return
+        sums["unrealised"] += (row.unrealised or 0) - before[0]
+        sums["value"] += (row.value or 0) - before[1]
+        sums["m2m"] += (row.m2m or 0) - before[2]
+        if row.known is not was_known:
+            (one.unknown.discard if row.known else one.unknown.add)(row.key)
+
+    # -- sums --------------------------------------------------------------------------------------------------------
+
+    def _add(self, row: _Row, times: int) -> None:
+        """Count a position in, or out with -1."""
+        built, currency = row.built, row.built.currency
+        one = self._sum(currency)
+        parts = (
+            None if built.realised_pnl is None else units_of(built.realised_pnl),
+            row.unrealised,
+            row.m2m,
+            units_of(built.income),
+            None if built.charges is None else units_of(built.charges),
+            row.value,
+        )
+        for name, part in zip(_SUMS, parts, strict=True):
+            if part:
+                one.sums[name] += times * part
+        one.rows += times
+        one.held += times * row.terms.held
+        traded = bool(built.day_buy_quantity or built.day_sell_quantity)
+        for keys, belongs in (
+            (one.unknown, not row.known),
+            (one.unknown_charges, built.charges is None and traded),
+            (one.stale, row.stale),
+        ):
+            if belongs:
+                (keys.add if times > 0 else keys.discard)(row.key)
+        for other, fees in built.charges_elsewhere:
+            self._add_elsewhere(other, row.key, times * units_of(fees))
+        if not one.rows and not one.elsewhere:
+            del self._sums[currency]
+
+    def _sum(self, currency: str) -> _Sum:
+        return self._sums.setdefault(currency, _Sum())
+
+    def _add_elsewhere(self, currency: str, key: PositionKey, fees: int) -> None:
+        """Count fees that a position of another currency was charged in this one."""
+        one = self._sum(currency)
+        one.sums["charges"] += fees
+        if key in one.elsewhere:
+            del one.elsewhere[key]
+        else:
+            one.elsewhere[key] = fees
+        if not one.rows and not one.elsewhere:
+            del self._sums[currency]
+
+
+def _stale_add(one: _Sum, key: PositionKey) -> None:
+    one.stale.add(key)
+
+
+def _stale_drop(one: _Sum, key: PositionKey) -> None:
+    one.stale.discard(key)
