@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -130,6 +130,15 @@ class Marking:
         if found != found or self._wall_ns() - ts > self.max_age_ns or ts <= self._interrupted.get(handle, _NEVER):
             return None
         return found
+
+    def glance(self, handles: Sequence[int]) -> tuple[list[float], list[bool]]:
+        """Return the marks of many as they are kept, not numbers where there are none, and which of them are stale."""
+        times, oldest, cut = list(map(self.marks.time, handles)), self.oldest_ns(), self._interrupted
+        if not cut and min(times, default=oldest) >= oldest:
+            stale = [False] * len(times)
+        else:
+            stale = [ts < oldest or ts <= cut.get(handle, _NEVER) for handle, ts in zip(handles, times, strict=True)]
+        return list(map(self.marks.price, handles)), stale
 
     def read(self, handle: int) -> tuple[Decimal | None, int | None, bool]:
         """Return the mark as the decimal it was sent as, when it arrived, and whether it is stale."""

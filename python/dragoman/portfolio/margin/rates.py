@@ -85,7 +85,11 @@ class Change:
 
     def span(self) -> tuple[Decimal, Decimal, Decimal]:
         """Return the least it may have grown by, the most, and what it is taken for."""
-        grown = [self.at(rate) for rate in self.rate.probes()]
+        rate = self.rate
+        if not self.now.orders and not self.before.orders:  # a straight line: its ends are the least and the most
+            low, high = self.at(rate.low), self.at(rate.high)
+            return min(low, high), max(low, high), self.at(rate.point)
+        grown = [self.at(one) for one in rate.probes()]
         return min(grown), max(grown), self.at(self.rate.point)
 
 
@@ -96,11 +100,14 @@ class RateBook:
     ----------
     contradicted : int
         Readings that no rate in an interval explains.
+    edition : int
+        Another one as soon as any rate is.
     """
 
     def __init__(self) -> None:
         self._rates: dict[PositionKey, Rate] = {}
         self.contradicted = 0
+        self.edition = 0
 
     def get(self, key: PositionKey, group: Group, instrument: Instrument | None) -> Rate:
         """Return the rate of a group; what nobody has told is a guess as wide as the notional."""
@@ -129,7 +136,11 @@ class RateBook:
         known = self._rates.get(key)
         if known is not None and known.origin is RateOrigin.LEARNT and fresh.low <= known.point <= fresh.high:
             fresh = Rate(known.low, known.high, RateOrigin.LEARNT, now_ns)
-        self._rates[key] = fresh
+        self._keep(key, fresh)
+
+    def _keep(self, key: PositionKey, rate: Rate) -> None:
+        self.edition += 1
+        self._rates[key] = rate
 
     def learn(self, changes: Sequence[Change], grown: Decimal, noise: Decimal) -> None:
         """Cut the intervals to what a reading leaves of them.
@@ -158,7 +169,7 @@ class RateBook:
             room = (grown - noise - (most - high), grown + noise - (least - low))
             cut = _solved(change, room)
             if cut is not None:
-                self._rates[change.key] = cut
+                self._keep(change.key, cut)
 
     def _forget(self, changes: Sequence[Change], grown: Decimal, noise: Decimal) -> None:
         """Take what a reading says against all intervals: exact where one rate changed, otherwise all are guesses."""
@@ -172,8 +183,9 @@ class RateBook:
                 point = change.rate.low + (grown - fixed - low) / slope
                 if point > 0:
                     share = max(_CONTRADICTED, abs(noise / slope) / point)
-                    self._rates[change.key] = Rate.about(point, min(share, _ONE), RateOrigin.LEARNT)
+                    self._keep(change.key, Rate.about(point, min(share, _ONE), RateOrigin.LEARNT))
                     return
+        self.edition += 1
         for change in open_ones:
             self._rates.pop(change.key, None)
 
@@ -217,7 +229,7 @@ def changes_of(
     found = []
     for key in before.keys() | now.keys():
         old, new = before.get(key), now.get(key)
-        if old == new:
+        if old is new or old == new:
             continue
         some = new or old
         assert some is not None  # it is a key of one of them

@@ -66,9 +66,13 @@ class SegmentMargin:
     """
 
     def __init__(
-        self, rates: RateBook, terms: MarginTerms, instrument: Callable[[PositionKey], Instrument | None]
+        self,
+        rates: RateBook,
+        terms: MarginTerms,
+        instrument: Callable[[PositionKey], Instrument | None],
+        mine: Callable[[PositionKey], bool] = lambda key: True,
     ) -> None:
-        self._rates, self._terms, self._instrument = rates, terms, instrument
+        self._rates, self._terms, self._instrument, self._mine = rates, terms, instrument, mine
         self._slack = ZERO
         self._day = ""
         self._doubted_ns: int | None = None
@@ -185,7 +189,7 @@ class SegmentMargin:
         return [("DIFFERS", text, told)]
 
     def _believe(self, told: Margin, state: State, now: int) -> None:
-        self.projection = Projection(told, state, self._rates, self._terms, self._instrument, self._slack)
+        self.projection = Projection(told, state, self._rates, self._terms, self._instrument, self._slack, self._mine)
         self.believed_ns = now
 
     def _doubt(self, now: int, told: Margin, text: str, *, loud: bool = True) -> list[Said]:
