@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from dragoman.errors import ErrorKind
-from dragoman.model import KillEvent, Product
+from dragoman.model import Adjustment, AdjustmentKind, KillEvent, Product
 from dragoman.model.rules import RuleStatus
 from dragoman.rules import StopLoss
 from wire.binance_world import PAIR, S, play
@@ -131,5 +131,85 @@ def test_what_is_left_below_the_least_worth_of_an_order_is_dust_too():
         assert not report.failed
         assert report.wanted - report.filled == live.quantity(KEY)
         assert f"done but for dust: {report.wanted - report.filled} is too little for an order" in report.reason
+
+    play(scenario)
+
+
+# -- a wallet that is not what fills say -------------------------------------------------------------------------------
+
+
+def own(here, coins):
+    here.venue.set_holding(here.emulator.account, PAIR, D(coins), D(90_000))
+
+
+@pytest.mark.logs("the difference is told")
+def test_a_wallet_that_lost_coins_is_told_with_both_sides():
+    async def scenario(here):
+        await bought(here, "0.1")
+        assert await here.client.check_positions() == []
+        own(here, "1.0999")  # one was withdrawn
+        (found,) = await here.client.check_positions()
+        assert (found.instrument_id, found.field, found.ours, found.broker) == (
+            PAIR,
+            "quantity",
+            D("0.0999"),
+            D("-0.9001"),
+        )
+        await here.runtime.sleep(150)
+        (told,) = [one for one in here.events if getattr(one, "code", "") == "POSITION_DIFFERS"]
+        assert told.subject == found
+        report = await here.client.rules.exits.reduce(KEY, None, "test", name="all")
+        assert (report.failed, report.filled) == (False, D("0.0999"))  # there are coins enough to sell
+
+    play(scenario)
+
+
+@pytest.mark.logs("the exit leaves what the wallet lacks, and says so")
+def test_an_exit_sells_no_more_than_the_wallet_has():
+    async def scenario(here):
+        await here.client.portfolio.begin()
+        live = await bought(here, "0.1")
+        own(here, "0.05")
+        await here.client.check_positions()
+        assert live.off(KEY) == D("-0.0499")
+        report = await here.client.rules.exits.reduce(KEY, None, "test", name="all")
+        assert (report.failed, report.filled) == (True, D("0.05"))
+        assert "are counted and the broker has said otherwise" in report.reason
+        assert sent(here) == [(D("0.05"), D("0.05"))]
+
+    play(scenario)
+
+
+def test_a_deposit_that_is_adjusted_is_no_difference():
+    async def scenario(here):
+        await here.client.portfolio.begin()
+        await bought(here, "0.1")
+        own(here, "5.0999")
+        ((ours, broker),) = [(one.ours, one.broker) for one in await here.client.check_positions()]
+        assert broker - ours == 3
+        now = here.runtime.clock.wall_ns()
+        came = Adjustment(
+            adjustment_id="deposit 1",
+            kind=AdjustmentKind.TRANSFER_IN,
+            instrument_id=PAIR,
+            product=Product.CASH,
+            quantity=D(3),
+            ts_event=now,
+        )
+        await here.client.portfolio.adjust(came)
+        assert await here.client.check_positions() == []
+
+    play(scenario)
+
+
+@pytest.mark.logs("the first order is refused, and the exit leaves what the wallet lacks")
+def test_an_order_for_more_than_the_wallet_has_is_followed_by_one_for_what_it_has():
+    async def scenario(here):
+        await here.client.portfolio.begin()
+        await bought(here, "0.1")
+        own(here, "0.05")
+        report = await here.client.rules.exits.reduce(KEY, None, "test", name="all")
+        assert sent(here) == [(D("0.05"), D("0.05"))]
+        assert (report.filled, len(report.orders)) == (D("0.05"), 2)
 
     play(scenario)

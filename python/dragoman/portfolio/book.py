@@ -380,6 +380,10 @@ class PositionBook:
         """Return how much more the broker had of a position than is counted here, when they were compared last."""
         return self._off.get(key, Decimal(0))
 
+    def short(self, keys: Mapping[PositionKey, Decimal]) -> None:
+        """Take by how much less a wallet has of positions than is counted here; see `off`."""
+        self._off.update(keys)
+
     @property
     def counters(self) -> dict[str, int]:
         """What was counted, and what could not be.

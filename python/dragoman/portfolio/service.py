@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -13,9 +13,11 @@ from dragoman.errors import DragomanError, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
+    Balance,
     Instrument,
     InstrumentType,
     LiveHolding,
+    LivePosition,
     Margin,
     Position,
     PositionAlert,
@@ -30,6 +32,7 @@ from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.holdings import haircut_of, live_holding
 from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
+from dragoman.portfolio.wallets import Wallets, held_in_wallets
 from dragoman.session.session import AccountSession
 
 
@@ -51,6 +54,10 @@ def becomes_holding(adapter: Adapter, instrument: Instrument, product: Product) 
     """Whether what is held of it over night becomes a holding, which is a list of its own at this broker."""
     kept_apart = bool(adapter.capabilities.features.get("holdings"))
     return kept_apart and product is Product.DELIVERY and instrument.instrument_type in _DELIVERED
+
+
+def _quantities(rows: Iterable[LivePosition]) -> dict[str, Decimal]:
+    return {row.instrument_id: row.quantity for row in rows}
 
 
 class Portfolio:
@@ -88,6 +95,7 @@ class Portfolio:
             account=lambda: session.ctx.account,
         )
         self.changes = PositionChanges(session, orders, self.live)
+        self._wallets = Wallets()
         self._beginning: asyncio.Task[None] | None = None
         orders.store.listen(self.live.on_update)
 
@@ -138,7 +146,25 @@ class Portfolio:
             return False
         if not self.live.seeded:
             self.live.seed(rows, self._orders.store.fills.of_day(as_of), as_of)
+        try:
+            await self._begin_wallets(timeout_s)
+        except DragomanError as error:
+            on_error(error)  # the first comparison begins with what there is then
         return True
+
+    async def _begin_wallets(self, timeout_s: float) -> None:
+        """Read balances where positions are such, at a moment at which no fill came."""
+        for _ in range(_TRIES):
+            if self._wallets.begun or not self._in_wallets:
+                return
+            rows = held_in_wallets(self.live.rows())
+            balances = await self._balances(timeout_s)
+            if _quantities(rows) == _quantities(held_in_wallets(self.live.rows())):
+                self._wallets.begin(balances, rows)
+
+    async def _balances(self, timeout_s: float) -> list[Balance]:
+        session = self._session
+        return await session.run(session.adapter.balances(session.ctx), timeout_s=seconds("timeout_s", timeout_s))
 
     async def _opening(self, timeout_s: float) -> tuple[int, list[Position]]:
         """Read positions for the opening; where they tell nothing of the day's trades, between two equal sets of fills.
@@ -254,7 +280,7 @@ class Portfolio:
         return await self.differences(timeout_s=timeout_s)
 
     async def differences(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
-        """The same, with orders and trades as they are known: only positions are read.
+        """The same, with orders and trades as they are known: only positions are read, and balances that are such.
 
         Once the live positions have their opening they are what is compared, conversions, adjustments, average prices
         and realised profits included. Before that it is the sums of the day's fills, and the opening is read here.
@@ -264,12 +290,26 @@ class Portfolio:
         self._orphans()
         if self.live.seeded:
             await self.changes.read()  # another process may have converted, or been told of, something meanwhile
-            return self.live.compare(positions, skip=self._in_wallets)
+            found = self.live.compare(positions, skip=self._in_wallets)
+            return found + await self._look_at_wallets(timeout_s)
         today = self._orders.store.fills.of_day(as_of)
         found = compare(positions, self.of_positions(net_positions(today)))
         if not self._orders.stale and all(row.day_buy_quantity is not None for row in positions):
             self.live.seed(positions, today, as_of)
+            await self._begin_wallets(timeout_s)
         return found
+
+    async def _look_at_wallets(self, timeout_s: float) -> list[Discrepancy]:
+        """Compare balances with positions that are such; read only where there is one."""
+        if not self._in_wallets or not held_in_wallets(self.live.rows()):
+            return []
+        if not self._wallets.begun:
+            await self._begin_wallets(timeout_s)
+            return []
+        balances = await self._balances(timeout_s)
+        seen = self._wallets.look(balances, self.live.rows())
+        self.live.short(seen.short)
+        return list(seen.differing)
 
     def _orphans(self) -> None:
         """Say which fills wait for an order nobody has reported."""

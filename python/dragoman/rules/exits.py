@@ -282,6 +282,10 @@ class Exits:
         elif not working and one.paused is None and not pieces:
             self._clearing.wait_or_clear(one, missing, free, size)
 
+    def ask(self, one: Exit) -> None:
+        """Ask the broker for the position of an exit whose order it says is more than there is."""
+        self._compare(one, self._positions.quantity(one.key))
+
     def _compare(self, one: Exit, held: Decimal) -> None:
         """Ask the broker again for a position of which it has told another size; give up while that stands."""
         if one.comparisons >= one.send.tries:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dragoman.errors import DragomanError, ErrorKind
 from dragoman.market import MarketData
-from dragoman.model import Order, OrderStatus
+from dragoman.model import Order, OrderStatus, Product, Side
 from dragoman.orders import OrderService
 from dragoman.rules.clearing import Clearing
 from dragoman.rules.exit import Exit, Refusal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dragoman.rules.exits import Exits
 
 _QUOTE_S: Final = 2.0
+_TOO_LITTLE: Final = (ErrorKind.INSUFFICIENT_MARGIN, ErrorKind.INSUFFICIENT_HOLDINGS)
 _log = logging.getLogger("dragoman.rules")
 
 
@@ -174,6 +175,9 @@ class Sending:
         _log.warning("exit %s was refused (%s): %s", one.name, kind, said)
         if not first and step.act is not Act.STOP:
             return  # what follows from it follows already
+        if kind in _TOO_LITTLE and one.key[1] is Product.CASH and one.side is Side.SELL and not one.comparisons:
+            self._exits.ask(one)  # a commission that nobody has told of yet may have made the wallet smaller
+            return
         if kind is ErrorKind.FREEZE_QTY_EXCEEDED or step.act is Act.SMALLER:
             if not one.halve(refusal.largest):
                 self._exits.end(one, f"{kind}: one lot is refused as well: {said}", failed=True)
