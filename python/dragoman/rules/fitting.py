@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from dragoman.checks.inputs import text
 from dragoman.errors import ErrorKind, StaleData, UsageError
@@ -98,9 +97,7 @@ class Fitting:
             if not isinstance(rule, Bracket):
                 await self.arm(tracked, rule, instrument, rule.reference)
         elif isinstance(rule, TimeExit):
-            zone = ZoneInfo(self._session.adapter.session.time_zone)
-            now = self._session.ctx.now_ns
-            tracked.due_ns = due_ns(rule, instrument.exchange, self._session.adapter.hours, zone, now)
+            tracked.due_ns = due_ns(rule, instrument.exchange, self._session.calendar)
 
     def _guards(self, tracked: Tracked, rule: PositionRule, instrument: Instrument) -> None:
         """Look at the position a rule is about.

@@ -19,6 +19,7 @@ from dragoman.session.calendar import TradingCalendar
 from dragoman.session.connection import FeedConnection
 from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
+from dragoman.session.exchange_days import packaged
 from dragoman.session.fanout import Fanout
 from dragoman.session.keeper import SessionKeeper
 from dragoman.session.leases import SocketLeases
@@ -76,7 +77,7 @@ class AccountSession:
     owner : Owner
         Says where the session may be used: in its process, on the loop that started it.
     calendar : TradingCalendar
-        Says whether ticks are to be expected now.
+        Says when the adapter's exchanges trade, and whether ticks are to be expected now.
     expires_ns : int or None
         When the session ends, by the broker's clock.
     connection_class : type of FeedConnection
@@ -105,7 +106,8 @@ class AccountSession:
         self.adapter = adapter
         self.profile = profile
         self.read_only = read_only
-        self.calendar = TradingCalendar(adapter.hours, adapter.session.time_zone, lambda: self.clock.now_ns)
+        days = packaged() + profile.days
+        self.calendar = TradingCalendar(adapter.hours, adapter.session.time_zone, lambda: self.clock.now_ns, days)
         self.expires_ns: int | None = None
         self.connection_class: type[FeedConnection] = FeedConnection
         self._token = None if access_token is None else as_secret(access_token)
