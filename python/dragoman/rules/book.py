@@ -112,7 +112,8 @@ class RuleBook:
         self._told: Fanout[RuleEvent] = Fanout("rule")
         self._told.add(publish)
         self.exits = Exits(session, orders, market, positions, price_of)
-        self.flatten = Flattening(orders, self.exits, positions, begin, session.runtime.clock.mono_ns)
+        run = session.runtime.random_bytes(3).hex()
+        self.flatten = Flattening(orders, self.exits, positions, begin, session.runtime.clock.mono_ns, run)
         self.engine = Engine(
             session.runtime, orders.recorder, self.exits, positions, master.resolve, self._told.publish
         )
