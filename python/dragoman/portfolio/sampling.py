@@ -76,7 +76,10 @@ class MoneySampler:
         self._last: dict[str, Any] = {}
         self.written = 0
         if orders.writer.enabled:
-            self._ends = (positions.listen(lambda key: self._begin()), orders.store.listen(self._on_order))
+            self._ends = (
+                positions.listen(lambda key: self._begin()),
+                orders.store.listen(self._on_order, first_steps=False),
+            )
             margins.polled = self._on_poll
 
     async def close(self) -> None:

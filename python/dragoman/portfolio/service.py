@@ -97,7 +97,7 @@ class Portfolio:
         self.changes = PositionChanges(session, orders, self.live)
         self._wallets = Wallets()
         self._beginning: asyncio.Task[None] | None = None
-        orders.store.listen(self.live.on_update)
+        orders.store.listen(self.live.on_update, first_steps=False)
 
     def _delivered(self, instrument: Instrument, product: Product) -> bool:
         return becomes_holding(self._session.adapter, instrument, product)
