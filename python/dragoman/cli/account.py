@@ -17,8 +17,8 @@ from dragoman.plugin.registry import load_adapter, plugins
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
+from dragoman.session.logins import NO_SESSION
 from dragoman.session.profiles import Profile, load_profile
-from dragoman.session.session import NO_SESSION
 from dragoman.session.tokens import TokenCache, default_state_dir
 
 if TYPE_CHECKING:
