@@ -34,6 +34,7 @@ from dragoman.rules import (
 )
 from dragoman.rules.clock import due_ns
 from dragoman.rules.guards import check_floor, crossed, planned
+from dragoman.rules.native import _offset
 from dragoman.rules.requests import limit_price
 from dragoman.rules.statement import statement_of
 from dragoman.rules.terms import legs_of
@@ -297,3 +298,28 @@ def test_every_rule_says_what_happens_when_its_process_dies():
     assert "nothing guards the position" in statement_of(stop, durable=False)
     assert "never moves away" in statement_of(TrailingStop(**ABOUT, ticks=1), durable=True)
     assert "rests at the broker as a trigger" in statement_of(stop, durable=True, at_broker="a trigger")
+
+
+@pytest.mark.parametrize(
+    ("rule", "side", "last", "level"),
+    [
+        (TrailingStop(**ABOUT, percent=D("0.7")), Side.SELL, "1489.35", "1478.95"),  # 1478.92455
+        (TrailingStop(**ABOUT, percent=D("0.7")), Side.BUY, "1489.35", "1499.75"),  # 1499.77545
+        (TrailingStop(**ABOUT, price=D("0.33")), Side.SELL, "1000", "999.70"),
+        (TrailingStop(**ABOUT, percent=D("0.001")), Side.SELL, "1000", "999.95"),  # a tick at least
+        (TrailingStop(**ABOUT, percent=D("0.001")), Side.BUY, "1000", "1000.05"),
+        (TrailingStop(**ABOUT, percent=D(1), start=D("980.01")), Side.SELL, "1000", "980.05"),
+    ],
+)
+def test_a_trailing_level_lies_on_the_tick_at_least_one_away(rule, side, last, level):
+    (leg,) = legs(rule, side=side, last=D(last))
+    assert leg.level == D(level)
+
+
+def test_a_trailing_order_at_the_broker_trails_by_whole_ticks_and_no_further_than_asked():
+    (leg,) = legs(TrailingStop(**ABOUT, price=D("0.33")))
+    assert _offset(leg) == D("0.30")
+    (leg,) = legs(TrailingStop(**ABOUT, price=D("0.01")))
+    assert _offset(leg) == D("0.05")
+    (leg,) = legs(TrailingStop(**ABOUT, percent=D("0.7")))
+    assert _offset(leg) == 70

@@ -20,7 +20,7 @@ from dragoman.portfolio import AccountServices
 from dragoman.portfolio.net import PositionKey
 from dragoman.rules.model import Bracket, Oco, PriceRule, Rule, StopLoss, TakeProfit, TrailingStop
 from dragoman.rules.requests import exit_terms, limit_price
-from dragoman.rules.terms import Leg
+from dragoman.rules.terms import Leg, on_tick
 from dragoman.rules.tracked import Tracked
 from dragoman.session.secrets import redact
 
@@ -235,6 +235,9 @@ def _gtt(
 
 
 def _offset(leg: Leg) -> Decimal | None:
+    """Return a trailing distance as orders have it: basis points, or money in whole ticks, never more than asked."""
     if leg.trail is None:
         return None
-    return leg.trail * 100 if leg.percent else leg.trail
+    if leg.percent:
+        return leg.trail * 100
+    return max(on_tick(leg.trail, leg.step, down=True), leg.step) if leg.step else leg.trail
