@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from dragoman.model import figures
+from dragoman.model import Order, figures
 from dragoman.model.figures import priced
 from dragoman.model.plain import iso as iso
 from dragoman.model.plain import plain as plain
@@ -105,6 +105,12 @@ def amount(value: object) -> str:
     if not isinstance(value, Decimal):
         return cell(value)
     return priced(value, "") if value.is_finite() else ""
+
+
+def order_kind(order: Order) -> str:
+    """Return the type of an order in words: what was asked for, and as what the broker works it."""
+    asked = order.asked_type
+    return order.order_type.value if asked is order.order_type else f"{asked.value} as {order.order_type.value}"
 
 
 def cell(value: object) -> str:

@@ -29,6 +29,7 @@ def order_line(name: str, order: Order, found: Gathered) -> OrderLine:
         side=order.side,
         quantity=order.quantity,
         order_type=order.order_type,
+        asked_type=order.asked_type,
         product=order.product,
         status=order.status,
         origin=order.origin.value,

@@ -168,7 +168,9 @@ def _asked(row: Found) -> str:
     named = [
         f"{word} {money(row[name])}" for word, name in (("at", "price"), ("trigger", "trigger_price")) if row[name]
     ]
-    what = (row["side"], quantity(row["quantity"]), row["instrument_id"], row["order_type"], *named, row["product"])
+    asked, kind = row["asked_type"], row["order_type"]
+    kind = kind if asked == kind else f"{asked} as {kind}"
+    what = (row["side"], quantity(row["quantity"]), row["instrument_id"], kind, *named, row["product"])
     return " ".join(what)
 
 

@@ -116,7 +116,7 @@ def order_columns(zone: ZoneInfo, stale: Callable[[], bool]) -> list[Column[Orde
 
     def kind(row: OrderRow) -> Cell:
         trigger = f" @{exact_price(row.trigger_price)}" if row.trigger_price is not None else ""
-        return Cell(f"{row.order_type}{trigger}")
+        return Cell(f"{row.kind}{trigger}")
 
     return [
         Column("time", lambda row: Cell(clock(row.ts, zone), QUIET), 4),
