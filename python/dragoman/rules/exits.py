@@ -210,7 +210,8 @@ class Exits:
     # -- what makes it look again ------------------------------------------------------------------------------------
 
     def _on_order(self, update: OrderUpdate) -> None:
-        self.touch_all(update.order.instrument_id)
+        if self._exits:
+            self.touch_all(update.order.instrument_id)
 
     def _on_position(self, key: PositionKey) -> None:
         if key in self._exits:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -238,14 +238,16 @@ class Journal:
         UsageError
             The payload is no plain JSON object, or too large for a chunk, or the journal is closed.
         """
-        entry = self._take_in(kind, payload)
+        entry = Entry(kind, self._as_bytes(kind, payload), self._now_ns())
         if self.failed is not None:
             return self._hold(entry)
         if len(self._pending) >= self._held_limit:
             self.dropped += 1
             return 0
-        self._number_and_queue(entry)
-        if self._writing is None:
+        # Numbered where it will be written: a number that was given and not used would read as a lost record.
+        self._sequence = entry.sequence = self._sequence + 1
+        self._pending.append(entry)
+        if self._writing is None and self._timer is None:
             self._set_timer(self._flush_s)
         return entry.sequence
 
@@ -265,14 +267,15 @@ class Journal:
         UsageError
             As `append`.
         """
-        entry = self._take_in(kind, payload)
+        entry = Entry(kind, self._as_bytes(kind, payload), self._now_ns())
         if self.failed is not None:
             self._hold(entry)
             raise self._refusal()
         if len(self._pending) >= self._held_limit:
             self.dropped += 1
             raise self._refusal()
-        self._number_and_queue(entry)
+        self._sequence = entry.sequence = self._sequence + 1
+        self._pending.append(entry)
         if self._disk.instant and self._writing is None:
             self._write_now()
             if self._durable >= entry.sequence:
@@ -370,7 +373,7 @@ class Journal:
 
     # -- how it is done ----------------------------------------------------------------------------------------------
 
-    def _take_in(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> Entry:
+    def _as_bytes(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> bytes:
         if self._closed:
             raise UsageError(f"journal {self.folder} is closed", remedy="connect again")
         try:
@@ -390,13 +393,7 @@ class Journal:
                 f" {self._chunk_size}",
                 remedy="open the journal with a larger chunk_size",
             )
-        return Entry(kind, data, self._now_ns())
-
-    def _number_and_queue(self, entry: Entry) -> None:
-        """Number a record that will be written: a number that was given and not used would read as a lost record."""
-        self._sequence += 1
-        entry.sequence = self._sequence
-        self._pending.append(entry)
+        return data
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -450,10 +447,9 @@ class Journal:
                 return
             if fits:
                 # What becomes of most. The same as below, without a batch to hand over.
-                written = list(pending)
+                self._settled(pending)
                 pending.clear()
                 self._urgent = False
-                self._settled(written)
                 if self._tail.nearly_full:
                     self._make_chunk_now()
                 return
@@ -504,7 +500,7 @@ class Journal:
             return
         self._settled(written)
 
-    def _settled(self, written: list[Entry]) -> None:
+    def _settled(self, written: Sequence[Entry]) -> None:
         self._durable = written[-1].sequence
         for entry in written:
             future = entry.future
