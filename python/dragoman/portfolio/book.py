@@ -18,6 +18,7 @@ from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
+    Charges,
     Fill,
     Instrument,
     LivePosition,
@@ -332,6 +333,16 @@ class PositionBook:
             key = held[0]
         self._renew()
         return self._kept.get(key)
+
+    def charges(self, key: PositionKey) -> Charges | None:
+        """Return the day's charges of a position part by part, and what of their rates no document confirms.
+
+        They are the adapter's table applied to the day's orders, not what a contract note says; None where there is no
+        such position, or the table has nothing for some of it.
+        """
+        self._look()
+        line = self._lines.get((key[0], key[2]))
+        return None if line is None else self._costs.itemised(key, line, self._instruments.get(key[0]))
 
     def mark(self, instrument_id: str) -> tuple[Decimal | None, int | None, bool]:
         """Return the newest mark of an instrument, when it arrived, and whether it is stale."""
