@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 
 from dragoman.checks.risk import RiskLimits, longest
 from dragoman.checks.risk_exposure import Exposure, Stake
-from dragoman.errors import Effect, ErrorKind, Rejected, Retry
+from dragoman.errors import Effect, ErrorKind, Rejected, Retry, UsageError
 from dragoman.model import (
     Instrument,
     Order,
@@ -95,6 +95,11 @@ class PreTrade:
     broker : str
         For messages.
 
+    Raises
+    ------
+    UsageError
+        `limits` are none.
+
     Attributes
     ----------
     refused : dict of str to int
@@ -102,6 +107,8 @@ class PreTrade:
     """
 
     def __init__(self, limits: RiskLimits, exposure: Exposure, sources: Sources, *, broker: str = "") -> None:
+        if not isinstance(limits, RiskLimits):
+            raise UsageError(f"limits {limits!r:.60} are no RiskLimits", remedy="make dragoman.RiskLimits(...)")
         self.limits = limits
         self.exposure = exposure
         self.sources = sources

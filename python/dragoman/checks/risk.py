@@ -18,8 +18,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
+from dragoman.checks.constructors import checked
+from dragoman.checks.nearest import nearest
 from dragoman.errors import UsageError
 
 Unknown = Literal["refuse", "pass"]
@@ -39,6 +41,7 @@ _FLAGS: Final = ("check_margin", "market_hours")
 _MOST: Final = 100_000
 
 
+@checked({}, read=False)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskLimits:
     """What an order is refused for before a byte of it is sent.
@@ -133,7 +136,8 @@ class RiskLimits:
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "true or false")
         if self.when_unknown not in ("refuse", "pass"):
-            raise _wrong("when_unknown", self.when_unknown, '"refuse" or "pass"')
+            near = nearest(self.when_unknown, get_args(Unknown))
+            raise _wrong("when_unknown", self.when_unknown, '"refuse" or "pass"', near)
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> RiskLimits:
@@ -144,12 +148,12 @@ class RiskLimits:
         UsageError
             Names the field, what was found and what was expected.
         """
-        known = {one.name for one in fields(cls)}
-        unknown = sorted(set(map(str, table)) - known)
-        if unknown:
-            raise UsageError(
-                f"risk: unknown limits {', '.join(unknown)}", remedy=f"known are {', '.join(sorted(known))}"
-            )
+        known = [one.name for one in fields(cls)]
+        for name in map(str, table):
+            if name not in known:
+                raise UsageError(
+                    f"risk: unknown limits: {name}", remedy=f"{nearest(name, known)}known are {', '.join(known)}"
+                )
         return cls(**table)
 
     @property
@@ -196,5 +200,7 @@ def _patterns(name: str, value: Any) -> tuple[str, ...]:
     return tuple(_pattern(name, one) for one in value)
 
 
-def _wrong(name: str, value: Any, expected: str) -> UsageError:
-    return UsageError(f"risk: {name} is {value!r:.60}, expected {expected}", remedy="correct it, or leave it out")
+def _wrong(name: str, value: Any, expected: str, near: str = "") -> UsageError:
+    return UsageError(
+        f"risk: {name} is {value!r:.60}, expected {expected}", remedy=f"{near}correct it, or leave it out"
+    )
