@@ -53,6 +53,8 @@ class Sources:
         Told the name of an order that never left: the margin that was taken for it is there again.
     open_for_s : callable
         For how long an instrument's exchange has been open; None while it is closed.
+    knows_day : callable
+        Whether it is known at all if that exchange trades today.
     positions : callable
         Whether positions are known at all.
     """
@@ -64,6 +66,7 @@ class Sources:
     margin: Callable[[OrderRequest, Instrument], tuple[Decimal, Decimal] | None] = lambda request, instrument: None
     give_back: Callable[[str], object] = lambda name: None
     open_for_s: Callable[[Instrument], float | None] = lambda instrument: 0.0
+    knows_day: Callable[[Instrument], bool] = lambda instrument: True
     positions: Callable[[], bool] = lambda: True
 
 
@@ -231,7 +234,13 @@ class PreTrade:
     def _check_terms(self, terms: _Terms) -> None:
         self._check_size(terms)
         limits, instrument = self.limits, terms.instrument
-        if limits.market_hours and self.sources.open_for_s(instrument) is None:
+        if limits.market_hours and not self.sources.knows_day(instrument):
+            self._unknown(
+                "market_hours",
+                f"whether {instrument.exchange} trades today",
+                "name its days in a calendar of the profile",
+            )
+        elif limits.market_hours and self.sources.open_for_s(instrument) is None:
             self._refuse(
                 "market_hours",
                 f"{instrument.exchange} is closed",
