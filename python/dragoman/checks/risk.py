@@ -37,7 +37,7 @@ _NUMBERS: Final = (
 )
 _COUNTS: Final = ("max_open_orders", "max_open_orders_per_instrument", "orders_per_second", "orders_per_minute")
 _MAPS: Final = ("quantity_by_instrument", "position_by_instrument")
-_FLAGS: Final = ("check_margin", "market_hours")
+_FLAGS: Final = ("check_margin", "market_hours", "loss_after_charges")
 _MOST: Final = 100_000
 
 
@@ -83,6 +83,8 @@ class RiskLimits:
     max_daily_loss : Decimal, optional
         The day's loss in any currency, from which on nothing is opened any more; what was carried over counts from the
         previous close on.
+    loss_after_charges : bool
+        Whether that loss includes the day's charges, as far as they are known.
     check_margin : bool
         Whether the margin an order needs must be there.
     market_hours : bool
@@ -108,6 +110,7 @@ class RiskLimits:
     orders_per_second: int | None = None
     orders_per_minute: int | None = None
     max_daily_loss: Decimal | None = None
+    loss_after_charges: bool = True
     check_margin: bool = False
     market_hours: bool = False
     when_unknown: Unknown = "refuse"
@@ -149,17 +152,18 @@ class RiskLimits:
             Names the field, what was found and what was expected.
         """
         known = [one.name for one in fields(cls)]
-        for name in map(str, table):
-            if name not in known:
-                raise UsageError(
-                    f"risk: unknown limits: {name}", remedy=f"{nearest(name, known)}known are {', '.join(known)}"
-                )
+        unknown = sorted(set(map(str, table)) - set(known))
+        if unknown:
+            raise UsageError(
+                f"risk: unknown limits {', '.join(unknown)}",
+                remedy=f"{nearest(unknown[0], known)}known are {', '.join(known)}",
+            )
         return cls(**table)
 
     @property
     def empty(self) -> bool:
         """Whether nothing is limited."""
-        return replace(self, when_unknown="refuse") == RiskLimits()
+        return replace(self, when_unknown="refuse", loss_after_charges=True) == RiskLimits()
 
 
 def longest(patterns: Mapping[str, Decimal], instrument_id: str) -> Decimal | None:

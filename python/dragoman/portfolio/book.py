@@ -366,6 +366,11 @@ class PositionBook:
         self._look()
         return self._day_sums.made(self.row)
 
+    def day_charges(self) -> dict[str, Decimal]:
+        """Return what the day was charged by currency, as far as it is known: what `totals` says of it."""
+        self._renew()
+        return self._kept.charges()
+
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         """Call back with the key of every position that changes; returns what ends it."""
         self._listeners += (callback,)

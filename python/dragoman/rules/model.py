@@ -302,7 +302,8 @@ class TimeExit(PositionRule):
     ----------
     at : str, optional
         ``HH:MM`` or ``HH:MM:SS`` in the exchange's time zone: the next time it is that on a day of the week on which
-        the exchange is open then. Holidays are not known: on one, the broker refuses the exit and the rule FAILS.
+        the exchange is open then. Of holidays the calendar knows those of the years it covers: on another one, the
+        broker refuses the exit and the rule FAILS.
     before_close_s : float, optional
         Instead: so many seconds before the exchange's close.
     late_s : float
@@ -358,10 +359,13 @@ class DailyLoss(Rule):
     currency : str
     act : {"flatten", "block", "both"}
         Exit every position, refuse new orders until the day is over, or both.
+    after_charges : bool
+        Whether the loss includes the day's charges, as far as they are known: what is lost is money, whoever has it.
     """
 
     limit: Decimal
     currency: str = "INR"
+    after_charges: bool = True
     act: Literal["flatten", "block", "both"] = "both"
 
 
