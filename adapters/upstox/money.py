@@ -217,6 +217,6 @@ def read_charges(row: Row, name: str) -> model.Charges:
             row,
             instrument_id=name,
             transaction_tax_type="stt" if (row.get("taxes") or {}).get("stt") else "",
-            exchange_fee=total_of([other, {"transaction": other.get("clearing")}], "transaction"),
+            exchange_fee=total_of(({"": other.get(name)} for name in ("transaction", "clearing", "ipft")), ""),
             regulator_fee=given(other, "sebi_turnover"),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -144,6 +145,8 @@ def test_what_no_row_is_for_is_unknown_and_not_free():
         ({"charge": "gst", "rates": "1"}, "no fields of a charge"),
         ({"charge": "gst", "source": ""}, "source is missing"),
         ({"charge": "gst", "as_of": "2026"}, "expected a date"),
+        ({"charge": "gst", "since": "2026"}, "since is '2026', expected a date"),
+        ({"charge": "depository_fee", "per_debit": 1}, "expected a number in quotes"),
     ],
 )
 def test_a_wrong_row_is_refused_by_name(wrong, says):
@@ -152,10 +155,62 @@ def test_a_wrong_row_is_refused_by_name(wrong, says):
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-def test_every_row_of_an_adapter_has_its_source_and_day(name):
+def test_every_row_of_an_adapter_has_a_source_that_is_not_ours_and_its_day(name):
     rows = load_adapter(name).charges_table.rows
     assert rows
-    assert all(row.source and row.as_of.year >= 2026 for row in rows)
+    for row in rows:
+        assert row.as_of.year >= 2026
+        assert len(row.source) > 20
+        assert not re.search(r"emulator|dragoman|\.py|unverified", row.source), row.source
+
+
+def test_rows_in_force_on_other_days_do_not_count():
+    days = {"since": date(2026, 4, 1), "until": date(2026, 4, 30)}
+    rates = table({"charge": "brokerage", "rate": "0.01"} | days, {"charge": "brokerage", "rate": "0.02"})
+    for day, brokerage in ((31, 20), (31 + 1, 10), (31 + 30, 10), (31 + 31, 20)):
+        when = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp() + (day - 1) * 86_400) * 10**9
+        assert charges_of(rates, STOCK, [fill("BUY", "1", "1000", ts_event=when)]).brokerage == brokerage
+
+
+def test_the_day_of_a_trade_is_that_of_the_tables_zone():
+    late = int(datetime(2026, 3, 31, 20, 0, tzinfo=UTC).timestamp()) * 10**9  # already April in India
+    rates = table({"charge": "brokerage", "rate": "0.01", "since": date(2026, 4, 1)}, CAPPED)
+    one = fill("BUY", "1", "1000", ts_event=late)
+    assert charges_of(rates, STOCK, [one]).brokerage == D("0.3")
+    assert charges_of(replace(rates, time_zone="Asia/Kolkata"), STOCK, [one]).brokerage == 10
+
+
+def test_a_table_that_lacks_a_charge_it_needs_knows_nothing_of_the_trade():
+    lacking = replace(table(CAPPED), needs=frozenset(("brokerage", "exchange_fee")))
+    assert charges_of(lacking, STOCK, [fill("BUY", "1", "1000")]) is None
+
+
+def test_what_is_charged_once_a_day_counts_where_more_was_sold_than_bought():
+    flat = {"charge": "depository_fee", "per_debit": "15.34", "sides": ["SELL"], "products": ["DELIVERY"]}
+    kept = Charging(table(flat, {"charge": "brokerage"}), STOCK)
+    sales = [fill("SELL", "5", "100", order_id=str(at), product=Product.DELIVERY) for at in range(3)]
+    for one in sales:
+        kept.count(one)
+        assert (kept.total(), kept.charges().depository_fee) == (D("15.34"), D("15.34"))
+    kept.count(fill("BUY", "14", "100", order_id="9", product=Product.DELIVERY))
+    assert kept.total() == D("15.34")
+    kept.count(fill("BUY", "1", "100", order_id="10", product=Product.DELIVERY))
+    assert kept.total() == 0
+    kept.count(fill("SELL", "5", "100", order_id="11", product=Product.INTRADAY))
+    assert kept.total() == 0
+
+
+def test_what_is_unverified_is_handed_on_by_name_and_once():
+    doubtful = {"charge": "exchange_fee", "rate": "0.1", "name": "fee", "unverified": "read nowhere"}
+    trades = [fill("BUY", "1", "100"), fill("BUY", "1", "100", order_id="2")]
+    assert charges_of(table(doubtful, CAPPED), STOCK, trades).unverified == ("fee: read nowhere",)
+    assert charges_of(table(CAPPED), STOCK, trades).unverified == ()
+
+
+def test_a_table_may_include_what_is_the_same_at_every_broker():
+    shared = load_adapter("zerodha").charges_table
+    assert {row.source for row in shared.rows} & {row.source for row in load_adapter("fyers").charges_table.rows}
+    assert (shared.time_zone, "exchange_fee" in shared.needs) == ("Asia/Kolkata", True)
 
 
 FUTURE = replace(STOCK, exchange="NFO", instrument_type=InstrumentType.FUTURE, expiry=date(2026, 1, 27))
@@ -196,6 +251,11 @@ def test_the_charges_of_a_live_position_are_what_the_broker_answers():
         assert told.stamp_duty == round(stamp)  # the one line that the broker tells in rupees
         assert row.charges > 0
         assert abs(row.charges - stamp - (told.total - told.stamp_duty)) < D("0.0001")  # its answer is a float
-        assert world.client.portfolio.live.totals()["INR"].charges == row.charges
+        live = world.client.portfolio.live
+        assert live.totals()["INR"].charges == row.charges
+        parts = live.charges((INFY, Product.INTRADAY, "NET"))
+        assert (parts.total, parts.stamp_duty, parts.unverified) == (row.charges, stamp, ())
+        assert live.charges((INFY, Product.DELIVERY, "NET")).total == 0
+        assert live.charges(("NSE:NONE", Product.DELIVERY, "NET")) is None
 
     play(scenario)

@@ -107,7 +107,6 @@ def test_rungs_may_be_told_in_multiples_of_the_risk():
     [
         (StopLoss(**ABOUT), "exactly one of the three"),
         (StopLoss(**ABOUT, price=D(1), ticks=1), "exactly one of the three"),
-        (StopLoss(**ABOUT, percent=D(-1)), "above 0"),
         (StopLoss(**ABOUT, percent=D(100)), "is no price"),
         (TrailingStop(**ABOUT, percent=D(100)), "less than 100"),
         (TrailingStop(**ABOUT, price=D(2000)), "smaller distance"),

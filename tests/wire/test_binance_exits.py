@@ -114,7 +114,14 @@ def test_what_is_left_below_the_least_worth_of_an_order_is_dust_too():
         short = here.client.rules.exits.reduce(KEY, live.quantity(KEY) - least, "test", name="most")
         assert not (await short).failed
         report = await here.client.rules.exits.reduce(KEY, None, "test", name="rest")
-        assert report.failed  # nothing of it was ever sold: somebody has to look
+        assert report.failed  # nothing was ever sold, and no price is known: somebody has to look
+        here.client.subscribe([PAIR])
+        await here.runtime.sleep(2)
+        here.venue.set_price(PAIR, here.price(0.1))
+        await here.runtime.sleep(2)
+        again = await here.client.rules.exits.reduce(KEY, None, "test", name="again")
+        assert (again.failed, "is too little for an order" in again.reason) == (False, True)
+        assert here.client.rules.flatten.held() == ()
         await here.until(await here.client.place(PAIR, "BUY", "0.001"), S.FILLED)
         submit, refused = here.venue.submit, []
 

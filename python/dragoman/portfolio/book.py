@@ -18,6 +18,7 @@ from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
+    Charges,
     Fill,
     Instrument,
     LivePosition,
@@ -333,6 +334,16 @@ class PositionBook:
         self._renew()
         return self._kept.get(key)
 
+    def charges(self, key: PositionKey) -> Charges | None:
+        """Return the day's charges of a position part by part, and what of their rates no document confirms.
+
+        They are the adapter's table applied to the day's orders, not what a contract note says; None where there is no
+        such position, or the table has nothing for some of it.
+        """
+        self._look()
+        line = self._lines.get((key[0], key[2]))
+        return None if line is None else self._costs.itemised(key, line, self._instruments.get(key[0]))
+
     def mark(self, instrument_id: str) -> tuple[Decimal | None, int | None, bool]:
         """Return the newest mark of an instrument, when it arrived, and whether it is stale."""
         return self.marking.read(self._handle(instrument_id))
@@ -354,6 +365,11 @@ class PositionBook:
         """
         self._look()
         return self._day_sums.made(self.row)
+
+    def day_charges(self) -> dict[str, Decimal]:
+        """Return what the day was charged by currency, as far as it is known: what `totals` says of it."""
+        self._renew()
+        return self._kept.charges()
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         """Call back with the key of every position that changes; returns what ends it."""

@@ -8,7 +8,7 @@ numbers, of what the rows show, so that they are exactly the sums of the rows in
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -110,6 +110,10 @@ class KeptRows:
         self._rows: dict[PositionKey, _Row] = {}
         self._order: list[PositionKey] = []
         self._listed: list[_Row] | None = None
+        self._handles: list[int] = []
+        self._prices: list[float] = []
+        self._times: list[int] = []
+        self._put: list[_Row] = []
         self._sums: dict[str, _Sum] = {}
         self._breaks = 0
         self._any_stale = False
@@ -119,16 +123,18 @@ class KeptRows:
 
     def put(self, key: PositionKey, handle: int, built: LivePosition, terms: Terms) -> None:
         """Take in what a position is now, at whichever mark it was built."""
-        before = self._rows.get(key)
-        if before is None:
-            insort(self._order, key)
-        else:
-            self._add(before, -1)
-        marks = self._marking.marks
+        marks, row = self._marking.marks, self._rows.get(key)
         price, ts = marks.price(handle), marks.time(handle)
         stale = terms.held and self._marking.is_old(handle, ts)
-        row = self._rows[key] = _Row(key, handle, built, terms, price, ts, stale)
-        self._listed = None
+        if row is None:
+            row = self._rows[key] = _Row(key, handle, built, terms, price, ts, stale)
+            insort(self._order, key)
+            self._listed = None
+        else:
+            self._add(row, -1)
+            row.handle, row.built, row.terms, row.price, row.ts, row.stale = handle, built, terms, price, ts, stale
+            row.shown = None
+        self._put.append(row)
         row.count()
         self._any_stale |= stale
         self._add(row, 1)
@@ -146,7 +152,11 @@ class KeptRows:
         row = self._rows.get(key)
         if row is None:
             return None
-        self._look((row,))
+        marks = self._marking.marks
+        ts = marks.time(row.handle)
+        self._see(row, marks.price(row.handle), ts)
+        self._judge(row, self._marking.is_old(row.handle, ts))
+        self._put.append(row)
         return row.show()
 
     def rows(self) -> list[LivePosition]:
@@ -158,48 +168,58 @@ class KeptRows:
         self._looked()
         return {currency: one.shown(currency) for currency, one in self._sums.items()}
 
+    def charges(self) -> dict[str, Decimal]:
+        """Return the sums of what the positions were charged, by currency; no mark is looked at for that."""
+        return {currency: decimal_of(one.sums["charges"]) or Decimal(0) for currency, one in self._sums.items()}
+
     # -- marks -------------------------------------------------------------------------------------------------------
 
     def _looked(self) -> list[_Row]:
-        if self._listed is None:
-            self._listed = [self._rows[key] for key in self._order]
-        self._look(self._listed, everything=True)
-        return self._listed
-
-    def _look(self, rows: Iterable[_Row], *, everything: bool = False) -> None:
-        """Bring rows up to date whose mark moved, or became old."""
+        """Return all rows in order, up to date with the marks."""
+        rows = self._listed
+        if rows is None:
+            rows = self._listed = [self._rows[key] for key in self._order]
+            self._handles = [row.handle for row in rows]
+            self._prices, self._times = [row.price for row in rows], [row.ts for row in rows]
+            self._put = rows.copy()
         marking = self._marking
-        price_of, time_of = marking.marks.price, marking.marks.time
-        handles = [row.handle for row in rows]
-        prices, times = list(map(price_of, handles)), list(map(time_of, handles))
-        moved = [
-            (row, price, ts)
-            for row, price, ts in zip(rows, prices, times, strict=True)
-            if ts != row.ts or (price != row.price and ts != _NEVER)
-        ]
-        for row, price, ts in moved:
+        prices, times = list(map(marking.marks.price, self._handles)), list(map(marking.marks.time, self._handles))
+        if times != self._times or prices != self._prices:
+            before = zip(self._times, self._prices, strict=True)
+            for row, ts, price, (old_ts, old) in zip(rows, times, prices, before, strict=True):
+                if ts != old_ts or (price != old and ts != _NEVER):
+                    self._see(row, price, ts)
+            self._times, self._prices = times, prices
+        for row in self._put:  # since the marks were looked at: not as they were then
+            self._see(row, marking.marks.price(row.handle), marking.marks.time(row.handle))
+        self._put.clear()
+        self._age(rows, times)
+        return rows
+
+    def _see(self, row: _Row, price: float, ts: int) -> None:
+        """Take the mark of a position as it is now."""
+        if ts != row.ts or (price != row.price and ts != _NEVER):
             row.shown, row.ts = None, ts
             if price != row.price:
                 self._move(row, price)
+
+    def _age(self, rows: Sequence[_Row], times: Sequence[int]) -> None:
+        """Take note of which marks are old now."""
+        marking = self._marking
         oldest = marking.oldest_ns()
-        if (
-            everything
-            and not self._any_stale
-            and marking.breaks == self._breaks
-            and min(times, default=oldest) >= oldest
-        ):
+        if not self._any_stale and marking.breaks == self._breaks and min(times, default=oldest) >= oldest:
             return  # nearly always: all of them came lately
-        is_old, found = marking.is_old, False
+        self._any_stale, self._breaks = False, marking.breaks
         for row, ts in zip(rows, times, strict=True):
-            stale = row.terms.held and is_old(row.handle, ts, oldest)
-            found |= stale
-            if stale is not row.stale:
-                row.stale, row.shown = stale, None
-                (_stale_add if stale else _stale_drop)(self._sums[row.built.currency], row.key)
-        if everything:
-            self._any_stale, self._breaks = found, marking.breaks
-        else:
-            self._any_stale |= found
+            self._judge(row, marking.is_old(row.handle, ts, oldest))
+
+    def _judge(self, row: _Row, old: bool) -> None:  # noqa: FBT001 - of one row, within
+        stale = row.terms.held and old
+        self._any_stale |= stale
+        if stale is not row.stale:
+            row.stale, row.shown = stale, None
+            keys = self._sums[row.built.currency].stale
+            (keys.add if stale else keys.discard)(row.key)
 
     def _move(self, row: _Row, price: float) -> None:
         """Put a position at another price into the sums, in place of what it was."""
@@ -261,11 +281,3 @@ class KeptRows:
             one.elsewhere[key] = fees
         if not one.rows and not one.elsewhere:
             del self._sums[currency]
-
-
-def _stale_add(one: _Sum, key: PositionKey) -> None:
-    one.stale.add(key)
-
-
-def _stale_drop(one: _Sum, key: PositionKey) -> None:
-    one.stale.discard(key)

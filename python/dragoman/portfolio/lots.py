@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from dragoman.portfolio.money import Exact, ratio, size
+from dragoman.portfolio.money import Exact, bounded, ratio, size
 
 Lot = tuple[Exact, Exact]
 """Signed quantity, and price."""
@@ -148,7 +148,8 @@ class Lots:
 
     def _shed(self, quantity: Exact) -> tuple[Exact, Exact]:
         """Return what `quantity` units of those held (signed as they are) cost, both ways; the lots lose them."""
-        return ratio(self.cost * quantity, self.quantity), sum(units * price for units, price in self._take(quantity))
+        left = bounded(ratio(self.cost * (self.quantity - quantity), self.quantity))
+        return self.cost - left, sum(units * price for units, price in self._take(quantity))
 
     def _take(self, quantity: Exact, *, newest: bool = False) -> list[Lot]:
         """Take units (signed as the position) out of the lots, the oldest first or the newest; they stay in order."""

@@ -192,6 +192,9 @@ def _charges(
     if beside:
         sums = ", ".join(f"{fees.normalize():f} {currency}" for currency, fees in beside.items())
         notes.append(f"charges are without fees told in other currencies: {sums}")
+    doubts = dict.fromkeys(doubt for one in found for doubt in one.unverified)
+    if doubts:
+        notes.append(f"no document confirms all rates of the charges: {'; '.join(doubts)}")
     if without:
         notes.append(f"the table of charges has nothing for {', '.join(without)}")
     return tuple(found)

@@ -99,7 +99,7 @@ def _money(found: Found) -> Iterator[str]:
     sums = {name: total(name) for name in ("realised", "unrealised", "income", "charges", "value")}
     yield rows(columns | sums, found["totals"], numbers=sums, empty="Nothing was traded or held.")
     if found["charges"]:
-        parts = ("brokerage", "transaction_tax", "exchange_fee", "regulator_fee", "stamp_duty", "gst", "total")
+        parts = "brokerage transaction_tax exchange_fee regulator_fee stamp_duty gst depository_fee total".split()
         named = {name.replace("_", " "): total(name) for name in parts}
         yield "<h3>Charges, estimated by the broker's table</h3>"
         yield rows({"instrument": text("instrument_id")} | named, found["charges"], numbers=named, empty="")

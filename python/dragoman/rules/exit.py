@@ -15,7 +15,6 @@ from dragoman.rules.model import Send
 from dragoman.rules.working import ZERO, left
 
 _LOT_OF_ONE: Final = Decimal(1)
-_ABOUT: Final = Decimal("1.1")  # the market has moved since
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,14 +152,6 @@ class Exit:
     def known(self) -> list[Order]:
         """Its orders as they are now."""
         return [order for name in self.orders if (order := self._order_of(name)) is not None]
-
-    @property
-    def worthless(self) -> bool:
-        """Whether what is left after all that was filled is worth less than the market takes in one order."""
-        prices = [order.average_price for order in self.known if order.average_price]
-        least = Decimal(str(self.instrument.extra.get("min_notional") or 0))
-        left_over = self.wanted - self.filled
-        return bool(prices) and 0 < left_over * self.instrument.multiplier * min(prices) < least * _ABOUT
 
     def pieces(self, amount: Decimal, most: int) -> list[Decimal]:
         """Cut an amount into orders: whole lots, none above the freeze quantity or what was refused as too large."""

@@ -18,7 +18,7 @@ from dragoman.orders import OrderService
 from dragoman.rules.clearing import Clearing
 from dragoman.rules.exit import Exit, Refusal
 from dragoman.rules.refusals import Act, after
-from dragoman.rules.requests import exit_request, limit_price, must_be_limit
+from dragoman.rules.requests import exit_request, limit_price, must_be_limit, worth_too_little
 from dragoman.rules.working import ZERO
 from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dragoman.rules.exits import Exits
 
 _QUOTE_S: Final = 2.0
+_ABOUT: Final = Decimal("1.1")  # the market has moved since the refusal
 _TOO_LITTLE: Final = (ErrorKind.INSUFFICIENT_MARGIN, ErrorKind.INSUFFICIENT_HOLDINGS)
 _log = logging.getLogger("dragoman.rules")
 
@@ -187,7 +188,7 @@ class Sending:
                 self._exits.end(one, f"{kind}, also as a limit order: {said}", failed=True)
                 return
             one.as_limit = True
-        if kind is ErrorKind.INVALID_QUANTITY and not one.working and one.worthless:
+        if kind is ErrorKind.INVALID_QUANTITY and not one.working and self._worthless(one):
             words = f"done but for dust: {one.wanted - one.filled} is too little for an order: {said}"
             self._exits.end(one, words, failed=False)
             return
@@ -198,6 +199,13 @@ class Sending:
         if step.wait_s:
             self._exits.pause(one, step.wait_s)
         self._exits.touch(one.key)
+
+
+    def _worthless(self, one: Exit) -> bool:
+        """Whether what is left of an exit is worth less than the market takes in one order, or about that."""
+        prices = [order.average_price for order in one.known if order.average_price]
+        price = self._price_of(one.key[0]) or min(prices, default=None)
+        return price is not None and worth_too_little(one.instrument, one.wanted - one.filled, price / _ABOUT)
 
 
 def _error_of(ended: asyncio.Future[Any]) -> BaseException | None:

@@ -105,7 +105,11 @@ class TradingCalendar:
 
     def is_open(self, exchange: str) -> bool | None:
         """Whether an exchange trades now; None where nobody has told of this day."""
-        return self.open_for_s((exchange,)) is not None if self._look(exchange).known else None
+        return self.open_for_s((exchange,)) is not None if self.knows_today(exchange) else None
+
+    def knows_today(self, exchange: str) -> bool:
+        """Whether anybody has told of this day."""
+        return self._look(exchange).known
 
     def open_for_s(self, exchanges: Collection[str] = (), *, continuous: bool = False) -> float | None:
         """Return for how many seconds one of these exchanges (empty: any) has been open; None while all are closed.

@@ -117,6 +117,10 @@ class Projection:
         """Whether marks move what was told."""
         return bool(self._tally.drift)
 
+    def groups(self) -> dict[PositionKey, Group]:
+        """Return the positions and orders that the reading had seen."""
+        return _groups(self.state, self._mine)
+
     def forget(self) -> None:
         """Count anew with the next state: positions draw on other segments than they did."""
         self._tally = Tally(self.state, self._rates, self._instrument, self._mine)
@@ -124,10 +128,10 @@ class Projection:
     def project(self, state: State) -> Projected:
         """Count the margin from the last reading and what is known now; what did not change costs nothing."""
         told, sums = self.told, self._tally.move(state)
-        grown = +sums.grown
         profit, drift = self._profit(sums)
         in_used = profit if self._terms.profit_in_used else ZERO
-        error = self._leverage * (sums.width + sums.unsure + drift) + self.slack
+        grown, width = self._within(+sums.grown, sums.width + sums.unsure)
+        error = self._leverage * (width + drift) + self.slack
         return Projected(
             net=_plus(told.net, self._leverage * (profit - grown)),
             used=_plus(told.used.total, grown - in_used),
@@ -137,7 +141,7 @@ class Projection:
             bound=error + _ROUNDED if self._tally.priced else None,
             grown=grown,
             profit=profit,
-            width=+sums.width,
+            width=width - sums.unsure,
             drift=drift,
             unsure=+sums.unsure,
         )
@@ -220,6 +224,21 @@ class Projection:
             kept = self.slack * _KEPT
             return kept if kept > _CENT else ZERO
         return (verdict.error - (verdict.bound - self.slack)) * _WIDER
+
+    def _within(self, grown: Decimal, width: Decimal) -> tuple[Decimal, Decimal]:
+        """Cut what the requirement may have grown by to what leaves it at 0 or above; return its middle and reach.
+
+        That is done where its middle would leave less. Where rates are guessed, or an order was counted that the reading had not seen, less may be left than nothing:
+        no broker's requirement is. Where even the most it may have grown by would leave less, something else is wrong,
+        and it may be as far off as that.
+        """
+        told = self.told.used.total
+        if told is None or self._terms.profit_in_used or told + grown >= 0:
+            return grown, width
+        most = told + grown + width + self.slack
+        if most <= 0:
+            return -told, max(width, -told - grown)
+        return most / 2 - told, most / 2
 
     def _profit(self, sums: Sums) -> tuple[Decimal, Decimal]:
         """Return how profit and loss changed what is free, and by how much marks may make that another."""

@@ -93,7 +93,9 @@ class Held:
     Attributes
     ----------
     realised : Decimal
-        Profit taken today, or what a wallet took in less what it paid out.
+        Profit taken today less fees that fills told, or what a wallet took in less what it paid out.
+    owing : Decimal
+        What may have been charged besides, for trades that are counted and not itemised yet.
     unrealised : Decimal or None
         Profit at the mark, where its loss comes out of what is free; None where there is no mark.
     drift : Decimal
@@ -107,6 +109,7 @@ class Held:
     unrealised: Decimal | None = ZERO
     drift: Decimal = ZERO
     priced: bool = True
+    owing: Decimal = ZERO
 
 
 State = Mapping[PositionKey, Held]
@@ -175,6 +178,8 @@ class Tracker:
         self._working: dict[PositionKey, dict[str, Order]] = {}
         self._wallet: dict[tuple[str, str], tuple[PositionKey, Decimal]] = {}
         self._paid: dict[PositionKey, Decimal] = {}
+        self._owed: dict[PositionKey, dict[tuple[str, str], Decimal]] = {}
+        self._fee_rate = ZERO
         self._state = Snapshot()
         self._dirty: set[PositionKey] = set()
         self._marks: dict[str, _Mark] = {}
@@ -269,17 +274,25 @@ class Tracker:
             self._dirty.add(known[0])
 
     def _pay(self, fill: Fill) -> None:
-        """Count what a fill moved in a wallet, which holds no position: the money is gone, or there, at once."""
-        if fill.product is not Product.CASH:
-            return
+        """Count the money that a fill moved: its value where that is settled at once in a wallet, and its fee.
+
+        What is not itemised yet may owe a fee as high as any that was told; where none is ever told, none is owed.
+        """
         key: PositionKey = (fill.instrument_id, fill.product, fill.position_side)
-        instrument = self._master.get(fill.instrument_id)
-        value = fill.quantity * fill.price * (instrument.multiplier if instrument else 1)
-        paid = -value if fill.side == "BUY" else value
-        if fill.fee is not None and instrument is not None and fill.fee_currency == instrument.currency:
-            paid -= fill.fee
         name = fill.client_order_id, fill.trade_id
         self._unpay(name)
+        if fill.product is not Product.CASH and not fill.fee and not (fill.is_synthetic and self._fee_rate):
+            return
+        instrument = self._master.get(fill.instrument_id)
+        value = fill.quantity * fill.price * (instrument.multiplier if instrument else 1)
+        paid = ZERO
+        if fill.product is Product.CASH:
+            paid = -value if fill.side == "BUY" else value
+        if fill.fee is not None and instrument is not None and fill.fee_currency == instrument.currency:
+            paid -= fill.fee
+            self._fee_rate = max(self._fee_rate, fill.fee / value) if value else self._fee_rate
+        elif fill.is_synthetic and self._fee_rate:
+            self._owed.setdefault(key, {})[name] = value * self._fee_rate
         self._wallet[name] = key, paid
         self._paid[key] = self._paid.get(key, ZERO) + paid
         self._dirty.add(key)
@@ -289,6 +302,7 @@ class Tracker:
         known = self._wallet.pop(name, None)
         if known is not None:
             self._paid[known[0]] -= known[1]
+            self._owed.get(known[0], {}).pop(name, None)
             self._dirty.add(known[0])
 
     # -- the whole ---------------------------------------------------------------------------------------------------
@@ -355,15 +369,16 @@ class Tracker:
         known, group = self._state.get(key), Group(kind, quantity, average or ZERO, multiplier, tuple(working))
         if known is not None and known.group == group:
             group = known.group
-        realised = paid if kind is Kind.WALLET else (row.realised_pnl if row is not None else None) or ZERO
+        gained = (row.realised_pnl if row is not None and kind is not Kind.WALLET else None) or ZERO
+        realised, owing = paid + gained, sum(self._owed.get(key, {}).values(), ZERO)
         if not kind.at_risk(quantity) or not quantity:
-            found = Held(group, realised, priced=priced)
+            found = Held(group, realised, priced=priced, owing=owing)
         else:
             drift = abs(quantity) * multiplier * self._drift(mark, average or ZERO, now, stale=stale)
             gain = None
             if mark.price is not None and average is not None:
                 gain = quantity * (mark.price - average) * multiplier
-            found = Held(group, realised, gain, drift, priced)
+            found = Held(group, realised, gain, drift, priced, owing)
         return known if known == found and known is not None else found
 
     def _forget(self, key: PositionKey) -> None:

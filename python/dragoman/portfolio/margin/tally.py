@@ -34,7 +34,8 @@ class Sums:
     blocked, premium, delivery : Decimal
         Parts of `grown`.
     unsure : Decimal
-        What is tied up by orders of which nobody knows whether the broker has them.
+        What is tied up by orders of which nobody knows whether the broker has them, or had at the reading, and what
+        trades may have been charged.
     realised : Decimal
         Profit taken since the reading.
     before, now : Decimal
@@ -108,7 +109,7 @@ class Tally:
             self.drift = _plus(self.drift, held.drift)
             if held.unrealised is not None:
                 self.gain = _plus(self.gain, held.unrealised)
-            if held.group.sure() is not held.group:
+            if held.group.sure() is not held.group or held.owing:
                 self._put(key, held)
         self.sums.before, self.sums.now = _plus(self.sums.before, self.gain), _plus(self.sums.now, self.gain)
         self.sums.drift = _plus(self.sums.drift, self.drift)
@@ -135,7 +136,7 @@ class Tally:
         for key, part in list(self._parts.items()):
             held = self._state.get(key)
             if (part.change is not None and self._rate(key, held) != part.change) or (
-                part.unsure is not None and held is not None and self._rate_of(key, held.group) != part.unsure
+                part.unsure is not None and self._rate(key, held) != part.unsure
             ):
                 self._put(key, held)
 
@@ -153,15 +154,12 @@ class Tally:
             self._add(old.added, _minus)
         base = self._base.get(key)
         added: Added = []
-        changed = unsure = None
+        changed = None
         if base is not held:
             changed = self._changed(key, base, held, added)
             self._profit(base, held, added)
-        if held is not None and (sure := held.group.sure()) is not held.group:
-            unsure = self._rate_of(key, held.group)
-            more = held.group.need(unsure.point).total - sure.need(unsure.point).total
-            added.append(("unsure", more))
-        elif base is held:
+        unsure = self._doubt(key, base, held, added)
+        if base is held and not added:
             return
         unpriced = base is not held and held is not None and not held.priced
         self._parts[key] = _Part(added, changed, unsure, unpriced)
@@ -195,6 +193,21 @@ class Tally:
         if now.kind is Kind.PAID:
             added.append(("delivery", new.used - old.used))
         return rate
+
+    def _doubt(self, key: PositionKey, base: Held | None, held: Held | None, added: Added) -> Rate | None:
+        """Add what the broker may have, and what it may have had at the reading; return the rate where there is one."""
+        found, more = None, ZERO
+        for one in (held, base):
+            if one is None:
+                continue
+            more += one.owing
+            sure = one.group.sure()
+            if sure is not one.group:
+                found = self._rate_of(key, one.group)
+                more += one.group.need(found.point).total - sure.need(found.point).total
+        if more:
+            added.append(("unsure", more))
+        return found
 
     @staticmethod
     def _profit(base: Held | None, held: Held | None, added: Added) -> None:
