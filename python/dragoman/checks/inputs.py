@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cache, lru_cache, partial
 from types import UnionType
-from typing import Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dragoman._core import copied
 from dragoman.checks.nearest import nearest
@@ -371,9 +371,21 @@ def _units(instrument: Instrument, quantity: Number | None, lots: int | None) ->
     return instrument.lot_size * number
 
 
+_OTHER_WORDS: Final = {"stop_price": "trigger_price", "limit_price": "price", "qty": "quantity", "tif": "time_in_force"}
+
+
+def _alike(word: str, known: frozenset[str]) -> str:
+    other = _OTHER_WORDS.get(word)
+    return f"did you mean {other}? " if other in known else nearest(word, known)
+
+
 def _read(what: str, terms: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     if not terms.keys() <= known:
-        raise UsageError(f"{what} takes no {', '.join(sorted(terms.keys() - known))}")
+        unknown = sorted(terms.keys() - known)
+        offered = ", ".join(sorted(known))
+        raise UsageError(
+            f"{what} takes no {', '.join(unknown)}", remedy=f"{_alike(unknown[0], known)}it takes {offered}"
+        )
     read: dict[str, Any] = {}
     for name, value in terms.items():
         if value is None:
