@@ -69,6 +69,30 @@ class _Row:
         return self.shown
 
 
+class _Named:
+    """Positions to be named in totals; in order once somebody asks, until there are others."""
+
+    __slots__ = ("_changed", "_keys", "_named", "_names")
+
+    def __init__(self) -> None:
+        self._keys: set[PositionKey] = set()
+        self._named: set[PositionKey] = set()
+        self._names: tuple[str, ...] = ()
+        self._changed = False
+
+    def have(self, key: PositionKey, there: bool) -> None:
+        if (key in self._keys) is not there:
+            (self._keys.add if there else self._keys.remove)(key)
+            self._changed = True
+
+    def names(self) -> tuple[str, ...]:
+        if self._changed and self._keys != self._named:  # one that is counted anew goes and comes
+            self._named = self._keys.copy()
+            self._names = tuple(key[0] for key in sorted(self._named))
+        self._changed = False
+        return self._names
+
+
 @dataclass(slots=True)
 class _Sum:
     """The positions of one currency together; money in `UNIT`."""
@@ -76,9 +100,9 @@ class _Sum:
     rows: int = 0
     held: int = 0
     sums: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0))
-    unknown: set[PositionKey] = field(default_factory=set)
-    unknown_charges: set[PositionKey] = field(default_factory=set)
-    stale: set[PositionKey] = field(default_factory=set)
+    unknown: _Named = field(default_factory=_Named)
+    unknown_charges: _Named = field(default_factory=_Named)
+    stale: _Named = field(default_factory=_Named)
     elsewhere: dict[PositionKey, int] = field(default_factory=dict)
 
     def shown(self, currency: str) -> PnL:
@@ -86,15 +110,11 @@ class _Sum:
         return PnL(
             currency=currency,
             positions=self.held,
-            unknown=_names(self.unknown),
-            unknown_charges=_names(self.unknown_charges),
-            stale=_names(self.stale),
+            unknown=self.unknown.names(),
+            unknown_charges=self.unknown_charges.names(),
+            stale=self.stale.names(),
             **money,  # type: ignore[arg-type]
         )
-
-
-def _names(keys: set[PositionKey]) -> tuple[str, ...]:
-    return tuple(key[0] for key in sorted(keys)) if keys else ()
 
 
 class KeptRows:
@@ -113,7 +133,7 @@ class KeptRows:
         self._handles: list[int] = []
         self._prices: list[float] = []
         self._times: list[int] = []
-        self._put: list[_Row] = []
+        self._apart: set[_Row] = set()  # looked at since all were
         self._sums: dict[str, _Sum] = {}
         self._breaks = 0
         self._any_stale = False
@@ -134,7 +154,7 @@ class KeptRows:
             self._add(row, -1)
             row.handle, row.built, row.terms, row.price, row.ts, row.stale = handle, built, terms, price, ts, stale
             row.shown = None
-        self._put.append(row)
+        self._apart.add(row)
         row.count()
         self._any_stale |= stale
         self._add(row, 1)
@@ -146,6 +166,7 @@ class KeptRows:
             self._add(row, -1)
             del self._order[bisect_left(self._order, key)]
             self._listed = None
+            self._apart.discard(row)
 
     def get(self, key: PositionKey) -> LivePosition | None:
         """Return one row at the newest mark; None where there is nothing to tell."""
@@ -156,7 +177,7 @@ class KeptRows:
         ts = marks.time(row.handle)
         self._see(row, marks.price(row.handle), ts)
         self._judge(row, self._marking.is_old(row.handle, ts))
-        self._put.append(row)
+        self._apart.add(row)
         return row.show()
 
     def rows(self) -> list[LivePosition]:
@@ -181,7 +202,7 @@ class KeptRows:
             rows = self._listed = [self._rows[key] for key in self._order]
             self._handles = [row.handle for row in rows]
             self._prices, self._times = [row.price for row in rows], [row.ts for row in rows]
-            self._put = rows.copy()
+            self._apart = set(rows)
         marking = self._marking
         prices, times = list(map(marking.marks.price, self._handles)), list(map(marking.marks.time, self._handles))
         if times != self._times or prices != self._prices:
@@ -190,9 +211,9 @@ class KeptRows:
                 if ts != old_ts or (price != old and ts != _NEVER):
                     self._see(row, price, ts)
             self._times, self._prices = times, prices
-        for row in self._put:  # since the marks were looked at: not as they were then
+        for row in self._apart:
             self._see(row, marking.marks.price(row.handle), marking.marks.time(row.handle))
-        self._put.clear()
+        self._apart.clear()
         self._age(rows, times)
         return rows
 
@@ -213,13 +234,12 @@ class KeptRows:
         for row, ts in zip(rows, times, strict=True):
             self._judge(row, marking.is_old(row.handle, ts, oldest))
 
-    def _judge(self, row: _Row, old: bool) -> None:  # noqa: FBT001 - of one row, within
+    def _judge(self, row: _Row, old: bool) -> None:
         stale = row.terms.held and old
         self._any_stale |= stale
         if stale is not row.stale:
             row.stale, row.shown = stale, None
-            keys = self._sums[row.built.currency].stale
-            (keys.add if stale else keys.discard)(row.key)
+            self._sums[row.built.currency].stale.have(row.key, stale)
 
     def _move(self, row: _Row, price: float) -> None:
         """Put a position at another price into the sums, in place of what it was."""
@@ -234,7 +254,7 @@ class KeptRows:
         sums["value"] += (row.value or 0) - before[1]
         sums["m2m"] += (row.m2m or 0) - before[2]
         if row.known is not was_known:
-            (one.unknown.discard if row.known else one.unknown.add)(row.key)
+            one.unknown.have(row.key, not row.known)
 
     # -- sums --------------------------------------------------------------------------------------------------------
 
@@ -256,13 +276,9 @@ class KeptRows:
         one.rows += times
         one.held += times * row.terms.held
         traded = bool(built.day_buy_quantity or built.day_sell_quantity)
-        for keys, belongs in (
-            (one.unknown, not row.known),
-            (one.unknown_charges, built.charges is None and traded),
-            (one.stale, row.stale),
-        ):
-            if belongs:
-                (keys.add if times > 0 else keys.discard)(row.key)
+        one.unknown.have(row.key, times > 0 and not row.known)
+        one.unknown_charges.have(row.key, times > 0 and built.charges is None and traded)
+        one.stale.have(row.key, times > 0 and row.stale)
         for other, fees in built.charges_elsewhere:
             self._add_elsewhere(other, row.key, times * units_of(fees))
         if not one.rows and not one.elsewhere:

@@ -86,12 +86,14 @@ class Change:
 
     def span(self) -> tuple[Decimal, Decimal, Decimal]:
         """Return the least it may have grown by, the most, and what it is taken for."""
+        return *self.reach(), self.at(self.rate.point)
+
+    def reach(self) -> tuple[Decimal, Decimal]:
+        """Return the least and the most it may have grown by."""
         rate = self.rate
-        if not self.now.orders and not self.before.orders:  # a straight line: its ends are the least and the most
-            low, high = self.at(rate.low), self.at(rate.high)
-            return min(low, high), max(low, high), self.at(rate.point)
-        grown = [self.at(one) for one in rate.probes()]
-        return min(grown), max(grown), self.at(self.rate.point)
+        straight = not self.now.orders and not self.before.orders  # its ends are the least and the most
+        grown = [self.at(one) for one in ((rate.low, rate.high) if straight else rate.probes())]
+        return min(grown), max(grown)
 
 
 class RateBook:

@@ -169,7 +169,8 @@ class Tally:
     def _add(self, added: Added, way: Callable[[Decimal, Decimal], Decimal]) -> None:
         sums = self.sums
         for name, amount in added:
-            setattr(sums, name, way(getattr(sums, name), amount))
+            if amount:
+                setattr(sums, name, way(getattr(sums, name), amount))
 
     def _changed(self, key: PositionKey, base: Held | None, held: Held | None, added: Added) -> Rate | None:
         """Add what the requirement grew by; return the rate of it, None where the position is the same."""
@@ -180,14 +181,12 @@ class Tally:
         if base is not None and held is not None and (before is now or before == now):
             return None
         rate = self._rate_of(key, some.group)
-        change = Change(key, before, now, rate)
-        least, most, point = change.span()
         old, new = before.need(rate.point), now.need(rate.point)
-        added += [
-            ("grown", point),
-            ("width", max(most - point, point - least)),
-            ("blocked", new.blocked - old.blocked),
-        ]
+        grown = new.total - old.total
+        if rate.low != rate.high:
+            least, most = Change(key, before, now, rate).reach()
+            added.append(("width", max(most - grown, grown - least)))
+        added += [("grown", grown), ("blocked", new.blocked - old.blocked)]
         if now.kind is Kind.PREMIUM:
             added.append(("premium", _long(now.quantity, new.used) - _long(before.quantity, old.used)))
         if now.kind is Kind.PAID:
