@@ -228,9 +228,9 @@ class Projection:
     def _within(self, grown: Decimal, width: Decimal) -> tuple[Decimal, Decimal]:
         """Cut what the requirement may have grown by to what leaves it at 0 or above; return its middle and reach.
 
-        That is done where its middle would leave less. Where rates are guessed, or an order was counted that the reading
-        had not seen, less may be left than nothing: no broker's requirement is. Where even the most it may have grown
-        by would leave less, something else is wrong, and it may be as far off as that.
+        That is done where its middle would leave less. Where rates are guessed, or an order was counted that the
+        reading had not seen, less may be left than nothing: no broker's requirement is. Where even the most it may have
+        grown by would leave less, something else is wrong, and it may be as far off as that.
         """
         told = self.told.used.total
         if told is None or self._terms.profit_in_used or told + grown >= 0:
