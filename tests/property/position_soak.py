@@ -63,6 +63,7 @@ class World:
     opening: dict[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
     rolled: set[int] = field(default_factory=set)
     compared: int = 0
+    heard: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         master = InstrumentMaster()
@@ -86,7 +87,12 @@ class World:
         marking = Marking(self.marks, lambda: self.now)
         self.book = PositionBook(master, self.days, marking, self.alerts.append)
 
+    def counts(self, fill: Fill) -> bool:
+        """Whether a fill of the ledger counts: a correction does once the trade it corrects was told."""
+        return fill.correction_of is None or (fill.order_id, fill.correction_of) in self.heard
+
     def tell(self, change) -> None:
+        self.heard.update((fill.order_id, fill.trade_id) for fill in change.added)
         if change.added or change.replaced:
             known = Order(instrument_id=NAME, side=Side.BUY, quantity=Decimal(0))
             self.book.on_update(OrderUpdate(known, change.added, change.replaced))
@@ -105,6 +111,7 @@ class World:
                 "fee": Fraction(fill.fee or 0) * (fill.fee_currency == "THING"),
             }
             for fill in self.ledger.all()
+            if self.counts(fill)
         ]
         return replay([one for one in events if one["what"] != "trade" or one["units"]], self.opening)
 

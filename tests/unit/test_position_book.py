@@ -627,3 +627,85 @@ def test_charges_that_nobody_knows_are_named_and_not_taken_for_nothing():
     bare = Desk()
     bare.trade("BUY", 1, 100)
     assert bare.book.totals()["INR"].unknown_charges == (INFY,)
+
+
+# -- corrections of what nobody has told ------------------------------------------------------------------------------
+
+
+def carried(quantity: int, **more) -> Position:
+    """A position of the morning, of a broker that tells the day's trades apart."""
+    days = {"day_buy_quantity": D(0), "day_sell_quantity": D(0)}
+    return position(quantity, average_price=D(100), **(days | more))
+
+
+def test_a_correction_of_yesterdays_trade_neither_enlarges_nor_turns_the_position():
+    asked = []
+    desk = Desk(doubted=lambda: asked.append(desk.now))
+    desk.book.seed([carried(100)], [], NINE)
+    for side, quantity in (("BUY", 90), ("SELL", 300), ("BUY", 0)):
+        terms = {"correction_of": "T0", "product": CARRY}
+        desk.trade(side, quantity, 100, trade_id=f"C{quantity}", **terms)
+        assert (desk.row().quantity, desk.row().day_buy_quantity, desk.row().day_sell_quantity) == (100, 0, 0)
+    assert [alert.code for alert in desk.alerts] == ["NOT_APPLIED"] * 3
+    assert "corrects trade T0 of NSE:INFY, which nobody has told" in desk.alerts[0].text
+    assert len(asked) == 3
+    desk.book.seed([carried(90)], [], desk.now)  # what the broker says then
+    assert desk.row().quantity == 90
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_correction_counts_once_its_trade_is_told_unless_the_opening_has_it(apart):
+    desk = Desk()
+    terms = {"product": CARRY, "order_id": "O"}
+    desk.trade("BUY", 8, 100, trade_id="C", correction_of="T1", **terms)
+    now = carried(8 if not apart else 0) if not apart else carried(0)
+    if not apart:
+        now = replace(now, overnight_quantity=D(0), day_buy_quantity=None, day_sell_quantity=None)
+    desk.book.seed([now], [], desk.now)
+    assert desk.row() is None if apart else desk.row().quantity == 8
+    desk.trade("BUY", 10, 100, trade_id="T1", **terms)
+    assert (desk.row().quantity, desk.row().average_price) == (8, 100)
+
+
+def test_of_corrections_told_before_their_trade_the_newest_counts_and_those_of_corrections_too():
+    desk = Desk()
+    for name, old, units in (("C1", "T1", 90), ("C2", "T1", 80), ("C3", "C2", 70)):
+        desk.trade("BUY", units, 10, trade_id=name, correction_of=old)
+        assert desk.row() is None
+    assert list(desk.book._counted.counting(0)) == []
+    desk.trade("BUY", 100, 10, trade_id="T1")
+    assert desk.row().quantity == 70
+    assert [fill.trade_id for fill in desk.book._counted.counting(0)] == ["C3"]
+
+
+def test_a_trade_corrected_under_its_own_id_waits_for_the_first_word_of_it():
+    desk = Desk()
+    desk.book.seed([carried(100)], [], NINE)
+    desk.trade("BUY", 80, 10, trade_id="T1", correction_of="T1", product=CARRY)
+    assert desk.row().quantity == 100
+    desk.trade("BUY", 90, 10, trade_id="T1", product=CARRY)  # told late: it was of today
+    assert desk.row().quantity == 180
+
+
+def test_a_bust_of_what_was_folded_into_the_beginning_is_told():
+    asked = []
+    desk = Desk(doubted=lambda: asked.append(1))
+    desk.trade("BUY", 100, 10, trade_id="T1", product=CARRY)
+    for _ in range(3):
+        desk.now += DAY
+        desk.book.rows()
+    desk.trade("BUY", 0, 10, trade_id="B", correction_of="T1", product=CARRY)
+    assert (desk.row().quantity, [alert.code for alert in desk.alerts], asked) == (100, ["NOT_APPLIED"], [1])
+
+
+def test_what_the_broker_lists_nowhere_begins_the_day_anew_with_what_was_counted():
+    desk = spot_desk()
+    bought = {"instrument_id": PAIR, "product": CASH, "fee": D("0.001"), "fee_currency": "BTC"}
+    desk.trade("BUY", 1, 50_000, **bought)
+    desk.now += DAY
+    desk.book.seed([], [desk.fill("BUY", 1, 60_000, **bought)], desk.now, keep=(CASH,))
+    row = desk.row(PAIR)
+    assert (row.quantity, row.overnight_quantity, row.overnight_price) == (D("1.998"), D("0.999"), 50_000)
+    assert (row.day_buy_quantity, row.fee_quantity) == (1, D("0.001"))
+    desk.book.seed([], [], desk.now)
+    assert desk.row(PAIR).quantity == D("0.999")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from dragoman.emulator.counting import MINUTE, Meter
 from dragoman.emulator.fault_spec import parse_faults
 from dragoman.errors import AuthRequired, OutcomeUnknown, Rejected, UsageError
-from dragoman.model import Mode, OrderType, Pending
+from dragoman.model import Mode, OrderType, OrderUpdate, Pending, PositionAlert
 from wire.binance_world import PAIR, PERP, S, play
 
 VIAS = pytest.mark.parametrize("via", ["rest", "socket"])
@@ -259,3 +260,24 @@ def test_an_account_that_pays_commissions_in_the_venues_coin_holds_all_it_bought
         assert wallet["BNB"] == 5 - fees
 
     play(scenario, fee_coins="5")
+
+
+def test_a_correction_of_a_trade_nobody_told_has_the_positions_read_anew():
+    async def scenario(here):
+        await here.client.portfolio.begin()
+        order = await here.client.place(PERP, "BUY", "0.1")
+        await here.until(order, S.FILLED)
+        live = here.client.portfolio.live
+        began, held = live.complete_as_of, live.row(PERP).quantity
+        (fill, *_) = await here.client.trades(order)
+        strange = replace(fill, trade_id="C1", correction_of="of yesterday", quantity=Decimal(5))
+        live.on_update(OrderUpdate(order, (strange,)))
+        assert live.row(PERP).quantity == held
+        (told,) = [one for one in here.events if isinstance(one, PositionAlert)]
+        assert (told.code, told.subject) == ("NOT_APPLIED", strange)
+        await here.runtime.sleep(30)
+        assert live.complete_as_of > began
+        assert live.row(PERP).quantity == held == Decimal("0.1")
+        assert await here.client.check_positions() == []
+
+    play(scenario)

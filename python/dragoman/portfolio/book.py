@@ -74,6 +74,9 @@ class PositionBook:
         The currency counts where the master does not know an instrument.
     account : callable
         Name of the account, once it is known.
+    doubted : callable
+        Called when a correction cannot be counted because what it corrects is part of what the book began with, or
+        nobody has told it: the broker's positions are to be read, and the book begun with them anew.
     """
 
     def __init__(
@@ -88,12 +91,14 @@ class PositionBook:
         broker: str = "",
         account: Callable[[], str] = str,
         currency: str = "INR",
+        doubted: Callable[[], object] = lambda: None,
     ) -> None:
         self._instruments = instruments
         self._days = days
         self.marking = marking
         self._alert = alert
         self._delivered = delivered
+        self._doubted = doubted
         self._facts = Facts(broker=broker, account_id="", currency=currency)
         self._account = account
         self._costs = Costs(charges)
@@ -131,7 +136,9 @@ class PositionBook:
             changed |= self._take(fill)
         self._changed(changed)
 
-    def seed(self, positions: Iterable[Position], fills: Iterable[Fill], as_of: int) -> list[Discrepancy]:
+    def seed(
+        self, positions: Iterable[Position], fills: Iterable[Fill], as_of: int, *, keep: Collection[Product] = ()
+    ) -> list[Discrepancy]:
         """Begin the day of `as_of` with the broker's positions; return where they contradict themselves or our fills.
 
         Parameters
@@ -142,6 +149,8 @@ class PositionBook:
             Those known of that day, at least.
         as_of : int
             When reading the positions began, ns UTC.
+        keep : collection of Product
+            What the broker lists nowhere: it begins the day with what was counted until then.
         """
         known = list(fills)
         start, self._day = self._days.start(as_of), self._days.day(as_of)
@@ -151,12 +160,18 @@ class PositionBook:
         for timeline in self._lines.values():
             timeline.forget_overnight(as_of)
         traded = Traded.sums(self._counted.counting(start))
-        bases: dict[Line, dict[Product, Lots]] = {line: {} for line in self._lines}
+        bases: dict[Line, dict[Product, Lots]] = {
+            line: {product: lots for product, lots in timeline.carried_to(start).items() if product in keep}
+            for line, timeline in self._lines.items()
+        }
         found: list[Discrepancy] = []
         self._openings.clear()
         self._costs.forget()
+        apart = set()
         for key, position, opening in openings(list(positions), self._lines, traded, start):
             self._openings[key] = opening
+            if position.day_buy_quantity is not None:
+                apart.add(key)
             bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
             if opening.difference is not None:
                 found.append(opening.difference)
@@ -169,6 +184,8 @@ class PositionBook:
                 self.marking.polled(self._instruments.handle(instrument), position.last_price, as_of)
         for line, base in bases.items():
             self._tallies["before_opening"] += self._lines.setdefault(line, Timeline()).begin(base, start)
+        # A net less our fills has what was corrected; a broker that tells the day apart may yet tell that trade.
+        self._counted.settle(lambda fill: (fill.instrument_id, fill.product, fill.position_side) not in apart)
         self.complete_as_of = as_of
         for (name, _), timeline in self._lines.items():
             self._problems(name, timeline)
@@ -435,11 +452,25 @@ class PositionBook:
         ):
             text = (
                 f"{fill.trade_id} corrects fill {old.fill.trade_id} of {fill.instrument_id}, which is part of what the "
-                "book began with by now: neither is counted; begin anew with the broker's positions"
+                "book began with by now: neither is counted; the broker's positions are read anew"
             )
-            self._say("NOT_APPLIED", text, fill, ("corrected", fill.order_id, fill.trade_id))
+            self._doubt(text, fill)
             return changed
+        if new is None and self._counted.waits(fill):
+            text = (
+                f"{fill.trade_id} corrects trade {fill.correction_of} of {fill.instrument_id}, which nobody has told: "
+                "it may be part of what the day began with. Nothing is counted until it is told; the broker's "
+                "positions are read anew"
+            )
+            self._doubt(text, fill)
         return changed | (self._enter(new) if new is not None else set())
+
+    def _doubt(self, text: str, fill: Fill) -> None:
+        """Tell, once, of a correction that is not counted, and have positions read."""
+        once = ("corrected", fill.order_id, fill.trade_id)
+        if once not in self._told:
+            self._say("NOT_APPLIED", text, fill, once)
+            self._doubted()
 
     def _enter(self, trade: Trade) -> set[PositionKey]:
         fill = trade.fill

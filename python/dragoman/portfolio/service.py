@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
@@ -33,6 +34,7 @@ from dragoman.portfolio.holdings import haircut_of, live_holding
 from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
 from dragoman.portfolio.wallets import Wallets, held_in_wallets
+from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
 
@@ -44,9 +46,11 @@ class Margins(dict[Segment, Margin]):
         raise UsageError(f"margins: there is no segment {key!r}", remedy=f"this account has {held}")
 
 
+_log = logging.getLogger("dragoman.portfolio")
 _SOON_S: Final = 1.0
 _LONGEST_S: Final = 60.0
 _TRIES: Final = 3
+_READ_S: Final = 10.0
 _DELIVERED: Final = frozenset((InstrumentType.SPOT, InstrumentType.ETF, InstrumentType.BOND))
 
 
@@ -93,10 +97,12 @@ class Portfolio:
             charges=session.adapter.charges_table,
             broker=session.adapter.name,
             account=lambda: session.ctx.account,
+            doubted=self._begin_anew,
         )
         self.changes = PositionChanges(session, orders, self.live)
         self._wallets = Wallets()
         self._beginning: asyncio.Task[None] | None = None
+        self._anew: asyncio.Task[None] | None = None
         orders.store.listen(self.live.on_update, first_steps=False)
 
     def _delivered(self, instrument: Instrument, product: Product) -> bool:
@@ -121,10 +127,32 @@ class Portfolio:
 
     async def close(self) -> None:
         """End the reading in the background."""
-        task, self._beginning = self._beginning, None
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
+        for task in (self._beginning, self._anew):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+        self._beginning = self._anew = None
+
+    def _begin_anew(self) -> None:
+        """Read positions again and begin the day with them, a moment from now: what is told now may come in parts."""
+        offered = bool(self._session.adapter.capabilities.features.get("positions"))
+        if offered and (self._anew is None or self._anew.done()):
+            runtime, name = self._session.runtime, self._session.adapter.name
+            self._anew = runtime.spawn(self._read_anew(), name=f"{name} positions anew")
+
+    async def _read_anew(self) -> None:
+        wait_s = max(_SOON_S, self._session.adapter.session.settle_s)
+        while True:
+            await self._session.runtime.sleep(wait_s)
+            try:
+                await self.changes.read()
+                as_of, rows = await self._opening(_READ_S)
+            except DragomanError as error:
+                wait_s = min(2 * wait_s, _LONGEST_S)
+                _log.warning("%s: positions cannot be read anew: %s", self._session.adapter.name, redact(str(error)))
+                continue
+            self.live.seed(rows, self._orders.store.fills.of_day(as_of), as_of, keep=self._in_wallets)
+            return
 
     async def begin(
         self, on_error: Callable[[DragomanError], object] = lambda error: None, *, timeout_s: float = 10.0

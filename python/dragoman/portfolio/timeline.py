@@ -224,6 +224,15 @@ class Timeline:
         self.problems.clear()
         return at
 
+    def carried_to(self, start: int) -> Rows:
+        """Return what the day that began at `start` began with."""
+        rows = _copy(self.base)
+        for entry in self.entries[: bisect_left(self._places, (start, ADJUST, 0, "", ""))]:
+            entry.apply(rows)
+        for lots in rows.values():
+            lots.roll()
+        return rows
+
     def forget_overnight(self, before: int) -> None:
         """Take out conversions of what was carried over: a broker asked since then tells it where it went."""
         for entry in list(self.entries):
