@@ -26,6 +26,19 @@ _FIELDS = ("transaction_tax", "exchange_fee", "regulator_fee", "brokerage", "sta
 _WITHIN = {"protection_fund": "exchange_fee", "clearing_fee": "exchange_fee"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A row in exact numbers."""
+
+    charge: Charge
+    rate: Exact
+    per_unit: Exact
+    per_order: Exact
+    at_most: Exact | None
+    step: Exact | None
+    on: frozenset[str]
+
+
 @dataclass(slots=True)
 class _Traded:
     """What one order traded as maker, taker or either, and what that costs by the fills counted so far."""
@@ -52,6 +65,7 @@ class Charging:
         self.instrument = instrument
         self._multiplier = exact(instrument.multiplier)
         self._rows: dict[_Kind, dict[Charge, ChargeRow]] = {}
+        self._terms: dict[_Kind, list[_Term]] = {}
         self._net: dict[tuple[Product, date], Exact] = {}
         self._orders: dict[_OrderKey, _Traded] = {}
         self._dirty: set[_OrderKey] = set()
@@ -135,6 +149,7 @@ class Charging:
         rows = self._rows.get(kind)
         if rows is None:
             rows = self._rows[kind] = self._table.rows_for(self.instrument, *kind)
+            self._terms[kind] = _terms(rows.values())
         return rows
 
     def _settle(self) -> None:
@@ -145,7 +160,7 @@ class Charging:
             self._add(one.parts, -1)
             was, is_counted = one.counted, bool(one.fills)
             one.counted = is_counted
-            one.parts = _order(rows.values(), one) if is_counted else {}
+            one.parts = _order(self._terms[key[1:]], one) if is_counted else {}
             self._add(one.parts, 1)
             change = int(is_counted) - int(was)
             if not rows:
@@ -174,16 +189,37 @@ def charges_of(table: ChargesTable, instrument: Instrument, fills: Iterable[Fill
     return charging.charges()
 
 
-def _order(rows: Iterable[ChargeRow], traded: _Traded) -> Parts:
-    """Return the parts of one order's charges; taxes on other parts come last."""
+def _terms(rows: Iterable[ChargeRow]) -> list[_Term]:
+    """Return rows as exact numbers; taxes on other parts come last, and what is charged once a day is none of them."""
+    found = [
+        _Term(
+            row.charge,
+            exact(row.rate),
+            exact(row.per_unit),
+            exact(row.per_order),
+            None if row.at_most is None else exact(row.at_most),
+            None if row.round_up is None else exact(row.round_up),
+            row.on,
+        )
+        for row in rows
+        if not row.per_debit
+    ]
+    return sorted(found, key=lambda one: bool(one.on))
+
+
+def _order(terms: Iterable[_Term], traded: _Traded) -> Parts:
+    """Return the parts of one order's charges."""
     parts: Parts = {}
-    for row in sorted((one for one in rows if not one.per_debit), key=lambda one: bool(one.on)):
-        base = sum((parts.get(name, 0) for name in row.on), 0) if row.on else traded.turnover
-        amount = exact(row.rate) * base + exact(row.per_unit) * traded.units + exact(row.per_order)
-        if row.at_most is not None:
-            amount = min(amount, exact(row.at_most))
-        if row.round_up is not None:
-            step = exact(row.round_up)
-            amount = -(-amount // step) * step
-        parts[row.charge] = amount
+    for one in terms:
+        base = sum((parts.get(name, 0) for name in one.on), 0) if one.on else traded.turnover
+        amount = one.rate * base if one.rate else 0
+        if one.per_unit:
+            amount += one.per_unit * traded.units
+        if one.per_order:
+            amount += one.per_order
+        if one.at_most is not None:
+            amount = min(amount, one.at_most)
+        if one.step is not None:
+            amount = -(-amount // one.step) * one.step
+        parts[one.charge] = amount
     return parts
