@@ -64,6 +64,8 @@ class Engine:
         Likewise.
     orphaned : callable
         Told of a rule at the broker whose position is gone.
+    of_account : callable
+        Told of each rule about the whole account that begins to watch.
     looking : Looking
         What is done now and then.
     closed : bool
@@ -90,6 +92,7 @@ class Engine:
         self._publish = publish
         self.rules: dict[str, Tracked] = {}
         self.orphaned: Callable[[Tracked], object] = lambda rule: None
+        self.of_account: Callable[[Tracked], object] = lambda rule: None
         self.looking = Looking(runtime, self)
         self._numbers: dict[int, tuple[Tracked, int]] = {}
         self._armed: dict[tuple[str, int], int] = {}
@@ -117,7 +120,9 @@ class Engine:
             for leg in rule.waiting:
                 self.arm(rule, leg)
             self.looking.wake()
-        if rule.key is not None and rule.status.watching:
+        if rule.key is None:
+            self.of_account(rule)
+        elif rule.status.watching:
             self._on_position(rule.key)
 
     def arm(self, rule: Tracked, leg: Leg) -> None:

@@ -73,6 +73,12 @@ class Looking:
                 self._judge_age(rule)
         self._raised = broken
 
+    def look_now(self, rule: Tracked, look: Callable[[Tracked], object]) -> None:
+        """Look at one rule between times, because something has changed."""
+        if rule.status.watching and not self._engine.closed:
+            with self._alone(rule, self._raised):
+                look(rule)
+
     @contextmanager
     def _alone(self, rule: Tracked, broken: dict[str, str]) -> Iterator[None]:
         """Keep what goes wrong with one rule from all others; it is told of when it begins."""
