@@ -8,7 +8,7 @@ enter once, as what the day began with; from then on they are only compared with
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final, Literal, cast
@@ -31,7 +31,7 @@ from dragoman.model import (
     QuantityUnit,
 )
 from dragoman.plugin import ChargesTable
-from dragoman.portfolio.adjust import Converted, Told, check_adjustment
+from dragoman.portfolio.adjust import Converted, Told, check_adjustment, followed_by_net_alone, in_opening
 from dragoman.portfolio.closes import Closes
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
@@ -157,8 +157,10 @@ class PositionBook:
         self._rolls = [(start, ROLL, 0, "", "")]
         for fill in known:
             self._take(fill)
+        known_positions = list(positions)
         for timeline in self._lines.values():
             timeline.forget_overnight(as_of)
+            timeline.forget_scaling(lambda one: self._begun_with(one, known_positions, as_of))
         traded = Traded.sums(self._counted.counting(start))
         bases: dict[Line, dict[Product, Lots]] = {
             line: {product: lots for product, lots in timeline.carried_to(start).items() if product in keep}
@@ -168,7 +170,7 @@ class PositionBook:
         self._openings.clear()
         self._costs.forget()
         apart = set()
-        for key, position, opening in openings(list(positions), self._lines, traded, start):
+        for key, position, opening in openings(known_positions, self._lines, traded, start):
             self._openings[key] = opening
             if position.day_buy_quantity is not None:
                 apart.add(key)
@@ -203,13 +205,22 @@ class PositionBook:
         Raises
         ------
         UsageError
-            It lacks what its kind needs, or its id names another one.
+            It lacks what its kind needs, its id names another one, or it needs to say `as_of`.
         """
         check_adjustment(adjustment)
         if self.adjusted(adjustment):
             return
         self._look()
+        try:
+            begun_with = in_opening(adjustment, self.complete_as_of)
+        except UsageError as error:
+            if not restored:
+                raise
+            begun_with = True
+            self._taken_for_done(adjustment, str(error))
         self._without_fill.adjust(adjustment)
+        if begun_with:
+            return  # what the broker said the day began with has it
         name = adjustment.adjustment_id
         line = self._line(adjustment.instrument_id, adjustment.position_side)
         line.put(Adjusting((adjustment.ts_event, ADJUST, len(name), name, ""), adjustment))
@@ -218,6 +229,21 @@ class PositionBook:
         sides = [side for name, side in self._lines if name == adjustment.instrument_id]  # all have the same close
         self._changed({key for side in sides for key in self._keys(adjustment.instrument_id, side, flat=True)})
         self._problems(adjustment.instrument_id, line, restored=restored)
+
+    def _begun_with(self, one: Adjustment, positions: Sequence[Position], read: int) -> bool:
+        """Whether the positions that the book begins with have a split or bonus that was told before."""
+        try:
+            return in_opening(one, read)
+        except UsageError as error:
+            mine = [held for held in positions if held.instrument_id == one.instrument_id]
+            if mine and all(followed_by_net_alone(one, held) for held in mine):
+                return False
+            self._taken_for_done(one, str(error))
+            return True
+
+    def _taken_for_done(self, one: Adjustment, why: str) -> None:
+        text = f"{why}. They are taken for what can be sold, and not multiplied here"
+        self._say("NOT_APPLIED", text, one, ("in the opening", one.adjustment_id))
 
     def adjusted(self, adjustment: Adjustment) -> bool:
         """Whether an adjustment was told before.
@@ -228,6 +254,16 @@ class PositionBook:
             Its id names another one.
         """
         return self._without_fill.adjusted(adjustment)
+
+    def in_opening(self, adjustment: Adjustment) -> bool:
+        """Whether what the broker said the day began with has a split or bonus already.
+
+        Raises
+        ------
+        UsageError
+            It needs to say `as_of`.
+        """
+        return in_opening(adjustment, self.complete_as_of)
 
     def is_of_today(self, ts: int) -> bool:
         """Whether a time is of the trading day, or of a later one."""
