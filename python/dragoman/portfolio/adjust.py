@@ -113,7 +113,7 @@ def check_adjustment(one: Adjustment) -> None:
         raise _wrong(f"{one.kind} of {one.instrument_id}: price {one.price} is below 0", "give what a unit is worth")
     if one.as_of is not None and one.as_of < one.ts_event:
         raise _wrong(
-            f"{one.kind} of {one.instrument_id}: positions have it as of {one.as_of}, before it counts ({one.ts_event})",
+            f"{one.kind} of {one.instrument_id}: they have it as of {one.as_of}, before it counts: {one.ts_event}",
             "say from when on the broker's positions have it, at ts_event or later",
         )
     if one.numerator <= 0 or one.denominator <= 0:
