@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from dragoman import errors
-from dragoman.cli import completion
+from dragoman.cli import completion, output
 from dragoman.cli.demo_report import show
 from dragoman.cli.exits import Status, status_of
 from dragoman.cli.output import amount, fitted, iso, money, number, plain, print_json, step, text
@@ -77,6 +77,20 @@ def test_a_table_gives_up_its_least_columns_first_and_folds_the_rest():
     with narrow.capture() as shown:
         narrow.print(fitted(narrow, "T", columns, rows))
     assert shown.get().count("A") == 20
+
+
+def test_an_answer_wider_than_the_terminal_is_told_field_by_field(monkeypatch, capsys):
+    columns = [text(f"column_{i}", key=str(i)) for i in range(12)]
+    rows = [{str(i): f"value-{i}-of-{row}" for i in range(12)} for row in ("a", "b")]
+    monkeypatch.setenv("COLUMNS", "80")
+    output.show("Answer", columns, rows, fields=True)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["Answer 1 of 2", "  column_0   value-0-of-a"]
+    assert said[13:15] == ["Answer 2 of 2", "  column_0   value-0-of-b"]
+    assert len(said) == 26
+    monkeypatch.setenv("COLUMNS", "300")
+    output.show("Answer", columns, rows, fields=True)
+    assert any(all(f"value-{i}-of-b" in line for i in range(12)) for line in capsys.readouterr().out.splitlines())
 
 
 def test_markup_in_values_is_shown_as_it_is():

@@ -261,7 +261,7 @@ def find_order(client: Client, name: str) -> Order:
     found = client.order(name)
     if found is None:
         raise UsageError(
-            f"no order {name!r} among the {len(client.orders_service.store)} of today",
+            f"there is no order {name!r} among those of today",
             kind=ErrorKind.ORDER_NOT_FOUND,
             remedy="`dragoman orders` lists them",
         )
