@@ -12,7 +12,6 @@ from dragoman.rules import Send, StopLoss
 from wire.ruled import LONG, hold, move, venue_held
 from wire.trading import INFY, play
 
-
 pytestmark = [pytest.mark.logs]
 
 
