@@ -153,6 +153,13 @@ def test_shares_bought_for_delivery_and_sold_out_of_holdings_at_zerodha():
     assert (both.depository_fee, both.transaction_tax) == (None, D("20.2"))
 
 
+def test_shares_on_borrowed_money_at_zerodha():
+    # Published: 1,000 shares bought at 1,000 and sold at 1,050 pay 20 of brokerage each way.
+    ours = cost("zerodha", NSE, ("BUY", "1000", "1000"), ("SELL", "1000", "1050"), product=Product.MTF)
+    assert (ours.brokerage, ours.unverified) == (40, ())
+    assert cost("zerodha", NSE, ("BUY", "1", "1000"), product=Product.MTF).brokerage == 3
+
+
 def test_shares_at_bse_pay_its_own_rate():
     ours = cost("zerodha", listed("BSE"), ("BUY", "100", "100"), product=INTRADAY)
     assert ours.exchange_fee == D("0.375")  # 0.00375 %
@@ -246,7 +253,10 @@ def test_fyers_adds_what_its_clearing_member_takes_and_no_gst_on_the_regulator()
     dollar = cost("fyers", listed("CDS", "FUTURE", "1000"), ("BUY", "1", "84.25"), product=CARRY)
     # 20 + 0.294875 + clearing 0.0005 % = 0.42125 + 0.08425 + 0.08425 + GST 18 % of 20.716125 = 3.7289025
     assert dollar.total == D("24.6135275")
-    assert dollar.unverified == ("clearing_fee: the newer list has no line for this segment",)
+    assert dollar.unverified == (
+        "clearing_fee: the newer list has no line for this segment",
+        "exchange_fee: the protection fund, 0.05 per lakh in older lists, is not counted",
+    )
 
 
 def test_the_fund_of_nse_took_what_fyers_says_before_march_2026():
