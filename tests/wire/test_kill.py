@@ -330,6 +330,30 @@ def test_a_disk_that_fails_keeps_no_order_at_work_and_is_told(operation):
     play(scenario)
 
 
+@pytest.mark.logs("the file of the switch is gone")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_process_whose_switch_was_removed_stops_because_no_kill_would_reach_it(replaced):
+    async def scenario(world):
+        await world.rest()
+        path = world.client.orders_service.stopping.path
+        world.runtime.disk.remove(path)
+        if replaced:
+            KillSwitch.open(world.runtime.disk, path)
+        await world.until(lambda: world.client.killed.engaged, 1)
+        assert "removed or replaced" in world.client.killed.why
+        with pytest.raises(Rejected, match="removed or replaced"):
+            await world.rest()
+        await world.until(lambda: statuses(world) == [S.CANCELED], 2)
+        with pytest.raises(UsageError, match="start it again"):
+            await world.client.release()
+        await world.client.close()
+        async with again(world) as client:
+            assert not client.killed.engaged
+            await client.place(INFY, "BUY", 1, product="INTRADAY", order_type="LIMIT", price=world.price())
+
+    play(scenario)
+
+
 def test_a_damaged_file_stops_the_account_at_the_next_start():
     async def scenario(world):
         await world.rest()
