@@ -15,8 +15,9 @@ from benchmarks.measure import Effort, Finding, Timing, Value, alternate, share,
 from dragoman._core import Marks
 from dragoman.checks import RiskLimits
 from dragoman.checks.kill import RELEASED_AT, KillSwitch
-from dragoman.checks.pretrade import PreTrade, Sources
+from dragoman.checks.pretrade import PreTrade
 from dragoman.checks.risk_exposure import Exposure
+from dragoman.checks.sources import Sources
 from dragoman.errors import Rejected
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
