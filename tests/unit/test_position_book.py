@@ -777,3 +777,11 @@ def test_a_split_that_another_process_wrote_down_is_told_where_it_may_be_in_the_
     assert enter(desk.book, [{"what": "adjustment", "adjustment": to_plain(split())}]) == 1
     assert (desk.row().quantity, [alert.code for alert in desk.alerts]) == (200, ["NOT_APPLIED"])
     assert "taken for what can be sold, and not multiplied here" in desk.alerts[0].text
+
+
+def test_the_price_that_came_with_a_position_is_stale_a_minute_after_it_was_read():
+    desk = Desk()
+    desk.book.seed([carried(100, last_price=D(110))], [], NINE)
+    assert (desk.row().last_price, desk.row().stale) == (110, False)
+    desk.now = NINE + 61 * NS
+    assert (desk.row().last_price, desk.row().stale) == (110, True)
