@@ -236,6 +236,18 @@ def test_the_journal_has_who_engaged_and_who_released():
     play(scenario)
 
 
+def test_what_is_killed_is_true_only_while_the_switch_is_engaged():
+    async def scenario(world):
+        assert not world.client.killed
+        assert await world.client.kill("drill")
+        assert world.client.killed
+        await world.client.release(await world.client.release())
+        assert not world.client.killed
+        assert world.client.killed.epoch == 1  # a switch that was used, all the same
+
+    play(scenario)
+
+
 # -- restarts, other processes, disks ----------------------------------------------------------------------------------
 
 
