@@ -112,7 +112,7 @@ def test_one_odd_price_makes_no_dust_of_a_position():
         live = await bought(here)
         live.marking.polled(intern_instrument(PAIR), D("0.01"), here.runtime.clock.wall_ns())
         assert live.mark(PAIR)[0] == D("0.01")
-        assert len(here.client.rules.flatten.held()) == 1
+        assert list(here.client.rules.flatten._positions.keys()) == [KEY]
         await here.client.kill("test", flatten=True)
         async with asyncio.timeout(60):
             while not any(isinstance(one, KillEvent) and one.code == "FLATTENED" for one in here.events):
