@@ -1,13 +1,25 @@
 #include "dragoman/books.hpp"
 
+#include <new>
+
 namespace dragoman {
 
 std::size_t Books::apply(const BatchView& batch) {
+  settle();
   try {
     return apply_records(batch);
   } catch (...) {
     mark_all_stale();
     throw;
+  }
+}
+
+void Books::apply_later() noexcept {
+  try {
+    apply_records(*std::exchange(later_, nullptr));
+  } catch (const std::bad_alloc&) {
+    mark_all_stale();
+    ran_out_ = true;
   }
 }
 
