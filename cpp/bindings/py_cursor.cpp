@@ -33,7 +33,7 @@ const dragoman::Record* record_of(PyObject* self) {
     raise_usage_error("cursor: it was closed when its callback ended; keep values with Cursor.tick()");
     return nullptr;
   }
-  const dragoman::BatchView* const view = dragoman_batch_view(cursor->batch);
+  const dragoman::BatchView* const view = dragoman_batch_heads(cursor->batch);
   if (cursor->index < 0 || static_cast<std::size_t>(cursor->index) >= view->record_count) {
     raise_usage_error("cursor: it stands on no record; read it inside `for row in cursor`");
     return nullptr;
@@ -54,7 +54,7 @@ PyObject* cursor_next(PyObject* self) {
     raise_usage_error("cursor: it was closed when its callback ended; keep values with Cursor.tick()");
     return nullptr;
   }
-  const auto count = static_cast<Py_ssize_t>(dragoman_batch_view(cursor->batch)->record_count);
+  const auto count = static_cast<Py_ssize_t>(dragoman_batch_heads(cursor->batch)->record_count);
   if (cursor->index + 1 >= count) {
     cursor->index = count;
     return nullptr;
@@ -70,7 +70,11 @@ PyObject* cursor_close(PyObject* self, PyObject*) {
 
 PyObject* cursor_tick(PyObject* self, PyObject*) {
   const dragoman::Record* const record = record_of(self);
-  return record != nullptr ? make_tick(*record) : nullptr;
+  if (record == nullptr) {
+    return nullptr;
+  }
+  (void)dragoman_batch_view(cursor_of(self)->batch);  // a tick says how many levels came with it
+  return make_tick(*record);
 }
 
 }  // namespace

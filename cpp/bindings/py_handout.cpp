@@ -16,7 +16,7 @@
 ///
 /// Where no message can break a book, the books wait until somebody looks at one, or until all have been
 /// told: they lie scattered, so a frame of many instruments costs them more than its decoding, and most
-/// handlers read the tops that the records themselves carry.
+/// handlers read the tops that the records themselves carry. The levels, which are for books, wait too.
 namespace {
 
 struct PyHandout {
@@ -84,7 +84,7 @@ bool call_handlers(PyHandout& handout, PyObject* handlers, PyObject* batch, std:
       if (!handout.clock.wall(now)) {
         return false;
       }
-      age_ns = now - dragoman_batch_view(batch)->ts_recv;
+      age_ns = now - dragoman_batch_heads(batch)->ts_recv;
     }
   }
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(handlers); ++i) {
@@ -240,7 +240,7 @@ bool tell_moved(PyHandout& handout, const dragoman::Triggers* triggers) {
   return called;
 }
 
-/// Take a batch into marks and triggers, and tell what came of it.
+/// Take the values of a batch into marks and triggers, and tell what came of it.
 bool move_money(PyHandout& handout, const dragoman::BatchView& batch) {
   dragoman::Marks* const marks = marks_in(handout.marks);
   dragoman::Triggers* const triggers = triggers_in(handout.triggers);
@@ -257,8 +257,8 @@ bool move_money(PyHandout& handout, const dragoman::BatchView& batch) {
 
 /// Everything a batch reaches behind the books: money, those who mend books, handlers, queues.
 bool pass_to_all(PyHandout& handout, const dragoman::Books& books, PyObject* batch,
-                 const dragoman::BatchView& view, std::int64_t arrived_ns) {
-  if ((is_set(handout.marks) || is_set(handout.triggers)) && !move_money(handout, view)) {
+                 const dragoman::BatchView& heads, std::int64_t arrived_ns) {
+  if ((is_set(handout.marks) || is_set(handout.triggers)) && !move_money(handout, heads)) {
     return false;
   }
   if (books.wanting() || books.counters().gaps != handout.gaps) [[unlikely]] {
@@ -288,6 +288,15 @@ bool is_handout(PyObject* object) {
   return Py_TYPE(object) == handout_type;
 }
 
+bool handlers_first(PyObject* object) {
+  if (!is_handout(object)) {
+    return false;
+  }
+  const PyHandout& handout = handout_of(object);
+  return !handout.closed && PyTuple_GET_SIZE(handout.handlers) != 0 &&
+         !book_types::books_in(handout.books)->breakable();
+}
+
 PyObject* take_error(PyObject* kind) {
   if (!PyErr_ExceptionMatches(kind)) {
     return nullptr;
@@ -308,25 +317,25 @@ bool hand_out(PyObject* self, PyObject* batch, std::int64_t arrived_ns) {
   if (handout.closed) {
     return true;
   }
-  const dragoman::BatchView* const view = dragoman_batch_view(batch);
-  if (view == nullptr) {
+  const dragoman::BatchView* const heads = dragoman_batch_heads(batch);
+  if (heads == nullptr) {
     return false;
   }
-  handout.ticks += static_cast<long long>(view->record_count);
+  handout.ticks += static_cast<long long>(heads->record_count);
   PyObject* const owner = Py_NewRef(handout.books);  // the handout may be cleared on the way
   dragoman::Books& books = *book_types::books_in(owner);
   bool passed = true;
   if (books.breakable()) {
     try {
-      books.apply(*view);
+      books.apply(*dragoman_batch_view(batch));
     } catch (const std::bad_alloc&) {
       PyErr_NoMemory();
       passed = false;
     }
   } else {
-    books.put_off(*view);
+    books.put_off(batch_block(batch));
   }
-  passed = passed && pass_to_all(handout, books, batch, *view, arrived_ns);
+  passed = passed && pass_to_all(handout, books, batch, *heads, arrived_ns);
   books.settle();
   if (books.ran_out() && passed) [[unlikely]] {
     PyErr_NoMemory();

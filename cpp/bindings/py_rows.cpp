@@ -199,7 +199,7 @@ PyObject* batch_rows(PyObject* self, PyObject* names) {
   if (rows == nullptr) {
     return nullptr;
   }
-  const dragoman::BatchView& view = *dragoman_batch_view(self);
+  const dragoman::BatchView& view = *dragoman_batch_heads(self);
   rows->batch = Py_NewRef(self);  // and so its records stay where and as they are
   rows->next = view.records;
   rows->end = view.records + view.record_count;

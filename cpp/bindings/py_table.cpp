@@ -86,7 +86,7 @@ void copy_values(const BatchView& view, const Selection& chosen, double* to) noe
 /// the copy of a frame, most of all where the frame is the first after a pause and none of their code is
 /// cached.
 PyObject* batch_table(PyObject* self, PyObject* names) try {
-  const BatchView* const view = dragoman_batch_view(self);
+  const BatchView* const view = dragoman_batch_heads(self);
   const Selection* chosen = view != nullptr ? selection(names) : nullptr;
   if (chosen == nullptr) {
     return nullptr;

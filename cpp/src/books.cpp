@@ -15,8 +15,10 @@ std::size_t Books::apply(const BatchView& batch) {
 }
 
 void Books::apply_later() noexcept {
+  Block& batch = *std::exchange(later_, nullptr);
+  batch.read_levels();
   try {
-    apply_records(*std::exchange(later_, nullptr));
+    apply_records(batch.view);
   } catch (const std::bad_alloc&) {
     mark_all_stale();
     ran_out_ = true;

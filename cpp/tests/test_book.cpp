@@ -176,16 +176,18 @@ void test_a_batch_put_off_is_applied_once_and_in_its_turn() {
   first.add(0, true, {level(Side::bid, Action::add, 5, 1)});
   Frame second;
   second.add(0, true, {level(Side::bid, Action::add, 6, 1)});
-  const BatchView views[] = {first.view(), second.view()};
-  books.put_off(views[0]);
+  Block blocks[2];
+  blocks[0].view = first.view();
+  blocks[1].view = second.view();
+  books.put_off(blocks[0]);
   CHECK(book.updates() == 0);
-  books.put_off(views[1]);  // the one before it must not be lost
+  books.put_off(blocks[1]);  // the one before it must not be lost
   CHECK(book.updates() == 1 && book.side(Side::bid).level(0).price == 5);
   books.settle();
   books.settle();
   CHECK(book.updates() == 2 && book.side(Side::bid).level(0).price == 6);
-  books.put_off(views[0]);
-  CHECK(books.apply(views[1]) == 1);
+  books.put_off(blocks[0]);
+  CHECK(books.apply(blocks[1].view) == 1);
   CHECK(book.updates() == 4 && book.side(Side::bid).level(0).price == 6);
   CHECK(!books.ran_out());
 }

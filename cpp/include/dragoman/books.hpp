@@ -39,8 +39,8 @@ class Books {
   /// Whether a message can break a book, so that somebody must be told at once: no batch is to be put off
   /// then.
   [[nodiscard]] bool breakable() const noexcept { return breakable_; }
-  /// Leave a batch for `settle`, which must come before the batch ends or changes.
-  void put_off(const BatchView& batch) noexcept {
+  /// Leave a batch for `settle`, which must come before the batch ends or changes. Its levels may be unread.
+  void put_off(Block& batch) noexcept {
     settle();
     later_ = &batch;
   }
@@ -88,7 +88,7 @@ class Books {
   BookSync sync_;
   bool breakable_;
   bool ran_out_ = false;
-  const BatchView* later_ = nullptr;
+  Block* later_ = nullptr;
   std::uint64_t batches_ = 0;
   std::deque<Book> books_;
   std::vector<Book*> by_instrument_;
