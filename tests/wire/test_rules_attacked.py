@@ -289,3 +289,52 @@ def test_exit_takes_all_once_a_difference_has_gone():
         return rules.get("s").status, venue_held(world), len(exits_at_venue(world))
 
     assert play(scenario) == (S.DONE, 0, 1)
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.EXCHANGE_REJECTED, ErrorKind.PRICE_OUT_OF_BAND])
+def test_slices_that_are_refused_at_once_are_one_try(kind, monkeypatch):
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 100)
+        freeze(world, monkeypatch, 10)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1, send=Send(tries=2)))
+        submit, asked = world.venue.submit, refuse_sells(world, kind)
+        await move(world, -40)
+        await world.until(lambda: len(asked) == 10)
+        assert rules.get("s").status is S.EXITING
+        world.venue.submit = submit
+        await move(world, -40)
+        await world.until(lambda: rules.get("s").status.terminal)
+        return rules.get("s").status, held(world), len(asked)
+
+    assert play(scenario) == (S.DONE, 0, 10)
+
+
+def test_each_time_that_slices_are_refused_is_one_more_try(monkeypatch):
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 50)
+        freeze(world, monkeypatch, 10)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1, send=Send(tries=3)))
+        asked = refuse_sells(world, ErrorKind.EXCHANGE_REJECTED)
+        await move(world, -40)
+        await world.until(lambda: rules.get("s").status.terminal)
+        assert "refused 3 times" in rules.get("s").reason
+        return rules.get("s").status, len(asked)
+
+    assert play(scenario) == (S.FAILED, 15)
+
+
+def test_a_remainder_of_one_lot_that_is_refused_with_larger_slices_ends_nothing(monkeypatch):
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 21)
+        freeze(world, monkeypatch, 10)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1))
+        submit, asked = world.venue.submit, refuse_sells(world, ErrorKind.INSUFFICIENT_MARGIN)
+        await move(world, -40)
+        await world.until(lambda: len(asked) == 3)
+        world.venue.submit = submit
+        await move(world, -40)
+        await world.until(lambda: rules.get("s").status.terminal)
+        quantities = [one.order.quantity for one in exits_at_venue(world)]
+        return rules.get("s").status, held(world), asked, quantities
+
+    assert play(scenario) == (S.DONE, 0, [10, 10, 1], [5, 5, 5, 5, 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -78,8 +79,14 @@ class LivePosition(Shown):
         Quantity x mark x multiplier, signed.
     income : Decimal
         Dividends of the day; in no other number.
+    fee_quantity : Decimal
+        Units that commissions of the day took out of what was traded: `quantity` is without them, what was bought and
+        sold with them, and `charges` has what they were worth.
     charges : Decimal or None
-        Estimate of the day's fees and taxes by the adapter's table; None where it has none for the segment.
+        Estimate of the day's fees and taxes by the adapter's table, and what fills told of them, in `currency`; None
+        where the table has none for the segment.
+    charges_elsewhere : tuple of (str, Decimal)
+        Fees that fills told in other currencies, by currency; in no other number.
     ts_mark : int or None
         When the mark arrived, ns UTC.
     stale : bool
@@ -119,7 +126,9 @@ class LivePosition(Shown):
     m2m: Decimal | None = None
     value: Decimal | None = None
     income: Decimal = ZERO
+    fee_quantity: Decimal = ZERO
     charges: Decimal | None = None
+    charges_elsewhere: tuple[tuple[str, Decimal], ...] = ()
     currency: str = "INR"
     multiplier: Decimal = Decimal(1)
     ts_event: int | None = None
@@ -137,9 +146,11 @@ class PnL(Shown):
     Attributes
     ----------
     realised, unrealised, m2m, income, charges, value : Decimal
-        Sums of what the positions know.
+        Sums of what the positions know; `charges` with fees that fills of other currencies were charged in this one.
     unknown : tuple of str
         Instruments with a number that is not known and hence not in the sums.
+    unknown_charges : tuple of str
+        Instruments that traded and whose charges are not known: `charges` is without them.
     stale : tuple of str
         Instruments whose mark is old; their last mark counts.
     """
@@ -153,6 +164,7 @@ class PnL(Shown):
     value: Decimal = ZERO
     positions: int = 0
     unknown: tuple[str, ...] = ()
+    unknown_charges: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
 
 
@@ -355,7 +367,23 @@ class Margin(Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charges(Shown):
-    """Taxes and fees of one order or basket, in `currency`. `gst` is the tax on the broker's and exchange's fees."""
+    """Taxes and fees of one order, basket or position, in `currency`.
+
+    Attributes
+    ----------
+    exchange_fee : Decimal or None
+        With what goes to the exchange's investor protection fund and to the clearing member.
+    depository_fee : Decimal or None
+        For shares that leave the depository: once for an instrument and day.
+    gst : Decimal or None
+        The tax on the broker's and exchange's fees.
+    elsewhere : tuple of (str, Decimal)
+        Fees told in other currencies, by currency: `total` is without them.
+    unverified : tuple of str
+        Of an estimate by a table: what of its rates no document confirms, in words. See ``docs/charges.md``.
+    as_of : date or None
+        Of an estimate: the day the oldest source of its rates was read.
+    """
 
     total: Decimal
     transaction_tax: Decimal | None = None
@@ -364,7 +392,11 @@ class Charges(Shown):
     regulator_fee: Decimal | None = None
     brokerage: Decimal | None = None
     stamp_duty: Decimal | None = None
+    depository_fee: Decimal | None = None
     gst: Decimal | None = None
+    elsewhere: tuple[tuple[str, Decimal], ...] = ()
+    unverified: tuple[str, ...] = ()
+    as_of: date | None = None
     instrument_id: str = ""
     currency: str = "INR"
     raw: Any = field(default=None, compare=False, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -107,6 +107,14 @@ class Marking:
             key for key, handle in handles.items() if (came := time(handle)) < oldest or came <= cut.get(handle, _NEVER)
         ]
 
+    def oldest_ns(self) -> int:
+        """Return when a mark must have come at least to be no old one now."""
+        return self._wall_ns() - self.max_age_ns
+
+    def is_old(self, handle: int, ts: int, oldest: int | None = None) -> bool:
+        """Whether a mark that came at `ts` is missing, old or from before a gap; `oldest` is what `oldest_ns` said."""
+        return ts < (self.oldest_ns() if oldest is None else oldest) or ts <= self._interrupted.get(handle, _NEVER)
+
     def now_ns(self) -> int:
         """Return our clock, ns UTC."""
         return self._wall_ns()
@@ -122,6 +130,15 @@ class Marking:
         if found != found or self._wall_ns() - ts > self.max_age_ns or ts <= self._interrupted.get(handle, _NEVER):
             return None
         return found
+
+    def glance(self, handles: Sequence[int]) -> tuple[list[float], list[bool]]:
+        """Return the marks of many as they are kept, not numbers where there are none, and which of them are stale."""
+        times, oldest, cut = list(map(self.marks.time, handles)), self.oldest_ns(), self._interrupted
+        if not cut and min(times, default=oldest) >= oldest:
+            stale = [False] * len(times)
+        else:
+            stale = [ts < oldest or ts <= cut.get(handle, _NEVER) for handle, ts in zip(handles, times, strict=True)]
+        return list(map(self.marks.price, handles)), stale
 
     def read(self, handle: int) -> tuple[Decimal | None, int | None, bool]:
         """Return the mark as the decimal it was sent as, when it arrived, and whether it is stale."""

@@ -15,7 +15,7 @@ from dragoman.portfolio.rows import lacks
 from dragoman.rules.engine import Engine
 from dragoman.rules.guards import Plan, crossed, doubtful, key_of, planned
 from dragoman.rules.model import DailyLoss, MarginFloor
-from dragoman.rules.positions import Positions
+from dragoman.rules.positions import ZERO, Positions
 from dragoman.rules.terms import exit_side
 from dragoman.rules.tracked import Planned, Tracked
 from dragoman.runtime.base import Runtime
@@ -181,10 +181,12 @@ class AccountRules:
         lacking = lacks((found,))
         if not self._known(rule, f"the day's loss cannot be told: {lacking} is not known" if lacking else ""):
             return
-        loss = -found.profit
+        charged = self._positions.day_charges(terms.currency) if terms.after_charges else ZERO
+        loss = charged - found.profit
         if loss < terms.limit or self._runtime.clock.mono_ns() < rule.pause_until_ns:
             return
         words = f"the day's loss is {loss} {terms.currency}, the limit {terms.limit}"
+        words += f"; {charged} of it are charges" if charged else ""
         if terms.act != "flatten":
             self._engine.settle(rule, _S.FIRED, words)
             closes = terms.act == "both"

@@ -16,10 +16,11 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.errors import DragomanError
-from dragoman.model import Instrument, OrderUpdate
+from dragoman.model import Instrument
 from dragoman.model.rules import RuleEvent, RuleStatus
 from dragoman.orders.recorder import Recorder
 from dragoman.portfolio.net import PositionKey
+from dragoman.rules.brackets import Brackets
 from dragoman.rules.exit import Exit
 from dragoman.rules.exits import Exits
 from dragoman.rules.looking import Looking
@@ -59,12 +60,8 @@ class Engine:
         All that were added, or came back; those that are over as well.
     watch : Watch
         Set by whoever makes both.
-    bracketed : callable
-        Returns how much of the position is a bracket's, at most.
-    activate : callable
-        Arms a `Bracket` whose entry has filled, ends one whose entry never will.
-    unfinished : callable
-        Whether the entry of a `Bracket` that has fired may still fill; cancels what works of it.
+    brackets : Brackets
+        Likewise.
     orphaned : callable
         Told of a rule at the broker whose position is gone.
     looking : Looking
@@ -73,6 +70,7 @@ class Engine:
     """
 
     watch: Watch
+    brackets: Brackets
 
     def __init__(
         self,
@@ -91,9 +89,6 @@ class Engine:
         self._resolve = resolve
         self._publish = publish
         self.rules: dict[str, Tracked] = {}
-        self.bracketed: Callable[[Tracked, Decimal | None], Decimal | None] = lambda rule, share: share
-        self.activate: Callable[[Tracked], object] = lambda rule: None
-        self.unfinished: Callable[[Tracked], bool] = lambda rule: False
         self.orphaned: Callable[[Tracked], object] = lambda rule: None
         self.looking = Looking(runtime, self)
         self._numbers: dict[int, tuple[Tracked, int]] = {}
@@ -101,7 +96,6 @@ class Engine:
         self._next = 0
         self._plans: dict[str, Tracked] = {}
         self._by_key: dict[PositionKey, list[Tracked]] = {}
-        self._brackets: dict[str, list[Tracked]] = {}  # by the entry they wait for
         self._dirty: set[PositionKey] = set()
         self._due: asyncio.Handle | None = None
         self.closed = False
@@ -116,8 +110,7 @@ class Engine:
         if rule.key is not None and not rule.status.terminal:
             self._by_key.setdefault(rule.key, []).append(rule)
         if isinstance(rule.rule, Bracket) and not rule.status.terminal:
-            self._brackets.setdefault(rule.rule.entry, []).append(rule)
-            asyncio.get_running_loop().call_soon(self._entry_moved, rule)
+            self.brackets.enter(rule)
         for plan in tuple(rule.plans):
             self._run(rule, plan)
         if not rule.status.terminal:
@@ -129,8 +122,8 @@ class Engine:
 
     def arm(self, rule: Tracked, leg: Leg) -> None:
         """Watch one of its prices."""
-        if rule.broker_id:
-            return  # the broker watches
+        if rule.rule.where == "broker":
+            return  # it watches
         assert isinstance(rule.rule, PriceRule)
         self._next += 1
         number = self._next
@@ -214,11 +207,11 @@ class Engine:
         held = self._positions.quantity(rule.key)
         if not held or exit_side(held) is not rule.side:
             self.void(rule)
-            if not rule.plans:
+            if not rule.plans and not self.brackets.may_come(rule):
                 self.settle(rule, _S.CANCELED if rule.status.watching else _S.DONE, _gone(held))
             return
         if isinstance(rule.rule, Bracket):
-            share = self.bracketed(rule, share)
+            share = self.brackets.share(rule, share)
         wanted = abs(held) if share is None else min(share, abs(held))
         if wanted <= 0:
             return
@@ -226,7 +219,7 @@ class Engine:
         plan = Planned(name, rule.key, exit_side(held), wanted)
         self.fire_plans(rule, reason, [plan], whole=share is None)
         if isinstance(rule.rule, Bracket):
-            self.unfinished(rule)
+            self.brackets.over(rule)
 
     def fire_plans(self, rule: Tracked, reason: str, plans: list[Planned], *, whole: bool = False) -> None:
         """Fire a rule: put it into the journal, then begin its exits."""
@@ -254,7 +247,7 @@ class Engine:
             self._plans.pop(plan.name, None)
             rule.plans.remove(plan)
             self._failed(rule, plan.key, redact(str(error)))
-            self._go_on(rule, "")
+            self.go_on(rule, "")
 
     def _exit_changed(self, one: Exit) -> None:
         rule = self._plans.get(one.name)
@@ -269,7 +262,7 @@ class Engine:
         rule.take(report)
         if report.failed:
             self._failed(rule, one.key, f"{report.reason}; {report.filled} of {report.wanted} exited")
-        self._go_on(rule, report.reason)
+        self.go_on(rule, report.reason)
 
     def _failed(self, rule: Tracked, key: PositionKey, reason: str) -> None:
         """Note an exit that has failed; the other ones of its rule go on."""
@@ -279,7 +272,7 @@ class Engine:
         if rule.plans:
             self.settle_again(rule, f"an exit has failed, others go on: {words}")
 
-    def _go_on(self, rule: Tracked, reason: str) -> None:
+    def go_on(self, rule: Tracked, reason: str) -> None:
         """Let a rule take its next step once none of its exits runs."""
         if rule.plans or rule.status.terminal:
             return
@@ -291,39 +284,16 @@ class Engine:
         if rule.waiting and held and exit_side(held) is rule.side:
             self.settle(rule, _S.ARMED, f"{problem or f'{rule.exited} exited'}; it watches on")
             return
-        if not problem and self._late(rule):
+        if not problem and self.brackets.late(rule):
             return
         self.void(rule)
         owed = sum((leg.quantity or ZERO for leg in rule.legs), ZERO) if isinstance(rule.rule, ScaleOut) else None
         if problem and (owed is None or rule.exited < owed):  # the last rung takes what those before it left
             self.settle(rule, _S.FAILED, problem)
+        elif rule.status.watching:  # a bracket that fired on nothing
+            self.settle(rule, _S.CANCELED, _gone(held))
         else:
             self.settle(rule, _S.DONE, reason if reason != "done" else f"{rule.exited} exited")
-
-    def _late(self, rule: Tracked) -> bool:
-        """Exit what a bracket's entry has filled since the bracket fired; whether there is, or may be, any."""
-        terms = rule.rule
-        if not isinstance(terms, Bracket) or rule.key is None or not rule.legs or rule.waiting or rule.problems:
-            return False
-        rest = self.bracketed(rule, None if terms.quantity is None else terms.quantity - rule.exited)
-        rest = ZERO if rest is None else rest - sum((plan.wanted for plan in rule.plans), ZERO)
-        held = self._positions.quantity(rule.key)
-        if rest > 0 and held and exit_side(held) is rule.side:
-            plan = Planned(f"{rule.rule_id}.late{rule.firing}", rule.key, exit_side(held), min(rest, abs(held)))
-            self.fire_plans(rule, "its entry went on filling after it had fired", [plan])
-            return True
-        return self.unfinished(rule)
-
-    def _entry_moved(self, rule: Tracked) -> None:
-        """Look at a bracket whose entry has changed."""
-        if rule.status.terminal or self.closed:
-            return
-        if not rule.legs or rule.waiting:
-            self.activate(rule)
-        elif rule.plans:
-            self._late(rule)
-        else:
-            self._go_on(rule, "done")
 
     def _watch_on(self, rule: Tracked, problem: str) -> None:
         """Arm a rule about the account again; after a failure it waits longer each time before it tries again."""
@@ -348,6 +318,8 @@ class Engine:
         self._publish(event)
         if status.watching:
             self.looking.wake()
+        elif status.terminal and isinstance(rule.rule, Bracket):
+            self.brackets.over(rule)
 
     def settle_again(self, rule: Tracked, reason: str) -> None:
         """Write down, and tell, that a rule has changed without taking a step."""
@@ -377,9 +349,10 @@ class Engine:
         if not self._positions.ready:
             return
         for key in dirty:
-            self._check_position(key)
+            self.check_position(key)
 
-    def _check_position(self, key: PositionKey) -> None:
+    def check_position(self, key: PositionKey) -> None:
+        """The same for one position, which is known."""
         rules = self._by_key.get(key)
         if not rules:
             return
@@ -389,22 +362,14 @@ class Engine:
                 rules.remove(rule)
             if not rule.status.watching:
                 continue
-            if isinstance(rule.rule, Bracket) and not rule.legs:
-                continue  # its position is still to come
-            if not held or exit_side(held) is not rule.side:
+            if held and exit_side(held) is rule.side:
+                self.brackets.held(rule)
+            elif not self.brackets.may_come(rule):
                 self.void(rule)
-                if rule.broker_id:
+                if rule.rule.where == "broker":
                     self.orphaned(rule)
                 else:
                     self.settle(rule, _S.CANCELED, _gone(held))
-
-    def on_order(self, update: OrderUpdate) -> None:
-        """Look whether it is a bracket's entry."""
-        if not self._brackets:
-            return
-        for rule in self._brackets.get(update.order.client_order_id, ()):
-            asyncio.get_running_loop().call_soon(self._entry_moved, rule)
-        self._brackets = {name: left for name, rules in self._brackets.items() if (left := _still(rules))}
 
     @property
     def working(self) -> Iterable[Tracked]:
@@ -421,11 +386,6 @@ class Engine:
         for number in tuple(self._numbers):
             self.watch.disarm(number)
         self._exits.close()
-
-
-def _still(rules: list[Tracked]) -> list[Tracked]:
-    """Return the brackets that are not over: what their entry fills is theirs."""
-    return [rule for rule in rules if not rule.status.terminal]
 
 
 def _gone(held: Decimal) -> str:

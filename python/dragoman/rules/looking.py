@@ -104,7 +104,7 @@ class Looking:
             number = self._engine.number_of(rule, leg)
             level = None if number is None else self._engine.watch.level(number)
             if level is not None and leg.tighter(level):
-                rule.put(replace(leg, level=level))
+                rule.put(replace(leg, level=level, seen=None if number is None else self._engine.watch.best(number)))
                 rule.ts = self._runtime.clock.wall_ns()
                 self._engine.write(rule, "trail")
 
