@@ -117,6 +117,7 @@ class ClientParts:
             begin=self.portfolio.begin,
         )
         self.rules.exits.compare = self.portfolio.check
+        self.margin.changed = self.rules.on_margin
 
     async def _need_orders(self, timeout_s: float) -> None:
         """Read today's orders where the client was connected without them and this is the first call to need one."""

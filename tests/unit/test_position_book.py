@@ -26,8 +26,10 @@ from dragoman.model import (
     QuantityUnit,
     Side,
 )
+from dragoman.orders.journal.codec import to_plain
 from dragoman.plugin.charges import ChargeRow, ChargesTable
 from dragoman.portfolio import Discrepancy, PositionBook
+from dragoman.portfolio.changes import enter
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.marking import Marking
 
@@ -709,3 +711,77 @@ def test_what_the_broker_lists_nowhere_begins_the_day_anew_with_what_was_counted
     assert (row.day_buy_quantity, row.fee_quantity) == (1, D("0.001"))
     desk.book.seed([], [], desk.now)
     assert desk.row(PAIR).quantity == D("0.999")
+
+
+# -- splits that the broker's positions may have already ---------------------------------------------------------------
+
+EX = NINE - 2 * 3600 * NS
+
+
+def split(**more) -> Adjustment:
+    return adjustment("SPLIT", **({"numerator": D(2), "ts_event": EX} | more))
+
+
+@pytest.mark.parametrize("kind", ["SPLIT", "BONUS"])
+def test_a_split_from_before_positions_were_read_needs_to_say_since_when_they_have_it(kind):
+    desk = Desk()
+    desk.book.seed([carried(200)], [], NINE)
+    given = adjustment(kind, numerator=D(2), ts_event=EX)
+    with pytest.raises(UsageError, match="whether they have it already is not known") as wrong:
+        desk.book.adjust(given)
+    assert "say as_of" in wrong.value.remedy
+    assert (desk.row().quantity, desk.book.adjusted(given)) == (200, False)
+    with pytest.raises(UsageError, match="before it counts"):
+        desk.book.adjust(replace(given, as_of=EX - 1))
+
+
+def test_a_split_that_the_positions_read_have_multiplies_nothing():
+    desk = Desk()
+    desk.book.seed([carried(200)], [], NINE)
+    desk.book.adjust(split(as_of=EX))
+    desk.book.adjust(split(as_of=EX))
+    assert (desk.row().quantity, desk.row().average_price, desk.row().close_price) == (200, 100, None)
+    desk.book.seed([carried(200)], [], NINE + NS)
+    assert desk.row().quantity == 200
+    assert desk.alerts == []
+
+
+def test_a_split_that_the_broker_shows_later_multiplies_once():
+    desk = Desk()
+    desk.book.seed([carried(100)], [], NINE)
+    desk.book.adjust(split(as_of=NINE + 3600 * NS))
+    assert (desk.row().quantity, desk.row().average_price) == (200, 50)
+    desk.now += 2 * 3600 * NS
+    desk.book.seed([carried(200)], [], desk.now)  # by then it shows it
+    assert desk.row().quantity == 200
+
+
+@pytest.mark.parametrize(
+    ("told", "quantity", "alerts"),
+    [
+        (carried(200), 200, ["NOT_APPLIED"]),  # shown everywhere, or nowhere: taken as it stands
+        (replace(carried(200), overnight_quantity=D(100)), 200, []),  # shown in the net alone
+        (replace(carried(190), overnight_quantity=D(100), day_sell_quantity=D(10)), 200, []),
+    ],
+)
+def test_a_split_of_an_earlier_run_is_not_made_twice(told, quantity, alerts):
+    desk = Desk()
+    desk.book.adjust(split(), restored=True)
+    desk.book.seed([told], [], NINE)
+    assert (desk.row().quantity, [alert.code for alert in desk.alerts]) == (quantity, alerts)
+
+
+def test_a_split_that_another_process_wrote_down_is_told_where_it_may_be_in_the_positions():
+    desk = Desk()
+    desk.book.seed([carried(200)], [], NINE)
+    assert enter(desk.book, [{"what": "adjustment", "adjustment": to_plain(split())}]) == 1
+    assert (desk.row().quantity, [alert.code for alert in desk.alerts]) == (200, ["NOT_APPLIED"])
+    assert "taken for what can be sold, and not multiplied here" in desk.alerts[0].text
+
+
+def test_the_price_that_came_with_a_position_is_stale_a_minute_after_it_was_read():
+    desk = Desk()
+    desk.book.seed([carried(100, last_price=D(110))], [], NINE)
+    assert (desk.row().last_price, desk.row().stale) == (110, False)
+    desk.now = NINE + 61 * NS
+    assert (desk.row().last_price, desk.row().stale) == (110, True)

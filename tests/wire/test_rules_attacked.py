@@ -191,6 +191,27 @@ def test_last_rung_of_a_ladder_takes_what_one_that_failed_has_left():
     assert play(scenario) == (0, S.DONE, 100)
 
 
+def test_a_rule_whose_exit_goes_wrong_stops_none_that_fired_with_it(monkeypatch):
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 100)
+        for name in ("a", "b"):
+            await rules.add(StopLoss(**LONG, rule_id=name, price=price - 1, quantity=50))
+        reduce = rules.exits.reduce
+
+        def broken(key, quantity, why, *, name, **more):
+            if name.startswith("a."):
+                raise RuntimeError("a defect")
+            return reduce(key, quantity, why, name=name, **more)
+
+        monkeypatch.setattr(rules.exits, "reduce", broken)
+        await move(world, -40)
+        await world.until(lambda: rules.get("b").status.terminal)
+        assert "a defect" in rules.get("a").reason
+        return rules.get("a").status, rules.get("b").status, held(world)
+
+    assert play(scenario) == (S.FAILED, S.DONE, 50)
+
+
 def test_order_that_is_being_made_larger_counts_as_large():
     async def scenario(world):
         price = await hold(world, 100)

@@ -93,6 +93,15 @@ class Marking:
         """Return the unrealised profit of all positions in a currency that have a mark and a cost."""
         return self.marks.total(self.group(currency))
 
+    def watch(self, currency: str, below: float) -> None:
+        """Have `crossed` name a currency once its total is at `below` or under it; in place of what was watched."""
+        self.marks.watch(self.group(currency), below)
+
+    def crossed(self) -> list[str]:
+        """Return the currencies whose totals have crossed what was watched since the last call, each once."""
+        numbers = self.marks.crossed()
+        return [currency for currency, number in self._groups.items() if number in numbers] if numbers else []
+
     def unrealised(self, key: PositionKey) -> float:
         """Return the unrealised profit of one of them, not a number where it has no mark."""
         slot = self._slots.get(key)

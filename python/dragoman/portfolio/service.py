@@ -220,7 +220,8 @@ class Portfolio:
         Raises
         ------
         UsageError
-            It lacks what its kind needs, or its id names another one.
+            It lacks what its kind needs, or its id names another one; or it is a split or bonus, positions were read
+            since it took effect, and it does not say `as_of`.
         AccountBusy
             Another process writes to this account: say it there.
         Rejected

@@ -8,10 +8,12 @@ somebody looks, so that a day's fills told newest first cost no more than told i
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dragoman.model import Adjustment, AdjustmentKind, Fill, Product
+from dragoman.portfolio.adjust import SCALING
 from dragoman.portfolio.in_kind import charged_units
 from dragoman.portfolio.lots import Lot, Lots
 from dragoman.portfolio.money import Exact, exact, has_digits, ratio, size
@@ -237,6 +239,12 @@ class Timeline:
         """Take out conversions of what was carried over: a broker asked since then tells it where it went."""
         for entry in list(self.entries):
             if isinstance(entry, Conversion) and entry.overnight and entry.place[0] < before:
+                self.drop(entry)
+
+    def forget_scaling(self, gone: Callable[[Adjustment], bool]) -> None:
+        """Take out the splits and bonuses that `gone` says the broker's positions have already."""
+        for entry in list(self.entries):
+            if isinstance(entry, Adjusting) and entry.adjustment.kind in SCALING and gone(entry.adjustment):
                 self.drop(entry)
 
     def fold(self, before: Place) -> list[Entry]:

@@ -319,8 +319,13 @@ class RuleBook:
         return found | {"failed_polls": self.engine.watch.failed_polls, "handler_errors": self._told.handler_errors}
 
     def moved(self, fired: Sequence[int]) -> None:
-        """Take what the native triggers fired; called by the hand-out of batches."""
+        """Take what the native triggers fired, and totals that crossed; called by the hand-out of batches."""
         self.engine.moved(fired)
+        self._account.crossed()
+
+    def on_margin(self, margin: Margin) -> None:
+        """Take a margin that has changed."""
+        self._account.on_margin(margin)
 
     async def close(self) -> None:
         """Act no more; what is armed is in the journal, and the next run goes on with it."""
@@ -328,6 +333,7 @@ class RuleBook:
         self._orders.succession.on_rules = None
         for tracked in self.engine.working:
             self.engine.looking.note_trail(tracked)
+        self._account.close()
         await self.engine.close()
         self._told.close()
 

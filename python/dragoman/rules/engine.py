@@ -64,6 +64,8 @@ class Engine:
         Likewise.
     orphaned : callable
         Told of a rule at the broker whose position is gone.
+    of_account : callable
+        Told of each rule about the whole account that begins to watch.
     looking : Looking
         What is done now and then.
     closed : bool
@@ -90,6 +92,7 @@ class Engine:
         self._publish = publish
         self.rules: dict[str, Tracked] = {}
         self.orphaned: Callable[[Tracked], object] = lambda rule: None
+        self.of_account: Callable[[Tracked], object] = lambda rule: None
         self.looking = Looking(runtime, self)
         self._numbers: dict[int, tuple[Tracked, int]] = {}
         self._armed: dict[tuple[str, int], int] = {}
@@ -117,7 +120,9 @@ class Engine:
             for leg in rule.waiting:
                 self.arm(rule, leg)
             self.looking.wake()
-        if rule.key is not None and rule.status.watching:
+        if rule.key is None:
+            self.of_account(rule)
+        elif rule.status.watching:
             self._on_position(rule.key)
 
     def arm(self, rule: Tracked, leg: Leg) -> None:
@@ -153,19 +158,28 @@ class Engine:
     # -- firing ------------------------------------------------------------------------------------------------------
 
     def moved(self, fired: Sequence[int]) -> None:
-        """Take the numbers of triggers that fired, in the order of the prices."""
+        """Take the numbers of triggers that fired, in the order of the prices; one that goes wrong stops no other."""
         for number in fired:
             known = self._numbers.pop(number, None)
             if known is None:
                 continue
             rule, leg_number = known
             self._armed.pop((rule.rule_id, leg_number), None)
-            level = self.watch.took(number)
-            leg = rule.leg(leg_number)
-            if level is not None and leg.trails and leg.tighter(level):
-                rule.put(leg := replace(leg, level=level))
-            if leg.fired or rule.status.terminal:
-                continue
+            try:
+                self._reached(rule, leg_number, number)
+            except Exception as error:  # noqa: BLE001 - whatever it is, what fired with it fires
+                words = f"it fired, and its exit failed: {type(error).__name__}: {redact(str(error))}"
+                _log.exception("rule %s: %s", rule.rule_id, words)
+                if not rule.status.terminal:
+                    self.void(rule)
+                    self.settle(rule, _S.FAILED, words)
+
+    def _reached(self, rule: Tracked, leg_number: int, number: int) -> None:
+        level = self.watch.took(number)
+        leg = rule.leg(leg_number)
+        if level is not None and leg.trails and leg.tighter(level):
+            rule.put(leg := replace(leg, level=level))
+        if not leg.fired and not rule.status.terminal:
             self.fire_leg(rule, leg)
 
     def fire_leg(self, rule: Tracked, leg: Leg) -> None:
@@ -174,15 +188,6 @@ class Engine:
             self.void(rule, but=leg.number)  # one fires, once
         rule.put(replace(leg, fired=True))
         self.fire(rule, f"{leg.what} at {leg.level} was reached", str(leg.number), self._share(rule, leg))
-
-    def fire_all(self, rule: Tracked, reason: str, word: str) -> None:
-        """Exit all that a rule still stands for."""
-        shares = [leg.quantity for leg in rule.waiting]
-        self.void(rule)
-        share = None if not shares or None in shares else sum((one for one in shares if one is not None), ZERO)
-        if not isinstance(rule.rule, ScaleOut) and shares:
-            share = shares[0]
-        self.fire(rule, reason, word, share)
 
     def _share(self, rule: Tracked, leg: Leg) -> Decimal | None:
         """Return how much a leg takes; the last rung takes the rest."""
@@ -255,7 +260,10 @@ class Engine:
             return
         report = one.report
         if report is None:
-            if rule.status is _S.FIRED:
+            if one.waits_for:
+                self.settle_again(rule, f"an exit waits: {one.waits_for}")
+                one.waits_for = ""
+            elif rule.status is _S.FIRED:
                 self.settle(rule, _S.EXITING, rule.reason)
             return
         del self._plans[one.name]

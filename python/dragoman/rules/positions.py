@@ -56,6 +56,22 @@ class Positions(Protocol):
         """Return what the day was charged in a currency, as far as that is known."""
         ...
 
+    def old(self) -> Sequence[str]:
+        """Return the instruments of positions whose marks are old, or that have none."""
+        ...
+
+    def unrealised(self, currency: str) -> float:
+        """Return what positions in a currency would make at their marks, as `watch` counts it."""
+        ...
+
+    def watch(self, currency: str, below: float) -> None:
+        """Have `crossed` name a currency once `unrealised` is at `below` or under it; in place of the one before."""
+        ...
+
+    def crossed(self) -> Sequence[str]:
+        """Return the currencies of which that has become so since the last call; each once, until watched again."""
+        ...
+
     def closed(self, closes: Mapping[str, Decimal]) -> None:
         """Take previous closes that quotes have told, by instrument."""
         ...
@@ -142,6 +158,18 @@ class BookPositions:
 
     def day_charges(self, currency: str) -> Decimal:
         return self._book.day_charges().get(currency, ZERO)
+
+    def old(self) -> list[str]:
+        return [name for made in self._book.day_made().values() for name in made.unmarked]
+
+    def unrealised(self, currency: str) -> float:
+        return self._book.marking.total(currency)
+
+    def watch(self, currency: str, below: float) -> None:
+        self._book.marking.watch(currency, below)
+
+    def crossed(self) -> list[str]:
+        return self._book.marking.crossed()
 
     def closed(self, closes: Mapping[str, Decimal]) -> None:
         self._book.closed(closes, "the broker's quotes")
