@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from dragoman._core import intern_instrument
 from dragoman.errors import ErrorKind
 from dragoman.model import Adjustment, AdjustmentKind, KillEvent, Product
 from dragoman.model.rules import RuleStatus
-from dragoman.rules import StopLoss
+from dragoman.rules import Bracket, Level, StopLoss
 from wire.binance_world import PAIR, S, play
 
 D = Decimal
@@ -100,7 +101,22 @@ def test_a_kill_that_closes_positions_says_what_dust_is_left():
             while not any(isinstance(one, KillEvent) and one.code == "FLATTENED" for one in here.events):
                 await here.runtime.sleep(0.5)
         (told,) = [one for one in here.events if isinstance(one, KillEvent) and one.code == "FLATTENED"]
-        assert told.text == f"no position is left but dust, less than a lot each: {PAIR} CASH {DUST}"
+        assert told.text == f"no position is left but dust, too little for an order each: {PAIR} CASH {DUST}"
+        assert await wallet(here) - 2 == DUST
+
+    play(scenario)
+
+
+def test_one_odd_price_makes_no_dust_of_a_position():
+    async def scenario(here):
+        live = await bought(here)
+        live.marking.polled(intern_instrument(PAIR), D("0.01"), here.runtime.clock.wall_ns())
+        assert live.mark(PAIR)[0] == D("0.01")
+        assert list(here.client.rules.flatten._positions.keys()) == [KEY]
+        await here.client.kill("test", flatten=True)
+        async with asyncio.timeout(60):
+            while not any(isinstance(one, KillEvent) and one.code == "FLATTENED" for one in here.events):
+                await here.runtime.sleep(0.5)
         assert await wallet(here) - 2 == DUST
 
     play(scenario)
@@ -218,5 +234,21 @@ def test_an_order_for_more_than_the_wallet_has_is_followed_by_one_for_what_it_ha
         report = await here.client.rules.exits.reduce(KEY, None, "test", name="all")
         assert sent(here) == [(D("0.05"), D("0.05"))]
         assert (report.filled, len(report.orders)) == (D("0.05"), 2)
+
+    play(scenario)
+
+
+def test_a_bracket_sells_what_its_entry_left_and_none_of_what_was_there():
+    async def scenario(here):
+        live = await bought(here, "1")
+        entry = await here.client.place(PAIR, "BUY", "0.5", client_order_id="entry")
+        await here.until(entry, S.FILLED)
+        levels = {"stop": Level(price=here.price(10)), "target": Level(price=here.price(15))}
+        state = await here.client.rules.add(Bracket(instrument_id=PAIR, product="CASH", entry="entry", **levels))
+        async with asyncio.timeout(30):
+            while not here.client.rules.get(state.rule_id).status.terminal:
+                await here.runtime.sleep(0.1)
+        assert here.client.rules.get(state.rule_id).exited == D("0.4995")
+        assert live.quantity(KEY) == D("0.999") == await wallet(here) - 2
 
     play(scenario)

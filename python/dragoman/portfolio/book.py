@@ -40,7 +40,7 @@ from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.money import exact
 from dragoman.portfolio.money import quantity as plain
 from dragoman.portfolio.net import Discrepancy, PositionKey
-from dragoman.portfolio.opening import Traded
+from dragoman.portfolio.opening import Traded, of_today
 from dragoman.portfolio.replay import Costs, openings
 from dragoman.portfolio.rows import DayMade, Facts
 from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
@@ -152,11 +152,8 @@ class PositionBook:
         found: list[Discrepancy] = []
         self._view.openings.clear()
         self._costs.forget()
-        apart = set()
         for key, position, opening in openings(known_positions, self._lines, traded, start):
             self._view.openings[key] = opening
-            if position.day_buy_quantity is not None:
-                apart.add(key)
             bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
             if opening.difference is not None:
                 found.append(opening.difference)
@@ -169,8 +166,8 @@ class PositionBook:
                 self.marking.polled(self._instruments.handle(instrument), position.last_price, as_of)
         for line, base in bases.items():
             self._tallies["before_opening"] += self._lines.setdefault(line, Timeline()).begin(base, start)
-        # A net less our fills has what was corrected; a broker that tells the day apart may yet tell that trade.
-        self._counted.settle(lambda fill: (fill.instrument_id, fill.product, fill.position_side) not in apart)
+        for trade in self._counted.settle(of_today(self._counted.held(), traded, known_positions)):
+            self._enter(trade)
         self._view.complete_as_of = as_of
         for (name, _), timeline in self._lines.items():
             self._problems(name, timeline)
@@ -461,19 +458,19 @@ class PositionBook:
 
     def _take(self, fill: Fill) -> set[PositionKey]:
         """Count a fill, once; return the positions that it changed."""
-        ts = fill.ts_event if fill.ts_event is not None else fill.ts_recv
-        new, old = self._counted.take(fill, self._days.now_ns() if ts is None else ts)
+        told = fill.ts_event if fill.ts_event is not None else fill.ts_recv
+        ts = self._days.now_ns() if told is None else told
+        new, old = self._counted.take(fill, ts)
         changed = self._leave(old) if old is not None else set()
-        if (
-            old is not None
-            and new is not None
-            and old.place[0] < self._lines.of(fill.instrument_id, fill.position_side).since
-        ):
+        # What does not count any more: another trade that this one corrects, or this one, whose correction came first.
+        gone = old.place[0] if old is not None else ts if new is not None and new.fill is not fill else None
+        if new is not None and gone is not None and gone < self._lines.of(fill.instrument_id, fill.position_side).since:
             text = (
-                f"{fill.trade_id} corrects fill {old.fill.trade_id} of {fill.instrument_id}, which is part of what the "
-                "book began with by now: neither is counted; the broker's positions are read anew"
+                f"{new.fill.trade_id} corrects fill {(old.fill if old is not None else fill).trade_id} of "
+                f"{fill.instrument_id}, which is part of what the book began with by now: neither is counted; the "
+                "broker's positions are read anew"
             )
-            self._doubt(text, fill)
+            self._doubt(text, new.fill)
             return changed
         if new is None and self._counted.waits(fill):
             text = (
