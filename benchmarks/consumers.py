@@ -1,11 +1,12 @@
-"""Those who listen to the player, each a process of its own: our client, the broker's SDK, and bare picows.
+"""Those who listen to the player, each a process of its own: our client, the broker's SDK, and picows without either.
 
 Run as ``python -m benchmarks.consumers NAME PORT PATH[,PATH...] INSTRUMENTS``. A consumer prints ``ready`` once it is
 subscribed. On the player's words "begin", "check" and "pace" it forgets what it saw; on "report" it prints a line of
 JSON: how many frames it handled, after "check" also the ticks and the sum of what it read, and after "pace" when each
 call of its handler ended.
 
-All handlers read the same of each tick: five fields, and price and quantity of the best bid and ask.
+All handlers read the same of each tick: five fields, and price and quantity of the best bid and ask. Only that of bare
+picows reads nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import struct
 import sys
 import tempfile
 import threading
@@ -182,21 +184,48 @@ def kiteconnect(tally: Tally, port: int, paths: list[str], instruments: int) -> 
     ticker.connect()
 
 
-def picows(tally: Tally, port: int, paths: list[str], instruments: int) -> None:
-    """Note the time of each frame and no more: what no client on this WebSocket library can beat."""
+def picows(tally: Tally, port: int, paths: list[str], *, by_hand: bool) -> None:
+    """Listen with the WebSocket library that we use, and nothing around it.
+
+    Bare, the listener notes the time of each frame and no more: what no client on this library can beat. By hand it
+    unpacks full packets, and no others, as one would without a client: no instrument, no book, no check.
+    """
     from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
     from dragoman.runtime.loops import run
 
-    class Listener(WSListener):
+    # Behind each packet's length and token; what is padding here is what nobody wants.
+    wanted = struct.Struct(">2x4x4i28xi12x2i52x2i52x")
+
+    def told(frame: WSFrame) -> None:
+        tally.told(json.loads(frame.get_payload_as_bytes())["data"])
+
+    class Bare(WSListener):
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             if frame.msg_type == WSMsgType.BINARY:
                 tally.ends.append(clock())
             elif frame.msg_type == WSMsgType.TEXT:
-                tally.told(json.loads(frame.get_payload_as_bytes())["data"])
+                told(frame)
+
+    class ByHand(WSListener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type == WSMsgType.TEXT:
+                told(frame)
+            packets = frame.get_payload_as_memoryview()[2:] if frame.msg_type == WSMsgType.BINARY else b""
+            if not packets:
+                return
+            adding = tally.adding
+            for row in wanted.iter_unpack(packets):
+                price, quantity, average, volume, oi, bid_quantity, bid, ask_quantity, ask = row
+                price, average, bid, ask = price / 100, average / 100, bid / 100, ask / 100
+                if adding:
+                    tally.sum += price + quantity + average + volume + oi + bid + bid_quantity + ask + ask_quantity
+                    tally.ticks += 1
+            tally.ends.append(clock())
 
     async def main() -> None:
-        transport, _ = await ws_connect(Listener, f"ws://127.0.0.1:{port}/{paths[0]}")
+        listener = ByHand if by_hand else Bare
+        transport, _ = await ws_connect(listener, f"ws://127.0.0.1:{port}/{paths[0]}")
         print("ready", flush=True)
         await transport.wait_disconnected()
 
@@ -215,8 +244,8 @@ def main(name: str, port: int, paths: list[str], instruments: int) -> None:
     tally = Tally()
     if name == "kiteconnect":
         kiteconnect(tally, port, paths, instruments)
-    elif name == "picows":
-        picows(tally, port, paths, instruments)
+    elif name in ("picows", "by-hand"):
+        picows(tally, port, paths, by_hand=name == "by-hand")
     elif name.startswith("stops"):
         from benchmarks.stops import stops  # it needs far more than the others
 

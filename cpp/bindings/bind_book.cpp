@@ -24,8 +24,11 @@ struct PyBooks {
 
 PyTypeObject* books_type = nullptr;
 
+/// The books as they are after all that came: everything that Python asks goes through here.
 Books& books_of(PyObject* self) {
-  return *reinterpret_cast<PyBooks*>(self)->books;
+  Books& books = *reinterpret_cast<PyBooks*>(self)->books;
+  books.settle();
+  return books;
 }
 
 bool read_rule(std::string_view name, SequenceRule& rule) {
@@ -311,7 +314,11 @@ Books* books_in(PyObject* object) {
     PyErr_Format(PyExc_TypeError, "found %s, expected a dragoman._core.Books", Py_TYPE(object)->tp_name);
     return nullptr;
   }
-  return &books_of(object);
+  return reinterpret_cast<PyBooks*>(object)->books;
+}
+
+void settle_books(PyObject* books) {
+  reinterpret_cast<PyBooks*>(books)->books->settle();
 }
 
 }  // namespace book_types

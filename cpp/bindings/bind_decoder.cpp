@@ -346,14 +346,19 @@ bool is_decoder(PyObject* object) {
   return Py_TYPE(object) == decoder_type;
 }
 
-PyObject* decode_frame(PyObject* decoder, const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv) {
+PyObject* decode_frame(PyObject* decoder, const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv,
+                       bool heads) {
   State& state = state_of(decoder);
   PyObject* const batch = take_batch(state);
   if (batch == nullptr) {
     return nullptr;
   }
   try {
-    state.decoder->decode(frame, size, ts_recv, batch_block(batch));
+    if (heads) {
+      state.decoder->decode_heads(frame, size, ts_recv, batch_block(batch));
+    } else {
+      state.decoder->decode(frame, size, ts_recv, batch_block(batch));
+    }
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
   }

@@ -106,16 +106,20 @@ bool take_frame(PyIntake& intake, PyObject* data, const std::uint8_t* bytes, std
   if (intake.decoder == nullptr) {
     return ask_beside(intake, data, bytes, size, Py_None, wall_ns);
   }
-  PyObject* const batch = decode_frame(intake.decoder, bytes, size, wall_ns);
+  PyObject* const decoder = Py_NewRef(intake.decoder);  // until its levels are read, whatever a handler does
+  PyObject* const batch = decode_frame(decoder, bytes, size, wall_ns, handlers_first(intake.on_batch));
   if (batch == nullptr) {
+    Py_DECREF(decoder);
     return false;
   }
   bool taken = true;
-  if (const std::size_t records = dragoman_batch_view(batch)->record_count; records != 0) {
+  if (const std::size_t records = dragoman_batch_heads(batch)->record_count; records != 0) {
     intake.last_data_ns = counts.last_data_ns = mono_ns;
     counts.messages += static_cast<long long>(records);
     taken = pass_on(intake, batch);
   }
+  batch_block(batch).read_levels();  // the frame is about to go
+  Py_DECREF(decoder);
   if (taken && (intake.numbered || !batch_block(batch).control.empty())) {
     taken = ask_beside(intake, data, bytes, size, batch, wall_ns);
   }

@@ -38,8 +38,14 @@ PyTypeObject* array_type = nullptr;
 PyBatch* batch_of(PyObject* self) {
   return reinterpret_cast<PyBatch*>(self);
 }
-const BatchView& view_of(PyObject* self) {
+/// What is there before levels are read; enough for whoever reads values only.
+const BatchView& heads_of(PyObject* self) {
   return batch_of(self)->block.view;
+}
+const BatchView& view_of(PyObject* self) {
+  Block& block = batch_of(self)->block;
+  block.read_levels();
+  return block.view;
 }
 
 void batch_dealloc(PyObject* self) {
@@ -53,7 +59,7 @@ void batch_dealloc(PyObject* self) {
 }
 
 Py_ssize_t batch_length(PyObject* self) {
-  return static_cast<Py_ssize_t>(view_of(self).record_count);
+  return static_cast<Py_ssize_t>(heads_of(self).record_count);
 }
 
 const Record* record_at(PyObject* self, Py_ssize_t index) {
@@ -184,10 +190,10 @@ PyObject* get_control(PyObject* self, void*) {
 }
 
 PyObject* get_errors(PyObject* self, void*) {
-  return PyLong_FromUnsignedLong(view_of(self).errors);
+  return PyLong_FromUnsignedLong(heads_of(self).errors);
 }
 PyObject* get_ts_recv(PyObject* self, void*) {
-  return PyLong_FromLongLong(view_of(self).ts_recv);
+  return PyLong_FromLongLong(heads_of(self).ts_recv);
 }
 
 PyObject* batch_repr(PyObject* self) {
@@ -220,12 +226,17 @@ constexpr unsigned kTypeFlags =
 
 }  // namespace
 
-const BatchView* dragoman_batch_view(PyObject* object) {
+const BatchView* dragoman_batch_heads(PyObject* object) {
   if (Py_TYPE(object) != batch_type) {
     PyErr_Format(PyExc_TypeError, "found %s, expected a dragoman._core.Batch", Py_TYPE(object)->tp_name);
     return nullptr;
   }
-  return &view_of(object);
+  return &heads_of(object);
+}
+
+const BatchView* dragoman_batch_view(PyObject* object) {
+  const BatchView* const heads = dragoman_batch_heads(object);
+  return heads != nullptr ? &view_of(object) : nullptr;
 }
 
 PyObject* make_batch(std::shared_ptr<std::int64_t> alive) {

@@ -11,6 +11,10 @@
 /// Valid while the caller holds a reference to `object`; needs the GIL.
 const dragoman::BatchView* dragoman_batch_view(PyObject* object);
 
+/// The same, but levels may be missing and the records' ranges of them unset: for those who read values,
+/// which need not wait for depth.
+const dragoman::BatchView* dragoman_batch_heads(PyObject* object);
+
 /// A `Batch` with an empty block of its own, or null with the error set.
 ///
 /// @param alive  batches of one decoder that exist, whoever holds them: counts this one until it dies

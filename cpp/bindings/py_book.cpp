@@ -20,8 +20,11 @@ struct PyBook {
 
 PyTypeObject* book_type = nullptr;
 
-const Book& book_of(PyObject* self) {
-  return *reinterpret_cast<PyBook*>(self)->book;
+/// The book as it is after all that came.
+Book& book_of(PyObject* self) {
+  const PyBook& book = *reinterpret_cast<PyBook*>(self);
+  settle_books(book.books);
+  return *book.book;
 }
 
 PyObject* float_or_none(std::optional<double> value) {
@@ -121,7 +124,7 @@ PyObject* book_update(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     if (PyErr_Occurred() != nullptr) return nullptr;
     level.orders = static_cast<std::uint32_t>(std::min<unsigned long>(orders, 0xFFFFFFFFu));
   }
-  Book& book = *reinterpret_cast<PyBook*>(self)->book;
+  Book& book = book_of(self);
   try {
     if (!book.edit(level)) {
       return PyErr_Format(

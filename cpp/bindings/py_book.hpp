@@ -17,8 +17,12 @@ void add_snapshot_type(pybind11::module_& m);
 void add_book_type(pybind11::module_& m);
 void add_books_type(pybind11::module_& m);
 
-/// The books of a `Books` object; null with TypeError set where `object` is none.
+/// The books of a `Books` object, with a batch put off where one was; null with TypeError set where `object`
+/// is none.
 dragoman::Books* books_in(PyObject* object);
+
+/// Bring the books of a `Books` object up to date.
+void settle_books(PyObject* books);
 
 /// A live view of `book`, which belongs to `books` and is kept alive by it.
 PyObject* make_book(PyObject* books, dragoman::Book* book);

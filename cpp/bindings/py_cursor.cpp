@@ -8,7 +8,9 @@ namespace {
 
 struct PyCursor {
   PyObject_HEAD PyObject* batch;  // null once closed
+  const dragoman::Record* records;
   Py_ssize_t index;
+  Py_ssize_t count;
 };
 
 PyTypeObject* cursor_type = nullptr;
@@ -33,12 +35,11 @@ const dragoman::Record* record_of(PyObject* self) {
     raise_usage_error("cursor: it was closed when its callback ended; keep values with Cursor.tick()");
     return nullptr;
   }
-  const dragoman::BatchView* const view = dragoman_batch_view(cursor->batch);
-  if (cursor->index < 0 || static_cast<std::size_t>(cursor->index) >= view->record_count) {
+  if (cursor->index < 0 || cursor->index >= cursor->count) {
     raise_usage_error("cursor: it stands on no record; read it inside `for row in cursor`");
     return nullptr;
   }
-  return view->records + cursor->index;
+  return cursor->records + cursor->index;
 }
 
 void cursor_dealloc(PyObject* self) {
@@ -54,9 +55,8 @@ PyObject* cursor_next(PyObject* self) {
     raise_usage_error("cursor: it was closed when its callback ended; keep values with Cursor.tick()");
     return nullptr;
   }
-  const auto count = static_cast<Py_ssize_t>(dragoman_batch_view(cursor->batch)->record_count);
-  if (cursor->index + 1 >= count) {
-    cursor->index = count;
+  if (cursor->index + 1 >= cursor->count) {
+    cursor->index = cursor->count;
     return nullptr;
   }
   ++cursor->index;
@@ -70,7 +70,11 @@ PyObject* cursor_close(PyObject* self, PyObject*) {
 
 PyObject* cursor_tick(PyObject* self, PyObject*) {
   const dragoman::Record* const record = record_of(self);
-  return record != nullptr ? make_tick(*record) : nullptr;
+  if (record == nullptr) {
+    return nullptr;
+  }
+  (void)dragoman_batch_view(cursor_of(self)->batch);  // a tick says how many levels came with it
+  return make_tick(*record);
 }
 
 }  // namespace
@@ -80,7 +84,10 @@ PyObject* make_cursor(PyObject* batch) {
   if (cursor == nullptr) {
     return nullptr;
   }
-  cursor->batch = Py_NewRef(batch);
+  const dragoman::BatchView& heads = *dragoman_batch_heads(batch);
+  cursor->batch = Py_NewRef(batch);  // and so its records stay where they are
+  cursor->records = heads.records;
+  cursor->count = static_cast<Py_ssize_t>(heads.record_count);
   cursor->index = -1;
   return reinterpret_cast<PyObject*>(cursor);
 }

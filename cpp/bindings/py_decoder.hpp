@@ -13,4 +13,6 @@
 ///
 /// @param decoder  one for which `is_decoder` holds
 /// @param ts_recv  ns UTC
-PyObject* decode_frame(PyObject* decoder, const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv);
+/// @param heads    levels may be left; `Block::read_levels` must come before the frame or the decoder goes
+PyObject* decode_frame(PyObject* decoder, const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv,
+                       bool heads = false);

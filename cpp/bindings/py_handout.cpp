@@ -13,6 +13,10 @@
 
 /// The way of a batch from the decoder to the user's code. It is native because every frame goes it, and
 /// Python is asked only for what the frame needs: a handler costs its own call and two clock reads.
+///
+/// Where no message can break a book, the books wait until somebody looks at one, or until all have been
+/// told: they lie scattered, so a frame of many instruments costs them more than its decoding, and most
+/// handlers read the tops that the records themselves carry. The levels, which are for books, wait too.
 namespace {
 
 struct PyHandout {
@@ -66,20 +70,22 @@ bool handler_failed(PyHandout& handout, PyObject* handler) {
 }
 
 bool call_handlers(PyHandout& handout, PyObject* handlers, PyObject* batch, std::int64_t arrived_ns) {
-  dragoman::Histogram* const took = histogram_in(handout.took);
-  dragoman::Histogram* const age = histogram_in(handout.age);
+  const bool timed = histogram_in(handout.took) != nullptr;
   std::int64_t began = 0;
-  if (took != nullptr && !handout.clock.mono(began)) {
+  if (timed && !handout.clock.mono(began)) {
     return false;
   }
-  if (age != nullptr && arrived_ns != kNotTold && took != nullptr) {
-    age->record(began - arrived_ns);
-  } else if (age != nullptr) {
-    std::int64_t now = 0;
-    if (!handout.clock.wall(now)) {
-      return false;
+  std::int64_t age_ns = kNotTold;
+  if (histogram_in(handout.age) != nullptr) {
+    if (arrived_ns != kNotTold && timed) {
+      age_ns = began - arrived_ns;
+    } else {
+      std::int64_t now = 0;
+      if (!handout.clock.wall(now)) {
+        return false;
+      }
+      age_ns = now - dragoman_batch_heads(batch)->ts_recv;
     }
-    age->record(now - dragoman_batch_view(batch)->ts_recv);
   }
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(handlers); ++i) {
     PyObject* const handler = PyTuple_GET_ITEM(handlers, i);
@@ -88,7 +94,8 @@ bool call_handlers(PyHandout& handout, PyObject* handlers, PyObject* batch, std:
     if (result == nullptr && !handler_failed(handout, handler)) {
       return false;
     }
-    // Looked up anew: the handler may have had the histograms exchanged.
+    // Looked up anew: the handler may have had the histograms exchanged. What is written down waits until the
+    // handler has run, since the counts are seldom in a cache.
     if (dragoman::Histogram* const times = histogram_in(handout.took)) {
       std::int64_t ended = 0;
       if (!handout.clock.mono(ended)) {
@@ -96,6 +103,12 @@ bool call_handlers(PyHandout& handout, PyObject* handlers, PyObject* batch, std:
       }
       times->record(ended - began);
       began = ended;
+    }
+    if (age_ns != kNotTold) {
+      if (dragoman::Histogram* const ages = histogram_in(handout.age)) {
+        ages->record(age_ns);
+      }
+      age_ns = kNotTold;
     }
   }
   return true;
@@ -227,7 +240,7 @@ bool tell_moved(PyHandout& handout, const dragoman::Triggers* triggers) {
   return called;
 }
 
-/// Take a batch into marks and triggers, and tell what came of it.
+/// Take the values of a batch into marks and triggers, and tell what came of it.
 bool move_money(PyHandout& handout, const dragoman::BatchView& batch) {
   dragoman::Marks* const marks = marks_in(handout.marks);
   dragoman::Triggers* const triggers = triggers_in(handout.triggers);
@@ -242,10 +255,46 @@ bool move_money(PyHandout& handout, const dragoman::BatchView& batch) {
   return !told || !is_set(handout.moved) || tell_moved(handout, triggers);
 }
 
+/// Everything a batch reaches behind the books: money, those who mend books, handlers, queues.
+bool pass_to_all(PyHandout& handout, const dragoman::Books& books, PyObject* batch,
+                 const dragoman::BatchView& heads, std::int64_t arrived_ns) {
+  if ((is_set(handout.marks) || is_set(handout.triggers)) && !move_money(handout, heads)) {
+    return false;
+  }
+  if (books.wanting() || books.counters().gaps != handout.gaps) [[unlikely]] {
+    handout.gaps = books.counters().gaps;
+    if (is_set(handout.broken) && !call_one(handout.broken, batch)) {
+      return false;
+    }
+  }
+  if (is_set(handout.aside) && !call_one(handout.aside, batch)) {
+    return false;
+  }
+  PyObject* const handlers = handout.handlers;
+  if (handlers != nullptr && PyTuple_GET_SIZE(handlers) != 0) {
+    Py_INCREF(handlers);
+    const bool called = call_handlers(handout, handlers, batch, arrived_ns);
+    Py_DECREF(handlers);
+    if (!called) {
+      return false;
+    }
+  }
+  return !is_set(handout.after) || call_one(handout.after, batch);
+}
+
 }  // namespace
 
 bool is_handout(PyObject* object) {
   return Py_TYPE(object) == handout_type;
+}
+
+bool handlers_first(PyObject* object) {
+  if (!is_handout(object)) {
+    return false;
+  }
+  const PyHandout& handout = handout_of(object);
+  return !handout.closed && PyTuple_GET_SIZE(handout.handlers) != 0 &&
+         !book_types::books_in(handout.books)->breakable();
 }
 
 PyObject* take_error(PyObject* kind) {
@@ -268,40 +317,32 @@ bool hand_out(PyObject* self, PyObject* batch, std::int64_t arrived_ns) {
   if (handout.closed) {
     return true;
   }
-  const dragoman::BatchView* const view = dragoman_batch_view(batch);
-  if (view == nullptr) {
+  const dragoman::BatchView* const heads = dragoman_batch_heads(batch);
+  if (heads == nullptr) {
     return false;
   }
-  handout.ticks += static_cast<long long>(view->record_count);
-  dragoman::Books& books = *book_types::books_in(handout.books);
-  try {
-    books.apply(*view);
-  } catch (const std::bad_alloc&) {
+  handout.ticks += static_cast<long long>(heads->record_count);
+  PyObject* const owner = Py_NewRef(handout.books);  // the handout may be cleared on the way
+  dragoman::Books& books = *book_types::books_in(owner);
+  bool passed = true;
+  if (books.breakable()) {
+    try {
+      books.apply(*dragoman_batch_view(batch));
+    } catch (const std::bad_alloc&) {
+      PyErr_NoMemory();
+      passed = false;
+    }
+  } else {
+    books.put_off(batch_block(batch));
+  }
+  passed = passed && pass_to_all(handout, books, batch, *heads, arrived_ns);
+  books.settle();
+  if (books.ran_out() && passed) [[unlikely]] {
     PyErr_NoMemory();
-    return false;
+    passed = false;
   }
-  if ((is_set(handout.marks) || is_set(handout.triggers)) && !move_money(handout, *view)) {
-    return false;
-  }
-  if (books.wanting() || books.counters().gaps != handout.gaps) [[unlikely]] {
-    handout.gaps = books.counters().gaps;
-    if (is_set(handout.broken) && !call_one(handout.broken, batch)) {
-      return false;
-    }
-  }
-  if (is_set(handout.aside) && !call_one(handout.aside, batch)) {
-    return false;
-  }
-  PyObject* const handlers = handout.handlers;
-  if (handlers != nullptr && PyTuple_GET_SIZE(handlers) != 0) {
-    Py_INCREF(handlers);
-    const bool called = call_handlers(handout, handlers, batch, arrived_ns);
-    Py_DECREF(handlers);
-    if (!called) {
-      return false;
-    }
-  }
-  return !is_set(handout.after) || call_one(handout.after, batch);
+  Py_DECREF(owner);
+  return passed;
 }
 
 bool add_handout_type(PyObject* module) {

@@ -6,6 +6,9 @@
 
 [[nodiscard]] bool is_handout(PyObject* object);
 
+/// Whether `object` is a `Handout` whose handlers come before the books: levels may then be read behind them.
+[[nodiscard]] bool handlers_first(PyObject* object);
+
 /// Hand a batch to the books and the handlers of a `Handout`. False with the error set.
 ///
 /// @param arrived_ns  monotonic time at which its frame came, kNotTold to measure its age from `ts_recv`

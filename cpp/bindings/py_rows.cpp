@@ -35,10 +35,14 @@ constexpr Other kOthers[] = {
     {"prev_sequence", [](const Record& r) { return record_attributes::integer_or_none(r.prev_sequence); }},
 };
 
+/// Rows are given by turns from two tuples, so that what a loop's variables still hold is of the other one:
+/// the numbers of a row come back to it alone, and are written over.
 struct PyRows {
   PyObject_HEAD PyObject* batch;
-  PyObject* row;  // given again where nobody kept it
-  std::size_t next;
+  const Record* next;
+  const Record* end;
+  PyObject* rows[2];  // given again where nobody kept them
+  std::size_t turn;
   std::size_t width;
   Column columns[kMostColumns];
 };
@@ -104,39 +108,50 @@ const Selection* selection(PyObject* names) {
   return &last;
 }
 
-/// A tuple to fill: the last one where the loop has let it go, as `for a, b in rows` does.
+/// A tuple to fill: one given before where the loop has let it go, as `for a, b in rows` does.
 PyObject* row_to_fill(PyRows& rows) {
-  if (rows.row != nullptr && Py_REFCNT(rows.row) == 1) {
-    return rows.row;
-  }
-  PyObject* const made = PyTuple_New(static_cast<Py_ssize_t>(rows.width));
-  if (made != nullptr) {
+  rows.turn ^= 1u;
+  PyObject*& row = rows.rows[rows.turn];
+  if (row == nullptr || Py_REFCNT(row) != 1) {
+    PyObject* const made = PyTuple_New(static_cast<Py_ssize_t>(rows.width));
+    if (made == nullptr) {
+      return nullptr;
+    }
     PyObject_GC_UnTrack(made);  // numbers and text make no cycles
-    Py_XSETREF(rows.row, made);
+    Py_XSETREF(row, made);
   }
-  return made;
+  return row;
+}
+
+PyObject* read_column(const Record& record, Column column) {
+  return column < dragoman::kSlots ? record_attributes::slot(record, column)
+                                   : kOthers[column - dragoman::kSlots].read(record);
 }
 
 PyObject* rows_next(PyObject* self) {
   PyRows& rows = rows_of(self);
-  const dragoman::BatchView& view = *dragoman_batch_view(rows.batch);
-  if (rows.next >= view.record_count) {
+  if (rows.next == rows.end) {
     return nullptr;
   }
   PyObject* const row = row_to_fill(rows);
   if (row == nullptr) {
     return nullptr;
   }
-  const Record& record = view.records[rows.next++];
+  const Record& record = *rows.next++;
   auto* const items = reinterpret_cast<PyTupleObject*>(row)->ob_item;
   for (std::size_t i = 0; i < rows.width; ++i) {
     const Column column = rows.columns[i];
-    PyObject* const value = column < dragoman::kSlots ? record_attributes::slot(record, column)
-                                                      : kOthers[column - dragoman::kSlots].read(record);
+    PyObject* const old = items[i];
+    if (column < dragoman::kSlots && (record.present >> column & 1u) != 0 && old != nullptr &&
+        Py_REFCNT(old) == 1 && PyFloat_CheckExact(old)) [[likely]] {
+      // Nobody else holds it, nor the tuple: the number cannot be seen to change.
+      reinterpret_cast<PyFloatObject*>(old)->ob_fval = record.values[column];
+      continue;
+    }
+    PyObject* const value = read_column(record, column);
     if (value == nullptr) {
       return nullptr;
     }
-    PyObject* const old = items[i];
     items[i] = value;
     Py_XDECREF(old);
   }
@@ -151,7 +166,8 @@ void rows_dealloc(PyObject* self) {
     return;
   }
   PyTypeObject* const type = Py_TYPE(self);
-  Py_XDECREF(rows.row);
+  Py_XDECREF(rows.rows[0]);
+  Py_XDECREF(rows.rows[1]);
   PyObject_Free(self);
   Py_DECREF(type);
 }
@@ -161,13 +177,15 @@ PyRows* new_rows(std::size_t width) {
   if (rows == nullptr) {
     rows = PyObject_New(PyRows, rows_type);
     if (rows != nullptr) {
-      rows->row = nullptr;
+      rows->rows[0] = rows->rows[1] = nullptr;
+      rows->turn = 0;
     }
     return rows;
   }
   spare = nullptr;
   if (rows->width != width) {
-    Py_CLEAR(rows->row);
+    Py_CLEAR(rows->rows[0]);
+    Py_CLEAR(rows->rows[1]);
   }
   _Py_NewReference(reinterpret_cast<PyObject*>(rows));  // it has its type still
   return rows;
@@ -181,8 +199,10 @@ PyObject* batch_rows(PyObject* self, PyObject* names) {
   if (rows == nullptr) {
     return nullptr;
   }
-  rows->batch = Py_NewRef(self);
-  rows->next = 0;
+  const dragoman::BatchView& view = *dragoman_batch_heads(self);
+  rows->batch = Py_NewRef(self);  // and so its records stay where and as they are
+  rows->next = view.records;
+  rows->end = view.records + view.record_count;
   rows->width = chosen->width;
   std::memcpy(rows->columns, chosen->columns.data(), chosen->width);
   return reinterpret_cast<PyObject*>(rows);

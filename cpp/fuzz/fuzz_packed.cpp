@@ -1,5 +1,5 @@
 // Invariant: any bytes decode to consistent records inside the reserved block, or are counted; nothing else
-// happens.
+// happens. Levels that are read later are those that are read at once.
 // What an input is, and how a target runs: target.hpp.
 
 #include <cstring>
@@ -21,6 +21,11 @@ const std::vector<std::shared_ptr<const packed::Layout>>& layouts() {
   return all;
 }
 
+template <class T>
+bool same(const T* one, const T* other, std::size_t count) {
+  return count == 0 || std::memcmp(one, other, count * sizeof(T)) == 0;
+}
+
 }  // namespace
 
 void run_one(const std::uint8_t* data, std::size_t size) {
@@ -29,14 +34,24 @@ void run_one(const std::uint8_t* data, std::size_t size) {
   }
   const auto& layout = layouts()[data[0] % layouts().size()];
   packed::Decoder decoder(layout);
-  decoder.bind(1, 0);
-  decoder.bind_text("sf|a", 1);
+  packed::Decoder later(layout);
+  for (packed::Decoder* const one : {&decoder, &later}) {
+    one->bind(1, 0);
+    one->bind_text("sf|a", 1);
+  }
   Block block;
+  Block left;
   std::uint64_t records = 0;
   each_frame(data, size, [&](const std::uint8_t* frame, std::size_t length) {
     decoder.decode(frame, length, 1, block);
     check_block(block, layout->packets.size(), length);
     records += block.view.record_count;
+    later.decode_heads(frame, length, 1, left);
+    left.read_levels();
+    const BatchView& view = left.view;
+    REQUIRE(view.record_count == block.view.record_count && view.level_count == block.view.level_count);
+    REQUIRE(same(view.records, block.view.records, view.record_count));
+    REQUIRE(same(view.levels, block.view.levels, view.level_count));
   });
   REQUIRE(decoder.counters().records == records);
 }

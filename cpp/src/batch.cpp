@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "dragoman/decoder.hpp"
+
 namespace dragoman {
 
 void Block::grow_records(std::size_t wanted) {
@@ -15,6 +17,10 @@ void Block::grow_levels(std::size_t wanted) {
   const std::size_t capacity = std::max<std::size_t>(wanted, 2 * level_capacity_);
   levels_ = std::make_unique_for_overwrite<Level[]>(capacity);
   level_capacity_ = capacity;
+}
+
+void Block::have_levels_read() {
+  unread->read_levels();
 }
 
 void Block::extend_records(std::size_t used) {

@@ -1,13 +1,27 @@
 #include "dragoman/books.hpp"
 
+#include <new>
+
 namespace dragoman {
 
 std::size_t Books::apply(const BatchView& batch) {
+  settle();
   try {
     return apply_records(batch);
   } catch (...) {
     mark_all_stale();
     throw;
+  }
+}
+
+void Books::apply_later() noexcept {
+  Block& batch = *std::exchange(later_, nullptr);
+  batch.read_levels();
+  try {
+    apply_records(batch.view);
+  } catch (const std::bad_alloc&) {
+    mark_all_stale();
+    ran_out_ = true;
   }
 }
 

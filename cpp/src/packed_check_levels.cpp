@@ -178,7 +178,7 @@ Depth compile_depth(const std::vector<LevelsSpec>& levels, Kind kind, const Pack
     depth.fill = ((depth.tables.empty() ? 0 : kBid) | (asks.empty() ? 0 : kAsk)) & ~seen;
   }
   depth.tables.insert(depth.tables.end(), asks.begin(), asks.end());
-  depth.run = depth_function(depth, context.big);
+  choose_loops(depth, context.big);
   return depth;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "packed_read.hpp"
 
@@ -18,6 +19,24 @@ extern template void Decoder::decode_plain<false>(const Packet&, const std::uint
 Decoder::Decoder(std::shared_ptr<const Layout> layout) : layout_(std::move(layout)) {}
 
 void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
+  leaves_ = false;
+  decode_any(frame, size, ts_recv, out);
+}
+
+void Decoder::decode_heads(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
+  leaves_ = true;
+  decode_any(frame, size, ts_recv, out);
+  if (!left_.empty()) {
+    out.unread = this;
+    left_in_ = &out;
+  }
+}
+
+void Decoder::decode_any(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
+  if (left_in_ != nullptr) [[unlikely]] {
+    read_levels();
+  }
+  left_.clear();  // nobody's: memory ran out half way
   out.view = {};
   out.view.ts_recv = ts_recv;
   out.control.clear();
@@ -26,6 +45,18 @@ void Decoder::decode(const std::uint8_t* frame, std::size_t size, std::int64_t t
   } else {
     decode_frame<false>(frame, size, out);
   }
+}
+
+void Decoder::read_levels() noexcept {
+  Block* const block = std::exchange(left_in_, nullptr);
+  if (block == nullptr) {
+    return;
+  }
+  block->unread = nullptr;
+  Level* const levels = block->levels();
+  Sink sink{nullptr, levels, levels + block->view.level_count, nullptr, 0, 0};
+  read_left(sink);
+  block->view.level_count = static_cast<std::size_t>(sink.level - levels);
 }
 
 template <bool Big>

@@ -208,6 +208,64 @@ Level* tight_depth(const Depth& depth, const Run& run, const Level* frame, Level
   }
   return out;
 }
+
+/// The first row that is no padding; null where all are.
+template <class Price, class Quantity>
+[[gnu::always_inline]] inline const std::uint8_t* first_row(const std::uint8_t* row, std::uint32_t rows,
+                                                            std::size_t stride,
+                                                            std::ptrdiff_t quantity_at) noexcept {
+  for (; rows != 0; --rows, row += stride) {
+    if (load<Price, false>(row) != 0 || load<Quantity, false>(row + quantity_at) != 0) [[likely]] {
+      return row;
+    }
+  }
+  return nullptr;
+}
+
+/// What `tight_depth` puts into the records, and no level.
+template <class Price, class Quantity, bool Big>
+void tight_tops(const Depth& depth, const Run& run) {
+  const LevelTable& bids = depth.tables[0];
+  const auto price_at = static_cast<std::ptrdiff_t>(bids.price.offset);
+  const std::ptrdiff_t quantity_at = static_cast<std::ptrdiff_t>(bids.quantity.offset) - price_at;
+  const std::ptrdiff_t asks_at = static_cast<std::ptrdiff_t>(depth.tables[1].price.offset) - price_at;
+  const std::size_t stride = bids.price.stride;
+  const std::uint32_t rows = bids.rows;
+  const bool scaled = bids.scaled;
+  const std::uint8_t* packet = run.packet + price_at;
+  const std::size_t packet_stride = run.stride;
+  Record* record = run.records;
+  const Divisor* scale = scaled ? run.scales : &bids.divisor;
+  const auto top = [quantity_at](const std::uint8_t* row, const Divisor& by) {
+    return Level{divide(load<Price, Big>(row), by),
+                 static_cast<double>(load<Quantity, Big>(row + quantity_at)),
+                 0,
+                 Side::bid,
+                 Action::add,
+                 kDecimalsUnknown,
+                 kDecimalsUnknown};
+  };
+  for (std::uint32_t left = run.count; left != 0;
+       --left, ++record, packet += packet_stride, scale += scaled) {
+    const Divisor by{scale->value, scale->exact};
+    const std::uint8_t* const bid = first_row<Price, Quantity>(packet, rows, stride, quantity_at);
+    const std::uint8_t* const ask = first_row<Price, Quantity>(packet + asks_at, rows, stride, quantity_at);
+    if (bid != nullptr && ask != nullptr) [[likely]] {
+      const Level best_bid = top(bid, by);
+      const Level best_ask = top(ask, by);
+      record->values[static_cast<std::size_t>(Slot::bid_price)] = best_bid.price;
+      record->values[static_cast<std::size_t>(Slot::bid_quantity)] = best_bid.quantity;
+      record->values[static_cast<std::size_t>(Slot::ask_price)] = best_ask.price;
+      record->values[static_cast<std::size_t>(Slot::ask_quantity)] = best_ask.quantity;
+    } else {
+      const Level one = bid != nullptr || ask != nullptr ? top(bid != nullptr ? bid : ask, by) : Level{};
+      const Level* const asks = &one + (bid != nullptr);
+      const std::uint32_t gone =
+          fill_top(kTopOfBook, &one, asks, &one + (bid != nullptr || ask != nullptr), *record);
+      record->present = record->changed = record->present & ~gone;
+    }
+  }
+}
 static_assert(offsetof(Level, orders) == 16 && offsetof(Level, side) == 20 &&
               offsetof(Level, price_decimals) == 22);
 static_assert(static_cast<int>(Action::add) == 0);
@@ -215,11 +273,16 @@ static_assert(static_cast<int>(Action::add) == 0);
 struct Tight {
   LevelFn rows = nullptr;
   DepthFn depth = nullptr;
+  TopsFn tops = nullptr;
 };
 
 template <class Price, class Quantity, class Orders, bool Big>
 Tight tight() noexcept {
-  return {&tight_rows<Price, Quantity, Orders, Big>, &tight_depth<Price, Quantity, Orders, Big>};
+  Tight found{&tight_rows<Price, Quantity, Orders, Big>, &tight_depth<Price, Quantity, Orders, Big>, nullptr};
+  if constexpr (std::integral<Price>) {
+    found.tops = &tight_tops<Price, Quantity, Big>;
+  }
+  return found;
 }
 
 template <class Price, class Quantity, bool Big>
@@ -335,9 +398,9 @@ LevelFn level_function(const LevelTable& table, bool big) noexcept {
   return found.rows != nullptr ? found.rows : big ? &general_rows<true> : &general_rows<false>;
 }
 
-DepthFn depth_function(const Depth& depth, bool big) noexcept {
+void choose_loops(Depth& depth, bool big) noexcept {
   if (depth.tables.size() != 2 || depth.bid_tables != 1 || !depth.fixed || depth.fill != kTopOfBook) {
-    return nullptr;
+    return;
   }
   const LevelTable& bids = depth.tables[0];
   const LevelTable& asks = depth.tables[1];
@@ -349,9 +412,11 @@ DepthFn depth_function(const Depth& depth, bool big) noexcept {
                       table.rounded, table.digits, table.divisor.exact, table.drop_zero);
   };
   if (shape(bids) != shape(asks)) {
-    return nullptr;
+    return;
   }
-  return (big ? pick<true>(bids) : pick<false>(bids)).depth;
+  const Tight found = big ? pick<true>(bids) : pick<false>(bids);
+  depth.run = found.depth;
+  depth.tops = found.tops;
 }
 
 bool count_rows(const LevelTable& table, const std::uint8_t* packet, std::size_t length, bool big,

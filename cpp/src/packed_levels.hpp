@@ -9,9 +9,9 @@ namespace dragoman::packed {
 /// Return the row loop for a table, the general one where no tight one was made for its types.
 LevelFn level_function(const LevelTable& table, bool big) noexcept;
 
-/// Return the loop over the whole depth of a run, null unless it is one bid and one ask table of one tight
-/// shape that give the top of book too.
-DepthFn depth_function(const Depth& depth, bool big) noexcept;
+/// Set the loops over a run, `Depth::run` and `tops`, where it is one bid and one ask table of one tight
+/// shape that give the top of book too; tops only where no price can be refused.
+void choose_loops(Depth& depth, bool big) noexcept;
 
 inline constexpr std::uint32_t kTopOfBook =
     1u << static_cast<unsigned>(Slot::bid_price) | 1u << static_cast<unsigned>(Slot::bid_quantity) |

@@ -158,6 +158,23 @@ void Decoder::decode_depth(const Packet& layout, const Run& run, Sink& sink) {
   sink.level = level;
 }
 
+/// The levels of the runs that were left, at the place of those to come.
+void Decoder::read_left(Sink& sink) noexcept {
+  alignas(Divisor) std::byte scale_storage[kMaxRun * sizeof(Divisor)];
+  auto* const scales = reinterpret_cast<Divisor*>(scale_storage);
+  Outcome unused;
+  for (const Left& left : left_) {
+    const Packet& layout = *left.layout;
+    const std::uint8_t* at = left.packet;
+    for (std::uint32_t j = 0; j < left.count; ++j, at += left.stride) {
+      new (scales + j) Divisor(layout.quick_scale ? layout.scale_table[at[layout.scale_byte]] : layout.scale);
+    }
+    const Run run{left.packet, left.stride, left.count, scales, left.records, &unused};
+    sink.level = layout.depth.run(layout.depth, run, sink.levels, sink.level);
+  }
+  left_.clear();
+}
+
 /// `fill_record` for packets that can go wrong in no way: no merging, no counted rows, no scale to be
 /// refused.
 template <bool Big>
@@ -208,7 +225,10 @@ void Decoder::decode_run(const Packet& layout, const std::uint8_t* packet, std::
     group.run(run, group.ops, group.count);
   }
   if (!layout.depth.tables.empty()) {
-    if (layout.depth.run != nullptr) {
+    if (leaves_ && layout.depth.tops != nullptr) {
+      layout.depth.tops(layout.depth, run);
+      left_.push_back({&layout, packet, stride, count, records});
+    } else if (read_left_first(sink); layout.depth.run != nullptr) {
       sink.level = layout.depth.run(layout.depth, run, sink.levels, sink.level);
     } else {
       decode_depth(layout, run, sink);
@@ -270,6 +290,7 @@ template <bool Big>
 void Decoder::fill_record(const Packet& layout, const std::uint8_t* packet, std::size_t length,
                           const Divisor& scale, std::int64_t key, std::int32_t instrument, Record* last,
                           bool seen, Sink& sink) {
+  read_left_first(sink);
   Record& record = *sink.record;
   Outcome outcome;
   const bool over = last != nullptr && seen;

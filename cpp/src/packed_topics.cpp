@@ -138,6 +138,7 @@ void Decoder::decode_define(const Packet& layout, const std::uint8_t* packet, st
 
 void Decoder::apply_vector(const Packet& layout, Topic& topic, std::int64_t id, const std::uint8_t* values,
                            std::size_t count, bool define, Sink& sink) {
+  read_left_first(sink);
   const Schema& schema = *topic.schema;
   const VectorOp& vector = layout.vector;
   const bool big = layout_->big;

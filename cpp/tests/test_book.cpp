@@ -169,6 +169,39 @@ void test_one_batch_counts_each_book_once() {
   CHECK(books.at(1).side(Side::bid).size() == 1 && books.at(1).side(Side::bid).level(0).price == 10);
 }
 
+void test_a_batch_put_off_is_applied_once_and_in_its_turn() {
+  Books books(0, BookSync{});
+  const Book& book = books.at(0);
+  Frame first;
+  first.add(0, true, {level(Side::bid, Action::add, 5, 1)});
+  Frame second;
+  second.add(0, true, {level(Side::bid, Action::add, 6, 1)});
+  Block blocks[2];
+  blocks[0].view = first.view();
+  blocks[1].view = second.view();
+  books.put_off(blocks[0]);
+  CHECK(book.updates() == 0);
+  books.put_off(blocks[1]);  // the one before it must not be lost
+  CHECK(book.updates() == 1 && book.side(Side::bid).level(0).price == 5);
+  books.settle();
+  books.settle();
+  CHECK(book.updates() == 2 && book.side(Side::bid).level(0).price == 6);
+  books.put_off(blocks[0]);
+  CHECK(books.apply(blocks[1].view) == 1);
+  CHECK(book.updates() == 4 && book.side(Side::bid).level(0).price == 6);
+  CHECK(!books.ran_out());
+}
+
+void test_books_that_a_message_can_break_are_known() {
+  Books plain(0, BookSync{});
+  CHECK(!plain.breakable());
+  plain.follow(0, BookSync{});
+  CHECK(!plain.breakable());
+  plain.follow(1, {SequenceRule::none, true});
+  CHECK(plain.breakable());
+  CHECK(Books(0, {SequenceRule::linked, false}).breakable());
+}
+
 }  // namespace
 
 int main() {
@@ -181,5 +214,7 @@ int main() {
       TEST_CASE(test_records_without_depth_are_not_looked_at),
       TEST_CASE(test_books_stay_where_they_are),
       TEST_CASE(test_one_batch_counts_each_book_once),
+      TEST_CASE(test_a_batch_put_off_is_applied_once_and_in_its_turn),
+      TEST_CASE(test_books_that_a_message_can_break_are_known),
   });
 }

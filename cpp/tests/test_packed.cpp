@@ -124,6 +124,57 @@ void test_runs_of_like_packets_equal_packets_decoded_alone() {
   }
 }
 
+/// A frame of full packets of which every `odd`th is another: short, empty on a side, or all padding.
+Bytes mixed_frame(unsigned packets, unsigned odd) {
+  Bytes frame = {0, static_cast<std::uint8_t>(packets)};
+  for (unsigned i = 0; i < packets; ++i) {
+    const bool other = i % odd == odd - 1;
+    Bytes packet(other && i % 2 == 0 ? 8 : 64);
+    for (std::size_t k = 0; k < packet.size(); ++k) {
+      packet[k] = static_cast<std::uint8_t>(k % 4 < 2 ? 0 : i * 31 + k * 7);
+    }
+    if (other && packet.size() == 64) {
+      std::fill(packet.begin() + (i % 3 == 0 ? 16 : 40), packet.end(), std::uint8_t{0});
+    }
+    frame.insert(frame.end(), {0, static_cast<std::uint8_t>(packet.size())});
+    frame.insert(frame.end(), packet.begin(), packet.end());
+  }
+  return frame;
+}
+
+void test_levels_read_later_equal_levels_read_at_once() {
+  Stream whole(samples::by_length());
+  Stream left(samples::by_length());
+  for (const unsigned odd : {100u, 1u, 2u, 5u, 33u}) {
+    const Bytes frame = mixed_frame(70, odd);
+    const BatchView& all = whole(frame);
+    left.decoder.decode_heads(frame.data(), frame.size(), 77, left.block);
+    const BatchView& view = left.block.view;
+    CHECK(left.block.unread != nullptr && view.record_count == all.record_count);
+    for (std::size_t i = 0; i < all.record_count; ++i) {
+      CHECK(std::memcmp(view.records[i].values, all.records[i].values, sizeof(Record::values)) == 0);
+      CHECK(view.records[i].present == all.records[i].present);
+    }
+    left.block.read_levels();
+    CHECK(left.block.unread == nullptr && view.level_count == all.level_count && all.level_count != 0);
+    CHECK(std::memcmp(view.records, all.records, all.record_count * sizeof(Record)) == 0);
+    CHECK(std::memcmp(view.levels, all.levels, all.level_count * sizeof(Level)) == 0);
+  }
+}
+
+void test_levels_that_were_left_are_read_before_the_next_frame() {
+  Stream stream(samples::by_length());
+  const Bytes frame = mixed_frame(3, 100);
+  stream.decoder.decode_heads(frame.data(), frame.size(), 77, stream.block);
+  Block next;
+  stream.decoder.decode_heads(frame.data(), frame.size(), 78, next);
+  CHECK(stream.block.unread == nullptr && stream.block.view.level_count != 0);
+  CHECK(next.unread == &stream.decoder && next.view.level_count == 0);
+  next.read_levels();
+  next.read_levels();
+  CHECK(next.view.level_count == stream.block.view.level_count);
+}
+
 void test_length_that_does_not_cover_itself_ends_the_frame() {
   Stream stream(samples::by_code());
   const BatchView& view = stream(from_hex("07080000000000000500000000"));
@@ -308,6 +359,8 @@ int main() {
       TEST_CASE(test_packet_of_unknown_length_is_skipped_counted_and_handed_over),
       TEST_CASE(test_padding_rows_make_no_levels_and_an_empty_side_no_top_of_book),
       TEST_CASE(test_runs_of_like_packets_equal_packets_decoded_alone),
+      TEST_CASE(test_levels_read_later_equal_levels_read_at_once),
+      TEST_CASE(test_levels_that_were_left_are_read_before_the_next_frame),
       TEST_CASE(test_length_that_does_not_cover_itself_ends_the_frame),
       TEST_CASE(test_partial_updates_are_laid_over_what_came_before),
       TEST_CASE(test_mantissas_beyond_two_to_the_53_are_rounded_once),

@@ -10,6 +10,8 @@ import pytest
 
 from dragoman._core import Books, Decoder, Handout, Histogram, intern_instrument
 from dragoman.plugin.registry import load_adapter
+from reference.book import Message
+from reference.depth_stream import DepthFeed
 from unit.test_core_table import batch
 
 
@@ -135,6 +137,79 @@ def test_once_closed_nothing_is_handed_out():
     hands.handout.closed = True
     hands.handout(full())
     assert (hands.calls, hands.handout.ticks, len(hands.books)) == ([], 0, 0)
+
+
+def test_a_book_that_a_handler_looks_at_knows_the_batch():
+    hands = Hands()
+    instrument = intern_instrument("NSE:HANDOUT")
+    book, seen = hands.books.book(instrument), []
+    looks = [
+        lambda: book.bid_price,
+        lambda: book.snapshot().bids[0][0],
+        lambda: book.updates,
+        lambda: hands.books.book(instrument).ask_price,
+        lambda: hands.books.rejected_levels,
+    ]
+    for at, look in enumerate(looks):
+        hands.handout.handlers = (lambda _batch, look=look: seen.append(look()),)
+        hands.handout(full(10_000 + 100 * at))
+    assert seen == [99.95, 100.95, 3, 103.05, 0]
+
+
+def test_books_that_nobody_looks_at_know_the_batch_once_it_was_handed_out():
+    hands = Hands()
+    book = hands.books.book(intern_instrument("NSE:HANDOUT"))
+    hands.handout.handlers = (hands.noting("seen"),)
+    hands.handout(full())
+    hands.handout(full(10_100))
+    assert (book.bid_price, book.ask_price, book.updates, book.stale) == (100.95, 101.05, 2, False)
+
+
+def test_a_book_marked_stale_by_a_handler_stays_so():
+    hands = Hands()
+    instrument = intern_instrument("NSE:HANDOUT")
+    book = hands.books.book(instrument)
+    hands.handout.handlers = (lambda _batch: hands.books.mark_stale(instrument),)
+    hands.handout(full())
+    assert (book.stale, book.bid_price) == (True, 99.95)
+
+
+def test_books_know_the_batch_where_a_handler_stops_the_loop():
+    hands = Hands()
+    book = hands.books.book(intern_instrument("NSE:HANDOUT"))
+
+    def stopping(_batch):
+        raise KeyboardInterrupt
+
+    hands.handout.handlers = (stopping,)
+    with pytest.raises(KeyboardInterrupt):
+        hands.handout(full())
+    assert book.bid_price == 99.95
+
+
+def test_batches_inside_each_other_reach_the_books_in_order():
+    hands = Hands()
+    book, inner, seen = hands.books.book(intern_instrument("NSE:HANDOUT")), full(20_000), []
+
+    def nesting(given):
+        if given is not inner:
+            hands.handout(inner)
+            seen.append((book.bid_price, book.updates))
+
+    hands.handout.handlers = (nesting,)
+    hands.handout(full())
+    assert (seen, book.bid_price, book.updates) == ([(199.95, 2)], 199.95, 2)
+
+
+def test_a_book_that_can_break_is_told_of_before_the_handlers():
+    hands, feed = Hands(), DepthFeed()
+    instrument = feed.handles[0]
+    hands.books.follow(instrument, rule="plain", hold=True)
+    hands.handout.broken = lambda _batch: hands.calls.append("broken")
+    hands.handout.handlers = (hands.noting("handler"),)
+    hands.handout(feed.batch([Message([("bid", 100.0, 1.0, 1)], sequence=7)]))  # to be laid over a snapshot
+    assert hands.calls == ["broken", "handler"]
+    assert hands.books.take_wanting() == (instrument,)
 
 
 @pytest.mark.parametrize("where", ["aside", "after"])

@@ -37,6 +37,39 @@ def test_rows_that_are_kept_stay_as_they_were():
     assert (rows, kept) == ([(1.0,), (2.0,), (3.0,)], [(4.0,), (5.0,)])
 
 
+def test_numbers_that_are_kept_stay_as_they_were():
+    found = batch(100, 200, 300, 400, 500)
+    kept, every_other = [], []
+    for at, (price, volume) in enumerate(found.rows(("last_price", "volume"))):
+        kept.append(price)
+        if at % 2:
+            every_other.append(volume)
+    assert (kept, every_other) == ([1.0, 2.0, 3.0, 4.0, 5.0], [101.0, 103.0])
+    assert [price for price, _ in found.rows(("last_price", "volume"))] == kept
+    assert kept == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_a_number_behind_nothing_and_behind_another_kind_is_read():
+    rows = [
+        *batch(100, full=False).rows(("last_price", "oi")),
+        *batch(200, 300).rows(("last_price", "oi")),
+        *batch(400).rows(("kind", "last_price")),
+        *batch(500, 600, 700).rows(("last_price", "volume")),
+    ]
+    assert rows[0] == (1.0, None)
+    assert [price for price, _ in rows[1:3]] == [2.0, 3.0]
+    assert rows[3] == ("quote", 4.0)
+    assert rows[4:] == [(5.0, 100.0), (6.0, 101.0), (7.0, 102.0)]
+
+
+def test_a_loop_over_rows_makes_no_numbers_of_its_own():
+    found = batch(*range(100, 2100, 100))
+    ids = set()
+    for price, volume in found.rows(("last_price", "volume")):
+        ids |= {id(price), id(volume)}
+    assert len(ids) <= 6  # by turns, while the loop's variables hold the row before
+
+
 def test_loops_inside_each_other_do_not_meet():
     found = batch(100, 200)
     pairs = [(a, b) for (a,) in found.rows(("last_price",)) for (b,) in found.rows(("last_price",))]

@@ -9,6 +9,8 @@
 
 namespace dragoman {
 
+class FrameDecoder;
+
 /// What readers of a decoded frame see: two arrays and three numbers. Owns nothing; valid while its block is.
 struct BatchView {
   const Record* records = nullptr;
@@ -51,13 +53,22 @@ class Block {
   [[nodiscard]] Record* records() noexcept { return records_.get(); }
   [[nodiscard]] Level* levels() noexcept { return levels_.get(); }
 
+  /// Read the levels that a decoder left (`FrameDecoder::decode_heads`), so that all of `view` is there.
+  void read_levels() {
+    if (unread != nullptr) [[unlikely]] {
+      have_levels_read();
+    }
+  }
+
   BatchView view;
+  FrameDecoder* unread = nullptr;  ///< whoever left the levels for later; until then `view` has none
   std::vector<ByteRange> control;
   std::size_t frame_size = 0;  ///< frames up to this many bytes are reserved for, by the decoder that owns it
 
  private:
   void grow_records(std::size_t wanted);
   void grow_levels(std::size_t wanted);
+  void have_levels_read();
 
   std::unique_ptr<Record[]> records_;
   std::unique_ptr<Level[]> levels_;

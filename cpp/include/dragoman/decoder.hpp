@@ -45,6 +45,15 @@ class FrameDecoder {
   /// Decode one frame into `out`, whose former content is gone. Any bytes are accepted. O(size).
   virtual void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) = 0;
 
+  /// The same, but levels may be left for later, where only records wait: `out.read_levels()` must come
+  /// before the frame changes. Tops of book are there at once; `level_begin` and `level_count` come with the
+  /// levels.
+  virtual void decode_heads(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) {
+    decode(frame, size, ts_recv, out);
+  }
+  /// Read what `decode_heads` left, into the block it was given; `Block::read_levels` calls it.
+  virtual void read_levels() noexcept {}
+
   /// Number of the last message where the layout counts them, otherwise frames seen.
   [[nodiscard]] virtual std::int64_t count() const noexcept = 0;
   [[nodiscard]] virtual const Counters& counters() const noexcept = 0;

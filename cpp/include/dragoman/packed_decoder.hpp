@@ -39,6 +39,8 @@ class Decoder final : public FrameDecoder {
 
   /// Decode one frame into `out`, whose former content is gone. Any bytes are accepted. O(size).
   void decode(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) override;
+  void decode_heads(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out) override;
+  void read_levels() noexcept override;
 
   /// Number of the last message where the layout counts them, otherwise frames seen.
   [[nodiscard]] std::int64_t count() const noexcept override {
@@ -69,6 +71,16 @@ class Decoder final : public FrameDecoder {
     std::uint32_t errors;
   };
 
+  /// A run whose levels are not read yet.
+  struct Left {
+    const Packet* layout;
+    const std::uint8_t* packet;
+    std::size_t stride;
+    std::uint32_t count;
+    Record* records;
+  };
+
+  void decode_any(const std::uint8_t* frame, std::size_t size, std::int64_t ts_recv, Block& out);
   template <bool Big>
   void decode_frame(const std::uint8_t* frame, std::size_t size, Block& out);
   template <bool Big>
@@ -83,6 +95,13 @@ class Decoder final : public FrameDecoder {
   void decode_run(const Packet& layout, const std::uint8_t* packet, std::size_t stride, std::uint32_t count,
                   Sink& sink);
   void decode_depth(const Packet& layout, const Run& run, Sink& sink);
+  void read_left(Sink& sink) noexcept;
+  /// Levels stand in the order of their records: those that were left come before any that cannot be.
+  void read_left_first(Sink& sink) noexcept {
+    if (!left_.empty()) [[unlikely]] {
+      read_left(sink);
+    }
+  }
   template <bool Big>
   std::size_t decode_packet(const std::uint8_t* packet, std::size_t length, bool exact, Sink& sink,
                             Block& out);
@@ -121,6 +140,9 @@ class Decoder final : public FrameDecoder {
   }
 
   std::shared_ptr<const Layout> layout_;
+  bool leaves_ = false;       ///< levels of the frame being decoded may be left
+  std::vector<Left> left_;    ///< of the last frame
+  Block* left_in_ = nullptr;  ///< where they belong; null where there are none
   Counters counters_;
   std::int64_t message_number_ = 0;
   KeyMap bindings_;

@@ -103,6 +103,7 @@ using LevelFn = Level* (*)(const std::uint8_t* packet, const LevelTable& table, 
 
 struct Depth;
 using DepthFn = Level* (*)(const Depth& depth, const Run& run, const Level* frame, Level* out);
+using TopsFn = void (*)(const Depth& depth, const Run& run);
 
 /// One side of one depth table; a table whose rows carry a side flag becomes two of these.
 struct LevelTable {
@@ -132,6 +133,7 @@ struct LevelTable {
 /// The level tables of a packet or schema: bids first, then asks.
 struct Depth {
   DepthFn run = nullptr;  ///< the whole depth of a run of packets at once, where there is such a loop
+  TopsFn tops = nullptr;  ///< only what `run` puts into the records, for depth that is read later
   std::vector<LevelTable> tables;
   std::size_t bid_tables = 0;
   bool fixed = true;    ///< every table has a fixed number of rows

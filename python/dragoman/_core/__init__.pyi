@@ -797,7 +797,8 @@ class FrameCounts:
 class Handout:
     """Hands each batch to the books, the marks, the triggers and then to inline handlers.
 
-    The native half of `dragoman.market.MarketData`.
+    Books that no message can break take it when somebody looks at one of them, or behind the handlers; nobody who asks
+    them can tell. The native half of `dragoman.market.MarketData`.
 
     Parameters
     ----------
@@ -815,9 +816,9 @@ class Handout:
     broken : callable or None
         Called with a batch that left a gap in a book, or a book that wants a snapshot.
     aside, after : callable or None
-        Called with each batch between the books and the handlers, and at the end.
+        Called with each batch before the handlers, and behind them.
     marks, triggers : Marks or None
-        Take each batch after the books and before anything of Python sees it.
+        Take each batch before anything of Python sees it.
     moved : callable or None
         Called with the ids of the triggers that a batch fired; with none where groups crossed (`Marks.crossed`), then
         with each batch until it asks which. An `Exception` of it goes to `failed`; the batch goes on all the same.

@@ -2,8 +2,8 @@
 
 Streamed data is handed out in three ways. An *inline* handler gets each native `Batch` on the I/O loop: the fast path,
 nothing is made per tick, and it must return at once. `ticks` makes a `Tick` value per record and conflates per
-instrument and kind of record when the consumer is slower than the stream. `book` is live depth, updated before any
-handler runs.
+instrument and kind of record when the consumer is slower than the stream. `book` is live depth: what it says includes
+the batch that a handler is looking at.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class MarketData:
     Attributes
     ----------
     on_batch : Handout
-        Takes a decoded frame: books first, then inline handlers, then queues. Native, and Python is asked only while
-        there is something for it to do: see `_rewire`.
+        Takes a decoded frame to books, inline handlers and queues; a book that a handler looks at knows the frame.
+        Native, and Python is asked only while there is something for it to do: see `_rewire`.
     held : callable
         Returns the canonical ids whose streams others hang on, so that they are not unsubscribed.
     """
