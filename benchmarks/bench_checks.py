@@ -151,7 +151,8 @@ def checks(limits: RiskLimits, listed: list[Instrument]) -> PreTrade:
         margin=lambda request, instrument: (Decimal(1000), Decimal(10**7)),
         open_for_s=lambda instrument: 60.0,
     )
-    return PreTrade(limits, exposure, sources, broker="examplebroker")
+    guard.checks = PreTrade(limits, exposure, sources, broker="examplebroker")
+    return guard.checks
 
 
 def orders(listed: list[Instrument]) -> list[tuple[OrderRequest, Instrument]]:

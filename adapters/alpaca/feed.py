@@ -22,7 +22,6 @@ from dragoman.plugin import (
     Fatal,
     Feed,
     FeedEvent,
-    Flow,
     JsonAggressor,
     JsonField,
     JsonKey,
@@ -166,8 +165,7 @@ class DataFeed(ChannelFeed):
     def serves(cls, instrument: model.Instrument, mode: model.Mode) -> bool:
         return kind_of(instrument) is cls.source and super().serves(instrument, mode)
 
-    def connect(self, ctx: Context) -> Flow[Endpoint]:
-        yield from ()
+    def endpoint(self, ctx: Context) -> Endpoint:
         source = self.source.source(ctx)
         headers = (("Content-Type", "application/msgpack"),) if self.packed else ()
         return Endpoint(ctx.hosts["data_ws"] + self.path.format(source=source), headers)

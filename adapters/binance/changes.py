@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from dragoman.plugin import Context, ErrorEffect, ErrorKind, Flow, model
-from dragoman.plugin.records import Row, pairs, plain, text_or_none
+from dragoman.plugin.parts import Row, pairs, plain, text_or_none
 
 from .fields import TRAILING, check_terms, order_fields
 from .orders import OrderFlows, named_in, tag_of

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 from dragoman.emulator.parts import (
     MINUTE,
     SECOND,
+    Commission,
     Emulator,
     Fault,
     Form,
@@ -55,6 +56,12 @@ API_KEY: Final = "emu_api_key"
 API_SECRET: Final = "emu_api_secret"  # noqa: S105 (the emulator's own, marked as such)
 UID: Final = "354937868"
 CASH: Final = "USDT"
+COMMISSIONS: Final = {
+    # Regular user; the discount is for spot fees paid in BNB (binance.com/en/fee/schedule, unverified).
+    SPOT.exchange: Commission(maker=Decimal("0.001"), taker=Decimal("0.001"), discount=Decimal("0.75")),
+    USDM.exchange: Commission(maker=Decimal("0.0002"), taker=Decimal("0.0005")),
+}
+FEE_COIN: Final = "BNB"
 LISTEN_KEY_LIFE: Final = 60 * MINUTE
 OPEN: Final = Rule(token=False)
 SIGNED: Final = Rule()
@@ -65,9 +72,11 @@ _FAULTS: Final = {
     Fault.TIME: ("-1021", "Timestamp for this request is outside of the recvWindow."),
 }
 _ACCOUNT: Final[Mapping[str, Any]] = {
-    "makerCommission": 0,
-    "takerCommission": 0,
-    "commissionRates": dict.fromkeys(("maker", "taker", "buyer", "seller"), "0.00000000"),
+    "makerCommission": 10,
+    "takerCommission": 10,
+    "buyerCommission": 0,
+    "sellerCommission": 0,
+    "commissionRates": {"maker": "0.00100000", "taker": "0.00100000", "buyer": "0.00000000", "seller": "0.00000000"},
     "canTrade": True,
     "canWithdraw": False,
     "canDeposit": False,
@@ -342,7 +351,14 @@ def _fields(call: HttpCall) -> Form:
 
 
 def make(
-    seed: int, now_ns: int, *, tick_rate: float = 10.0, redirect_port: int = 0, key_type: str = "hmac", **options: Any
+    seed: int,
+    now_ns: int,
+    *,
+    tick_rate: float = 10.0,
+    redirect_port: int = 0,
+    key_type: str = "hmac",
+    fee_coins: str = "0",
+    **options: Any,
 ) -> BinanceEmulator:
     """Make the emulator on a crypto venue.
 
@@ -357,11 +373,20 @@ def make(
     redirect_port : int
         Not used: keys need no login page.
     key_type : {"hmac", "ed25519"}
+    fee_coins : str
+        How much BNB the spot account owns to pay its commissions with; "0": it pays with what its trades bring in.
     options
         Further parameters of `BinanceEmulator`.
     """
     if key_type == "ed25519":
         options.setdefault("api_secret", seeded_ed25519(seed))
     uid = str(options.get("uid", UID))
-    venue = crypto_venue(PLATFORM, seed, now_ns, uid, quote=CASH, perpetuals=USDM.exchange)
+    venue = crypto_venue(PLATFORM, seed, now_ns, uid, quote=CASH, perpetuals=USDM.exchange, commissions=COMMISSIONS)
+    coins, pair = (
+        Decimal(fee_coins),
+        venue.listing(str(model.CanonicalId(PLATFORM, FEE_COIN, model.IdKind.PAIR, quote=CASH))),
+    )
+    if coins and pair is not None:
+        venue.set_holding(uid, pair.instrument.instrument_id, coins, pair.reference)
+        venue.pay_fees_with(uid, pair.instrument.instrument_id)
     return BinanceEmulator(venue, seed=seed, tick_rate=tick_rate, **options)

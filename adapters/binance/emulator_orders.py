@@ -184,8 +184,8 @@ class OrderDesk:
             {
                 "price": text(fill.price),
                 "qty": text(fill.quantity),
-                "commission": text(ZERO),
-                "commissionAsset": named.instrument.currency,
+                "commission": text(fill.fee),
+                "commissionAsset": fill.fee_asset or named.instrument.currency,
                 "tradeId": int(fill.trade_id),
             }
             for fill in self._venue.fills(self._account, state.order_id)

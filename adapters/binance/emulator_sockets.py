@@ -177,6 +177,7 @@ class Sockets(NamedSockets[Market]):
             return
         state, fill, at = event.order, event.fill, ms(event.order.ts_updated)
         row = order_row(state, named, SPOT)
+        trade = trade_row(fill, state, named, SPOT) if fill else {}
         price, size = (fill.price, fill.quantity) if fill else (ZERO, ZERO)
         by_user = kind is Execution.ENDED and row["status"] == "CANCELED"
         self._executions += 1
@@ -192,15 +193,15 @@ class Sockets(NamedSockets[Market]):
             "l": text(size),
             "L": text(price),
             "Y": text(size * price),
-            "n": "0",
-            "N": named.instrument.currency if fill else None,
-            "t": int(fill.trade_id) if fill else -1,
-            "m": False,
+            "n": trade.get("commission", "0"),
+            "N": trade.get("commissionAsset"),
+            "t": trade.get("id", -1),
+            "m": trade.get("isMaker", False),
             "M": False,
             "Q": "0.00000000",
             "W": at,
         }
-        assets = {named.instrument.name, named.instrument.currency}
+        assets = {named.instrument.name, named.instrument.currency, fill.fee_asset if fill else ""}
         told = [one for one in self._account.wallets(SPOT) if one["asset"] in assets]
         balances = [{"a": one["asset"], "f": one["free"], "l": one["locked"]} for one in told]
         yield {"e": "outboundAccountPosition", "E": at, "u": at, "B": balances}
@@ -225,10 +226,10 @@ class Sockets(NamedSockets[Market]):
             "T": at,
             "l": trade.get("qty", "0"),
             "L": trade.get("price", "0"),
-            "n": "0",
-            "N": named.instrument.currency,
+            "n": trade.get("commission", "0"),
+            "N": trade.get("commissionAsset", named.instrument.currency),
             "t": trade.get("id", 0),
-            "m": False,
+            "m": trade.get("maker", False),
             "R": row["reduceOnly"],
             "wt": "CONTRACT_PRICE",
             "cp": False,

@@ -364,14 +364,14 @@ def trade_row(fill: VenueFill, state: OrderState, named: ListingName, market: Ma
         "price": text(fill.price),
         "qty": text(fill.quantity),
         "quoteQty": text(fill.price * fill.quantity),
-        "commission": text(ZERO),
-        "commissionAsset": named.instrument.currency,
+        "commission": text(fill.fee),
+        "commissionAsset": fill.fee_asset or named.instrument.currency,
         "time": ms(fill.ts),
     }
     buyer = fill.side is model.Side.BUY
     if market is SPOT:
-        return row | {"orderListId": -1, "isBuyer": buyer, "isMaker": False, "isBestMatch": True}
-    more = {"side": fill.side.value, "buyer": buyer, "maker": False, "realizedPnl": text(ZERO)}
+        return row | {"orderListId": -1, "isBuyer": buyer, "isMaker": fill.maker, "isBestMatch": True}
+    more = {"side": fill.side.value, "buyer": buyer, "maker": fill.maker, "realizedPnl": text(ZERO)}
     return row | more | {"positionSide": SIDE_OF[fill.product], "marginAsset": named.instrument.currency}
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from dragoman.plugin import PushParser, Skipped, model
 from dragoman.plugin.json_rows import JsonRows
-from dragoman.plugin.records import Row, number
+from dragoman.plugin.parts import Row, number
 
 from .words import PLATFORM, RECORDS, SPOT, USDM, Market
 

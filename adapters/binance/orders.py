@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, Flow, Request, Wait, model
-from dragoman.plugin.records import Pairs, Row, pairs, wire_tag
+from dragoman.plugin.parts import Pairs, Row, pairs, wire_tag
 
 from .fields import WIRE_ID_LENGTH, algo_fields, check_terms, order_fields
 from .requests import act, ask, markets_of, read

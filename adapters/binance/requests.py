@@ -7,8 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote, quote_plus, urlencode
 
 from dragoman.plugin import Context, Flow, Lane, Reply, Request, errors
-from dragoman.plugin.records import Pairs, pairs
-from dragoman.plugin.signing import hmac_sha256_hex, is_pem, sign_pem
+from dragoman.plugin.parts import Pairs, hmac_sha256_hex, is_pem, pairs, sign_pem
 
 from .words import RECORDS, Market
 

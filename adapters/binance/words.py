@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.plugin import CodeTable, Context, EnumMap, OrderSeen, errors, model
-from dragoman.plugin.records import Records, Row, given, needed, nonzero, number, side_of, text_or_none
+from dragoman.plugin.parts import Records, Row, given, needed, nonzero, number, side_of, text_or_none
 
 RECORDS: Final = Records("binance")
 CODES: Final = CodeTable.load(__package__)

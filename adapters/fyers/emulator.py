@@ -34,7 +34,7 @@ from dragoman.emulator.parts import (
     telling,
     write,
 )
-from dragoman.plugin.records import IST, moment_ns
+from dragoman.plugin.values import IST, moment_ns
 
 from .emulator_names import NameTable
 from .emulator_orders import GTT, FyersOrders, GttDesk

@@ -21,7 +21,7 @@ from dragoman.emulator.parts import (
     num,
     write,
 )
-from dragoman.plugin.records import IST, moment_ns
+from dragoman.plugin.values import IST, moment_ns
 
 from . import words
 from .emulator_words import FyersError

@@ -425,8 +425,7 @@ class OrderFeed(BeatingFeed):
     carries_orders = True
     max_sockets = 1
 
-    def connect(self, ctx: Context) -> Flow[Endpoint]:
-        yield from ()
+    def endpoint(self, ctx: Context) -> Endpoint:
         return Endpoint(f"{ctx.hosts['ws']}{ORDER_PATH}", (authorization(ctx, ctx.login["access_token"].reveal()),))
 
     def opened(self, ctx: Context) -> Sequence[Send]:

@@ -12,21 +12,20 @@ from dragoman.plugin.parts import (
     IST,
     Interval,
     QuotedDepth,
-    Row,
+    QuoteRows,
     RowTable,
     SpanCandles,
     Stretch,
     batches,
     float_at,
     moment_ns,
-    read_levels,
 )
 
 from .words import RECORDS, listed, reading, refused, time_ns
 
 MOST_SYMBOLS: Final = 50
 _AHEAD_NS: Final = int(IST.utcoffset(None).total_seconds()) * 1_000_000_000
-QUOTE: Final = RowTable(
+_QUOTE: Final = RowTable(
     model.Quote,
     last_price="lp",
     open="open_price",
@@ -37,7 +36,7 @@ QUOTE: Final = RowTable(
     volume="volume",
     net_change="ch",
 )
-BOOK: Final = RowTable(
+_BOOK: Final = RowTable(
     model.Quote,
     last_price="ltp",
     last_quantity="ltq",
@@ -52,6 +51,19 @@ BOOK: Final = RowTable(
     net_change="ch",
     price_band_low="lower_ckt",
     price_band_high="upper_ckt",
+)
+QUOTE: Final = QuoteRows(records=RECORDS, table=_QUOTE, time_ns=time_ns, traded="", told="tt", bids="", asks="")
+BOOK: Final = QuoteRows(
+    records=RECORDS,
+    table=_BOOK,
+    time_ns=time_ns,
+    traded="ltt",
+    told="ltt",
+    bids="bids",
+    asks="ask",
+    level=("price", "volume", "ord"),
+    what="depth",
+    more=lambda row, one: {"oi": float_at(row, "oi") if row.get("oiflag", one.expiry is not None) else None},
 )
 # Letter -> the counts the broker has, their length, days of one request.
 UNITS: Final = {
@@ -101,7 +113,7 @@ class MarketFlows(QuotedDepth, SpanCandles):
                 for row in RECORDS.as_rows("quotes", reply.json, "d")
                 if row["s"] == "ok"
             }
-            return [read_quote(rows[one.broker_symbol], one, mode) for one in instruments if one.broker_symbol in rows]
+            return [QUOTE.read(rows[one.broker_symbol], one, mode) for one in instruments if one.broker_symbol in rows]
 
     def candle_requests(self, asked: Stretch, ctx: Context) -> list[Request]:
         """Return requests by seconds, or by days for candles that last some."""
@@ -145,26 +157,4 @@ def _books(instruments: Sequence[model.Instrument]) -> Flow[list[model.Quote]]:
     )
     with reading("depth"):
         rows = [(reply.json["d"].get(one.broker_symbol), one) for reply, one in zip(replies, instruments, strict=True)]
-        return [read_book(row, one) for row, one in rows if row]
-
-
-def read_quote(row: Row, instrument: model.Instrument, mode: model.Mode) -> model.Quote:
-    """Read one value of a quote reply. Raises DecodeError."""
-    with reading(f"quote of {instrument.broker_symbol}"):
-        return QUOTE.read(row, instrument_id=instrument.instrument_id, mode=mode, ts_event=time_ns(row.get("tt")))
-
-
-def read_book(row: Row, instrument: model.Instrument) -> model.Quote:
-    """Read one value of a depth reply; bids are under ``bids`` and asks under ``ask``. Raises DecodeError."""
-    with reading(f"depth of {instrument.broker_symbol}"):
-        last = time_ns(row.get("ltt"))
-        return BOOK.read(
-            row,
-            instrument_id=instrument.instrument_id,
-            mode=model.Mode.FULL,
-            oi=float_at(row, "oi") if row.get("oiflag", instrument.expiry is not None) else None,
-            bids=read_levels(row.get("bids"), quantity="volume", orders="ord"),
-            asks=read_levels(row.get("ask"), quantity="volume", orders="ord"),
-            last_trade_time=last,
-            ts_event=last,
-        )
+        return [BOOK.read(row, one, model.Mode.FULL) for row, one in rows if row]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from dragoman.plugin import Adapter, All, Context, Flow, Request, model
-from dragoman.plugin.parts import Row, RowTable, fetch, given, needed, number, total_of
+from dragoman.plugin.parts import AccountRows, Row, RowTable, fetch, given, needed, number, total_of
 
-from .words import PRODUCT, RECORDS, loads, order_terms, place_of, reading, rows, whole
+from .words import PRODUCT, RECORDS, ROWS, loads, order_terms, reading, rows, whole
 
-POSITION: Final = RowTable(
+_POSITION: Final = RowTable(
     model.Position,
     quantity="netQty",
     buy_quantity="buyQty",
@@ -30,7 +30,7 @@ POSITION: Final = RowTable(
     unrealised_pnl="unrealized_profit",
     pnl="pl",
 )
-HOLDING: Final = RowTable(model.Holding, isin="isin", average_price="costPrice", last_price="ltp", pnl="pl")
+_HOLDING: Final = RowTable(model.Holding, isin="isin", average_price="costPrice", last_price="ltp", pnl="pl")
 # The funds are told by number.
 AVAILABLE: Final = RowTable(
     model.MarginAvailable, cash="3", opening_balance="9", adhoc="8", collateral="5", intraday_payin="6"
@@ -50,12 +50,12 @@ class MoneyFlows(Adapter):
     """The portfolio's part of the adapter."""
 
     def positions(self, ctx: Context) -> Flow[list[model.Position]]:
-        return [read_position(row, ctx) for row in (yield from rows("/api/v3/positions", "netPositions"))]
+        return [POSITION.read(row, ctx) for row in (yield from rows("/api/v3/positions", "netPositions"))]
 
     def holdings(self, ctx: Context) -> Flow[list[model.Holding]]:
         held: dict[str, model.Holding] = {}
         for row in (yield from rows("/api/v3/holdings", "holdings")):
-            one = read_holding(row, ctx)
+            one = HOLDING.read(row, ctx)
             held[one.instrument_id] = _together(held.get(one.instrument_id), one)
         return list(held.values())
 
@@ -121,38 +121,26 @@ class MoneyFlows(Adapter):
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def read_position(row: Row, ctx: Context) -> model.Position:
-    """Read one position. Raises DecodeError."""
-    with reading("position"):
-        name, _ = place_of(row, ctx)
-        return POSITION.read(
-            row,
-            broker="fyers",
-            account_id=ctx.account,
-            instrument_id=name,
-            product=PRODUCT.read(row.get("productType")),
-            overnight_quantity=number(row.get("cfBuyQty")) - number(row.get("cfSellQty")),
-        )
+def _held(row: Row) -> dict[str, Any]:
+    """Return the parts of a holding; what is not delivered yet has a record of its own."""
+    total, left = needed(row, "quantity"), given(row, "remainingQuantity")
+    pledged, fresh = number(row.get("collateralQuantity")), row.get("holdingType") == "T1"
+    return {
+        # What is pledged is a part of the quantity (unverified); here the two stand beside each other.
+        "quantity": Decimal(0) if fresh else total - pledged,
+        "t1_quantity": total if fresh else number(row.get("qty_t1")),
+        "used_quantity": Decimal(0) if left is None else total - left,
+        "pledged_quantity": pledged,
+    }
 
 
-def read_holding(row: Row, ctx: Context) -> model.Holding:
-    """Read one holding; what is not delivered yet has a record of its own. Raises DecodeError."""
-    with reading("holding"):
-        name, _ = place_of(row, ctx)
-        total, left = needed(row, "quantity"), given(row, "remainingQuantity")
-        pledged = number(row.get("collateralQuantity"))
-        fresh = row.get("holdingType") == "T1"
-        return HOLDING.read(
-            row,
-            broker="fyers",
-            account_id=ctx.account,
-            instrument_id=name,
-            # What is pledged is a part of the quantity (unverified); here the two stand beside each other.
-            quantity=Decimal(0) if fresh else total - pledged,
-            t1_quantity=total if fresh else number(row.get("qty_t1")),
-            used_quantity=Decimal(0) if left is None else total - left,
-            pledged_quantity=pledged,
-        )
+POSITION: Final = AccountRows(
+    ROWS,
+    "position",
+    _POSITION,
+    lambda row: {"overnight_quantity": number(row.get("cfBuyQty")) - number(row.get("cfSellQty"))},
+)
+HOLDING: Final = AccountRows(ROWS, "holding", _HOLDING, _held, product=lambda *_: model.Product.DELIVERY)
 
 
 def _together(one: model.Holding | None, other: model.Holding) -> model.Holding:

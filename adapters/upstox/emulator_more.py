@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 from dragoman.emulator.parts import (
@@ -21,8 +20,8 @@ from dragoman.emulator.parts import (
     succeeded,
     write,
 )
-from dragoman.plugin import model
-from dragoman.plugin.records import IST
+from dragoman.plugin import ChargesTable, model
+from dragoman.plugin.values import IST
 
 from .emulator_names import NameTable
 from .emulator_orders import WORDS
@@ -30,15 +29,7 @@ from .emulator_words import FUNDS, OLD_FUNDS, POSITION, QUOTES, Upstox, UpstoxEr
 from .market import FINE, UNITS
 from .money import MOST_LEGS
 
-_CAP: Final = Decimal(20)
-BROKERAGE: Final = {
-    # The broker's list of charges (unverified to the last digit).
-    "delivery": (Decimal("0.001"), _CAP),
-    "intraday": (Decimal("0.001"), _CAP),
-    "future": (Decimal("0.0005"), _CAP),
-    "option": (Decimal(1), _CAP),
-    "commodity": (Decimal("0.0005"), _CAP),
-}
+RATES: Final = ChargesTable.load(__package__)
 LEG: Final[Table] = {
     "span_margin": ".pledge",
     "exposure_margin": 0,
@@ -48,7 +39,12 @@ LEG: Final[Table] = {
     "tender_margin": 0,
     "total_margin": ".total",
 }
-_OTHER: Final[Table] = {"transaction": ".exchange", "clearing": 0, "sebi_turnover": ".regulator", "ipft": 0}
+_OTHER: Final[Table] = {
+    "transaction": ".transaction",
+    "clearing": ".clearing",
+    "sebi_turnover": ".regulator",
+    "ipft": ".protection",
+}
 _PLAN: Final[Table] = {"name": "BASIC", "min_expense": 18.5}
 CHARGES: Final[Table] = {
     "total": ".total",
@@ -106,7 +102,7 @@ class AccountDesk(Upstox, Desk[NameTable]):
 
     def brokerage(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         form = Form.query(call)
-        _, found = self.fee(WORDS, form, self.names.of(form), form.number("price"), BROKERAGE)
+        found = self.fee(WORDS, form, self.names.of(form), form.number("price"), RATES, now_ns)
         return succeeded({"charges": write(CHARGES, found)})
 
     # -- quotes and candles ------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dragoman.plugin.parts import (
     IST,
     Interval,
     QuotedDepth,
+    QuoteRows,
     Row,
     RowTable,
     SpanCandles,
@@ -20,10 +21,9 @@ from dragoman.plugin.parts import (
     batches,
     float_at,
     midnight,
-    read_levels,
 )
 
-from .words import reading, refused, time_ns
+from .words import RECORDS, reading, refused, time_ns
 
 MOST_KEYS: Final = 500
 QUOTE_PATHS: Final = {
@@ -109,27 +109,20 @@ class MarketFlows(QuotedDepth, SpanCandles):
         return time_ns(stamp)
 
 
-def read_quote(row: Row, instrument: model.Instrument, mode: model.Mode) -> model.Quote:
-    """Read one entry of a quote reply, in any of the three modes. Raises DecodeError."""
-    with reading(f"quote of {instrument.broker_symbol}"):
-        day, depth = row.get("live_ohlc") or row.get("ohlc") or {}, row.get("depth") or {}
-        close = float_at(row, "cp") or float_at(row.get("prev_ohlc") or {}, "close")
-        change = float_at(row, "net_change")
-        if close is None and change is not None:
-            # The full quote tells the change since the previous close, and in its ohlc today's close.
-            close = round(float(row["last_price"]) - change, 4)
-        volume = float_at(row, "volume")
-        return QUOTE.read(
-            row,
-            instrument_id=instrument.instrument_id,
-            mode=mode,
-            volume=float_at(day, "volume") if volume is None else volume,
-            open=float_at(day, "open"),
-            high=float_at(day, "high"),
-            low=float_at(day, "low"),
-            previous_close=close,
-            bids=read_levels(depth.get("buy")),
-            asks=read_levels(depth.get("sell")),
-            last_trade_time=time_ns(row.get("last_trade_time")),
-            ts_event=time_ns(row.get("timestamp")) or time_ns(day.get("ts")),
-        )
+def _more_of(row: Row, instrument: model.Instrument) -> dict[str, Any]:
+    day = row.get("live_ohlc") or row.get("ohlc") or {}
+    close = float_at(row, "cp") or float_at(row.get("prev_ohlc") or {}, "close")
+    change = float_at(row, "net_change")
+    if close is None and change is not None:
+        # The full quote tells the change since the previous close, and in its ohlc today's close.
+        close = round(float(row["last_price"]) - change, 4)
+    volume = float_at(row, "volume")
+    return {name: float_at(day, name) for name in ("open", "high", "low")} | {
+        "volume": float_at(day, "volume") if volume is None else volume,
+        "previous_close": close,
+        "ts_event": time_ns(row.get("timestamp")) or time_ns(day.get("ts")),
+    }
+
+
+read_quote: Final = QuoteRows(records=RECORDS, table=QUOTE, time_ns=time_ns, book="depth", more=_more_of).read
+"""Of one entry of a quote reply, in any of the three modes."""

@@ -10,6 +10,7 @@ from dragoman.plugin import Adapter, All, Context, Flow, Request, model
 from dragoman.plugin.parts import (
     COMMON_HOLDING_KEYS,
     COMMON_POSITION_KEYS,
+    AccountRows,
     Row,
     RowTable,
     at_once,
@@ -23,11 +24,26 @@ from dragoman.plugin.parts import (
     total_of,
 )
 
-from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, loads, place_of, read_product, reading, refused, whole
+from .words import ORDER_TYPE, PRODUCT, RECORDS, ROWS, SIDE, loads, reading, refused, whole
 
 MOST_LEGS: Final = 20
-POSITION: Final = RowTable(model.Position, **COMMON_POSITION_KEYS)
-HOLDING: Final = RowTable(model.Holding, **COMMON_HOLDING_KEYS | {"used_quantity": "cnc_used_quantity"})
+POSITION: Final = AccountRows(
+    ROWS,
+    "position",
+    RowTable(model.Position, **COMMON_POSITION_KEYS),
+    # What was carried over night counts into bought and sold.
+    lambda row: {
+        f"{way}_quantity": number(row.get(f"overnight_{way}_quantity")) + number(row.get(f"day_{way}_quantity"))
+        for way in ("buy", "sell")
+    },
+)
+HOLDING: Final = AccountRows(
+    ROWS,
+    "holding",
+    RowTable(model.Holding, **COMMON_HOLDING_KEYS | {"used_quantity": "cnc_used_quantity"}),
+    product=lambda row, _: PRODUCT.read(row.get("product")),
+)
+read_position, read_holding = POSITION.read, HOLDING.read
 AVAILABLE: Final = RowTable(
     model.MarginAvailable,
     cash="cash_available_to_trade.total",
@@ -158,26 +174,6 @@ def _margin(orders: Sequence[model.OrderRequest], ctx: Context) -> Flow[Any]:
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def read_position(row: Row, ctx: Context) -> model.Position:
-    """Read one position; what was carried over night counts into bought and sold. Raises DecodeError."""
-    with reading("position"):
-        name, exchange = place_of(row, ctx)
-        sides = {
-            f"{way}_quantity": number(row.get(f"overnight_{way}_quantity")) + number(row.get(f"day_{way}_quantity"))
-            for way in ("buy", "sell")
-        }
-        product = read_product(row.get("product"), exchange)
-        return POSITION.read(row, broker="upstox", account_id=ctx.account, instrument_id=name, product=product, **sides)
-
-
-def read_holding(row: Row, ctx: Context) -> model.Holding:
-    """Read one holding. Raises DecodeError."""
-    with reading("holding"):
-        name, _ = place_of(row, ctx)
-        product = PRODUCT.read(row.get("product"))
-        return HOLDING.read(row, broker="upstox", account_id=ctx.account, instrument_id=name, product=product)
-
-
 def read_funds(row: Row, ctx: Context) -> model.Margin:
     """Read the funds of all segments together, as version 3 has them. Raises DecodeError."""
     with reading("funds"):
@@ -221,6 +217,6 @@ def read_charges(row: Row, name: str) -> model.Charges:
             row,
             instrument_id=name,
             transaction_tax_type="stt" if (row.get("taxes") or {}).get("stt") else "",
-            exchange_fee=total_of([other, {"transaction": other.get("clearing")}], "transaction"),
+            exchange_fee=total_of(({"": other.get(name)} for name in ("transaction", "clearing", "ipft")), ""),
             regulator_fee=given(other, "sebi_turnover"),
         )

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from dragoman.emulator.parts import (
     ZERO,
     Desk,
+    Fees,
     Form,
     HttpAnswer,
     HttpCall,
     NeedView,
     OrderNeed,
-    Rates,
     Table,
-    fees,
     num,
     records,
     succeeded,
     write,
 )
-from dragoman.plugin import model
-from dragoman.plugin.records import IST
+from dragoman.plugin import ChargesTable, model
+from dragoman.plugin.values import IST
 
 from .candles import INTERVALS
 from .emulator_names import Named, NameTable
@@ -31,14 +31,8 @@ from .emulator_orders import WORDS
 from .emulator_words import FUNDS, HOLDING, POSITION, Kite, KiteError
 
 LENGTH: Final = {word: (length, timedelta(days=days)) for word, length, days in INTERVALS.values()}
-_CAP: Final = Decimal(20)
-BROKERAGE: Final = {
-    # The broker's list of charges (unverified to the last digit); delivery is free.
-    "intraday": (Decimal("0.0003"), _CAP),
-    "future": (Decimal("0.0003"), _CAP),
-    "option": (Decimal(1), _CAP),
-    "commodity": (Decimal("0.0003"), _CAP),
-}
+RATES: Final = ChargesTable.load(__package__)
+_RUPEE: Final = Decimal(1)
 ECHOED: Final = ("transaction_type", "tradingsymbol", "exchange", "variety", "product", "order_type")
 SEGMENTS: Final = {"equity": model.Segment.EQUITY, "commodity": model.Segment.COMMODITY}
 SUMMARY: Final[Table] = {
@@ -51,6 +45,7 @@ SUMMARY: Final[Table] = {
 }
 CHARGES: Final[Table] = {
     "transaction_tax": ".tax",
+    "transaction_tax_type": ".tax_name",
     "exchange_turnover_charge": ".exchange",
     "sebi_turnover_charge": ".regulator",
     "brokerage": ".brokerage",
@@ -107,41 +102,42 @@ class AccountDesk(Kite, Desk[NameTable]):
     # -- margins and charges -------------------------------------------------------------------------------------------
 
     def margins(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return succeeded([self._margin(one) for one in self.reckon(WORDS, records(call.body))[0]])
+        return succeeded([self._margin(one, now_ns) for one in self.reckon(WORDS, records(call.body))[0]])
 
     def basket(self, call: HttpCall, now_ns: int) -> HttpAnswer:
         query = Form.query(call)
         positions = query.flag("consider_positions", default=True)
         found, together = self.reckon(WORDS, records(call.body), positions=positions)
         alone = OrderNeed(pledge=sum((one.need.total for one in found), ZERO))
-        nothing = {"charges": write(CHARGES, fees(Rates(""), model.Side.BUY, ZERO)) | {"transaction_tax_type": ""}}
+        nothing = {"charges": write(CHARGES, Fees())}
         told = {"initial": write(MARGIN, alone) | nothing, "final": write(MARGIN, together) | nothing}
-        whole = nothing | {"orders": list(map(self._margin, found))}
+        whole = nothing | {"orders": [self._margin(one, now_ns) for one in found]}
         return succeeded(told if query.get("mode") == "compact" else told | whole)
 
-    def _margin(self, one: NeedView[Named]) -> dict[str, Any]:
+    def _margin(self, one: NeedView[Named], now_ns: int) -> dict[str, Any]:
         told = {
             "type": "commodity" if one.named.exchange == "MCX" else "equity",
             "tradingsymbol": one.named.symbol,
             "exchange": one.named.exchange,
             "leverage": 1,
-            "charges": self._charges(one.named, one.form),
+            "charges": self._charges(one.named, one.form, now_ns),
         }
         return write(MARGIN, one.need) | told
 
-    def _charges(self, named: Named, form: Form) -> dict[str, Any]:
+    def _charges(self, named: Named, form: Form, now_ns: int) -> dict[str, Any]:
         price = form.nonzero("average_price") or form.nonzero("price") or self.quote(named).market.last_price
-        rates, found = self.fee(WORDS, form, named, price, BROKERAGE)
-        return write(CHARGES, found) | {"transaction_tax_type": rates.tax_name}
+        found = self.fee(WORDS, form, named, price, RATES, now_ns)
+        # The one line that recorded replies round, and to the rupee.
+        return write(CHARGES, replace(found, stamp=found.stamp.quantize(_RUPEE, ROUND_HALF_UP)))
 
     def charges(self, call: HttpCall, now_ns: int) -> HttpAnswer:
-        return succeeded([self._contract_note(form) for form in records(call.body)])
+        return succeeded([self._contract_note(form, now_ns) for form in records(call.body)])
 
-    def _contract_note(self, form: Form) -> dict[str, Any]:
+    def _contract_note(self, form: Form, now_ns: int) -> dict[str, Any]:
         free = form.text("order_id") and not form.nonzero("average_price")
         KiteError.when(free, "InputException", "Invalid `average_price`. It should be above 0.")
         numbers = {"quantity": form.integer("quantity"), "price": num(form.number("average_price"))}
-        charges = {"charges": self._charges(self.names.of(form), form)}
+        charges = {"charges": self._charges(self.names.of(form), form, now_ns)}
         return {name: form.get(name) or "" for name in ECHOED} | numbers | charges
 
     # -- history -------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from dragoman.plugin import (
     Control,
     Endpoint,
     Feed,
-    Flow,
     Framing,
     Key,
     Levels,
@@ -121,8 +120,7 @@ class Ticker(Feed):
     stall = StallRule(any_frame_s=5.0, data_s=5.0)
     carries_orders = True
 
-    def connect(self, ctx: Context) -> Flow[Endpoint]:
-        yield from ()
+    def endpoint(self, ctx: Context) -> Endpoint:
         token = ctx.login.get("access_token")
         if token is None:
             raise errors.AuthRequired(

@@ -9,15 +9,25 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dragoman.plugin import Adapter, Context, ErrorKind, Flow, MarginTerms, Request, model
-from dragoman.plugin.parts import COMMON_HOLDING_KEYS, Row, RowTable, at_once, fetch, number, pairs, read_profile
+from dragoman.plugin.parts import (
+    COMMON_HOLDING_KEYS,
+    AccountRows,
+    Row,
+    RowTable,
+    at_once,
+    fetch,
+    number,
+    pairs,
+    read_profile,
+)
 
 from . import words
 from .forms import data, rows, whole
-from .words import ORDER_TYPE, PRODUCT, RECORDS, SIDE, VARIETY, instrument_id, reading, refused, time_ns
+from .words import ORDER_TYPE, PRODUCT, RECORDS, ROWS, SIDE, VARIETY, instrument_id, reading, refused, time_ns
 
 AUTHORISE_PAGE: Final = "/connect/portfolio/authorise/holdings/{api_key}/{request_id}"
 _MOST_ORDERS: Final = 200
-HOLDING: Final = RowTable(
+_HOLDING: Final = RowTable(
     model.Holding,
     **COMMON_HOLDING_KEYS,
     used_quantity="used_quantity",
@@ -28,7 +38,7 @@ HOLDING: Final = RowTable(
     discrepancy="discrepancy",
     auction_number="auction_number",
 )
-MTF: Final = RowTable(
+_MTF: Final = RowTable(
     model.MtfHolding,
     quantity="quantity",
     used_quantity="used_quantity",
@@ -217,19 +227,14 @@ def _item(order: model.OrderRequest, ctx: Context) -> dict[str, Any]:
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-def read_holding(row: Row, ctx: Context) -> model.Holding:
-    """Read one holding, of the list or of the auction list. Raises DecodeError."""
-    with reading("holding"):
-        mtf = row.get("mtf") or {}
-        return HOLDING.read(
-            row,
-            broker="zerodha",
-            account_id=ctx.account,
-            instrument_id=instrument_id(row, ctx),
-            product=PRODUCT.read(row.get("product")),
-            ts_authorised=time_ns(row.get("authorised_date")),
-            mtf=MTF.read(mtf) if any(map(number, mtf.values())) else None,
-        )
+def _more_of(row: Row) -> dict[str, Any]:
+    mtf = row.get("mtf") or {}
+    borrowed = _MTF.read(mtf) if any(map(number, mtf.values())) else None
+    return {"mtf": borrowed, "ts_authorised": time_ns(row.get("authorised_date"))}
+
+
+read_holding: Final = AccountRows(ROWS, "holding", _HOLDING, _more_of).read
+"""Of the list, or of the auction list."""
 
 
 def read_order_margin(row: Row, ctx: Context) -> model.OrderMargin:

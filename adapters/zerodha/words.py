@@ -16,14 +16,15 @@ from dragoman.plugin.parts import (
     COMMON_ORDER_KEYS,
     COMMON_POSITION_KEYS,
     IST,
+    AccountRows,
     OrderRows,
+    QuoteRows,
     Records,
     Row,
     RowTable,
     given,
     local_ns,
     number,
-    read_levels,
 )
 
 RECORDS: Final = Records("zerodha")
@@ -173,7 +174,9 @@ ROWS: Final = OrderRows(
 read_fill: Final = ROWS.fill
 
 
-POSITION: Final = RowTable(model.Position, **COMMON_POSITION_KEYS, m2m="m2m")
+POSITION: Final = AccountRows(ROWS, "position", RowTable(model.Position, **COMMON_POSITION_KEYS, m2m="m2m"))
+"""Of net positions. Quantities stay in the wire's unit, so the broker's multiplier stays with them."""
+read_position: Final = POSITION.read
 AVAILABLE: Final = RowTable(
     model.MarginAvailable,
     cash="cash",
@@ -196,7 +199,7 @@ USED: Final = RowTable(
         )
     },
 )
-QUOTE: Final = RowTable(
+_QUOTE: Final = RowTable(
     model.Quote,
     last_price="last_price",
     last_quantity="last_quantity",
@@ -215,13 +218,8 @@ QUOTE: Final = RowTable(
     price_band_low="lower_circuit_limit",
     price_band_high="upper_circuit_limit",
 )
-
-
-def read_position(row: Row, ctx: Context) -> model.Position:
-    """Read one net position. Quantities stay in the wire's unit, so the broker's multiplier stays with them."""
-    with reading("position"):
-        name, product = instrument_id(row, ctx), PRODUCT.read(row.get("product"))
-        return POSITION.read(row, broker="zerodha", account_id=ctx.account, instrument_id=name, product=product)
+read_quote: Final = QuoteRows(records=RECORDS, table=_QUOTE, time_ns=time_ns, book="depth").read
+"""Of one entry of a quote reply, in any of the three modes."""
 
 
 def read_margin(segment: model.Segment, row: Row, ctx: Context) -> model.Margin:
@@ -237,19 +235,4 @@ def read_margin(segment: model.Segment, row: Row, ctx: Context) -> model.Margin:
             used=USED.read(row["utilised"]),
             ts_event=ctx.now_ns,
             raw=row,
-        )
-
-
-def read_quote(row: Row, instrument: model.Instrument, mode: model.Mode) -> model.Quote:
-    """Read one entry of a quote reply, in any of the three modes."""
-    with reading(f"quote of {instrument.broker_symbol}"):
-        depth = row.get("depth") or {}
-        return QUOTE.read(
-            row,
-            instrument_id=instrument.instrument_id,
-            mode=mode,
-            bids=read_levels(depth.get("buy")),
-            asks=read_levels(depth.get("sell")),
-            last_trade_time=time_ns(row.get("last_trade_time")),
-            ts_event=time_ns(row.get("timestamp")),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ from dragoman.session.secrets import Secret, as_secret
 
 if TYPE_CHECKING:
     from dragoman.session.session import AccountSession
+
+_STREAMS = ("dragoman.transport.websocket", "dragoman.transport.ws_picows")
+"""What the first stream would load, which takes long enough to hold up a loop that others wait for already."""
 
 
 class Connecting:
@@ -132,6 +136,9 @@ def connect(
             at = real = RealRuntime()
             release = real.close
         try:
+            if streams and not at.virtual:
+                for module in _STREAMS:
+                    import_module(module)
             adapter = load_adapter(broker) if isinstance(broker, str) else broker
             chosen = await load_profile(at, adapter, profile, environment=environment, overrides=overrides)
             session = AccountSession(

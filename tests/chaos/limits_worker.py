@@ -1,6 +1,7 @@
-"""One of several processes that spend one account's limits: ``python limits_worker.py PATH START_NS SECONDS SEED``.
+"""One of several processes that spend one account's limits: ``python limits_worker.py PATH SECONDS SEED``.
 
-Prints, for each request it was granted: when it was (monotonic ns), its lane, and how long it had waited.
+Says ``ready``, and is told on its input when to start, in monotonic ns. Then it prints, for each request it was
+granted: when it was (monotonic ns), its lane, and how long it had waited.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ LIMITS = (RateLimit("orders", 10, "1s", window=Window.CALENDAR, reserve=1),)
 ORDER, CANCEL = Request(meter="orders"), Request(meter="orders", lane=Lane.RISK)
 
 
-async def work(path: str, start_ns: int, seconds: float, seed: int) -> None:
+async def work(path: str, seconds: float, seed: int) -> None:
     chance = random.Random(seed)
     runtime = RealRuntime()
     mono_ns = runtime.clock.mono_ns
     skew_ns = chance.randint(-S, S)
     limiter = Limiter(runtime, LIMITS, broker="toy", wall_ns=lambda: runtime.clock.wall_ns() + skew_ns)
     await limiter.share(path)
+    print("ready", flush=True)
+    start_ns = int(sys.stdin.readline())
     end_ns = start_ns + int(seconds * S)
     await runtime.sleep(max(0.0, (start_ns - mono_ns()) / S))
     lines: list[str] = []
@@ -49,4 +52,4 @@ async def work(path: str, start_ns: int, seconds: float, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])))
+    asyncio.run(work(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))

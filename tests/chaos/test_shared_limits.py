@@ -20,9 +20,18 @@ HUGE = [("hour", 200_000, 3600 * S, "rolling", 0), ("day", 300_000, 86_400 * S, 
 
 
 def test_three_processes_stay_below_the_limit_as_the_broker_counts_it(tmp_path):
-    start, seconds = time.monotonic_ns() + S, 4.0
-    command = [sys.executable, str(WORKER), str(tmp_path / "limits" / "toy.rates"), str(start), str(seconds)]
-    workers = [subprocess.Popen([*command, str(seed)], stdout=subprocess.PIPE, text=True) for seed in range(3)]
+    seconds = 4.0
+    command = [sys.executable, str(WORKER), str(tmp_path / "limits" / "toy.rates"), str(seconds)]
+    pipe = subprocess.PIPE
+    workers = [subprocess.Popen([*command, str(seed)], stdin=pipe, stdout=pipe, text=True) for seed in range(3)]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    start = time.monotonic_ns() + S // 5
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write(f"{start}\n")
+        worker.stdin.flush()
     grants = []
     for worker in workers:
         output, _ = worker.communicate(timeout=60)

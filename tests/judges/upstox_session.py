@@ -706,7 +706,7 @@ def margin_of_legs_adds_up():
 @check
 def brokerage_is_itemised():
     found = charge.get_brokerage(state["infy"], 10, "D", "BUY", 1500.0, V2).data.charges
-    assert abs(found.brokerage - 15) < 0.01, found
+    assert abs(found.brokerage - 20) < 0.01, found  # flat: 2.5 % of 15,000 is more
     assert abs(found.taxes.stt - 15) < 0.01, found
     parts = found.brokerage + found.taxes.stt + found.taxes.gst + found.taxes.stamp_duty
     other = found.other_taxes

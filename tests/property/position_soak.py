@@ -1,6 +1,7 @@
 """Random trading days of one instrument against the exact oracle: `python -m property.position_soak [TRADES] [SEED]`.
 
-A day has orders filled in parts, in several products, through zero and back; brokers that count before they itemise,
+A day has orders filled in parts, in several products, through zero and back, some of them charged in the coin that was
+traded; brokers that count before they itemise,
 fills told late, twice, in any order; corrections and busts; conversions, splits, bonuses, dividends, an expiry; a day
 roll in the middle. At random moments, and at the end, every number of every row is compared, exactly.
 """
@@ -41,9 +42,15 @@ from reference.position_oracle import replay
 NS = 1_000_000_000
 DAY_NS = 86_400 * NS
 START = 1_767_571_200 * NS  # 2026-01-05 00:00 UTC
-NAME = "XX:THING"
+NAME = "XX:THING/USD"
 PRODUCTS = (Product.INTRADAY, Product.DELIVERY, Product.CARRY)
 MULTIPLIERS = ("1", "1", "100", "0.01", "50")
+FEES = (
+    *({},) * 4,
+    *({"fee": Decimal(fee), "fee_currency": "THING"} for fee in ("0.001", "0.125", "1", "-0.01")),
+    {"fee": Decimal("0.3"), "fee_currency": "USD"},
+    {"fee": Decimal("0.01"), "fee_currency": "OTHER"},
+)
 
 
 @dataclass
@@ -56,6 +63,7 @@ class World:
     opening: dict[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
     rolled: set[int] = field(default_factory=set)
     compared: int = 0
+    heard: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         master = InstrumentMaster()
@@ -79,7 +87,12 @@ class World:
         marking = Marking(self.marks, lambda: self.now)
         self.book = PositionBook(master, self.days, marking, self.alerts.append)
 
+    def counts(self, fill: Fill) -> bool:
+        """Whether a fill of the ledger counts: a correction does once the trade it corrects was told."""
+        return fill.correction_of is None or (fill.order_id, fill.correction_of) in self.heard
+
     def tell(self, change) -> None:
+        self.heard.update((fill.order_id, fill.trade_id) for fill in change.added)
         if change.added or change.replaced:
             known = Order(instrument_id=NAME, side=Side.BUY, quantity=Decimal(0))
             self.book.on_update(OrderUpdate(known, change.added, change.replaced))
@@ -95,8 +108,10 @@ class World:
                 "product": fill.product,
                 "units": Fraction(fill.quantity) * (1 if fill.side == "BUY" else -1),
                 "price": Fraction(fill.price),
+                "fee": Fraction(fill.fee or 0) * (fill.fee_currency == "THING"),
             }
             for fill in self.ledger.all()
+            if self.counts(fill)
         ]
         return replay([one for one in events if one["what"] != "trade" or one["units"]], self.opening)
 
@@ -121,6 +136,7 @@ def compare(row: LivePosition, mine: Counted, mark: Fraction | None, times: Frac
     assert Fraction(row.quantity) == mine.units
     assert Fraction(row.overnight_quantity) == mine.carried
     assert (Fraction(row.day_buy_quantity), Fraction(row.day_sell_quantity)) == (mine.bought, mine.sold)
+    assert Fraction(row.fee_quantity) == mine.charged
     pairs: list[tuple[Decimal | None, Fraction | None, int]] = [
         (row.day_buy_value, mine.bought_value * times, 8),
         (row.day_sell_value, mine.sold_value * times, 8),
@@ -137,7 +153,7 @@ def compare(row: LivePosition, mine: Counted, mark: Fraction | None, times: Frac
         pairs.append((row.value, mine.units * mark * times, 8))
         if row.close_price is not None or not mine.carried:
             began = mine.carried * Fraction(row.close_price or 0)
-            cash = mine.sold_value - mine.bought_value + mine.settled
+            cash = mine.sold_value - mine.bought_value + mine.charged_value + mine.settled
             pairs.append((row.m2m, (cash + mine.units * mark - began) * times, 8))
     for shown, exact, places in pairs:
         assert (shown is None) == (exact is None), row
@@ -190,6 +206,7 @@ class Script:
                     product=product,
                     exchange="XX",
                     ts_event=ts,
+                    **dice.choice(FEES),
                 )
             )
             ts += dice.choice((0, 0, 1, NS))

@@ -15,10 +15,11 @@ from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import AssetClass, Instrument, InstrumentType, OrderStatus, Side
 from dragoman.model.rules import RuleStatus as S
+from dragoman.orders.journal.codec import from_plain, to_plain
 from dragoman.rules import Level, Oco, Rung, ScaleOut, Send, StopLoss, TakeProfit, TrailingStop
 from dragoman.rules.exit import Exit
 from dragoman.rules.refusals import Act, after
-from dragoman.rules.terms import legs_of, split
+from dragoman.rules.terms import Leg, legs_of, split
 from dragoman.rules.tracked import ALLOWED, Tracked
 from wire.ruled import KEY, LONG, hold, venue_held
 from wire.trading import INFY, play
@@ -207,6 +208,46 @@ def test_a_level_that_is_worked_out_is_reached_no_later_than_was_asked(side, ref
     assert 0 <= (stop.level - (entry - sign * exact)) * sign < D("0.05")
     assert 0 <= (entry + sign * exact - target.level) * sign < D("0.05")
     assert stop.level % D("0.05") == target.level % D("0.05") == 0
+
+
+TICKS = st.sampled_from(("0.05", "0.01", "0.0005", "0.25", "1", "5", "0.15"))
+
+
+@given(
+    side=st.sampled_from(Side),
+    price=st.integers(1000, 90_000),
+    away=st.integers(1, 4000),
+    tick=TICKS,
+    what=st.sampled_from(("percent", "price", "ticks")),
+    last=st.booleans(),
+)
+def test_a_trailing_level_lies_on_the_tick_where_it_is_reached_no_later(side, price, away, tick, what, last):
+    step, sign = D(tick), 1 if side is Side.SELL else -1
+    seen = price * step if last else price * step + step / 2  # the middle of a book lies between ticks
+    given = away if what == "ticks" else D(away) / 100
+    distance = {"percent": seen * D(away) / 10_000, "price": D(away) / 100, "ticks": away * step}[what]
+    terms = {"instrument_id": INFY, "product": "INTRADAY", what: given}
+    if sign * (seen - distance) <= step:
+        return
+    (leg,) = legs_of(TrailingStop(**terms), side, instrument(tick=tick), size=D(1), last=seen)
+    assert leg.level % step == 0
+    assert (leg.best, leg.step) == (seen, step)
+    assert sign * (seen - leg.level) > 0
+    assert 0 <= sign * (leg.level - (seen - sign * max(distance, step))) < step
+    assert from_plain(Leg, to_plain(leg)) == leg
+
+
+@given(price=st.integers(1000, 90_000), away=st.integers(1, 900), rise=st.integers(0, 5000), side=st.sampled_from(Side))
+def test_a_level_that_trailed_in_floats_is_shown_on_the_tick(price, away, rise, side):
+    tick, percent = D("0.05"), D(away) / 100
+    terms = {"instrument_id": INFY, "product": "INTRADAY", "percent": percent}
+    (leg,) = legs_of(TrailingStop(**terms), side, instrument(), size=D(1), last=price * tick)
+    sign = 1 if side is Side.SELL else -1
+    best = (price + sign * min(rise, price - 1)) * tick
+    exact = best - sign * best * percent / 100
+    shown = leg.on_step(D(repr(float(exact))))
+    assert shown % tick == 0
+    assert 0 <= sign * (shown - exact) < tick
 
 
 @given(chosen=rules, sign=st.sampled_from((1, -1)))

@@ -77,6 +77,9 @@ class Product:
     sold: Fraction = ZERO
     sold_value: Fraction = ZERO
     income: Fraction = ZERO
+    charged: Fraction = ZERO
+    charged_value: Fraction = ZERO
+    """Units that commissions took, and what they were worth when they did."""
     settled: Fraction = ZERO
     """Money of units that an expiry took, received (+) or paid (-)."""
 
@@ -88,13 +91,14 @@ class Product:
     def sides(self) -> tuple[Side, Side]:
         return self.average, self.fifo
 
-    def trade(self, units: Fraction, price: Fraction) -> None:
+    def trade(self, units: Fraction, price: Fraction, fee: Fraction) -> None:
         if units > 0:
             self.bought, self.bought_value = self.bought + units, self.bought_value + units * price
         else:
             self.sold, self.sold_value = self.sold - units, self.sold_value - units * price
+        self.charged, self.charged_value = self.charged + fee, self.charged_value + fee * price
         for side in self.sides:
-            side.put_in(units, price)
+            side.put_in(units - fee, price)
 
 
 def replay(events: list[dict], opening: dict[str, tuple[Fraction, Fraction]]) -> dict[str, Product]:
@@ -114,7 +118,7 @@ def replay(events: list[dict], opening: dict[str, tuple[Fraction, Fraction]]) ->
 def _happen(products: dict[str, Product], event: dict) -> None:
     match event["what"]:
         case "trade":
-            products.setdefault(event["product"], Product()).trade(event["units"], event["price"])
+            products.setdefault(event["product"], Product()).trade(event["units"], event["price"], event["fee"])
         case "convert":
             _convert(products, event)
         case "roll":
@@ -123,7 +127,7 @@ def _happen(products: dict[str, Product], event: dict) -> None:
             for product in products.values():
                 product.carried = product.units
                 product.bought = product.bought_value = product.sold = product.sold_value = ZERO
-                product.income = product.settled = ZERO
+                product.income = product.settled = product.charged = product.charged_value = ZERO
                 for side in product.sides:
                     side.realised = ZERO
         case "adjust":
@@ -139,6 +143,7 @@ def _adjust(product: Product, event: dict) -> None:
             product.carried *= factor
             product.bought *= factor
             product.sold *= factor
+            product.charged *= factor
             for side in product.sides:
                 side.parcels = [[units * factor, price / factor] for units, price in side.parcels]
         case "DIVIDEND":

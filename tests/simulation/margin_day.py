@@ -107,7 +107,11 @@ class Day:
         self.faults = 0
         self.placed = 0
         client.on_event(lambda event: self.alerts.append(event) if isinstance(event, MarginAlert) else None)
+        self.began = self._owned()
         self.choices = [(found, market) for market in broker.markets for found in self._listed(market)]
+
+    def _owned(self) -> dict[str, Decimal]:
+        return {one.instrument_id: one.quantity for one in self.venue.holdings(self.account)}
 
     def _listed(self, market: Market) -> list[Instrument]:
         """Return instruments of a market, the most liquid first."""
@@ -254,11 +258,18 @@ class Day:
     def differences(self) -> list[str]:
         """Return where positions and profit taken are not the venue's own, at rest."""
         ours = {(row.instrument_id, row.product): row for row in self.client.portfolio.live.rows()}
-        found = list(self.venue.ledger(self.account)["problems"])
+        ledger, owned = self.venue.ledger(self.account), self._owned()
+        found = list(ledger["problems"])
         for theirs in self.venue.positions(self.account):
             wallet = self.venue.listing(theirs.instrument_id).settles_at_once
             row = ours.pop((theirs.instrument_id, Product.CASH if wallet else theirs.product), None)
             quantity = theirs.overnight_quantity + theirs.day_buy_quantity - theirs.day_sell_quantity
+            if wallet:  # what there is more of than in the morning, whatever was traded and charged
+                name = theirs.instrument_id
+                quantity = owned.get(name, Decimal(0)) - self.began.get(name, Decimal(0))
+                charged = ledger["fees"].get(self.venue.listing(name).instrument.name, Decimal(0))
+                if ledger["holdings"].get(name, Decimal(0)) - charged != quantity:
+                    found.append(f"{name}: the wallet grew by {quantity}, its fills by another amount")
             had, gained = (row.quantity, row.realised_pnl) if row is not None else (Decimal(0), Decimal(0))
             # What is settled trade by trade is a holding at the venue, which realises nothing.
             gain_differs = not wallet and (gained is None or abs(gained - theirs.realised) > _CENT)

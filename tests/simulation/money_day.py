@@ -23,6 +23,7 @@ from dragoman.emulator.fault_spec import parse_faults
 from dragoman.emulator.venue.types import VenueOrder
 from dragoman.model import Instrument, LivePosition, OrderType, Product, Side
 from dragoman.model.rules import RuleEvent, RuleStatus
+from dragoman.portfolio import Discrepancy
 from dragoman.rules import Level, MarginFloor, Oco, Rung, ScaleOut, Send, StopLoss, TakeProfit, TrailingStop
 from simulation.margin_day import BROKERS, Day, live_through
 
@@ -47,6 +48,7 @@ class MoneyDay(Day):
         self.fired: Counter[str] = Counter()
         self.elsewhere = 0
         self.armed: Counter[str] = Counter()
+        self.compared: list[Discrepancy] = []
         self.client.on_event(self._on_event)
 
     def _on_event(self, event: object) -> None:
@@ -173,12 +175,14 @@ class MoneyDay(Day):
                 break
             await self.runtime.sleep(5)
         await super().rest()
+        self.compared = await self.client.check_positions()
 
     # -- what came of it ---------------------------------------------------------------------------------------------
 
     def differences(self) -> list[str]:
         """Return everything in which the venue's ledger, as it counts itself, does not agree."""
-        return [*super().differences(), *self._money(), *self._exits(), *self._orders()]
+        found = [*super().differences(), *self._money(), *self._exits(), *self._orders()]
+        return found + [f"compared with the broker: {one}" for one in self.compared if "quantity" in one.field]
 
     def _money(self) -> list[str]:
         """Profit taken to the last digit, and the margin of every segment."""
@@ -209,7 +213,8 @@ class MoneyDay(Day):
             key = fill.instrument_id, fill.product
             name = ours.get(emulator.order_name(fill.order_id), "")
             before = D(held[key])
-            held[key] += fill.quantity * fill.side.sign  # type: ignore[assignment]
+            in_kind = fill.fee_asset == self.venue.listing(fill.instrument_id).instrument.name
+            held[key] += fill.quantity * fill.side.sign - (fill.fee if in_kind else 0)  # type: ignore[assignment]
             rule_id = name.partition(".")[0]
             if rule_id in rules and name != rule_id:
                 taken[rule_id] += fill.quantity  # type: ignore[assignment]

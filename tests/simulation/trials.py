@@ -38,7 +38,7 @@ class Trial:
     @property
     def order_streams(self) -> tuple[str, ...]:
         """The streams that carry orders."""
-        return self.client._order_streams
+        return self.client._streams.carrying_orders
 
     async def rest(self, name: str, percent: int = -3) -> Order:
         """Place an order that rests in the book, and wait until it does."""

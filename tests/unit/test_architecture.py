@@ -15,6 +15,7 @@ ENGINE = ROOT / "python" / "dragoman"
 ADAPTERS = ROOT / "adapters"
 
 BASE = {"model", "errors", "plugin"}
+CLIENT = {path.stem for path in ENGINE.glob("client*.py")}
 MAY_IMPORT = {
     "model": {"errors", "model", "_core"},
     "errors": set(),
@@ -29,8 +30,12 @@ MAY_IMPORT = {
     "rules": BASE | {"session", "checks", "market", "orders", "portfolio", "rules", "_core", "runtime", "transport"},
     "report": BASE | {"session", "checks", "market", "orders", "portfolio", "report", "_core", "runtime", "transport"},
     "emulator": BASE | {"runtime", "transport", "emulator"},
-    "client": BASE
-    | {"session", "checks", "market", "orders", "portfolio", "rules", "runtime", "transport", "_core", "client"},
+    **dict.fromkeys(
+        CLIENT,
+        BASE
+        | {"session", "checks", "market", "orders", "portfolio", "rules", "runtime", "transport", "_core"}
+        | CLIENT,
+    ),
 }
 FORBIDDEN_MODULES = {"time", "random", "threading", "socket", "select", "selectors", "concurrent", "secrets"}
 FORBIDDEN_MODULES |= {"os", "subprocess", "tempfile", "pathlib", "shutil", "signal", "multiprocessing"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -60,12 +61,11 @@ def test_fills_that_come_and_go_cost_what_those_left_cost_by_themselves():
 def test_a_fill_that_makes_charges_unknown_makes_them_known_by_leaving():
     kept = Charging(table(CAPPED | {"sides": ["BUY"]}), STOCK)
     kept.count(fill("BUY", "1", "1000"))
-    sale, foreign = fill("SELL", "1", "1000", order_id="2"), fill("BUY", "1", "1", fee=D(1), fee_currency="BNB")
-    for one in (sale, foreign):
-        kept.count(one)
-        assert kept.total() is None
-        kept.count(one, -1)
-        assert kept.total() == D("0.3")
+    sale = fill("SELL", "1", "1000", order_id="2")
+    kept.count(sale)
+    assert kept.total() is None
+    kept.count(sale, -1)
+    assert kept.total() == D("0.3")
 
 
 def test_another_fill_has_only_its_own_order_counted_again(monkeypatch):
@@ -105,10 +105,30 @@ def test_the_first_row_that_fits_counts_and_makers_pay_as_makers():
     assert charges_of(rates, STOCK, trades).total == D("0.7")
 
 
-def test_a_fill_that_tells_its_fee_counts_with_it_and_one_in_another_currency_makes_it_unknown():
+def test_a_fill_that_tells_its_fee_counts_with_it_and_one_in_another_currency_beside_the_rest():
     told = fill("BUY", "1", "1000", fee=D("0.123"), fee_currency="INR")
     assert charges_of(table(CAPPED), STOCK, [told]).total == D("0.123")
-    assert charges_of(table(CAPPED), STOCK, [replace(told, fee_currency="BNB")]) is None
+    both = charges_of(table(CAPPED), STOCK, [told, replace(told, fee=D("0.004"), fee_currency="BNB")])
+    assert (both.total, both.elsewhere) == (D("0.123"), (("BNB", D("0.004")),))
+    kept = Charging(table(CAPPED), STOCK)
+    foreign = replace(told, fee_currency="BNB")
+    kept.count(foreign)
+    kept.count(foreign, -1)
+    assert (kept.total(), kept.elsewhere()) == (0, ())
+
+
+def test_a_fee_in_the_coin_that_was_traded_is_worth_what_the_trade_paid_for_it():
+    pair = replace(STOCK, instrument_id="XC:BTC/USDT", currency="USDT", multiplier=D(1))
+    bought = fill("BUY", "2", "50000", instrument_id="XC:BTC/USDT", fee=D("0.002"), fee_currency="BTC")
+    sold = replace(bought, side=Side.SELL, fee=D(50), fee_currency="USDT")
+    rates = table(CAPPED, currency="")
+    assert charges_of(rates, pair, [bought]).brokerage == 100
+    assert charges_of(rates, pair, [bought, sold]).total == 150
+    # The same letters are no coin of the trade where a stock is meant, nor of a perpetual, which holds none.
+    for name in ("XC:BTC", "XC:BTC/USDT=PERP"):
+        other = replace(pair, instrument_id=name)
+        found = charges_of(rates, other, [replace(bought, instrument_id=name)])
+        assert (found.total, found.elsewhere) == (0, (("BTC", D("0.002")),))
 
 
 def test_what_no_row_is_for_is_unknown_and_not_free():
@@ -125,6 +145,8 @@ def test_what_no_row_is_for_is_unknown_and_not_free():
         ({"charge": "gst", "rates": "1"}, "no fields of a charge"),
         ({"charge": "gst", "source": ""}, "source is missing"),
         ({"charge": "gst", "as_of": "2026"}, "expected a date"),
+        ({"charge": "gst", "since": "2026"}, "since is '2026', expected a date"),
+        ({"charge": "depository_fee", "per_debit": 1}, "expected a number in quotes"),
     ],
 )
 def test_a_wrong_row_is_refused_by_name(wrong, says):
@@ -133,10 +155,62 @@ def test_a_wrong_row_is_refused_by_name(wrong, says):
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
-def test_every_row_of_an_adapter_has_its_source_and_day(name):
+def test_every_row_of_an_adapter_has_a_source_that_is_not_ours_and_its_day(name):
     rows = load_adapter(name).charges_table.rows
     assert rows
-    assert all(row.source and row.as_of.year >= 2026 for row in rows)
+    for row in rows:
+        assert row.as_of.year >= 2026
+        assert len(row.source) > 20
+        assert not re.search(r"emulator|dragoman|\.py|unverified", row.source), row.source
+
+
+def test_rows_in_force_on_other_days_do_not_count():
+    days = {"since": date(2026, 4, 1), "until": date(2026, 4, 30)}
+    rates = table({"charge": "brokerage", "rate": "0.01"} | days, {"charge": "brokerage", "rate": "0.02"})
+    for day, brokerage in ((31, 20), (31 + 1, 10), (31 + 30, 10), (31 + 31, 20)):
+        when = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp() + (day - 1) * 86_400) * 10**9
+        assert charges_of(rates, STOCK, [fill("BUY", "1", "1000", ts_event=when)]).brokerage == brokerage
+
+
+def test_the_day_of_a_trade_is_that_of_the_tables_zone():
+    late = int(datetime(2026, 3, 31, 20, 0, tzinfo=UTC).timestamp()) * 10**9  # already April in India
+    rates = table({"charge": "brokerage", "rate": "0.01", "since": date(2026, 4, 1)}, CAPPED)
+    one = fill("BUY", "1", "1000", ts_event=late)
+    assert charges_of(rates, STOCK, [one]).brokerage == D("0.3")
+    assert charges_of(replace(rates, time_zone="Asia/Kolkata"), STOCK, [one]).brokerage == 10
+
+
+def test_a_table_that_lacks_a_charge_it_needs_knows_nothing_of_the_trade():
+    lacking = replace(table(CAPPED), needs=frozenset(("brokerage", "exchange_fee")))
+    assert charges_of(lacking, STOCK, [fill("BUY", "1", "1000")]) is None
+
+
+def test_what_is_charged_once_a_day_counts_where_more_was_sold_than_bought():
+    flat = {"charge": "depository_fee", "per_debit": "15.34", "sides": ["SELL"], "products": ["DELIVERY"]}
+    kept = Charging(table(flat, {"charge": "brokerage"}), STOCK)
+    sales = [fill("SELL", "5", "100", order_id=str(at), product=Product.DELIVERY) for at in range(3)]
+    for one in sales:
+        kept.count(one)
+        assert (kept.total(), kept.charges().depository_fee) == (D("15.34"), D("15.34"))
+    kept.count(fill("BUY", "14", "100", order_id="9", product=Product.DELIVERY))
+    assert kept.total() == D("15.34")
+    kept.count(fill("BUY", "1", "100", order_id="10", product=Product.DELIVERY))
+    assert kept.total() == 0
+    kept.count(fill("SELL", "5", "100", order_id="11", product=Product.INTRADAY))
+    assert kept.total() == 0
+
+
+def test_what_is_unverified_is_handed_on_by_name_and_once():
+    doubtful = {"charge": "exchange_fee", "rate": "0.1", "name": "fee", "unverified": "read nowhere"}
+    trades = [fill("BUY", "1", "100"), fill("BUY", "1", "100", order_id="2")]
+    assert charges_of(table(doubtful, CAPPED), STOCK, trades).unverified == ("fee: read nowhere",)
+    assert charges_of(table(CAPPED), STOCK, trades).unverified == ()
+
+
+def test_a_table_may_include_what_is_the_same_at_every_broker():
+    shared = load_adapter("zerodha").charges_table
+    assert {row.source for row in shared.rows} & {row.source for row in load_adapter("fyers").charges_table.rows}
+    assert (shared.time_zone, "exchange_fee" in shared.needs) == ("Asia/Kolkata", True)
 
 
 FUTURE = replace(STOCK, exchange="NFO", instrument_type=InstrumentType.FUTURE, expiry=date(2026, 1, 27))
@@ -148,8 +222,10 @@ def test_an_intraday_sale_costs_what_is_counted_by_hand():
     turnover = D("4500.15")
     assert found.transaction_tax == round(turnover * D("0.00025"), 8)
     assert found.brokerage == round(turnover * D("0.0003"), 8)
-    assert found.gst == D("0.26787593")
-    assert (found.total, found.transaction_tax_type) == (D("2.88111303"), "stt")
+    # 18 % of 1.350045 + exchange 0.00307 % = 0.138154605 + 0.00450015 = 1.492699755
+    assert found.gst == D("0.26868596")
+    # 1.1250375 + 1.350045 + 0.138154605 + 0.00450015 + 0.2686859559
+    assert (found.total, found.transaction_tax_type) == (D("2.88642321"), "stt")
 
 
 @pytest.mark.parametrize("name", ["zerodha", "upstox", "fyers"])
@@ -171,8 +247,15 @@ def test_the_charges_of_a_live_position_are_what_the_broker_answers():
         await world.client.wait_order(order.client_order_id)
         (told,) = await world.client.charges(await world.client.trades())
         row = world.client.portfolio.live.row(INFY)
+        stamp = world.price() * 10 * D("0.00003")
+        assert told.stamp_duty == round(stamp)  # the one line that the broker tells in rupees
         assert row.charges > 0
-        assert abs(row.charges - told.total) < D("0.0001")  # the broker's answer is a float
-        assert world.client.portfolio.live.totals()["INR"].charges == row.charges
+        assert abs(row.charges - stamp - (told.total - told.stamp_duty)) < D("0.0001")  # its answer is a float
+        live = world.client.portfolio.live
+        assert live.totals()["INR"].charges == row.charges
+        parts = live.charges((INFY, Product.INTRADAY, "NET"))
+        assert (parts.total, parts.stamp_duty, parts.unverified) == (row.charges, stamp, ())
+        assert live.charges((INFY, Product.DELIVERY, "NET")).total == 0
+        assert live.charges(("NSE:NONE", Product.DELIVERY, "NET")) is None
 
     play(scenario)

@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -37,6 +38,8 @@ from dragoman.emulator.venue.types import VenueRejectError
 from dragoman.emulator.views import FundsView, HoldingView, PositionView
 from dragoman.errors import ErrorKind
 from dragoman.model import OrderStatus, OrderType, Product, Segment, Side, TimeInForce
+from dragoman.plugin import ChargesTable
+from dragoman.plugin.charges import _row
 from reference.venue_kit import FUTURE, FUTURE_LISTING, SHARE, SHARE_LISTING, limit, put, quiet_venue, settle
 
 D = Decimal
@@ -231,12 +234,21 @@ def test_what_follows_an_order_is_placed_when_it_has_filled():
 
 
 def test_an_order_costs_what_its_product_costs_and_one_without_is_delivered():
-    desk, brokerage = orders(), {"intraday": (D("0.01"), D(5))}
-    named = names().by_id[SHARE]
-    rates, found = desk.fee(WORDS, asked(), named, D(100), brokerage)
-    assert (rates.tax_name, rates.brokerage, found.brokerage) == ("stt", D("0.01"), 5)
-    delivered, none = desk.fee(WORDS, asked(product=""), named, D(100), brokerage)
-    assert (delivered.tax_buy, none.brokerage) == (D("0.001"), 0)
+    day = date(2026, 1, 5)
+    rows = (
+        {"charge": "brokerage", "rate": "0.01", "at_most": "5", "products": ["INTRADAY"], "until": day},
+        {"charge": "brokerage", "rate": "0.02", "products": ["INTRADAY"]},
+        {"charge": "transaction_tax", "name": "stt", "rate": "0.001", "products": ["DELIVERY"]},
+        {"charge": "transaction_tax", "name": "stt", "rate": "0"},
+    )
+    table = ChargesTable(tuple(_row("here", {"source": "a test", "as_of": day} | row) for row in rows), "INR")
+    desk, named = orders(), names().by_id[SHARE]
+    now = int(datetime(2026, 1, 5, 6, tzinfo=UTC).timestamp()) * 10**9
+    found = desk.fee(WORDS, asked(), named, D(100), table, now)  # 10 of them: 1,000
+    assert (found.tax_name, found.tax, found.brokerage) == ("stt", 0, 5)
+    assert desk.fee(WORDS, asked(), named, D(100), table, now + DAY).brokerage == 20
+    delivered = desk.fee(WORDS, asked(product=""), named, D(100), table, now)
+    assert (delivered.tax, delivered.brokerage) == (1, 0)
 
 
 def test_a_change_reads_only_what_may_change_and_a_zero_as_the_broker_does():

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -18,7 +18,7 @@ from dragoman.emulator.chains import pieces
 from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import SECOND
-from dragoman.emulator.fees import Rates, fees
+from dragoman.emulator.fees import fees
 from dragoman.emulator.forms import FieldError, Form, records
 from dragoman.emulator.history import History, Sessions, StretchError
 from dragoman.emulator.routes import replying
@@ -26,7 +26,9 @@ from dragoman.emulator.triggers import Leg, TriggerBook
 from dragoman.emulator.venue.types import VenueOrder, VenueRejectError
 from dragoman.errors import ErrorKind
 from dragoman.model import OrderStatus, OrderType, Product, Side
-from reference.venue_kit import FUTURE, SHARE, limit, put, quiet_venue, settle
+from dragoman.plugin import ChargesTable
+from dragoman.plugin.charges import _row
+from reference.venue_kit import FUTURE, SHARE, SHARE_LISTING, limit, put, quiet_venue, settle
 
 D = Decimal
 BUY, SELL = Side.BUY, Side.SELL
@@ -109,12 +111,25 @@ def test_any_body_is_records_or_a_field_error(body):
 
 
 def test_fees_add_up_and_brokerage_is_capped():
-    rates = Rates("tax", D("0.001"), D("0.002"), D("0.0001"), D("0.00001"), D("0.0002"), D("0.0003"), D(20))
-    buy, sell = fees(rates, Side.BUY, D(1_000_000)), fees(rates, Side.SELL, D(1_000))
-    assert (buy.tax, buy.stamp, buy.brokerage) == (1000, 200, 20)
+    rows = (
+        {"charge": "transaction_tax", "name": "tax", "rate": "0.001", "sides": ["BUY"]},
+        {"charge": "transaction_tax", "name": "tax", "rate": "0.002"},
+        {"charge": "exchange_fee", "rate": "0.0001"},
+        {"charge": "clearing_fee", "per_unit": "0.5"},
+        {"charge": "regulator_fee", "rate": "0.00001"},
+        {"charge": "stamp_duty", "rate": "0.0002", "sides": ["BUY"]},
+        {"charge": "brokerage", "rate": "0.0003", "at_most": "20"},
+        {"charge": "gst", "rate": "0.18", "on": ["brokerage", "exchange_fee", "clearing_fee", "regulator_fee"]},
+    )
+    day = date(2026, 1, 5)
+    table = ChargesTable(tuple(_row("here", {"source": "a test", "as_of": day} | row) for row in rows), "INR")
+    share = SHARE_LISTING.instrument
+    buy = fees(table, share, Product.DELIVERY, Side.BUY, D(4), D(1_000_000), day)
+    sell = fees(table, share, Product.DELIVERY, Side.SELL, D(2), D(1_000), day)
+    assert (buy.tax, buy.tax_name, buy.stamp, buy.brokerage, buy.exchange) == (1000, "tax", 200, 20, 102)
     assert (sell.tax, sell.stamp, sell.brokerage) == (2, 0, D("0.3"))
-    assert buy.service_tax == D("0.18") * (20 + 100 + 10)
-    assert buy.total == 1000 + 200 + 20 + 100 + 10 + buy.service_tax
+    assert buy.service_tax == D("0.18") * (20 + 100 + 2 + 10)
+    assert buy.total == 1000 + 200 + 20 + 102 + 10 + buy.service_tax
 
 
 @given(st.integers(1, 500), st.integers(1, 100))

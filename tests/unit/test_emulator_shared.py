@@ -16,7 +16,6 @@ from dragoman.emulator.bodies import ist, json_answer, ladder, num, redirect, st
 from dragoman.emulator.conflated import ConflatedSockets
 from dragoman.emulator.contract import HttpAnswer, HttpCall
 from dragoman.emulator.counting import DAY, SECOND, Meter, MeterFullError
-from dragoman.emulator.fees import INDIAN, indian_rates
 from dragoman.emulator.forms import FieldError, Form
 from dragoman.emulator.identities import identity
 from dragoman.emulator.listed import Listed, ListingName, exchange_symbol, kind_word
@@ -431,18 +430,6 @@ def test_what_traded_is_told_once_and_not_what_traded_before():
     assert [prints.look(replace(market, volume=D(volume))) for volume in (7, 7, 9)] == [2, 0, 2]
     assert prints.count == {market.instrument_id: 2}
     assert Prints().look(market) == 0
-
-
-def test_charges_of_a_kind_take_the_brokers_own_brokerage():
-    share, future = SHARE_LISTING.instrument, contract(date(2025, 8, 28))
-    brokerage = {"intraday": (D("0.0003"), D(20))}
-    day = indian_rates(share, Product.INTRADAY, brokerage)
-    assert (day.brokerage, day.brokerage_cap, day.tax_sell) == (D("0.0003"), D(20), INDIAN["intraday"].tax_sell)
-    assert indian_rates(share, Product.DELIVERY, brokerage) == INDIAN["delivery"]
-    assert indian_rates(future, Product.CARRY, {}).tax_sell == INDIAN["future"].tax_sell
-    option = contract(date(2025, 8, 28), OptionType.PUT, "100")
-    assert indian_rates(option, Product.CARRY, {}).exchange == INDIAN["option"].exchange
-    assert indian_rates(replace(future, exchange="MCX"), Product.CARRY, {}).tax_name == "ctt"
 
 
 def test_holdings_without_any_are_worth_nothing():

@@ -125,3 +125,27 @@ def test_lots_without_a_lot_size_are_refused_out_and_left_alone_in():
         units.to_wire(order_request(broken, "BUY", 1, None, {}), broken)
     report = Order(instrument_id="MCX:X", side=Side.BUY, quantity=Decimal(3))
     assert units.from_wire(report, broken) == report.but(quantity_unit=QuantityUnit.LOTS)
+
+
+@pytest.mark.parametrize(
+    ("term", "meant"),
+    [("stop_price", "trigger_price"), ("prise", "price"), ("variaty", "variety"), ("tif", "time_in_force")],
+)
+def test_a_term_that_is_none_names_the_one_that_was_meant(term, meant):
+    with pytest.raises(UsageError, match=f"takes no {term}") as caught:
+        order_request(SHARE, "BUY", 1, None, {term: "1"})
+    assert f"did you mean {meant}?" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("given", "meant"), [("price", "LIMIT"), ("trigger_price", "STOP_MARKET")])
+def test_a_market_order_with_a_price_is_told_which_order_takes_one(given, meant):
+    request = order_request(SHARE, "BUY", 1, None, {given: "1500"})
+    with pytest.raises(UsageError, match=f"takes no {given}") as caught:
+        check_request(request, SHARE, ZerodhaAdapter())
+    assert meant in caught.value.remedy
+
+
+def test_a_quantity_beyond_all_counting_is_told_so():
+    request = order_request(SHARE, "BUY", 10**30, None, {})
+    with pytest.raises(UsageError, match="too large"):
+        check_request(request, SHARE, ZerodhaAdapter())

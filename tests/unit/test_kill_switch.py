@@ -277,7 +277,7 @@ def test_the_refusal_says_who_and_why_and_what_to_do():
     assert isinstance(error, Rejected)
     assert str(error) == (
         "examplebroker: the order was refused: the kill switch was engaged by process 7: too much (cancels and exits"
-        " pass; release the switch with `dragoman kill --release`; nothing was sent)"
+        " pass; release the switch with client.release(), twice, or with `dragoman kill --release`; nothing was sent)"
     )
 
 
@@ -292,3 +292,40 @@ def test_the_marks_are_where_the_order_path_looks():
     switch.stop(b"12345678")
     assert switch.marks[0] == int.from_bytes(b"12345678", "little")
     assert switch.marks[0] != switch.marks[RELEASED_AT]
+
+
+def test_each_engagement_has_a_name_of_its_own_also_after_its_file_was_lost_or_damaged():
+    names = set()
+    for _ in range(2):  # a file that is new counts from one again
+        disk = VirtualDisk()
+        switch = KillSwitch.open(disk, PATH)
+        for number in (1, 2):
+            mark = switch.stop(os.urandom(8))
+            switch.engage(mark, who="w", why="y", ts=1, flatten=True, epoch=number)
+            names.add(switch.state().engagement)
+        before = switch.state()
+        switch.marks[4] ^= 1
+        found = KillSwitch.open(disk, PATH).state()  # this process knows it by heart
+        assert found.damage
+        assert (found.engaged, found.epoch, before.epoch) == (True, 0, 2)
+        assert found.engagement == before.engagement
+    assert len(names) == 4
+
+
+def test_what_is_shown_of_an_engagement_does_not_release_it():
+    switch = KillSwitch.open(VirtualDisk(), PATH)
+    switch.engage(switch.stop(os.urandom(8)), who="w", why="y", ts=1)
+    with pytest.raises(UsageError, match="another engagement"):
+        switch.release(switch.state().engagement, who="w", ts=2)
+
+
+def test_every_refusal_says_what_to_do_next():
+    switch = KillSwitch.open(VirtualDisk(), PATH, broker="b")
+    with pytest.raises(UsageError, match="not engaged") as told:
+        switch.token()
+    assert told.value.remedy
+    switch.engage(switch.stop(os.urandom(8)), who="w", why="y", ts=1)
+    assert "client.release()" in switch.refusal("the order").remedy
+    with pytest.raises(NotSent) as dropped:
+        switch.check()
+    assert "client.release()" in dropped.value.remedy

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
+import types
 from functools import partial
 
 import pytest
@@ -152,3 +154,28 @@ def test_our_own_code_is_named_and_not_the_program_around_its_loop(heard):
     program["program"]()
     assert heard.lines
     assert "dragoman.cli.output.format_everything" in heard.lines[0]
+
+
+@pytest.mark.logs  # the warning that names what is imported
+def test_an_import_is_named_by_who_imports_and_not_by_the_import_system(heard, tmp_path, monkeypatch):
+    (tmp_path / "slow_to_load.py").write_text("import heard_here\nheard_here.wait()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    waiting = types.ModuleType("heard_here")
+    waiting.wait = partial(heard.said.wait, PATIENCE_S)
+    monkeypatch.setitem(sys.modules, "heard_here", waiting)
+    monkeypatch.delitem(sys.modules, "slow_to_load", raising=False)
+
+    async def scenario():
+        over = asyncio.Event()
+        watchdog = LoopWatchdog(asyncio.get_running_loop(), beat_s=0.01, late_s=0.03)
+        end = watchdog.add(lambda lag: None, lambda stall: over.set())
+        ours = {"__name__": "dragoman.somewhere"}
+        exec("def load():\n    import slow_to_load", ours)
+        asyncio.get_running_loop().call_soon(ours["load"])
+        async with asyncio.timeout(PATIENCE_S):
+            await over.wait()
+        end()
+
+    run(scenario())
+    assert "slow_to_load" in heard.lines[0]
+    assert "importlib" not in heard.lines[0]

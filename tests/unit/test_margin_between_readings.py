@@ -560,3 +560,55 @@ def test_a_rate_has_probes_over_its_whole_interval():
     assert rate.probes()[0] == 1
     assert rate.probes()[-1] == 2
     assert Rate(D(1), D(1), RateOrigin.RULE).probes() == (1,)
+
+
+# -- what is used is never less than nothing ---------------------------------------------------------------------------
+
+
+def test_an_exit_at_a_rate_nobody_knows_leaves_what_is_used_at_nothing_or_above():
+    before = state(pledged(10, 500), unrealised=D(0))
+    base = projection(margin(800, 250), before, RateBook())
+    found = base.project({})
+    # Half the notional of 5,000 is the guess, and 2,250 too much: between 0 and 250 are used now.
+    assert (found.used, found.net, found.bound) == (125, 800 + 125, 125 + D("0.05"))
+    held = base.margin({}, 5, stale=False)
+    assert (held.used.total, held.net, held.error_bound) == (125, 925, D("125.05"))
+
+
+def test_an_order_that_the_reading_had_not_seen_takes_nothing_out_of_what_is_used_when_it_ends():
+    before = state(pledged(0, 0, order(1, 10, 100)), unrealised=D(0))
+    found = projection(margin(1000, 0), before).project({})
+    assert (found.used, found.net) == (0, 1000)
+    assert found.bound >= 198  # what the order would have tied up: somewhere it is
+
+
+@pytest.mark.parametrize("rate", ["0.05", "0.2", "1"])
+def test_whatever_the_rate_is_the_bound_of_an_exit_holds(rate):
+    value, rest = D(5000), D(3000)
+    before = state(pledged(10, 500), unrealised=D(0)) | {OTHER: Held(pledged(30, 100))}
+    used = (value + rest) * D(rate)
+    base = projection(margin(10_000, used), before, RateBook())
+    for left, quantity in ((value / 2, 5), (D(0), 0)):
+        now = {KEY: Held(pledged(quantity, 500))} | {OTHER: before[OTHER]}
+        found, truth = base.project(now), (left + rest) * D(rate)
+        assert found.used >= 0
+        assert abs(found.used - truth) <= found.bound
+        assert abs(found.net - (10_000 + used - truth)) <= found.bound
+
+
+def test_a_reading_bounds_the_rates_that_are_guessed():
+    rates = RateBook()
+    segment = SegmentMargin(rates, MarginTerms(), lambda key: None)
+    segment.take(margin(800, 250), (state(pledged(10, 500), unrealised=D(0)),), S, "monday", blind=False)
+    rate = rates.get(KEY, pledged(10, 500), None)
+    assert (rate.low, rate.high) == (0, D("0.0625"))  # of 5,000 no more than 250 are tied up, at the mark perhaps 312.5
+    more = segment.projection.project(state(pledged(20, 500), unrealised=D(0)))
+    assert abs(more.used - 500) <= more.bound <= 160
+
+
+def test_a_reading_bounds_no_rate_while_nobody_knows_what_it_had_seen():
+    held = state(pledged(10, 500), unrealised=D(0))
+    for states, blind in (((held,), True), (({}, held), False)):
+        rates = RateBook()
+        SegmentMargin(rates, MarginTerms(), lambda key: None).take(margin(1000, 0), states, S, "monday", blind=blind)
+        assert rates.get(KEY, pledged(10, 500), None).high == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dragoman.model import AssetClass, Instrument, InstrumentType, Mode
-from dragoman.plugin import Context, Feed, Want
+from dragoman.plugin import Context, Endpoint, Feed, Want
 from dragoman.plugin.channels import ChannelFeed, by_channel
 from dragoman.plugin.feed import send_json
 from dragoman.plugin.keys import KeySession
@@ -54,8 +54,13 @@ def test_a_stream_at_a_fixed_address_needs_no_flow_of_its_own():
         host = "ws"
         path = "/stream"
 
+    class Told(Fixed):
+        def endpoint(self, ctx):
+            return Endpoint(super().endpoint(ctx).url + "?of=me")
+
     ctx: Context = ScriptedContext(hosts={"ws": "wss://example"})
     assert drive(Fixed().connect(ctx), []).result.url == "wss://example/stream"
+    assert drive(Told().connect(ctx), []).result.url == "wss://example/stream?of=me"
     with pytest.raises(TypeError, match="names no host"):
         drive(Feed().connect(ctx), [])
 

@@ -28,7 +28,7 @@ from dragoman.model import (
 from dragoman.plugin import Request, spans
 from dragoman.plugin.candle_flows import DAY, Interval, SpanCandles, midnight
 from dragoman.plugin.protection import check_protection, kept_protection, wire_protection
-from dragoman.plugin.records import IST, Records
+from dragoman.plugin.records import Records
 from dragoman.plugin.replies import (
     FILE,
     at_once,
@@ -40,6 +40,7 @@ from dragoman.plugin.replies import (
     session_of,
     together,
 )
+from dragoman.plugin.values import IST
 from dragoman.testing.drive import ScriptedContext, drive, reply
 
 RECORDS = Records("examplebroker")

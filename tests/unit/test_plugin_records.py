@@ -11,9 +11,9 @@ import pytest
 from dragoman.errors import AuthRequired, DecodeError, ErrorKind, UsageError
 from dragoman.model import Order, OrderChange, OrderRequest, OrderStatus, OrderType, Position, Product, Side
 from dragoman.plugin import EnumMap, Request
-from dragoman.plugin.records import (
+from dragoman.plugin.records import Records
+from dragoman.plugin.values import (
     IST,
-    Records,
     day_start,
     float_at,
     given,

@@ -28,12 +28,14 @@ from dragoman.model import (
     Variety,
 )
 from dragoman.plugin import CodeTable, EnumMap
+from dragoman.plugin.account_rows import AccountRows
 from dragoman.plugin.indian import day_first_ns, day_of, place_of
 from dragoman.plugin.order_rows import COMMON_FILL_KEYS, COMMON_ORDER_KEYS, OrderRows
 from dragoman.plugin.profile_rows import read_profile
-from dragoman.plugin.quote_rows import QuotedDepth, read_levels
-from dragoman.plugin.records import Records, epoch_ns
+from dragoman.plugin.quote_rows import QuotedDepth, QuoteRows, read_levels
+from dragoman.plugin.records import Records
 from dragoman.plugin.row_tables import COMMON_HOLDING_KEYS, COMMON_POSITION_KEYS, RowTable, total_of
+from dragoman.plugin.values import epoch_ns
 from dragoman.testing.drive import ScriptedContext, drive
 
 D, S = Decimal, OrderStatus
@@ -150,6 +152,21 @@ def test_fields_are_read_as_what_they_are():
     assert (holding.isin, holding.pledged_quantity, holding.day_change) == (None, 0, None)
 
 
+def test_what_an_account_holds_names_its_instrument_and_product_as_its_orders_do():
+    table = RowTable(Position, **COMMON_POSITION_KEYS)
+    positions = AccountRows(ROWS, "position", table, lambda row: {"overnight_quantity": D(row["carried"])})
+    found = positions.read({"token": "7", "product": "D", "quantity": 3, "carried": 2}, CTX)
+    assert (found.instrument_id, found.product, found.broker) == ("NSE:X", Product.DELIVERY, "examplebroker")
+    assert (found.quantity, found.overnight_quantity, found.account_id) == (3, 2, CTX.account)
+    assert positions.read({"product": "?", "quantity": 0, "carried": 0}, CTX).product is Product.UNKNOWN
+    held = AccountRows(
+        ROWS, "holding", RowTable(Holding, **COMMON_HOLDING_KEYS), product=lambda row, exchange: Product.MTF
+    )
+    assert held.read({"quantity": 1}, CTX).product is Product.MTF
+    with pytest.raises(DecodeError, match="examplebroker: position is not as documented"):
+        positions.read({"product": "D", "quantity": 3}, CTX)
+
+
 def test_a_key_may_lead_into_a_record_and_a_part_that_is_missing_tells_nothing():
     table = RowTable(Charges, total="total", gst="taxes.gst", transaction_tax_type="kind")
     row = {"total": 3, "taxes": {"gst": 1}}
@@ -175,6 +192,24 @@ def test_a_quote_is_floats_and_empty_levels_are_left_out():
         (1, 2, 3)
     ]
     assert read_levels(None) == ()
+
+
+def test_a_quote_finds_its_book_where_the_broker_keeps_it_and_takes_what_no_key_holds_last():
+    table = RowTable(Quote, last_price="ltp")
+    inside = QuoteRows(records=RECORDS, table=table, time_ns=seconds, book="depth")
+    level = {"price": 2, "quantity": 3, "orders": 1}
+    found = inside.read({"ltp": 1, "depth": {"sell": [level]}, "timestamp": 9}, SHARE, Mode.FULL)
+    assert (found.bids, [one.price for one in found.asks], found.mode) == ((), [2], Mode.FULL)
+    assert (found.last_trade_time, found.ts_event, found.instrument_id) == (None, 9 * SECOND, "NSE:X")
+    beside = QuoteRows(
+        records=RECORDS, table=table, time_ns=seconds, traded="at", told="at", bids="b", asks="", level=("p", "q", "n"),
+        what="book", more=lambda row, one: {"oi": 4.0, "ts_event": None},
+    )  # fmt: skip
+    found = beside.read({"b": [{"p": 1, "q": 2, "n": 0}], "ask": 5, "at": 7}, SHARE, Mode.FULL)
+    assert ([one.quantity for one in found.bids], found.asks, found.oi) == ([2], (), 4)
+    assert (found.last_trade_time, found.ts_event) == (7 * SECOND, None)
+    with pytest.raises(DecodeError, match="examplebroker: book of X-EQ is not as documented"):
+        beside.read({"b": [{"p": 1}]}, SHARE, Mode.FULL)
 
 
 def test_sums_of_what_is_told_and_none_where_nobody_tells():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -25,7 +26,10 @@ from dragoman.model import (
     QuantityUnit,
     Side,
 )
+from dragoman.orders.journal.codec import to_plain
+from dragoman.plugin.charges import ChargeRow, ChargesTable
 from dragoman.portfolio import Discrepancy, PositionBook
+from dragoman.portfolio.changes import enter
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.marking import Marking
 
@@ -547,3 +551,229 @@ def test_every_difference_has_both_sides_and_changes_nothing():
         Discrepancy(INFY, CARRY, "NET", "quantity", D(10), D(11)),
     ]
     assert desk.row().quantity == 10
+
+
+# -- commission in the coin that is traded ----------------------------------------------------------------------------
+
+PAIR = "XC:BTC/USDT"
+CASH = Product.CASH
+
+
+def spot_desk() -> Desk:
+    rates = ChargesTable(
+        rows=(ChargeRow(charge="brokerage", source="a test", as_of=date(2026, 1, 1), rate=D("0.001")),), currency=""
+    )
+    desk = Desk(charges=rates)
+    desk.master.add([listed(PAIR, currency="USDT", lot_size=D("0.001"))])
+    return desk
+
+
+def test_a_commission_in_the_coin_bought_makes_the_position_what_can_be_sold():
+    desk = spot_desk()
+    bought = {"instrument_id": PAIR, "product": CASH, "exchange": "XC"}
+    desk.trade("BUY", 1, 50_000, fee=D("0.001"), fee_currency="BTC", **bought)
+    desk.mark(51_000, PAIR)
+    row = desk.row(PAIR)
+    assert (row.quantity, row.fee_quantity, row.day_buy_quantity) == (D("0.999"), D("0.001"), 1)
+    assert desk.book.quantity((PAIR, CASH, "NET")) == D("0.999")
+    # What the coins cost is what was paid for a coin: the commission is a charge and in no profit.
+    assert (row.average_price, row.fifo_average_price, row.charges) == (50_000, 50_000, 50)
+    assert (row.realised_pnl, row.unrealised_pnl, row.m2m) == (0, 999, 999)
+    assert desk.book.day_made()["USDT"].profit == 999
+    desk.trade("SELL", "0.999", 51_000, fee=D("50.949"), fee_currency="USDT", **bought)
+    row = desk.row(PAIR)
+    assert (row.quantity, row.realised_pnl, row.m2m, row.charges) == (0, 999, 999, D("100.949"))
+
+
+def test_a_sale_charged_in_the_coin_sold_takes_more_out_of_the_position_than_was_sold():
+    desk = spot_desk()
+    desk.trade("BUY", 2, 100, instrument_id=PAIR, product=CASH)
+    desk.trade("SELL", 1, 110, instrument_id=PAIR, product=CASH, fee=D("0.5"), fee_currency="BTC")
+    row = desk.row(PAIR)
+    assert (row.quantity, row.day_sell_quantity, row.realised_pnl) == (D("0.5"), 1, 15)
+    assert row.charges == D("55.2")  # two coins bought by the table, half a coin at the price of the sale
+
+
+def test_a_commission_in_a_third_coin_or_in_the_money_leaves_the_position_whole():
+    desk = spot_desk()
+    desk.trade("BUY", 1, 50_000, instrument_id=PAIR, product=CASH, fee=D("0.06"), fee_currency="BNB")
+    desk.trade("BUY", 1, 50_000, instrument_id=PAIR, product=CASH, fee=D(50), fee_currency="USDT")
+    row, totals = desk.row(PAIR), desk.book.totals()
+    assert (row.quantity, row.fee_quantity) == (2, 0)
+    assert (row.charges, row.charges_elsewhere) == (50, (("BNB", D("0.06")),))
+    assert (totals["USDT"].charges, totals["USDT"].unknown_charges) == (50, ())
+    assert (totals["BNB"].charges, totals["BNB"].positions) == (D("0.06"), 0)
+
+
+def test_a_corrected_and_a_taken_back_fill_give_their_commission_back():
+    desk = spot_desk()
+    bought = {"instrument_id": PAIR, "product": CASH, "fee": D("0.001"), "fee_currency": "BTC"}
+    first = desk.trade("BUY", 1, 50_000, **bought)
+    desk.trade("BUY", 0, 50_000, correction_of=first.trade_id, **bought)
+    assert desk.row(PAIR) is None
+    rough = desk.trade("BUY", 1, 50_000, instrument_id=PAIR, product=CASH, is_synthetic=True)
+    assert desk.row(PAIR).quantity == 1
+    desk.tell(desk.fill("BUY", 1, 50_000, **bought), replaced=(rough.trade_id,))
+    assert (desk.row(PAIR).quantity, desk.row(PAIR).fee_quantity) == (D("0.999"), D("0.001"))
+
+
+def test_charges_that_nobody_knows_are_named_and_not_taken_for_nothing():
+    shares = frozenset((InstrumentType.SPOT,))
+    row = ChargeRow(charge="brokerage", source="a test", as_of=date(2026, 1, 1), types=shares, rate=D("0.01"))
+    desk = Desk(charges=ChargesTable(rows=(row,), currency="INR"))
+    desk.trade("BUY", 1, 100)
+    assert desk.book.totals()["INR"].unknown_charges == ()
+    desk.trade("BUY", 75, 40, instrument_id=NIFTY, product=CARRY)
+    total = desk.book.totals()["INR"]
+    assert (total.charges, total.unknown_charges) == (1, (NIFTY,))
+    bare = Desk()
+    bare.trade("BUY", 1, 100)
+    assert bare.book.totals()["INR"].unknown_charges == (INFY,)
+
+
+# -- corrections of what nobody has told ------------------------------------------------------------------------------
+
+
+def carried(quantity: int, **more) -> Position:
+    """A position of the morning, of a broker that tells the day's trades apart."""
+    days = {"day_buy_quantity": D(0), "day_sell_quantity": D(0)}
+    return position(quantity, average_price=D(100), **(days | more))
+
+
+def test_a_correction_of_yesterdays_trade_neither_enlarges_nor_turns_the_position():
+    asked = []
+    desk = Desk(doubted=lambda: asked.append(desk.now))
+    desk.book.seed([carried(100)], [], NINE)
+    for side, quantity in (("BUY", 90), ("SELL", 300), ("BUY", 0)):
+        terms = {"correction_of": "T0", "product": CARRY}
+        desk.trade(side, quantity, 100, trade_id=f"C{quantity}", **terms)
+        assert (desk.row().quantity, desk.row().day_buy_quantity, desk.row().day_sell_quantity) == (100, 0, 0)
+    assert [alert.code for alert in desk.alerts] == ["NOT_APPLIED"] * 3
+    assert "corrects trade T0 of NSE:INFY, which nobody has told" in desk.alerts[0].text
+    assert len(asked) == 3
+    desk.book.seed([carried(90)], [], desk.now)  # what the broker says then
+    assert desk.row().quantity == 90
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_correction_counts_once_its_trade_is_told_unless_the_opening_has_it(apart):
+    desk = Desk()
+    terms = {"product": CARRY, "order_id": "O"}
+    desk.trade("BUY", 8, 100, trade_id="C", correction_of="T1", **terms)
+    now = carried(8 if not apart else 0) if not apart else carried(0)
+    if not apart:
+        now = replace(now, overnight_quantity=D(0), day_buy_quantity=None, day_sell_quantity=None)
+    desk.book.seed([now], [], desk.now)
+    assert desk.row() is None if apart else desk.row().quantity == 8
+    desk.trade("BUY", 10, 100, trade_id="T1", **terms)
+    assert (desk.row().quantity, desk.row().average_price) == (8, 100)
+
+
+def test_of_corrections_told_before_their_trade_the_newest_counts_and_those_of_corrections_too():
+    desk = Desk()
+    for name, old, units in (("C1", "T1", 90), ("C2", "T1", 80), ("C3", "C2", 70)):
+        desk.trade("BUY", units, 10, trade_id=name, correction_of=old)
+        assert desk.row() is None
+    assert list(desk.book._counted.counting(0)) == []
+    desk.trade("BUY", 100, 10, trade_id="T1")
+    assert desk.row().quantity == 70
+    assert [fill.trade_id for fill in desk.book._counted.counting(0)] == ["C3"]
+
+
+def test_a_trade_corrected_under_its_own_id_waits_for_the_first_word_of_it():
+    desk = Desk()
+    desk.book.seed([carried(100)], [], NINE)
+    desk.trade("BUY", 80, 10, trade_id="T1", correction_of="T1", product=CARRY)
+    assert desk.row().quantity == 100
+    desk.trade("BUY", 90, 10, trade_id="T1", product=CARRY)  # told late: it was of today
+    assert desk.row().quantity == 180
+
+
+def test_a_bust_of_what_was_folded_into_the_beginning_is_told():
+    asked = []
+    desk = Desk(doubted=lambda: asked.append(1))
+    desk.trade("BUY", 100, 10, trade_id="T1", product=CARRY)
+    for _ in range(3):
+        desk.now += DAY
+        desk.book.rows()
+    desk.trade("BUY", 0, 10, trade_id="B", correction_of="T1", product=CARRY)
+    assert (desk.row().quantity, [alert.code for alert in desk.alerts], asked) == (100, ["NOT_APPLIED"], [1])
+
+
+def test_what_the_broker_lists_nowhere_begins_the_day_anew_with_what_was_counted():
+    desk = spot_desk()
+    bought = {"instrument_id": PAIR, "product": CASH, "fee": D("0.001"), "fee_currency": "BTC"}
+    desk.trade("BUY", 1, 50_000, **bought)
+    desk.now += DAY
+    desk.book.seed([], [desk.fill("BUY", 1, 60_000, **bought)], desk.now, keep=(CASH,))
+    row = desk.row(PAIR)
+    assert (row.quantity, row.overnight_quantity, row.overnight_price) == (D("1.998"), D("0.999"), 50_000)
+    assert (row.day_buy_quantity, row.fee_quantity) == (1, D("0.001"))
+    desk.book.seed([], [], desk.now)
+    assert desk.row(PAIR).quantity == D("0.999")
+
+
+# -- splits that the broker's positions may have already ---------------------------------------------------------------
+
+EX = NINE - 2 * 3600 * NS
+
+
+def split(**more) -> Adjustment:
+    return adjustment("SPLIT", **({"numerator": D(2), "ts_event": EX} | more))
+
+
+@pytest.mark.parametrize("kind", ["SPLIT", "BONUS"])
+def test_a_split_from_before_positions_were_read_needs_to_say_since_when_they_have_it(kind):
+    desk = Desk()
+    desk.book.seed([carried(200)], [], NINE)
+    given = adjustment(kind, numerator=D(2), ts_event=EX)
+    with pytest.raises(UsageError, match="whether they have it already is not known") as wrong:
+        desk.book.adjust(given)
+    assert "say as_of" in wrong.value.remedy
+    assert (desk.row().quantity, desk.book.adjusted(given)) == (200, False)
+    with pytest.raises(UsageError, match="before it counts"):
+        desk.book.adjust(replace(given, as_of=EX - 1))
+
+
+def test_a_split_that_the_positions_read_have_multiplies_nothing():
+    desk = Desk()
+    desk.book.seed([carried(200)], [], NINE)
+    desk.book.adjust(split(as_of=EX))
+    desk.book.adjust(split(as_of=EX))
+    assert (desk.row().quantity, desk.row().average_price, desk.row().close_price) == (200, 100, None)
+    desk.book.seed([carried(200)], [], NINE + NS)
+    assert desk.row().quantity == 200
+    assert desk.alerts == []
+
+
+def test_a_split_that_the_broker_shows_later_multiplies_once():
+    desk = Desk()
+    desk.book.seed([carried(100)], [], NINE)
+    desk.book.adjust(split(as_of=NINE + 3600 * NS))
+    assert (desk.row().quantity, desk.row().average_price) == (200, 50)
+    desk.now += 2 * 3600 * NS
+    desk.book.seed([carried(200)], [], desk.now)  # by then it shows it
+    assert desk.row().quantity == 200
+
+
+@pytest.mark.parametrize(
+    ("told", "quantity", "alerts"),
+    [
+        (carried(200), 200, ["NOT_APPLIED"]),  # shown everywhere, or nowhere: taken as it stands
+        (replace(carried(200), overnight_quantity=D(100)), 200, []),  # shown in the net alone
+        (replace(carried(190), overnight_quantity=D(100), day_sell_quantity=D(10)), 200, []),
+    ],
+)
+def test_a_split_of_an_earlier_run_is_not_made_twice(told, quantity, alerts):
+    desk = Desk()
+    desk.book.adjust(split(), restored=True)
+    desk.book.seed([told], [], NINE)
+    assert (desk.row().quantity, [alert.code for alert in desk.alerts]) == (quantity, alerts)
+
+
+def test_a_split_that_another_process_wrote_down_is_told_where_it_may_be_in_the_positions():
+    desk = Desk()
+    desk.book.seed([carried(200)], [], NINE)
+    assert enter(desk.book, [{"what": "adjustment", "adjustment": to_plain(split())}]) == 1
+    assert (desk.row().quantity, [alert.code for alert in desk.alerts]) == (200, ["NOT_APPLIED"])
+    assert "taken for what can be sold, and not multiplied here" in desk.alerts[0].text

@@ -55,6 +55,7 @@ class Desk:
         self.margin = None
         self.open = 60.0
         self.known = True
+        self.day_known = True
         self.orders = 0
         all_of = {one.instrument_id: one for one in (INFY, SBIN, FUTURE)}
         self.money = {}
@@ -67,6 +68,7 @@ class Desk:
             margin=lambda request, instrument: self.margin,
             give_back=self.given_back.append,
             open_for_s=lambda instrument: self.open,
+            knows_day=lambda instrument: self.day_known,
             positions=lambda: self.known,
         )
         self.checks = PreTrade(RiskLimits(**limits), self.exposure, sources, broker="examplebroker")
@@ -266,6 +268,15 @@ def test_a_closed_exchange_takes_no_orders():
     desk = Desk(market_hours=True)
     desk.open = None
     desk.refuses("market_hours", "BUY", 1, kind=ErrorKind.MARKET_CLOSED)
+
+
+def test_on_a_day_nobody_has_told_of_orders_go_as_whatever_is_not_known():
+    desk, passing = Desk(market_hours=True), Desk(market_hours=True, when_unknown="pass")
+    for one in (desk, passing):
+        one.day_known = False
+    assert "whether NSE trades today is not known" in str(desk.refuses("market_hours", "BUY", 1))
+    passing.open = None  # by the hours of the week, which prove nothing
+    passing.ask("BUY", 1)
 
 
 def test_restricted_and_allowed_instruments_go_by_the_beginning_of_their_ids():

@@ -13,7 +13,7 @@ import pytest
 
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Fill, Margin, Order, OrderRequest, OrderStatus, Pending, PnL, Product, Reject, Segment, Side
-from dragoman.model.portfolio import MarginUsed
+from dragoman.model.margins import MarginUsed
 from dragoman.orders.journal import Damage, Kind, Record
 from dragoman.orders.journal.codec import to_plain
 from dragoman.report import day_report, numbers, render

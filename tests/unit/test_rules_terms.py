@@ -34,9 +34,12 @@ from dragoman.rules import (
 )
 from dragoman.rules.clock import due_ns
 from dragoman.rules.guards import check_floor, crossed, planned
+from dragoman.rules.native import _offset
 from dragoman.rules.requests import limit_price
 from dragoman.rules.statement import statement_of
 from dragoman.rules.terms import legs_of
+from dragoman.session.calendar import TradingCalendar
+from dragoman.session.exchange_days import ExchangeDays
 
 IST = ZoneInfo("Asia/Kolkata")
 ABOUT = {"instrument_id": "NSE:INFY", "product": "INTRADAY"}
@@ -104,7 +107,6 @@ def test_rungs_may_be_told_in_multiples_of_the_risk():
     [
         (StopLoss(**ABOUT), "exactly one of the three"),
         (StopLoss(**ABOUT, price=D(1), ticks=1), "exactly one of the three"),
-        (StopLoss(**ABOUT, percent=D(-1)), "above 0"),
         (StopLoss(**ABOUT, percent=D(100)), "is no price"),
         (TrailingStop(**ABOUT, percent=D(100)), "less than 100"),
         (TrailingStop(**ABOUT, price=D(2000)), "smaller distance"),
@@ -141,6 +143,11 @@ def ns(*when):
     return int(datetime(*when, tzinfo=IST).timestamp()) * 10**9
 
 
+def at(now, hours=None, days=None):
+    """Return a calendar at a time; of exchanges without holidays unless told."""
+    return TradingCalendar([NSE, NIGHT] if hours is None else hours, str(IST), lambda: ns(*now), days or ExchangeDays())
+
+
 @pytest.mark.parametrize(
     ("rule", "now", "expected"),
     [
@@ -154,42 +161,82 @@ def ns(*when):
     ],
 )
 def test_a_time_is_the_next_one_in_the_exchanges_zone(rule, now, expected):
-    assert due_ns(TimeExit(**ABOUT, **rule), "NSE", [NSE, NIGHT], IST, ns(*now)) == ns(*expected)
+    assert due_ns(TimeExit(**ABOUT, **rule), "NSE", at(now)) == ns(*expected)
 
 
-@pytest.mark.parametrize("at", ["09:00", "15:30", "23:00"])
-def test_a_time_at_which_the_exchange_is_closed_every_day_is_refused(at):
+@pytest.mark.parametrize("clock", ["09:00", "15:30", "23:00"])
+def test_a_time_at_which_the_exchange_is_closed_every_day_is_refused(clock):
     with pytest.raises(UsageError, match="closed at"):
-        due_ns(TimeExit(**ABOUT, at=at), "NSE", [NSE, NIGHT], IST, ns(2026, 1, 5, 10, 0))
+        due_ns(TimeExit(**ABOUT, at=clock), "NSE", at((2026, 1, 5, 10, 0)))
 
 
 def test_a_night_session_has_times_on_the_morning_after_its_last_day():
     rule = TimeExit(**ABOUT, at="03:00")  # Thursday's session ends on Friday; then it is Monday's early morning
-    assert due_ns(rule, "GLOBEX", [NSE, NIGHT], IST, ns(2026, 1, 8, 20, 0)) == ns(2026, 1, 9, 3, 0)
-    assert due_ns(rule, "GLOBEX", [NSE, NIGHT], IST, ns(2026, 1, 9, 20, 0)) == ns(2026, 1, 12, 3, 0)
+    assert due_ns(rule, "GLOBEX", at((2026, 1, 8, 20, 0))) == ns(2026, 1, 9, 3, 0)
+    assert due_ns(rule, "GLOBEX", at((2026, 1, 9, 20, 0))) == ns(2026, 1, 12, 3, 0)
 
 
 @pytest.mark.parametrize("hours", [[], [NIGHT], [TradingHours(weekdays=frozenset(range(7)))]])
 def test_where_no_hours_are_told_or_it_never_closes_every_day_is_as_good(hours):
-    due = due_ns(TimeExit(**ABOUT, at="15:15"), "NSE", hours, IST, ns(2026, 1, 9, 16, 0))
+    due = due_ns(TimeExit(**ABOUT, at="15:15"), "NSE", at((2026, 1, 9, 16, 0), hours))
     assert due == ns(2026, 1, 10, 15, 15)
 
 
 def test_a_session_past_midnight_closes_the_day_after():
     rule = TimeExit(**ABOUT, before_close_s=60.0)
-    assert due_ns(rule, "GLOBEX", [NSE, NIGHT], IST, ns(2026, 1, 5, 20, 0)) == ns(2026, 1, 6, 16, 59)
+    assert due_ns(rule, "GLOBEX", at((2026, 1, 5, 20, 0))) == ns(2026, 1, 6, 16, 59)
     assert datetime.fromtimestamp(ns(2026, 1, 6, 16, 59) / 1e9, UTC).hour == 11
 
 
 @pytest.mark.parametrize("terms", [{}, {"at": "25:00"}, {"at": "noon"}, {"at": "15:00", "before_close_s": 1.0}])
 def test_no_time_or_two_are_refused(terms):
     with pytest.raises(UsageError):
-        due_ns(TimeExit(**ABOUT, **terms), "NSE", [NSE], IST, ns(2026, 1, 5, 10, 0))
+        due_ns(TimeExit(**ABOUT, **terms), "NSE", at((2026, 1, 5, 10, 0)))
 
 
 def test_an_exchange_that_never_closes_has_nothing_before_its_close():
     with pytest.raises(UsageError, match="no close"):
-        due_ns(TimeExit(**ABOUT, before_close_s=60.0), "CRYPTO", [NSE], IST, ns(2026, 1, 5, 10, 0))
+        due_ns(TimeExit(**ABOUT, before_close_s=60.0), "CRYPTO", at((2026, 1, 5, 10, 0)))
+    endless = [TradingHours(frozenset(("CRYPTO",)), weekdays=frozenset(range(7)))]
+    with pytest.raises(UsageError, match="no close"):
+        due_ns(TimeExit(**ABOUT, before_close_s=60.0), "CRYPTO", at((2026, 1, 5, 10, 0), endless))
+
+
+HOLIDAYS = ExchangeDays.read(
+    """
+exchanges = ["NSE"]
+years = [2026]
+source = "a test"
+as_of = 2026-01-01
+[[hours]]
+since = 2026-02-02
+opens = 09:15:00
+auction = 15:15:00
+closes = 15:35:00
+[[day]]
+date = 2026-01-26
+name = "Republic Day"
+[[day]]
+date = 2026-02-01
+name = "a Sunday with a session"
+sessions = [[10:00:00, 11:00:00]]
+""",
+    "here",
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "now", "expected"),
+    [
+        ({"at": "15:15"}, (2026, 1, 23, 16, 0), (2026, 1, 27, 15, 15)),  # Friday evening, and Monday is a holiday
+        ({"before_close_s": 300.0}, (2026, 1, 24, 10, 0), (2026, 1, 27, 15, 25)),
+        ({"before_close_s": 300.0}, (2026, 1, 30, 16, 0), (2026, 2, 1, 10, 55)),
+        ({"at": "15:15"}, (2026, 1, 30, 16, 0), (2026, 2, 2, 15, 15)),  # not in the Sunday's hour
+        ({"before_close_s": 300.0}, (2026, 2, 2, 10, 0), (2026, 2, 2, 15, 10)),  # before the auction
+    ],
+)
+def test_a_rule_waits_over_holidays_and_keeps_to_special_sessions(rule, now, expected):
+    assert due_ns(TimeExit(**ABOUT, **rule), "NSE", at(now, days=HOLIDAYS)) == ns(*expected)
 
 
 # -- prices, margins, words --------------------------------------------------------------------------------------------
@@ -250,3 +297,28 @@ def test_every_rule_says_what_happens_when_its_process_dies():
     assert "nothing guards the position" in statement_of(stop, durable=False)
     assert "never moves away" in statement_of(TrailingStop(**ABOUT, ticks=1), durable=True)
     assert "rests at the broker as a trigger" in statement_of(stop, durable=True, at_broker="a trigger")
+
+
+@pytest.mark.parametrize(
+    ("rule", "side", "last", "level"),
+    [
+        (TrailingStop(**ABOUT, percent=D("0.7")), Side.SELL, "1489.35", "1478.95"),  # 1478.92455
+        (TrailingStop(**ABOUT, percent=D("0.7")), Side.BUY, "1489.35", "1499.75"),  # 1499.77545
+        (TrailingStop(**ABOUT, price=D("0.33")), Side.SELL, "1000", "999.70"),
+        (TrailingStop(**ABOUT, percent=D("0.001")), Side.SELL, "1000", "999.95"),  # a tick at least
+        (TrailingStop(**ABOUT, percent=D("0.001")), Side.BUY, "1000", "1000.05"),
+        (TrailingStop(**ABOUT, percent=D(1), start=D("980.01")), Side.SELL, "1000", "980.05"),
+    ],
+)
+def test_a_trailing_level_lies_on_the_tick_at_least_one_away(rule, side, last, level):
+    (leg,) = legs(rule, side=side, last=D(last))
+    assert leg.level == D(level)
+
+
+def test_a_trailing_order_at_the_broker_trails_by_whole_ticks_and_no_further_than_asked():
+    (leg,) = legs(TrailingStop(**ABOUT, price=D("0.33")))
+    assert _offset(leg) == D("0.30")
+    (leg,) = legs(TrailingStop(**ABOUT, price=D("0.01")))
+    assert _offset(leg) == D("0.05")
+    (leg,) = legs(TrailingStop(**ABOUT, percent=D("0.7")))
+    assert _offset(leg) == 70

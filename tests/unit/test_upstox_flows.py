@@ -30,7 +30,7 @@ from dragoman.model import (
     Variety,
 )
 from dragoman.plugin import Lane
-from dragoman.plugin.records import IST
+from dragoman.plugin.values import IST
 from dragoman.testing import reply
 from fixtures.upstox.account import ADAPTER, NOON, TRADE, UPDATE, context, data, run
 

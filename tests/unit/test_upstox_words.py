@@ -213,10 +213,11 @@ def test_charges_are_read_in_each_spelling(spelling):
         "total": 30,
         "brokerage": 20,
         "taxes": taxes,
-        spelling: {"transaction": 1, "clearing": 2, "sebi_turnover": 0},
+        spelling: {"transaction": 1, "clearing": 2, "ipft": D("0.5"), "sebi_turnover": 0},
     }
     found = read_charges(row, "NSE:NHPC")
-    assert (found.total, found.transaction_tax, found.exchange_fee, found.regulator_fee) == (30, 5, 3, 0)
+    assert (found.total, found.transaction_tax, found.exchange_fee, found.regulator_fee) == (30, 5, D("3.5"), 0)
+    assert read_charges({"total": 30, "brokerage": 20, "taxes": taxes}, "NSE:NHPC").exchange_fee is None
 
 
 def gtt(*statuses, **changes):

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from dragoman.emulator.venue import Venue
+from dragoman.emulator.venue.commission import Commission
 from dragoman.emulator.venue.types import VenueOrder, VenueRejectError
 from dragoman.emulator.venue.universe_crypto import crypto_universe
 from dragoman.errors import ErrorKind
@@ -128,3 +129,90 @@ def test_an_order_if_touched_waits_for_the_better_price(venue, side, step):
     venue.set_price(BTC, trigger)
     venue.advance(venue.now_ns)
     assert (waits, venue.order("A", order_id).status) == (OrderStatus.TRIGGER_PENDING, OrderStatus.FILLED)
+
+
+# -- commissions -------------------------------------------------------------------------------------------------------
+
+RATES = {
+    "PLATFORM": Commission(maker=Decimal("0.0005"), taker=Decimal("0.001"), discount=Decimal("0.75")),
+    "PLATFORMPERP": Commission(maker=Decimal("0.0002"), taker=Decimal("0.0005")),
+}
+COIN = "PLATFORM:BNB/USDT"
+
+
+@pytest.fixture
+def charging():
+    venue = Venue(7, NOW, latency_ns=0, commissions=RATES)
+    for listing in crypto_universe("PLATFORM", seed=7, perpetuals="PLATFORMPERP"):
+        venue.list(listing)
+    venue.open_account("A", {Segment.ALL: WALLET, Segment.FO: WALLET})
+    venue.calm()
+    return venue
+
+
+def owned(venue):
+    return {one.instrument_id: one.quantity for one in venue.holdings("A")}
+
+
+def test_a_buyer_is_charged_in_coins_and_a_seller_in_money(charging):
+    submit(charging, Side.BUY, "0.05")
+    assert owned(charging) == {BTC: Decimal("0.04995")}
+    paid = sum(fill.quantity * fill.price for fill in charging.fills("A"))
+    assert charging.funds("A")[Segment.ALL].net == WALLET - paid
+    with pytest.raises(VenueRejectError) as refused:  # what was bought is more than what there is
+        submit(charging, Side.SELL, "0.05")
+    assert refused.value.kind is ErrorKind.INSUFFICIENT_HOLDINGS
+    submit(charging, Side.SELL, "0.04995")
+    assert owned(charging) == {}
+    sales = [fill for fill in charging.fills("A") if fill.side is Side.SELL]
+    assert [(fill.fee_asset, fill.fee) for fill in sales] == [
+        ("USDT", round(fill.quantity * fill.price / 1000, 8)) for fill in sales
+    ]
+    got = sum(fill.quantity * fill.price - fill.fee for fill in sales)
+    assert charging.funds("A")[Segment.ALL].net == WALLET - paid + got
+    ledger = charging.ledger("A")
+    assert (ledger["problems"], ledger["cash_flow"]) == ([], got - paid)
+    assert ledger["fees"]["BTC"] == Decimal("0.00005")
+    charging.roll_day(charging.now_ns)
+    assert charging.funds("A")[Segment.ALL].net == WALLET - paid + got
+
+
+def test_what_commissions_leave_of_a_lot_is_owned_and_cannot_be_sold(charging):
+    submit(charging, Side.BUY, "0.01234")
+    assert owned(charging) == {BTC: Decimal("0.01232766")}
+    with pytest.raises(VenueRejectError):
+        submit(charging, Side.SELL, "0.01233")
+    submit(charging, Side.SELL, "0.01232")
+    assert owned(charging) == {BTC: Decimal("0.00000766")}
+
+
+def test_who_waits_in_the_book_pays_as_a_maker(charging):
+    price = charging.market(BTC).last_price * Decimal("0.99") // 1
+    submit(charging, Side.BUY, "0.02", price=price, time_in_force=TimeInForce.GTC)
+    charging.set_price(BTC, price - 1)
+    (fill,) = charging.fills("A")
+    assert (fill.maker, fill.fee, fill.fee_asset) == (True, Decimal("0.00001"), "BTC")
+
+
+def test_the_venues_own_coin_pays_at_a_discount_as_long_as_there_is_enough_of_it(charging):
+    charging.set_holding("A", COIN, Decimal("0.01"), Decimal(800))
+    charging.pay_fees_with("A", COIN)
+    submit(charging, Side.BUY, "0.05")
+    (fill, *rest), coin = charging.fills("A"), charging.market(COIN).last_price
+    assert not rest
+    assert fill.fee == round(fill.quantity * fill.price * Decimal("0.00075") / coin, 8)
+    assert owned(charging) == {BTC: Decimal("0.05"), COIN: Decimal("0.01") - fill.fee}
+    submit(charging, Side.BUY, "0.5")  # more than is left of it
+    assert charging.fills("A")[-1].fee_asset == "BTC"
+    assert owned(charging)[COIN] == Decimal("0.01") - charging.ledger("A")["fees"]["BNB"] >= 0
+    submit(charging, Side.BUY, "0.01", instrument=PERP, product=Product.MARGIN)  # from a wallet that has none of it
+    assert charging.fills("A")[-1].fee_asset == "USDT"
+
+
+def test_a_perpetual_is_charged_in_the_money_of_its_wallet(charging):
+    submit(charging, Side.BUY, "0.1", instrument=PERP, product=Product.MARGIN)
+    fees = sum(fill.fee for fill in charging.fills("A"))
+    value = sum(fill.quantity * fill.price for fill in charging.fills("A"))
+    funds = charging.funds("A")[Segment.FO]
+    assert fees == value * Decimal("0.0005")
+    assert (funds.fees, funds.net) == (fees, WALLET - fees - funds.used + min(funds.unrealised, 0))

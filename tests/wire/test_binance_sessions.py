@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from dragoman.emulator.counting import MINUTE, Meter
 from dragoman.emulator.fault_spec import parse_faults
 from dragoman.errors import AuthRequired, OutcomeUnknown, Rejected, UsageError
-from dragoman.model import Mode, OrderType, Pending
+from dragoman.model import Mode, OrderType, OrderUpdate, Pending, PositionAlert
 from wire.binance_world import PAIR, PERP, S, play
 
 VIAS = pytest.mark.parametrize("via", ["rest", "socket"])
@@ -198,8 +199,85 @@ def test_what_is_bought_for_cash_is_a_balance_and_no_missing_position():
         await here.until(order, S.FILLED)
         assert await here.client.check_positions() == []
         owned = {one.asset: one.total for one in await here.client.balances()}
-        assert owned["BTC"] == Decimal("2.1")
+        assert owned["BTC"] == Decimal("2.0999")  # less the commission, which is charged in the coin bought
         held = {one.instrument_id: one.quantity for one in await here.client.holdings()}
-        assert held[PAIR] == Decimal("2.1")
+        assert held[PAIR] == Decimal("2.0999")
+
+    play(scenario)
+
+
+# -- commissions -------------------------------------------------------------------------------------------------------
+
+
+def fees_of(fills, instrument):
+    return {(fill.trade_id, fill.fee, fill.fee_currency) for fill in fills if fill.instrument_id == instrument}
+
+
+def test_commissions_are_the_same_in_stream_and_reading_and_the_position_is_what_the_wallet_has():
+    async def scenario(here):
+        bought = await here.client.place(PAIR, "BUY", "0.01234")
+        await here.until(bought, S.FILLED)
+        shorted = await here.client.place(PERP, "SELL", "0.1")
+        await here.until(shorted, S.FILLED)
+        streamed = here.client.orders_service.store.fills.all()
+        assert not any(fill.is_synthetic for fill in streamed)
+        for instrument, asset, rate in ((PAIR, "BTC", "0.001"), (PERP, "USDT", "0.0005")):
+            mine = [fill for fill in streamed if fill.instrument_id == instrument]
+            coins = asset == "BTC"
+            assert [(fill.fee, fill.fee_currency) for fill in mine] == [
+                (fill.quantity * (1 if coins else fill.price) * Decimal(rate), asset) for fill in mine
+            ]
+            assert fees_of(await here.client.trades(), instrument) == fees_of(mine, instrument)
+        row = here.client.portfolio.live.row(PAIR)
+        wallet = {one.asset: one.total for one in await here.client.balances()}
+        assert (row.quantity, row.fee_quantity) == (Decimal("0.01232766"), Decimal("0.00001234"))
+        assert wallet["BTC"] - 2 == row.quantity
+        sold = await here.client.place(PAIR, "SELL", "0.01232")
+        await here.until(sold, S.FILLED)
+        wallet = {one.asset: one.total for one in await here.client.balances()}
+        assert wallet["BTC"] - 2 == here.client.portfolio.live.row(PAIR).quantity == Decimal("0.00000766")
+        paid = sum(fill.side.sign * fill.quantity * fill.price for fill in await here.client.trades(sold))
+        fees = sum(fill.fee for fill in await here.client.trades(sold))
+        assert {fill.fee_currency for fill in await here.client.trades(sold)} == {"USDT"}
+        spent = sum(fill.quantity * fill.price for fill in await here.client.trades(bought))
+        assert wallet["USDT"] == 1_000_000 - spent - paid - fees
+
+    play(scenario)
+
+
+def test_an_account_that_pays_commissions_in_the_venues_coin_holds_all_it_bought():
+    async def scenario(here):
+        order = await here.client.place(PAIR, "BUY", "0.1")
+        await here.until(order, S.FILLED)
+        (fill, *more) = await here.client.trades(order)
+        fees = sum(one.fee for one in (fill, *more))
+        assert {one.fee_currency for one in (fill, *more)} == {"BNB"}
+        row, totals = here.client.portfolio.live.row(PAIR), here.client.portfolio.live.totals()
+        assert (row.quantity, row.fee_quantity, row.charges) == (Decimal("0.1"), 0, 0)
+        assert row.charges_elsewhere == (("BNB", fees),)
+        assert totals["BNB"].charges == fees
+        wallet = {one.asset: one.total for one in await here.client.balances()}
+        assert wallet["BNB"] == 5 - fees
+
+    play(scenario, fee_coins="5")
+
+
+def test_a_correction_of_a_trade_nobody_told_has_the_positions_read_anew():
+    async def scenario(here):
+        await here.client.portfolio.begin()
+        order = await here.client.place(PERP, "BUY", "0.1")
+        await here.until(order, S.FILLED)
+        live = here.client.portfolio.live
+        began, held = live.complete_as_of, live.row(PERP).quantity
+        (fill, *_) = await here.client.trades(order)
+        strange = replace(fill, trade_id="C1", correction_of="of yesterday", quantity=Decimal(5))
+        live.on_update(OrderUpdate(order, (strange,)))
+        assert live.row(PERP).quantity == held
+        (told,) = [one for one in here.events if isinstance(one, PositionAlert)]
+        assert (told.code, told.subject) == ("NOT_APPLIED", strange)
+        await here.runtime.sleep(30)
+        assert live.complete_as_of > began
+        assert live.row(PERP).quantity == held == Decimal("0.1")
+        assert await here.client.check_positions() == []
 
     play(scenario)

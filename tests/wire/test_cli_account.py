@@ -172,6 +172,15 @@ def test_a_profile_of_another_environment_is_refused(shell):
     assert "is for environment live" in ran.line
 
 
+@pytest.mark.parametrize("options", [(), ("--broker", "zerodha")])
+def test_an_unknown_environment_is_refused_before_anything_else(tmp_path, options):
+    ran = Shell(tmp_path)("margins", *options, "--environment", "prod")
+    assert (ran.status, ran.line) == (
+        2,
+        "dragoman: environment 'prod' is unknown (use one of live, sandbox, emulator)\n",
+    )
+
+
 def test_an_unknown_broker_is_refused_with_the_installed_ones(shell):
     ran = shell("margins", "--broker", "zerodah")
     assert ran.status == 2

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 import trustme
 
-from dragoman.cli.doctor_account import adapter_findings, credential_findings
+from dragoman.cli.doctor_account import adapter_findings, calendar_finding, credential_findings
 from dragoman.cli.doctor_egress import egress_finding
 from dragoman.cli.doctor_network import Line, Trips, clock_finding, latency_finding, tls_findings
 from dragoman.cli.findings import Level
@@ -26,7 +27,7 @@ ZERODHA = load_adapter("zerodha")
 LIVE = Profile(broker="zerodha", name="main", environment="live", hosts=ZERODHA.hosts["live"])
 ORDER = (
     "profile credentials tls latency clock egress token account limits kill_switch"
-    " market_protection algo_id quantity_unit"
+    " calendar market_protection algo_id quantity_unit"
 )
 
 
@@ -54,8 +55,9 @@ def test_all_is_well_at_an_emulator_and_loopback_is_said_to_be_loopback(tmp_path
         found = {one["check"]: one for one in ran.json["findings"]}
         assert (ran.status, ran.json["ok"]) == (0, True)
         assert list(found) == ORDER.split()
-        # Just before six in the morning, Indian time, a token of today ends soon.
-        soon = [name for name, one in found.items() if one["code"] == "TOKEN_ENDS_SOON"]
+        # Just before six in the morning, Indian time, a token of today ends soon; at the end of a year a calendar does.
+        ending = ("TOKEN_ENDS_SOON", "CALENDAR_ENDS", "CALENDAR_UNKNOWN")
+        soon = [name for name, one in found.items() if one["code"] in ending]
         assert {one["level"] for name, one in found.items() if name not in soon} == {"ok"}
         assert found["tls"]["code"] == found["egress"]["code"] == "LOOPBACK"
         assert found["token"]["values"]["account"] == "emu_ZZ0001"
@@ -66,7 +68,7 @@ def test_all_is_well_at_an_emulator_and_loopback_is_said_to_be_loopback(tmp_path
         assert found["market_protection"]["code"] == "AUTOMATIC"
         text = shell("doctor").out
         assert "TLS does not apply on loopback" in text
-        assert f"13 checks, 0 failed, {len(soon)} to look at" in text
+        assert f"14 checks, 0 failed, {len(soon)} to look at" in text
         assert max(map(len, text.splitlines())) <= 80
         assert "emu_api_secret" not in text + ran.out
 
@@ -211,6 +213,21 @@ def test_a_certificate_nobody_vouches_for_fails(runtime):
 
 
 # -- the adapter's rules -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("day", "level", "code", "exchanges"),
+    [
+        ((2026, 11, 23), Level.OK, "CALENDAR_KNOWN", ["BCD", "BFO", "BSE", "CDS", "MCX", "NCO", "NFO", "NSE"]),
+        ((2026, 12, 20), Level.WARN, "CALENDAR_ENDS", ["BCD", "BFO", "BSE", "CDS", "MCX", "NCO", "NFO", "NSE"]),
+        ((2025, 11, 23), Level.WARN, "CALENDAR_UNKNOWN", ["BCD", "CDS", "MCX", "NCO"]),
+    ],
+)
+def test_exchanges_whose_holidays_nobody_has_told_of_are_named(day, level, code, exchanges):
+    found = calendar_finding(ZERODHA, LIVE, int(datetime(*day, tzinfo=UTC).timestamp()) * 10**9)
+    assert (found.level, found.code, found.values["exchanges"]) == (level, code, exchanges)
+    coins = calendar_finding(load_adapter("binance"), LIVE, 0)
+    assert (coins.level, coins.values["exchanges"]) == (Level.OK, [])
 
 
 def test_what_becomes_of_market_orders_algo_ids_and_unverified_quantities_is_told():

@@ -54,6 +54,14 @@ def content(folder: str):
     return {name: disk.read(f"{folder}/{name}") for name in disk.listdir(folder) if name.endswith(".journal")}
 
 
+@pytest.mark.parametrize("command", [("verify",), ("show",), ("sql", "select count(*) from orders")])
+def test_a_broker_named_by_the_command_goes_before_the_environments_but_not_before_an_options(shell, command):
+    ran = shell("journal", *command, "examplebroker", DRAGOMAN_BROKER="zerodha")
+    assert ran.status == 0, ran.err
+    ran = shell("journal", *command, "examplebroker", "--broker", "zerodha")
+    assert (ran.status, "two brokers are named" in ran.line) == (2, True)
+
+
 def test_a_sound_journal_verifies(shell):
     ran = shell("journal", "verify")
     assert ran.status == 0, ran.err

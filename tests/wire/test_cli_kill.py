@@ -70,6 +70,16 @@ def test_a_release_wants_the_account_typed(shell):
     assert shell("kill", "--release", "--account", ACCOUNT).status == 2
 
 
+def test_a_yes_is_taken_by_a_kill_and_does_not_release_it(shell):
+    ran = shell("kill", "--yes", "--json")
+    assert (ran.status, ran.json["engaged"]) == (0, True), ran.err
+    wrong = shell("kill", "--release", "--yes")
+    assert (wrong.status, "--account" in wrong.err) == (2, True)
+    assert place(shell).status == 3
+    assert shell("kill", "--release", "--yes", "--account", ACCOUNT).status == 0
+    assert place(shell).status == 0
+
+
 def test_the_switch_is_set_although_the_broker_does_not_answer(tmp_path):
     shell = Shell(tmp_path)
     shell.profiles(

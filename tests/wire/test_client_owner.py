@@ -46,7 +46,7 @@ async def client_at(folder: pathlib.Path):
 def calls(client: Client) -> dict[str, Callable[[], object]]:
     """Return a call of each public method and property of a client, with arguments enough to reach its first line."""
     found: dict[str, Callable[[], object]] = {}
-    for name, member in vars(Client).items():
+    for name, member in inspect.getmembers_static(Client):
         if name.startswith("_"):
             continue
         if isinstance(member, property):
@@ -151,7 +151,7 @@ def test_the_parts_of_a_client_refuse_too(tmp_path):
                 found = {}
                 parts: dict[str, Callable[[], object]] = {
                     "market": lambda: client.market.subscribe("NSE:TCS"),
-                    "stream": lambda: client._streams["market"].unsubscribe(()),
+                    "stream": lambda: client._streams.open["market"].unsubscribe(()),
                     "account": lambda: asyncio.run(client.account.profile()),
                     "portfolio": lambda: asyncio.run(client.portfolio.margins()),
                     "session": lambda: asyncio.run(client.session.close()),

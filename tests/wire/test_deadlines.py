@@ -20,7 +20,7 @@ BOUNDED = {"start", "close", "logout"}
 """They end by themselves within seconds, whatever the broker does."""
 ASKS = sorted(
     name
-    for name, member in vars(Client).items()
+    for name, member in inspect.getmembers_static(Client)
     if inspect.iscoroutinefunction(member) and not name.startswith("_") and name not in BOUNDED
 )
 ELSEWHERE = {"place", "modify", "cancel", "quote", "quotes", "ltp", "load_instruments", "wait_order", "balances"}

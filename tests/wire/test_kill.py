@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 
+from dragoman.checks.kill import KillSwitch
 from dragoman.errors import ErrorKind, NotSent, OutcomeUnknown, Rejected, UsageError
 from dragoman.model import KillEvent, OrderStatus, OrderType, Product, Side
 from dragoman.model import OrderRequest as Request
@@ -419,6 +420,35 @@ def test_a_kill_that_flattens_closes_the_position_and_its_exit_is_not_swept_away
             await world.rest()
 
     play(scenario)
+
+
+@pytest.mark.logs("the file of the switch is damaged")
+@pytest.mark.parametrize("harm", ["damaged", "removed"])
+def test_positions_are_closed_under_a_new_name_after_the_switch_has_lost_its_count(harm):
+    async def scenario(world):
+        await hold(world)
+        assert (await world.client.kill("one", flatten=True, timeout_s=20)).flattened
+        path = world.client.orders_service.stopping.switch.path
+        await world.client.close()
+        if harm == "removed":
+            world.runtime.disk.remove(path)
+        else:
+            KillSwitch.open(world.runtime.disk, path).marks[4] ^= 1
+        async with again(world) as client:
+            assert bool(client.killed.damage) is (harm == "damaged")
+            if client.killed.engaged:
+                await client.release(await client.release())
+            order = await client.place(INFY, "BUY", 10, order_type="LIMIT", price=world.price(), product="INTRADAY")
+            world.sell_into(order.price, 30_000)
+            await client.wait_order(order)
+            world.venue.place_external(INFY, Side.BUY, Decimal(30_000), world.price(-40))
+            await world.until(lambda: client.portfolio.live.keys(), 20)
+            state = await client.kill("two", flatten=True, timeout_s=20)
+            assert (state.epoch, state.flattened) == (1, True)
+            names = [one.client_order_id for one in client.orders_service.store if one.side is Side.SELL]
+            return len(names), len(set(names)), sold(world)
+
+    assert play(scenario) == (2, 2, 20)
 
 
 def test_orders_that_cannot_be_cancelled_do_not_keep_positions_open():

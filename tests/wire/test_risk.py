@@ -162,6 +162,25 @@ def test_the_day_s_loss_stops_what_opens_and_lets_out():
     limited(scenario, max_daily_loss=20)
 
 
+@pytest.mark.parametrize("after_charges", [True, False])
+def test_the_day_s_loss_counts_charges_unless_told_otherwise(after_charges):
+    async def scenario(world):
+        await hold(world)
+        live = world.client.portfolio.live
+        for side in (Side.SELL, Side.BUY):
+            world.venue.place_external(INFY, side, D(30_000), world.price(-60))
+        await world.until(lambda: live.totals()["INR"].unrealised <= -20, 10)
+        lost, charged = -live.day_made()["INR"].profit, live.day_charges()["INR"]
+        assert charged > 1
+        world.client.set_risk(RiskLimits(max_daily_loss=lost + charged / 2, loss_after_charges=after_charges))
+        if after_charges:
+            await refused(world, "max_daily_loss")
+        else:
+            await world.rest()
+
+    limited(scenario)
+
+
 def carry(world, *, cost, close):
     """Have the day begin with 10 units that cost `cost` ticks off the reference and closed at `close` of them."""
     position = Position(

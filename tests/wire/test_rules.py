@@ -64,6 +64,25 @@ def test_a_trailing_stop_follows_and_never_moves_away():
     play(scenario)
 
 
+def test_a_trailing_percentage_is_shown_on_the_tick():
+    async def scenario(world):
+        rules = world.client.rules
+        await hold(world)
+        await rules.add(TrailingStop(**LONG, percent="0.73", rule_id="t"))
+        tick, seen = world.venue.listing(INFY).instrument.tick_size, []
+        for ticks in range(0, 90, 7):
+            price = await move(world, ticks)
+            await world.runtime.sleep(1.1)
+            state = rules.get("t")
+            assert state.best == price
+            assert state.levels[0] % tick == 0, "it lies on the tick"
+            assert 0 <= state.levels[0] - price * (1 - D("0.0073")) < tick, "reached no later than was asked"
+            seen.append(state)
+        assert seen[-1].levels[0] > seen[0].levels[0]
+
+    play(scenario)
+
+
 def test_a_short_position_is_bought_back():
     async def scenario(world):
         rules = world.client.rules

@@ -191,6 +191,27 @@ def test_last_rung_of_a_ladder_takes_what_one_that_failed_has_left():
     assert play(scenario) == (0, S.DONE, 100)
 
 
+def test_a_rule_whose_exit_goes_wrong_stops_none_that_fired_with_it(monkeypatch):
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 100)
+        for name in ("a", "b"):
+            await rules.add(StopLoss(**LONG, rule_id=name, price=price - 1, quantity=50))
+        reduce = rules.exits.reduce
+
+        def broken(key, quantity, why, *, name, **more):
+            if name.startswith("a."):
+                raise RuntimeError("a defect")
+            return reduce(key, quantity, why, name=name, **more)
+
+        monkeypatch.setattr(rules.exits, "reduce", broken)
+        await move(world, -40)
+        await world.until(lambda: rules.get("b").status.terminal)
+        assert "a defect" in rules.get("a").reason
+        return rules.get("a").status, rules.get("b").status, held(world)
+
+    assert play(scenario) == (S.FAILED, S.DONE, 50)
+
+
 def test_order_that_is_being_made_larger_counts_as_large():
     async def scenario(world):
         price = await hold(world, 100)
@@ -289,3 +310,52 @@ def test_exit_takes_all_once_a_difference_has_gone():
         return rules.get("s").status, venue_held(world), len(exits_at_venue(world))
 
     assert play(scenario) == (S.DONE, 0, 1)
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.EXCHANGE_REJECTED, ErrorKind.PRICE_OUT_OF_BAND])
+def test_slices_that_are_refused_at_once_are_one_try(kind, monkeypatch):
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 100)
+        freeze(world, monkeypatch, 10)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1, send=Send(tries=2)))
+        submit, asked = world.venue.submit, refuse_sells(world, kind)
+        await move(world, -40)
+        await world.until(lambda: len(asked) == 10)
+        assert rules.get("s").status is S.EXITING
+        world.venue.submit = submit
+        await move(world, -40)
+        await world.until(lambda: rules.get("s").status.terminal)
+        return rules.get("s").status, held(world), len(asked)
+
+    assert play(scenario) == (S.DONE, 0, 10)
+
+
+def test_each_time_that_slices_are_refused_is_one_more_try(monkeypatch):
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 50)
+        freeze(world, monkeypatch, 10)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1, send=Send(tries=3)))
+        asked = refuse_sells(world, ErrorKind.EXCHANGE_REJECTED)
+        await move(world, -40)
+        await world.until(lambda: rules.get("s").status.terminal)
+        assert "refused 3 times" in rules.get("s").reason
+        return rules.get("s").status, len(asked)
+
+    assert play(scenario) == (S.FAILED, 15)
+
+
+def test_a_remainder_of_one_lot_that_is_refused_with_larger_slices_ends_nothing(monkeypatch):
+    async def scenario(world):
+        rules, price = world.client.rules, await hold(world, 21)
+        freeze(world, monkeypatch, 10)
+        await rules.add(StopLoss(**LONG, rule_id="s", price=price - 1))
+        submit, asked = world.venue.submit, refuse_sells(world, ErrorKind.INSUFFICIENT_MARGIN)
+        await move(world, -40)
+        await world.until(lambda: len(asked) == 3)
+        world.venue.submit = submit
+        await move(world, -40)
+        await world.until(lambda: rules.get("s").status.terminal)
+        quantities = [one.order.quantity for one in exits_at_venue(world)]
+        return rules.get("s").status, held(world), asked, quantities
+
+    assert play(scenario) == (S.DONE, 0, [10, 10, 1], [5, 5, 5, 5, 1])

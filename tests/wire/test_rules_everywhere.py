@@ -53,10 +53,12 @@ def test_a_stop_that_is_watched_here_sells_all_there_is(broker, name, tmp_path):
     async def scenario(client, about, order):
         tick = client.instrument(name).tick_size or 1
         beyond = order.average_price * 2 // tick * tick
+        row = client.portfolio.live.row(name)
+        assert row.quantity + row.fee_quantity == order.filled_quantity  # less a commission in the coin bought
         state = await client.rules.add(StopLoss(**about, price=beyond))
         await until(client, lambda: client.rules.get(state.rule_id).status.terminal)
         now = client.rules.get(state.rule_id)
-        assert (now.status, now.exited) == (S.DONE, order.filled_quantity), now.reason
+        assert (now.status, now.exited) == (S.DONE, row.quantity), now.reason
         assert client.portfolio.live.keys() == []
 
     at(broker, name, scenario, tmp_path)

@@ -179,6 +179,28 @@ def test_a_daily_loss_flattens_and_stops_the_account():
     play(scenario)
 
 
+@pytest.mark.parametrize("after_charges", [True, False])
+def test_a_daily_loss_counts_charges_unless_told_otherwise(after_charges):
+    async def scenario(world):
+        rules, live = world.client.rules, world.client.portfolio.live
+        await hold(world, 100)
+        await move(world, -20)
+        await world.until(lambda: live.day_made()["INR"].profit < -50)
+        lost, charged = -live.day_made()["INR"].profit, live.day_charges()["INR"]
+        assert charged == live.totals()["INR"].charges > 1
+        await rules.add(
+            DailyLoss(rule_id="d", limit=lost + charged / 2, act="block", after_charges=after_charges),
+        )
+        await world.runtime.sleep(3)
+        state = rules.get("d")
+        if after_charges:
+            assert f"the day's loss is {lost + charged} INR" in state.reason
+            assert f"{charged} of it are charges" in state.reason
+        return state.status, bool(world.client.killed.engaged)
+
+    assert play(scenario) == ((S.DONE, True) if after_charges else (S.ARMED, False))
+
+
 def carried(world, *, close):
     """Have the day begin with 100 units that cost far more than now, and closed at `close` ticks off the reference."""
     position = Position(

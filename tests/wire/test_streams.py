@@ -314,7 +314,7 @@ def test_missing_data_is_judged_only_in_an_open_market_that_has_sent_some():
     async def scenario(world):
         market = {"opened": None}
 
-        def open_for_s(exchanges):
+        def open_for_s(exchanges, *, continuous):
             return None if market["opened"] is None else (world.runtime.clock.mono_ns() - market["opened"]) / 1e9
 
         world.session.calendar.open_for_s = open_for_s
@@ -336,7 +336,7 @@ def test_missing_data_is_judged_only_in_an_open_market_that_has_sent_some():
 
 def test_an_instrument_that_trades_now_and_then_is_no_dead_stream():
     async def scenario(world):
-        world.session.calendar.open_for_s = lambda exchanges: 3600.0
+        world.session.calendar.open_for_s = lambda exchanges, *, continuous: 3600.0
         await world.stream.start()
         for pause in (30, 5, 90, 300):
             world.stream.subscribe([want(7)])  # a tick, and one more
@@ -352,7 +352,7 @@ def test_silence_of_a_closed_market_or_of_a_holiday_is_no_stall():
     async def scenario(world):
         opened = {"at": None}
 
-        def open_for_s(exchanges):
+        def open_for_s(exchanges, *, continuous):
             return None if opened["at"] is None else (world.runtime.clock.mono_ns() - opened["at"]) / 1e9
 
         world.session.calendar.open_for_s = open_for_s

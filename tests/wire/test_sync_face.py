@@ -387,6 +387,12 @@ def test_errors_are_raised_in_the_caller_as_they_are(client):
         client.instrument("NSE:NOSUCHNAME")
 
 
+def test_an_error_of_connecting_has_no_other_behind_it(tmp_path):
+    with pytest.raises(UsageError, match="no adapter") as caught:
+        dragoman.sync.connect("nobody", state_dir=str(tmp_path))
+    assert caught.value.__context__ is None
+
+
 def test_a_login_asks_on_the_calling_thread_and_its_failure_is_the_callers(broker, tmp_path):
     seen = []
 

@@ -178,7 +178,7 @@ async def right(world: World, method: str) -> dict[str, Any]:
 
 
 def public(kind: type) -> Iterator[tuple[str, list[inspect.Parameter]]]:
-    for name, member in vars(kind).items():
+    for name, member in inspect.getmembers_static(kind):
         if not name.startswith("_") and (kind, name) not in LEFT_OUT and inspect.isfunction(member):
             yield name, list(inspect.signature(member).parameters.values())[1:]
 

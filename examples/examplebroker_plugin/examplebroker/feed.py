@@ -17,7 +17,6 @@ from dragoman.plugin import (
     Endpoint,
     Feed,
     Field,
-    Flow,
     Framing,
     Key,
     PackedLayout,
@@ -61,8 +60,7 @@ class Stream(Feed):
     layouts = STREAM
     stall = StallRule(any_frame_s=10.0, ping_s=5.0)
 
-    def connect(self, ctx: Context) -> Flow[Endpoint]:
-        yield from ()  # nothing has to be fetched first
+    def endpoint(self, ctx: Context) -> Endpoint:
         token = ctx.login["access_token"].reveal()
         return Endpoint(ctx.hosts["ws"], headers=(("Authorization", f"Bearer {token}"),))
 

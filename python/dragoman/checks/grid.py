@@ -65,10 +65,14 @@ def check_quantity(name: str, quantity: Decimal, instrument: Instrument, *, free
     ):
         return
     where = f"{instrument.instrument_id}: {name} {quantity}"
-    if not _is_sane(quantity) or quantity <= 0:
+    if quantity.is_finite() and not _is_sane(quantity):
         raise UsageError(
-            f"{where} is not a quantity", kind=ErrorKind.INVALID_QUANTITY, remedy=f"give a multiple of {lot}"
+            f"{where} is too large: no market counts beyond 10^{_MOST_DIGITS}",
+            kind=ErrorKind.INVALID_QUANTITY,
+            remedy=f"give a multiple of {lot}",
         )
+    if not quantity.is_finite() or quantity <= 0:
+        raise UsageError(f"{where} is not above 0", kind=ErrorKind.INVALID_QUANTITY, remedy=f"give a multiple of {lot}")
     if lot and quantity % lot:
         below, above = _around(quantity, lot)
         nearest = f"{below} or {above}" if below > 0 else f"{above}"

@@ -8,9 +8,10 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cache, lru_cache, partial
 from types import UnionType
-from typing import Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from dragoman._core import copied
+from dragoman.checks.nearest import nearest
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Instrument, OrderChange, OrderRequest, OrderType, Product, Side, TimeInForce, Variety
 
@@ -85,8 +86,8 @@ def choice(kind: type[E], name: str, value: object) -> E:
         member = members.get(str(value).casefold())
     if member is not None:
         return cast(E, member)
-    offered = ", ".join(item.value for item in kind if item.value != "UNKNOWN")
-    raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {offered}")
+    offered = [item.value for item in kind if item.value != "UNKNOWN"]
+    raise UsageError(f"{name} {value!r} is unknown", remedy=f"{nearest(value, offered)}use one of {', '.join(offered)}")
 
 
 # -- single values ---------------------------------------------------------------------------------------------------
@@ -170,7 +171,7 @@ def _word(offered: tuple[str, ...], name: str, value: object) -> str:
     for one in offered:
         if one.casefold() == found:
             return one
-    raise UsageError(f"{name} {value!r} is unknown", remedy=f"use one of {', '.join(offered)}")
+    raise UsageError(f"{name} {value!r} is unknown", remedy=f"{nearest(value, offered)}use one of {', '.join(offered)}")
 
 
 def _a(value: object) -> str:
@@ -201,7 +202,7 @@ def record(name: str, value: T, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise UsageError(
             f"{name} {value!r} is {_a(value)}, expected {_article(kind.__name__)}",
-            remedy=f"make a dragoman.model.{kind.__name__}, or pass on one that a method here returned",
+            remedy=f"make a {_package(kind)}.{kind.__name__}, or pass on one that a method here returned",
         )
     changed = {}
     for field, read in readers(cast(Any, kind)).items():
@@ -210,6 +211,10 @@ def record(name: str, value: T, kind: type[T]) -> T:
         if found is not had:
             changed[field] = found
     return cast(T, replace(cast(Any, value), **changed)) if changed else value
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.rpartition(".")[0]
 
 
 def several(name: str, values: Iterable[T], kind: type[T]) -> list[T]:
@@ -366,9 +371,21 @@ def _units(instrument: Instrument, quantity: Number | None, lots: int | None) ->
     return instrument.lot_size * number
 
 
+_OTHER_WORDS: Final = {"stop_price": "trigger_price", "limit_price": "price", "qty": "quantity", "tif": "time_in_force"}
+
+
+def _alike(word: str, known: frozenset[str]) -> str:
+    other = _OTHER_WORDS.get(word)
+    return f"did you mean {other}? " if other in known else nearest(word, known)
+
+
 def _read(what: str, terms: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     if not terms.keys() <= known:
-        raise UsageError(f"{what} takes no {', '.join(sorted(terms.keys() - known))}")
+        unknown = sorted(terms.keys() - known)
+        offered = ", ".join(sorted(known))
+        raise UsageError(
+            f"{what} takes no {', '.join(unknown)}", remedy=f"{_alike(unknown[0], known)}it takes {offered}"
+        )
     read: dict[str, Any] = {}
     for name, value in terms.items():
         if value is None:

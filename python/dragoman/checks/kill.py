@@ -35,6 +35,8 @@ _ROOM: Final = _RECORD - _HEAD.size - _CRC.size
 _MARK: Final = 8  # bytes
 _FIRST: Final = 1  # the mark of a file that was never used
 _LONGEST: Final = 300
+_NAMED: Final = 2**48 - 1  # so much of a mark is shown: less than releases it
+_RELEASE: Final = "release the switch with client.release(), twice, or with `dragoman kill --release`"
 RELEASED_AT: Final = _HALF // 8
 """Where in `KillSwitch.marks` the mark of the last release stands; that of the last engagement is at 0."""
 _FLATTEN_AT: Final = _RECORD // 8
@@ -116,8 +118,21 @@ class KillSwitch:
             what = " and ".join(name for name, half in (("engagement", by), ("release", until)) if half is None)
             damage = f"{self.path}: the record of the last {what} is damaged"
             found = by or {"flatten": engaged and self._flatten_asked}
-            return _state(True, found, damage, found.get("why") or damage, self.durable)
-        return _state(engaged, by if engaged else until, "", None, self.durable)
+            return self._state(True, found, damage, found.get("why") or damage)
+        return self._state(engaged, by if engaged else until, "", None)
+
+    def _state(self, engaged: bool, entry: dict[str, Any], damage: str, why: str | None) -> KillState:
+        return KillState(
+            engaged=engaged,
+            who=entry.get("who", ""),
+            why=entry.get("why", "") if why is None else why,
+            ts_changed=entry.get("ts"),
+            flatten=bool(entry.get("flatten")),
+            epoch=entry.get("epoch", 0),
+            engagement=f"{self.mark & _NAMED:012x}",
+            damage=damage,
+            durable=self.durable,
+        )
 
     def _by(self) -> dict[str, Any] | None:
         """Return the record of the last engagement: until it is on the disk, the one that this process holds."""
@@ -143,7 +158,7 @@ class KillSwitch:
             kind=ErrorKind.LOCAL_DENIED,
             retry=Retry.USER_ACTION,
             broker=self._broker or None,
-            remedy="cancels and exits pass; release the switch with `dragoman kill --release`; nothing was sent",
+            remedy=f"cancels and exits pass; {_RELEASE}; nothing was sent",
         )
 
     def check(self, _: object = None) -> None:
@@ -161,7 +176,7 @@ class KillSwitch:
                 kind=ErrorKind.NOT_SENT,
                 retry=Retry.USER_ACTION,
                 broker=self._broker or None,
-                remedy="nothing was sent; release the switch with `dragoman kill --release`",
+                remedy=f"nothing was sent; {_RELEASE}",
             )
 
     def _told(self, what: str) -> str:
@@ -253,7 +268,11 @@ class KillSwitch:
                 " it open goes on with the old one",
             )
         if not self.engaged and not self.damaged:
-            raise UsageError("the kill switch is not engaged", broker=self._broker or None)
+            raise UsageError(
+                "the kill switch is not engaged",
+                broker=self._broker or None,
+                remedy="nothing to do: orders leave already",
+            )
         return f"{self.mark:016x}"
 
     def release(self, token: str, *, who: str, ts: int) -> None:
@@ -315,16 +334,3 @@ def _read(half: memoryview) -> dict[str, Any] | None:
     except orjson.JSONDecodeError:
         return None
     return found if isinstance(found, dict) else None
-
-
-def _state(engaged: bool, entry: dict[str, Any], damage: str, why: str | None, durable: bool) -> KillState:
-    return KillState(
-        engaged=engaged,
-        who=entry.get("who", ""),
-        why=entry.get("why", "") if why is None else why,
-        ts_changed=entry.get("ts"),
-        flatten=bool(entry.get("flatten")),
-        epoch=entry.get("epoch", 0),
-        damage=damage,
-        durable=durable,
-    )

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 
 from dragoman.checks.risk import RiskLimits, longest
 from dragoman.checks.risk_exposure import Exposure, Stake
-from dragoman.errors import Effect, ErrorKind, Rejected, Retry
+from dragoman.errors import Effect, ErrorKind, Rejected, Retry, UsageError
 from dragoman.model import (
     Instrument,
     Order,
@@ -53,6 +53,8 @@ class Sources:
         Told the name of an order that never left: the margin that was taken for it is there again.
     open_for_s : callable
         For how long an instrument's exchange has been open; None while it is closed.
+    knows_day : callable
+        Whether it is known at all if that exchange trades today.
     positions : callable
         Whether positions are known at all.
     """
@@ -64,6 +66,7 @@ class Sources:
     margin: Callable[[OrderRequest, Instrument], tuple[Decimal, Decimal] | None] = lambda request, instrument: None
     give_back: Callable[[str], object] = lambda name: None
     open_for_s: Callable[[Instrument], float | None] = lambda instrument: 0.0
+    knows_day: Callable[[Instrument], bool] = lambda instrument: True
     positions: Callable[[], bool] = lambda: True
 
 
@@ -95,6 +98,11 @@ class PreTrade:
     broker : str
         For messages.
 
+    Raises
+    ------
+    UsageError
+        `limits` are none.
+
     Attributes
     ----------
     refused : dict of str to int
@@ -102,6 +110,8 @@ class PreTrade:
     """
 
     def __init__(self, limits: RiskLimits, exposure: Exposure, sources: Sources, *, broker: str = "") -> None:
+        if not isinstance(limits, RiskLimits):
+            raise UsageError(f"limits {limits!r:.60} are no RiskLimits", remedy="make dragoman.RiskLimits(...)")
         self.limits = limits
         self.exposure = exposure
         self.sources = sources
@@ -224,7 +234,13 @@ class PreTrade:
     def _check_terms(self, terms: _Terms) -> None:
         self._check_size(terms)
         limits, instrument = self.limits, terms.instrument
-        if limits.market_hours and self.sources.open_for_s(instrument) is None:
+        if limits.market_hours and not self.sources.knows_day(instrument):
+            self._unknown(
+                "market_hours",
+                f"whether {instrument.exchange} trades today",
+                "name its days in a calendar of the profile",
+            )
+        elif limits.market_hours and self.sources.open_for_s(instrument) is None:
             self._refuse(
                 "market_hours",
                 f"{instrument.exchange} is closed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from operator import attrgetter
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from dragoman._core import OrderGate
 from dragoman.checks.grid import check_price, check_quantity
@@ -196,11 +196,23 @@ def _check_further(order: OrderRequest, can: Capabilities, broker: str) -> None:
 
 
 def _wrong(name: str, given: bool, order_type: OrderType) -> NoReturn:
+    other = _MEANT.get((order_type, name)) if given else None
     raise UsageError(
         f"a {order_type} order {'takes no' if given else 'needs a'} {name}",
         kind=ErrorKind.BAD_REQUEST,
-        remedy=f"{'leave out' if given else 'give'} {name}",
+        remedy=f"say order_type={other.value!r}, or leave out {name}"
+        if other
+        else f"{'leave out' if given else 'give'} {name}",
     )
+
+
+_MEANT: Final = {
+    (OrderType.MARKET, "price"): OrderType.LIMIT,
+    (OrderType.MARKET, "trigger_price"): OrderType.STOP_MARKET,
+    (OrderType.LIMIT, "trigger_price"): OrderType.STOP_LIMIT,
+    (OrderType.STOP_MARKET, "price"): OrderType.STOP_LIMIT,
+}
+"""What somebody may have meant who gave a price to an order that takes none."""
 
 
 def _why_not(instrument: Instrument) -> str:

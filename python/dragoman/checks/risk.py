@@ -18,8 +18,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
+from dragoman.checks.constructors import checked
+from dragoman.checks.nearest import nearest
 from dragoman.errors import UsageError
 
 Unknown = Literal["refuse", "pass"]
@@ -35,10 +37,11 @@ _NUMBERS: Final = (
 )
 _COUNTS: Final = ("max_open_orders", "max_open_orders_per_instrument", "orders_per_second", "orders_per_minute")
 _MAPS: Final = ("quantity_by_instrument", "position_by_instrument")
-_FLAGS: Final = ("check_margin", "market_hours")
+_FLAGS: Final = ("check_margin", "market_hours", "loss_after_charges")
 _MOST: Final = 100_000
 
 
+@checked({}, read=False)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskLimits:
     """What an order is refused for before a byte of it is sent.
@@ -80,6 +83,8 @@ class RiskLimits:
     max_daily_loss : Decimal, optional
         The day's loss in any currency, from which on nothing is opened any more; what was carried over counts from the
         previous close on.
+    loss_after_charges : bool
+        Whether that loss includes the day's charges, as far as they are known.
     check_margin : bool
         Whether the margin an order needs must be there.
     market_hours : bool
@@ -105,6 +110,7 @@ class RiskLimits:
     orders_per_second: int | None = None
     orders_per_minute: int | None = None
     max_daily_loss: Decimal | None = None
+    loss_after_charges: bool = True
     check_margin: bool = False
     market_hours: bool = False
     when_unknown: Unknown = "refuse"
@@ -133,7 +139,8 @@ class RiskLimits:
             if not isinstance(getattr(self, name), bool):
                 raise _wrong(name, getattr(self, name), "true or false")
         if self.when_unknown not in ("refuse", "pass"):
-            raise _wrong("when_unknown", self.when_unknown, '"refuse" or "pass"')
+            near = nearest(self.when_unknown, get_args(Unknown))
+            raise _wrong("when_unknown", self.when_unknown, '"refuse" or "pass"', near)
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> RiskLimits:
@@ -144,18 +151,19 @@ class RiskLimits:
         UsageError
             Names the field, what was found and what was expected.
         """
-        known = {one.name for one in fields(cls)}
-        unknown = sorted(set(map(str, table)) - known)
+        known = [one.name for one in fields(cls)]
+        unknown = sorted(set(map(str, table)) - set(known))
         if unknown:
             raise UsageError(
-                f"risk: unknown limits {', '.join(unknown)}", remedy=f"known are {', '.join(sorted(known))}"
+                f"risk: unknown limits {', '.join(unknown)}",
+                remedy=f"{nearest(unknown[0], known)}known are {', '.join(known)}",
             )
         return cls(**table)
 
     @property
     def empty(self) -> bool:
         """Whether nothing is limited."""
-        return replace(self, when_unknown="refuse") == RiskLimits()
+        return replace(self, when_unknown="refuse", loss_after_charges=True) == RiskLimits()
 
 
 def longest(patterns: Mapping[str, Decimal], instrument_id: str) -> Decimal | None:
@@ -196,5 +204,7 @@ def _patterns(name: str, value: Any) -> tuple[str, ...]:
     return tuple(_pattern(name, one) for one in value)
 
 
-def _wrong(name: str, value: Any, expected: str) -> UsageError:
-    return UsageError(f"risk: {name} is {value!r:.60}, expected {expected}", remedy="correct it, or leave it out")
+def _wrong(name: str, value: Any, expected: str, near: str = "") -> UsageError:
+    return UsageError(
+        f"risk: {name} is {value!r:.60}, expected {expected}", remedy=f"{near}correct it, or leave it out"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from dragoman.cli import emulators
@@ -17,8 +17,8 @@ from dragoman.plugin.registry import load_adapter, plugins
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
-from dragoman.session.profiles import Profile, load_profile
-from dragoman.session.session import NO_SESSION
+from dragoman.session.logins import NO_SESSION
+from dragoman.session.profiles import Environment, Profile, load_profile
 from dragoman.session.tokens import TokenCache, default_state_dir
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class Account:
     timeout : float
         Seconds for each request.
     as_json : bool
+    broker_assumed : bool
+        The broker comes from the environment: one that the command names goes before it.
     """
 
     broker: str | None = None
@@ -46,6 +48,13 @@ class Account:
     environment: str | None = None
     timeout: float = 10.0
     as_json: bool = False
+    broker_assumed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.environment and self.environment not in get_args(Environment):
+            raise UsageError(
+                f"environment {self.environment!r} is unknown", remedy=f"use one of {', '.join(get_args(Environment))}"
+            )
 
     def named(self, broker: str | None) -> Account:
         """Return the same with a broker that was named besides the options; None changes nothing.
@@ -57,9 +66,9 @@ class Account:
         """
         if broker is None:
             return self
-        if self.broker is not None and self.broker != broker:
+        if self.broker is not None and self.broker != broker and not self.broker_assumed:
             raise UsageError(f"two brokers are named: {broker} and {self.broker}", remedy="name one")
-        return replace(self, broker=broker)
+        return replace(self, broker=broker, broker_assumed=False)
 
     @cached_property
     def adapter(self) -> Adapter:

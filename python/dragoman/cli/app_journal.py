@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dragoman.cli.completion import broker_names
 from dragoman.cli.group import Commands
 from dragoman.cli.options import account_command
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 Folder = Annotated[
     Path | None, typer.Option("--folder", help="The journal's folder, where the options do not lead to it.")
 ]
+Broker = Annotated[str | None, typer.Argument(metavar="[BROKER]", help="As --broker.", autocompletion=broker_names)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,7 +33,7 @@ def add_to(app: typer.Typer) -> None:
     @account_command(app, panel="Account")
     def report(
         at: Account,
-        name: Annotated[str | None, typer.Argument(metavar="[BROKER]", help="As --broker.")] = None,
+        name: Broker = None,
         day: Annotated[
             str | None, typer.Option("--day", metavar="YYYY-MM-DD", help="Date at the exchange; today, unless said.")
         ] = None,
@@ -47,15 +49,16 @@ def add_to(app: typer.Typer) -> None:
         report.report(at, name, day=day, folder=folder, file=file)
 
     @account_command(journal)
-    def verify(at: Account, folder: Folder = None) -> None:
+    def verify(at: Account, name: Broker = None, folder: Folder = None) -> None:
         """Check every byte; exit status 1 where damage was found that no opening has met yet."""
         from dragoman.cli import journal
 
-        journal.verify(at, folder)
+        journal.verify(at.named(name), folder)
 
     @account_command(journal)
     def show(
         at: Account,
+        name: Broker = None,
         order: Annotated[
             str | None, typer.Option("--order", help="All there is about this order: its name, wire id or broker's id.")
         ] = None,
@@ -65,23 +68,25 @@ def add_to(app: typer.Typer) -> None:
         """Print the newest records, or the life of one order."""
         from dragoman.cli import journal
 
-        journal.show_records(at, folder, order=order, limit=limit)
+        journal.show_records(at.named(name), folder, order=order, limit=limit)
 
     @account_command(journal)
     def sql(
         at: Account,
         query: Annotated[str, typer.Argument(help="SELECT over the tables records, orders, fills, decisions.")],
+        name: Broker = None,
         folder: Folder = None,
     ) -> None:
         """Ask the index a question in SQL."""
         from dragoman.cli import journal
 
-        journal.sql(at, folder, query)
+        journal.sql(at.named(name), folder, query)
 
     @account_command(journal)
     def export(
         at: Account,
         file: Annotated[Path, typer.Argument(help="File to write; .csv or .parquet.", dir_okay=False)],
+        name: Broker = None,
         csv: Annotated[bool, typer.Option("--csv", help="CSV, whatever the file is called.")] = False,
         parquet: Annotated[bool, typer.Option("--parquet", help="Parquet, whatever the file is called.")] = False,
         since: Annotated[datetime | None, typer.Option(help="Only from this time (UTC) on.")] = None,
@@ -98,4 +103,4 @@ def add_to(app: typer.Typer) -> None:
         form = "csv" if csv else "parquet" if parquet else None
         if since is not None and since.tzinfo is None:
             since = since.replace(tzinfo=UTC)
-        journal.export(at, folder, file, form=form, since=since)
+        journal.export(at.named(name), folder, file, form=form, since=since)

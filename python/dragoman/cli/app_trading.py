@@ -120,12 +120,15 @@ def add_to(app: typer.Typer) -> None:
         account: Annotated[
             str | None, typer.Option("--account", help="With --release: the account, instead of typing it.")
         ] = None,
+        yes: Annotated[
+            bool, typer.Option("--yes", "-y", help="Taken as elsewhere; only --release asks, and for more than a yes.")
+        ] = False,
     ) -> None:
         """Stop all new orders of an account and cancel what works; it stays so until --release. Asks nothing."""
         from dragoman.cli import kill as switch
 
         if release:
-            switch.release(at, name, account)
+            switch.release(at, name, account, yes=yes)
         else:
             switch.kill(at, name, reason, flatten=flatten)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dragoman.cli.account import Account
-from dragoman.cli.doctor_account import account_findings, adapter_findings, credential_findings
+from dragoman.cli.doctor_account import account_findings, adapter_findings, calendar_finding, credential_findings
 from dragoman.cli.doctor_egress import egress_finding
 from dragoman.cli.doctor_network import Line, clock_finding, latency_finding, tls_findings
 from dragoman.cli.exits import Status
@@ -79,6 +79,7 @@ async def examine(at: Account, runtime: Runtime, *, ip_echo: str | None = None) 
         yield await egress_finding(line, at.adapter, ip_echo, at.timeout)
     for finding in await account_findings(at, profile, runtime):
         yield finding
+    yield calendar_finding(at.adapter, profile, runtime.clock.wall_ns())
     for finding in adapter_findings(at.adapter, profile):
         yield finding
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from dragoman.checks import WireUnits
 from dragoman.checks.kill import KillSwitch
 from dragoman.cli.account import Account
@@ -12,6 +14,8 @@ from dragoman.model import QuantityUnit
 from dragoman.orders.stopping import switch_path
 from dragoman.plugin import Adapter
 from dragoman.runtime.base import Runtime
+from dragoman.session.calendar import TradingCalendar
+from dragoman.session.exchange_days import packaged
 from dragoman.session.profiles import Profile
 from dragoman.session.references import Reference
 from dragoman.session.session import AccountSession
@@ -19,6 +23,7 @@ from dragoman.session.session import AccountSession
 _NS = 1_000_000_000
 _SOON_S = 900
 _LOW = 0.1
+_CALENDAR_DAYS = 14
 
 
 async def credential_findings(adapter: Adapter, profile: Profile, runtime: Runtime) -> list[Finding]:
@@ -115,6 +120,25 @@ def _limits_finding(session: AccountSession) -> Finding:
     if low:
         return warn("limits", "LIMIT_LOW", f"{', '.join(low)} nearly spent: {told}", "spare the rest", **values)
     return ok("limits", "LIMITS_LEFT", told or "the adapter declares none", **values)
+
+
+def calendar_finding(adapter: Adapter, profile: Profile, now_ns: int) -> Finding:
+    """Say of which exchanges the holidays of today and of the next two weeks are not known."""
+    calendar = TradingCalendar(adapter.hours, adapter.session.time_zone, lambda: now_ns, packaged() + profile.days)
+    names = sorted({name for hours in adapter.hours for name in hours.exchanges if not calendar.is_endless(name)})
+    today = datetime.fromtimestamp(now_ns // _NS, UTC).astimezone(calendar.zone).date()
+    lacking = {
+        day: [name for name in names if not calendar.days.covers(name, day)]
+        for day in (today, today + timedelta(days=_CALENDAR_DAYS))
+    }
+    remedy = "name their days in a file under `calendars` of the profile, see docs/calendar.md"
+    for day, missing in lacking.items():
+        if missing:
+            told = f"nothing tells of {', '.join(missing)} on {day}"
+            code = "CALENDAR_UNKNOWN" if day == today else "CALENDAR_ENDS"
+            return warn("calendar", code, told, remedy, exchanges=missing, day=day.isoformat())
+    told = f"holidays of {', '.join(names)} are known" if names else "what it lists trades around the clock"
+    return ok("calendar", "CALENDAR_KNOWN", told, exchanges=names)
 
 
 def adapter_findings(adapter: Adapter, profile: Profile) -> list[Finding]:

@@ -58,9 +58,20 @@ def kill(at: Account, broker: str | None, reason: str, *, flatten: bool) -> None
         raise typer.Exit(Status.NO)
 
 
-def release(at: Account, broker: str | None, account: str | None) -> None:
-    """Release the switch, once the account was typed."""
+def release(at: Account, broker: str | None, account: str | None, *, yes: bool = False) -> None:
+    """Release the switch, once the account was typed.
+
+    Raises
+    ------
+    UsageError
+        The switch is not engaged, or what was typed is not its account.
+    """
     at = at.named(broker)
+    if yes and account is None:
+        raise UsageError(
+            "--yes alone does not release the kill switch",
+            remedy="name what is released: --account ACCOUNT; the switch stays as it is",
+        )
 
     def ask(name: str, state: KillState) -> str:
         _show(at, state)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from dragoman.cli.account import Account
-from dragoman.cli.output import clock, moment, money, number, plain, print_json, show, text, ticks
+from dragoman.cli.output import clock, moment, money, number, order_kind, plain, print_json, show, text, ticks
 from dragoman.errors import ErrorKind, Rejected, UsageError
 from dragoman.model import Candle, Fill, Holding, Instrument, Margin, Mode, Order, Position, Quote
 
@@ -225,7 +225,7 @@ def order_row(order: Order, zone: Any) -> dict[str, Any]:
         "instrument": order.instrument_id,
         "side": order.side,
         "filled": f"{order.filled_quantity:f}/{order.quantity:f}",
-        "type": order.order_type,
+        "type": order_kind(order),
         "price": order.price if order.price is not None else order.trigger_price,
         "average": order.average_price,
         "status": status,

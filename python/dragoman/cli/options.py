@@ -14,15 +14,13 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Annotated, Any
 
 import typer
 
 from dragoman.cli.completion import broker_names, environments, instrument_ids, profile_names
-
-if typing.TYPE_CHECKING:
-    pass
 
 BrokerOption = Annotated[
     str | None,
@@ -79,6 +77,8 @@ _SHARED: tuple[tuple[str, Any, Any], ...] = (
 )
 
 Command = Callable[..., None]
+_CONTEXT = "invocation"
+"""The parameter through which typer says where options came from."""
 
 
 def account_command(
@@ -98,12 +98,15 @@ def account_command(
         def command(**given: Any) -> None:
             from dragoman.cli.account import Account
 
+            source = given.pop(_CONTEXT).get_parameter_source("broker")
             at = Account(**{key: given.pop(key) for key, _, _ in _SHARED})
-            work(at, **given)
+            work(replace(at, broker_assumed=source is not None and source.name == "ENVIRONMENT"), **given)
 
         parameters = [
-            one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY) for one in own
-        ] + shared
+            inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context),
+            *(one.replace(annotation=hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY) for one in own),
+            *shared,
+        ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters}
         del command.__wrapped__  # typer looks through it, at the function without them

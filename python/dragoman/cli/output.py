@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from dragoman.model import Order, figures
+from dragoman.model.figures import priced
 from dragoman.model.plain import iso as iso
 from dragoman.model.plain import plain as plain
 
@@ -102,10 +104,13 @@ def amount(value: object) -> str:
         value = Decimal(repr(value))
     if not isinstance(value, Decimal):
         return cell(value)
-    if not value.is_finite():
-        return ""
-    value = round(value, 4)
-    return f"{value:.2f}" if value == round(value, 2) else f"{value.normalize():f}"
+    return priced(value, "") if value.is_finite() else ""
+
+
+def order_kind(order: Order) -> str:
+    """Return the type of an order in words: what was asked for, and as what the broker works it."""
+    asked = order.asked_type
+    return order.order_type.value if asked is order.order_type else f"{asked.value} as {order.order_type.value}"
 
 
 def cell(value: object) -> str:
@@ -123,7 +128,7 @@ def cell(value: object) -> str:
 
 def clock(ns: int | None, zone: Any = UTC) -> str:
     """Return the time of day of ns since the epoch."""
-    return "" if ns is None else (_EPOCH + timedelta(microseconds=ns // 1000)).astimezone(zone).strftime("%H:%M:%S")
+    return "" if ns is None else figures.clock(ns, zone)
 
 
 def moment(ns: int | None, zone: Any = UTC) -> str:

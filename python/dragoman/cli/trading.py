@@ -19,7 +19,7 @@ from dragoman.cli import terminal
 from dragoman.cli.account import Account
 from dragoman.cli.exits import Status, status_of
 from dragoman.cli.look import find_order
-from dragoman.cli.output import amount, plain, print_json
+from dragoman.cli.output import amount, order_kind, plain, print_json
 from dragoman.errors import DragomanError, OutcomeUnknown, StaleData, UsageError
 from dragoman.model import Order, OrderStatus, Pending
 from dragoman.runtime.base import Runtime
@@ -286,7 +286,7 @@ def order_words(order: Order) -> str:
         order.side.value,
         f"{order.quantity:f}",
         order.instrument_id,
-        order.order_type.value,
+        order_kind(order),
         price,
         order.status.value,
         "" if order.pending is Pending.NONE else f"({order.pending.value} pending)",

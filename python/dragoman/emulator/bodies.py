@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from dragoman.emulator.contract import HttpAnswer
-from dragoman.plugin.records import IST
+from dragoman.plugin.values import IST
 
 RowT = TypeVar("RowT")
 Level = tuple[Decimal, Decimal, int]

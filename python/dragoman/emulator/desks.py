@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, ClassVar, Generic, TypeVar
 
 from dragoman.emulator.app_emulator import AppSession
-from dragoman.emulator.fees import Brokerage, Fees, Rates, fees, indian_rates
+from dragoman.emulator.fees import Fees, fees
 from dragoman.emulator.forms import Form
 from dragoman.emulator.history import History, candle
 from dragoman.emulator.listed import Listed
@@ -21,6 +21,7 @@ from dragoman.emulator.updates import MarketChanges, OrderChanges
 from dragoman.emulator.venue.types import OrderNeed, OrderState, VenueEvent, VenueOrder, VenueProtocol
 from dragoman.emulator.views import FundsView, HoldingView, NeedView, OrderView, PositionView, QuoteView, TradeView
 from dragoman.model import Product, Segment
+from dragoman.plugin import ChargesTable
 
 TableT = TypeVar("TableT", bound=Listed[Any])
 
@@ -133,15 +134,15 @@ class Desk(Generic[TableT]):
             each, together = self.venue.needs(self.account, orders, positions=positions)
         return list(each), OrderNeed(pledge=together)
 
-    def fee(self, words: Any, form: Form, named: Any, price: Decimal, brokerage: Brokerage) -> tuple[Rates, Fees]:
-        """Return what an order of a form costs at a price, and by which rates. Raises FieldError.
+    def fee(self, words: Any, form: Form, named: Any, price: Decimal, table: ChargesTable, now_ns: int) -> Fees:
+        """Return what an order of a form costs at a price by the rates of the day. Raises FieldError.
 
         An order without a product is one that is delivered.
         """
         product = words.product_of(form, named) if form.get(words.product) else Product.DELIVERY
-        turnover = named.units(form.integer(words.quantity)) * price * named.instrument.multiplier
-        rates = indian_rates(named.instrument, product, brokerage)
-        return rates, fees(rates, words.side_of(form), turnover)
+        units, side = named.units(form.integer(words.quantity)), words.side_of(form)
+        turnover = units * price * named.instrument.multiplier
+        return fees(table, named.instrument, product, side, units, turnover, table.day(now_ns))
 
     def move(self, named: Any, old: Product, new: Product, size: Decimal, *, overnight: bool) -> None:
         """Move a position, or part of it, to another product. Raises the broker's error."""

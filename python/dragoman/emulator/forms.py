@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from dragoman.emulator.contract import HttpCall
-from dragoman.plugin.records import rfc3339_ns
+from dragoman.plugin.values import rfc3339_ns
 
 _INTEGER = re.compile(r"\d{1,15}")
 _LARGEST = 10**9

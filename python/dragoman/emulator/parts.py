@@ -37,7 +37,7 @@ from dragoman.emulator.desks import Desk, StreamDesk, TriggerDesk
 from dragoman.emulator.encode import StreamEncoder, market_values
 from dragoman.emulator.encode_protobuf import proto_field, proto_map, proto_message, proto_wrapped
 from dragoman.emulator.encode_topics import TopicEncoder, Vector
-from dragoman.emulator.fees import Brokerage, Fees, Rates, fees, indian_rates
+from dragoman.emulator.fees import Fees, fees
 from dragoman.emulator.forms import FieldError, Form, json_body, records
 from dragoman.emulator.guarded import GuardedSockets, Quota
 from dragoman.emulator.history import ALWAYS, Bar, History, StretchError, candle, joined
@@ -88,6 +88,7 @@ from dragoman.emulator.triggers import Leg, Resting, TriggerBook, TriggerOverErr
 from dragoman.emulator.unit_views import AccountView, SpanBar, StakeView, TopView
 from dragoman.emulator.updates import Execution, MarketChanges, OrderChanges, Prints, execution
 from dragoman.emulator.venue import FUNDS, default_venue
+from dragoman.emulator.venue.commission import Commission
 from dragoman.emulator.venue.crypto import crypto_venue
 from dragoman.emulator.venue.recorded import RecordedMarket
 from dragoman.emulator.venue.types import (
@@ -134,13 +135,13 @@ __all__ = [
     "BookSockets",
     "Bracket",
     "BracketBook",
-    "Brokerage",
     "Chain",
     "Chains",
     "ChannelFault",
     "ChannelSocket",
     "ChannelSockets",
     "ClientNames",
+    "Commission",
     "Condition",
     "ConflatedClient",
     "ConflatedSockets",
@@ -212,7 +213,6 @@ __all__ = [
     "Push",
     "Quota",
     "QuoteView",
-    "Rates",
     "RecordedMarket",
     "RequestError",
     "RestEmulator",
@@ -283,7 +283,6 @@ __all__ = [
     "gathered",
     "iceberg",
     "identity",
-    "indian_rates",
     "ist",
     "joined",
     "json_answer",

@@ -47,7 +47,7 @@ class AccountView:
         self.longs = sum((value for value in values if value > 0), ZERO)
         self.shorts = sum((value for value in values if value < 0), ZERO)
         self.positions = self.longs + self.shorts
-        paid = self.funds.opening + self.funds.payin + self.funds.realised
+        paid = self.funds.opening + self.funds.payin + self.funds.realised - self.funds.fees
         self.equity = paid + sum((one.unrealised for one in held), ZERO)
         self.cash = self.equity - self.positions
         self.power = max(self.funds.net, ZERO)

@@ -325,7 +325,7 @@ class FundsView:
 
     @property
     def cleared(self) -> Decimal:
-        return self.opening + self.payin + self.realised
+        return self.opening + self.payin + self.realised - self.fees
 
     @property
     def total(self) -> Decimal:

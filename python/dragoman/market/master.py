@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import difflib
 import heapq
-import itertools
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from html import escape
-from operator import attrgetter
 from typing import Any, Literal
 
 from dragoman._core import intern_instrument
@@ -20,7 +17,7 @@ from dragoman.checks import choice, count, day, text
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.market.chain import OptionChain
 from dragoman.market.master_columns import Columns, encode
-from dragoman.market.search import SearchIndex, search_line
+from dragoman.market.master_rows import Rows
 from dragoman.model import Instrument, InstrumentType
 from dragoman.plugin import Skipped
 
@@ -37,80 +34,6 @@ class MasterConflict:
 
 _KEPT = 1000
 _LIKELY = 500
-
-
-class _Rows:
-    """The rows of one master and what finds them; each index is built when it is first asked for.
-
-    A row stands either as an `Instrument`, or as None where `columns` can build it.
-    """
-
-    def __init__(self, columns: Columns | None = None, count: int = 0) -> None:
-        self.columns = columns
-        self.stored = count  # rows from here on were added, and stand in `rows` only
-        self.rows: list[Instrument | None] = [None] * count
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def row(self, at: int) -> Instrument:
-        found = self.rows[at]
-        if found is None:
-            assert self.columns is not None
-            found = self.rows[at] = self.columns.row(at)
-        return found
-
-    def values(self, name: str) -> Iterable[Any]:
-        """Return one field of every row, building none."""
-        if self.columns is None:
-            return map(attrgetter(name), self.rows)
-        stored, added = self.columns.column(name, self.stored), self.rows[self.stored :]
-        return itertools.chain(stored, map(attrgetter(name), added)) if added else stored
-
-    @cached_property
-    def ids(self) -> dict[str, int]:
-        return dict(zip(self.values("instrument_id"), range(len(self)), strict=True))
-
-    @cached_property
-    def symbols(self) -> dict[tuple[str, str], int]:
-        pairs = zip(self.values("exchange"), self.values("broker_symbol"), strict=True)
-        return {pair: at for at, pair in enumerate(pairs) if pair[1]}
-
-    @cached_property
-    def tokens(self) -> dict[str, int]:
-        return {token: at for at, token in enumerate(self.values("broker_token")) if token}
-
-    @cached_property
-    def exchange_tokens(self) -> dict[tuple[str, str], int | None]:
-        found: dict[tuple[str, str], int | None] = {}
-        for at, pair in enumerate(zip(self.values("exchange"), self.values("exchange_token"), strict=True)):
-            if pair[1]:
-                found[pair] = None if pair in found else at
-        return found
-
-    @cached_property
-    def derivatives(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for at, (underlying, expiry) in enumerate(zip(self.values("underlying"), self.values("expiry"), strict=True)):
-            if underlying and expiry:
-                found.setdefault(underlying, []).append(at)
-        return found
-
-    @cached_property
-    def search(self) -> SearchIndex:
-        lines = [search_line(row) for row in self.rows[self.stored :] if row is not None]
-        if self.columns is not None:
-            lines = [*self.columns.lines(), *lines] if lines else self.columns.lines()
-        return SearchIndex(lines, self.row, self._roots)
-
-    def _roots(self) -> Iterable[str | None]:
-        pairs = zip(self.values("underlying"), self.values("expiry"), strict=True)
-        return (None if expiry is None else underlying or "" for underlying, expiry in pairs)
-
-    def changed(self) -> None:
-        """Forget the indexes that are not kept up to date row by row."""
-        for name in ("exchange_tokens", "derivatives", "search"):
-            self.__dict__.pop(name, None)
 
 
 class InstrumentMaster:
@@ -138,12 +61,17 @@ class InstrumentMaster:
         self._clear()
 
     def _clear(self) -> None:
-        self._rows = _Rows()
+        self._rows = Rows()
         self.conflicts: list[MasterConflict] = []
         self.conflict_count = 0
         self.skipped: list[Skipped] = []
         self.skipped_count = 0
         self.source: Literal["", "download", "cache"] = ""
+
+    @property
+    def edition(self) -> tuple[object, int]:
+        """What is equal as long as the rows are the same ones, for whoever keeps something of them."""
+        return self._rows, len(self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -417,7 +345,7 @@ class InstrumentMaster:
         if columns.rows != count + len(conflicts):
             raise ValueError(f"{columns.rows} rows, expected {count} and {len(conflicts)} refused ones")
         made = cls()
-        made._rows = rows = _Rows(columns, count)
+        made._rows = rows = Rows(columns, count)
         made.conflicts = [
             MasterConflict(what, name, rows.row(kept), columns.row(count + at))
             for at, (what, name, kept) in enumerate(conflicts)

@@ -32,31 +32,30 @@ from dragoman.model.events import (
     PositionCode,
     StreamState,
 )
-from dragoman.model.ids import CanonicalId, IdKind
-from dragoman.model.instrument import Instrument
-from dragoman.model.kill import KillEvent, KillState
-from dragoman.model.market import Candle, DepthLevel, Quote, Trade
-from dragoman.model.order import Fill, Order, OrderChange, OrderRequest, Outcome, Reject
-from dragoman.model.portfolio import (
-    AccountSummary,
-    Adjustment,
+from dragoman.model.holdings import (
     Balance,
-    BasketMargin,
-    Charges,
     Holding,
     HoldingsAuthorisation,
     HoldingsSummary,
     LiveHolding,
-    LivePosition,
+    MtfHolding,
+)
+from dragoman.model.ids import CanonicalId, IdKind
+from dragoman.model.instrument import Instrument
+from dragoman.model.kill import KillEvent, KillState
+from dragoman.model.margins import (
+    AccountSummary,
+    BasketMargin,
+    Charges,
     Margin,
     MarginAvailable,
     MarginUsed,
-    MtfHolding,
     OrderMargin,
-    PnL,
-    Position,
     TriggerRange,
 )
+from dragoman.model.market import Candle, DepthLevel, Quote, Trade
+from dragoman.model.order import Fill, Order, OrderChange, OrderRequest, Outcome, Reject
+from dragoman.model.portfolio import Adjustment, LivePosition, PnL, Position
 from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
 from dragoman.model.triggers import (
     Alert,

@@ -78,6 +78,14 @@ class Variety(StrEnum):
 
 
 class OrderStatus(StrEnum):
+    """What is firmly known of an order.
+
+    Attributes
+    ----------
+    terminal : bool
+        Whether the order is over.
+    """
+
     CREATED = "CREATED"
     DENIED = "DENIED"
     SUBMITTED = "SUBMITTED"
@@ -92,9 +100,7 @@ class OrderStatus(StrEnum):
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
 
-    @property
-    def terminal(self) -> bool:
-        return self in _TERMINAL
+    terminal: bool  # looked at for every update, so it lies ready
 
     @property
     def working(self) -> bool:
@@ -109,6 +115,8 @@ class OrderStatus(StrEnum):
 _TERMINAL = frozenset(
     (OrderStatus.DENIED, OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
 )
+for _status in OrderStatus:
+    _status.terminal = _status in _TERMINAL
 
 
 class Pending(StrEnum):

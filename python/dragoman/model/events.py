@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
+from dragoman.model.margins import Margin
 from dragoman.model.order import Fill, Order
-from dragoman.model.portfolio import Margin
 
 
 @dataclass(frozen=True, slots=True)

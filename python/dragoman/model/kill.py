@@ -22,7 +22,10 @@ class KillState(Shown):
     flatten : bool
         Positions are to be closed once the working orders are cancelled.
     epoch : int
-        How often it was engaged so far.
+        How often it was engaged so far, since its file was new.
+    engagement : str
+        Tells this engagement from all others, also where its file was damaged since or is a new one; exits that close
+        positions are named after it.
     damage : str
         What is wrong with its file. A damaged switch is engaged.
     durable : bool
@@ -41,6 +44,7 @@ class KillState(Shown):
     ts_changed: int | None = None
     flatten: bool = False
     epoch: int = 0
+    engagement: str = ""
     damage: str = ""
     durable: bool = True
     working: tuple[str, ...] = ()

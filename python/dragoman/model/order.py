@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dragoman._core import copied, copying
 from dragoman.errors import Effect, ErrorKind, Retry
@@ -154,6 +154,7 @@ class Outcome:
 
 
 _TAKEN = Outcome("ACCEPTED")
+_ASKED: Final = {OrderType.LIMIT: OrderType.MARKET, OrderType.STOP_LIMIT: OrderType.STOP_MARKET}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +229,11 @@ class Order(Shown):
     @property
     def is_open(self) -> bool:
         return self.status.working
+
+    @property
+    def asked_type(self) -> OrderType:
+        """What was asked for: brokers that protect an order at the market work it, and tell it, as one with a limit."""
+        return self.order_type if self.market_protection is None else _ASKED.get(self.order_type, self.order_type)
 
     if TYPE_CHECKING:
 

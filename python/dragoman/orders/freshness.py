@@ -19,18 +19,19 @@ class Freshness:
         For messages.
     following : callable
         Whether updates reach us now. A reading made while they do not is old at once.
+
+    Attributes
+    ----------
+    stale : bool
     """
 
     def __init__(self, broker: str, following: Callable[[], bool]) -> None:
         self._broker = broker
         self.following = following
         self._fresh = asyncio.Event()
+        self.stale = True  # what the event says, for those who do not wait
         self._reason = "orders have not been read yet"
         self._interruptions = 0
-
-    @property
-    def stale(self) -> bool:
-        return not self._fresh.is_set()
 
     @property
     def reason(self) -> str:
@@ -41,7 +42,7 @@ class Freshness:
         """Updates may have been missed."""
         self._interruptions += 1
         self._reason = reason
-        self._fresh.clear()
+        self._now_stale()
 
     def begin(self) -> int:
         """Return what `read` wants back after a reading that begins now."""
@@ -53,11 +54,15 @@ class Freshness:
             return False
         if not self.following():
             self._reason = self._reason or "the order stream is not connected"
-            self._fresh.clear()
+            self._now_stale()
             return False
-        self._reason = ""
+        self._reason, self.stale = "", False
         self._fresh.set()
         return True
+
+    def _now_stale(self) -> None:
+        self.stale = True
+        self._fresh.clear()
 
     async def wait(self, timeout_s: float) -> None:
         """Return once it is fresh.

@@ -72,7 +72,7 @@ class Intents:
 
     def add(self, intent: Intent) -> Intent:
         """Keep an intent; its name is taken from here on."""
-        self._intents[intent.name] = intent
+        self._intents[intent.request.client_order_id] = intent
         return intent
 
     def drop(self, name: str) -> None:

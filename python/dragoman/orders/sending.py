@@ -69,8 +69,7 @@ class Sending(Launch, Generic[T]):
         self.name = name
         self._act = act
         self._drop_after_ns = drop_after_ns
-        if before_send is not None:
-            self.before_send = before_send
+        self._intend = before_send
         if leaving is not None:
             self.leaving = leaving
 
@@ -96,9 +95,8 @@ class Sending(Launch, Generic[T]):
             if not ended.done():
                 ended.set_result(result)
 
-    def commit(self, request: Request) -> Awaitable[object] | None:
+    def before_send(self, request: Request) -> Awaitable[object] | None:
         """Hand the request to the journal, unless it is too late for it."""
-        self.committed = True
         if self.leaving is not None:
             self.leaving(request)
         if self._drop_after_ns is not None and self._session.runtime.clock.mono_ns() > self._drop_after_ns:
@@ -107,7 +105,10 @@ class Sending(Launch, Generic[T]):
                 broker=self._session.adapter.name,
                 remedy="nothing was sent",
             )
-        return Launch.commit(self, request)
+        return self._write_down(request)
+
+    def _write_down(self, request: Request) -> Awaitable[object] | None:
+        return None if self._intend is None else self._intend(request)
 
     def left(self, error: DragomanError) -> bool:
         """Whether the broker may have seen the request, or answered it, given how the act ended."""
@@ -157,7 +158,7 @@ class Placing(Sending[Order]):
             "place",
             ends_ns,
             request.deadline_ns,
-            self._write_down,
+            None,
             leaving,
         )
         self._intent = intent
@@ -165,7 +166,7 @@ class Placing(Sending[Order]):
         self._exits = exits
 
     def _write_down(self, request: Request) -> Awaitable[object] | None:
-        self._intent.sent_ns = sent_ns = self._session.ctx.now_ns
+        self._intent.sent_ns = sent_ns = self._session.clock.read()
         self._intent.sent_mono_ns = self._session.runtime.clock.mono_ns()
         if self._exits:
             return self._recorder.exit(self._intent.request, sent_ns)

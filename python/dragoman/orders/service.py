@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from dragoman.checks import WireUnits, check_request, order_gate, seconds
+from dragoman.checks import LONGEST_S, WireUnits, check_request, order_gate, seconds
 from dragoman.checks.kill import RELEASED_AT, KillSwitch
 from dragoman.errors import DragomanError, Effect, ErrorKind, Rejected, StaleData, UsageError
 from dragoman.market import InstrumentMaster
@@ -259,8 +259,9 @@ class OrderService:
         session, adapter = self._session, self._session.adapter
         if session.read_only:
             session.check_mutable()
-        timeout_s = seconds("timeout_s", timeout_s)
-        if not self.writer.ready:
+        if type(timeout_s) is not float or not 0 <= timeout_s <= LONGEST_S:
+            timeout_s = seconds("timeout_s", timeout_s)
+        if self.writer.journal is None and not self.writer.ready:
             return self._place_later(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
         ends_ns = self._mono_ns() + int(timeout_s * _NS)
         if not self._gate.admits(request, instrument):
@@ -384,7 +385,7 @@ class OrderService:
         *,
         exits: bool = False,
     ) -> asyncio.Future[Order]:
-        self.store.create(order_of(intent.request, self._adapter.name, self._wall_ns()))
+        self.store.create(order_of(intent.request, self._session.adapter.name, self._wall_ns()))
         return self._launch(intent, wire_request, instrument, ends_ns, exits=exits)
 
     def _launch(

@@ -22,6 +22,8 @@ Source = Literal["stream", "poll", "reply", "local"]
 
 log = logging.getLogger("dragoman.orders")
 
+_Listeners = tuple[Callable[[OrderUpdate], None], ...]
+
 EXTERNAL_PREFIX = "EXT-"
 _WORDS_KEPT = 1000
 _UPDATE = OrderUpdate(Order(instrument_id="", side=Side.BUY, quantity=Decimal(0)))
@@ -71,7 +73,8 @@ class OrderStore:
         self._reported: set[str] = set()  # parents that the broker itself reports
         self._orphans: dict[str, list[Fill]] = {}
         self.journal_ids: frozenset[str] = frozenset()
-        self._listeners: tuple[Callable[[OrderUpdate], None], ...] = ()  # replaced whole: telling needs no copy
+        self._listeners: _Listeners = ()  # replaced whole: telling needs no copy
+        self._step_listeners: _Listeners = ()  # those of them told of first steps, too
         self.fills = FillLedger(trading_day)
         self.counters: dict[str, int] = {verdict.value: 0 for verdict in Verdict}
         self.counters.update(
@@ -99,15 +102,24 @@ class OrderStore:
         owner = owner or self._renamed.get(name) or self._by_order_id.get(name) or self._by_wire_id.get(name)
         return self._orders.get(owner) or self._retired.get(owner) if owner else None
 
-    def listen(self, listener: Callable[[OrderUpdate], None]) -> Callable[[], None]:
-        """Call `listener` after every change; returns what ends it. One that raises is counted, and hurts nobody."""
+    def listen(self, listener: Callable[[OrderUpdate], None], *, first_steps: bool = True) -> Callable[[], None]:
+        """Call `listener` after every change; returns what ends it. One that raises is counted, and hurts nobody.
+
+        Parameters
+        ----------
+        listener : callable
+        first_steps : bool
+            Also when an order of ours is entered, and when the broker plainly takes it. Neither fills anything, and
+            whoever places waits until all are told.
+        """
         self._listeners += (listener,)
+        if first_steps:
+            self._step_listeners += (listener,)
 
         def end() -> None:
-            kept = list(self._listeners)
-            if listener in kept:
-                kept.remove(listener)
-                self._listeners = tuple(kept)
+            self._listeners = _without(self._listeners, listener)
+            if first_steps:
+                self._step_listeners = _without(self._step_listeners, listener)
 
         return end
 
@@ -118,7 +130,7 @@ class OrderStore:
         self._orders[order.client_order_id] = order
         if order.wire_id:
             self._by_wire_id[order.wire_id] = order.client_order_id
-        self._tell(copied(_UPDATE, order=order, source="local"))
+        self._tell_to(self._step_listeners, copied(_UPDATE, order=order, source="local"))
         return order
 
     def restore(self, order: Order, fills: Iterable[Fill]) -> None:
@@ -197,7 +209,7 @@ class OrderStore:
                 ts_recv=ts,
                 ts_accepted=ts,
             )
-            self._tell(copied(_UPDATE, order=known, source="reply"))
+            self._tell_to(self._step_listeners, copied(_UPDATE, order=known, source="reply"))
             return self._orders[client_order_id]
         if order_id:
             known = self._bind_ours(known, order_id)
@@ -531,9 +543,19 @@ class OrderStore:
             self.unknown_words[word] = self.unknown_words.get(word, 0) + 1
 
     def _tell(self, update: OrderUpdate) -> None:
-        for listener in self._listeners:
+        self._tell_to(self._listeners, update)
+
+    def _tell_to(self, listeners: _Listeners, update: OrderUpdate) -> None:
+        for listener in listeners:
             try:
                 listener(update)
             except Exception:
                 self.counters["listener_errors"] += 1
                 log.exception("an order listener raised")
+
+
+def _without(listeners: _Listeners, listener: Callable[[OrderUpdate], None]) -> _Listeners:
+    kept = list(listeners)
+    if listener in kept:
+        kept.remove(listener)
+    return tuple(kept)

@@ -39,11 +39,14 @@ class Left:
         Why one of them could not be closed; empty while exits run.
     wait_s : float
         There is nothing to do before.
+    dust : str
+        What stays because it is less than a lot, in words.
     """
 
     positions: tuple[str, ...] | None
     problem: str = ""
     wait_s: float = 0.0
+    dust: str = ""
 
 
 Flatten = Callable[[KillState], Awaitable[Left]]
@@ -224,7 +227,8 @@ class Sweep:
             self._told_ns = None
             if not self._flattened:
                 self._flattened = True
-                self._tell("FLATTENED", "no position is left")
+                dust = f" but dust, less than a lot each: {left.dust}" if left.dust else ""
+                self._tell("FLATTENED", f"no position is left{dust}")
         elif left.problem:
             self._tell_left(left.problem)
 

@@ -112,7 +112,7 @@ class SessionRules:
 
 @dataclass(frozen=True, slots=True)
 class TradingHours:
-    """When exchanges trade, as a rule; holidays need not be listed, see `dragoman.session.calendar`.
+    """When exchanges trade, as a rule. Holidays and dated hours are of exchanges: see `dragoman.session.exchange_days`.
 
     Attributes
     ----------

@@ -16,7 +16,8 @@ from dragoman.plugin.adapter import Adapter
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Flow, Reply, Request
 from dragoman.plugin.history import check_stretch, history, read_rows
-from dragoman.plugin.records import Records, moment_ns
+from dragoman.plugin.records import Records
+from dragoman.plugin.values import moment_ns
 
 DAY: Final = timedelta(days=1)
 

@@ -254,10 +254,14 @@ class Feed:
         return cls.kind == "market"
 
     def connect(self, ctx: Context) -> Flow[Endpoint]:
-        """Find out where to connect; may fetch a single-use URL or a socket token first."""
+        """Find out where to connect; may fetch a single-use URL or a socket token first. Else `endpoint` says it."""
+        yield from ()
+        return self.endpoint(ctx)
+
+    def endpoint(self, ctx: Context) -> Endpoint:
+        """Return where to connect, where nobody has to be asked for it."""
         if not self.host:
             raise TypeError(f"{type(self).__name__} names no host and does not define connect")
-        yield from ()
         return Endpoint(ctx.hosts[self.host] + self.path)
 
     def keep_alive(self, ctx: Context) -> Flow[None]:

@@ -12,8 +12,9 @@ from typing import Any
 from dragoman.model import Candle, Instrument
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import All, Flow, Part, Reply, Request
-from dragoman.plugin.records import Records, float_at
+from dragoman.plugin.records import Records
 from dragoman.plugin.turns import in_turns
+from dragoman.plugin.values import float_at
 
 
 def check_stretch(records: Records, start: datetime, end: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from dragoman.model import AssetClass, CanonicalId, IdKind, Instrument, InstrumentType, OptionType, Product
 from dragoman.plugin.adapter import TradingHours
 from dragoman.plugin.context import Context
-from dragoman.plugin.records import IST, moment_ns, number
+from dragoman.plugin.values import IST, moment_ns, number
 
 ASSET_CLASS: Final = {
     "CDS": AssetClass.CURRENCY,

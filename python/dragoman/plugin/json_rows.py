@@ -17,7 +17,7 @@ from typing import Any, Final
 from dragoman.errors import DecodeError
 from dragoman.model import Instrument
 from dragoman.plugin.effects import Skipped
-from dragoman.plugin.records import Row
+from dragoman.plugin.values import Row
 
 MAX_ROW: Final = 64 * 1024
 MAX_SKIPPED: Final = 20

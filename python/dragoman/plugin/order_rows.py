@@ -22,7 +22,8 @@ from dragoman.errors import ErrorKind
 from dragoman.model import Fill, Order, OrderStatus, OrderType, Pending, Product, Reject, Side, TimeInForce, Variety
 from dragoman.plugin.codes import CodeTable, EnumMap
 from dragoman.plugin.context import Context
-from dragoman.plugin.records import Records, Row, needed, nonzero, number, side_of, text_or_none
+from dragoman.plugin.records import Records
+from dragoman.plugin.values import Row, needed, nonzero, number, side_of, text_or_none
 
 Keys: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """What is asked for -> its key in the record, or several of which the first that holds something counts."""
@@ -211,6 +212,10 @@ class OrderRows:
                 ts_event=self.fill_time(row, ctx),
                 raw=row,
             )
+
+    def product_in(self, row: Row, exchange: str) -> Product:
+        """Return the product of any record that names it as orders do."""
+        return self.product(row.get(self._order_keys.of(row)["product"]), exchange)
 
     def _rejection(self, row: Row) -> Reject:
         """Say why, by the first text the table knows: a broker may tell its own words and the exchange's."""

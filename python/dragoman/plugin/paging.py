@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 
 from dragoman.errors import DecodeError
 from dragoman.plugin.effects import Flow, Part, Reply, Request
-from dragoman.plugin.records import Pairs, Records, Row
+from dragoman.plugin.records import Records
+from dragoman.plugin.values import Pairs, Row
 
 T = TypeVar("T")
 

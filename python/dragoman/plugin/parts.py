@@ -4,6 +4,7 @@ As `dragoman.emulator.parts` is to an emulator, so is this to an adapter. What e
 defined.
 """
 
+from dragoman.plugin.account_rows import AccountRows
 from dragoman.plugin.beats import BeatingFeed
 from dragoman.plugin.candle_flows import DAY, Interval, SpanCandles, Stretch, interval_of, midnight
 from dragoman.plugin.channels import ChannelFeed, Topic, by_channel
@@ -20,32 +21,8 @@ from dragoman.plugin.packed_fields import count, price, seconds
 from dragoman.plugin.paging import after_last, by_token, pages
 from dragoman.plugin.profile_rows import read_profile
 from dragoman.plugin.protection import PROTECTED, check_protection, kept_protection, wire_protection
-from dragoman.plugin.quote_rows import QuotedDepth, read_levels
-from dragoman.plugin.records import (
-    IST,
-    Pairs,
-    Records,
-    Row,
-    day_start,
-    digits,
-    epoch_ns,
-    float_at,
-    given,
-    json_number,
-    local_ns,
-    moment_ns,
-    needed,
-    next_time_ns,
-    nonzero,
-    number,
-    pairs,
-    plain,
-    rfc3339,
-    rfc3339_ns,
-    side_of,
-    text_or_none,
-    wire_tag,
-)
+from dragoman.plugin.quote_rows import QuotedDepth, QuoteRows, read_levels
+from dragoman.plugin.records import Records
 from dragoman.plugin.refusals import failure_of, is_success, json_or_none, number_in
 from dragoman.plugin.renewal import Renewal
 from dragoman.plugin.replacing import Seen, Stage, Steps, replaced
@@ -68,6 +45,30 @@ from dragoman.plugin.subscriptions import Subscriptions
 from dragoman.plugin.traded import Traded
 from dragoman.plugin.turns import in_turns
 from dragoman.plugin.us import CENT, NEW_YORK, US, US_HOURS, check_penny, us_id, us_option
+from dragoman.plugin.values import (
+    IST,
+    Pairs,
+    Row,
+    day_start,
+    digits,
+    epoch_ns,
+    float_at,
+    given,
+    json_number,
+    local_ns,
+    moment_ns,
+    needed,
+    next_time_ns,
+    nonzero,
+    number,
+    pairs,
+    plain,
+    rfc3339,
+    rfc3339_ns,
+    side_of,
+    text_or_none,
+    wire_tag,
+)
 
 __all__ = [
     "CASH_PRODUCTS",
@@ -86,6 +87,7 @@ __all__ = [
     "SHARES",
     "US",
     "US_HOURS",
+    "AccountRows",
     "BeatingFeed",
     "ChannelFeed",
     "Interval",
@@ -93,6 +95,7 @@ __all__ = [
     "KeySession",
     "OrderRows",
     "Pairs",
+    "QuoteRows",
     "QuotedDepth",
     "Records",
     "Renewal",

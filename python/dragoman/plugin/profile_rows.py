@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dragoman.model import OrderType, Product, Profile
 from dragoman.plugin.codes import EnumMap
-from dragoman.plugin.records import Records, Row
+from dragoman.plugin.records import Records
+from dragoman.plugin.values import Row
 
 
 def read_profile(records: Records, row: Row, products: EnumMap[Product], types: EnumMap[OrderType]) -> Profile:

@@ -13,7 +13,8 @@ from dragoman.plugin.adapter import Session
 from dragoman.plugin.context import Context
 from dragoman.plugin.effects import Download, Flow, PushParser, Reply, Request
 from dragoman.plugin.jwt_claims import jwt_expiry_ns
-from dragoman.plugin.records import Records, next_time_ns
+from dragoman.plugin.records import Records
+from dragoman.plugin.values import next_time_ns
 
 FILE: Final = "file"
 """Note of a request whose reply is a file, not a message to look for errors in."""

@@ -18,7 +18,7 @@ from dataclasses import MISSING, Field, fields
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from dragoman.plugin.records import Row, float_at, given, needed, nonzero, number, text_or_none
+from dragoman.plugin.values import Row, float_at, given, needed, nonzero, number, text_or_none
 
 T = TypeVar("T")
 _Reader: TypeAlias = Callable[[Row, str], Any]

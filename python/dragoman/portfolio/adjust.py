@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from dragoman.errors import ErrorKind, UsageError
-from dragoman.model import Adjustment, AdjustmentKind, Product
+from dragoman.model import Adjustment, AdjustmentKind, Position, Product
+from dragoman.portfolio.money import exact, ratio
 
 _K = AdjustmentKind
 _NEEDS: Final = {
@@ -20,6 +21,8 @@ _NEEDS: Final = {
     _K.TRANSFER_OUT: ("product", "quantity"),
     _K.EXTERNAL: ("product", "quantity", "price"),
 }
+SCALING: Final = (_K.SPLIT, _K.BONUS)
+"""What multiplies positions: once too often where the broker has done so already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +111,43 @@ def check_adjustment(one: Adjustment) -> None:
         raise _wrong(f"{one.kind} of {one.instrument_id}: quantity is 0", "give signed units")
     if one.price is not None and one.price < 0:
         raise _wrong(f"{one.kind} of {one.instrument_id}: price {one.price} is below 0", "give what a unit is worth")
+    if one.as_of is not None and one.as_of < one.ts_event:
+        raise _wrong(
+            f"{one.kind} of {one.instrument_id}: they have it as of {one.as_of}, before it counts: {one.ts_event}",
+            "say from when on the broker's positions have it, at ts_event or later",
+        )
     if one.numerator <= 0 or one.denominator <= 0:
         given = f"{one.numerator}:{one.denominator}"
         raise _wrong(f"{one.kind} of {one.instrument_id}: {given} is no ratio", "give two positive numbers")
+
+
+def in_opening(one: Adjustment, read: int | None) -> bool:
+    """Whether positions that were read at `read` (ns UTC; None: not at all) have a split or bonus in them already.
+
+    Raises
+    ------
+    UsageError
+        They were read when it had taken effect, and nobody says whether the broker had followed by then.
+    """
+    if one.kind not in SCALING or read is None or one.ts_event > read:
+        return False
+    if one.as_of is None:
+        raise _wrong(
+            f"{one.kind} of {one.instrument_id} counts from {one.ts_event}, and the broker's positions were read at "
+            f"{read}, after that: whether they have it already is not known",
+            "say as_of: from when on the broker's positions have it (before that they are multiplied here)",
+        )
+    return one.as_of <= read
+
+
+def followed_by_net_alone(one: Adjustment, position: Position) -> bool:
+    """Whether a broker multiplied a position's net by a split or bonus, and not what it says it began the day with."""
+    if position.day_buy_quantity is None or position.day_sell_quantity is None or not position.overnight_quantity:
+        return False
+    traded = exact(position.day_buy_quantity) - exact(position.day_sell_quantity)
+    carried, net = exact(position.overnight_quantity), exact(position.quantity)
+    factor = ratio(exact(one.numerator), exact(one.denominator)) + (one.kind is _K.BONUS)
+    return carried + traded != net == carried * factor + traded
 
 
 def _wrong(what: str, remedy: str) -> UsageError:

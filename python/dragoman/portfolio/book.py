@@ -8,7 +8,7 @@ enter once, as what the day began with; from then on they are only compared with
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final, Literal, cast
@@ -18,6 +18,7 @@ from dragoman.errors import ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
+    Charges,
     Fill,
     Instrument,
     LivePosition,
@@ -30,24 +31,27 @@ from dragoman.model import (
     QuantityUnit,
 )
 from dragoman.plugin import ChargesTable
-from dragoman.portfolio.adjust import Converted, Told, check_adjustment
+from dragoman.portfolio.adjust import Converted, Told, check_adjustment, followed_by_net_alone, in_opening
 from dragoman.portfolio.closes import Closes
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.daysums import DaySums
+from dragoman.portfolio.kept import KeptRows
 from dragoman.portfolio.lots import Lots
+from dragoman.portfolio.marked import Terms
 from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.money import exact, price, ratio
 from dragoman.portfolio.money import quantity as plain
 from dragoman.portfolio.net import Discrepancy, PositionKey
 from dragoman.portfolio.opening import Opening, Traded
 from dragoman.portfolio.replay import Costs, openings
-from dragoman.portfolio.rows import DayMade, Facts, shown, totals
+from dragoman.portfolio.rows import DayMade, Facts, shown
 from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
 from dragoman.portfolio.versus import both_sides, differences
 
 Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
 _EVER: Final = -(2**63)
+_NOTHING: Final = Lots()
 
 log = logging.getLogger("dragoman.portfolio")
 
@@ -70,6 +74,9 @@ class PositionBook:
         The currency counts where the master does not know an instrument.
     account : callable
         Name of the account, once it is known.
+    doubted : callable
+        Called when a correction cannot be counted because what it corrects is part of what the book began with, or
+        nobody has told it: the broker's positions are to be read, and the book begun with them anew.
     """
 
     def __init__(
@@ -84,16 +91,22 @@ class PositionBook:
         broker: str = "",
         account: Callable[[], str] = str,
         currency: str = "INR",
+        doubted: Callable[[], object] = lambda: None,
     ) -> None:
         self._instruments = instruments
         self._days = days
         self.marking = marking
         self._alert = alert
         self._delivered = delivered
+        self._doubted = doubted
         self._facts = Facts(broker=broker, account_id="", currency=currency)
         self._account = account
         self._costs = Costs(charges)
         self._day_sums = DaySums(marking)
+        self._kept = KeptRows(marking)
+        self._unkept: set[PositionKey] = set()
+        self._figures: dict[Line, dict[Product, tuple[object, ...]]] = {}
+        self._edition = instruments.edition
         self._lines: dict[Line, Timeline] = {}
         self._counted = Counted(days.day)
         self._without_fill = Told()
@@ -123,7 +136,9 @@ class PositionBook:
             changed |= self._take(fill)
         self._changed(changed)
 
-    def seed(self, positions: Iterable[Position], fills: Iterable[Fill], as_of: int) -> list[Discrepancy]:
+    def seed(
+        self, positions: Iterable[Position], fills: Iterable[Fill], as_of: int, *, keep: Collection[Product] = ()
+    ) -> list[Discrepancy]:
         """Begin the day of `as_of` with the broker's positions; return where they contradict themselves or our fills.
 
         Parameters
@@ -134,21 +149,31 @@ class PositionBook:
             Those known of that day, at least.
         as_of : int
             When reading the positions began, ns UTC.
+        keep : collection of Product
+            What the broker lists nowhere: it begins the day with what was counted until then.
         """
         known = list(fills)
         start, self._day = self._days.start(as_of), self._days.day(as_of)
         self._rolls = [(start, ROLL, 0, "", "")]
         for fill in known:
             self._take(fill)
+        known_positions = list(positions)
         for timeline in self._lines.values():
             timeline.forget_overnight(as_of)
+            timeline.forget_scaling(lambda one: self._begun_with(one, known_positions, as_of))
         traded = Traded.sums(self._counted.counting(start))
-        bases: dict[Line, dict[Product, Lots]] = {line: {} for line in self._lines}
+        bases: dict[Line, dict[Product, Lots]] = {
+            line: {product: lots for product, lots in timeline.carried_to(start).items() if product in keep}
+            for line, timeline in self._lines.items()
+        }
         found: list[Discrepancy] = []
         self._openings.clear()
         self._costs.forget()
-        for key, position, opening in openings(list(positions), self._lines, traded, start):
+        apart = set()
+        for key, position, opening in openings(known_positions, self._lines, traded, start):
             self._openings[key] = opening
+            if position.day_buy_quantity is not None:
+                apart.add(key)
             bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
             if opening.difference is not None:
                 found.append(opening.difference)
@@ -161,6 +186,8 @@ class PositionBook:
                 self.marking.polled(self._instruments.handle(instrument), position.last_price, as_of)
         for line, base in bases.items():
             self._tallies["before_opening"] += self._lines.setdefault(line, Timeline()).begin(base, start)
+        # A net less our fills has what was corrected; a broker that tells the day apart may yet tell that trade.
+        self._counted.settle(lambda fill: (fill.instrument_id, fill.product, fill.position_side) not in apart)
         self.complete_as_of = as_of
         for (name, _), timeline in self._lines.items():
             self._problems(name, timeline)
@@ -178,21 +205,45 @@ class PositionBook:
         Raises
         ------
         UsageError
-            It lacks what its kind needs, or its id names another one.
+            It lacks what its kind needs, its id names another one, or it needs to say `as_of`.
         """
         check_adjustment(adjustment)
         if self.adjusted(adjustment):
             return
         self._look()
+        try:
+            begun_with = in_opening(adjustment, self.complete_as_of)
+        except UsageError as error:
+            if not restored:
+                raise
+            begun_with = True
+            self._taken_for_done(adjustment, str(error))
         self._without_fill.adjust(adjustment)
+        if begun_with:
+            return  # what the broker said the day began with has it
         name = adjustment.adjustment_id
         line = self._line(adjustment.instrument_id, adjustment.position_side)
         line.put(Adjusting((adjustment.ts_event, ADJUST, len(name), name, ""), adjustment))
         if adjustment.ts_event >= self._rolls[-1][0]:
             self._closes.scale(adjustment)
         sides = [side for name, side in self._lines if name == adjustment.instrument_id]  # all have the same close
-        self._changed({key for side in sides for key in self._keys(adjustment.instrument_id, side)})
+        self._changed({key for side in sides for key in self._keys(adjustment.instrument_id, side, flat=True)})
         self._problems(adjustment.instrument_id, line, restored=restored)
+
+    def _begun_with(self, one: Adjustment, positions: Sequence[Position], read: int) -> bool:
+        """Whether the positions that the book begins with have a split or bonus that was told before."""
+        try:
+            return in_opening(one, read)
+        except UsageError as error:
+            mine = [held for held in positions if held.instrument_id == one.instrument_id]
+            if mine and all(followed_by_net_alone(one, held) for held in mine):
+                return False
+            self._taken_for_done(one, str(error))
+            return True
+
+    def _taken_for_done(self, one: Adjustment, why: str) -> None:
+        text = f"{why}. They are taken for what can be sold, and not multiplied here"
+        self._say("NOT_APPLIED", text, one, ("in the opening", one.adjustment_id))
 
     def adjusted(self, adjustment: Adjustment) -> bool:
         """Whether an adjustment was told before.
@@ -203,6 +254,16 @@ class PositionBook:
             Its id names another one.
         """
         return self._without_fill.adjusted(adjustment)
+
+    def in_opening(self, adjustment: Adjustment) -> bool:
+        """Whether what the broker said the day began with has a split or bonus already.
+
+        Raises
+        ------
+        UsageError
+            It needs to say `as_of`.
+        """
+        return in_opening(adjustment, self.complete_as_of)
 
     def is_of_today(self, ts: int) -> bool:
         """Whether a time is of the trading day, or of a later one."""
@@ -286,9 +347,8 @@ class PositionBook:
 
     def rows(self) -> list[LivePosition]:
         """Return every position of the day, flat ones that traded included, by instrument and product."""
-        self._look()
-        found = [self._shown(key, lots) for key, lots in self._all() if not lots.empty]
-        return sorted(found, key=lambda one: (one.instrument_id, one.product, one.position_side))
+        self._renew()
+        return self._kept.rows()
 
     def quantity(self, key: PositionKey) -> Decimal:
         """Return how large a position is, signed: what `row` tells of it, without the rest."""
@@ -324,10 +384,18 @@ class PositionBook:
             if not held:
                 return None
             key = held[0]
+        self._renew()
+        return self._kept.get(key)
+
+    def charges(self, key: PositionKey) -> Charges | None:
+        """Return the day's charges of a position part by part, and what of their rates no document confirms.
+
+        They are the adapter's table applied to the day's orders, not what a contract note says; None where there is no
+        such position, or the table has nothing for some of it.
+        """
         self._look()
         line = self._lines.get((key[0], key[2]))
-        lots = line.rows.get(key[1]) if line is not None else None
-        return None if lots is None or lots.empty else self._shown(key, lots)
+        return None if line is None else self._costs.itemised(key, line, self._instruments.get(key[0]))
 
     def mark(self, instrument_id: str) -> tuple[Decimal | None, int | None, bool]:
         """Return the newest mark of an instrument, when it arrived, and whether it is stale."""
@@ -339,8 +407,9 @@ class PositionBook:
         return [key for key, lots in self._all() if lots.quantity]
 
     def totals(self) -> dict[str, PnL]:
-        """Return profit by currency."""
-        return totals(self.rows())
+        """Return profit by currency: the sums of `rows`, in as much time as it takes to count what changed."""
+        self._renew()
+        return self._kept.totals()
 
     def day_made(self) -> dict[str, DayMade]:
         """Return what the day made by currency: what was carried over counts from the previous close on.
@@ -349,6 +418,11 @@ class PositionBook:
         """
         self._look()
         return self._day_sums.made(self.row)
+
+    def day_charges(self) -> dict[str, Decimal]:
+        """Return what the day was charged by currency, as far as it is known: what `totals` says of it."""
+        self._renew()
+        return self._kept.charges()
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         """Call back with the key of every position that changes; returns what ends it."""
@@ -374,6 +448,10 @@ class PositionBook:
     def off(self, key: PositionKey) -> Decimal:
         """Return how much more the broker had of a position than is counted here, when they were compared last."""
         return self._off.get(key, Decimal(0))
+
+    def short(self, keys: Mapping[PositionKey, Decimal]) -> None:
+        """Take by how much less a wallet has of positions than is counted here; see `off`."""
+        self._off.update(keys)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -410,11 +488,25 @@ class PositionBook:
         ):
             text = (
                 f"{fill.trade_id} corrects fill {old.fill.trade_id} of {fill.instrument_id}, which is part of what the "
-                "book began with by now: neither is counted; begin anew with the broker's positions"
+                "book began with by now: neither is counted; the broker's positions are read anew"
             )
-            self._say("NOT_APPLIED", text, fill, ("corrected", fill.order_id, fill.trade_id))
+            self._doubt(text, fill)
             return changed
+        if new is None and self._counted.waits(fill):
+            text = (
+                f"{fill.trade_id} corrects trade {fill.correction_of} of {fill.instrument_id}, which nobody has told: "
+                "it may be part of what the day began with. Nothing is counted until it is told; the broker's "
+                "positions are read anew"
+            )
+            self._doubt(text, fill)
         return changed | (self._enter(new) if new is not None else set())
+
+    def _doubt(self, text: str, fill: Fill) -> None:
+        """Tell, once, of a correction that is not counted, and have positions read."""
+        once = ("corrected", fill.order_id, fill.trade_id)
+        if once not in self._told:
+            self._say("NOT_APPLIED", text, fill, once)
+            self._doubted()
 
     def _enter(self, trade: Trade) -> set[PositionKey]:
         fill = trade.fill
@@ -459,27 +551,45 @@ class PositionBook:
             for product, lots in line.rows.items():
                 yield (name, product, side), lots
 
-    def _keys(self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"]) -> list[PositionKey]:
+    def _keys(
+        self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"], *, flat: bool = False
+    ) -> list[PositionKey]:
+        """Return the positions of an instrument there is something to tell of; with `flat` the others too."""
         line = self._lines.get((instrument_id, position_side))
         rows = {} if line is None else line.rows
-        return [(instrument_id, product, position_side) for product, lots in rows.items() if not lots.empty]
+        return [(instrument_id, product, position_side) for product, lots in rows.items() if flat or not lots.empty]
 
     def _handle(self, instrument_id: str) -> int:
         return intern_instrument(instrument_id)
 
-    def _shown(self, key: PositionKey, lots: Lots) -> LivePosition:
+    def _renew(self) -> None:
+        """Build again the rows of what changed since somebody looked."""
+        self._look()
+        if (account := self._account()) != self._facts.account_id:
+            self._facts = replace(self._facts, account_id=account)
+            self._unkept.update(self._kept)
+        unkept, self._unkept = self._unkept, set()
+        for key in unkept:
+            line = self._lines.get((key[0], key[2]))
+            lots = line.rows.get(key[1]) if line is not None else None
+            if lots is None or lots.empty:
+                self._kept.drop(key)
+            else:
+                self._kept.put(key, self._handle(key[0]), *self._shown(key, lots))
+
+    def _shown(self, key: PositionKey, lots: Lots) -> tuple[LivePosition, Terms]:
         line = self._lines[key[0], key[2]]
         return shown(
             replace(
                 self._facts,
                 key=key,
-                account_id=self._account(),
                 instrument=self._instruments.get(key[0]),
                 opening=self._openings.get(key),
                 close=self._closes.get(key[0]),
                 mark=self.marking.read(self._handle(key[0])),
                 unit=self._units.get(key, QuantityUnit.UNITS),
                 charges=self._costs.of(key, line, self._instruments.get(key[0])),
+                elsewhere=self._costs.elsewhere(key),
                 ts_event=line.entries[-1].place[0] if line.entries else None,
                 complete_as_of=self.complete_as_of,
             ),
@@ -488,17 +598,42 @@ class PositionBook:
 
     def _changed(self, keys: Collection[PositionKey]) -> None:
         """Hand what changed to the native marks, and tell whoever listens."""
-        for key in keys:
-            line = self._lines.get((key[0], key[2]))
-            lots = line.rows.get(key[1]) if line is not None else None
-            self._mark(key, lots or Lots())
-        for key in keys:
+        moved = self._others(keys)
+        self._note({*keys, *moved})
+        for key in (*keys, *moved):
             for listener in self._listeners:
                 try:
                     listener(key)
                 except Exception:
                     self._tallies["listener_errors"] += 1
                     log.exception("a position listener raised")
+
+    def _others(self, keys: Collection[PositionKey]) -> list[PositionKey]:
+        """Return the other products that what happened changed too: of a conversion, less or more may have been there.
+
+        The newest entry is of all products, hence their rows are built again in any case.
+        """
+        found: list[PositionKey] = []
+        for line in {(key[0], key[2]) for key in keys}:
+            timeline, known = self._lines.get(line), self._figures.get(line, {})
+            rows = {} if timeline is None else timeline.rows
+            if len(known) < 2 and len(rows) < 2:
+                continue
+            for product in known.keys() | rows.keys():
+                key: PositionKey = (line[0], product, line[1])
+                self._unkept.add(key)
+                if key not in keys and known.get(product) != rows.get(product, _NOTHING).figures:
+                    found.append(key)
+        return found
+
+    def _note(self, keys: Iterable[PositionKey]) -> None:
+        """Hand positions to the native marks; their rows are built again when somebody looks."""
+        for key in keys:
+            line = self._lines.get((key[0], key[2]))
+            lots = line.rows.get(key[1]) if line is not None else None
+            self._unkept.add(key)
+            self._figures.setdefault((key[0], key[2]), {})[key[1]] = (lots or _NOTHING).figures
+            self._mark(key, lots or _NOTHING)
 
     def _mark(self, key: PositionKey, lots: Lots) -> None:
         instrument = self._instruments.get(key[0])
@@ -512,8 +647,11 @@ class PositionBook:
         self._day_sums.put(key, lots, handle, currency, None if instrument is None else multiplier, close)
 
     def _look(self) -> None:
-        """See whether a new trading day has begun."""
+        """See whether a new trading day has begun, or other instruments are known."""
         today = self._days.day()
+        if (edition := self._instruments.edition) != self._edition:
+            self._edition = edition
+            self._note([key for key, _ in self._all()])
         if not self._day:
             self._day = today
             self._rolls = [(self._days.start(), ROLL, 0, "", "")]

@@ -48,6 +48,7 @@ class PositionChanges:
         await self._orders.ensure_writer()
         if self._live.adjusted(adjustment):
             return
+        self._live.in_opening(adjustment)
         await self._orders.recorder.durable_control(_ADJUSTMENT, {_ADJUSTMENT: to_plain(adjustment)})
         self._live.adjust(adjustment)
 

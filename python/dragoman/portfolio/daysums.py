@@ -161,5 +161,5 @@ def _fixed(lots: Lots, close: Decimal | None, times: Exact) -> int | None:
     if close is None and lots.overnight_quantity:
         return None
     began = lots.overnight_quantity * exact(close) if close is not None else 0
-    made = lots.sold_value - lots.bought_value - lots.settled - began + (lots.cost if lots.quantity else 0)
-    return round(made * times * _UNIT)
+    cash = lots.sold_value - lots.bought_value + lots.charged_value - lots.settled
+    return round((cash - began + (lots.cost if lots.quantity else 0)) * times * _UNIT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Final, Protocol
@@ -15,7 +15,7 @@ from dragoman.model import Instrument, OrderRequest
 from dragoman.orders import OrderService
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.net import PositionKey
-from dragoman.portfolio.rows import lacks
+from dragoman.portfolio.rows import DayMade, lacks
 from dragoman.session.session import AccountSession
 
 _PROFIT_NS: Final = 250_000_000
@@ -81,6 +81,7 @@ class Guard:
         self._ends.clear()
         amender = self._orders.amender
         self.checks = self._orders.admit = self._orders.admit_triggered = amender.admit = None
+        self._profit_ns = self._mono_ns() - _PROFIT_NS
         if limits is None or limits.empty:
             return
         exposure = Exposure(self._master.get, self.price, self._notional)
@@ -123,6 +124,7 @@ class Guard:
             margin=lambda request, instrument: None if self.margin is None else self.margin(request, instrument),
             give_back=lambda name: None if self.margin is None else self.margin.give_back(name),
             open_for_s=lambda instrument: calendar.open_for_s((instrument.exchange,)),
+            knows_day=lambda instrument: calendar.knows_today(instrument.exchange),
             positions=lambda: self._live.seeded,
         )
 
@@ -143,12 +145,21 @@ class Guard:
         return None if intent is None else intent.request.notional
 
     def day_profit(self) -> Decimal | None:
-        """Return what the day made in the currency where that is least; None where it is not known of a position."""
+        """Return what the day made in the currency where that is least; None where it is not known of a position.
+
+        Charges are taken off, as far as they are known, unless the limits say otherwise.
+        """
         now = self._mono_ns()
         if now - self._profit_ns >= _PROFIT_NS:
-            made = self._live.day_made().values()
+            made = self._live.day_made()
             self._profit_ns = now
-            lacking = lacks(made)
+            lacking = lacks(made.values())
             self._lacks = f"{lacking}, without which the day's profit cannot be told," if lacking else ""
-            self._profit = None if self._lacks else min((one.profit for one in made), default=_ZERO)
+            self._profit = None if self._lacks else self._least(made)
         return self._profit
+
+    def _least(self, made: Mapping[str, DayMade]) -> Decimal:
+        limits = self.limits
+        charged = self._live.day_charges() if limits is not None and limits.loss_after_charges else {}
+        profits = {currency: one.profit for currency, one in made.items()}
+        return min((profits.get(one, _ZERO) - charged.get(one, _ZERO) for one in {*profits, *charged}), default=_ZERO)

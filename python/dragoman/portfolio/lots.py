@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from dragoman.portfolio.money import Exact, ratio, size
+from dragoman.portfolio.money import Exact, bounded, ratio, size
 
 Lot = tuple[Exact, Exact]
 """Signed quantity, and price."""
@@ -37,6 +37,8 @@ class Lots:
         What the day began with.
     bought, bought_value, sold, sold_value : Exact
         The day's trades; what was converted to this product counts in, what was converted away counts out.
+    charged, charged_value : Exact
+        Units that commissions took today, and what they were worth at the prices of their trades.
     settled : Exact
         Value of the units taken (+) or given (-) without a trade, at an expiry or assignment.
     income : Exact
@@ -61,6 +63,8 @@ class Lots:
     bought_value: Exact = 0
     sold: Exact = 0
     sold_value: Exact = 0
+    charged: Exact = 0
+    charged_value: Exact = 0
     settled: Exact = 0
     income: Exact = 0
     blank: bool = False
@@ -82,14 +86,23 @@ class Lots:
         return self.fifo_cost - self.fifo_paid
 
     @property
+    def figures(self) -> tuple[Exact, ...]:
+        """What is equal as long as the position is the same: what is held and what it cost, and the day's trades."""
+        return self.quantity, self.cost, self.paid, self.overnight_quantity, self.bought, self.sold, self.charged
+
+    @property
     def empty(self) -> bool:
         """Whether there is nothing to tell: no position, and no trade today."""
         return not (self.quantity or self.overnight_quantity or self.traded or self.settled or self.income)
 
     # -- what happens to it ------------------------------------------------------------------------------------------
 
-    def trade(self, quantity: Exact, price: Exact) -> None:
-        """Buy (+) or sell (-) at a price. One that goes through zero closes all there is, and opens the rest."""
+    def trade(self, quantity: Exact, price: Exact, charged: Exact = 0) -> None:
+        """Buy (+) or sell (-) at a price. One that goes through zero closes all there is, and opens the rest.
+
+        Of what is traded, `charged` units are kept as commission. They leave at the price of the trade, so they are no
+        part of any profit: what they were worth is a charge.
+        """
         self.traded += 1
         value = quantity * price
         if quantity > 0:
@@ -98,6 +111,11 @@ class Lots:
         else:
             self.sold -= quantity
             self.sold_value -= value
+        if charged:
+            self.charged += charged
+            self.charged_value += charged * price
+            quantity -= charged
+            value = quantity * price
         self._book(quantity, price, value)
 
     def settle(self, quantity: Exact, price: Exact) -> None:
@@ -130,7 +148,8 @@ class Lots:
 
     def _shed(self, quantity: Exact) -> tuple[Exact, Exact]:
         """Return what `quantity` units of those held (signed as they are) cost, both ways; the lots lose them."""
-        return ratio(self.cost * quantity, self.quantity), sum(units * price for units, price in self._take(quantity))
+        left = bounded(ratio(self.cost * (self.quantity - quantity), self.quantity))
+        return self.cost - left, sum(units * price for units, price in self._take(quantity))
 
     def _take(self, quantity: Exact, *, newest: bool = False) -> list[Lot]:
         """Take units (signed as the position) out of the lots, the oldest first or the newest; they stay in order."""
@@ -256,7 +275,7 @@ class Lots:
 
     def scale(self, factor: Exact) -> None:
         """Multiply all quantities, as a split or a bonus does; costs and values stay."""
-        for name in ("quantity", "overnight_quantity", "bought", "sold"):
+        for name in ("quantity", "overnight_quantity", "bought", "sold", "charged"):
             setattr(self, name, getattr(self, name) * factor)
         self.lots = [(units * factor, ratio(price, factor)) for units, price in self.lots]
 
@@ -265,5 +284,5 @@ class Lots:
         self.overnight_quantity, self.overnight_cost = self.quantity, self.cost
         self.paid, self.fifo_paid = self.cost, self.fifo_cost
         self.bought = self.bought_value = self.sold = self.sold_value = 0
-        self.settled = self.income = self.traded = 0
+        self.charged = self.charged_value = self.settled = self.income = self.traded = 0
         self.realised_blank = False

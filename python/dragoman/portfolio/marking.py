@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -93,6 +93,15 @@ class Marking:
         """Return the unrealised profit of all positions in a currency that have a mark and a cost."""
         return self.marks.total(self.group(currency))
 
+    def watch(self, currency: str, below: float) -> None:
+        """Have `crossed` name a currency once its total is at `below` or under it; in place of what was watched."""
+        self.marks.watch(self.group(currency), below)
+
+    def crossed(self) -> list[str]:
+        """Return the currencies whose totals have crossed what was watched since the last call, each once."""
+        numbers = self.marks.crossed()
+        return [currency for currency, number in self._groups.items() if number in numbers] if numbers else []
+
     def unrealised(self, key: PositionKey) -> float:
         """Return the unrealised profit of one of them, not a number where it has no mark."""
         slot = self._slots.get(key)
@@ -106,6 +115,14 @@ class Marking:
         return [
             key for key, handle in handles.items() if (came := time(handle)) < oldest or came <= cut.get(handle, _NEVER)
         ]
+
+    def oldest_ns(self) -> int:
+        """Return when a mark must have come at least to be no old one now."""
+        return self._wall_ns() - self.max_age_ns
+
+    def is_old(self, handle: int, ts: int, oldest: int | None = None) -> bool:
+        """Whether a mark that came at `ts` is missing, old or from before a gap; `oldest` is what `oldest_ns` said."""
+        return ts < (self.oldest_ns() if oldest is None else oldest) or ts <= self._interrupted.get(handle, _NEVER)
 
     def now_ns(self) -> int:
         """Return our clock, ns UTC."""
@@ -122,6 +139,15 @@ class Marking:
         if found != found or self._wall_ns() - ts > self.max_age_ns or ts <= self._interrupted.get(handle, _NEVER):
             return None
         return found
+
+    def glance(self, handles: Sequence[int]) -> tuple[list[float], list[bool]]:
+        """Return the marks of many as they are kept, not numbers where there are none, and which of them are stale."""
+        times, oldest, cut = list(map(self.marks.time, handles)), self.oldest_ns(), self._interrupted
+        if not cut and min(times, default=oldest) >= oldest:
+            stale = [False] * len(times)
+        else:
+            stale = [ts < oldest or ts <= cut.get(handle, _NEVER) for handle, ts in zip(handles, times, strict=True)]
+        return list(map(self.marks.price, handles)), stale
 
     def read(self, handle: int) -> tuple[Decimal | None, int | None, bool]:
         """Return the mark as the decimal it was sent as, when it arrived, and whether it is stale."""

@@ -17,6 +17,8 @@ Exact = int | Fraction
 PRICE_PLACES: Final = 12
 MONEY_PLACES: Final = 8
 QUANTITY_PLACES: Final = 18
+COST_PLACES: Final = 60
+COST_BITS: Final = 512
 
 
 def exact(value: Decimal | int) -> Exact:
@@ -36,6 +38,18 @@ def ratio(part: Exact, whole: Exact) -> Exact:
     """Divide exactly."""
     found = Fraction(part, whole)
     return found.numerator if found.denominator == 1 else found
+
+
+def bounded(value: Exact) -> Exact:
+    """Return what a position cost, with at most `COST_PLACES` digits after the point once its fraction has become long.
+
+    Each sale out of a position that is never flat puts another factor into the denominator of the average: after a
+    year of them it would have a million digits. From `COST_BITS` bits on it is rounded, by less than 10^-60; no number
+    that is shown has more than 12 digits after the point.
+    """
+    if isinstance(value, int) or value.denominator.bit_length() <= COST_BITS:
+        return value
+    return ratio(round(value * 10**COST_PLACES), 10**COST_PLACES)
 
 
 def total(values: Iterable[Exact]) -> Exact:

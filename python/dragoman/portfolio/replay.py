@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Literal
 
-from dragoman.model import Instrument, Position
+from dragoman.model import Charges, Instrument, Position
 from dragoman.plugin import ChargesTable
 from dragoman.portfolio.charges import Charging
 from dragoman.portfolio.lots import Lots
@@ -83,6 +83,15 @@ class Costs:
 
     def of(self, key: PositionKey, line: Timeline, instrument: Instrument | None) -> Decimal | None:
         """Return the charges of the day's fills; None without a table that has them, or without the instrument."""
+        known = self._counted(key, line, instrument)
+        return None if known is None else known.total()
+
+    def itemised(self, key: PositionKey, line: Timeline, instrument: Instrument | None) -> Charges | None:
+        """Return the same part by part, with what of the rates is unverified."""
+        known = self._counted(key, line, instrument)
+        return None if known is None else known.charges()
+
+    def _counted(self, key: PositionKey, line: Timeline, instrument: Instrument | None) -> Charging | None:
         if self._table is None or instrument is None:
             return None
         known = self._known.get(key)
@@ -90,7 +99,12 @@ class Costs:
             known = self._known[key] = Charging(self._table, instrument), line.rolled
             for fill in line.trades(key[1]):
                 known[0].count(fill)
-        return known[0].total()
+        return known[0]
+
+    def elsewhere(self, key: PositionKey) -> tuple[tuple[str, Decimal], ...]:
+        """Return what fills told of fees in other currencies, where `of` has counted the position's charges."""
+        known = self._known.get(key)
+        return () if known is None else known[0].elsewhere()
 
     def count(self, key: PositionKey, trade: Trade, times: int = 1) -> None:
         """Take in that a fill entered the timeline; -1 times that it left."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from dragoman.model import Instrument, LivePosition, PnL, PriceBasis, Product, QuantityUnit
 from dragoman.portfolio.lots import Lots
+from dragoman.portfolio.marked import Terms, decimal_of
 from dragoman.portfolio.money import Exact, exact, money, price, quantity, ratio
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.opening import Opening
@@ -30,21 +31,20 @@ class Facts:
     mark: tuple[Decimal | None, int | None, bool] = (None, None, True)
     unit: QuantityUnit = QuantityUnit.UNITS
     charges: Decimal | None = None
+    elsewhere: tuple[tuple[str, Decimal], ...] = ()
     ts_event: int | None = None
     complete_as_of: int | None = None
 
 
-def shown(facts: Facts, lots: Lots) -> LivePosition:
-    """Return a position as everybody sees it."""
+def shown(facts: Facts, lots: Lots) -> tuple[LivePosition, Terms]:
+    """Return a position as everybody sees it, and what marks it anew."""
     instrument, opening = facts.instrument, facts.opening
     multiplier = instrument.multiplier if instrument is not None else Decimal(1)
     times = exact(multiplier)
     last, ts_mark, stale = facts.mark
     close, close_source = facts.close or (None, "")
-    marked = None if last is None else lots.quantity * exact(last)
-    if not lots.quantity:
-        marked, stale = 0, False  # nothing hangs on a mark
-    return LivePosition(
+    terms, mark = Terms(lots, close, times), None if last is None else last.as_integer_ratio()
+    position = LivePosition(
         instrument_id=facts.key[0],
         product=facts.key[1],
         position_side=facts.key[2],
@@ -64,40 +64,31 @@ def shown(facts: Facts, lots: Lots) -> LivePosition:
         fifo_average_price=None if lots.blank else _each(lots.fifo_cost, lots.quantity),
         realised_pnl=None if lots.realised_blank else money(lots.realised * times),
         fifo_realised_pnl=None if lots.realised_blank else money(lots.fifo_realised * times),
-        unrealised_pnl=_gain(marked, lots.cost, times, blank=lots.blank),
-        fifo_unrealised_pnl=_gain(marked, lots.fifo_cost, times, blank=lots.blank),
+        unrealised_pnl=decimal_of(terms.unrealised(mark)),
+        fifo_unrealised_pnl=decimal_of(terms.fifo_unrealised(mark)),
         last_price=last,
         close_price=close,
         close_source=close_source,
-        m2m=_m2m(lots, marked, close, times),
-        value=None if marked is None else money(marked * times),
+        m2m=decimal_of(terms.m2m(mark)),
+        value=decimal_of(terms.value(mark)),
         income=money(lots.income * times),
+        fee_quantity=quantity(lots.charged),
         charges=facts.charges,
+        charges_elsewhere=facts.elsewhere,
         currency=(instrument.currency if instrument is not None else "") or facts.currency,
         multiplier=multiplier,
         ts_event=facts.ts_event,
         ts_mark=ts_mark,
-        stale=stale,
+        stale=stale and terms.held,  # nothing hangs on the mark of what is flat
         opening_source=opening.source if opening is not None and lots.overnight_quantity else "",
         complete_as_of=facts.complete_as_of,
         quantity_unit=facts.unit,
     )
+    return position, terms
 
 
 def _each(value: Exact, units: Exact) -> Decimal | None:
     return price(ratio(value, units)) if units else None
-
-
-def _gain(marked: Exact | None, cost: Exact, times: Exact, *, blank: bool) -> Decimal | None:
-    return None if marked is None or blank else money((marked - cost) * times)
-
-
-def _m2m(lots: Lots, marked: Exact | None, close: Decimal | None, times: Exact) -> Decimal | None:
-    """Return what the day made: today's cash, and what is held now against what was held at the previous close."""
-    if marked is None or (close is None and lots.overnight_quantity):
-        return None
-    began = lots.overnight_quantity * exact(close) if close is not None else 0
-    return money((lots.sold_value - lots.bought_value - lots.settled + marked - began) * times)
 
 
 def _basis(lots: Lots, opening: Opening | None) -> PriceBasis:
@@ -152,10 +143,16 @@ def lacks(made: Iterable[DayMade]) -> str:
 
 
 def totals(rows: Iterable[LivePosition]) -> dict[str, PnL]:
-    """Add positions up by currency; what one does not know is named and left out."""
+    """Add positions up by currency; what one does not know is named and left out.
+
+    Fees that were charged in another currency than the position's are among the charges of that one.
+    """
     found: dict[str, list[LivePosition]] = {}
+    elsewhere: dict[str, list[Decimal]] = {}
     for one in rows:
         found.setdefault(one.currency, []).append(one)
+        for currency, fees in one.charges_elsewhere:
+            elsewhere.setdefault(currency, []).append(fees)
     names = ("realised_pnl", "unrealised_pnl", "m2m", "value")
     return {
         currency: PnL(
@@ -164,14 +161,20 @@ def totals(rows: Iterable[LivePosition]) -> dict[str, PnL]:
             unrealised=_sum(one.unrealised_pnl for one in held),
             m2m=_sum(one.m2m for one in held),
             income=_sum(one.income for one in held),
-            charges=_sum(one.charges for one in held),
+            charges=_sum((*(one.charges for one in held), *elsewhere.get(currency, ()))),
             value=_sum(one.value for one in held),
             positions=sum(bool(one.quantity) for one in held),
             unknown=tuple(one.instrument_id for one in held if any(getattr(one, name) is None for name in names)),
+            unknown_charges=tuple(one.instrument_id for one in held if one.charges is None and _traded(one)),
             stale=tuple(one.instrument_id for one in held if one.stale),
         )
-        for currency, held in found.items()
+        for currency in (*found, *(elsewhere.keys() - found.keys()))
+        for held in (found.get(currency, []),)
     }
+
+
+def _traded(one: LivePosition) -> bool:
+    return bool(one.day_buy_quantity or one.day_sell_quantity)
 
 
 def _sum(values: Iterable[Decimal | None]) -> Decimal:

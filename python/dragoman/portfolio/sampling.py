@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from dragoman.errors import UsageError
 from dragoman.market import InstrumentMaster
@@ -19,7 +19,7 @@ from dragoman.model import LivePosition, Margin, OrderUpdate, Segment
 from dragoman.orders import OrderService
 from dragoman.orders.journal.codec import to_plain
 from dragoman.portfolio.book import PositionBook
-from dragoman.portfolio.rows import totals
+from dragoman.portfolio.net import PositionKey
 from dragoman.runtime.base import Runtime
 
 MONEY: Final = "money"
@@ -36,6 +36,15 @@ class Margins(Protocol):
 
     @property
     def known(self) -> dict[Segment, Margin]: ...
+
+
+class _Plain(NamedTuple):
+    """What is written of one row; the same as long as that is."""
+
+    row: LivePosition
+    mark: list[Any]
+    terms: dict[str, str]
+    opening: dict[str, Any] | None
 
 
 class MoneySampler:
@@ -74,9 +83,13 @@ class MoneySampler:
         self._closed = False
         self._run = ""
         self._last: dict[str, Any] = {}
+        self._rows: dict[PositionKey, _Plain] = {}
         self.written = 0
         if orders.writer.enabled:
-            self._ends = (positions.listen(lambda key: self._begin()), orders.store.listen(self._on_order))
+            self._ends = (
+                positions.listen(lambda key: self._begin()),
+                orders.store.listen(self._on_order, first_steps=False),
+            )
             margins.polled = self._on_poll
 
     async def close(self) -> None:
@@ -135,17 +148,25 @@ class MoneySampler:
 
     def _found(self) -> dict[str, Any]:
         """Return what there is to tell."""
-        rows = self._positions.rows()
+        known, plain = self._rows, []
+        self._rows = {}
+        for row in self._positions.rows():
+            key: PositionKey = (row.instrument_id, row.product, row.position_side)
+            one = known.get(key)
+            if one is None or one.row is not row:
+                one = _Plain(row, _mark(row), self._terms(row), _opening(row) if row.overnight_quantity else None)
+            self._rows[key] = one
+            plain.append(one)
         margins = {segment.value: _margin(one) for segment, one in self._margins.known.items()}
         found: dict[str, Any] = {
             "day": self._positions.day,
             "margins": margins,
-            "pnl": {currency: to_plain(one) for currency, one in totals(rows).items()},
-            "marks": {one.instrument_id: _mark(one) for one in rows},
-            "terms": {one.instrument_id: self._terms(one) for one in rows},
+            "pnl": {currency: to_plain(one) for currency, one in self._positions.totals().items()},
+            "marks": {one.row.instrument_id: one.mark for one in plain},
+            "terms": {one.row.instrument_id: one.terms for one in plain},
         }
         if self._positions.seeded:
-            found["opening"] = [_opening(one) for one in rows if one.overnight_quantity]
+            found["opening"] = [one.opening for one in plain if one.opening is not None]
         return found
 
     def _terms(self, row: LivePosition) -> dict[str, str]:

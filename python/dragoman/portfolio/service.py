@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -13,9 +14,11 @@ from dragoman.errors import DragomanError, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
+    Balance,
     Instrument,
     InstrumentType,
     LiveHolding,
+    LivePosition,
     Margin,
     Position,
     PositionAlert,
@@ -30,6 +33,8 @@ from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.holdings import haircut_of, live_holding
 from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.net import Discrepancy, NetPosition, PositionKey, compare, net_positions
+from dragoman.portfolio.wallets import Wallets, held_in_wallets
+from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
 
@@ -41,9 +46,11 @@ class Margins(dict[Segment, Margin]):
         raise UsageError(f"margins: there is no segment {key!r}", remedy=f"this account has {held}")
 
 
+_log = logging.getLogger("dragoman.portfolio")
 _SOON_S: Final = 1.0
 _LONGEST_S: Final = 60.0
 _TRIES: Final = 3
+_READ_S: Final = 10.0
 _DELIVERED: Final = frozenset((InstrumentType.SPOT, InstrumentType.ETF, InstrumentType.BOND))
 
 
@@ -51,6 +58,10 @@ def becomes_holding(adapter: Adapter, instrument: Instrument, product: Product) 
     """Whether what is held of it over night becomes a holding, which is a list of its own at this broker."""
     kept_apart = bool(adapter.capabilities.features.get("holdings"))
     return kept_apart and product is Product.DELIVERY and instrument.instrument_type in _DELIVERED
+
+
+def _quantities(rows: Iterable[LivePosition]) -> dict[str, Decimal]:
+    return {row.instrument_id: row.quantity for row in rows}
 
 
 class Portfolio:
@@ -86,10 +97,13 @@ class Portfolio:
             charges=session.adapter.charges_table,
             broker=session.adapter.name,
             account=lambda: session.ctx.account,
+            doubted=self._begin_anew,
         )
         self.changes = PositionChanges(session, orders, self.live)
+        self._wallets = Wallets()
         self._beginning: asyncio.Task[None] | None = None
-        orders.store.listen(self.live.on_update)
+        self._anew: asyncio.Task[None] | None = None
+        orders.store.listen(self.live.on_update, first_steps=False)
 
     def _delivered(self, instrument: Instrument, product: Product) -> bool:
         return becomes_holding(self._session.adapter, instrument, product)
@@ -113,10 +127,32 @@ class Portfolio:
 
     async def close(self) -> None:
         """End the reading in the background."""
-        task, self._beginning = self._beginning, None
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
+        for task in (self._beginning, self._anew):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+        self._beginning = self._anew = None
+
+    def _begin_anew(self) -> None:
+        """Read positions again and begin the day with them, a moment from now: what is told now may come in parts."""
+        offered = bool(self._session.adapter.capabilities.features.get("positions"))
+        if offered and (self._anew is None or self._anew.done()):
+            runtime, name = self._session.runtime, self._session.adapter.name
+            self._anew = runtime.spawn(self._read_anew(), name=f"{name} positions anew")
+
+    async def _read_anew(self) -> None:
+        wait_s = max(_SOON_S, self._session.adapter.session.settle_s)
+        while True:
+            await self._session.runtime.sleep(wait_s)
+            try:
+                await self.changes.read()
+                as_of, rows = await self._opening(_READ_S)
+            except DragomanError as error:
+                wait_s = min(2 * wait_s, _LONGEST_S)
+                _log.warning("%s: positions cannot be read anew: %s", self._session.adapter.name, redact(str(error)))
+                continue
+            self.live.seed(rows, self._orders.store.fills.of_day(as_of), as_of, keep=self._in_wallets)
+            return
 
     async def begin(
         self, on_error: Callable[[DragomanError], object] = lambda error: None, *, timeout_s: float = 10.0
@@ -138,7 +174,25 @@ class Portfolio:
             return False
         if not self.live.seeded:
             self.live.seed(rows, self._orders.store.fills.of_day(as_of), as_of)
+        try:
+            await self._begin_wallets(timeout_s)
+        except DragomanError as error:
+            on_error(error)  # the first comparison begins with what there is then
         return True
+
+    async def _begin_wallets(self, timeout_s: float) -> None:
+        """Read balances where positions are such, at a moment at which no fill came."""
+        for _ in range(_TRIES):
+            if self._wallets.begun or not self._in_wallets:
+                return
+            rows = held_in_wallets(self.live.rows())
+            balances = await self._balances(timeout_s)
+            if _quantities(rows) == _quantities(held_in_wallets(self.live.rows())):
+                self._wallets.begin(balances, rows)
+
+    async def _balances(self, timeout_s: float) -> list[Balance]:
+        session = self._session
+        return await session.run(session.adapter.balances(session.ctx), timeout_s=seconds("timeout_s", timeout_s))
 
     async def _opening(self, timeout_s: float) -> tuple[int, list[Position]]:
         """Read positions for the opening; where they tell nothing of the day's trades, between two equal sets of fills.
@@ -166,7 +220,8 @@ class Portfolio:
         Raises
         ------
         UsageError
-            It lacks what its kind needs, or its id names another one.
+            It lacks what its kind needs, or its id names another one; or it is a split or bonus, positions were read
+            since it took effect, and it does not say `as_of`.
         AccountBusy
             Another process writes to this account: say it there.
         Rejected
@@ -254,7 +309,7 @@ class Portfolio:
         return await self.differences(timeout_s=timeout_s)
 
     async def differences(self, *, timeout_s: float = 10.0) -> list[Discrepancy]:
-        """The same, with orders and trades as they are known: only positions are read.
+        """The same, with orders and trades as they are known: only positions are read, and balances that are such.
 
         Once the live positions have their opening they are what is compared, conversions, adjustments, average prices
         and realised profits included. Before that it is the sums of the day's fills, and the opening is read here.
@@ -264,12 +319,26 @@ class Portfolio:
         self._orphans()
         if self.live.seeded:
             await self.changes.read()  # another process may have converted, or been told of, something meanwhile
-            return self.live.compare(positions, skip=self._in_wallets)
+            found = self.live.compare(positions, skip=self._in_wallets)
+            return found + await self._look_at_wallets(timeout_s)
         today = self._orders.store.fills.of_day(as_of)
         found = compare(positions, self.of_positions(net_positions(today)))
         if not self._orders.stale and all(row.day_buy_quantity is not None for row in positions):
             self.live.seed(positions, today, as_of)
+            await self._begin_wallets(timeout_s)
         return found
+
+    async def _look_at_wallets(self, timeout_s: float) -> list[Discrepancy]:
+        """Compare balances with positions that are such; read only where there is one."""
+        if not self._in_wallets or not held_in_wallets(self.live.rows()):
+            return []
+        if not self._wallets.begun:
+            await self._begin_wallets(timeout_s)
+            return []
+        balances = await self._balances(timeout_s)
+        seen = self._wallets.look(balances, self.live.rows())
+        self.live.short(seen.short)
+        return list(seen.differing)
 
     def _orphans(self) -> None:
         """Say which fills wait for an order nobody has reported."""

@@ -8,12 +8,16 @@ somebody looks, so that a day's fills told newest first cost no more than told i
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from dragoman.model import Adjustment, AdjustmentKind, Fill, Product
-from dragoman.portfolio.lots import Lots
+from dragoman.portfolio.adjust import SCALING
+from dragoman.portfolio.in_kind import charged_units
+from dragoman.portfolio.lots import Lot, Lots
 from dragoman.portfolio.money import Exact, exact, has_digits, ratio, size
+from dragoman.portfolio.runs import count_run, shifted
 
 ROLL, ADJUST, TRADE, CONVERT = range(4)
 """What comes first of what happened at one time: a day begins, a corporate action takes effect, trades follow."""
@@ -23,6 +27,7 @@ Place = tuple[int, int, int, str, str]
 Rows = dict[Product, Lots]
 
 _KEEP_EVERY: Final = 64
+_RUN: Final = 32
 
 
 class Entry(Protocol):
@@ -45,22 +50,31 @@ def row(rows: Rows, product: Product) -> Lots:
 
 @dataclass(slots=True)
 class Trade:
-    """A fill."""
+    """A fill; of its quantity, `charged` units were kept as commission. For the rest see `runs.Plain`."""
 
     place: Place
     fill: Fill
     quantity: Exact = 0
     price: Exact = 0
+    charged: Exact = 0
+    lot: Lot = (0, 0)
+    units: int | None = None
+    at: int | None = None
+
+    def __post_init__(self) -> None:
+        self.lot = self.quantity, self.price
+        if not self.charged and self.quantity:
+            self.units, self.at = shifted(self.quantity), shifted(self.price)
 
     @classmethod
     def of(cls, fill: Fill, ts: int) -> Trade:
         """Make one of a fill that happened at `ts`."""
         place = (ts, TRADE, len(fill.trade_id), fill.trade_id, fill.order_id)
-        return cls(place, fill, fill.side.sign * exact(fill.quantity), exact(fill.price))
+        return cls(place, fill, fill.side.sign * exact(fill.quantity), exact(fill.price), charged_units(fill))
 
     def apply(self, rows: Rows) -> str | None:
         if self.quantity:
-            row(rows, self.fill.product).trade(self.quantity, self.price)
+            row(rows, self.fill.product).trade(self.quantity, self.price, self.charged)
         return None
 
 
@@ -122,7 +136,7 @@ def apply(one: Adjustment, lots: Lots) -> str | None:
         case kind.SPLIT | kind.BONUS:
             factor = ratio(exact(one.numerator), exact(one.denominator))
             factor = factor if one.kind is kind.SPLIT else 1 + factor
-            counts = (lots.quantity, lots.overnight_quantity, lots.bought, lots.sold)
+            counts = (lots.quantity, lots.overnight_quantity, lots.bought, lots.sold, lots.charged)
             if not all(has_digits(units * factor) for units in counts):
                 return f"{one.kind} of {lots.quantity} by {factor} leaves a fraction that is no quantity"
             lots.scale(factor)
@@ -212,10 +226,25 @@ class Timeline:
         self.problems.clear()
         return at
 
+    def carried_to(self, start: int) -> Rows:
+        """Return what the day that began at `start` began with."""
+        rows = _copy(self.base)
+        for entry in self.entries[: bisect_left(self._places, (start, ADJUST, 0, "", ""))]:
+            entry.apply(rows)
+        for lots in rows.values():
+            lots.roll()
+        return rows
+
     def forget_overnight(self, before: int) -> None:
         """Take out conversions of what was carried over: a broker asked since then tells it where it went."""
         for entry in list(self.entries):
             if isinstance(entry, Conversion) and entry.overnight and entry.place[0] < before:
+                self.drop(entry)
+
+    def forget_scaling(self, gone: Callable[[Adjustment], bool]) -> None:
+        """Take out the splits and bonuses that `gone` says the broker's positions have already."""
+        for entry in list(self.entries):
+            if isinstance(entry, Adjusting) and entry.adjustment.kind in SCALING and gone(entry.adjustment):
                 self.drop(entry)
 
     def fold(self, before: Place) -> list[Entry]:
@@ -247,18 +276,55 @@ class Timeline:
     @property
     def rows(self) -> Rows:
         """What it all comes to, by product."""
-        if self._counted < len(self.entries):
-            for at in range(self._counted, len(self.entries)):
-                entry = self.entries[at]
-                problem = entry.apply(self._rows)
-                if problem is None:
-                    self.problems.pop(entry.place, None)
-                else:
-                    self.problems[entry.place] = problem
-                if at + 1 >= self._keep_at:
-                    self._keep(at + 1)
-            self._counted = len(self.entries)
+        end = len(self.entries)
+        if self._counted < end:
+            if end - self._counted < _RUN:
+                self._each(self._counted, end)
+            else:
+                self._again(end)
         return self._rows
+
+    def _each(self, start: int, end: int) -> None:
+        """Count entries one by one."""
+        for at in range(start, end):
+            entry = self.entries[at]
+            problem = entry.apply(self._rows)
+            if problem is None:
+                self.problems.pop(entry.place, None)
+            else:
+                self.problems[entry.place] = problem
+            if at + 1 >= self._keep_at:
+                self._keep(at + 1)
+        self._counted = end
+
+    def _again(self, end: int) -> None:
+        """Count many entries, trades by the run, and keep the count at ever shorter distances from the end."""
+        stops = [end]
+        while end - (far := _KEEP_EVERY << (len(stops) - 1)) > self._counted:
+            stops.append(end - far)
+        for stop in reversed(stops):
+            at = self._counted
+            while at < stop:
+                runs: dict[Product, list[Trade]] = {}
+                while at < stop and type(entry := self.entries[at]) is Trade:
+                    if entry.quantity:
+                        runs.setdefault(entry.fill.product, []).append(entry)
+                    at += 1
+                for product, trades in runs.items():  # one product's trades are nothing to another's
+                    lots, done = row(self._rows, product), 0
+                    while done < len(trades):
+                        done += count_run(lots, trades[done:])
+                        if done < len(trades):
+                            trades[done].apply(self._rows)
+                            done += 1
+                if at < stop:
+                    self._keep_at = end + 1
+                    self._each(at, at + 1)
+                    at += 1
+            self._counted = stop
+            if stop < end:
+                self._keep(stop)
+        self._keep_at = end + self._spacing()
 
     def _from(self, at: int) -> None:
         """Forget what was counted from an entry on."""
@@ -277,13 +343,16 @@ class Timeline:
         A copy costs as much as there are lots, hence the next one comes later where there are many.
         """
         self._kept.append((at, _copy(self._rows)))
-        self._keep_at = at + max(_KEEP_EVERY, sum(len(lots.lots) for lots in self._rows.values()) // 32)
+        self._keep_at = at + self._spacing()
         thinned: list[tuple[int, Rows]] = []
         for one in reversed(self._kept):
             while len(thinned) > 1 and thinned[-2][0] - one[0] <= at - thinned[-2][0]:
                 thinned.pop()
             thinned.append(one)
         self._kept = thinned[::-1]
+
+    def _spacing(self) -> int:
+        return max(_KEEP_EVERY, sum(len(lots.lots) for lots in self._rows.values()) // 32)
 
 
 def _copy(rows: Rows) -> Rows:

@@ -83,7 +83,7 @@ def _at(mine: LivePosition, last: Decimal | None) -> Decimal | None:
 def _matched(mine: LivePosition) -> tuple[Decimal | None, Decimal | None]:
     """Return average price and realised profit where all that was bought is matched with all that was sold."""
     carried = mine.overnight_quantity
-    if carried and mine.overnight_price is None:
+    if (carried and mine.overnight_price is None) or mine.fee_quantity:  # no broker is known to match such
         return None, None
     times = exact(mine.multiplier)
     value = size(exact(carried)) * exact(mine.overnight_price or ZERO)

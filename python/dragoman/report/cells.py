@@ -8,8 +8,8 @@ from html import escape
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from dragoman.model.figures import clock, counted, priced
 from dragoman.report.style import table
-from dragoman.report.timeplots import clock
 
 ROWS: Final = 400
 _UNITS: Final = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"))
@@ -52,10 +52,7 @@ def money(value: str | None) -> str:
     if value is None:
         return ""
     found = Decimal(value)
-    if not found.is_finite():
-        return escape(value)
-    found = round(found, 4)
-    return f"{found:,.2f}" if found == round(found, 2) else f"{found.normalize():,f}"
+    return priced(found) if found.is_finite() else escape(value)
 
 
 def quantity(value: str | None) -> str:
@@ -63,7 +60,7 @@ def quantity(value: str | None) -> str:
     if value is None:
         return ""
     found = Decimal(value)
-    return f"{found.normalize():,f}" if found.is_finite() else escape(value)
+    return counted(found) if found.is_finite() else escape(value)
 
 
 def wait(ns: int | None) -> str:

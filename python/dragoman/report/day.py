@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Final
 
 from dragoman.errors import ErrorKind, UsageError
@@ -14,9 +15,11 @@ from dragoman.plugin import Adapter
 from dragoman.portfolio.charges import charges_of
 from dragoman.portfolio.days import TradingDays
 from dragoman.report.figures import by_kind, fill_line, latencies, order_line, rejections, slippage
-from dragoman.report.gather import UNREADABLE, Gathered, Gatherer
+from dragoman.report.gather import Gatherer
+from dragoman.report.gathered import Gathered
 from dragoman.report.model import DayReport, FillLine, OrderLine
 from dragoman.report.money import changed_after, count, master_of, samples
+from dragoman.report.sound import UNREADABLE
 
 _NAMED: Final = 10
 _DAY: Final = timedelta(days=1)
@@ -182,6 +185,16 @@ def _charges(
             without.append(name)
         else:
             found.append(charges)
+    beside: dict[str, Decimal] = {}
+    for one in found:
+        for currency, fees in one.elsewhere:
+            beside[currency] = beside.get(currency, Decimal(0)) + fees
+    if beside:
+        sums = ", ".join(f"{fees.normalize():f} {currency}" for currency, fees in beside.items())
+        notes.append(f"charges are without fees told in other currencies: {sums}")
+    doubts = dict.fromkeys(doubt for one in found for doubt in one.unverified)
+    if doubts:
+        notes.append(f"no document confirms all rates of the charges: {'; '.join(doubts)}")
     if without:
         notes.append(f"the table of charges has nothing for {', '.join(without)}")
     return tuple(found)

@@ -9,7 +9,7 @@ from typing import Final
 
 from dragoman.model import Fill, Instrument, Order
 from dragoman.portfolio.money import Exact, exact, money, price, quantity, ratio
-from dragoman.report.gather import Act, Gathered
+from dragoman.report.gathered import Act, Gathered
 from dragoman.report.model import FillLine, Latency, OrderLine, Rejection, Rejections, Slippage
 from dragoman.session.secrets import redact
 
@@ -29,6 +29,7 @@ def order_line(name: str, order: Order, found: Gathered) -> OrderLine:
         side=order.side,
         quantity=order.quantity,
         order_type=order.order_type,
+        asked_type=order.asked_type,
         product=order.product,
         status=order.status,
         origin=order.origin.value,

@@ -6,26 +6,24 @@ reads them. What is gathered beside that is when each thing was written down.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
-from math import isfinite
 from typing import Any, Final
 
-from dragoman.model import Fill, Order, OrderStatus, OrderType, Origin, Pending, Product, Reject, Side
+from dragoman.model import Fill, Order, OrderStatus, Pending
 from dragoman.orders.journal import Kind, Record
 from dragoman.orders.journal.codec import from_plain
-from dragoman.orders.recovery import Recovered, recover, take_rule
+from dragoman.orders.recovery import recover, take_rule
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.sampling import MONEY
+from dragoman.report.gathered import Act, Gathered, Known
 from dragoman.report.model import KillLine, Rejection, RuleLine, Step, Unknown
+from dragoman.report.sound import UNREADABLE, above_zero, number, price, sound, text, whole
 from dragoman.session.secrets import redact
 
-UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, OSError)
 _TOLD: Final = (Kind.STREAM, Kind.POLL, Kind.REPLY, Kind.DECISION)
-_SIDES: Final = ("NET", "LONG", "SHORT")
 _SILENT: Final = (OrderStatus.UNKNOWN, OrderStatus.SUBMITTED, OrderStatus.DENIED)
 _WORDS: Final = {
     "bound": "one order at the broker proved to be it",
@@ -33,53 +31,6 @@ _WORDS: Final = {
     "escalated": "nobody could tell; it was handed to you",
     "late": "it turned up late",
 }
-
-
-@dataclass(slots=True)
-class Act:
-    """Something that was asked of the broker; when, and when it was answered and first told of by a stream."""
-
-    name: str
-    what: str
-    ts: int
-    mark: Decimal | None = None
-    exits: bool = False
-    ts_reply: int | None = None
-    ts_stream: int | None = None
-
-
-@dataclass(slots=True)
-class Known:
-    """What an order said when a fill of it was told."""
-
-    limit: Decimal | None
-    trigger: Decimal | None
-
-
-@dataclass(slots=True)
-class Gathered:
-    """Everything the report is made of."""
-
-    days: Counter[str] = field(default_factory=Counter)
-    records: int = 0
-    unreadable: int = 0
-    opened: dict[str, Any] = field(default_factory=dict)
-    recovered: Recovered = field(default_factory=Recovered)
-    names: dict[str, None] = field(default_factory=dict)
-    placed: dict[str, Act] = field(default_factory=dict)
-    amended: list[Act] = field(default_factory=list)
-    steps: dict[str, list[Step]] = field(default_factory=dict)
-    refused: list[Rejection] = field(default_factory=list)
-    rejected_at: dict[str, int] = field(default_factory=dict)
-    unknowns: list[Unknown] = field(default_factory=list)
-    rules: list[RuleLine] = field(default_factory=list)
-    kills: list[KillLine] = field(default_factory=list)
-    money: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-    worth: dict[str, Any] = field(default_factory=dict)
-    opening: tuple[int, list[Any]] | None = None
-    terms: dict[str, dict[str, str]] = field(default_factory=dict)
-    fills: list[Fill] = field(default_factory=list)
-    known: dict[tuple[str, str, str], Known] = field(default_factory=dict)
 
 
 class Gatherer:
@@ -115,7 +66,7 @@ class Gatherer:
         found = self.found
         found.recovered = recover(self._each(records), self._broker)
         known = found.recovered.orders
-        found.recovered.orders = {name: order for name, order in known.items() if _whole(order)}
+        found.recovered.orders = {name: order for name, order in known.items() if whole(order)}
         broken = len(known) - len(found.recovered.orders)
         found.unreadable = max(len(self._bad), found.recovered.unreadable + broken)
         found.fills = [
@@ -189,13 +140,13 @@ class Gatherer:
     # -- orders ------------------------------------------------------------------------------------------------------
 
     def _intent(self, record: Record, payload: dict[str, Any], *, today: bool) -> None:
-        name, what = _text(payload["name"]), _text(payload["op"])
+        name, what = text(payload["name"]), text(payload["op"])
         if what == "place":
             self._alone[name] = record.time_ns
         if not today:
             return
         self.found.names[name] = None
-        act = Act(name, what, record.time_ns, _price(payload.get("mark")), bool(payload.get("exit")))
+        act = Act(name, what, record.time_ns, price(payload.get("mark")), bool(payload.get("exit")))
         if what == "place":
             self.found.placed[name] = act
         else:
@@ -204,7 +155,7 @@ class Gatherer:
         self._step(record, name, f"{what}{' (exit)' if act.exits else ''}")
 
     def _reply(self, record: Record, payload: dict[str, Any], *, today: bool) -> None:
-        name, what, effect = _text(payload["name"]), _text(payload["op"]), _text(payload["effect"])
+        name, what, effect = text(payload["name"]), text(payload["op"]), text(payload["effect"])
         if what == "place":
             self._answered(name, record.time_ns)
             self._settled(name, record)
@@ -218,7 +169,7 @@ class Gatherer:
         self.found.names[name] = None
         self._step(record, name, f"{what}: {effect}")
         if what != "place" and effect not in ("ACCEPTED", "UNKNOWN", "APPLIED"):
-            words = [redact(_text(payload.get(part, ""))) for part in ("kind", "code", "text")]
+            words = [redact(text(payload.get(part, ""))) for part in ("kind", "code", "text")]
             self.found.refused.append(
                 Rejection(
                     ts_recv=record.time_ns,
@@ -233,7 +184,7 @@ class Gatherer:
 
     def _order(self, record: Record, payload: dict[str, Any], *, today: bool, carried: bool = False) -> None:
         order = from_plain(Order, payload["order"])
-        name = _text(order.client_order_id)
+        name = text(order.client_order_id)
         if not carried and order.status not in _SILENT:
             if record.kind is Kind.REPLY:
                 self._answered(name, record.time_ns)
@@ -254,10 +205,10 @@ class Gatherer:
         self._step(record, name, "carried on from before" if carried else _said(order))
 
     def _decision(self, record: Record, payload: dict[str, Any], *, today: bool) -> None:
-        name, what = _text(payload.get("name", "")), _text(payload.get("what", ""))
+        name, what = text(payload.get("name", "")), text(payload.get("what", ""))
         if not name:
             return
-        why = redact(_text(payload.get("why", "")))
+        why = redact(text(payload.get("why", "")))
         self._decided[name] = f"{_WORDS.get(what, what)}{f': {why}' if why else ''}"
         if today:
             self.found.names[name] = None
@@ -316,7 +267,7 @@ class Gatherer:
             return
         how = self._decided.pop(name, "") or f"told by {_sources(record.kind)}"
         order = record.payload.get("order")
-        status = _text(order.get("status", "")) if isinstance(order, dict) else _text(record.payload.get("effect", ""))
+        status = text(order.get("status", "")) if isinstance(order, dict) else text(record.payload.get("effect", ""))
         self.found.unknowns.append(replace(doubt, ts_closed=record.time_ns, how=how, status=status))
 
     # -- fills -------------------------------------------------------------------------------------------------------
@@ -331,7 +282,7 @@ class Gatherer:
                 self._counted.take_back(trade_id)
         order = from_plain(Order, payload["order"])
         for plain in payload.get("fills", ()):
-            fill = _sound(from_plain(Fill, plain))
+            fill = sound(from_plain(Fill, plain))
             if fill.ts_event is None:
                 fill = replace(fill, ts_event=record.time_ns if fill.ts_recv is None else fill.ts_recv)
             assert fill.ts_event is not None
@@ -340,7 +291,7 @@ class Gatherer:
             if fill.is_synthetic:
                 self._synthetic.add(fill.trade_id)
             self._counted.take(fill, fill.ts_event)
-            known = Known(_above_zero(order.price), _above_zero(order.trigger_price))
+            known = Known(above_zero(order.price), above_zero(order.trigger_price))
             self.found.known.setdefault((fill.exchange, fill.order_id, fill.trade_id), known)
 
     # -- rules, the switch, money ------------------------------------------------------------------------------------
@@ -365,13 +316,13 @@ class Gatherer:
         instrument = key[0] if isinstance(key, list) and key else terms.get("instrument_id") if terms else ""
         return RuleLine(
             rule_id=name,
-            kind=_text(rule.get("rule_kind", "")),
-            instrument_id=_text(instrument or ""),
-            status=_text(state.get("status", "")),
-            reason=redact(_text(state.get("reason", ""))),
+            kind=text(rule.get("rule_kind", "")),
+            instrument_id=text(instrument or ""),
+            status=text(state.get("status", "")),
+            reason=redact(text(state.get("reason", ""))),
             ts_fired=tuple(self._fired.get(name, ())),
-            exited=_number(state.get("exited")) or Decimal(0),
-            orders=tuple(_text(one) for one in state.get("orders") or ()),
+            exited=number(state.get("exited")) or Decimal(0),
+            orders=tuple(text(one) for one in state.get("orders") or ()),
         )
 
     def _control(self, record: Record, payload: dict[str, Any], *, today: bool) -> None:
@@ -381,8 +332,8 @@ class Gatherer:
             line = KillLine(
                 ts_event=ts if type(ts) is int else record.time_ns,
                 engaged=bool(payload["engaged"]),
-                who=redact(_text(payload.get("who", ""))),
-                why=redact(_text(payload.get("why", ""))),
+                who=redact(text(payload.get("who", ""))),
+                why=redact(text(payload.get("why", ""))),
                 flatten=bool(payload.get("flatten")),
             )
             if line not in self.found.kills and self._days.day(line.ts_event) == self._day:
@@ -408,67 +359,3 @@ def _said(order: Order) -> str:
 
 def _sources(kind: Kind) -> str:
     return {Kind.STREAM: "the order stream", Kind.POLL: "a reading", Kind.REPLY: "the reply"}.get(kind, "what followed")
-
-
-def _sound(fill: Fill) -> Fill:
-    """Return a fill that can be counted.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Something in it is of another type than a fill has.
-    """
-    texts = (fill.trade_id, fill.order_id, fill.instrument_id, fill.exchange, fill.client_order_id)
-    times = (one for one in (fill.ts_event, fill.ts_recv) if one is not None)
-    if not all(type(one) is str for one in texts) or not all(type(one) is int for one in times):
-        raise TypeError("a fill holds text and times of other types")
-    if type(fill.side) is not Side or type(fill.product) is not Product or fill.position_side not in _SIDES:
-        raise ValueError("a fill has no side, or is of no product")
-    if not fill.quantity.is_finite() or not fill.price.is_finite():
-        raise ValueError("a fill has numbers that are none")
-    return fill
-
-
-def _whole(order: Order) -> bool:
-    """Whether an order has everything that is shown of it."""
-    texts = (order.client_order_id, order.order_id, order.instrument_id)
-    choices = ((order.side, Side), (order.status, OrderStatus), (order.order_type, OrderType))
-    numbers = (order.quantity, order.filled_quantity, order.remaining_quantity)
-    maybe = (order.price, order.trigger_price, order.average_price)
-    return (
-        all(type(one) is str for one in texts)
-        and all(type(value) is kind for value, kind in (*choices, (order.product, Product), (order.origin, Origin)))
-        and all(type(one) is Decimal and one.is_finite() for one in numbers)
-        and all(one is None or one.is_finite() for one in maybe)
-        and type(order.order_ids) is tuple
-        and all(type(one) is str for one in order.order_ids)
-        and (order.reject is None or (type(order.reject) is Reject and type(order.reject.text) is str))
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (int, float)):
-        return str(value)
-    raise TypeError(f"a {type(value).__name__} where text belongs")
-
-
-def _number(value: Any) -> Decimal | None:
-    if value is None:
-        return None
-    found = Decimal(repr(value) if isinstance(value, float) else value)
-    if not found.is_finite():
-        raise ValueError(f"{value!r} is no number")
-    return found
-
-
-def _price(value: Any) -> Decimal | None:
-    """Return a price; None where it is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        return None
-    return _above_zero(Decimal(repr(value)))
-
-
-def _above_zero(value: Decimal | None) -> Decimal | None:
-    return value if value is not None and value.is_finite() and value > 0 else None

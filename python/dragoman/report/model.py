@@ -28,6 +28,8 @@ class OrderLine:
     ----------
     name, order_id : str
         Ours (`client_order_id`), and the broker's.
+    asked_type : OrderType
+        MARKET where the broker works a protected order at the market as a LIMIT, which `order_type` says.
     exits : bool
         It was sent only to make a position smaller.
     ts_intent, ts_reply, ts_stream : int or None
@@ -46,6 +48,7 @@ class OrderLine:
     side: Side
     quantity: Decimal
     order_type: OrderType
+    asked_type: OrderType
     product: Product
     status: OrderStatus
     origin: str

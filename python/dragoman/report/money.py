@@ -31,8 +31,8 @@ from dragoman.portfolio.changes import enter
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.marking import Marking
 from dragoman.portfolio.rows import totals
-from dragoman.report.gather import UNREADABLE
 from dragoman.report.model import MoneyLine, Realised
+from dragoman.report.sound import UNREADABLE
 
 _SOURCE: Final = "the journal"
 

@@ -8,10 +8,11 @@ from html import escape
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from dragoman.model.figures import clock
 from dragoman.report.cells import amount, at, moment, money, quantity, rows, text, total, units, wait
 from dragoman.report.plots import distribution
 from dragoman.report.style import facts
-from dragoman.report.timeplots import Bar, Life, Trade, bars, clock, lives, prices, steps
+from dragoman.report.timeplots import Bar, Life, Trade, bars, lives, prices, steps
 
 Found = Mapping[str, Any]
 PARTS: Final = {
@@ -98,7 +99,7 @@ def _money(found: Found) -> Iterator[str]:
     sums = {name: total(name) for name in ("realised", "unrealised", "income", "charges", "value")}
     yield rows(columns | sums, found["totals"], numbers=sums, empty="Nothing was traded or held.")
     if found["charges"]:
-        parts = ("brokerage", "transaction_tax", "exchange_fee", "regulator_fee", "stamp_duty", "gst", "total")
+        parts = "brokerage transaction_tax exchange_fee regulator_fee stamp_duty gst depository_fee total".split()
         named = {name.replace("_", " "): total(name) for name in parts}
         yield "<h3>Charges, estimated by the broker's table</h3>"
         yield rows({"instrument": text("instrument_id")} | named, found["charges"], numbers=named, empty="")
@@ -167,7 +168,9 @@ def _asked(row: Found) -> str:
     named = [
         f"{word} {money(row[name])}" for word, name in (("at", "price"), ("trigger", "trigger_price")) if row[name]
     ]
-    what = (row["side"], quantity(row["quantity"]), row["instrument_id"], row["order_type"], *named, row["product"])
+    asked, kind = row["asked_type"], row["order_type"]
+    kind = kind if asked == kind else f"{asked} as {kind}"
+    what = (row["side"], quantity(row["quantity"]), row["instrument_id"], kind, *named, row["product"])
     return " ".join(what)
 
 

@@ -13,6 +13,7 @@ from html import escape
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from dragoman.model.figures import clock
 from dragoman.report.plots import WIDTH, Scale, Ticks, ends, figure, grid_x, grid_y, linear, linear_ticks, short
 
 _NS: Final = 1_000_000_000
@@ -64,12 +65,6 @@ def number(value: float) -> str:
     whole, _, part = f"{value:,.4f}".partition(".")
     part = part.rstrip("0")
     return f"{whole}.{part:0<2}" if part else whole
-
-
-def clock(ts: int, zone: ZoneInfo, *, seconds: bool = True) -> str:
-    """Return the time of day at the exchange."""
-    at = (_EPOCH + timedelta(microseconds=ts // 1000)).astimezone(zone)
-    return at.strftime("%H:%M:%S" if seconds else "%H:%M")
 
 
 def prices(trades: Sequence[Trade], known: Iterable[tuple[int, float]], caption: str, zone: ZoneInfo) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from dragoman.checks import function, identifier, record, seconds
 from dragoman.checks.inputs import text
-from dragoman.errors import AccountBusy, DragomanError, ErrorKind, UsageError
+from dragoman.errors import AccountBusy, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster, MarketData
 from dragoman.model import Margin, Segment
 from dragoman.model.rules import RuleEvent, RuleState, RuleStatus
@@ -18,6 +18,7 @@ from dragoman.orders.requests import check_name
 from dragoman.portfolio import AccountServices
 from dragoman.rules.account import AccountRules
 from dragoman.rules.at_broker import AtBroker
+from dragoman.rules.brackets import Brackets
 from dragoman.rules.engine import Engine
 from dragoman.rules.entries import Entries
 from dragoman.rules.exits import Exits
@@ -30,18 +31,17 @@ from dragoman.rules.model import (
     DailyLoss,
     MarginFloor,
     PositionRule,
-    PriceRule,
     Rule,
     TimeExit,
 )
 from dragoman.rules.native import NativeRules
-from dragoman.rules.positions import ZERO, Positions
+from dragoman.rules.positions import Positions
 from dragoman.rules.reading import read_rules, restored
+from dragoman.rules.resuming import Resuming
 from dragoman.rules.statement import statement_of
 from dragoman.rules.tracked import Tracked
 from dragoman.rules.watch import NativeTriggers, Watch
 from dragoman.session.fanout import Fanout
-from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
 _S = RuleStatus
@@ -112,7 +112,8 @@ class RuleBook:
         self._told: Fanout[RuleEvent] = Fanout("rule")
         self._told.add(publish)
         self.exits = Exits(session, orders, market, positions, price_of)
-        self.flatten = Flattening(orders, self.exits, positions, begin, session.runtime.clock.mono_ns)
+        run = session.runtime.random_bytes(3).hex()
+        self.flatten = Flattening(orders, self.exits, positions, begin, session.runtime.clock.mono_ns, run)
         self.engine = Engine(
             session.runtime, orders.recorder, self.exits, positions, master.resolve, self._told.publish
         )
@@ -124,13 +125,32 @@ class RuleBook:
         self.engine.looking.each.append(self._account.look)
         self._native = native = NativeRules(session.adapter, account, orders)
         self._fitting = Fitting(session, master, orders, positions, self.engine, price_of, native.kind_of)
-        self._entries = Entries(session.runtime, orders, self.engine)
+        self.engine.brackets = self._brackets = Brackets(
+            session.runtime,
+            master,
+            orders,
+            positions,
+            self.engine,
+            Entries(session.runtime, orders, self.engine),
+            self._fitting.arm,
+        )
         self._at_broker = AtBroker(session, master, orders, positions, self.engine, native, price_of)
         self.exits.withdraw = self._at_broker.withdraw
-        self._end_orders = orders.store.listen(self.engine.on_order)
+        self._end_orders = orders.store.listen(self._brackets.on_order)
         self._read: dict[str, Tracked] = {}
-        self._resumed: Mapping[str, Any] = {}
-        orders.succession.on_rules = self._came_back
+        self._resuming = Resuming(
+            session.runtime,
+            master,
+            orders,
+            positions,
+            self.exits,
+            self.engine,
+            self._fitting,
+            self._brackets,
+            self._at_broker,
+            self._told.publish,
+        )
+        orders.succession.on_rules = self._resuming.came_back
 
     # -- the face ----------------------------------------------------------------------------------------------------
 
@@ -158,6 +178,8 @@ class RuleBook:
             It cannot be written down, so it is not armed.
         AccountBusy
             Another process writes to this account, and so its rules are that one's.
+        OutcomeUnknown
+            The broker may have it or not. It is kept, SUSPENDED, and looked for: do not add it again.
         """
         self._session.owner.check("add")
         self._session.check_mutable()
@@ -179,6 +201,8 @@ class RuleBook:
         if self._orders.writer.enabled:
             tracked.durable = True
         at_broker = self._native.kind_of(rule) if rule.where == "broker" else ""
+        if at_broker:
+            await self._at_broker.prepare(tracked, timeout_s)
         tracked.statement = statement_of(rule, durable=tracked.durable, at_broker=at_broker)
         now = self._session.runtime.clock.wall_ns()
         tracked.ts = now
@@ -247,6 +271,8 @@ class RuleBook:
             There is none of that name, or it is over.
         AccountBusy
             It is another process's.
+        StaleData
+            Whether the broker has it is not known yet: ask again.
         """
         self._session.owner.check("cancel")
         self._session.check_mutable()
@@ -254,8 +280,8 @@ class RuleBook:
         tracked = self._known(rule_id)
         if tracked.status.terminal:
             raise UsageError(f"rule {rule_id} is {tracked.status} already: {tracked.reason}", remedy="nothing to do")
-        if tracked.broker_id:
-            await self._native.withdraw(tracked)
+        if tracked.rule.where == "broker":
+            await self._at_broker.take_back(tracked)
         self.engine.void(tracked)
         tracked.canceled = True
         if tracked.status.watching:
@@ -293,8 +319,13 @@ class RuleBook:
         return found | {"failed_polls": self.engine.watch.failed_polls, "handler_errors": self._told.handler_errors}
 
     def moved(self, fired: Sequence[int]) -> None:
-        """Take what the native triggers fired; called by the hand-out of batches."""
+        """Take what the native triggers fired, and totals that crossed; called by the hand-out of batches."""
         self.engine.moved(fired)
+        self._account.crossed()
+
+    def on_margin(self, margin: Margin) -> None:
+        """Take a margin that has changed."""
+        self._account.on_margin(margin)
 
     async def close(self) -> None:
         """Act no more; what is armed is in the journal, and the next run goes on with it."""
@@ -302,6 +333,7 @@ class RuleBook:
         self._orders.succession.on_rules = None
         for tracked in self.engine.working:
             self.engine.looking.note_trail(tracked)
+        self._account.close()
         await self.engine.close()
         self._told.close()
 
@@ -334,7 +366,7 @@ class RuleBook:
             self.engine.settle(tracked, _S.CANCELED, _ENDED)
             return
         if isinstance(tracked.rule, Bracket) and not tracked.legs:
-            self._fitting.activate(tracked)
+            self._brackets.activate(tracked)
         due, rule = tracked.due_ns, tracked.rule
         if due is None or not isinstance(rule, TimeExit):
             return
@@ -345,60 +377,6 @@ class RuleBook:
             self.engine.settle(tracked, _S.FAILED, f"nothing could be sent at its time, {late_s:.0f} s ago: too late")
         elif self.engine.watch.is_open(rule.instrument_id):
             self.engine.fire(tracked, "its time has come", "time", rule.quantity)
-
-    # -- coming back -------------------------------------------------------------------------------------------------
-
-    def _came_back(self) -> None:
-        """Take up what earlier runs of this account left, once orders and positions are known."""
-        self.exits.recount()  # orders of earlier runs were entered, and nobody was told
-        plain = self._orders.succession.rules
-        found = restored(plain)
-        working = [rule for rule in found.values() if not rule.status.terminal]
-        for name, rule in found.items():
-            if rule.status.terminal:
-                self.engine.rules.setdefault(name, rule)
-        if working:
-            self._session.runtime.spawn(self._resume(working), name="take the rules up again")
-
-    async def _resume(self, working: Sequence[Tracked]) -> None:
-        for rule in working:
-            rule.statement = statement_of(rule.rule, durable=rule.durable)
-            self.engine.rules.setdefault(rule.rule_id, rule)
-        while not self._known_all():
-            await self._session.runtime.sleep(_TRY_AGAIN_S / 20)
-            if self.engine.closed:
-                return  # the next run takes them up
-        self.exits.recount()
-        for rule in working:
-            if rule.status.terminal:
-                continue  # somebody has cancelled it meanwhile
-            try:
-                await self._take_up(rule)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other rules are taken up
-                words = redact(str(error)) if isinstance(error, DragomanError) else f"{type(error).__name__}: {error}"
-                if not rule.status.terminal:
-                    self.engine.settle(rule, _S.FAILED, f"it cannot be taken up again: {redact(words)}")
-
-    def _known_all(self) -> bool:
-        return self._orders.complete_as_of is not None and self._positions.ready
-
-    async def _take_up(self, rule: Tracked) -> None:
-        terms = rule.rule
-        if isinstance(terms, PriceRule) and terms.where == "local":
-            await self._fitting.follow(terms, self._master.resolve(terms.instrument_id))
-        elif terms.where == "broker" and not rule.broker_id:
-            rule.broker_id = await self._native.find(rule, ZERO)
-            if not rule.broker_id:
-                self.engine.settle(rule, _S.FAILED, "it never arrived at the broker, which does not have it")
-                return
-        if not rule.plans and not rule.status.watching:
-            rule.status = _S.ARMED  # killed before it had stopped the account: it looks again
-        now = self._session.runtime.clock.wall_ns()
-        event = RuleEvent(
-            rule.rule_id, rule.status, None, f"back from an earlier run; {rule.reason}", rule.state(), now
-        )
-        self._told.publish(event)
-        self.engine.enter(rule)
 
     def _known(self, rule_id: str) -> Tracked:
         known = self._read if self._reads else self.engine.rules

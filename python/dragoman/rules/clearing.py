@@ -57,7 +57,9 @@ class Clearing:
         in_the_way = [order for order in self._working.reducing(one.key, one.side) if self.owner(order) is None]
         if not in_the_way and not any(other.entering for other in self._exits.running(one.key)):
             lot = one.instrument.lot_size
-            self._exits.end(one, f"what is left, {min(missing, size)}, is less than a lot of {lot}", failed=True)
+            words = f"what is left, {min(missing, size)}, is less than a lot of {lot}"
+            dust = one.filled > 0 or size < lot  # nobody could sell it, and all else is gone
+            self._exits.end(one, f"done but for dust: {words}" if dust else words, failed=not dust)
             return
         needed = missing - max(free, ZERO)
         for order in sorted(in_the_way, key=left, reverse=True):
@@ -99,6 +101,11 @@ class Clearing:
     def owner(self, order: Order) -> Exit | None:
         owner = self.owners.get(order.client_order_id)
         return None if owner is None or owner.done else owner
+
+    def take(self, one: Exit, name: str) -> None:
+        """Take note of an order of an exit that an earlier run placed."""
+        self.owners[name] = one
+        self.watch(one, name)
 
     def watch(self, one: Exit, name: str, after_s: float | None = None) -> None:
         """See to it that an order is repriced for as long as it works; `after_s`: later than that, not at its time."""

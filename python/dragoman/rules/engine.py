@@ -16,10 +16,11 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.errors import DragomanError
-from dragoman.model import Instrument, OrderUpdate
+from dragoman.model import Instrument
 from dragoman.model.rules import RuleEvent, RuleStatus
 from dragoman.orders.recorder import Recorder
 from dragoman.portfolio.net import PositionKey
+from dragoman.rules.brackets import Brackets
 from dragoman.rules.exit import Exit
 from dragoman.rules.exits import Exits
 from dragoman.rules.looking import Looking
@@ -59,20 +60,19 @@ class Engine:
         All that were added, or came back; those that are over as well.
     watch : Watch
         Set by whoever makes both.
-    bracketed : callable
-        Returns how much of the position is a bracket's, at most.
-    activate : callable
-        Arms a `Bracket` whose entry has filled, ends one whose entry never will.
-    unfinished : callable
-        Whether the entry of a `Bracket` that has fired may still fill; cancels what works of it.
+    brackets : Brackets
+        Likewise.
     orphaned : callable
         Told of a rule at the broker whose position is gone.
+    of_account : callable
+        Told of each rule about the whole account that begins to watch.
     looking : Looking
         What is done now and then.
     closed : bool
     """
 
     watch: Watch
+    brackets: Brackets
 
     def __init__(
         self,
@@ -91,17 +91,14 @@ class Engine:
         self._resolve = resolve
         self._publish = publish
         self.rules: dict[str, Tracked] = {}
-        self.bracketed: Callable[[Tracked, Decimal | None], Decimal | None] = lambda rule, share: share
-        self.activate: Callable[[Tracked], object] = lambda rule: None
-        self.unfinished: Callable[[Tracked], bool] = lambda rule: False
         self.orphaned: Callable[[Tracked], object] = lambda rule: None
+        self.of_account: Callable[[Tracked], object] = lambda rule: None
         self.looking = Looking(runtime, self)
         self._numbers: dict[int, tuple[Tracked, int]] = {}
         self._armed: dict[tuple[str, int], int] = {}
         self._next = 0
         self._plans: dict[str, Tracked] = {}
         self._by_key: dict[PositionKey, list[Tracked]] = {}
-        self._brackets: dict[str, list[Tracked]] = {}  # by the entry they wait for
         self._dirty: set[PositionKey] = set()
         self._due: asyncio.Handle | None = None
         self.closed = False
@@ -116,21 +113,22 @@ class Engine:
         if rule.key is not None and not rule.status.terminal:
             self._by_key.setdefault(rule.key, []).append(rule)
         if isinstance(rule.rule, Bracket) and not rule.status.terminal:
-            self._brackets.setdefault(rule.rule.entry, []).append(rule)
-            asyncio.get_running_loop().call_soon(self._entry_moved, rule)
+            self.brackets.enter(rule)
         for plan in tuple(rule.plans):
             self._run(rule, plan)
         if not rule.status.terminal:
             for leg in rule.waiting:
                 self.arm(rule, leg)
             self.looking.wake()
-        if rule.key is not None and rule.status.watching:
+        if rule.key is None:
+            self.of_account(rule)
+        elif rule.status.watching:
             self._on_position(rule.key)
 
     def arm(self, rule: Tracked, leg: Leg) -> None:
         """Watch one of its prices."""
-        if rule.broker_id:
-            return  # the broker watches
+        if rule.rule.where == "broker":
+            return  # it watches
         assert isinstance(rule.rule, PriceRule)
         self._next += 1
         number = self._next
@@ -160,19 +158,28 @@ class Engine:
     # -- firing ------------------------------------------------------------------------------------------------------
 
     def moved(self, fired: Sequence[int]) -> None:
-        """Take the numbers of triggers that fired, in the order of the prices."""
+        """Take the numbers of triggers that fired, in the order of the prices; one that goes wrong stops no other."""
         for number in fired:
             known = self._numbers.pop(number, None)
             if known is None:
                 continue
             rule, leg_number = known
             self._armed.pop((rule.rule_id, leg_number), None)
-            level = self.watch.took(number)
-            leg = rule.leg(leg_number)
-            if level is not None and leg.trails and leg.tighter(level):
-                rule.put(leg := replace(leg, level=level))
-            if leg.fired or rule.status.terminal:
-                continue
+            try:
+                self._reached(rule, leg_number, number)
+            except Exception as error:  # noqa: BLE001 - whatever it is, what fired with it fires
+                words = f"it fired, and its exit failed: {type(error).__name__}: {redact(str(error))}"
+                _log.exception("rule %s: %s", rule.rule_id, words)
+                if not rule.status.terminal:
+                    self.void(rule)
+                    self.settle(rule, _S.FAILED, words)
+
+    def _reached(self, rule: Tracked, leg_number: int, number: int) -> None:
+        level = self.watch.took(number)
+        leg = rule.leg(leg_number)
+        if level is not None and leg.trails and leg.tighter(level):
+            rule.put(leg := replace(leg, level=level))
+        if not leg.fired and not rule.status.terminal:
             self.fire_leg(rule, leg)
 
     def fire_leg(self, rule: Tracked, leg: Leg) -> None:
@@ -181,15 +188,6 @@ class Engine:
             self.void(rule, but=leg.number)  # one fires, once
         rule.put(replace(leg, fired=True))
         self.fire(rule, f"{leg.what} at {leg.level} was reached", str(leg.number), self._share(rule, leg))
-
-    def fire_all(self, rule: Tracked, reason: str, word: str) -> None:
-        """Exit all that a rule still stands for."""
-        shares = [leg.quantity for leg in rule.waiting]
-        self.void(rule)
-        share = None if not shares or None in shares else sum((one for one in shares if one is not None), ZERO)
-        if not isinstance(rule.rule, ScaleOut) and shares:
-            share = shares[0]
-        self.fire(rule, reason, word, share)
 
     def _share(self, rule: Tracked, leg: Leg) -> Decimal | None:
         """Return how much a leg takes; the last rung takes the rest."""
@@ -214,11 +212,11 @@ class Engine:
         held = self._positions.quantity(rule.key)
         if not held or exit_side(held) is not rule.side:
             self.void(rule)
-            if not rule.plans:
+            if not rule.plans and not self.brackets.may_come(rule):
                 self.settle(rule, _S.CANCELED if rule.status.watching else _S.DONE, _gone(held))
             return
         if isinstance(rule.rule, Bracket):
-            share = self.bracketed(rule, share)
+            share = self.brackets.share(rule, share)
         wanted = abs(held) if share is None else min(share, abs(held))
         if wanted <= 0:
             return
@@ -226,7 +224,7 @@ class Engine:
         plan = Planned(name, rule.key, exit_side(held), wanted)
         self.fire_plans(rule, reason, [plan], whole=share is None)
         if isinstance(rule.rule, Bracket):
-            self.unfinished(rule)
+            self.brackets.over(rule)
 
     def fire_plans(self, rule: Tracked, reason: str, plans: list[Planned], *, whole: bool = False) -> None:
         """Fire a rule: put it into the journal, then begin its exits."""
@@ -254,7 +252,7 @@ class Engine:
             self._plans.pop(plan.name, None)
             rule.plans.remove(plan)
             self._failed(rule, plan.key, redact(str(error)))
-            self._go_on(rule, "")
+            self.go_on(rule, "")
 
     def _exit_changed(self, one: Exit) -> None:
         rule = self._plans.get(one.name)
@@ -269,7 +267,7 @@ class Engine:
         rule.take(report)
         if report.failed:
             self._failed(rule, one.key, f"{report.reason}; {report.filled} of {report.wanted} exited")
-        self._go_on(rule, report.reason)
+        self.go_on(rule, report.reason)
 
     def _failed(self, rule: Tracked, key: PositionKey, reason: str) -> None:
         """Note an exit that has failed; the other ones of its rule go on."""
@@ -279,7 +277,7 @@ class Engine:
         if rule.plans:
             self.settle_again(rule, f"an exit has failed, others go on: {words}")
 
-    def _go_on(self, rule: Tracked, reason: str) -> None:
+    def go_on(self, rule: Tracked, reason: str) -> None:
         """Let a rule take its next step once none of its exits runs."""
         if rule.plans or rule.status.terminal:
             return
@@ -291,39 +289,16 @@ class Engine:
         if rule.waiting and held and exit_side(held) is rule.side:
             self.settle(rule, _S.ARMED, f"{problem or f'{rule.exited} exited'}; it watches on")
             return
-        if not problem and self._late(rule):
+        if not problem and self.brackets.late(rule):
             return
         self.void(rule)
         owed = sum((leg.quantity or ZERO for leg in rule.legs), ZERO) if isinstance(rule.rule, ScaleOut) else None
         if problem and (owed is None or rule.exited < owed):  # the last rung takes what those before it left
             self.settle(rule, _S.FAILED, problem)
+        elif rule.status.watching:  # a bracket that fired on nothing
+            self.settle(rule, _S.CANCELED, _gone(held))
         else:
             self.settle(rule, _S.DONE, reason if reason != "done" else f"{rule.exited} exited")
-
-    def _late(self, rule: Tracked) -> bool:
-        """Exit what a bracket's entry has filled since the bracket fired; whether there is, or may be, any."""
-        terms = rule.rule
-        if not isinstance(terms, Bracket) or rule.key is None or not rule.legs or rule.waiting or rule.problems:
-            return False
-        rest = self.bracketed(rule, None if terms.quantity is None else terms.quantity - rule.exited)
-        rest = ZERO if rest is None else rest - sum((plan.wanted for plan in rule.plans), ZERO)
-        held = self._positions.quantity(rule.key)
-        if rest > 0 and held and exit_side(held) is rule.side:
-            plan = Planned(f"{rule.rule_id}.late{rule.firing}", rule.key, exit_side(held), min(rest, abs(held)))
-            self.fire_plans(rule, "its entry went on filling after it had fired", [plan])
-            return True
-        return self.unfinished(rule)
-
-    def _entry_moved(self, rule: Tracked) -> None:
-        """Look at a bracket whose entry has changed."""
-        if rule.status.terminal or self.closed:
-            return
-        if not rule.legs or rule.waiting:
-            self.activate(rule)
-        elif rule.plans:
-            self._late(rule)
-        else:
-            self._go_on(rule, "done")
 
     def _watch_on(self, rule: Tracked, problem: str) -> None:
         """Arm a rule about the account again; after a failure it waits longer each time before it tries again."""
@@ -348,6 +323,8 @@ class Engine:
         self._publish(event)
         if status.watching:
             self.looking.wake()
+        elif status.terminal and isinstance(rule.rule, Bracket):
+            self.brackets.over(rule)
 
     def settle_again(self, rule: Tracked, reason: str) -> None:
         """Write down, and tell, that a rule has changed without taking a step."""
@@ -377,9 +354,10 @@ class Engine:
         if not self._positions.ready:
             return
         for key in dirty:
-            self._check_position(key)
+            self.check_position(key)
 
-    def _check_position(self, key: PositionKey) -> None:
+    def check_position(self, key: PositionKey) -> None:
+        """The same for one position, which is known."""
         rules = self._by_key.get(key)
         if not rules:
             return
@@ -389,22 +367,14 @@ class Engine:
                 rules.remove(rule)
             if not rule.status.watching:
                 continue
-            if isinstance(rule.rule, Bracket) and not rule.legs:
-                continue  # its position is still to come
-            if not held or exit_side(held) is not rule.side:
+            if held and exit_side(held) is rule.side:
+                self.brackets.held(rule)
+            elif not self.brackets.may_come(rule):
                 self.void(rule)
-                if rule.broker_id:
+                if rule.rule.where == "broker":
                     self.orphaned(rule)
                 else:
                     self.settle(rule, _S.CANCELED, _gone(held))
-
-    def on_order(self, update: OrderUpdate) -> None:
-        """Look whether it is a bracket's entry."""
-        if not self._brackets:
-            return
-        for rule in self._brackets.get(update.order.client_order_id, ()):
-            asyncio.get_running_loop().call_soon(self._entry_moved, rule)
-        self._brackets = {name: left for name, rules in self._brackets.items() if (left := _still(rules))}
 
     @property
     def working(self) -> Iterable[Tracked]:
@@ -421,11 +391,6 @@ class Engine:
         for number in tuple(self._numbers):
             self.watch.disarm(number)
         self._exits.close()
-
-
-def _still(rules: list[Tracked]) -> list[Tracked]:
-    """Return the brackets that are not over: what their entry fills is theirs."""
-    return [rule for rule in rules if not rule.status.terminal]
 
 
 def _gone(held: Decimal) -> str:

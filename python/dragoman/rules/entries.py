@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dragoman.errors import DragomanError
 from dragoman.model import OrderStatus
 from dragoman.orders import OrderService
-from dragoman.rules.engine import Engine
 from dragoman.rules.model import Bracket
 from dragoman.rules.tracked import Tracked
 from dragoman.runtime.base import Runtime
 from dragoman.session.secrets import redact
+
+if TYPE_CHECKING:
+    from dragoman.rules.engine import Engine
 
 _AGAIN_S: Final = 1.0
 _TAKEN_S: Final = 2.0  # how long a cancel that the broker took may need
@@ -20,7 +22,7 @@ _log = logging.getLogger("dragoman.rules")
 
 
 class Entries:
-    """Cancels entries of brackets that have fired, until they have ended.
+    """Cancels entries of brackets that have fired, or are over, until they have ended.
 
     Parameters
     ----------
@@ -34,7 +36,6 @@ class Entries:
         self._orders = orders
         self._engine = engine
         self._ending: set[str] = set()
-        engine.unfinished = self.end
 
     def end(self, rule: Tracked) -> bool:
         """Whether a bracket's entry may still fill; from here on it is being cancelled."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from dragoman.errors import ErrorKind
 from dragoman.model import Instrument, Order, Side
 from dragoman.portfolio.net import PositionKey
 from dragoman.rules.model import Send
@@ -39,6 +40,25 @@ class ExitReport:
     failed: bool
     reason: str
     orders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One order that was refused.
+
+    Attributes
+    ----------
+    step : int or Decimal
+        Which of its exit's steps sent it; of an order of an earlier run, its quantity.
+    largest : Decimal
+        The largest order of that step.
+    """
+
+    kind: ErrorKind
+    text: str
+    step: int | Decimal
+    largest: Decimal
+    retry_after_s: float | None = None
 
 
 class Exit:
@@ -92,7 +112,10 @@ class Exit:
         self.judged: set[str] = set()
         self.retracted: set[str] = set()  # orders it cancels itself
         self.retry_after: dict[str, float | None] = {}
+        self.steps: list[Decimal] = []  # the largest order of each time that something was sent
+        self.step_of: dict[str, int] = {}
         self.refusals = 0
+        self._counted: set[tuple[int | Decimal, ErrorKind]] = set()
         self.piece: Decimal | None = None
         self.as_limit = False
         self.stopped = ""
@@ -149,6 +172,18 @@ class Exit:
         if half < lot:
             return False
         self.piece = half
+        return True
+
+    def largest(self, step: int | Decimal) -> Decimal:
+        """Return the size of the largest order of one of its steps."""
+        return self.steps[step - 1] if isinstance(step, int) else step
+
+    def counts(self, refusal: Refusal) -> bool:
+        """Whether a refusal is the first of its reason among what one step sent; it is counted from here on."""
+        told = (refusal.step, refusal.kind)
+        if told in self._counted:
+            return False
+        self._counted.add(told)
         return True
 
     def end(self, reason: str, *, failed: bool) -> None:

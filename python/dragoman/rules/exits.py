@@ -16,19 +16,18 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from dragoman.errors import DragomanError, ErrorKind, UsageError
+from dragoman.errors import DragomanError, UsageError
 from dragoman.market import MarketData
-from dragoman.model import Order, OrderStatus, OrderUpdate, Side
+from dragoman.model import OrderUpdate, Side
 from dragoman.orders import OrderService
 from dragoman.portfolio.net import PositionKey
 from dragoman.rules.clearing import Clearing
 from dragoman.rules.exit import Exit
 from dragoman.rules.model import Send
 from dragoman.rules.positions import Positions
-from dragoman.rules.refusals import Act, after
-from dragoman.rules.requests import exit_request, limit_price, must_be_limit
+from dragoman.rules.sending import Sending
 from dragoman.rules.terms import exit_side
 from dragoman.rules.working import ZERO, Working
 from dragoman.session.secrets import redact
@@ -82,7 +81,7 @@ class Exits:
         self._due: asyncio.Handle | None = None
         self._working = Working(self._store)
         self._clearing = Clearing(session, orders, self._working, self)
-        self._fetched: dict[str, Decimal] = {}
+        self._sending = Sending(session, orders, market, self._clearing, self, price_of)
         self.compare: Callable[..., Awaitable[object]] = _nothing
         self.withdraw: Callable[[PositionKey, Side, Decimal], Awaitable[object] | None] = lambda key, side, wanted: None
         self._ends = [self._store.listen(self._on_order), positions.listen(self._on_position), self._working.end]
@@ -157,14 +156,14 @@ class Exits:
         _log.info("exit %s: %s %s of %s: %s", name, side, "all" if whole else wanted, key[0], why)
         waiting = self.withdraw(key, side, wanted)
         if waiting is not None:
-            self._pause(found, None)
+            self.pause(found, None)
             self._session.runtime.spawn(self._first(waiting, found), name=f"exit {name}")
         self._step(found)
         return found
 
     async def _first(self, waiting: Awaitable[object], one: Exit) -> None:
         await waiting
-        self._go_on(one)
+        self.go_on(one)
 
     def running(self, key: PositionKey | None = None) -> list[Exit]:
         """Return the exits that have not ended, of one position or of all."""
@@ -173,10 +172,10 @@ class Exits:
 
     def spent(self, name: str) -> bool:
         """Whether an exit of that name was sent before, and none of its orders can fill any more."""
-        if name in self._by_name or not self._taken(f"{name}.1"):
+        if name in self._by_name or not self.taken(f"{name}.1"):
             return False
         number = 1
-        while self._taken(order := f"{name}.{number}"):
+        while self.taken(order := f"{name}.{number}"):
             found = self._store.get(order)
             if found is None or not found.status.terminal:
                 return False
@@ -211,7 +210,8 @@ class Exits:
     # -- what makes it look again ------------------------------------------------------------------------------------
 
     def _on_order(self, update: OrderUpdate) -> None:
-        self.touch_all(update.order.instrument_id)
+        if self._exits:
+            self.touch_all(update.order.instrument_id)
 
     def _on_position(self, key: PositionKey) -> None:
         if key in self._exits:
@@ -242,20 +242,20 @@ class Exits:
     def _adopt(self, one: Exit) -> None:
         """Take over the orders that an earlier run, or the same one, placed under the exit's name."""
         number = 1
-        while self._taken(name := f"{one.name}.{number}"):
+        while self.taken(name := f"{one.name}.{number}"):
             one.orders.append(name)
-            self._clearing.owners[name] = one
-            self._clearing.watch(one, name)
+            self._clearing.take(one, name)
             number += 1
 
-    def _taken(self, name: str) -> bool:
+    def taken(self, name: str) -> bool:
+        """Whether an order of that name was placed, or is about to be."""
         return self._store.get(name) is not None or self._orders.intents.get(name) is not None
 
     def _step(self, one: Exit) -> None:
         """Plan what is left of an exit, and send it."""
         if one.done:
             return
-        self._judge(one)
+        self._sending.judge(one)
         if one.done or not self._positions.ready:
             return
         held = self._positions.quantity(one.key)
@@ -277,11 +277,15 @@ class Exits:
         amount = min(missing, free)
         pieces = one.pieces(amount, _MOST_AT_ONCE - len(one.entering)) if amount > 0 else []
         if pieces and one.paused is None:
-            self._send(one, pieces)
+            self._sending.send(one, pieces)
         elif not working and one.paused is None and self._positions.agreed(one.key) != held:
             self._compare(one, held)
         elif not working and one.paused is None and not pieces:
             self._clearing.wait_or_clear(one, missing, free, size)
+
+    def ask(self, one: Exit) -> None:
+        """Ask the broker for the position of an exit whose order it says is more than there is."""
+        self._compare(one, self._positions.quantity(one.key))
 
     def _compare(self, one: Exit, held: Decimal) -> None:
         """Ask the broker again for a position of which it has told another size; give up while that stands."""
@@ -294,7 +298,7 @@ class Exits:
         one.comparisons += 1
         # Its positions may tell of a fill a while after its orders do: a reading before that would be of no use.
         wait_s = self._session.adapter.session.settle_s if one.orders or one.comparisons > 1 else 0.0
-        self._pause(one, wait_s + 3 * _COMPARE_S)
+        self.pause(one, wait_s + 3 * _COMPARE_S)
         self._session.runtime.spawn(self._compared(one, wait_s), name=f"positions for exit {one.name}")
 
     async def _compared(self, one: Exit, wait_s: float) -> None:
@@ -303,135 +307,22 @@ class Exits:
             await self.compare(timeout_s=_COMPARE_S)
         except DragomanError as error:
             _log.warning("exit %s: the position cannot be read: %s", one.name, redact(str(error)))
-        self._go_on(one)
+        self.go_on(one)
 
     def _gone(self, held: Decimal) -> str:
         return f"the position has turned to {held}" if held else "the position was closed meanwhile"
 
-    # -- sending -----------------------------------------------------------------------------------------------------
+    # -- waiting and ending --------------------------------------------------------------------------------------------
 
-    def _send(self, one: Exit, pieces: list[Decimal]) -> None:
-        if one.patience is not None:
-            one.patience.cancel()
-            one.patience = None
-        price: Decimal | None = None
-        as_limit = one.as_limit or must_be_limit(one.send, self._session.adapter)
-        if as_limit:
-            last = self._price_of(one.key[0]) or self._fetched.pop(one.key[0], None)
-            if last is None:
-                self._pause(one, None)
-                self._session.runtime.spawn(self._fetch(one), name=f"price for exit {one.name}")
-                return
-            price = limit_price(last, one.side, one.send, one.instrument)
-        for piece in pieces:
-            if one.done or one.stopped or one.paused is not None:
-                return  # the piece before was refused
-            self._place(one, piece, price)
-
-    def _place(self, one: Exit, quantity: Decimal, price: Decimal | None) -> None:
-        number = len(one.orders) + 1
-        while self._taken(name := f"{one.name}.{number}"):
-            number += 1
-        request = exit_request(one, name, quantity, price, self._session.adapter)
-        one.orders.append(name)
-        one.entering[name] = quantity
-        self._clearing.owners[name] = one
-        try:
-            placing = self._orders.placing(request, one.instrument, one.timeout_s, True, True, exits=True)
-        except DragomanError as error:
-            self._placed(one, name, quantity, error)
-            return
-        task: asyncio.Future[Order] = asyncio.ensure_future(placing)
-        if self._store.get(name) is not None:
-            del one.entering[name]
-        task.add_done_callback(lambda ended: self._placed(one, name, quantity, _error_of(ended)))
-        if price is not None:
-            self._clearing.watch(one, name)
-        if one.changed is not None:
-            one.changed(one)
-
-    def _placed(self, one: Exit, name: str, quantity: Decimal, error: BaseException | None) -> None:
-        """Take note of how placing one order ended; what became of the order itself the store says."""
-        one.entering.pop(name, None)
-        if isinstance(error, DragomanError):
-            one.retry_after[name] = error.retry_after_s
-        if self._store.get(name) is None and error is not None and not one.done:
-            # It was refused before it was an order: its name is free, and nothing was sent.
-            if name in one.orders:
-                one.orders.remove(name)
-            kind = error.kind if isinstance(error, DragomanError) else ErrorKind.UNMAPPED
-            self._refused(one, kind, str(error), quantity, getattr(error, "retry_after_s", None))
-        self.touch(one.key)
-
-    async def _fetch(self, one: Exit) -> None:
-        """Ask for a price that a limit order needs."""
-        name, problem = one.key[0], "the broker has none"
-        try:
-            quotes = await self._market.quotes(name, "ltp", timeout_s=_QUOTE_S)
-            price = quotes[name].last_price if name in quotes else None
-            if price is not None and price > 0:
-                self._fetched[name] = Decimal(repr(price))
-                one.paused = None
-                self.touch(one.key)
-                return
-        except DragomanError as error:
-            problem = str(error)
-        one.paused = None
-        if not one.done:
-            self._refused(one, ErrorKind.STALE_DATA, f"no price for a limit order: {problem}", ZERO, None)
-
-    # -- refusals ----------------------------------------------------------------------------------------------------
-
-    def _judge(self, one: Exit) -> None:
-        """Look at its orders that have ended since, and decide what follows."""
-        for order in one.known:
-            name = order.client_order_id
-            if name in one.judged or not order.status.terminal:
-                continue
-            one.judged.add(name)
-            if order.filled_quantity > 0:
-                one.refusals = 0
-            if order.status is OrderStatus.FILLED or name in one.retracted:
-                continue
-            kind = order.reject.kind if order.reject is not None else ErrorKind.EXCHANGE_REJECTED
-            text = order.reject.text if order.reject is not None else order.status_text or f"it is {order.status}"
-            if order.filled_quantity == 0 or order.status is not OrderStatus.CANCELED:
-                self._refused(one, kind, text, order.quantity, one.retry_after.get(name))
-            if one.done:
-                return
-
-    def _refused(self, one: Exit, kind: ErrorKind, text: str, quantity: Decimal, retry_after_s: float | None) -> None:
-        if one.stopped:
-            return
-        step = after(kind, one.refusals + 1, retry_after_s=retry_after_s)
-        one.refusals += step.counts
-        said = redact(text)
-        _log.warning("exit %s was refused (%s): %s", one.name, kind, said)
-        if kind is ErrorKind.FREEZE_QTY_EXCEEDED or step.act is Act.SMALLER:
-            if not one.halve(quantity):
-                self.end(one, f"{kind}: one lot is refused as well: {said}", failed=True)
-                return
-        elif step.act is Act.LIMIT:
-            if one.as_limit or must_be_limit(one.send, self._session.adapter):
-                self.end(one, f"{kind}, also as a limit order: {said}", failed=True)
-                return
-            one.as_limit = True
-        if step.act is Act.STOP or one.refusals >= one.send.tries:
-            times = f"refused {one.refusals} times, the last time " if one.refusals > 1 else ""
-            self.end(one, f"{times}{kind}: {said}", failed=True)
-            return
-        if step.wait_s:
-            self._pause(one, step.wait_s)
-        self.touch(one.key)
-
-    def _pause(self, one: Exit, seconds: float | None) -> None:
+    def pause(self, one: Exit, seconds: float | None) -> None:
         """Send nothing for a while; None: until told otherwise."""
         if one.paused is not None:
             one.paused.cancel()
         loop = asyncio.get_running_loop()
-        one.paused = loop.call_later(_QUOTE_S * 4 if seconds is None else seconds, self._go_on, one)
+        one.paused = loop.call_later(_QUOTE_S * 4 if seconds is None else seconds, self.go_on, one)
 
-    def _go_on(self, one: Exit) -> None:
+    def go_on(self, one: Exit) -> None:
+        """End its pause."""
         if one.paused is not None:
             one.paused.cancel()
         one.paused = None
@@ -459,7 +350,3 @@ class Exits:
 
 async def _nothing(*, timeout_s: float) -> None:
     """Compare nothing: nobody reads positions."""
-
-
-def _error_of(ended: asyncio.Future[Any]) -> BaseException | None:
-    return asyncio.CancelledError() if ended.cancelled() else ended.exception()

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from dragoman.checks.inputs import text
-from dragoman.errors import DragomanError, ErrorKind, StaleData, UsageError
+from dragoman.errors import ErrorKind, StaleData, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Instrument, Order
 from dragoman.model.rules import RuleStatus
@@ -21,7 +20,6 @@ from dragoman.rules.positions import Positions
 from dragoman.rules.terms import exit_side, legs_of, needs_reference
 from dragoman.rules.tracked import Tracked
 from dragoman.rules.watch import cannot_follow
-from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
 _S = RuleStatus
@@ -62,8 +60,6 @@ class Fitting:
         self._engine = engine
         self._price_of = price_of
         self._kind_at_broker = kind_at_broker
-        engine.activate = self.activate
-        engine.bracketed = self.bracketed
 
     async def known(self, timeout_s: float) -> None:
         """Return once positions are known.
@@ -99,11 +95,9 @@ class Fitting:
             if rule.where == "local":
                 await self.follow(rule, instrument)
             if not isinstance(rule, Bracket):
-                await self._arm(tracked, rule, instrument, rule.reference)
+                await self.arm(tracked, rule, instrument, rule.reference)
         elif isinstance(rule, TimeExit):
-            zone = ZoneInfo(self._session.adapter.session.time_zone)
-            now = self._session.ctx.now_ns
-            tracked.due_ns = due_ns(rule, instrument.exchange, self._session.adapter.hours, zone, now)
+            tracked.due_ns = due_ns(rule, instrument.exchange, self._session.calendar)
 
     def _guards(self, tracked: Tracked, rule: PositionRule, instrument: Instrument) -> None:
         """Look at the position a rule is about.
@@ -159,7 +153,8 @@ class Fitting:
         if not followed and not can_poll:
             raise cannot_follow(instrument, UsageError("there is no market stream"))
 
-    async def _arm(self, tracked: Tracked, rule: PriceRule, instrument: Instrument, reference: Decimal | None) -> None:
+    async def arm(self, tracked: Tracked, rule: PriceRule, instrument: Instrument, reference: Decimal | None) -> None:
+        """Work out the prices a rule watches; `reference` is what its terms count from, where they say so."""
         assert tracked.key is not None
         assert tracked.side is not None
         if reference is None and needs_reference(rule):
@@ -169,40 +164,3 @@ class Fitting:
             last = self._price_of(instrument.instrument_id) or await self._engine.watch.price(instrument)
         size = abs(self._positions.quantity(tracked.key))
         tracked.legs = list(legs_of(rule, tracked.side, instrument, size=size, reference=reference, last=last))
-
-    def activate(self, tracked: Tracked) -> None:
-        """Arm a bracket once its entry has filled something; end it once it never will."""
-        rule = tracked.rule
-        if not isinstance(rule, Bracket) or tracked.legs or not tracked.status.watching:
-            return
-        entry = self._orders.store.get(rule.entry)
-        if entry is None:
-            return
-        if entry.filled_quantity > 0:
-            self._session.runtime.spawn(self._activated(tracked, rule, entry), name=f"arm {tracked.rule_id}")
-        elif entry.status.terminal:
-            self._engine.settle(tracked, _S.CANCELED, f"its entry {rule.entry} is {entry.status} with nothing filled")
-
-    async def _activated(self, tracked: Tracked, rule: Bracket, entry: Order) -> None:
-        if tracked.legs:
-            return
-        instrument = self._master.resolve(rule.instrument_id)
-        tracked.side = entry.side.opposite
-        try:
-            await self._arm(tracked, rule, instrument, rule.reference or entry.average_price)
-        except DragomanError as error:
-            if not tracked.legs and tracked.status.watching:
-                self._engine.settle(tracked, _S.FAILED, redact(str(error)))
-            return
-        self._engine.settle_again(tracked, f"its entry {rule.entry} has filled")
-        for leg in tracked.waiting:
-            self._engine.arm(tracked, leg)
-
-    def bracketed(self, tracked: Tracked, share: Decimal | None) -> Decimal | None:
-        """Return how much of the position is a bracket's: what its entry filled and it has not exited."""
-        assert isinstance(tracked.rule, Bracket)
-        entry = self._orders.store.get(tracked.rule.entry)
-        if entry is None:
-            return share
-        filled = entry.filled_quantity - tracked.exited
-        return filled if share is None else min(share, filled)

@@ -60,17 +60,26 @@ class Flattening:
         Reads what live positions begin with.
     mono_ns : callable
         A clock that only goes forward, ns.
+    run : str
+        Tells this process from every other one: what it tries a second time has a name of its own.
     """
 
     def __init__(
-        self, orders: OrderService, exits: Exits, positions: Positions, begin: Begin, mono_ns: Callable[[], int]
+        self,
+        orders: OrderService,
+        exits: Exits,
+        positions: Positions,
+        begin: Begin,
+        mono_ns: Callable[[], int],
+        run: str,
     ) -> None:
         self._orders = orders
         self._exits = exits
         self._positions = positions
         self._begin = begin
         self._now = mono_ns
-        self._epoch = 0
+        self._run = run
+        self._engagement = ""
         self._tries: dict[PositionKey, _Try] = {}
         self._unknown_ns: int | None = None  # since when positions are not known
 
@@ -88,8 +97,8 @@ class Flattening:
         state : KillState
             The engagement that asks for it: orders are named after it.
         """
-        if state.epoch != self._epoch:
-            self._epoch = state.epoch
+        if state.engagement != self._engagement:
+            self._engagement = state.engagement
             self._tries.clear()
         now = self._now()
         problem = await self._know()
@@ -125,11 +134,12 @@ class Flattening:
         one, place = self._of(key), ".".join(key).replace("/", "_")
         if one.exit is not None and not one.exit.done:
             return
-        name, again = f"KILL{state.epoch}.{place}", 1
+        # The first name is every run's, so that a next one goes on with its orders; a name is one order for ever.
+        name, again = f"KILL{state.engagement}.{place}", 1
         while self._exits.spent(name):
             # Its orders have all ended: counted once more, their refusals would end the next try before it began.
             again += 1
-            name = f"KILL{state.epoch}-{again}.{place}"
+            name = f"KILL{state.engagement}-{self._run}-{again}.{place}"
         try:
             one.exit = self._exits.reduce(key, None, f"killed: {state.why}", name=name, send=_AT_ALL_COSTS)
         except Exception as error:  # noqa: BLE001 - also a defect in one exit keeps no other position open
@@ -157,7 +167,8 @@ class Flattening:
         problem = "; ".join(f"{_words(key)}: {one.problem}" for key, one in stuck.items())
         now = self._now()
         waits = [(one.due_ns - now) / _NS if one.exit is None else 0.0 for one in self._tries.values()]
-        return Left(self.held(), problem, max(min(waits, default=0.0), 0.0))
+        dust = ", ".join(f"{_words(key)} {self._positions.quantity(key)}" for key in sorted(self._positions.dust()))
+        return Left(self.held(), problem, max(min(waits, default=0.0), 0.0), dust)
 
 
 def _words(key: PositionKey) -> str:

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from dragoman.model.rules import RuleStatus
-from dragoman.rules.model import OnStale, PriceRule
+from dragoman.rules.model import OnStale, PriceRule, ScaleOut
 from dragoman.rules.tracked import Tracked
+from dragoman.rules.working import ZERO
 from dragoman.runtime.base import Runtime
 from dragoman.session.secrets import redact
 
@@ -73,6 +74,12 @@ class Looking:
                 self._judge_age(rule)
         self._raised = broken
 
+    def look_now(self, rule: Tracked, look: Callable[[Tracked], object]) -> None:
+        """Look at one rule between times, because something has changed."""
+        if rule.status.watching and not self._engine.closed:
+            with self._alone(rule, self._raised):
+                look(rule)
+
     @contextmanager
     def _alone(self, rule: Tracked, broken: dict[str, str]) -> Iterator[None]:
         """Keep what goes wrong with one rule from all others; it is told of when it begins."""
@@ -104,7 +111,7 @@ class Looking:
             number = self._engine.number_of(rule, leg)
             level = None if number is None else self._engine.watch.level(number)
             if level is not None and leg.tighter(level):
-                rule.put(replace(leg, level=level))
+                rule.put(replace(leg, level=level, seen=None if number is None else self._engine.watch.best(number)))
                 rule.ts = self._runtime.clock.wall_ns()
                 self._engine.write(rule, "trail")
 
@@ -132,11 +139,20 @@ class Looking:
         if gone:
             reason += "; the stream is gone"
         if terms.on_stale is OnStale.EXIT:
-            self._engine.fire_all(rule, f"stale: {reason}", "stale")
+            self._fire_all(rule, f"stale: {reason}")
         elif terms.on_stale is OnStale.HOLD:
             self._engine.settle(rule, _S.SUSPENDED, reason)
         else:
             self._engine.tell(rule, reason)
+
+    def _fire_all(self, rule: Tracked, reason: str) -> None:
+        """Exit all that a rule still stands for: of a ladder the sum of its rungs, of others what one of them takes."""
+        shares = [leg.quantity for leg in rule.waiting]
+        self._engine.void(rule)
+        share = None if not shares or None in shares else sum((one for one in shares if one is not None), ZERO)
+        if not isinstance(rule.rule, ScaleOut) and shares:
+            share = shares[0]
+        self._engine.fire(rule, reason, "stale", share)
 
     async def close(self) -> None:
         """Look no more."""

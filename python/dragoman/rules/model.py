@@ -1,7 +1,8 @@
 """What rules say: values a user writes down. They watch a position, and only ever make it smaller.
 
 Prices and quantities are exact: `Decimal`, or what `place` takes for one (an int, text, a float by its shortest
-spelling); `RuleBook.add` reads them so. Nothing here does anything.
+spelling). Whatever cannot be one of them, or a word that there is not, raises UsageError where it is written down;
+whether they fit the position, and each other, `RuleBook.add` says. Nothing here does anything.
 """
 
 from __future__ import annotations
@@ -11,7 +12,33 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
+from dragoman.checks.constructors import ABOVE_0, Within, checked
 from dragoman.model import OrderType, Product, Segment
+
+_checked = checked(
+    {
+        "price": ABOVE_0,
+        "percent": ABOVE_0,
+        "ticks": ABOVE_0,
+        "quantity": ABOVE_0,
+        "r": ABOVE_0,
+        "risk": ABOVE_0,
+        "reference": ABOVE_0,
+        "start": ABOVE_0,
+        "limit": ABOVE_0,
+        "fraction": Within(0, 1),
+        "utilisation": Within(0, 1),
+        "protection": Within(0, 100),
+        "offset_percent": Within(0, 100, itself=True),
+        "reprice_s": Within(0, 604_800),
+        "tries": Within(1, 1_000, itself=True),
+        "stale_after_s": Within(0, 604_800),
+        "before_close_s": Within(0, 86_399, itself=True),
+        "late_s": Within(0, 604_800, itself=True),
+        "pause_s": Within(0, 604_800, itself=True),
+        "most": Within(1, 1_000_000, itself=True),
+    }
+)
 
 PriceSource = Literal["last", "mark", "mid"]
 PositionSide = Literal["NET", "LONG", "SHORT"]
@@ -35,6 +62,7 @@ class OnStale(StrEnum):
     ALERT = "ALERT"
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """A price, as one of: itself, a percentage or a number of ticks away from the reference.
@@ -53,6 +81,7 @@ class Level:
     ticks: int | None = None
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
     """How exits are sent.
@@ -164,6 +193,7 @@ class _OneLevel(PriceRule):
         return Level(price=self.price, percent=self.percent, ticks=self.ticks)
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopLoss(_OneLevel):
     """Exit when the price falls to a level (a long position), or rises to it (a short one).
@@ -172,11 +202,13 @@ class StopLoss(_OneLevel):
     """
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeProfit(_OneLevel):
     """Exit when the price rises to a level (a long position), or falls to it (a short one)."""
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrailingStop(_OneLevel):
     """Exit when the price falls back from its best by a distance; the level only ever comes closer.
@@ -192,6 +224,7 @@ class TrailingStop(_OneLevel):
     start: Decimal | None = None
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oco(PriceRule):
     """A stop and a target for the same quantity: whichever is reached first exits, and the other is void.
@@ -208,6 +241,7 @@ class Oco(PriceRule):
     trailing: bool = False
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bracket(Oco):
     """A stop and a target for what an entry order fills. It waits for the first fill, and ends if none comes.
@@ -221,6 +255,7 @@ class Bracket(Oco):
     entry: str
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
     """One step of a ladder: where, and how much.
@@ -241,6 +276,7 @@ class Rung:
     fraction: Decimal | None = None
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleOut(PriceRule):
     """Exit in steps as the price moves in the position's favour. The last rung takes whatever is left.
@@ -257,6 +293,7 @@ class ScaleOut(PriceRule):
     risk: Decimal | None = None
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeExit(PositionRule):
     """Exit at a time of the clock.
@@ -265,7 +302,8 @@ class TimeExit(PositionRule):
     ----------
     at : str, optional
         ``HH:MM`` or ``HH:MM:SS`` in the exchange's time zone: the next time it is that on a day of the week on which
-        the exchange is open then. Holidays are not known: on one, the broker refuses the exit and the rule FAILS.
+        the exchange is open then. Of holidays the calendar knows those of the years it covers: on another one, the
+        broker refuses the exit and the rule FAILS.
     before_close_s : float, optional
         Instead: so many seconds before the exchange's close.
     late_s : float
@@ -278,6 +316,7 @@ class TimeExit(PositionRule):
     late_s: float = 3600.0
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarginFloor(Rule):
     """Make positions smaller when margin runs short.
@@ -308,6 +347,7 @@ class MarginFloor(Rule):
     most: int = 20
 
 
+@_checked
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyLoss(Rule):
     """Stop for the day when it has lost too much.
@@ -319,10 +359,13 @@ class DailyLoss(Rule):
     currency : str
     act : {"flatten", "block", "both"}
         Exit every position, refuse new orders until the day is over, or both.
+    after_charges : bool
+        Whether the loss includes the day's charges, as far as they are known: what is lost is money, whoever has it.
     """
 
     limit: Decimal
     currency: str = "INR"
+    after_charges: bool = True
     act: Literal["flatten", "block", "both"] = "both"
 
 

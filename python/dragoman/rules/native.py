@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -20,7 +20,7 @@ from dragoman.portfolio import AccountServices
 from dragoman.portfolio.net import PositionKey
 from dragoman.rules.model import Bracket, Oco, PriceRule, Rule, StopLoss, TakeProfit, TrailingStop
 from dragoman.rules.requests import exit_terms, limit_price
-from dragoman.rules.terms import Leg
+from dragoman.rules.terms import Leg, on_tick
 from dragoman.rules.tracked import Tracked
 from dragoman.session.secrets import redact
 
@@ -29,6 +29,7 @@ _AT_MARKET: Final = Decimal(0)  # a trigger's MARKET order has no price
 _log = logging.getLogger("dragoman.rules")
 _ORDERS: Final = "order "
 _STOPS: Final = {StopLoss: OrderType.STOP_MARKET, TrailingStop: OrderType.TRAILING_STOP_MARKET}
+_LIVE: Final = (GttStatus.ACTIVE, GttStatus.TRIGGERED)
 _OVER: Final = (GttStatus.CANCELED, GttStatus.DELETED, GttStatus.EXPIRED, GttStatus.REJECTED, GttStatus.DISABLED)
 
 
@@ -100,7 +101,7 @@ class NativeRules:
         rule, leg = tracked.rule, tracked.legs[0]
         assert isinstance(rule, PriceRule)
         assert tracked.side is not None
-        name = f"{tracked.rule_id}.broker.1"
+        name = self._name(tracked)
         request = OrderRequest(
             instrument_id=instrument.instrument_id,
             side=tracked.side,
@@ -117,19 +118,40 @@ class NativeRules:
         await self._orders.placing(request, instrument, timeout_s, True, True, exits=True)
         return f"{_ORDERS}{name}"
 
-    async def find(self, tracked: Tracked, size: Decimal) -> str:
-        """Return what the broker calls a rule of which only the intent is known; empty where it does not have it."""
-        name = f"{tracked.rule_id}.broker.1"
+    async def find(self, tracked: Tracked, others: Collection[str], among: Collection[GttStatus] = _LIVE) -> list[str]:
+        """Return what stands for a rule at the broker, of which nobody knows what the broker calls it.
+
+        Parameters
+        ----------
+        tracked : Tracked
+        others : collection of str
+            What stands for other rules.
+        among : collection of GttStatus, optional
+            Of triggers; left out, those that wait and those that have fired.
+        """
+        name = self._name(tracked)
         if self._orders.store.get(name) is not None:
-            return f"{_ORDERS}{name}"
-        if not self._adapter.capabilities.features.get("gtt"):
-            return ""
+            return [f"{_ORDERS}{name}"]
+        return [one for one in await self.alike(tracked, among) if one not in tracked.strangers and one not in others]
+
+    async def alike(
+        self, tracked: Tracked, among: Collection[GttStatus] = _LIVE, *, timeout_s: float = 10.0
+    ) -> list[str]:
+        """Return the broker's triggers that look like a rule: same instrument, side and levels."""
+        if self.kind_of(tracked.rule) != "a trigger" or tracked.key is None:
+            return []
         levels = sorted(leg.level for leg in tracked.legs)
-        for one in await self._account.gtts():
-            same = tracked.key is not None and one.instrument_id == tracked.key[0] and one.status is GttStatus.ACTIVE
-            if same and sorted(leg.trigger_price for leg in one.legs) == levels:
-                return one.gtt_id
-        return ""
+        return [
+            one.gtt_id
+            for one in await self._account.gtts(timeout_s=timeout_s)
+            if one.instrument_id == tracked.key[0]
+            and one.status in among
+            and sorted(leg.trigger_price for leg in one.legs) == levels
+            and all(leg.side is tracked.side for leg in one.legs)
+        ]
+
+    def _name(self, tracked: Tracked) -> str:
+        return f"{tracked.rule_id}.broker.1"
 
     async def fate(self, tracked: Tracked) -> tuple[str, str]:
         """Return how what stands for a rule is: "working", "fired", or "over", and in the broker's words."""
@@ -151,6 +173,10 @@ class NativeRules:
             await self._account.delete_gtt(tracked.broker_id)
         elif not order.status.terminal:
             await self._orders.cancel(order)
+
+    async def delete(self, gtt_id: str) -> None:
+        """Take a trigger from the broker. Errors as `delete_gtt`."""
+        await self._account.delete_gtt(gtt_id)
 
     async def withdraw_all(self, rules: Sequence[Tracked]) -> None:
         """Withdraw what would exit more than is left once others have exited; waits three seconds at most."""
@@ -209,6 +235,9 @@ def _gtt(
 
 
 def _offset(leg: Leg) -> Decimal | None:
+    """Return a trailing distance as orders have it: basis points, or money in whole ticks, never more than asked."""
     if leg.trail is None:
         return None
-    return leg.trail * 100 if leg.percent else leg.trail
+    if leg.percent:
+        return leg.trail * 100
+    return max(on_tick(leg.trail, leg.step, down=True), leg.step) if leg.step else leg.trail

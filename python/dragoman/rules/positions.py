@@ -11,6 +11,7 @@ from dragoman.model import LivePosition, Product
 from dragoman.portfolio.book import PositionBook
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.rows import DayMade
+from dragoman.rules.requests import worth_too_little
 
 ZERO: Final = Decimal(0)
 
@@ -24,7 +25,11 @@ class Positions(Protocol):
         ...
 
     def keys(self) -> Iterable[PositionKey]:
-        """Return the keys of all that can be closed: not flat, and no sale out of holdings."""
+        """Return the keys of all that can be closed: no dust, and no sale out of holdings."""
+        ...
+
+    def dust(self) -> Iterable[PositionKey]:
+        """Return the keys of what no order takes, less than a lot or worth too little: commissions leave such."""
         ...
 
     def quantity(self, key: PositionKey) -> Decimal:
@@ -45,6 +50,26 @@ class Positions(Protocol):
 
     def day_made(self, currency: str) -> DayMade | None:
         """Return the day's profit in a currency; None where nothing was held or traded in it."""
+        ...
+
+    def day_charges(self, currency: str) -> Decimal:
+        """Return what the day was charged in a currency, as far as that is known."""
+        ...
+
+    def old(self) -> Sequence[str]:
+        """Return the instruments of positions whose marks are old, or that have none."""
+        ...
+
+    def unrealised(self, currency: str) -> float:
+        """Return what positions in a currency would make at their marks, as `watch` counts it."""
+        ...
+
+    def watch(self, currency: str, below: float) -> None:
+        """Have `crossed` name a currency once `unrealised` is at `below` or under it; in place of the one before."""
+        ...
+
+    def crossed(self) -> Sequence[str]:
+        """Return the currencies of which that has become so since the last call; each once, until watched again."""
         ...
 
     def closed(self, closes: Mapping[str, Decimal]) -> None:
@@ -97,7 +122,21 @@ class BookPositions:
 
     def keys(self) -> list[PositionKey]:
         held = self._book.keys()
-        return [key for key in held if not self._owned(key[0], key[1]) or self._book.quantity(key) > 0]
+        return [
+            key
+            for key in held
+            if (not self._owned(key[0], key[1]) or self._book.quantity(key) > 0) and not self._is_dust(key)
+        ]
+
+    def dust(self) -> list[PositionKey]:
+        return list(filter(self._is_dust, self._book.keys()))
+
+    def _is_dust(self, key: PositionKey) -> bool:
+        instrument, held = self._master.get(key[0]), abs(self._book.quantity(key))
+        if instrument is None or not held:
+            return False
+        price, _, _ = self._book.mark(key[0])
+        return held < instrument.lot_size or (price is not None and worth_too_little(instrument, held, price))
 
     def quantity(self, key: PositionKey) -> Decimal:
         return self._book.quantity(key)
@@ -116,6 +155,21 @@ class BookPositions:
 
     def day_made(self, currency: str) -> DayMade | None:
         return self._book.day_made().get(currency)
+
+    def day_charges(self, currency: str) -> Decimal:
+        return self._book.day_charges().get(currency, ZERO)
+
+    def old(self) -> list[str]:
+        return [name for made in self._book.day_made().values() for name in made.unmarked]
+
+    def unrealised(self, currency: str) -> float:
+        return self._book.marking.total(currency)
+
+    def watch(self, currency: str, below: float) -> None:
+        self._book.marking.watch(currency, below)
+
+    def crossed(self) -> list[str]:
+        return self._book.marking.crossed()
 
     def closed(self, closes: Mapping[str, Decimal]) -> None:
         self._book.closed(closes, "the broker's quotes")

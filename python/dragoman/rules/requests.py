@@ -38,6 +38,17 @@ def limit_price(last: Decimal, side: Side, send: Send, instrument: Instrument) -
     return max(price, tick) if tick else price
 
 
+def worth_too_little(instrument: Instrument, quantity: Decimal, price: Decimal) -> bool:
+    """Whether a quantity is worth less than the market takes in one order, as far as the instrument tells.
+
+    Orders that can only reduce a derived position are taken whatever they are worth.
+    """
+    least = instrument.extra.get("min_notional")
+    if not least or instrument.instrument_type in _DERIVED:
+        return False
+    return quantity * price * instrument.multiplier < Decimal(str(least))
+
+
 def exit_terms(instrument: Instrument, position_side: str, adapter: Adapter) -> dict[str, Any]:
     """Return what every order that exits says in this market: how long it works, and that it only makes smaller."""
     terms: dict[str, Any] = {}

@@ -1,15 +1,15 @@
 """From what a rule says to the prices it watches: pure arithmetic on the position as it is when the rule is added.
 
 A level that is worked out lies on the tick, rounded to the side on which it is reached earlier: a stop never fires
-later than was asked for.
+later than was asked for. So does a trailing one wherever it moves, at least a tick away from the best price.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Instrument, Side
@@ -35,11 +35,13 @@ class Leg:
     trail : Decimal, optional
         Distance of a trailing one; of the price's percent, where `percent`.
     step : Decimal, optional
-        Smallest move of a trailing level.
+        The tick that a trailing level lies on.
     quantity : Decimal, optional
         None for all there is.
     what : str
         In words: stop, target, rung 1.
+    seen : Decimal, optional
+        The best price a trailing one has seen, as it was noted last.
     """
 
     number: int
@@ -51,6 +53,7 @@ class Leg:
     quantity: Decimal | None = None
     what: str = "stop"
     fired: bool = False
+    seen: Decimal | None = None
 
     @property
     def trails(self) -> bool:
@@ -59,16 +62,25 @@ class Leg:
     @property
     def best(self) -> Decimal | None:
         """The best price a trailing level stands for."""
-        if self.trail is None:
-            return None
+        if self.trail is None or self.seen is not None:
+            return self.seen
         away = self.trail / _HUNDRED if self.percent else self.trail
         if self.way == "trail_below":
             return self.level / (1 - away) if self.percent else self.level + away
         return self.level / (1 + away) if self.percent else self.level - away
 
+    def on_step(self, level: Decimal) -> Decimal:
+        """Return a level on the tick, where it is reached no later."""
+        return level if not self.step else on_tick(level, self.step, down=self.way == "trail_above")
+
     def tighter(self, level: Decimal) -> bool:
         """Whether another level lies closer than this one's: the only direction in which a trailing one moves."""
         return level > self.level if self.way == "trail_below" else level < self.level
+
+
+def on_tick(price: Decimal, tick: Decimal, *, down: bool) -> Decimal:
+    """Return the multiple of a tick at a price, or next to it on one side."""
+    return (price / tick).to_integral_value(ROUND_FLOOR if down else ROUND_CEILING) * tick
 
 
 def exit_side(position: Decimal) -> Side:
@@ -196,8 +208,8 @@ class _At:
         return (given * self._tick(), False) if level.ticks is not None else (given, level.percent is not None)
 
     def below(self, price: Decimal, trail: Decimal, percent: bool) -> Decimal:
-        """Return where a trailing level lies that has just seen its best price."""
-        away = price * trail / _HUNDRED if percent else trail
+        """Return where a trailing level should lie that has just seen its best price."""
+        away = max(price * trail / _HUNDRED if percent else trail, self.tick)
         return price - away if self._long else price + away
 
     @property
@@ -220,7 +232,7 @@ class _At:
         level = self._reference + sign * away
         if self.tick:
             # To the side on which the price reaches it earlier.
-            level = (level / self.tick).to_integral_value(ROUND_FLOOR if sign > 0 else ROUND_CEILING) * self.tick
+            level = on_tick(level, self.tick, down=sign > 0)
         if level <= 0:
             raise self.wrong(f"{away} away from {self._reference} is no price", "give less")
         return level
@@ -247,14 +259,19 @@ def _trailing(
     number: int, distance: Level, start: Decimal | None, last: Decimal | None, at: _At, quantity: Decimal | None
 ) -> Leg:
     trail, percent = at.distance(distance)
+    seen = None
     if start is None:
         if last is None:
             raise at.wrong("there is no price yet to trail from", "give start=")
         start = at.below(last, trail, percent)
-    if start <= 0:
-        raise at.wrong(f"it would begin at {start}", "give a smaller distance")
+        seen = last
     step = at.tick or None
-    return Leg(number=number, way=at.trailing, level=start, trail=trail, percent=percent, step=step, quantity=quantity)
+    terms: dict[str, Any] = {"trail": trail, "percent": percent, "step": step, "seen": seen}
+    leg = Leg(number=number, way=at.trailing, level=start, quantity=quantity, **terms)
+    leg = replace(leg, level=leg.on_step(start))
+    if leg.level <= 0:
+        raise at.wrong(f"it would begin at {leg.level}", "give a smaller distance")
+    return leg
 
 
 def _ladder(rule: ScaleOut, at: _At, size: Decimal) -> tuple[Leg, ...]:

@@ -78,6 +78,12 @@ class Tracked:
         When it began to watch, wall clock.
     canceled : bool
         Its owner has ended it: once the exits that run are over, it watches no more.
+    strangers : list of str
+        What the broker had already, and looks the same, when it was asked to keep this rule.
+    asked_ns : int
+        When it was asked last, wall clock.
+    again : bool
+        It was asked more than once: there may be two of it.
     """
 
     rule_id: str
@@ -102,6 +108,9 @@ class Tracked:
     problems: list[str] = field(default_factory=list)
     failures: int = 0
     canceled: bool = False
+    strangers: list[str] = field(default_factory=list)
+    asked_ns: int = 0
+    again: bool = False
 
     # -- the state machine -------------------------------------------------------------------------------------------
 
@@ -195,6 +204,8 @@ class Tracked:
                 "ts": self.ts,
             },
         }
+        if self.asked_ns:
+            entry["state"] |= {"strangers": list(self.strangers), "asked": self.asked_ns, "again": self.again}
         if terms:
             entry |= {"rule_kind": self.rule.kind, "rule": to_plain(self.rule)}
         return entry
@@ -225,6 +236,9 @@ class Tracked:
             broker_id=state["broker_id"],
             due_ns=state["due"],
             canceled=state.get("canceled", False),
+            strangers=list(state.get("strangers", ())),
+            asked_ns=state.get("asked", 0),
+            again=state.get("again", False),
             ts=state["ts"],
             durable=True,
         )

@@ -49,6 +49,8 @@ class NativeTriggers(Protocol):
 
     def level(self, id: int) -> float: ...
 
+    def best(self, id: int) -> float: ...
+
     def seen_ns(self, id: int) -> int: ...
 
     def fire_at(self, instrument: int, price: float, ts: int) -> tuple[int, ...]: ...
@@ -164,15 +166,19 @@ class Watch:
 
     def took(self, number: int) -> Decimal | None:
         """Forget one that fired; return where its level lay."""
-        self._armed.pop(number, None)
-        return next((Decimal(repr(level)) for one, _, level, _, _ in self._triggers.fired() if one == number), None)
+        armed = self._armed.pop(number, None)
+        found = next((Decimal(repr(level)) for one, _, level, _, _ in self._triggers.fired() if one == number), None)
+        return found if found is None or armed is None else armed.leg.on_step(found)
 
     def level(self, number: int) -> Decimal | None:
         """Return where a trailing level lies now; None where the trigger is not armed."""
-        if number not in self._armed:
-            return None
-        level = self._triggers.level(number)
-        return Decimal(repr(level)) if isfinite(level) else None
+        armed = self._armed.get(number)
+        level = _decimal(self._triggers.level(number)) if armed is not None else None
+        return level if level is None or armed is None else armed.leg.on_step(level)
+
+    def best(self, number: int) -> Decimal | None:
+        """Return the best price that a trailing one has seen since it was armed; None where it has seen none."""
+        return _decimal(self._triggers.best(number)) if number in self._armed else None
 
     # -- how old prices are ------------------------------------------------------------------------------------------
 
@@ -286,6 +292,10 @@ class Watch:
     @property
     def _can_poll(self) -> bool:
         return bool(self._session.adapter.capabilities.features["quotes"])
+
+
+def _decimal(price: float) -> Decimal | None:
+    return Decimal(repr(price)) if isfinite(price) else None
 
 
 def cannot_follow(instrument: Instrument, error: UsageError) -> UsageError:

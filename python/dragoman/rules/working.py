@@ -59,7 +59,9 @@ class Working:
         return sum((self._store.most_left(order) for order in self.reducing(key, side)), ZERO)
 
     def _on_update(self, update: OrderUpdate) -> None:
-        self._take(update.order)
+        order = update.order
+        if order.status.terminal or order.client_order_id not in self._names.get(order.instrument_id, ()):
+            self._take(order)
 
     def _take(self, order: Order) -> None:
         if order.status.terminal:

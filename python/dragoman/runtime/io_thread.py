@@ -14,6 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
 from concurrent.futures import TimeoutError as WaitTimeoutError
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from dragoman.errors import AuthRequired, ErrorKind, NotSent, OutcomeUnknown, StaleData, UsageError
@@ -171,11 +172,10 @@ class IoThread:
         outcome, cancel = self._begin(lambda: make(ask), what)
         outcome.add_done_callback(gone)
         try:
-            while True:
-                try:
+            with suppress(Ended):
+                while True:
                     desk.take()()
-                except Ended:
-                    return outcome.result()
+            return outcome.result()
         except CancelledError:
             raise StaleData(f"{what}: the I/O thread ended while it was under way") from None
         except BaseException:

@@ -20,7 +20,10 @@ from typing import Final
 _BEAT_S: Final = 0.25
 _LATE_S: Final = 0.25
 _NS: Final = 1_000_000_000
-_MACHINERY: Final = ("dragoman", "asyncio", "uvloop", "concurrent", "threading", "selectors", "picows", "aiofastnet")
+_MACHINERY: Final = (
+    *("dragoman", "asyncio", "uvloop", "concurrent", "threading", "selectors", "picows", "aiofastnet"),
+    "importlib",  # of an import what is loaded says more, and whoever loads it more still
+)
 _LOOPS: Final = ("asyncio.", "uvloop", "dragoman.runtime.io_thread", "dragoman.runtime.virtual_loop")
 """Modules whose frames run a loop."""
 _UNSEEN: Final = "a handler that returned before it could be named"

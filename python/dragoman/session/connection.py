@@ -132,7 +132,7 @@ class FeedConnection:
         self._adapter = adapter
         self.feed = feed
         self._ctx = ctx
-        self._counters = counters
+        self.counters = counters
         self._on_event = on_event
         self._mono_ns = runtime.clock.mono_ns
         self._decoder: Decoder | None = None
@@ -283,12 +283,12 @@ class FeedConnection:
     def _arrived(self, size: int, ts_recv: int) -> None:
         intake = self.intake
         intake.frame_before_wall_ns, intake.last_frame_wall_ns = intake.last_frame_wall_ns, ts_recv
-        intake.last_frame_ns = self._counters.last_frame_ns = self._mono_ns()
-        self._counters.frames += 1
-        self._counters.bytes += size
+        intake.last_frame_ns = self.counters.last_frame_ns = self._mono_ns()
+        self.counters.frames += 1
+        self.counters.bytes += size
 
     def _control(self, frame: str | bytes, ts_recv: int) -> None:
-        self._counters.messages += 1
+        self.counters.messages += 1
         try:
             if self._pending and (correlation := self._adapter.correlate(frame)) in self._pending:
                 body = frame.encode() if isinstance(frame, str) else frame
@@ -296,7 +296,7 @@ class FeedConnection:
                 return
             control = self.feed.on_control(frame, self._ctx)
         except Exception as error:  # noqa: BLE001 - any bytes may come, and adapters are third-party code
-            self._counters.control_errors += 1
+            self.counters.control_errors += 1
             text = redact(f"{self._adapter.name}: a control message of {len(frame)} bytes cannot be read: {error}")
             self._on_event(Notice("error", text, code=type(error).__name__))
             if self.feed.kind == "orders" or self.feed.carries_orders:
@@ -336,7 +336,7 @@ class FeedConnection:
             case Ready():
                 self.ready.set()
             case QuoteSeen():
-                self.intake.last_data_ns = self._counters.last_data_ns = self.intake.last_frame_ns
+                self.intake.last_data_ns = self.counters.last_data_ns = self.intake.last_frame_ns
                 self._on_event(event)
             case Fatal(error):
                 self.fatal = error
@@ -349,7 +349,7 @@ class FeedConnection:
                 # Its caller has given up; what it says may still be news.
                 self._on_event(Notice("warning", f"a late reply to {correlation}", raw=event))
             case Raw():
-                self._counters.unknown_messages += 1
+                self.counters.unknown_messages += 1
                 self._on_event(event)
             case _:
                 self._on_event(event)
@@ -364,7 +364,7 @@ class FeedConnection:
         try:
             act()
         except Exception as error:  # noqa: BLE001 - third-party code
-            self._counters.control_errors += 1
+            self.counters.control_errors += 1
             text = redact(f"{self._adapter.name}: {what} of the feed raised {type(error).__name__}: {error}")
             self._on_event(Notice("error", text, code=type(error).__name__))
 
@@ -392,9 +392,9 @@ class FeedConnection:
             await self._runtime.sleep(nap / _NS)
             now = self._mono_ns()
             if intake.last_data_ns != began:
-                self._counters.last_data_ns = intake.last_data_ns
+                self.counters.last_data_ns = intake.last_data_ns
             open_s = open_for_s() if rule.data_s > 0 else None
-            if open_s is None or now - self._counters.last_data_ns > int(open_s * _NS):
+            if open_s is None or now - self.counters.last_data_ns > int(open_s * _NS):
                 judged_from = now
                 quiet.pause()
             else:
@@ -406,10 +406,10 @@ class FeedConnection:
                 # Frames may lie unread in the kernel: this silence was ours, so it is not held against the broker.
                 intake.last_frame_ns = judged_from = now
             elif rule.any_frame_s > 0 and now - intake.last_frame_ns >= int(rule.any_frame_s * _NS):
-                self._counters.stalls += 1
+                self.counters.stalls += 1
                 self.end(f"no frame for {rule.any_frame_s:g} s")
             elif rule.data_s > 0 and quiet.too_long(silent := now - max(intake.last_data_ns, judged_from), rule.data_s):
-                self._counters.stalls += 1
+                self.counters.stalls += 1
                 self.end(f"no data for {silent / _NS:.0f} s in an open market")
             if now - ticked >= _TICK_NS and not self.ended.done():
                 ticked = now

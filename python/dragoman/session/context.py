@@ -150,11 +150,8 @@ class SessionContext:
     def environment(self) -> str:
         return self._profile.environment
 
-    @property
-    def hosts(self) -> Mapping[str, str]:
-        return self._profile.hosts
-
     # Read for every request, so by getters that run no bytecode.
+    hosts = cast(Mapping[str, str], property(attrgetter("_profile.hosts")))
     account = cast(str, property(attrgetter("_account")))
     credentials = cast(Credentials, property(attrgetter("_credentials")))
     login = cast(Mapping[str, Any], property(attrgetter("_login")))

@@ -5,7 +5,6 @@ cannot be served before its deadline is told at once, with the time it would hav
 
 Every process that spends an account's limits counts in one file (`Limiter.share`), and takes its turn among the
 others' by the time it came. On a virtual clock, and before the account is known, the counts are this process's own.
-What one order may use in its life is counted by each process alone: one process writes an account's orders.
 
 **Guard.** A broker that counts by the seconds or minutes of its own clock is not sent `count` requests in each of
 *our* seconds: its clock is not ours, and requests travel for different times. All that arrive in one of its seconds
@@ -20,18 +19,18 @@ import asyncio
 import logging
 import math
 import sys
-from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, cast
 from zoneinfo import ZoneInfo
 
-from dragoman.errors import DragomanError, ErrorKind, Retry, Throttled, UsageError
+from dragoman.errors import DragomanError, ErrorKind, Throttled, UsageError
 from dragoman.plugin import Failure, Lane, RateLimit, Reply, Request, Scope, Window
 from dragoman.runtime.base import Runtime
 from dragoman.session.brokertime import http_date_ns
+from dragoman.session.order_limits import OrderLimits
+from dragoman.session.waiting import Line
 
 if TYPE_CHECKING:
     from dragoman._core import RateLimiter, SharedRateLimiter
@@ -43,7 +42,6 @@ _MINUTE_NS: Final = 60 * _NS
 _OFFSET_HOLDS_NS: Final = 15 * _MINUTE_NS  # clocks change at whole quarters of an hour
 _LOOK_AGAIN_S: Final = 0.5  # a ticket lapses if not renewed, and another process may give something back
 _log = logging.getLogger("dragoman.session")
-_ORDERS_KEPT: Final = 100_000
 _LONGEST_PENALTY_S: Final = 86_400.0
 _DEFAULT_METER: Final = "default"
 
@@ -79,41 +77,6 @@ class Grant:
         self.orders = orders
         self.native = native
         self.mono_ns = mono_ns
-
-
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    request: Request
-    grant: Grant
-    arrival_ns: int
-    deadline_ns: int
-    served: asyncio.Future[None]  # once the grant is filled in
-
-    @property
-    def lane(self) -> Lane:
-        return self.request.lane
-
-
-@dataclass(slots=True)
-class _Line:
-    """Those who wait for one meter."""
-
-    waiting: tuple[deque[_Waiter], deque[_Waiter]] = field(default_factory=lambda: (deque(), deque()))
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    pump: asyncio.Task[None] | None = None
-
-    def head(self) -> _Waiter | None:
-        for line in (self.waiting[Lane.RISK], self.waiting[Lane.NORMAL]):
-            while line and line[0].served.done():
-                line.popleft()  # cancelled while it waited
-            if line:
-                return line[0]
-        return None
-
-    def ahead_of(self, lane: Lane) -> bool:
-        """Whether someone stands before a newcomer of `lane`."""
-        head = self.head()
-        return head is not None and head.lane >= lane
 
 
 class Limiter:
@@ -159,10 +122,9 @@ class Limiter:
         self._wall_ns = wall_ns or runtime.clock.wall_ns
         self._broker = broker
         self._by_meter: dict[str, list[tuple[str, RateLimit]]] = {}
-        self._per_order: dict[str, list[RateLimit]] = {}
-        self._orders: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._orders = OrderLimits(broker)
         self._plans: dict[tuple[str, int, Lane], int | None] = {}
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self.throttled = 0
         self.penalties = 0
         self.uncounted = 0
@@ -190,7 +152,7 @@ class Limiter:
         meters: dict[str, tuple[str, int, int, str, int]] = {}
         for limit in limits:
             if limit.scope is Scope.ORDER:
-                self._per_order.setdefault(limit.meter, []).append(limit)
+                self._orders.add(limit)
                 continue
             name = limit.name if limit.name not in meters else f"{limit.name}/{limit.scope}/{len(meters)}"
             window, period_ns = limit.window, limit.period_ns
@@ -266,14 +228,12 @@ class Limiter:
         if wait == 0:
             return grant
         if wait is not None and arrival + wait > deadline_mono_ns:
-            self._return_order(grant.orders)
+            self._orders.give_back(grant.orders)
             raise self._too_late(request.meter, wait)
         line = self._lines.get(request.meter)
         if line is None:
-            line = self._lines[request.meter] = _Line()
-        waiter = _Waiter(request, grant, arrival, deadline_mono_ns, asyncio.get_running_loop().create_future())
-        line.waiting[request.lane].append(waiter)
-        line.changed.set()
+            line = self._lines[request.meter] = Line()
+        waiter = line.join(request, grant, arrival, deadline_mono_ns)
         if line.pump is None:
             line.pump = self._spawn(self._serve(request.meter, line), name=f"limiter {request.meter}")
         try:
@@ -282,11 +242,11 @@ class Limiter:
             if waiter.served.done() and not waiter.served.cancelled() and waiter.served.exception() is None:
                 self.refund(grant)  # served in the same instant as it was cancelled
             else:
-                self._return_order(grant.orders)
+                self._orders.give_back(grant.orders)
             line.changed.set()
             raise
         except DragomanError:
-            self._return_order(grant.orders)
+            self._orders.give_back(grant.orders)
             raise
         return grant
 
@@ -316,20 +276,24 @@ class Limiter:
         grant, wait = self._at_once(request)
         if wait == 0:
             return grant
-        self._return_order(grant.orders)
+        self._orders.give_back(grant.orders)
         return None
 
     def _at_once(self, request: Request) -> tuple[Grant, int | None]:
         """Return a grant and 0 where it holds; else the wait in ns, None where others stand before."""
         self._plan(request)  # what can never be granted takes nothing
-        grant = Grant(None, request.lane, self._take_order(request))
+        try:
+            grant = Grant(None, request.lane, self._orders.take(request))
+        except Throttled:
+            self.throttled += 1
+            raise
         line = self._lines.get(request.meter)
         if line is not None and line.ahead_of(request.lane):
             return grant, None
         try:
             return grant, self._try(request, grant, None)
         except DragomanError:
-            self._return_order(grant.orders)
+            self._orders.give_back(grant.orders)
             raise
 
     def refund(self, grant: Grant) -> None:
@@ -342,7 +306,7 @@ class Limiter:
                 grant.native.refund(grant.plan, grant.mono_ns, int(grant.lane))
             except (TimeoutError, RuntimeError) as error:
                 _log.warning("what an unsent request took stays counted: %s", error)
-        self._return_order(grant.orders)
+        self._orders.give_back(grant.orders)
         for line in self._lines.values():
             line.changed.set()
 
@@ -389,7 +353,7 @@ class Limiter:
             pass
         where = f"{self._broker}: {request.method} {request.path}"
         limits = self._by_meter.get(request.meter, [])
-        if not limits and request.meter != _DEFAULT_METER and request.meter not in self._per_order:
+        if not limits and request.meter != _DEFAULT_METER and request.meter not in self._orders:
             raise UsageError(
                 f"{where} spends meter {request.meter!r}, which has no limits",
                 remedy=f"the adapter's limits know {', '.join(sorted(self._by_meter)) or 'none'}",
@@ -404,7 +368,7 @@ class Limiter:
         self._plans[key] = plan
         return plan
 
-    async def _serve(self, meter: str, line: _Line) -> None:
+    async def _serve(self, meter: str, line: Line) -> None:
         """Serve one line until it is empty."""
         last: Request | None = None
         try:
@@ -414,16 +378,16 @@ class Limiter:
                 try:
                     wait = self._try(head.request, head.grant, head.arrival_ns)
                 except DragomanError as error:
-                    line.waiting[head.lane].popleft()
+                    line.leave(head)
                     head.served.set_exception(error)
                     continue
                 if wait == 0:
-                    line.waiting[head.lane].popleft()
+                    line.leave(head)
                     head.served.set_result(None)
                     continue
                 # Nobody behind the head comes before it does, so whoever must be gone by then hears it now.
                 ready = head.grant.mono_ns + wait
-                for waiter in (*line.waiting[Lane.RISK], *line.waiting[Lane.NORMAL]):
+                for waiter in line.everybody():
                     if not waiter.served.done() and ready > waiter.deadline_ns:
                         waiter.served.set_exception(self._too_late(meter, wait))
                 if line.head() is not head:
@@ -434,7 +398,7 @@ class Limiter:
                         await line.changed.wait()
         finally:
             line.pump = None
-            for waiter in (*line.waiting[Lane.RISK], *line.waiting[Lane.NORMAL]):
+            for waiter in line.everybody():
                 waiter.served.cancel()  # the line is empty here unless it was stopped or broke
             if last is not None:
                 self._leave(last)
@@ -450,34 +414,6 @@ class Limiter:
                 shared.leave(plan, int(lane))
         except (TimeoutError, RuntimeError) as error:
             _log.warning("others wait until our place in the line lapses: %s", error)
-
-    # -- per order ---------------------------------------------------------------------------------------------------
-
-    def _take_order(self, request: Request) -> tuple[str, ...]:
-        if request.limit_key is None or request.meter not in self._per_order:
-            return ()
-        key = (request.meter, request.limit_key)
-        used = self._orders.get(key, 0)
-        for limit in self._per_order[request.meter]:
-            if used + request.cost > limit.count:
-                self.throttled += 1
-                raise Throttled(
-                    f"{self._broker}: order {request.limit_key} used {used} of {limit.count} requests of {limit.meter}",
-                    kind=ErrorKind.DAILY_LIMIT_REACHED,
-                    retry=Retry.NEVER,
-                    broker=self._broker or None,
-                    remedy="cancel the order and place another",
-                )
-        self._orders[key] = used + request.cost
-        self._orders.move_to_end(key)
-        if len(self._orders) > _ORDERS_KEPT:
-            self._orders.popitem(last=False)
-        return (*key, str(request.cost))
-
-    def _return_order(self, orders: tuple[str, ...]) -> None:
-        if orders:
-            meter, key, cost = orders
-            self._orders[meter, key] = max(0, self._orders.get((meter, key), 0) - int(cost))
 
     # -- learning ----------------------------------------------------------------------------------------------------
 
@@ -535,7 +471,7 @@ class Limiter:
         found = self._native.state(self._clock.mono_ns(), self._local_ns())
         for meter, limits in self._by_meter.items():
             line = self._lines.get(meter)
-            waiting = sum(len(lane) for lane in line.waiting) if line else 0
+            waiting = len(line.everybody()) if line else 0
             for name, _ in limits:
                 found[name] = {**found[name], "waiting": waiting}
         return found

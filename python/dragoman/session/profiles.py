@@ -9,6 +9,7 @@ One TOML file, ``$DRAGOMAN_CONFIG`` or ``~/.config/dragoman/profiles.toml``, rea
     egress.source_address = "203.0.113.7"
     risk.max_order_value = 500000               # see `dragoman.checks.risk.RiskLimits`
     settings.quantity_unit = { MCX = "LOTS" }
+    calendars = ["nse-2027.toml"]               # holidays of your own, see `dragoman.session.exchange_days`
 
 The file names secrets, it holds none: a credential is ``{env}``, ``{keyring}``, ``{file}`` or ``{command}``. Only an
 emulator's own ``emu_...`` values, and what an adapter declares as not secret, may stand there as they are.
@@ -17,14 +18,15 @@ emulator's own ``emu_...`` values, and what an adapter declares as not secret, m
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from dragoman.errors import UsageError
 from dragoman.plugin import Adapter
 from dragoman.runtime.base import Runtime
+from dragoman.session.exchange_days import ExchangeDays, together
 from dragoman.session.references import Reference, reference_of
 from dragoman.session.secrets import Secret
 from dragoman.session.wire import check_root
@@ -64,6 +66,8 @@ class Profile:
         Where given, a session of any other account is refused.
     risk : mapping of str to Any
         Limits that orders are checked against before they are sent.
+    days : ExchangeDays
+        Holidays and sessions of the user's own; they count before what the library knows.
     """
 
     broker: str
@@ -76,6 +80,7 @@ class Profile:
     redirect_port: int | None = None
     account: str | None = None
     risk: Mapping[str, Any] = field(default_factory=dict)
+    days: ExchangeDays = field(default_factory=ExchangeDays)
 
     def __str__(self) -> str:
         return f"{self.broker}/{self.name} ({self.environment})"
@@ -117,7 +122,11 @@ async def load_profile(
         )
     merged = _merge(table or {}, overrides or {})
     where = f"profile {adapter.name}.{name}" + ("" if table is None else f" of {path}")
-    return _build(adapter, name, where, merged, environment)
+    profile, calendars = _build(adapter, name, where, merged, environment)
+    if not calendars:
+        return profile
+    days = await runtime.in_worker(_read_days, runtime, path.rpartition("/")[0], calendars, where)
+    return replace(profile, days=days)
 
 
 def config_path(runtime: Runtime) -> str:
@@ -192,13 +201,31 @@ def _model() -> type[BaseModel]:
         redirect_port: int | None = Field(default=None, ge=1, le=65535)
         account: str | None = None
         risk: dict[str, Any] = {}
+        calendars: list[str] = []
 
     # The annotations name classes of this function, which pydantic cannot find by itself.
     ProfileTable.model_rebuild(_types_namespace={"EgressTable": EgressTable, "Environment": Environment, "Any": Any})
     return ProfileTable
 
 
-def _build(adapter: Adapter, name: str, where: str, raw: dict[str, Any], environment: str | None) -> Profile:
+def _read_days(runtime: Runtime, folder: str, calendars: Sequence[str], where: str) -> ExchangeDays:
+    """Read the calendars a profile names; where a path is not absolute, beside the file with the profiles."""
+    found = []
+    for name in calendars:
+        path = name if name.startswith("/") or not folder else f"{folder}/{name}"
+        remedy = "see the fields in `dragoman.session.exchange_days`"
+        try:
+            found.append(ExchangeDays.read(runtime.disk.read(path).decode("utf-8"), path))
+        except OSError as error:
+            raise UsageError(f"{where}: calendar {path} cannot be read: {error.strerror}", remedy=remedy) from error
+        except ValueError as error:  # also text that is not UTF-8
+            raise UsageError(f"{where}: calendar {error}", remedy=remedy) from error
+    return together(found)
+
+
+def _build(
+    adapter: Adapter, name: str, where: str, raw: dict[str, Any], environment: str | None
+) -> tuple[Profile, Sequence[str]]:
     from pydantic import ValidationError
 
     try:
@@ -210,7 +237,7 @@ def _build(adapter: Adapter, name: str, where: str, raw: dict[str, Any], environ
         )
         raise UsageError(f"{where}: {found}", broker=adapter.name) from None
     chosen = _environment(adapter, where, table.environment, environment)
-    return Profile(
+    profile = Profile(
         broker=adapter.name,
         name=name,
         environment=chosen,
@@ -222,6 +249,7 @@ def _build(adapter: Adapter, name: str, where: str, raw: dict[str, Any], environ
         account=table.account,
         risk=table.risk,
     )
+    return profile, table.calendars
 
 
 def _environment(adapter: Adapter, where: str, configured: str | None, asked: str | None) -> Environment:

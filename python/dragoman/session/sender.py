@@ -272,7 +272,7 @@ class Sender:
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             self._raise(flight, error)
         # It is on its way: what is only measured is noted while the broker works.
-        times = self._times(request.meter)
+        times = self._recorders.get(request.meter) or self._times(request.meter)
         times.limiter(granted_ns - asked_ns)
         times.connection(flight.prepared_ns - granted_ns)
         return line

@@ -19,14 +19,15 @@ from dragoman.session.calendar import TradingCalendar
 from dragoman.session.connection import FeedConnection
 from dragoman.session.context import SessionContext
 from dragoman.session.driver import AskHuman, FlowDriver, OnProgress, OnRows
+from dragoman.session.exchange_days import packaged
 from dragoman.session.fanout import Fanout
 from dragoman.session.keeper import SessionKeeper
 from dragoman.session.leases import SocketLeases
 from dragoman.session.limiter import Limiter
 from dragoman.session.login import LoginRedirect, OpenUrl
+from dragoman.session.logins import PROBE_S, Logins
 from dragoman.session.metrics import Metrics
 from dragoman.session.profiles import Profile
-from dragoman.session.references import Reference
 from dragoman.session.secrets import Secret, as_secret, guard_logging
 from dragoman.session.sender import BeforeSend, Sender, SenderHooks
 from dragoman.session.shards import ShardedStream
@@ -40,12 +41,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _NS: Final = 1_000_000_000
 _CLOSE_S: Final = 5.0
-_LOGIN_S: Final = 300.0
-_PROBE_S: Final = 15.0
 _REFUSED_FOR_NS: Final = 300 * _NS
 """How long a token that the broker refused is left alone."""
-NO_SESSION: Final = "NO_SESSION"
-"""Code of the AuthRequired that stands for a login which may not begin."""
 _log = logging.getLogger("dragoman.session")
 
 
@@ -76,7 +73,7 @@ class AccountSession:
     owner : Owner
         Says where the session may be used: in its process, on the loop that started it.
     calendar : TradingCalendar
-        Says whether ticks are to be expected now.
+        Says when the adapter's exchanges trade, and whether ticks are to be expected now.
     expires_ns : int or None
         When the session ends, by the broker's clock.
     connection_class : type of FeedConnection
@@ -105,11 +102,11 @@ class AccountSession:
         self.adapter = adapter
         self.profile = profile
         self.read_only = read_only
-        self.calendar = TradingCalendar(adapter.hours, adapter.session.time_zone, lambda: self.clock.now_ns)
+        days = packaged() + profile.days
+        self.calendar = TradingCalendar(adapter.hours, adapter.session.time_zone, lambda: self.clock.now_ns, days)
         self.expires_ns: int | None = None
         self.connection_class: type[FeedConnection] = FeedConnection
         self._token = None if access_token is None else as_secret(access_token)
-        self._may_log_in = may_log_in
         self._tls = tls
         self._prompt = prompt
         self.state_dir = state_dir = state_dir or default_state_dir(runtime)
@@ -129,7 +126,7 @@ class AccountSession:
         self.sender = Sender(runtime, adapter, self.ctx, self._http, self.limiter, self.clock, hooks, self.metrics)
         self.driver = FlowDriver(runtime, self.sender, self.clock, broker=adapter.name)
         self.owner = self.driver.owner
-        self._cache = TokenCache(runtime, state_dir, adapter.name, profile.name, profile.environment)
+        cache = TokenCache(runtime, state_dir, adapter.name, profile.name, profile.environment)
         rules = adapter.session
         self._redirect = LoginRedirect(
             runtime,
@@ -139,13 +136,24 @@ class AccountSession:
             open_url=open_url,
             prompt=prompt,
         )
+        self._logins = Logins(
+            runtime,
+            adapter,
+            profile,
+            self.ctx,
+            self.driver,
+            cache,
+            may_log_in=may_log_in,
+            prompt=prompt,
+            redirect=self._redirect,
+        )
         self._events: Fanout[StreamEvent | DragomanError] = Fanout("session")
         self._streams: list[ShardedStream] = []
         self._over: AuthRequired | None = None
         self._held: Session | None = None
         self._refused = ("", 0)  # a token, and when (monotonic)
         self._doubtful = False
-        self._keeper = SessionKeeper(self, f"{self._cache.path}.lock")
+        self._keeper = SessionKeeper(self, f"{cache.path}.lock")
         self._unwatch: Callable[[], None] = lambda: None
         self.stalls = 0
 
@@ -188,18 +196,19 @@ class AccountSession:
         """
         self.owner.bind()
         guard_logging()
-        await self._resolve(_always)
+        await self._logins.resolve(_always)
         if self._token is not None:
-            session = await self._import(self._token)
+            session = await self._logins.of_token(self._token)
         else:
-            session = await self._kept() or await self._log_in()
+            # Limits are shared from the first request on, or many short-lived processes would overrun them together.
+            session = await self._logins.kept(self._share) or await self._logins.anew()
         await self._adopt(session)
         self._keeper.start()
         self._unwatch = self.runtime.watch_loop(self._on_lag, self._on_stall)
 
     async def login(self) -> None:
         """Log in anew, also over a session that stands; streams that had ended for want of it begin again."""
-        await self._adopt(await self._log_in())
+        await self._adopt(await self._logins.anew())
         self._keeper.start()  # a logout had ended it
         await self.restart_streams()
 
@@ -210,11 +219,11 @@ class AccountSession:
         """
         await self._keeper.close()
         try:
-            await self.driver.run(self.adapter.logout(self.ctx), timeout_s=_PROBE_S)
+            await self.driver.run(self.adapter.logout(self.ctx), timeout_s=PROBE_S)
         except AuthRequired:
             _log.info("%s: the session was over before the logout", self.profile)
         finally:
-            await self.runtime.in_worker(self._cache.delete)
+            await self._logins.forget()
             self._over = AuthRequired(
                 f"{self.adapter.name}: logged out", broker=self.adapter.name, remedy="log in again"
             )
@@ -373,54 +382,7 @@ class AccountSession:
 
     async def prepare_postbacks(self) -> None:
         """Fetch the credentials that prove postbacks, where no login has fetched them; raises UsageError."""
-        await self._resolve(lambda credential: credential.proves_postbacks)
-
-    async def _resolve(self, wanted: Callable[[Credential], bool]) -> None:
-        """Fetch the credentials that are needed now; those of the login stay where they are until there is one."""
-        for credential in self.adapter.credentials:
-            given = self.profile.credentials.get(credential.name)
-            if given is None or credential.name in self.ctx.credentials or not wanted(credential):
-                continue
-            secret = await given.resolve(self.runtime) if isinstance(given, Reference) else given
-            self.ctx.credentials.add(credential.name, secret)
-
-    async def _import(self, token: Secret) -> Session:
-        return await self.driver.run(self.adapter.import_token(token.reveal(), self.ctx), timeout_s=_PROBE_S)
-
-    async def _kept(self) -> Session | None:
-        """Return the session of the last run, if the broker still takes its token."""
-        session = await self.runtime.in_worker(self._load)
-        if session is None:
-            return None
-        # From the first request on, or many short-lived processes would overrun the limits together.
-        await self.limiter.share(self._limits_path(session.account))
-        try:
-            found = await self._import(Secret(session.access_token))
-        except AuthRequired:
-            await self.runtime.in_worker(self._cache.delete)
-            return None
-        except UsageError as error:
-            if error.kind is ErrorKind.NOT_SUPPORTED:
-                return session  # the broker has no way to ask; the first request will tell
-            raise
-        return session if found.account == session.account else found
-
-    def _load(self) -> Session | None:
-        return self._cache.load(self.clock.now_ns, account=self.profile.account)
-
-    async def _log_in(self) -> Session:
-        if not self._may_log_in:
-            raise AuthRequired(
-                f"{self.profile}: there is no session, or the broker has ended it, and no login may begin here",
-                code=NO_SESSION,
-                broker=self.adapter.name,
-                remedy="log in elsewhere first, or connect with may_log_in=True",
-            )
-        await self._resolve(lambda credential: True)
-        return await self._session_of(self.adapter.login(self.ctx), _LOGIN_S)
-
-    async def _session_of(self, flow: Flow[Session], timeout_s: float) -> Session:
-        return await self.driver.run(flow, timeout_s=timeout_s, prompt=self._prompt, redirect=self._redirect)
+        await self._logins.resolve(lambda credential: credential.proves_postbacks)
 
     async def _adopt(self, session: Session) -> None:
         """Make a session the one in force, and keep it for the next run."""
@@ -430,7 +392,7 @@ class AccountSession:
                 broker=self.adapter.name,
                 remedy="log in with the account of the profile, or use another profile",
             )
-        await self.limiter.share(self._limits_path(session.account))
+        await self._share(session)
         by_rules = expiry_ns(self.adapter.session, self.clock.now_ns)
         ends = session.expires_ns if session.expires_ns is not None else by_rules
         self.ctx.adopt(session)
@@ -438,17 +400,14 @@ class AccountSession:
         self._over = None
         self._doubtful = False
         self._held = kept = Session(session.access_token, session.account, session.values, ends, session.secrets)
-        try:
-            await self.runtime.in_worker(self._cache.save, kept)
-        except OSError as error:
-            _log.warning("%s: the session is not kept for the next run: %s", self.profile, error.strerror)
+        await self._logins.keep(kept)
 
-    def _limits_path(self, account: str) -> str:
-        """Name the file in which all processes count what this account spends."""
-        parts = [self.adapter.name, self.environment, account]
+    async def _share(self, session: Session) -> None:
+        """Count what the session's account spends in the file of all processes that do."""
+        parts = [self.adapter.name, self.environment, session.account]
         if self.environment == "emulator":  # each emulator counts for itself
             parts += sorted({str(urlsplit(root).port) for root in self.profile.hosts.values()})
-        return f"{self.state_dir}/limits/{file_name(*parts)}.rates"
+        await self.limiter.share(f"{self.state_dir}/limits/{file_name(*parts)}.rates")
 
     # -- lent to the keeper ------------------------------------------------------------------------------------------
 
@@ -465,14 +424,11 @@ class AccountSession:
 
     async def renew(self) -> None:
         """Fetch a new session without a human, as the broker allows. Errors as `start`."""
-        if self.adapter.session.refresh == "token":
-            await self._adopt(await self._session_of(self.adapter.refresh(self.ctx), _PROBE_S))
-        else:
-            await self._adopt(await self._log_in())
+        await self._adopt(await self._logins.renewed())
 
     async def take_over_token(self) -> bool:
         """Adopt the session that another process of this host has fetched meanwhile; False where there is none."""
-        found = await self.runtime.in_worker(self._load)
+        found = await self._logins.stored()
         if found is None or not self.ctx.differs(found):
             return False
         token, refused_ns = self._refused
@@ -480,7 +436,7 @@ class AccountSession:
         if found.access_token == token and now_ns - refused_ns < _REFUSED_FOR_NS:
             return False
         try:
-            session = await self._import(Secret(found.access_token))
+            session = await self._logins.of_token(Secret(found.access_token))
         except AuthRequired:
             self._refused = (found.access_token, now_ns)  # a broker that says no is not hammered
             return False
@@ -502,7 +458,7 @@ class AccountSession:
         if held is None or not self.doubtful:
             return False
         try:
-            await self._import(Secret(held.access_token))
+            await self._logins.of_token(Secret(held.access_token))
         except AuthRequired:
             return False
         except UsageError as error:

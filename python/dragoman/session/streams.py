@@ -11,16 +11,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlsplit
 
-from dragoman.errors import AuthRequired, DragomanError, ErrorKind, NotSent, UsageError
+from dragoman.errors import AuthRequired, DragomanError, NotSent, UsageError
 from dragoman.model import Gap, Notice, StreamState
-from dragoman.plugin import Endpoint, Failure, Fatal, FeedEvent, Missed, Reply, Request, Send, Want
+from dragoman.plugin import Fatal, FeedEvent, Missed, Reply, Send, Want
 from dragoman.session.backoff import Backoff
 from dragoman.session.connection import FeedConnection, StreamCounters
+from dragoman.session.opening import CONNECT_S, FatalError, open_connection, raise_fatal
 from dragoman.session.secrets import forget_locals
-from dragoman.session.wire import check_root
-from dragoman.transport.base import HandshakeRefusedError, WireReply, WsOptions
 
 if TYPE_CHECKING:
     from dragoman._core import Batch
@@ -28,22 +26,12 @@ if TYPE_CHECKING:
     from dragoman.session.session import AccountSession
 
 _NS: Final = 1_000_000_000
-_CONNECT_S: Final = 20.0
-_READY_S: Final = 10.0
 _HEALTHY_S: Final = 60.0
 _LONGEST_WAIT_S: Final = 3600.0
 _log = logging.getLogger("dragoman.streams")
 
 StreamEvent = FeedEvent | StreamState | Gap
 State = Literal["connecting", "ready", "stale", "waiting", "fatal", "closed"]
-
-
-class _FatalError(Exception):
-    """Carries a feed's `Fatal` out of a connection, whatever class its error has."""
-
-    def __init__(self, error: DragomanError) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class Stream:
@@ -243,8 +231,8 @@ class Stream:
             generation = self._session.ctx.generation
             try:
                 reason, delay = await self._once(), 0.0
-            except (_FatalError, AuthRequired, UsageError) as raised:
-                error = raised.error if isinstance(raised, _FatalError) else raised
+            except (FatalError, AuthRequired, UsageError) as raised:
+                error = raised.error if isinstance(raised, FatalError) else raised
                 if not isinstance(error, AuthRequired) or self._session.ctx.generation == generation:
                     self._fail(error)
                     return
@@ -274,7 +262,7 @@ class Stream:
         self._connection = connection
         began: int | None = None
         try:
-            await self._open(connection)
+            await open_connection(self._session, self.name, connection)
             began = self._runtime.clock.mono_ns()
             self._welcome(connection)
             watch = self._runtime.spawn(
@@ -290,7 +278,7 @@ class Stream:
                 watch.cancel()
                 keep.cancel()
             self._lost(connection, reason)
-            self._raise_fatal(connection)
+            raise_fatal(self._session, connection)
             return reason
         finally:
             self._live = False
@@ -305,7 +293,7 @@ class Stream:
     def _open_for_s(self) -> float | None:
         """Return for how long the markets of what is wanted have been open; None where nothing is expected."""
         exchanges = {want.instrument.exchange for want in self.wanted.values()}
-        return self._session.calendar.open_for_s(exchanges) if exchanges else None
+        return self._session.calendar.open_for_s(exchanges, continuous=True) if exchanges else None
 
     async def _keep_alive(self, connection: FeedConnection) -> None:
         """Prolong what the connection lives on, as often as its feed says."""
@@ -313,89 +301,10 @@ class Stream:
         while feed.keep_alive_s > 0:
             await self._runtime.sleep(feed.keep_alive_s)
             try:
-                await session.driver.run(feed.keep_alive(session.ctx), timeout_s=_CONNECT_S)
+                await session.driver.run(feed.keep_alive(session.ctx), timeout_s=CONNECT_S)
             except DragomanError as error:
                 connection.end(f"it could not be kept alive: {error}")
                 return
-
-    async def _open(self, connection: FeedConnection) -> None:
-        """Connect, introduce ourselves, and wait until the broker takes it."""
-        session, feed = self._session, connection.feed
-        if feed.channel != "websocket":
-            raise UsageError(
-                f"{self._adapter.name}: the {self.name} stream runs over {feed.channel}, which is not built yet",
-                kind=ErrorKind.NOT_SUPPORTED,
-                broker=self._adapter.name,
-            )
-        connection.generation = session.ctx.generation
-        self._counters.connects += 1
-        endpoint: Endpoint = await session.driver.run(feed.connect(session.ctx), timeout_s=_CONNECT_S, read_tries=1)
-        check_root(f"{self._adapter.name} {self.name} stream", endpoint.url, session.environment)
-        options = WsOptions(
-            ping_interval_s=feed.stall.ping_s,
-            source_address=session.profile.egress.source_address,
-            proxy=session.profile.egress.proxy,
-        )
-        try:
-            ws = await session.connect_ws(endpoint, connection, options)
-        except HandshakeRefusedError as refused:
-            error = self._refused(endpoint, refused.reply)
-            if isinstance(error, AuthRequired):
-                session.auth_failed(error, connection.generation)
-            raise error from None
-        except DragomanError:
-            raise
-        except OSError as error:
-            found = error.strerror or type(error).__name__
-            raise NotSent(
-                f"{self._adapter.name}: the {self.name} stream cannot connect: {found}", broker=self._adapter.name
-            ) from error
-        connection.attach(ws)
-        connection.send(feed.opened(session.ctx))
-        if feed.authenticates_in_band:
-            await self._accepted(connection)
-
-    async def _accepted(self, connection: FeedConnection) -> None:
-        waiting = self._runtime.spawn(connection.ready.wait(), name=f"{self._adapter.name} {self.name} acceptance")
-        try:
-            await asyncio.wait((waiting, connection.ended), timeout=_READY_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-        self._raise_fatal(connection)
-        if connection.ready.is_set() and not connection.ended.done():
-            return
-        found = connection.ended.result() if connection.ended.done() else f"silence for {_READY_S:g} s"
-        raise NotSent(
-            f"{self._adapter.name}: the {self.name} stream was not accepted: {found}", broker=self._adapter.name
-        )
-
-    def _raise_fatal(self, connection: FeedConnection) -> None:
-        error = connection.fatal
-        if error is None:
-            return
-        if isinstance(error, AuthRequired):
-            self._session.auth_failed(error, connection.generation)
-        raise _FatalError(error)
-
-    def _refused(self, endpoint: Endpoint, wire: WireReply) -> DragomanError:
-        """Say what it means that the server did not upgrade the connection."""
-        request = Request(path=urlsplit(endpoint.url).path or "/", host="ws", note="upgrade")
-        reply = Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
-        failure = self._session.sender.classify(reply, request)
-        if failure is None:
-            failure = Failure(ErrorKind.BAD_RESPONSE, f"status {wire.status} instead of an upgrade", str(wire.status))
-        error = self._session.sender.error(request, failure, reply)
-        if wire.status in (401, 403) and not isinstance(error, AuthRequired):
-            # Whatever the words are: asking again with the same token would be hammering.
-            error = AuthRequired(
-                str(error),
-                kind=ErrorKind.AUTH_INVALID,
-                code=error.code,
-                text=error.text,
-                broker=self._adapter.name,
-                remedy="log in again",
-            )
-        return error
 
     def _welcome(self, connection: FeedConnection) -> None:
         """Say what was missed, subscribe everything wanted, then read "ready"."""

@@ -38,7 +38,7 @@ _GRACE_S: Final = 5.0
 def members(source: type, only: Collection[str] | None = None) -> dict[str, Shape]:
     """Return the public members of an asynchronous class (those named in `only`), and how each becomes blocking."""
     found: dict[str, Shape] = {}
-    for name, member in vars(source).items():
+    for name, member in inspect.getmembers_static(source):
         if name.startswith("_") or (name in OWN if only is None else name not in only):
             continue
         if isinstance(member, property):
@@ -66,7 +66,7 @@ def mirror(source: type, only: Collection[str] | None = None) -> Callable[[C], C
     def decorate(cls: C) -> C:
         for name, shape in members(source, only).items():
             if name not in vars(cls):
-                setattr(cls, name, _TWINS[shape](name, vars(source)[name]))
+                setattr(cls, name, _TWINS[shape](name, inspect.getattr_static(source, name)))
         return cls
 
     return decorate

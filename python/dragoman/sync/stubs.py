@@ -11,14 +11,14 @@ import inspect
 import sys
 from typing import Final
 
-import dragoman.client
-import dragoman.market.handout
-import dragoman.portfolio.extras
-import dragoman.portfolio.margin.monitor
-import dragoman.rules.book
-import dragoman.session.fanout
-import dragoman.session.session
 import dragoman.sync.client
+from dragoman.client import Client
+from dragoman.market.handout import MarketData
+from dragoman.portfolio.extras import AccountServices
+from dragoman.portfolio.margin.monitor import MarginMonitor
+from dragoman.rules.book import RuleBook
+from dragoman.session.fanout import Fanout
+from dragoman.session.session import AccountSession
 from dragoman.sync.bridge import MARGIN, MARKET, RULES, SESSION, Shape, members
 
 _HEAD: Final = '"""Types of the blocking client. Made by `dragoman.sync.stubs`; not edited by hand."""\n\n'
@@ -26,13 +26,13 @@ _UNUSED_HERE: Final = frozenset({"AsyncClient", "mirror"})
 _UNTYPED: Final = frozenset({"__getattr__", "_source"})
 """`__getattr__` only explains what is missing; with it a checker would take every name for there."""
 _TWINS: Final = (
-    ("BlockingAccount", dragoman.portfolio.extras, dragoman.portfolio.extras.AccountServices, None),
-    ("BlockingEvents", dragoman.session.fanout, dragoman.session.fanout.Fanout, frozenset[str]()),
-    ("BlockingMargin", dragoman.portfolio.margin.monitor, dragoman.portfolio.margin.monitor.MarginMonitor, MARGIN),
-    ("BlockingMarket", dragoman.market.handout, dragoman.market.handout.MarketData, MARKET),
-    ("BlockingRules", dragoman.rules.book, dragoman.rules.book.RuleBook, RULES),
-    ("BlockingSession", dragoman.session.session, dragoman.session.session.AccountSession, SESSION),
-    ("Client", dragoman.client, dragoman.client.Client, None),
+    ("BlockingAccount", AccountServices, None),
+    ("BlockingEvents", Fanout, frozenset[str]()),
+    ("BlockingMargin", MarginMonitor, MARGIN),
+    ("BlockingMarket", MarketData, MARKET),
+    ("BlockingRules", RuleBook, RULES),
+    ("BlockingSession", AccountSession, SESSION),
+    ("Client", Client, None),
 )
 """Each blocking class, the asynchronous one it stands for, and what of it is mirrored: None is all."""
 
@@ -40,18 +40,20 @@ _TWINS: Final = (
 def stub() -> str:
     """Return the text of ``client.pyi``; formatting it is left to the formatter."""
     ours = ast.parse(inspect.getsource(dragoman.sync.client))
-    sources = [ast.parse(inspect.getsource(module)) for _, module, _, _ in _TWINS]
+    lineages = [_lineage(original) for _, original, _ in _TWINS]
     made = [
-        _made(_class(ours, name), _class(source, original.__name__), members(original, only))
-        for (name, _, original, only), source in zip(_TWINS, sources, strict=True)
+        _made(_class(ours, name), [_class(tree, kind) for kind, tree in line.items()], members(original, only))
+        for (name, original, only), line in zip(_TWINS, lineages, strict=True)
     ]
     written: list[ast.stmt] = [*made]
     imports, aliases = _imports(ours, _names(written) - _UNUSED_HERE), list[ast.stmt]()
-    for one, source in zip([*made, *made], [*sources, *(ours for _ in made)], strict=True):
-        known = {name for _, name in imports}
-        mine = [node for node in source.body if isinstance(node, ast.Assign) and _target(node) in _names([one]) - known]
-        aliases += [node for node in mine if node not in aliases]
-        imports |= {pair for pair in _imports(source, _names([*mine, one]) - _UNUSED_HERE) if pair[1] not in known}
+    for one, line in zip([*made, *made], [*lineages, *({"": ours} for _ in made)], strict=True):
+        for source in line.values():
+            known = {name for _, name in imports}
+            unknown = _names([one]) - known
+            mine = [node for node in source.body if isinstance(node, ast.Assign) and _target(node) in unknown]
+            aliases += [node for node in mine if node not in aliases]
+            imports |= {pair for pair in _imports(source, _names([*mine, one]) - _UNUSED_HERE) if pair[1] not in known}
     used = _names([*aliases, *written])
     lines = [f"from {module} import {name}" for module, name in sorted(imports)]
     if "Iterator" in used:
@@ -61,13 +63,20 @@ def stub() -> str:
     return _HEAD + text + "\n\n" + body + "\n"
 
 
-def _made(own: ast.ClassDef, source: ast.ClassDef, shapes: dict[str, Shape]) -> ast.ClassDef:
+def _lineage(original: type) -> dict[str, ast.Module]:
+    """Return an asynchronous class and its bases of ours by name, each with the module it stands in."""
+    ours = [kind for kind in original.__mro__ if kind.__module__.startswith("dragoman.")]
+    return {kind.__name__: ast.parse(inspect.getsource(sys.modules[kind.__module__])) for kind in ours}
+
+
+def _made(own: ast.ClassDef, sources: list[ast.ClassDef], shapes: dict[str, Shape]) -> ast.ClassDef:
     """Return the stub of a blocking class: what it defines itself, and the twins of the rest."""
     defined = [node for node in own.body if isinstance(node, ast.FunctionDef) and node.name not in _UNTYPED]
     names = {node.name for node in defined}
     body: list[ast.stmt] = [_bare(node) for node in defined]
     body += [
         _twin(node, shapes[node.name])
+        for source in sources
         for node in source.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in shapes and node.name not in names
     ]

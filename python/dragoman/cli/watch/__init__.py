@@ -41,10 +41,10 @@ def watch(at: Account, names: Sequence[str], *, trade: bool) -> None:
     if names and ":" not in names[0]:
         at = at.named(names.pop(0))
 
-    async def show(client: Client) -> None:
-        from dragoman.cli.watch.model import WatchModel
-        from dragoman.cli.watch.screen import WatchApp
+    from dragoman.cli.watch.model import WatchModel  # not on the loop: they load `textual`
+    from dragoman.cli.watch.screen import WatchApp
 
+    async def show(client: Client) -> None:
         model = WatchModel(client, names, trading=trade)
         try:
             model.open()

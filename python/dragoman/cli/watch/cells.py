@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from dragoman.cli.output import clock
 from dragoman.cli.watch.rows import AlertRow, OrderRow, PositionRow, PriceRow, RuleRow, StreamRow
 from dragoman.model import OrderStatus, Pending, RuleStatus, Side
+from dragoman.model.figures import counted, priced
 
 T = TypeVar("T")
 
@@ -61,17 +62,12 @@ def figure(value: Decimal | float | None, decimals: int = 2, *, stale: bool = Fa
 
 def units(value: Decimal | float) -> str:
     """Return a quantity with all its digits."""
-    number = Decimal(repr(value)) if isinstance(value, float) else value
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return counted(Decimal(repr(value)) if isinstance(value, float) else value)
 
 
-def exact_price(value: Decimal | None, decimals: int = 2) -> str:
-    """Return a price with its own digits, at least `decimals` and at most four."""
-    if value is None:
-        return ""
-    own = -int(value.normalize().as_tuple().exponent)
-    return f"{value:,.{max(decimals, min(own, 4))}f}"
+def exact_price(value: Decimal | None) -> str:
+    """Return a price with its own digits, two to four after the point."""
+    return "" if value is None else priced(value)
 
 
 def age(seconds: float | None) -> str:
@@ -120,7 +116,7 @@ def order_columns(zone: ZoneInfo, stale: Callable[[], bool]) -> list[Column[Orde
 
     def kind(row: OrderRow) -> Cell:
         trigger = f" @{exact_price(row.trigger_price)}" if row.trigger_price is not None else ""
-        return Cell(f"{row.order_type}{trigger}")
+        return Cell(f"{row.kind}{trigger}")
 
     return [
         Column("time", lambda row: Cell(clock(row.ts, zone), QUIET), 4),

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from dragoman._core import intern_instrument
+from dragoman.cli.output import order_kind
 from dragoman.cli.watch.prices import MOST, Prices, silent
 from dragoman.cli.watch.rows import (
     AlertRow,
@@ -357,7 +358,7 @@ def _order_row(order: Order) -> OrderRow:
         side=order.side,
         quantity=order.quantity,
         filled=order.filled_quantity,
-        order_type=order.order_type,
+        kind=order_kind(order),
         price=order.price,
         trigger_price=order.trigger_price,
         average=order.average_price,

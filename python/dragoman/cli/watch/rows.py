@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from dragoman.model import OrderStatus, OrderType, Pending, Product, RuleStatus, Segment, Side, Source
+from dragoman.model import OrderStatus, Pending, Product, RuleStatus, Segment, Side, Source
 from dragoman.portfolio.net import PositionKey
 
 Level = tuple[float, float, int]
@@ -59,7 +59,10 @@ class PriceRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """One order and where it is in its life. `age_s` counts from when it was made to its end, or to now."""
+    """One order and where it is in its life.
+
+    `kind` is its type in words; `age_s` counts from when it was made to its end, or to now.
+    """
 
     client_order_id: str
     order_id: str
@@ -68,7 +71,7 @@ class OrderRow:
     side: Side
     quantity: Decimal
     filled: Decimal
-    order_type: OrderType
+    kind: str
     price: Decimal | None
     trigger_price: Decimal | None
     average: Decimal | None

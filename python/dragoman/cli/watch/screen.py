@@ -265,7 +265,7 @@ class WatchApp(App[None]):
             return
         price = f" {exact_price(row.price)}" if row.price is not None else ""
         name = row.order_id or row.client_order_id
-        what = f"cancel {row.side} {units(row.quantity)} {row.instrument_id} {row.order_type}{price} ({name})"
+        what = f"cancel {row.side} {units(row.quantity)} {row.instrument_id} {row.kind}{price} ({name})"
         self._ask(what, {"y": "cancel it"}, lambda key: acts.cancel(self.client, row, self._timeout_s))
 
     def action_flatten(self) -> None:

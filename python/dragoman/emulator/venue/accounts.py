@@ -6,11 +6,13 @@ are kept as they change and equal what a recount from the fills gives (`ledger` 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from dragoman.emulator.venue.commission import Charged
 from dragoman.emulator.venue.margin import NOTHING, Requirement, Terms, to_decimal
 from dragoman.emulator.venue.market import Market
 from dragoman.emulator.venue.types import VenueEvent, VenueFill, VenueFunds, VenueHolding, VenuePosition
@@ -114,6 +116,7 @@ class Pool:
     collateral_cash: Fraction = NOTHING
     collateral_pledged: Fraction = NOTHING
     realised: Fraction = NOTHING
+    fees: Fraction = NOTHING
     used: Fraction = NOTHING
     blocked: Fraction = NOTHING
     premium: Fraction = NOTHING
@@ -128,7 +131,7 @@ class Pool:
     def net(self) -> Fraction:
         """Usable money now; `VenueFunds.net` is the same sum."""
         pledged = self.collateral_cash + self.collateral_pledged
-        cash = self.opening + self.payin + pledged + self.realised
+        cash = self.opening + self.payin + pledged + self.realised - self.fees
         return cash + min(self.unrealised, NOTHING) - self.blocked - self.used
 
     def settle(self, held: Held) -> None:
@@ -152,16 +155,20 @@ class Pool:
             used_premium=to_decimal(self.premium),
             used_delivery=to_decimal(self.delivery),
             realised=to_decimal(self.realised),
+            fees=to_decimal(self.fees),
             unrealised=to_decimal(self.unrealised),
         )
 
 
 @dataclass(slots=True)
 class HeldHolding:
-    """Securities held: lots and their cost in tick-lots; of the lots, those not delivered yet and those pledged."""
+    """Securities held: lots and their cost in tick-lots; of the lots, those not delivered yet and those pledged.
+
+    Commissions leave parts of lots behind.
+    """
 
     market: Market
-    lots: int = 0
+    lots: int | Fraction = 0
     cost: Fraction = NOTHING
     t1_lots: int = 0
     pledged_lots: int = 0
@@ -170,7 +177,7 @@ class HeldHolding:
         average = self.cost / self.lots * Fraction(self.market.tick) if self.lots else NOTHING
         return VenueHolding(
             instrument_id=self.market.instrument_id,
-            quantity=self.market.quantity(self.lots),
+            quantity=to_decimal(self.lots * Fraction(self.market.lot)),
             average_price=to_decimal(average),
             t1_quantity=self.market.quantity(self.t1_lots),
             pledged_quantity=self.market.quantity(self.pledged_lots),
@@ -190,6 +197,8 @@ class Account:
         self.events: list[VenueEvent] = []
         self.conversions: list[tuple[Market, Product, Product, int, Decimal]] = []
         self.settled_conversions = 0
+        self.fee_coin: Market | None = None
+        """Whose coin commissions are paid with where there is enough of it; None: nothing of the kind."""
         self.settled_fills = 0
         """Fills before the last day roll: their deliveries are holdings now."""
 
@@ -231,10 +240,29 @@ class Account:
                 holding.t1_lots = 0
         pool.settle(held)
 
+    def owned(self, market: Market) -> Decimal:
+        """Return how much of a coin there is."""
+        holding = self.holdings.get(market.instrument_id)
+        return holding.view().quantity if holding is not None else Decimal(0)
+
+    def charge(self, market: Market, charged: Charged) -> None:
+        """Take the commission of a trade in `market`, which is booked already."""
+        if charged.coin is None:
+            pool = self.pool(market.listing.segment)
+            assert pool is not None
+            pool.fees += Fraction(charged.amount)
+            return
+        holding = self.holdings[charged.coin.instrument_id]
+        lots = Fraction(charged.amount) / Fraction(charged.coin.lot)
+        holding.cost -= holding.cost * lots / holding.lots
+        holding.lots -= lots
+        if not holding.lots:
+            del self.holdings[charged.coin.instrument_id]
+
     def sellable(self, market: Market) -> int:
         """Return the lots a delivery order may still sell: holdings and today's buys, less sells that are open."""
         holding = self.holdings.get(market.instrument_id)
-        lots = holding.lots - holding.pledged_lots if holding else 0
+        lots = math.floor(holding.lots - holding.pledged_lots) if holding else 0
         held = self.positions.get((market.instrument_id, Product.DELIVERY))
         if held is not None:
             lots += held.lots - sum(order.reserved_lots for order in held.orders.values() if order.sign < 0)
@@ -298,8 +326,8 @@ class Account:
                 pool.settle(held)
                 if not held.lots:
                     del pool.held[key], self.positions[key]
-            pool.opening += pool.realised + pool.payin
-            pool.realised = pool.payin = NOTHING
+            pool.opening += pool.realised + pool.payin - pool.fees
+            pool.realised = pool.payin = pool.fees = NOTHING
         self.settled_fills = len(self.fills)
         self.settled_conversions = len(self.conversions)
 

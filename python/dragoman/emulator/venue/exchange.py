@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Trader(Protocol):
     """Who hears of trades and prices: the order desk."""
 
-    def filled(self, order: LiveOrder, ticks: int, lots: int, trade_id: str, ts: int) -> None:
-        """An account's order traded."""
+    def filled(self, order: LiveOrder, ticks: int, lots: int, trade_id: str, ts: int, *, maker: bool) -> None:
+        """An account's order traded; a maker's waited in the book."""
 
     def priced(self, market: Market, ts: int) -> None:
         """The last price of a market that holds stop orders changed."""
@@ -218,9 +218,9 @@ class Exchange:
             buyer, seller = (active_id, passive_id) if sign > 0 else (passive_id, active_id)
             self.tape.append(Tape(trade_id, market.instrument_id, buyer, seller, traded, ticks, ts))
             if passive is not None:
-                self.trader.filled(passive, ticks, traded, trade_id, ts)
+                self.trader.filled(passive, ticks, traded, trade_id, ts, maker=True)
             if order is not None:
-                self.trader.filled(order, ticks, traded, trade_id, ts)
+                self.trader.filled(order, ticks, traded, trade_id, ts, maker=False)
         if hits:
             self.touch(market)
         return left, self_trade

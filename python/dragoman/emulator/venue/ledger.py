@@ -19,12 +19,13 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
     -------
     dict
         ``orders``: order_id, instrument_id, side, status, quantity, filled_quantity, canceled_quantity, average_price.
-        ``fills``: trade_id, order_id, instrument_id, side, product, quantity, price, counterparty (an order id, or None
-        for an outside participant).
+        ``fills``: trade_id, order_id, instrument_id, side, product, quantity, price, fee, fee_asset, counterparty (an
+        order id, or None for an outside participant).
         ``positions``: per instrument and product of what is not settled into holdings: quantity, buy_quantity,
         buy_value, sell_quantity, sell_value, all since the account was opened.
-        ``holdings``: change of each holding by settled fills.
-        ``cash_flow``: money received less money paid by all fills.
+        ``holdings``: change of each holding by settled fills; what commissions took of it is in ``fees``.
+        ``cash_flow``: money received less money paid by all fills, commissions in another coin left out.
+        ``fees``: commissions of all fills, by asset.
         ``problems``: what does not agree, in words; empty when the books are right.
     """
     problems: list[str] = []
@@ -35,10 +36,14 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
     settled: dict[str, Decimal] = {}
     fills: list[dict[str, object]] = []
     cash = ZERO
+    fees: dict[str, Decimal] = {}
     for number, fill in enumerate(account.fills):
         order = account.orders[fill.order_id]
         value = fill.quantity * fill.price * order.market.listing.instrument.multiplier
         cash -= fill.side.sign * value
+        if fill.fee:
+            fees[fill.fee_asset] = fees.get(fill.fee_asset, ZERO) + fill.fee
+            cash -= fill.fee if fill.fee_asset == order.market.listing.instrument.currency else ZERO
         filled[fill.order_id] = filled.get(fill.order_id, ZERO) + fill.quantity
         settled_now = number < account.settled_fills or order.market.listing.settles_at_once
         if settled_now and _delivered(order.market, fill.product):
@@ -60,6 +65,8 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
                 "product": fill.product.value,
                 "quantity": fill.quantity,
                 "price": fill.price,
+                "fee": fill.fee,
+                "fee_asset": fill.fee_asset,
                 "counterparty": other.get((fill.trade_id, fill.order_id)),
             }
         )
@@ -121,6 +128,7 @@ def recount(account: Account, tape: Sequence[Tape]) -> dict[str, object]:
         "positions": positions,
         "holdings": settled,
         "cash_flow": cash,
+        "fees": fees,
         "problems": problems,
     }
 

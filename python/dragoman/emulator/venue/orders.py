@@ -23,12 +23,13 @@ and the rest of the incoming one is cancelled, as exchanges do to prevent self-t
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
 from dragoman.emulator.venue.accounts import Account
+from dragoman.emulator.venue.commission import NOT_CHARGED, Commission, commission_of
 from dragoman.emulator.venue.exchange import Exchange
 from dragoman.emulator.venue.live_order import LiveOrder
 from dragoman.emulator.venue.margin import to_decimal
@@ -42,11 +43,20 @@ Step = Callable[[int], None]
 
 
 class Desk:
-    """Takes orders, keeps the queue of what is due, and writes down what became of them."""
+    """Takes orders, keeps the queue of what is due, and writes down what became of them.
 
-    def __init__(self, exchange: Exchange, latency_ns: int) -> None:
+    Parameters
+    ----------
+    exchange : Exchange
+    latency_ns : int
+    commissions : mapping
+        What trades cost, by exchange segment; where none is named, nothing.
+    """
+
+    def __init__(self, exchange: Exchange, latency_ns: int, commissions: Mapping[str, Commission]) -> None:
         self._exchange = exchange
         self._latency = latency_ns
+        self._commissions = commissions
         self._queue: list[tuple[int, int, Step]] = []
         self._scheduled = 0
         self._sequence = 0
@@ -220,9 +230,12 @@ class Desk:
 
     # --- what the exchange reports --------------------------------------------------------------------------------
 
-    def filled(self, order: LiveOrder, ticks: int, lots: int, trade_id: str, ts: int) -> None:
-        """Book a trade of an account's order."""
-        state, market = order.state, order.market
+    def filled(self, order: LiveOrder, ticks: int, lots: int, trade_id: str, ts: int, *, maker: bool) -> None:
+        """Book a trade of an account's order, and take its commission."""
+        state, market, account = order.state, order.market, order.account
+        rates, charged = self._commissions.get(market.listing.instrument.exchange), NOT_CHARGED
+        if rates is not None:
+            charged = commission_of(rates, account, market, lots, ticks, buys=order.sign > 0, maker=maker)
         order.filled_lots += lots
         order.filled_value += lots * ticks
         state.filled_quantity = market.quantity(order.filled_lots)
@@ -233,18 +246,23 @@ class Desk:
             trade_id=trade_id,
             order_id=state.order_id,
             exchange_order_id=state.exchange_order_id or "",
-            account=order.account.name,
+            account=account.name,
             instrument_id=market.instrument_id,
             side=state.order.side,
             product=state.order.product,
             quantity=market.quantity(lots),
             price=market.price(ticks),
             ts=ts,
+            maker=maker,
+            fee=charged.amount,
+            fee_asset=charged.asset,
         )
-        order.account.fills.append(fill)
+        account.fills.append(fill)
         if done:
             self._finish(order)
-        order.account.apply_fill(order, lots, ticks)
+        account.apply_fill(order, lots, ticks)
+        if charged.amount:
+            account.charge(market, charged)
         self._record(order, ts, fill)
 
     def priced(self, market: Market, ts: int) -> None:

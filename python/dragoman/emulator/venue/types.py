@@ -135,6 +135,9 @@ class VenueFill:
     quantity: Decimal
     price: Decimal
     ts: int
+    maker: bool = False
+    fee: Decimal = ZERO
+    fee_asset: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,6 +207,7 @@ class VenueFunds:
     used_premium: Decimal = ZERO
     used_delivery: Decimal = ZERO
     realised: Decimal = ZERO
+    fees: Decimal = ZERO
     unrealised: Decimal = ZERO
 
     @property
@@ -215,6 +219,7 @@ class VenueFunds:
             + self.collateral_cash
             + self.collateral_pledged
             + self.realised
+            - self.fees
             + min(self.unrealised, ZERO)
             - self.blocked
             - self.used

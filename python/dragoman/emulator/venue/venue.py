@@ -8,13 +8,14 @@ same calls give the same everything.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
 from dragoman.emulator.venue import risk
 from dragoman.emulator.venue.accounts import Account, HeldHolding
+from dragoman.emulator.venue.commission import Commission
 from dragoman.emulator.venue.exchange import Exchange, Tape
 from dragoman.emulator.venue.ledger import recount
 from dragoman.emulator.venue.live_order import LiveOrder
@@ -60,6 +61,8 @@ class Venue:
         Part of the instruments that moves at each step, in (0, 1].
     quiet : bool
         No market makers and no crowd: only what callers place is in the books.
+    commissions : mapping, optional
+        What trades cost, by exchange segment; where none is named, nothing.
 
     Notes
     -----
@@ -76,6 +79,7 @@ class Venue:
         step_ns: int = 100_000_000,
         activity: float = 0.25,
         quiet: bool = False,
+        commissions: Mapping[str, Commission] | None = None,
     ) -> None:
         if latency_ns < 0 or step_ns <= 0:
             raise ValueError(f"latency_ns is {latency_ns} and step_ns {step_ns}, expected at least 0 and above 0")
@@ -83,7 +87,7 @@ class Venue:
         self._step_ns = step_ns
         self._next_step = start_ns + step_ns
         self._exchange = Exchange(seed, quiet=quiet, activity=activity)
-        self._desk = Desk(self._exchange, latency_ns)
+        self._desk = Desk(self._exchange, latency_ns, commissions or {})
         self._exchange.trader = self._desk
         self._accounts: dict[str, Account] = {}
         self._order_ids = 0
@@ -171,6 +175,10 @@ class Venue:
     def pay_in(self, account: str, segment: Segment, amount: Decimal) -> None:
         """Add money to a pool during the day. Raises KeyError where the account has no such pool."""
         self._account(account).pools[segment].payin += Fraction(amount)
+
+    def pay_fees_with(self, account: str, instrument_id: str | None) -> None:
+        """Have an account's commissions come out of what it holds of a coin, named by its pair; None: no longer."""
+        self._account(account).fee_coin = None if instrument_id is None else self._market(instrument_id)
 
     def set_holding(
         self,

@@ -73,7 +73,8 @@ def plain_json(value: Any, *around: Any) -> bytes:
     TypeError
         As `to_plain`, or JSON does not know something it holds.
     """
-    return _plan(type(value)).writer.write(value, *around)
+    plan = _plans.get(type(value)) or _plan(type(value))
+    return plan.writer.write(value, *around)
 
 
 def from_plain(kind: type[T], data: Mapping[str, Any]) -> T:

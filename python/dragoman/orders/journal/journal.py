@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -238,14 +238,16 @@ class Journal:
         UsageError
             The payload is no plain JSON object, or too large for a chunk, or the journal is closed.
         """
-        entry = self._take_in(kind, payload)
+        entry = Entry(kind, self._as_bytes(kind, payload), self._now_ns())
         if self.failed is not None:
             return self._hold(entry)
         if len(self._pending) >= self._held_limit:
             self.dropped += 1
             return 0
-        self._number_and_queue(entry)
-        if self._writing is None:
+        # Numbered where it will be written: a number that was given and not used would read as a lost record.
+        self._sequence = entry.sequence = self._sequence + 1
+        self._pending.append(entry)
+        if self._writing is None and self._timer is None:
             self._set_timer(self._flush_s)
         return entry.sequence
 
@@ -265,14 +267,15 @@ class Journal:
         UsageError
             As `append`.
         """
-        entry = self._take_in(kind, payload)
+        entry = Entry(kind, self._as_bytes(kind, payload), self._now_ns())
         if self.failed is not None:
             self._hold(entry)
             raise self._refusal()
         if len(self._pending) >= self._held_limit:
             self.dropped += 1
             raise self._refusal()
-        self._number_and_queue(entry)
+        self._sequence = entry.sequence = self._sequence + 1
+        self._pending.append(entry)
         if self._disk.instant and self._writing is None:
             self._write_now()
             if self._durable >= entry.sequence:
@@ -370,7 +373,7 @@ class Journal:
 
     # -- how it is done ----------------------------------------------------------------------------------------------
 
-    def _take_in(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> Entry:
+    def _as_bytes(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> bytes:
         if self._closed:
             raise UsageError(f"journal {self.folder} is closed", remedy="connect again")
         try:
@@ -390,13 +393,7 @@ class Journal:
                 f" {self._chunk_size}",
                 remedy="open the journal with a larger chunk_size",
             )
-        return Entry(kind, data, self._now_ns())
-
-    def _number_and_queue(self, entry: Entry) -> None:
-        """Number a record that will be written: a number that was given and not used would read as a lost record."""
-        self._sequence += 1
-        entry.sequence = self._sequence
-        self._pending.append(entry)
+        return data
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -439,8 +436,25 @@ class Journal:
             self.on_slow(slow_disk(self.folder, _SLOW_S))
 
     def _write_now(self) -> None:
+        pending = self._pending
+        if pending and self.failed is None:
+            try:
+                fits = self._tail.put(pending)
+            except OSError as error:
+                self._writing = list(pending)
+                pending.clear()
+                self._settle(error)
+                return
+            if fits:
+                # What becomes of most. The same as below, without a batch to hand over.
+                self._settled(pending)
+                pending.clear()
+                self._urgent = False
+                if self._tail.nearly_full:
+                    self._make_chunk_now()
+                return
         blocked = False
-        while self._pending and self.failed is None and not blocked:
+        while pending and self.failed is None and not blocked:
             batch = self._batch()
             if batch.entries:
                 try:
@@ -449,14 +463,18 @@ class Journal:
                     self._settle(error)
                 else:
                     self._settle(None)
-            if not self._pending and not self._tail.nearly_full:
+            if not pending and not self._tail.nearly_full:
                 return
-            if self.failed is None and self._wants_chunk():
-                try:
-                    self._prepared(self._tail.make_next(), None)
-                except OSError as error:
-                    self._prepared(None, error)
-            blocked = self._tail.blocks(self._pending)
+            self._make_chunk_now()
+            blocked = self._tail.blocks(pending)
+
+    def _make_chunk_now(self) -> None:
+        """Make the next chunk where it is wanted, on an instant disk."""
+        if self.failed is None and self._wants_chunk():
+            try:
+                self._prepared(self._tail.make_next(), None)
+            except OSError as error:
+                self._prepared(None, error)
 
     def _batch(self) -> Batch:
         # A timer is left to fire and to look whether anything waits: with orders in a row it is set once in a while.
@@ -480,6 +498,9 @@ class Journal:
         if error is not None:
             self._fail(error, written)
             return
+        self._settled(written)
+
+    def _settled(self, written: Sequence[Entry]) -> None:
         self._durable = written[-1].sequence
         for entry in written:
             future = entry.future

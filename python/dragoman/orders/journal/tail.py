@@ -114,6 +114,20 @@ class Tail:
             self._end = 0
         return batch
 
+    def put(self, waiting: deque[Entry]) -> bool:
+        """Write and sync all that waits, where the present chunk has room for it; else nothing is done.
+
+        What waits is left in the queue. An OSError leaves nobody knowing what is on the disk.
+        """
+        file, start = self._file, self._end
+        data, last, count = journal_records(waiting, file.size - start, self._epoch, self._run, self._hash)
+        if count != len(waiting):
+            return False
+        self._hash, self._end = last, start + len(data)
+        file.write(start, data)
+        file.sync()
+        return True
+
     def blocks(self, waiting: deque[Entry]) -> bool:
         """Whether what waits first has no room in the present chunk, nor in one made ahead."""
         if not waiting or self.next is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -11,6 +11,8 @@ from dragoman.errors import DragomanError
 from dragoman.model import Instrument, OrderMargin, OrderRequest, OrderType, Side
 from dragoman.portfolio.margin.rates import RateBook, RateOrigin, per_unit
 from dragoman.portfolio.margin.rule import Group, Kind
+from dragoman.portfolio.margin.state import State
+from dragoman.portfolio.margin.tally import differing
 from dragoman.portfolio.net import PositionKey
 
 _NS: Final = 1_000_000_000
@@ -38,14 +40,28 @@ class Calculator:
         self._rates, self._calculate, self._instrument = rates, calculate, instrument
         self._asked: dict[PositionKey, int] = {}
         self._last_ns: int | None = None
+        self._looked_ns: int | None = None
+        self._looked: State = {}
         self.asked = self.failures = 0
 
-    def wanted(self, groups: Mapping[PositionKey, Group], now: int) -> list[tuple[PositionKey, OrderRequest]]:
-        """Return what to ask now: rates that are guesses, and answers that are old."""
+    def wanted(self, state: State, now: int) -> list[tuple[PositionKey, OrderRequest]]:
+        """Return what to ask now: rates that are guesses, and answers that are old.
+
+        All positions are looked at once a second; in between only what changed since.
+        """
         if self._last_ns is not None and now - self._last_ns < _PAUSE_NS:
             return []
+        everything = self._looked_ns is None or now - self._looked_ns >= _PAUSE_NS
+        keys = state.keys() if everything else differing(self._looked, state)
+        self._looked = state
+        if everything:
+            self._looked_ns = now
         found = []
-        for key, group in groups.items():
+        for key in keys:
+            held = state.get(key)
+            if held is None:
+                continue
+            group = held.group
             asked = self._asked.get(key)
             if asked is not None and now - asked < _AGAIN_NS:
                 continue

@@ -61,6 +61,15 @@ class MarginMonitor:
     def polled(self, callback: Callable[[], object]) -> None:
         self._readings.polled = callback
 
+    @property
+    def changed(self) -> Callable[[Margin], object]:
+        """Called with each margin that differs from the one told before, in the step that found it; must not raise."""
+        return self._readings.teller.changed
+
+    @changed.setter
+    def changed(self, callback: Callable[[Margin], object]) -> None:
+        self._readings.teller.changed = callback
+
     # -- asking ------------------------------------------------------------------------------------------------------
 
     def now(self) -> dict[Segment, Margin]:

@@ -21,8 +21,9 @@ from typing import Final
 from dragoman.model import Instrument, Margin, MarginAvailable, Source
 from dragoman.plugin import MarginTerms
 from dragoman.portfolio.margin.rates import RateBook, changes_of
-from dragoman.portfolio.margin.rule import ZERO, Group, Kind
-from dragoman.portfolio.margin.state import State
+from dragoman.portfolio.margin.rule import ZERO, Group
+from dragoman.portfolio.margin.state import Snapshot, State
+from dragoman.portfolio.margin.tally import Sums, Tally, differing
 from dragoman.portfolio.net import PositionKey
 
 _CENT: Final = Decimal("0.01")
@@ -99,63 +100,50 @@ class Projection:
         terms: MarginTerms,
         instrument: Callable[[PositionKey], Instrument | None],
         slack: Decimal = ZERO,
+        mine: Callable[[PositionKey], bool] = lambda key: True,
     ) -> None:
         self.told = told
-        self.state = dict(state)
+        self.state = state
         self.slack = slack
         self._rates = rates
         self._terms = terms
         self._instrument = instrument
         self._leverage = told.leverage or Decimal(1)
-        held = self.state.values()
-        self._unpriced = {key for key, one in self.state.items() if not one.priced}
-        self._unsure = {key for key, one in self.state.items() if one.group.sure() is not one.group}
-        self._gain = sum((one.unrealised for one in held if one.unrealised is not None), ZERO)
-        self._drift = sum((one.drift for one in held), ZERO)
+        self._mine = mine
+        self._tally = Tally(state, rates, instrument, mine)
+
+    @property
+    def drifting(self) -> bool:
+        """Whether marks move what was told."""
+        return bool(self._tally.drift)
+
+    def groups(self) -> dict[PositionKey, Group]:
+        """Return the positions and orders that the reading had seen."""
+        return _groups(self.state, self._mine)
+
+    def forget(self) -> None:
+        """Count anew with the next state: positions draw on other segments than they did."""
+        self._tally = Tally(self.state, self._rates, self._instrument, self._mine)
 
     def project(self, state: State) -> Projected:
         """Count the margin from the last reading and what is known now; what did not change costs nothing."""
-        told, base = self.told, self.state
-        moved = [key for key, held in state.items() if base.get(key) is not held]
-        if len(base) + sum(key not in base for key in moved) != len(state):
-            moved += [key for key in base if key not in state]
-        before = {key: base[key].group for key in moved if key in base}
-        now = {key: state[key].group for key in moved if key in state}
-        changes = changes_of(before, now, self._rates, _found(before.keys() | now.keys(), self._instrument))
-        grown = width = blocked = premium = delivery = unsure = ZERO
-        for change in changes:
-            least, most, point = change.span()
-            grown += point
-            width += max(most - point, point - least)
-            old, new = change.before.need(change.rate.point), change.now.need(change.rate.point)
-            blocked += new.blocked - old.blocked
-            if change.now.kind is Kind.PREMIUM:
-                premium += _long(change.now.quantity, new.used) - _long(change.before.quantity, old.used)
-            if change.now.kind is Kind.PAID:
-                delivery += new.used - old.used
-        fresh = {key for key, group in now.items() if group.sure() is not group}
-        still = self._unsure.difference(moved)
-        for held_by, keys in ((base, self._unsure), (state, still | fresh)):
-            for key in keys:
-                group = held_by[key].group
-                rate = self._rates.get(key, group, self._instrument(key)).point
-                unsure += group.need(rate).total - group.sure().need(rate).total
-        profit, drift = self._profit(state, moved)
-        counted = not self._unpriced and all(state[key].priced for key in now)
+        told, sums = self.told, self._tally.move(state)
+        profit, drift = self._profit(sums)
         in_used = profit if self._terms.profit_in_used else ZERO
-        error = self._leverage * (width + unsure + drift) + self.slack
+        grown, width = self._within(+sums.grown, sums.width + sums.unsure)
+        error = self._leverage * (width + drift) + self.slack
         return Projected(
             net=_plus(told.net, self._leverage * (profit - grown)),
             used=_plus(told.used.total, grown - in_used),
-            blocked=_plus(told.blocked, blocked),
-            premium=_plus(told.used.option_premium, premium),
-            delivery=_plus(told.used.delivery, delivery),
-            bound=error + _ROUNDED if counted else None,
+            blocked=_plus(told.blocked, sums.blocked),
+            premium=_plus(told.used.option_premium, sums.premium),
+            delivery=_plus(told.used.delivery, sums.delivery),
+            bound=error + _ROUNDED if self._tally.priced else None,
             grown=grown,
             profit=profit,
-            width=width,
+            width=width - sums.unsure,
             drift=drift,
-            unsure=unsure,
+            unsure=+sums.unsure,
         )
 
     def margin(self, state: State, ts: int, *, stale: bool) -> Margin:
@@ -205,7 +193,8 @@ class Projection:
         if not held:
             return min(verdicts, key=lambda one: one.error - (one.bound or ZERO))
         best = min(held, key=lambda one: one.error)
-        return replace(best, clear=all(_same_groups(one.state, best.state) for one in held))
+        others = {_grouped(one.state): one.state for one in held if one.state is not best.state}
+        return replace(best, clear=all(_same_groups(state, best.state, self._mine) for state in others.values()))
 
     def learn(self, told: Margin, verdict: Verdict) -> None:
         """Let the rates learn from a reading: what the requirement really grew by."""
@@ -223,7 +212,7 @@ class Projection:
             grown, noise = fallen / self._leverage + found.profit, noise + found.drift
         else:
             return
-        before, now = _groups(self.state), _groups(verdict.state)
+        before, now = _groups(self.state, self._mine), _groups(verdict.state, self._mine)
         found_by = _found(before.keys() | now.keys(), self._instrument)
         changes = changes_of(before, now, self._rates, found_by)
         if changes:
@@ -236,50 +225,48 @@ class Projection:
             return kept if kept > _CENT else ZERO
         return (verdict.error - (verdict.bound - self.slack)) * _WIDER
 
-    def _profit(self, state: State, moved: Sequence[PositionKey]) -> tuple[Decimal, Decimal]:
+    def _within(self, grown: Decimal, width: Decimal) -> tuple[Decimal, Decimal]:
+        """Cut what the requirement may have grown by to what leaves it at 0 or above; return its middle and reach.
+
+        That is done where its middle would leave less. Where rates are guessed, or an order was counted that the
+        reading had not seen, less may be left than nothing: no broker's requirement is. Where even the most it may have
+        grown by would leave less, something else is wrong, and it may be as far off as that.
+        """
+        told = self.told.used.total
+        if told is None or self._terms.profit_in_used or told + grown >= 0:
+            return grown, width
+        most = told + grown + width + self.slack
+        if most <= 0:
+            return -told, max(width, -told - grown)
+        return most / 2 - told, most / 2
+
+    def _profit(self, sums: Sums) -> tuple[Decimal, Decimal]:
         """Return how profit and loss changed what is free, and by how much marks may make that another."""
-        realised = ZERO
-        before = now = self._gain
-        drift_before = drift = self._drift
-        for key in moved:
-            old, new = self.state.get(key), state.get(key)
-            blind = (old is not None and old.unrealised is None) or (new is not None and new.unrealised is None)
-            if old is not None:
-                realised -= old.realised
-                drift -= old.drift
-                if old.unrealised is not None:
-                    now -= old.unrealised
-                    if blind:  # of only one of the two moments: what it says is an error, not a change
-                        before -= old.unrealised
-                        drift += abs(old.unrealised)
-            if new is not None:
-                realised += new.realised
-                drift += new.drift
-                if new.unrealised is not None:
-                    if blind:
-                        drift += abs(new.unrealised)
-                    else:
-                        now += new.unrealised
+        before, drift_before = +sums.before, +self._tally.drift
         told = self.told.used.m2m_unrealised
         if told is not None and abs(told - before) <= drift_before:
             before, drift_before = told, ZERO  # counted as we do, at the broker's own marks
+        now = +sums.now
         change = min(now, ZERO) - min(before, ZERO)
-        return realised + change, _reach(before, drift_before) + _reach(now, drift)
+        return sums.realised + change, _reach(before, drift_before) + _reach(now, +sums.drift)
 
 
-def _groups(state: State) -> dict[PositionKey, Group]:
-    return {key: held.group for key, held in state.items()}
+def _groups(state: State, mine: Callable[[PositionKey], bool]) -> dict[PositionKey, Group]:
+    return {key: held.group for key, held in state.items() if mine(key)}
 
 
-def _same_groups(one: State, other: State) -> bool:
+def _grouped(state: State) -> int:
+    """Return a number that states have in common only if they differ in marks and profits at most."""
+    return state.grouped if isinstance(state, Snapshot) else -id(state)
+
+
+def _same_groups(one: State, other: State, mine: Callable[[PositionKey], bool]) -> bool:
     """Whether two states differ in marks and profits at most."""
-    if one is other:
+    if _grouped(one) == _grouped(other):
         return True
-    if len(one) != len(other):
-        return False
-    for key, held in one.items():
-        found = other.get(key)
-        if found is None or (found is not held and found.group is not held.group and found.group != held.group):
+    for key in differing(one, other):
+        first, second = one.get(key), other.get(key)
+        if (first is None or second is None or first.group != second.group) and mine(key):
             return False
     return True
 
@@ -294,10 +281,6 @@ def _found(
     keys: set[PositionKey], instrument: Callable[[PositionKey], Instrument | None]
 ) -> Mapping[PositionKey, Instrument | None]:
     return {key: instrument(key) for key in keys}
-
-
-def _long(quantity: Decimal, used: Decimal) -> Decimal:
-    return used if quantity > 0 else ZERO
 
 
 def _plus(told: Decimal | None, change: Decimal) -> Decimal | None:

@@ -22,6 +22,7 @@ _TWO: Final = Decimal(2)
 _CALCULATED: Final = Decimal("0.01")  # by how much an order's own margin may differ from what was calculated
 _LEARNT: Final = Decimal("0.005")  # nothing is known better: brokers publish rates anew several times a day
 _TELLING: Final = Decimal("0.02")
+_MARKED: Final = Decimal("1.25")  # brokers that count at the mark, not at what a position cost
 _CONTRADICTED: Final = Decimal("0.05")
 _PROBES: Final = (ZERO, Decimal("0.25"), Decimal("0.5"), Decimal("0.75"), _ONE)
 
@@ -85,8 +86,14 @@ class Change:
 
     def span(self) -> tuple[Decimal, Decimal, Decimal]:
         """Return the least it may have grown by, the most, and what it is taken for."""
-        grown = [self.at(rate) for rate in self.rate.probes()]
-        return min(grown), max(grown), self.at(self.rate.point)
+        return *self.reach(), self.at(self.rate.point)
+
+    def reach(self) -> tuple[Decimal, Decimal]:
+        """Return the least and the most it may have grown by."""
+        rate = self.rate
+        straight = not self.now.orders and not self.before.orders  # its ends are the least and the most
+        grown = [self.at(one) for one in ((rate.low, rate.high) if straight else rate.probes())]
+        return min(grown), max(grown)
 
 
 class RateBook:
@@ -96,14 +103,18 @@ class RateBook:
     ----------
     contradicted : int
         Readings that no rate in an interval explains.
+    edition : int
+        Another one as soon as any rate is.
     """
 
     def __init__(self) -> None:
         self._rates: dict[PositionKey, Rate] = {}
+        self._most: dict[PositionKey, Decimal] = {}
         self.contradicted = 0
+        self.edition = 0
 
     def get(self, key: PositionKey, group: Group, instrument: Instrument | None) -> Rate:
-        """Return the rate of a group; what nobody has told is a guess as wide as the notional."""
+        """Return the rate of a group; what nobody has told is a guess, as wide as a reading leaves or the notional."""
         if group.kind.fixed:
             return _EXACT
         known = self._rates.get(key)
@@ -113,7 +124,18 @@ class RateBook:
             strike = None if instrument is None else instrument.strike
             prices = [order.price for order in group.orders] + [group.price]
             return Rate(ZERO, strike if strike is not None else max(prices), RateOrigin.NOTIONAL)
-        return Rate(ZERO, _ONE, RateOrigin.NOTIONAL)
+        return Rate(ZERO, self._most.get(key, _ONE), RateOrigin.NOTIONAL)
+
+    def level(self, groups: Mapping[PositionKey, Group], used: Decimal) -> None:
+        """Bound guesses by a reading of these groups: no position ties up more than all that is used."""
+        for key, group in groups.items():
+            value = abs(group.quantity) * group.price * group.multiplier
+            if group.kind is not Kind.PLEDGED or key in self._rates or not value:
+                continue
+            most = max(used, ZERO) / value * _MARKED
+            if most < self._most.get(key, _ONE):
+                self._most[key] = most
+                self.edition += 1
 
     def origin(self, key: PositionKey) -> RateOrigin:
         known = self._rates.get(key)
@@ -129,7 +151,11 @@ class RateBook:
         known = self._rates.get(key)
         if known is not None and known.origin is RateOrigin.LEARNT and fresh.low <= known.point <= fresh.high:
             fresh = Rate(known.low, known.high, RateOrigin.LEARNT, now_ns)
-        self._rates[key] = fresh
+        self._keep(key, fresh)
+
+    def _keep(self, key: PositionKey, rate: Rate) -> None:
+        self.edition += 1
+        self._rates[key] = rate
 
     def learn(self, changes: Sequence[Change], grown: Decimal, noise: Decimal) -> None:
         """Cut the intervals to what a reading leaves of them.
@@ -158,7 +184,7 @@ class RateBook:
             room = (grown - noise - (most - high), grown + noise - (least - low))
             cut = _solved(change, room)
             if cut is not None:
-                self._rates[change.key] = cut
+                self._keep(change.key, cut)
 
     def _forget(self, changes: Sequence[Change], grown: Decimal, noise: Decimal) -> None:
         """Take what a reading says against all intervals: exact where one rate changed, otherwise all are guesses."""
@@ -172,10 +198,12 @@ class RateBook:
                 point = change.rate.low + (grown - fixed - low) / slope
                 if point > 0:
                     share = max(_CONTRADICTED, abs(noise / slope) / point)
-                    self._rates[change.key] = Rate.about(point, min(share, _ONE), RateOrigin.LEARNT)
+                    self._keep(change.key, Rate.about(point, min(share, _ONE), RateOrigin.LEARNT))
                     return
+        self.edition += 1
         for change in open_ones:
             self._rates.pop(change.key, None)
+            self._most.pop(change.key, None)
 
 
 def _solved(change: Change, room: tuple[Decimal, Decimal]) -> Rate | None:
@@ -217,7 +245,7 @@ def changes_of(
     found = []
     for key in before.keys() | now.keys():
         old, new = before.get(key), now.get(key)
-        if old == new:
+        if old is new or old == new:
             continue
         some = new or old
         assert some is not None  # it is a key of one of them

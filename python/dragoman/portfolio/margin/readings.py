@@ -21,7 +21,7 @@ from dragoman.portfolio.margin.rates import RateBook
 from dragoman.portfolio.margin.schedule import Schedule
 from dragoman.portfolio.margin.segment import Said, SegmentMargin
 from dragoman.portfolio.margin.segments import Segments
-from dragoman.portfolio.margin.state import Positions, State, Tracker
+from dragoman.portfolio.margin.state import Positions, Snapshot, State, Tracker
 from dragoman.portfolio.margin.streamed import Pushes
 from dragoman.portfolio.margin.telling import Teller
 from dragoman.portfolio.net import PositionKey
@@ -91,7 +91,7 @@ class Readings:
         self._tracker: Tracker | None = None
         self.segments = Segments(self.rates, session.adapter.margin_terms, self._instrument)
         self.teller = Teller(tell, self._clock.mono_ns, self._clock.wall_ns)
-        self._state: State = {}
+        self._state: State = Snapshot()
         self._run_task: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -333,15 +333,14 @@ class Readings:
             self._schedule.changed(self._clock.mono_ns())
         self._state = state
         for window in self._windows:
-            if len(window) < _STATES and window[-1] != state:
+            if len(window) < _STATES and window[-1] is not state:
                 window.append(state)
         now = self._clock.mono_ns()
         stale = partial(self._stale, now=now)
         for margin in list(self.segments.project(state, self._session.ctx.now_ns, stale)):
             self.teller.publish(margin, self._why)
         if self._calculator is not None and self._asking is None:
-            groups = {key: held.group for key, held in state.items()}
-            wanted = self._calculator.wanted(groups, now)
+            wanted = self._calculator.wanted(state, now)
             if wanted:
                 self._asking = self._session.runtime.spawn(self._ask(wanted, now), name="margin rates")
 

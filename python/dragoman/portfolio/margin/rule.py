@@ -107,7 +107,7 @@ class Group:
 
     def sure(self) -> Group:
         """The same without orders that nobody is sure of."""
-        if all(order.sure for order in self.orders):
+        if not self.orders or all(order.sure for order in self.orders):
             return self
         kept = tuple(order for order in self.orders if order.sure)
         return Group(self.kind, self.quantity, self.price, self.multiplier, kept)

@@ -66,9 +66,13 @@ class SegmentMargin:
     """
 
     def __init__(
-        self, rates: RateBook, terms: MarginTerms, instrument: Callable[[PositionKey], Instrument | None]
+        self,
+        rates: RateBook,
+        terms: MarginTerms,
+        instrument: Callable[[PositionKey], Instrument | None],
+        mine: Callable[[PositionKey], bool] = lambda key: True,
     ) -> None:
-        self._rates, self._terms, self._instrument = rates, terms, instrument
+        self._rates, self._terms, self._instrument, self._mine = rates, terms, instrument, mine
         self._slack = ZERO
         self._day = ""
         self._doubted_ns: int | None = None
@@ -118,8 +122,9 @@ class SegmentMargin:
             said = self._doubt(now, told, text) if problem else []
             if not problem:
                 self._trust()
-            self._believe(told, states[-1], now)
             self.begun, self.clear = not blind, len(states) == 1
+            self._believe(told, states[-1], now)
+            self._level(told)
             return said
         verdict = old.judge(told, states)
         if problem and not self._said_often_enough(now):
@@ -139,6 +144,7 @@ class SegmentMargin:
         self._trust()
         self._believe(told, verdict.state, now)
         self.clear = verdict.clear
+        self._level(told)
         return said
 
     def streamed(
@@ -185,8 +191,14 @@ class SegmentMargin:
         return [("DIFFERS", text, told)]
 
     def _believe(self, told: Margin, state: State, now: int) -> None:
-        self.projection = Projection(told, state, self._rates, self._terms, self._instrument, self._slack)
+        self.projection = Projection(told, state, self._rates, self._terms, self._instrument, self._slack, self._mine)
         self.believed_ns = now
+
+    def _level(self, told: Margin) -> None:
+        """Let guessed rates know what all positions together use, where it is known which ones the reading had seen."""
+        assert self.projection is not None
+        if self.begun and self.clear and told.used.total is not None and not self._terms.profit_in_used:
+            self._rates.level(self.projection.groups(), told.used.total)
 
     def _doubt(self, now: int, told: Margin, text: str, *, loud: bool = True) -> list[Said]:
         self.counters["doubted"] += 1

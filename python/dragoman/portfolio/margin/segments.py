@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 
 from dragoman.model import Instrument, Margin, Segment
 from dragoman.plugin import MarginTerms
 from dragoman.portfolio.margin.rates import RateBook
 from dragoman.portfolio.margin.rule import segment_of
 from dragoman.portfolio.margin.segment import COUNTED, Said, SegmentMargin
-from dragoman.portfolio.margin.state import Held, State
+from dragoman.portfolio.margin.state import State
 from dragoman.portfolio.net import PositionKey
 
 
@@ -31,7 +32,9 @@ class Segments:
         self.kept: dict[Segment, SegmentMargin] = {}
         self.missing = 0
         self._held_by: dict[Segment, str] = {}
+        self._known: dict[Segment, Margin] = {}
         self._segments: dict[PositionKey, Segment | None] = {}
+        self._strange: set[PositionKey] = set()
 
     def take(self, rows: Sequence[Margin], states: Sequence[State], now: int, day: str, *, blind: bool) -> list[Said]:
         """Take a reading of all segments, see `SegmentMargin.take`; of two rows for one segment the first counts."""
@@ -41,39 +44,37 @@ class Segments:
         known = self._told() | told
         self.missing += len(known) - len(told)
         said: list[Said] = []
-        parts = [self._parts(state, known) for state in states]
+        self._assign(known)
         for segment, margin in told.items():
             if segment not in self.kept:
-                self.kept[segment] = SegmentMargin(self._rates, self._terms, self._instrument)
-            mine = [part.get(segment, {}) for part in parts]
-            said += self.kept[segment].take(margin, mine, now, day, blind=blind)
+                mine = partial(self._draws_on, segment)
+                self.kept[segment] = SegmentMargin(self._rates, self._terms, self._instrument, mine)
+            said += self.kept[segment].take(margin, states, now, day, blind=blind)
         return said
 
     def streamed(
         self, pushes: Sequence[tuple[Margin, Decimal]], states: Sequence[State], now: int, day: str, *, blind: bool
     ) -> list[Said]:
         """Take what the broker told unasked of segments it was read of, see `SegmentMargin.streamed`."""
-        known = self._told()
         said: list[Said] = []
-        parts = [self._parts(state, known) for state in states]
+        self._assign(self._told())
         for seen, paid in pushes:
             if seen.segment in self.kept:
-                mine = [part.get(seen.segment, {}) for part in parts]
-                said += self.kept[seen.segment].streamed(seen, paid, mine, now, day, blind=blind)
+                said += self.kept[seen.segment].streamed(seen, paid, states, now, day, blind=blind)
         return said
 
     def project(self, state: State, ts: int, stale: Callable[[SegmentMargin], bool]) -> Iterator[Margin]:
         """Yield every segment's margin as it is now."""
-        parts = self._parts(state, self._told())
-        for segment, keeper in list(self.kept.items()):
+        self._assign(self._told())
+        for keeper in list(self.kept.values()):
             if keeper.projection is not None:
-                yield keeper.projection.margin(parts.get(segment, {}), ts, stale=stale(keeper))
+                yield keeper.projection.margin(state, ts, stale=stale(keeper))
 
     def begin_anew(self, state: State) -> None:
         """Take what is known now for what the last reading had seen, until there is another."""
-        parts = self._parts(state, self._told())
-        for segment, keeper in self.kept.items():
-            keeper.begin_anew(parts.get(segment, {}))
+        self._assign(self._told())
+        for keeper in self.kept.values():
+            keeper.begin_anew(state)
 
     @property
     def unsettled(self) -> bool:
@@ -84,7 +85,7 @@ class Segments:
     def drifting(self) -> bool:
         """Whether marks move what was told last."""
         projections = [one.projection for one in self.kept.values() if one.projection is not None]
-        return any(held.drift for one in projections for held in one.state.values())
+        return any(one.drifting for one in projections)
 
     def counts(self) -> dict[str, int]:
         """Return the sums of the segments' counters."""
@@ -93,21 +94,23 @@ class Segments:
     def _told(self) -> dict[Segment, Margin]:
         return {segment: one.projection.told for segment, one in self.kept.items() if one.projection is not None}
 
-    def _parts(self, state: State, known: dict[Segment, Margin]) -> dict[Segment, dict[PositionKey, Held]]:
-        """Return a state by the segment whose money each position is for."""
+    def _assign(self, known: dict[Segment, Margin]) -> None:
+        """Take note of the segments there are; where they or instruments are others, so is what draws on them."""
         held_by = {segment: one.currency for segment, one in known.items()}
-        if held_by != self._held_by:
-            self._held_by = held_by
-            self._segments.clear()
-        segments, parts = self._segments, dict[Segment, dict[PositionKey, Held]]()
-        for key, held in state.items():
-            if key in segments:
-                segment = segments[key]
-            else:
-                instrument = self._instrument(key)
-                segment = segment_of(instrument, known)
-                if instrument is not None:
-                    segments[key] = segment
-            if segment is not None:
-                parts.setdefault(segment, {})[key] = held
-        return parts
+        if held_by == self._held_by and all(self._instrument(key) is None for key in self._strange):
+            return
+        self._held_by, self._known = held_by, known
+        self._segments.clear()
+        self._strange.clear()
+        for keeper in self.kept.values():
+            if keeper.projection is not None:
+                keeper.projection.forget()
+
+    def _draws_on(self, segment: Segment, key: PositionKey) -> bool:
+        """Whether a position is for the money of a segment."""
+        if key not in self._segments:
+            instrument = self._instrument(key)
+            self._segments[key] = segment_of(instrument, self._known)
+            if instrument is None:
+                self._strange.add(key)
+        return self._segments[key] is segment

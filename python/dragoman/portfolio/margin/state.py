@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import count
 from typing import Final, Literal, Protocol
 
 from dragoman.market import InstrumentMaster
@@ -45,9 +47,15 @@ class PositionRow(Protocol):
 
 
 class Marks(Protocol):
-    """Where prices come from: of an instrument's handle the last one, when it came, and whether it is stale."""
+    """Where prices come from."""
 
-    def read(self, handle: int, /) -> tuple[Decimal | None, int | None, bool]: ...
+    def read(self, handle: int, /) -> tuple[Decimal | None, int | None, bool]:
+        """Return an instrument's last price, when it came, and whether it is stale."""
+        ...
+
+    def glance(self, handles: Sequence[int], /) -> tuple[list[float], list[bool]]:
+        """Return the same of many, as they are kept: prices, not numbers where there is none, and which are stale."""
+        ...
 
 
 class Positions(Protocol):
@@ -85,7 +93,9 @@ class Held:
     Attributes
     ----------
     realised : Decimal
-        Profit taken today, or what a wallet took in less what it paid out.
+        Profit taken today less fees that fills told, or what a wallet took in less what it paid out.
+    owing : Decimal
+        What may have been charged besides, for trades that are counted and not itemised yet.
     unrealised : Decimal or None
         Profit at the mark, where its loss comes out of what is free; None where there is no mark.
     drift : Decimal
@@ -99,9 +109,44 @@ class Held:
     unrealised: Decimal | None = ZERO
     drift: Decimal = ZERO
     priced: bool = True
+    owing: Decimal = ZERO
 
 
 State = Mapping[PositionKey, Held]
+_numbers: Final = count(1)
+
+
+class Snapshot(dict[PositionKey, Held]):
+    """A state that is not changed any more, and what it changed of the one it was made of.
+
+    Attributes
+    ----------
+    number, made_of : int
+        Its own, and that of the state before it.
+    changed : collection of PositionKey
+        Positions of which the state before has another `Held`, or which one of the two lacks.
+    grouped : int
+        States have it in common only if their groups are the same.
+    """
+
+    __slots__ = ("changed", "grouped", "made_of", "number")
+
+    def __init__(
+        self, before: Snapshot | None = None, changes: Mapping[PositionKey, Held | None] | None = None
+    ) -> None:
+        super().__init__(before or {})
+        self.number = next(_numbers)
+        self.made_of = 0 if before is None else before.number
+        self.changed: Collection[PositionKey] = (changes or {}).keys()
+        same = before is not None
+        for key, held in (changes or {}).items():
+            known = self.get(key)
+            same = same and known is not None and held is not None and known.group is held.group
+            if held is None:
+                self.pop(key, None)
+            else:
+                self[key] = held
+        self.grouped: int = before.grouped if same and before is not None else self.number
 
 
 class Tracker:
@@ -133,7 +178,9 @@ class Tracker:
         self._working: dict[PositionKey, dict[str, Order]] = {}
         self._wallet: dict[tuple[str, str], tuple[PositionKey, Decimal]] = {}
         self._paid: dict[PositionKey, Decimal] = {}
-        self._state: dict[PositionKey, Held] = {}
+        self._owed: dict[PositionKey, dict[tuple[str, str], Decimal]] = {}
+        self._fee_rate = ZERO
+        self._state = Snapshot()
         self._dirty: set[PositionKey] = set()
         self._marks: dict[str, _Mark] = {}
         self._rows: dict[PositionKey, PositionRow] = {}
@@ -142,7 +189,9 @@ class Tracker:
             self._note(order)
         for fill in store.fills.all():
             self._pay(fill)
-        self._seen: dict[str, tuple[Decimal | None, bool]] = {}
+        self._seen: dict[PositionKey, tuple[int, float, bool]] = {}
+        self._strange: set[PositionKey] = set()
+        self._handles: tuple[list[PositionKey], list[int]] | None = None
         self._changed_rows: set[PositionKey] = set()
         self._ends = (store.listen(self._on_update), positions.listen(self._on_position))
 
@@ -165,8 +214,23 @@ class Tracker:
         return any(order.status in _UNSURE or order.pending is not Pending.NONE for _, order in self._orders.values())
 
     def moved(self) -> bool:
-        """Whether a mark of a position changed since `state` looked."""
-        return any(self._read(name) != seen for name, seen in self._seen.items())
+        """Whether a mark of a position changed since `state` looked, or became stale or new again."""
+        rows = self._rows
+        return any(key in rows and rows[key].quantity for key in self._moved(clocked=False))
+
+    def _moved(self, *, clocked: bool) -> list[PositionKey]:
+        """Return what is marked otherwise than it was looked at; with `clocked` also what time alone changes."""
+        if self._handles is None:
+            self._handles = list(self._seen), [handle for handle, _, _ in self._seen.values()]
+        keys, handles = self._handles
+        prices, stale = self._positions.marking.glance(handles)
+        return [
+            key
+            for key, price, old, (_, seen, was_old) in zip(keys, prices, stale, self._seen.values(), strict=True)
+            if (price != seen and price == price)
+            or old is not was_old
+            or (clocked and (old or price != price) and self._state[key].drift)
+        ]
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
@@ -210,17 +274,25 @@ class Tracker:
             self._dirty.add(known[0])
 
     def _pay(self, fill: Fill) -> None:
-        """Count what a fill moved in a wallet, which holds no position: the money is gone, or there, at once."""
-        if fill.product is not Product.CASH:
-            return
+        """Count the money that a fill moved: its value where that is settled at once in a wallet, and its fee.
+
+        What is not itemised yet may owe a fee as high as any that was told; where none is ever told, none is owed.
+        """
         key: PositionKey = (fill.instrument_id, fill.product, fill.position_side)
-        instrument = self._master.get(fill.instrument_id)
-        value = fill.quantity * fill.price * (instrument.multiplier if instrument else 1)
-        paid = -value if fill.side == "BUY" else value
-        if fill.fee is not None and instrument is not None and fill.fee_currency == instrument.currency:
-            paid -= fill.fee
         name = fill.client_order_id, fill.trade_id
         self._unpay(name)
+        if fill.product is not Product.CASH and not fill.fee and not (fill.is_synthetic and self._fee_rate):
+            return
+        instrument = self._master.get(fill.instrument_id)
+        value = fill.quantity * fill.price * (instrument.multiplier if instrument else 1)
+        paid = ZERO
+        if fill.product is Product.CASH:
+            paid = -value if fill.side == "BUY" else value
+        if fill.fee is not None and instrument is not None and fill.fee_currency == instrument.currency:
+            paid -= fill.fee
+            self._fee_rate = max(self._fee_rate, fill.fee / value) if value else self._fee_rate
+        elif fill.is_synthetic and self._fee_rate:
+            self._owed.setdefault(key, {})[name] = value * self._fee_rate
         self._wallet[name] = key, paid
         self._paid[key] = self._paid.get(key, ZERO) + paid
         self._dirty.add(key)
@@ -230,6 +302,7 @@ class Tracker:
         known = self._wallet.pop(name, None)
         if known is not None:
             self._paid[known[0]] -= known[1]
+            self._owed.get(known[0], {}).pop(name, None)
             self._dirty.add(known[0])
 
     # -- the whole ---------------------------------------------------------------------------------------------------
@@ -242,27 +315,32 @@ class Tracker:
         marks : bool
             Look at all marks, too; where not, only at what orders, fills and positions changed.
         """
-        now = self._mono_ns()
-        looked = self._dirty | self._changed_rows
-        self._dirty = set()
+        now, before = self._mono_ns(), self._state
         rows = self._current()
-        state = dict(self._state)
+        looked, self._dirty = self._dirty, set()
         if marks:
-            looked = rows.keys() | self._working.keys() | self._paid.keys() | looked
+            looked.update(self._moved(clocked=True), self._strange)
+        found: dict[PositionKey, Held | None] = {}
         for key in looked:
-            if key not in rows and key not in self._working and key not in self._paid:
-                state.pop(key, None)
-                continue
-            orders = [*self._working.get(key, {}).values()]
-            state[key] = self._held(key, rows.get(key), orders, self._paid.get(key, ZERO), now)
-        self._state = state
-        return state
+            held = None
+            if key in rows or key in self._working or key in self._paid:
+                orders = [*self._working.get(key, {}).values()]
+                held = self._held(key, rows.get(key), orders, self._paid.get(key, ZERO), now)
+            else:
+                self._forget(key)
+            if held is not before.get(key):
+                found[key] = held
+        if found:
+            self._state = Snapshot(before, found)
+        return self._state
 
     def _current(self) -> dict[PositionKey, PositionRow]:
         """Return the positions; only those that changed are asked for."""
         if self._renewed:
             self._renewed = False
             self._rows = {(row.instrument_id, row.product, row.position_side): row for row in self._positions.rows()}
+            self._dirty |= self._rows.keys()
+        self._dirty |= self._changed_rows
         for key in self._changed_rows:
             row = self._positions.row(key)
             if row is None:
@@ -272,22 +350,10 @@ class Tracker:
         self._changed_rows.clear()
         return self._rows
 
-    def _read(self, instrument_id: str) -> tuple[Decimal | None, bool]:
-        """Return the mark of an instrument, and whether it is stale."""
-        instrument = self._master.get(instrument_id)
-        if instrument is None:
-            return None, True
-        price, _, stale = self._positions.marking.read(self._master.handle(instrument))
-        return price, stale
-
     def _held(self, key: PositionKey, row: PositionRow | None, orders: list[Order], paid: Decimal, now: int) -> Held:
         instrument = self._master.get(key[0])
         kind = kind_of(instrument, key[1], self._terms)
-        price, stale = self._read(key[0])
-        if row is not None and row.quantity:
-            self._seen[key[0]] = price, stale
-        else:
-            self._seen.pop(key[0], None)
+        price, stale = self._look_at(key, instrument)
         mark = self._observe(key[0], price, now)
         multiplier = row.multiplier if row is not None else instrument.multiplier if instrument else Decimal(1)
         quantity = row.quantity if row is not None and kind is not Kind.WALLET else ZERO
@@ -303,16 +369,36 @@ class Tracker:
         known, group = self._state.get(key), Group(kind, quantity, average or ZERO, multiplier, tuple(working))
         if known is not None and known.group == group:
             group = known.group
-        realised = paid if kind is Kind.WALLET else (row.realised_pnl if row is not None else None) or ZERO
+        gained = (row.realised_pnl if row is not None and kind is not Kind.WALLET else None) or ZERO
+        realised, owing = paid + gained, sum(self._owed.get(key, {}).values(), ZERO)
         if not kind.at_risk(quantity) or not quantity:
-            found = Held(group, realised, priced=priced)
+            found = Held(group, realised, priced=priced, owing=owing)
         else:
             drift = abs(quantity) * multiplier * self._drift(mark, average or ZERO, now, stale=stale)
             gain = None
             if mark.price is not None and average is not None:
                 gain = quantity * (mark.price - average) * multiplier
-            found = Held(group, realised, gain, drift, priced)
+            found = Held(group, realised, gain, drift, priced, owing)
         return known if known == found and known is not None else found
+
+    def _forget(self, key: PositionKey) -> None:
+        """Look no longer at what neither is held nor has an order."""
+        self._strange.discard(key)
+        if self._seen.pop(key, None) is not None:
+            self._handles = None
+
+    def _look_at(self, key: PositionKey, instrument: Instrument | None) -> tuple[Decimal | None, bool]:
+        """Return the mark of a position, and whether it is stale."""
+        if instrument is None:
+            self._strange.add(key)
+            return None, True
+        self._strange.discard(key)
+        handle = self._master.handle(instrument)
+        price, _, stale = self._positions.marking.read(handle)
+        if key not in self._seen:
+            self._handles = None
+        self._seen[key] = handle, math.nan if price is None else float(price), stale
+        return price, stale
 
     def _observe(self, instrument_id: str, price: Decimal | None, now: int) -> _Mark:
         """Take the newest mark of an instrument, and remember how far it moved."""

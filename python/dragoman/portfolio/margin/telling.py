@@ -27,6 +27,8 @@ class Teller:
     told : dict of Segment to Margin
     thresholds : tuple of Threshold
     alerts, callback_errors : int
+    changed : callable
+        Called with each margin that differs from the one before.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Teller:
         self.told: dict[Segment, Margin] = {}
         self.thresholds: tuple[Threshold, ...] = ()
         self.alerts = self.callback_errors = 0
+        self.changed: Callable[[Margin], object] = lambda margin: None
 
     def publish(self, margin: Margin, why: Callable[[Segment], str]) -> None:
         """Tell a margin; `why` says what made it stale."""
@@ -55,6 +58,7 @@ class Teller:
         if margin != before:
             for queue in self._live():
                 queue.put(margin)
+            self.changed(margin)
 
     def look(self, one: Threshold, margin: Margin) -> None:
         """Tell what `margin` crosses."""

@@ -70,6 +70,9 @@ _GROUPS: Final = {
     "acts": "What goes wrong with one act",
     "market": "Market data",
     "orders": "Orders",
+    "known": "Orders as the client knows them",
+    "fills": "Trades and fills",
+    "doubt": "Orders in doubt",
     "account": "Money and positions",
 }
 
