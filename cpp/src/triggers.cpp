@@ -15,18 +15,23 @@ bool trails(Kind kind) noexcept {
 
 /// The multiple of `step` at a level, or next to it on the side where prices reach it earlier.
 double on_step(double level, double step, bool below) noexcept {
-  constexpr double kFinest = 1e9;
-  constexpr double kNoise = 1e-6;  // of a step: decimals are not exact in binary
+  constexpr double kFinest = 1e15;
+  constexpr double kNoise = 1e-6;      // of a step: decimals are not exact in binary
+  constexpr double kRounding = 1e-15;  // of a number of steps, where that is large
   const double steps = level / step;
   const double nearest = std::round(steps);
-  const double count = std::fabs(steps - nearest) < kNoise ? nearest
-                       : below                             ? std::ceil(steps)
-                                                           : std::floor(steps);
+  const double count = std::fabs(steps - nearest) < std::max(kNoise, steps * kRounding) ? nearest
+                       : below                                                          ? std::ceil(steps)
+                                                                                        : std::floor(steps);
   // A product would be off by rounding; a quotient of whole numbers is the very number that a price is read
   // as.
   double parts = 1.0;
-  while (parts < kFinest && std::fabs(step * parts - std::round(step * parts)) > kNoise) parts *= 10.0;
-  return count * std::round(step * parts) / parts;
+  double whole = std::round(step);
+  while (parts < kFinest && (whole < 1.0 || std::fabs(step * parts - whole) > kNoise * whole)) {
+    parts *= 10.0;
+    whole = std::round(step * parts);
+  }
+  return whole < 1.0 ? count * step : count * whole / parts;
 }
 
 /// Where the level of a trailing trigger should stand by its best price.

@@ -139,10 +139,11 @@ void test_times_at_the_ends_of_their_range_do_no_harm() {
 }
 
 void test_a_trailing_level_lies_on_its_step() {
-  const std::vector<double> ticks = {1.0, 5.0, 0.5, 0.25, 0.05, 0.01, 0.0001, 0.15, 0.0025};
+  const std::vector<double> ticks = {1.0,  5.0,    0.5,  0.25, 0.05,   0.01, 0.0001,
+                                     0.15, 0.0025, 1e-5, 1e-6, 2.5e-7, 1e-8, 15e-9};
   std::mt19937 random(20261123);
   for (const double tick : ticks) {
-    const double parts = 10000.0;
+    const double parts = tick < 0.0001 ? 1e9 : 10000.0;
     const double whole = std::round(tick * parts);
     for (int round = 0; round < 2000; ++round) {
       const bool below = random() % 2 != 0;
