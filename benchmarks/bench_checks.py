@@ -15,8 +15,9 @@ from benchmarks.measure import Effort, Finding, Timing, Value, alternate, share,
 from dragoman._core import Marks
 from dragoman.checks import RiskLimits
 from dragoman.checks.kill import RELEASED_AT, KillSwitch
-from dragoman.checks.pretrade import PreTrade, Sources
+from dragoman.checks.pretrade import PreTrade
 from dragoman.checks.risk_exposure import Exposure
+from dragoman.checks.sources import Sources
 from dragoman.errors import Rejected
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
@@ -32,6 +33,7 @@ from dragoman.model import (
     Product,
     Side,
 )
+from dragoman.plugin.registry import load_adapter
 from dragoman.portfolio import PositionBook
 from dragoman.portfolio.days import TradingDays
 from dragoman.portfolio.guard import Guard
@@ -41,8 +43,8 @@ from dragoman.runtime.real_disk import RealDisk
 TITLE = "Pre-trade checks"
 METHOD = (
     "One order against every limit there is, at an account with 1,000 positions and 1,000 working orders. The positions"
-    " are those of a position book that fills made and prices mark, and the day's loss is asked of it, as in life: it"
-    " is summed again after 250 ms, here with every 13th order. Each call is"
+    " are those of a position book that fills made and prices mark, and the day's loss is asked of it, charges taken"
+    " off, as in life: it is summed again after 250 ms, here with every 13th order. Each call is"
     " timed by itself, with the clock's own cost inside. The peer is the same object without a limit. Orders differ"
     " from each other, so that the window of duplicates and the rates are kept up as they are in life. The kill switch"
     " is a mapped file; the peer of the look at it is a call that looks at nothing. Before anything is timed, each"
@@ -107,7 +109,10 @@ def book_of(listed: list[Instrument]) -> tuple[InstrumentMaster, PositionBook]:
     master, clock = InstrumentMaster(), Clock()
     master.add(listed)
     marking = Marking(Marks(), clock.wall_ns)
-    book = PositionBook(master, TradingDays("Asia/Kolkata", clock.wall_ns), marking, lambda alert: None)
+    days = TradingDays("Asia/Kolkata", clock.wall_ns)
+    book = PositionBook(
+        master, days, marking, lambda alert: None, charges=load_adapter("zerodha").charges_table, broker="zerodha"
+    )
     for at, one in enumerate(listed):
         units = 100 - at % 200 or 100
         terms = Fill(

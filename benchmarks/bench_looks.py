@@ -44,7 +44,7 @@ def compare(account: Account) -> None:
     """Fail unless what is kept is what counting all of it gives."""
     book = account.book
     rows = book.rows()
-    anew = [book._shown(key, lots)[0] for key, lots in book._all()]
+    anew = [book._view.shown(key, lots)[0] for key, lots in book._lines.all()]
     assert rows == sorted(anew, key=lambda one: (one.instrument_id, one.product))
     assert book.totals() == totals(rows)
     assert len(rows) == POSITIONS

@@ -22,6 +22,11 @@ from dragoman.model import Order, Pending
 NAME = "NSE:INFY"
 
 
+def told(order: Order) -> str:
+    """Return an update in words: ours of its state, and the broker's own."""
+    return f"{order.status:>16}  filled {order.filled_quantity} at {order.price}  {order.raw_status}"
+
+
 async def best_bid(client: Client) -> Decimal:
     """Return the best bid, once the book is there."""
     client.subscribe(NAME, "full")
@@ -59,7 +64,7 @@ async def buy(client: Client, price: Decimal) -> Order:
 
 async def main(served: str | None = None) -> Order:
     async with connected("zerodha", served) as client:
-        client.on_order(lambda update: print(f"{update.order.status:>16}  filled {update.order.filled_quantity}"))
+        client.on_order(lambda update: print(told(update.order)))
         order = await buy(client, await best_bid(client))
         print(f"{order.status}: {order.filled_quantity} of {order.quantity} at {order.average_price or '-'}")
         for position in await client.positions():

@@ -144,9 +144,33 @@ def market_order_is_filled_with_its_trades():
     assert (again["status"], again["filled"], again["type"], again["side"]) == ("closed", 0.01, "market", "buy")
     trades = [one for one in rest.fetch_my_trades(SPOT) if one["order"] == order["id"]]
     assert sum(one["amount"] for one in trades) == 0.01
-    assert rest.fetch_balance()["BTC"]["total"] == 2.01
+    # The commission of a regular user, 0.1 %, taken out of the coins bought: in the reply, the trades and the wallet.
+    assert order["fees"] == [{"currency": "BTC", "cost": 0.00001}]
+    assert {one["fee"]["currency"] for one in trades} == {"BTC"}
+    assert round(sum(one["fee"]["cost"] for one in trades), 8) == 0.00001
+    assert {one["takerOrMaker"] for one in trades} == {"taker"}
+    assert rest.fetch_balance()["BTC"]["total"] == 2.00999
     of_order = rest.fetch_order_trades(order["id"], SPOT)
     assert [one["id"] for one in of_order] == [one["id"] for one in trades]
+
+
+@check
+def what_was_bought_cannot_be_sold_whole_and_a_sale_is_charged_in_money():
+    own = rest.fetch_balance()
+    refused(ccxt.InsufficientFunds, lambda: rest.create_order(SPOT, "market", "sell", 2.01), "insufficient")
+    order = rest.create_order(SPOT, "market", "sell", 0.00999)
+    (fee,) = order["fees"]
+    assert fee["currency"] == "USDT"
+    assert abs(fee["cost"] - order["cost"] * 0.001) < 1e-7
+    now = rest.fetch_balance()
+    assert now["BTC"]["total"] == 2.0
+    assert abs(now["USDT"]["total"] - own["USDT"]["total"] - order["cost"] + fee["cost"]) < 1e-6
+
+
+@check
+def commission_rates_are_those_of_the_account():
+    rates = rest.fetch_balance()["info"]["commissionRates"]
+    assert (float(rates["maker"]), float(rates["taker"])) == (0.001, 0.001)
 
 
 @check
@@ -272,8 +296,13 @@ def futures_order_opens_a_position():
     assert position["entryPrice"] == found["average"]
     (risk,) = rest.fetch_positions_risk([PERP])
     assert risk["contracts"] == 0.1
-    trades = rest.fetch_my_trades(PERP)
-    assert sum(one["amount"] for one in trades if one["order"] == order["id"]) == 0.1
+    trades = [one for one in rest.fetch_my_trades(PERP) if one["order"] == order["id"]]
+    assert sum(one["amount"] for one in trades) == 0.1
+    fees = sum(one["fee"]["cost"] for one in trades)
+    assert {one["fee"]["currency"] for one in trades} == {"USDT"}
+    assert abs(fees - found["cost"] * 0.0005) < 1e-6
+    wallet = rest.fetch_balance({"type": "future"})["info"]["totalWalletBalance"]
+    assert abs(500_000 - float(wallet) - fees) < 1e-6
 
 
 @check
@@ -381,6 +410,7 @@ async def spot_user_stream_tells_the_life_of_an_order(pro):
     closed, trade, balance = await watching, await trading, await wallet
     assert (closed["id"], closed["filled"], closed["average"]) == (order["id"], 0.003, order["average"])
     assert (trade["order"], trade["price"]) == (order["id"], order["trades"][0]["price"])
+    assert (trade["fee"]["currency"], trade["fee"]["cost"]) == ("BTC", 0.000003)
     assert balance["BTC"]["total"] > 2.0
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from dragoman._core import intern_instrument
 from dragoman.market import InstrumentMaster
 from dragoman.model import AssetClass, Margin, MarginUsed, Order, OrderStatus, OrderUpdate, Product, Segment, Side
 from dragoman.orders.store import OrderStore
@@ -143,7 +144,7 @@ def test_a_look_at_what_moved_finds_what_a_look_at_everything_does(seed):
             case 4:
                 desk.now += chance.choice([NS, 70 * NS])
             case 5:
-                desk.marking.interrupted([desk.book._handle(name)])
+                desk.marking.interrupted([intern_instrument(name)])
             case 6:
                 terms = {"instrument_id": name, "side": Side.BUY, "quantity": D(3), "client_order_id": f"o{number % 4}"}
                 status = chance.choice([OrderStatus.OPEN, OrderStatus.SUBMITTED, OrderStatus.CANCELED])

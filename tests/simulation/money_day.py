@@ -20,7 +20,8 @@ from fractions import Fraction
 from typing import Any, Final
 
 from dragoman.emulator.fault_spec import parse_faults
-from dragoman.emulator.venue.types import VenueOrder
+from dragoman.emulator.venue.types import VenueOrder, VenueRejectError
+from dragoman.errors import ErrorKind
 from dragoman.model import Instrument, LivePosition, OrderType, Product, Side
 from dragoman.model.rules import RuleEvent, RuleStatus
 from dragoman.portfolio import Discrepancy
@@ -130,7 +131,12 @@ class MoneyDay(Day):
             product=Product.DELIVERY if row.product is Product.CASH else row.product,
             price=self._price(instrument, side, through=True),
         )
-        self.venue.submit(self.account, order, self.runtime.clock.wall_ns())
+        try:
+            self.venue.submit(self.account, order, self.runtime.clock.wall_ns())
+        except VenueRejectError as error:
+            if error.kind is ErrorKind.INSUFFICIENT_MARGIN:
+                return  # the other terminal has no more money than we
+            raise
         self.elsewhere += 1
 
     def _jump(self) -> None:

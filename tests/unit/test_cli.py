@@ -282,6 +282,21 @@ def test_demo_on_loopback_proves_that_every_book_agrees():
     assert "emu_api_secret" not in done.stdout
 
 
+def test_a_demo_of_several_brokers_says_which_one_it_is_at(monkeypatch, capsys):
+    async def agreed(runtime, broker, **given):
+        return {"broker": broker, "proof": {"agrees": True}}
+
+    shown = []
+    monkeypatch.setattr(demo, "demo", agreed)
+    monkeypatch.setattr(demo, "show_all", lambda results, *, as_json: shown.append([one["broker"] for one in results]))
+    monkeypatch.setattr(demo, "with_emulator", lambda: ["alpaca", "zerodha"])
+    assert demo.run_demo("all", seconds=0, seed=1, as_json=True) == 0
+    assert shown == [["alpaca", "zerodha"]]
+    told = capsys.readouterr()
+    assert told.err.splitlines() == ["demo: alpaca (1 of 2) ...", "demo: zerodha (2 of 2) ..."]
+    assert told.out == ""
+
+
 def test_a_demo_whose_exchange_has_another_ledger_fails(monkeypatch, capsys):
     prove, proofs = demo.prove, {}
 

@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console
 
 from dragoman import errors
-from dragoman.cli import completion
+from dragoman.cli import completion, look, output
+from dragoman.cli.account import Account
 from dragoman.cli.demo_report import show
 from dragoman.cli.exits import Status, status_of
 from dragoman.cli.output import amount, fitted, iso, money, number, plain, print_json, step, text
 from dragoman.errors import KIND_CLASS, ErrorKind, error_for
-from dragoman.model import DepthLevel, Mode, Order, OrderStatus, Quote, Side
+from dragoman.model import DepthLevel, Mode, Order, OrderStatus, Position, Product, Quote, Side
 
 
 def test_json_has_the_models_names_exact_decimals_and_both_forms_of_a_time(capsys):
@@ -77,6 +78,51 @@ def test_a_table_gives_up_its_least_columns_first_and_folds_the_rest():
     with narrow.capture() as shown:
         narrow.print(fitted(narrow, "T", columns, rows))
     assert shown.get().count("A") == 20
+
+
+def test_an_answer_wider_than_the_terminal_is_told_field_by_field(monkeypatch, capsys):
+    columns = [text(f"column_{i}", key=str(i)) for i in range(12)]
+    rows = [{str(i): f"value-{i}-of-{row}" for i in range(12)} for row in ("a", "b")]
+    monkeypatch.setenv("COLUMNS", "80")
+    output.show("Answer", columns, rows, fields=True)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["Answer 1 of 2", "  column_0   value-0-of-a"]
+    assert said[13:15] == ["Answer 2 of 2", "  column_0   value-0-of-b"]
+    assert len(said) == 26
+    monkeypatch.setenv("COLUMNS", "300")
+    output.show("Answer", columns, rows, fields=True)
+    assert any(all(f"value-{i}-of-b" in line for i in range(12)) for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("profits", "head", "sums"),
+    [
+        ([("INR", "3", "1"), ("INR", "-1", None)], "pnl", "P&L in all: 2.00"),
+        ([("INR", "3", "1"), ("INR", None, "1")], "pnl", None),
+        ([("USDT", None, "-0.456"), ("USDC", None, "2")], "unrealised", "Unrealised P&L in all: 2.00 USDC, -0.46 USDT"),
+        ([("USDT", None, "1"), ("USDT", None, None)], "unrealised", None),
+    ],
+)
+def test_positions_tell_the_profit_that_is_known_and_sum_no_two_currencies(monkeypatch, capsys, profits, head, sums):
+    held = [
+        Position(
+            instrument_id=f"BINANCE:COIN{number}/USDT=PERP",
+            product=Product.MARGIN,
+            quantity=Decimal("0.01300000"),
+            average_price=Decimal("94419.2"),
+            last_price=Decimal("94384.1"),
+            currency=currency,
+            pnl=None if pnl is None else Decimal(pnl),
+            unrealised_pnl=None if unrealised is None else Decimal(unrealised),
+        )
+        for number, (currency, pnl, unrealised) in enumerate(profits)
+    ]
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(Account, "ask", lambda self, work: held)
+    look.positions(Account(), everything=False)
+    said = capsys.readouterr().out.splitlines()
+    assert head in said[2].split()
+    assert [line for line in said if "in all" in line] == ([sums] if sums else [])
 
 
 def test_markup_in_values_is_shown_as_it_is():

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from dragoman._core import intern_instrument
 from dragoman.model import InstrumentType, Position, Product
 from dragoman.portfolio import rows
 from unit.test_position_book import CARRY, COIN, INFY, NIFTY, NS, Desk, adjustment, listed
@@ -24,7 +25,7 @@ def desk_of_many() -> Desk:
 
 
 def mark(desk: Desk, price: float, name: str) -> None:
-    desk.marks.mark(desk.book._handle(name), price, desk.now)  # also of one that the master does not know
+    desk.marks.mark(intern_instrument(name), price, desk.now)  # also of one that the master does not know
 
 
 def assert_same(desk: Desk) -> None:
@@ -56,7 +57,7 @@ def test_after_whatever_happens_the_sum_is_that_of_the_rows(seed):
             case 10 if step % 3 == 0:
                 desk.now += DAY
             case _:
-                desk.book.marking.interrupted([desk.book._handle(name)])
+                desk.book.marking.interrupted([intern_instrument(name)])
         assert_same(desk)
 
 
@@ -115,7 +116,7 @@ def test_no_position_is_looked_at_for_the_sum(monkeypatch):
         desk.trade("BUY", 3, 10, instrument_id=name)
         desk.mark(11, name)
     assert desk.book.day_made()["INR"].profit == 18
-    monkeypatch.setattr(desk.book, "_shown", None)
+    monkeypatch.setattr(desk.book._view, "shown", None)
     desk.mark(12, OTHERS[0])
     assert desk.book.day_made()["INR"].profit == 21
 

@@ -86,6 +86,14 @@ def test_what_is_not_there_is_none_or_named_with_its_nearest():
     assert known.nearest("??????") == []
     with pytest.raises(UsageError, match="load the instruments first"):
         InstrumentMaster().resolve("NSE:INFY")
+    with pytest.raises(UsageError, match=r"check venue and symbol; `client.instruments.search`"):
+        known.resolve("??????")
+
+
+def test_several_names_where_one_is_taken_are_told_what_takes_several():
+    with pytest.raises(UsageError, match=r"not by list .*`quotes` and `subscribe` take several") as caught:
+        master(share()).resolve(["NSE:INFY"] * 1000)
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,25 @@ def test_the_marks_are_where_the_order_path_looks():
     assert switch.marks[0] != switch.marks[RELEASED_AT]
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("disk", [VirtualDisk, RealDisk])
+def test_a_switch_whose_file_is_lost_says_so_and_is_neither_durable_nor_released(disk, replaced, tmp_path):
+    disk, path = disk(), str(tmp_path / "account")
+    switch = KillSwitch.open(disk, path)
+    assert (switch.lost, switch.usable) == (False, True)
+    disk.remove(path)
+    other = KillSwitch.open(disk, path) if replaced else None
+    assert (switch.lost, switch.usable) == (True, False)
+    mark = switch.stop(os.urandom(8))
+    with pytest.raises(OSError, match="removed or replaced") as failed:
+        switch.engage(mark, who="w", why="y", ts=1)
+    assert switch.engaged
+    assert "no other was stopped" in str(switch.not_durable(failed.value))
+    with pytest.raises(UsageError, match="start it again"):
+        switch.token()
+    assert other is None or not other.engaged
+
+
 def test_each_engagement_has_a_name_of_its_own_also_after_its_file_was_lost_or_damaged():
     names = set()
     for _ in range(2):  # a file that is new counts from one again

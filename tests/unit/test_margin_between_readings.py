@@ -594,21 +594,3 @@ def test_whatever_the_rate_is_the_bound_of_an_exit_holds(rate):
         assert found.used >= 0
         assert abs(found.used - truth) <= found.bound
         assert abs(found.net - (10_000 + used - truth)) <= found.bound
-
-
-def test_a_reading_bounds_the_rates_that_are_guessed():
-    rates = RateBook()
-    segment = SegmentMargin(rates, MarginTerms(), lambda key: None)
-    segment.take(margin(800, 250), (state(pledged(10, 500), unrealised=D(0)),), S, "monday", blind=False)
-    rate = rates.get(KEY, pledged(10, 500), None)
-    assert (rate.low, rate.high) == (0, D("0.0625"))  # of 5,000 no more than 250 are tied up, at the mark perhaps 312.5
-    more = segment.projection.project(state(pledged(20, 500), unrealised=D(0)))
-    assert abs(more.used - 500) <= more.bound <= 160
-
-
-def test_a_reading_bounds_no_rate_while_nobody_knows_what_it_had_seen():
-    held = state(pledged(10, 500), unrealised=D(0))
-    for states, blind in (((held,), True), (({}, held), False)):
-        rates = RateBook()
-        SegmentMargin(rates, MarginTerms(), lambda key: None).take(margin(1000, 0), states, S, "monday", blind=blind)
-        assert rates.get(KEY, pledged(10, 500), None).high == 1

@@ -777,3 +777,31 @@ def test_a_split_that_another_process_wrote_down_is_told_where_it_may_be_in_the_
     assert enter(desk.book, [{"what": "adjustment", "adjustment": to_plain(split())}]) == 1
     assert (desk.row().quantity, [alert.code for alert in desk.alerts]) == (200, ["NOT_APPLIED"])
     assert "taken for what can be sold, and not multiplied here" in desk.alerts[0].text
+
+
+def test_the_price_that_came_with_a_position_is_stale_a_minute_after_it_was_read():
+    desk = Desk()
+    desk.book.seed([carried(100, last_price=D(110))], [], NINE)
+    assert (desk.row().last_price, desk.row().stale) == (110, False)
+    desk.now = NINE + 61 * NS
+    assert (desk.row().last_price, desk.row().stale) == (110, True)
+
+
+@pytest.mark.parametrize(
+    ("carries", "bought", "quantity", "counts"),
+    [
+        (100, 8, 108, True),  # the broker's day has the correction: its trade was of today
+        (90, 0, 90, False),  # it has not: what it carried over is another amount
+        (100, 3, 100, False),  # neither: nobody knows yet
+    ],
+)
+def test_the_brokers_day_says_whether_a_correction_is_of_today(carries, bought, quantity, counts):
+    desk = Desk()
+    desk.book.seed([carried(100)], [], NINE)
+    desk.trade("BUY", 8, 100, trade_id="C", correction_of="T1", product=CARRY)
+    read = carried(carries, day_buy_quantity=D(bought))
+    desk.book.seed([replace(read, quantity=D(carries + bought))], [], desk.now)
+    assert (desk.row().quantity, desk.row().day_buy_quantity) == (quantity, 8 if counts else 0)
+    yesterday = {"trade_id": "T1", "product": CARRY, "ts_event": NINE - DAY}
+    desk.tell(desk.fill("BUY", 10, 100, **yesterday))  # told after all: it is no trade of today
+    assert desk.row().quantity == quantity

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from dragoman.checks import RiskLimits
-from dragoman.checks.pretrade import PreTrade, Sources
+from dragoman.checks.pretrade import PreTrade
 from dragoman.checks.risk_exposure import Exposure
+from dragoman.checks.sources import Sources
 from dragoman.errors import Effect, ErrorKind, Rejected, Retry, UsageError
 from dragoman.model import (
     AssetClass,

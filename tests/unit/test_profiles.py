@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from dragoman.errors import UsageError
 from dragoman.plugin.registry import load_adapter
 from dragoman.runtime.real import RealRuntime
 from dragoman.runtime.virtual import VirtualRuntime
+from dragoman.session.emulators import path_of
 from dragoman.session.profiles import Profile, load_profile
 from dragoman.session.references import Reference
 from dragoman.session.secrets import Secret
@@ -242,6 +244,53 @@ def test_a_file_that_is_not_there_is_called_so():
     runtime.env["HOME"] = "/home/me"
     with pytest.raises(UsageError, match=r"there is no file /home/me/\.config/dragoman/profiles\.toml"):
         runtime.run(load_profile(runtime, load_adapter("zerodha"), "main", environment="live"))
+
+
+LINE = {
+    **EMULATOR,
+    "broker": "toy",
+    "credentials": {"api_key": "emu_key", "api_secret": "emu_secret", "user": "me", "redirect_url": "http://x:5012/"},
+}
+
+
+def serving(name: str, line: dict[str, object] = LINE) -> VirtualRuntime:
+    """A machine on which an emulator of that name runs, as `dragoman emulate` says of it."""
+    runtime = VirtualRuntime()
+    runtime.env["DRAGOMAN_STATE"] = "/state"
+    runtime.disk.write_atomic(path_of(runtime, "toy", name), json.dumps(line).encode())
+    return runtime
+
+
+@pytest.mark.parametrize("name", ["emulator", "second"])
+def test_environment_emulator_without_a_profile_means_the_emulator_of_that_name(name):
+    profile = load(runtime=serving(name), name=name, environment="emulator")
+    assert (profile.name, profile.environment, profile.redirect_port) == (name, "emulator", 5012)
+    assert profile.hosts == EMULATOR
+
+
+def test_a_profile_of_the_file_goes_before_a_running_emulator():
+    text = f"""
+        [toy.emulator]
+        environment = "emulator"
+        hosts = {{ {", ".join(f'{key} = "{value}0"' for key, value in EMULATOR.items())} }}
+        credentials = {{ api_key = "emu_key", api_secret = "emu_secret", user = "me" }}
+    """
+    profile = load(text, runtime=serving("emulator"), name="emulator", environment="emulator")
+    assert profile.hosts["rest"] == EMULATOR["rest"] + "0"
+
+
+def test_an_emulator_that_does_not_run_is_said_to_and_one_that_does_is_named():
+    said = refused(runtime=serving("emulator"), environment="emulator")
+    assert "no emulator of toy named 'main' is running" in said
+    assert "one named 'emulator' is: name that as the profile" in said
+    machine = VirtualRuntime()
+    machine.env["DRAGOMAN_STATE"] = "/state"
+    assert "run `dragoman emulate toy` in another terminal" in refused(runtime=machine, environment="emulator")
+
+
+@pytest.mark.parametrize("environment", [None, "live", "sandbox"])
+def test_no_other_environment_finds_a_running_emulator(environment):
+    assert "profile" in refused(runtime=serving("main"), environment=environment)
 
 
 def test_a_folder_in_place_of_the_file_is_said_to_be_one(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from dragoman.errors import ErrorKind
 from dragoman.model import Adjustment, AdjustmentKind, KillEvent, Product
 from dragoman.model.rules import RuleStatus
-from dragoman.rules import StopLoss
+from dragoman.rules import Bracket, Level, StopLoss
 from wire.binance_world import PAIR, S, play
 
 D = Decimal
@@ -218,5 +218,21 @@ def test_an_order_for_more_than_the_wallet_has_is_followed_by_one_for_what_it_ha
         report = await here.client.rules.exits.reduce(KEY, None, "test", name="all")
         assert sent(here) == [(D("0.05"), D("0.05"))]
         assert (report.filled, len(report.orders)) == (D("0.05"), 2)
+
+    play(scenario)
+
+
+def test_a_bracket_sells_what_its_entry_left_and_none_of_what_was_there():
+    async def scenario(here):
+        live = await bought(here, "1")
+        entry = await here.client.place(PAIR, "BUY", "0.5", client_order_id="entry")
+        await here.until(entry, S.FILLED)
+        levels = {"stop": Level(price=here.price(10)), "target": Level(price=here.price(15))}
+        state = await here.client.rules.add(Bracket(instrument_id=PAIR, product="CASH", entry="entry", **levels))
+        async with asyncio.timeout(30):
+            while not here.client.rules.get(state.rule_id).status.terminal:
+                await here.runtime.sleep(0.1)
+        assert here.client.rules.get(state.rule_id).exited == D("0.4995")
+        assert live.quantity(KEY) == D("0.999") == await wallet(here) - 2
 
     play(scenario)

@@ -6,11 +6,16 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from dragoman.adapters.binance import BinanceAdapter
 
+from dragoman.connecting import connect
 from dragoman.emulator.counting import MINUTE, Meter
 from dragoman.emulator.fault_spec import parse_faults
 from dragoman.errors import AuthRequired, OutcomeUnknown, Rejected, UsageError
 from dragoman.model import Mode, OrderType, OrderUpdate, Pending, PositionAlert
+from dragoman.runtime.virtual import VirtualRuntime
+from dragoman.session.secrets import as_secret
+from dragoman.testing.emulated import emulated
 from wire.binance_world import PAIR, PERP, S, play
 
 VIAS = pytest.mark.parametrize("via", ["rest", "socket"])
@@ -281,3 +286,24 @@ def test_a_correction_of_a_trade_nobody_told_has_the_positions_read_anew():
         assert await here.client.check_positions() == []
 
     play(scenario)
+
+
+def test_a_client_that_comes_after_counts_the_commission_of_what_was_bought_before():
+    async def run(runtime):
+        async with emulated(runtime, BinanceAdapter()) as (host, overrides):
+            host.emulator.venue.calm()
+            secrets = {name: as_secret(value) for name, value in overrides["credentials"].items()}
+            chosen = overrides | {"credentials": secrets}
+            for number in range(2):
+                terms = {"environment": "emulator", "overrides": chosen, "state_dir": "/state", "runtime": runtime}
+                async with connect(BinanceAdapter(), "test", **terms) as client:
+                    if not number:
+                        order = await client.wait_order(await client.place(PAIR, "BUY", "0.1"))
+                        assert order.filled_quantity == Decimal("0.1")
+                    await client.portfolio.begin()
+                    row = client.portfolio.live.row(PAIR)
+                    assert (row.quantity, row.fee_quantity) == (Decimal("0.0999"), Decimal("0.0001"))
+                    assert await client.check_positions() == []
+
+    with VirtualRuntime(seed=1) as runtime:
+        runtime.run(run(runtime))

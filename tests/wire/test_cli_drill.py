@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from dragoman.cli import drill as command
@@ -25,7 +27,9 @@ def test_a_crash_fires_every_rule_and_every_sum_agrees(broker, capsys):
     assert result["realised"] < 0
     events = [row["event"] for row in result["events"]]
     assert [events.count(word) for word in ("killed", "none works", "closed")] == [1, 1, 1]
-    assert all(row["left"] == 0 for row in result["events"][-3:] if row["leg"])
+    # A commission in the coin bought leaves less than a lot behind, which nobody can sell.
+    dust = Decimal("0.00001") if broker == "binance" else Decimal(0)
+    assert all(row["left"] == 0 or 0 < row["left"] < dust for row in result["events"][-3:] if row["leg"])
     show_drills([result], as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= WIDTH

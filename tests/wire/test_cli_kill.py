@@ -125,6 +125,16 @@ def buy(shell):
     assert positions(shell) == {"NSE:INFY": 5}
 
 
+def test_a_kill_that_flattens_nothing_names_what_stays_open(shell):
+    assert "positions: none is open" in shell("kill").out
+    assert shell("kill", "--release", "--account", ACCOUNT).status == 0
+    buy(shell)
+    ran = shell("kill")
+    assert ran.status == 0, ran.err
+    assert "positions: left open: NSE:INFY INTRADAY 5 (--flatten closes them)" in ran.out
+    assert "positions: all closed" in shell("kill", "--flatten").out
+
+
 def test_a_kill_that_flattens_ends_once_no_position_is_left(shell):
     buy(shell)
     ran = shell.process("kill", "--flatten", "--json")

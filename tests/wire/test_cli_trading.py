@@ -141,6 +141,27 @@ def test_a_wrong_order_is_refused_with_the_nearest_price(shell):
     assert "use one of BUY, SELL" in shell("place", "HOLD", 1, "NSE:INFY", "--yes").line
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("NSE:INFY", "BUY", "10"), "side 'NSE:INFY' is unknown (write it as: dragoman place BUY 10 NSE:INFY)"),
+        (
+            ("BUY", "NSE:INFY", "10"),
+            "quantity 'NSE:INFY' is not a number (write it as: dragoman place BUY 10 NSE:INFY)",
+        ),
+        (("BUY", "ten", "NSE:INFY"), "quantity 'ten' is not a number (give a finite number"),
+        (("BUY", "1", "NSE:INFY", "--product", "HOUSE"), "product 'HOUSE' is unknown (use one of DELIVERY"),
+        (("BUY", "1", "NSE:INFY", "--validity", "LONG"), "time_in_force 'LONG' is unknown"),
+        (("BUY", "1", "NSE:INFY", "--type", "STOP"), "order_type 'STOP' is unknown"),
+    ],
+)
+def test_wrong_words_are_refused_before_anybody_is_asked(shell, words, says):
+    ran = shell("place", *words)
+    assert (ran.status, ran.out) == (2, "")
+    assert says in ran.line
+    assert "not asked" not in ran.line
+
+
 def test_changes_that_cannot_be_are_refused(shell, resting):
     assert "nothing to change" in shell("modify", resting, "--yes").line
     assert shell("cancel", resting, "--yes").status == 0

@@ -236,6 +236,18 @@ def test_the_journal_has_who_engaged_and_who_released():
     play(scenario)
 
 
+def test_what_is_killed_is_true_only_while_the_switch_is_engaged():
+    async def scenario(world):
+        assert not world.client.killed
+        assert await world.client.kill("drill")
+        assert world.client.killed
+        await world.client.release(await world.client.release())
+        assert not world.client.killed
+        assert world.client.killed.epoch == 1  # a switch that was used, all the same
+
+    play(scenario)
+
+
 # -- restarts, other processes, disks ----------------------------------------------------------------------------------
 
 
@@ -326,6 +338,30 @@ def test_a_disk_that_fails_keeps_no_order_at_work_and_is_told(operation):
         await world.until(lambda: statuses(world) == [S.CANCELED], 2)
         assert "NOT_DURABLE" in told(world)
         assert world.client.killed.engaged
+
+    play(scenario)
+
+
+@pytest.mark.logs("the file of the switch is gone")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_process_whose_switch_was_removed_stops_because_no_kill_would_reach_it(replaced):
+    async def scenario(world):
+        await world.rest()
+        path = world.client.orders_service.stopping.path
+        world.runtime.disk.remove(path)
+        if replaced:
+            KillSwitch.open(world.runtime.disk, path)
+        await world.until(lambda: world.client.killed.engaged, 1)
+        assert "removed or replaced" in world.client.killed.why
+        with pytest.raises(Rejected, match="removed or replaced"):
+            await world.rest()
+        await world.until(lambda: statuses(world) == [S.CANCELED], 2)
+        with pytest.raises(UsageError, match="start it again"):
+            await world.client.release()
+        await world.client.close()
+        async with again(world) as client:
+            assert not client.killed.engaged
+            await client.place(INFY, "BUY", 1, product="INTRADAY", order_type="LIMIT", price=world.price())
 
     play(scenario)
 

@@ -7,7 +7,7 @@ import pytest
 from dragoman.errors import NotSent, OutcomeUnknown, Rejected, StaleData
 from dragoman.model import GttLeg, GttRequest, OrderType, Product, Side
 from dragoman.model.rules import RuleStatus as S
-from dragoman.orders.journal.tail import Batch
+from dragoman.orders.journal.tail import Batch, Tail
 from dragoman.rules import Level, Oco, StopLoss
 from wire.ruled import LONG, hold, move
 from wire.test_order_restart import again
@@ -28,14 +28,19 @@ def stop_of(price, **more):
 
 def dies_before_it_asks(monkeypatch, world) -> None:
     """Kill the process once it has written down what it wants, before a byte of it has left."""
-    perform = Batch.perform
 
-    def last(batch):
-        perform(batch)
-        monkeypatch.setattr(Batch, "perform", perform)
-        Kill.end(world)
+    def last(write):
+        def written(*args):
+            took = write(*args)
+            if took is not False:  # it was written in this way
+                monkeypatch.undo()
+                Kill.end(world)
+            return took
 
-    monkeypatch.setattr(Batch, "perform", last)
+        return written
+
+    monkeypatch.setattr(Batch, "perform", last(Batch.perform))
+    monkeypatch.setattr(Tail, "put", last(Tail.put))
 
 
 def arm_and_be_killed(monkeypatch, records):

@@ -87,3 +87,18 @@ def test_a_rule_rests_at_the_broker_and_is_taken_back(broker, name, make, words,
             assert all(one.status != "ACTIVE" for one in await client.gtts())
 
     at(broker, name, scenario, tmp_path)
+
+
+def test_a_stop_at_the_broker_takes_the_whole_lots_that_a_commission_has_left(tmp_path):
+    async def run():
+        async with emulated.connected("binance", None, state_dir=str(tmp_path)) as client:
+            lot = client.instrument(COIN).lot_size
+            await client.wait_order(await client.place(COIN, "BUY", lot * 1234))
+            await until(client, lambda: client.portfolio.live.keys())
+            row = client.portfolio.live.row(COIN)
+            assert row.quantity % lot, "the commission leaves no whole lots"
+            state = await client.rules.add(StopLoss(instrument_id=COIN, product=row.product, percent=5, where="broker"))
+            order = client.order(state.broker_id.removeprefix("order "))
+            assert order.quantity == row.quantity // lot * lot
+
+    asyncio.run(run())

@@ -13,7 +13,7 @@ from dragoman.model import OrderType, Product, Side
 from dragoman.model.rules import RuleStatus as S
 from dragoman.orders import succession
 from dragoman.orders.journal.format import record_length
-from dragoman.orders.journal.tail import Batch
+from dragoman.orders.journal.tail import Batch, Tail
 from dragoman.rules import DailyLoss, ScaleOut, StopLoss, TimeExit, TrailingStop
 from dragoman.rules.model import Level, Rung
 from wire.ruled import LONG, exits_at_venue, hold, move, venue_held
@@ -41,7 +41,17 @@ class Kill:
             self.now(world)
             raise OSError(errno.EIO, "killed")
 
+        put = Tail.put
+
+        def put_counted(tail, waiting):
+            if not self.dead and records is not None and self.records + len(waiting) > records:
+                return False  # by `perform`, which is cut
+            took = put(tail, waiting)
+            self.records += len(waiting) if took else 0
+            return took
+
         monkeypatch.setattr(Batch, "perform", counted)
+        monkeypatch.setattr(Tail, "put", put_counted)
 
     def now(self, world) -> None:
         self.dead = True

@@ -72,7 +72,9 @@ def check_quantity(name: str, quantity: Decimal, instrument: Instrument, *, free
             remedy=f"give a multiple of {lot}",
         )
     if not quantity.is_finite() or quantity <= 0:
-        raise UsageError(f"{where} is not above 0", kind=ErrorKind.INVALID_QUANTITY, remedy=f"give a multiple of {lot}")
+        raise UsageError(
+            f"{where} is not a quantity", kind=ErrorKind.INVALID_QUANTITY, remedy=f"give a multiple of {lot} above 0"
+        )
     if lot and quantity % lot:
         below, above = _around(quantity, lot)
         nearest = f"{below} or {above}" if below > 0 else f"{above}"

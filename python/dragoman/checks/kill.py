@@ -16,6 +16,7 @@ checksum says, a file of another size or one that cannot be opened stand for a s
 
 from __future__ import annotations
 
+import errno
 from struct import Struct
 from typing import Any, Final
 
@@ -142,6 +143,20 @@ class KillSwitch:
         return held[1] if found is None and held is not None else found
 
     @property
+    def lost(self) -> bool:
+        """Whether the file was removed or replaced while this process has it open: nobody else's kill reaches it."""
+        return self._file is not None and self._file.lost()
+
+    def strand(self, entropy: bytes, *, ts: int) -> None:
+        """Stop this process, whose file is lost. It stays so: nothing that others do is seen here any more."""
+        mark = self.stop(entropy)
+        self.hold(mark, who="", why=self._lost_words, ts=ts, epoch=self.state().epoch)
+
+    @property
+    def _lost_words(self) -> str:
+        return f"{self.path} was removed or replaced while it was in use"
+
+    @property
     def _flatten_asked(self) -> bool:
         """Whether anybody wanted positions closed since the last release."""
         return bool(self.marks[_FLATTEN_AT] == self.marks[RELEASED_AT] ^ _FLATTEN)
@@ -227,10 +242,10 @@ class KillSwitch:
 
     def not_durable(self, error: OSError) -> Rejected:
         """Return the error for a stop that `engage` could not write down."""
-        if self._file is None:
+        if not self.usable:
+            why = f"{self.path} cannot be used: {self._problem}" if self._file is None else self._lost_words
             return Rejected(
-                f"only this process places no orders any more, and no other was stopped: {self.path} cannot be used:"
-                f" {self._problem}",
+                f"only this process places no orders any more, and no other was stopped: {why}",
                 kind=ErrorKind.LOCAL_DENIED,
                 retry=Retry.USER_ACTION,
                 broker=self._broker or None,
@@ -248,7 +263,7 @@ class KillSwitch:
     @property
     def usable(self) -> bool:
         """Whether other processes see what is done with it."""
-        return self._file is not None
+        return self._file is not None and not self._file.lost()
 
     # -- releasing ---------------------------------------------------------------------------------------------------
 
@@ -266,6 +281,12 @@ class KillSwitch:
                 broker=self._broker or None,
                 remedy="end all that trades on the account before you repair or replace that file: a process that has"
                 " it open goes on with the old one",
+            )
+        if self.lost:
+            raise UsageError(
+                f"the kill switch cannot be released: {self._lost_words}",
+                broker=self._broker or None,
+                remedy="end this process and start it again: it has the old file open, and what others do is not seen",
             )
         if not self.engaged and not self.damaged:
             raise UsageError(
@@ -306,6 +327,8 @@ class KillSwitch:
     def _write(self, offset: int, half: bytes) -> None:
         if self._file is None:
             raise OSError(f"{self.path} cannot be used: {self._problem}")
+        if self._file.lost():
+            raise OSError(errno.ESTALE, self._lost_words, self.path)
         self._file.write(offset, half)
         self._file.sync()
 

@@ -7,14 +7,13 @@ the window of duplicates; one that is refused leaves no trace, and neither does 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
+from dragoman.checks.pace import Pace
 from dragoman.checks.risk import RiskLimits, longest
 from dragoman.checks.risk_exposure import Exposure, Stake
+from dragoman.checks.sources import Sources, Terms
 from dragoman.errors import Effect, ErrorKind, Rejected, Retry, UsageError
 from dragoman.model import (
     Instrument,
@@ -23,67 +22,11 @@ from dragoman.model import (
     OrderRequest,
     OrderStatus,
     OrderUpdate,
-    Product,
     Side,
 )
 
 _ZERO: Final = Decimal(0)
 _HUNDRED: Final = Decimal(100)
-_MS: Final = 1_000_000
-_SECOND: Final = 1_000_000_000
-_MINUTE: Final = 60 * _SECOND
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where the checks learn what they compare with. Each must answer at once; None says that it is not known.
-
-    Attributes
-    ----------
-    mono_ns : callable
-    price : callable
-        The last price of an instrument.
-    profit : callable
-        The day's profit: what was carried over counts from the previous close on. A loss is below 0.
-    profit_lacks : callable
-        Where the profit is not known, what is not, in words.
-    margin : callable
-        What a request needs and what is there, as two numbers. Where it is enough, it is taken.
-    give_back : callable
-        Told the name of an order that never left: the margin that was taken for it is there again.
-    open_for_s : callable
-        For how long an instrument's exchange has been open; None while it is closed.
-    knows_day : callable
-        Whether it is known at all if that exchange trades today.
-    positions : callable
-        Whether positions are known at all.
-    """
-
-    mono_ns: Callable[[], int]
-    price: Callable[[Instrument], Decimal | None] = lambda instrument: None
-    profit: Callable[[], Decimal | None] = lambda: None
-    profit_lacks: Callable[[], str] = lambda: "the day's profit"
-    margin: Callable[[OrderRequest, Instrument], tuple[Decimal, Decimal] | None] = lambda request, instrument: None
-    give_back: Callable[[str], object] = lambda name: None
-    open_for_s: Callable[[Instrument], float | None] = lambda instrument: 0.0
-    knows_day: Callable[[Instrument], bool] = lambda instrument: True
-    positions: Callable[[], bool] = lambda: True
-
-
-@dataclass(slots=True)  # not frozen: it is made for every order, and lives as long as its check
-class _Terms:
-    """What an order, or a changed one, would be."""
-
-    instrument: Instrument
-    buys: bool
-    quantity: Decimal
-    price: Decimal | None
-    trigger: Decimal | None
-    product: Product
-    position_side: str
-    notional: Decimal | None = None
-    instead_of: Decimal = _ZERO  # units of the same order that are counted as working already
-    money: Decimal = _ZERO  # what it is for, where nobody knows how many units that is
 
 
 class PreTrade:
@@ -117,12 +60,7 @@ class PreTrade:
         self.sources = sources
         self.refused: dict[str, int] = {}
         self._broker = broker
-        self._second: deque[int] = deque(maxlen=limits.orders_per_second)
-        self._minute: deque[int] = deque(maxlen=limits.orders_per_minute)
-        self._recent: dict[tuple[Any, ...], int] = {}
-        self._in_order: deque[tuple[int, tuple[Any, ...]]] = deque()
-        self._on_their_way: dict[str, tuple[int, tuple[Any, ...] | None]] = {}  # what was counted for them
-        self._window_ns = (limits.duplicate_window_ms or 0) * _MS
+        self._pace = Pace(limits, self._refuse)
         # What an order may have reached is looked up by pattern once for each instrument.
         self._quantities: dict[str, Decimal | None] = {}
         self._positions: dict[str, Decimal | None] = {}
@@ -146,7 +84,7 @@ class PreTrade:
         Rejected
             Names the check, what was found, the limit and the next step. Nothing was sent.
         """
-        terms = _Terms(
+        terms = Terms(
             instrument,
             request.side is Side.BUY,
             request.quantity,
@@ -163,14 +101,14 @@ class PreTrade:
         reduces = (self._exposed or limits.check_margin) and self._reduces(terms)
         if self._exposed and not reduces:
             self._check_exposed(terms)
-        paced = self._window_ns or self._second.maxlen is not None or self._minute.maxlen is not None
-        if paced:
+        pace = self._pace
+        if pace.limited:
             now = self.sources.mono_ns()
-            key = self._check_pace(request, now)
+            key = pace.check(request, now)
         if limits.check_margin and not reduces:
             self._check_margin(request, instrument)  # the last that can refuse, because it takes what is there
-        if paced:
-            self._count(request.client_order_id, now, key)
+        if pace.limited:
+            pace.count(request.client_order_id, now, key)
 
     def on_order(self, update: OrderUpdate) -> None:
         """Take a change of an order in; one that never left is not counted any more."""
@@ -179,19 +117,10 @@ class PreTrade:
         status = order.status
         if status is OrderStatus.SUBMITTED or status is OrderStatus.CREATED:
             return
-        counted = self._on_their_way.pop(order.client_order_id, None)
-        if status is not OrderStatus.DENIED:
-            return
-        if self.limits.check_margin:
+        never_left = status is OrderStatus.DENIED
+        self._pace.ended(order.client_order_id, never_left=never_left)
+        if never_left and self.limits.check_margin:
             self.sources.give_back(order.client_order_id)
-        if counted is None:
-            return
-        at, key = counted
-        for times in (self._second, self._minute):
-            if at in times:
-                times.remove(at)
-        if key is not None and self._recent.get(key) == at:
-            del self._recent[key]
 
     def check_change(self, order: Order, change: OrderChange, instrument: Instrument) -> None:
         """The same for a change that may raise risk: of what the order would be then.
@@ -200,7 +129,7 @@ class PreTrade:
         """
         quantity = change.quantity or order.quantity
         left = max(order.quantity - order.filled_quantity, _ZERO)
-        terms = _Terms(
+        terms = Terms(
             instrument,
             order.side is Side.BUY,
             max(quantity - order.filled_quantity, _ZERO),
@@ -218,7 +147,7 @@ class PreTrade:
     def check_triggered(self, request: OrderRequest, instrument: Instrument) -> None:
         """The same for an order that a trigger at the broker shall place some day: what can be said of it today."""
         self._check_size(
-            _Terms(
+            Terms(
                 instrument,
                 request.side is Side.BUY,
                 request.quantity,
@@ -231,7 +160,7 @@ class PreTrade:
 
     # -- the order alone ---------------------------------------------------------------------------------------------
 
-    def _check_terms(self, terms: _Terms) -> None:
+    def _check_terms(self, terms: Terms) -> None:
         self._check_size(terms)
         limits, instrument = self.limits, terms.instrument
         if limits.market_hours and not self.sources.knows_day(instrument):
@@ -250,7 +179,7 @@ class PreTrade:
         if limits.price_band_percent is not None:
             self._check_band(terms, limits.price_band_percent)
 
-    def _check_size(self, terms: _Terms) -> None:
+    def _check_size(self, terms: Terms) -> None:
         """What, how much, and worth how much: true on any day."""
         limits, instrument = self.limits, terms.instrument
         name = instrument.instrument_id
@@ -290,7 +219,7 @@ class PreTrade:
             known[name] = otherwise if found is None else found
         return known[name]
 
-    def _check_value(self, terms: _Terms, most: Decimal) -> None:
+    def _check_value(self, terms: Terms, most: Decimal) -> None:
         instrument, value = terms.instrument, terms.notional
         if value is None:
             price = terms.price
@@ -307,7 +236,7 @@ class PreTrade:
                 "ask for less",
             )
 
-    def _check_band(self, terms: _Terms, percent: Decimal) -> None:
+    def _check_band(self, terms: Terms, percent: Decimal) -> None:
         if terms.price is None and terms.trigger is None:
             return
         last = self.sources.price(terms.instrument)
@@ -344,7 +273,7 @@ class PreTrade:
                     "cancel one first",
                 )
 
-    def _check_exposed(self, terms: _Terms) -> None:
+    def _check_exposed(self, terms: Terms) -> None:
         """Positions, exposures and the day's loss."""
         limits, instrument = self.limits, terms.instrument
         name = instrument.instrument_id
@@ -381,7 +310,7 @@ class PreTrade:
         ):
             self._check_exposure(terms, stake, worst, live)
 
-    def _check_exposure(self, terms: _Terms, stake: Stake, worst: Decimal, live: Decimal | None) -> None:
+    def _check_exposure(self, terms: Terms, stake: Stake, worst: Decimal, live: Decimal | None) -> None:
         limits, instrument, exposure = self.limits, terms.instrument, self.exposure
         name, underlying = instrument.instrument_id, stake.underlying
         if live is not None:
@@ -428,7 +357,7 @@ class PreTrade:
                 "orders that reduce positions pass; nothing is opened any more today",
             )
 
-    def _reduces(self, terms: _Terms) -> bool:
+    def _reduces(self, terms: Terms) -> bool:
         """Whether an order can only make a position smaller, whatever of what works fills as well."""
         if terms.notional is not None or not self.sources.positions():
             return False  # how many units that will be nobody knows, or of what
@@ -437,7 +366,7 @@ class PreTrade:
             terms.product, terms.position_side, buys=terms.buys, quantity=terms.quantity - terms.instead_of
         )
 
-    def _worst(self, terms: _Terms, stake: Stake) -> Decimal:
+    def _worst(self, terms: Terms, stake: Stake) -> Decimal:
         added = terms.quantity - terms.instead_of
         buys = stake.buys + (added if terms.buys else _ZERO)
         sells = stake.sells + (_ZERO if terms.buys else added)
@@ -456,62 +385,6 @@ class PreTrade:
                 "ask for less, or add funds",
                 kind=ErrorKind.INSUFFICIENT_MARGIN,
             )
-
-    # -- pace --------------------------------------------------------------------------------------------------------
-
-    def _check_pace(self, request: OrderRequest, now: int) -> tuple[Any, ...] | None:
-        """Duplicates and rates; return what a duplicate is told by."""
-        for times, span, check in (
-            (self._second, _SECOND, "orders_per_second"),
-            (self._minute, _MINUTE, "orders_per_minute"),
-        ):
-            if times.maxlen is not None and len(times) == times.maxlen and now - times[0] < span:
-                self._refuse(
-                    check,
-                    f"{times.maxlen} orders were placed in the last {span // _SECOND} s, which is the limit",
-                    "wait",
-                    retry_after_s=(span - now + times[0]) / _SECOND,
-                )
-        return self._check_duplicate(request, now) if self._window_ns else None
-
-    def _count(self, name: str, now: int, key: tuple[Any, ...] | None) -> None:
-        """Count an order that passed all checks."""
-        if self._second.maxlen is not None:
-            self._second.append(now)
-        if self._minute.maxlen is not None:
-            self._minute.append(now)
-        if key is not None:
-            self._recent[key] = now
-            self._in_order.append((now, key))
-        if name:
-            self._on_their_way[name] = now, key
-
-    def _check_duplicate(self, request: OrderRequest, now: int) -> tuple[Any, ...]:
-        key = (
-            request.instrument_id,
-            request.side,
-            request.quantity,
-            request.price,
-            request.trigger_price,
-            request.order_type,
-            request.product,
-            request.notional,
-        )
-        while self._in_order and now - self._in_order[0][0] >= self._window_ns:
-            at, old = self._in_order.popleft()
-            if self._recent.get(old) == at:
-                del self._recent[old]
-        before = self._recent.get(key)
-        if before is not None:
-            self._refuse(
-                "duplicate_window_ms",
-                f"the same order of {request.instrument_id} was placed {(now - before) // _MS} ms ago, the window is"
-                f" {self.limits.duplicate_window_ms} ms",
-                "wait, if you do want it twice",
-                kind=ErrorKind.DUPLICATE_ORDER,
-                retry_after_s=(self._window_ns - now + before) / _SECOND,
-            )
-        return key
 
     # -- saying no ---------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
-from dragoman.cli import emulators
 from dragoman.cli.profiles import profiles_of
 from dragoman.connecting import connect
 from dragoman.errors import AuthRequired, DragomanError, NotSent, UsageError
@@ -17,6 +16,7 @@ from dragoman.plugin.registry import load_adapter, plugins
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
+from dragoman.session import emulators
 from dragoman.session.logins import NO_SESSION
 from dragoman.session.profiles import Environment, Profile, load_profile
 from dragoman.session.tokens import TokenCache, default_state_dir
@@ -111,10 +111,7 @@ class Account:
         """Return what a running emulator says of itself, where one is meant."""
         if self.environment != "emulator":
             return None
-        from dragoman.testing.emulated import overrides_of
-
-        line = emulators.find(runtime, self.adapter.name, self.name)
-        return None if line is None else overrides_of(line, self.adapter)
+        return emulators.served(runtime, self.adapter, self.name)
 
     async def load(self, runtime: Runtime) -> Profile:
         """Read the profile.
@@ -124,19 +121,9 @@ class Account:
         UsageError
             There is none of that name, or it is wrong.
         """
-        overrides = self.overrides(runtime)
-        try:
-            return await load_profile(
-                runtime, self.adapter, self.name, environment=self.environment, overrides=overrides
-            )
-        except UsageError as error:
-            if self.environment != "emulator" or overrides is not None or self.name in profiles_of(self.adapter.name):
-                raise
-            raise UsageError(
-                f"no emulator of {self.adapter.name} named {self.name!r} is running, and there is no such profile",
-                broker=self.adapter.name,
-                remedy=f"run `dragoman emulate {self.adapter.name}` in another terminal",
-            ) from error
+        return await load_profile(
+            runtime, self.adapter, self.name, environment=self.environment, overrides=self.overrides(runtime)
+        )
 
     def cache(self, runtime: Runtime, profile: Profile) -> TokenCache:
         """Return where the session of this account is kept between runs."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dragoman.cli.app_trading import TRADING, Instrument
-from dragoman.cli.options import Yes, account_command
+from dragoman.cli.options import ProductWord, Yes, account_command
 
 if TYPE_CHECKING:
     from dragoman.cli.account import Account
@@ -44,7 +44,7 @@ def _add_rules(app: typer.Typer) -> None:
         target: Annotated[str | None, typer.Option(help="Of a pair: the target's price.")] = None,
         when: Annotated[str | None, typer.Option("--at", help="Of a time: HH:MM, exchange time.")] = None,
         quantity: Annotated[str | None, typer.Option(help="Units at most; the whole position otherwise.")] = None,
-        product: Annotated[str, typer.Option(help="DELIVERY, INTRADAY, CARRY, MTF.")] = "DELIVERY",
+        product: ProductWord = None,
         name: Annotated[str | None, typer.Option(help="Your name of it, used once ever.")] = None,
         broker_keeps: Annotated[bool, typer.Option("--at-broker", help="The broker's own trigger watches.")] = False,
         yes: Yes = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dragoman.cli.completion import instrument_ids
-from dragoman.cli.options import Yes, account_command
+from dragoman.cli.options import ProductWord, Yes, account_command
 
 if TYPE_CHECKING:
     from dragoman.cli.account import Account
@@ -41,8 +41,10 @@ def add_to(app: typer.Typer) -> None:
         price: Price = None,
         trigger: Trigger = None,
         lots: Annotated[bool, typer.Option("--lots", help="The quantity counts lots.")] = False,
-        product: Annotated[str, typer.Option(help="DELIVERY, INTRADAY, CARRY, MTF.")] = "DELIVERY",
-        validity: Annotated[str, typer.Option(help="DAY or IOC.")] = "DAY",
+        product: ProductWord = None,
+        validity: Annotated[
+            str | None, typer.Option(help="DAY, IOC, GTC, ...; DAY unless said, GTC where the venue has no days.")
+        ] = None,
         variety: Annotated[str, typer.Option(help="REGULAR, AMO, ICEBERG, COVER, AUCTION.")] = "REGULAR",
         protection: Annotated[
             str | None, typer.Option(help="Percent a market order may move; the broker's automatic one otherwise.")
@@ -85,7 +87,7 @@ def add_to(app: typer.Typer) -> None:
         price: Price = None,
         trigger: Trigger = None,
         order_type: Annotated[str | None, typer.Option("--type", help="The new order type.")] = None,
-        validity: Annotated[str | None, typer.Option(help="DAY or IOC.")] = None,
+        validity: Annotated[str | None, typer.Option(help="DAY, IOC, GTC, ...")] = None,
         display: Annotated[str | None, typer.Option(help="Units shown to the market.")] = None,
         allow_stale: Stale = False,
         yes: Yes = False,

@@ -10,6 +10,7 @@ from dragoman.cli.capture import read_file
 from dragoman.cli.demo_proof import prove
 from dragoman.cli.demo_report import show, show_all
 from dragoman.cli.demo_story import Story
+from dragoman.cli.progress import say_which
 from dragoman.connecting import connect
 from dragoman.errors import UsageError
 from dragoman.plugin.registry import PluginError, load_adapter, plugins
@@ -90,7 +91,9 @@ def run_demo(
     if broker == ALL and market is not None:
         raise UsageError("a recording is one broker's traffic", remedy="name the broker: --broker NAME --market FILE")
     results = []
-    for name in with_emulator() if broker == ALL else [broker]:
+    names = with_emulator() if broker == ALL else [broker]
+    for number, name in enumerate(names, 1):
+        say_which("demo", name, number, len(names))
         runtime = RealRuntime()
         try:
             with tempfile.TemporaryDirectory(prefix="dragoman-demo-") as folder:

@@ -40,8 +40,8 @@ async def prove(client: Client, emulator: Emulator, host: EmulatorHost) -> dict[
             theirs[name] = (status, filled)
     differences = _differ("order", ours, theirs)
 
-    fills = {(fill.order_id, fill.trade_id): (fill.quantity, fill.price) for fill in store.fills.all()}
-    venue_fills = {emulator.fill_name(fill): (fill.quantity, fill.price) for fill in venue.fills(account)}
+    fills = {(fill.order_id, fill.trade_id): (fill.quantity, fill.price, fill.fee or 0) for fill in store.fills.all()}
+    venue_fills = {emulator.fill_name(fill): (fill.quantity, fill.price, fill.fee) for fill in venue.fills(account)}
     differences += _differ("fill", fills, venue_fills)
 
     nets = client.portfolio.of_positions(net_positions(store.fills.all()))

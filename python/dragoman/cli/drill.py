@@ -10,6 +10,7 @@ from dragoman.cli.demo import ALL, with_emulator
 from dragoman.cli.drill_proof import prove, prove_journal
 from dragoman.cli.drill_report import show_drills
 from dragoman.cli.drill_story import Drill
+from dragoman.cli.progress import say_which
 from dragoman.connecting import connect
 from dragoman.emulator.venue import Venue
 from dragoman.errors import UsageError
@@ -84,7 +85,9 @@ def run_drill(broker: str, *, seed: int, as_json: bool, market: Path | None = No
     if market is not None:
         raise UsageError("a drill moves the market itself", remedy="leave out --market, or --drill")
     results = []
-    for name in with_emulator() if broker == ALL else [broker]:
+    names = with_emulator() if broker == ALL else [broker]
+    for number, name in enumerate(names, 1):
+        say_which("drill", name, number, len(names))
         runtime = RealRuntime()
         try:
             with tempfile.TemporaryDirectory(prefix="dragoman-drill-") as folder:

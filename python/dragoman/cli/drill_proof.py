@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -48,10 +48,19 @@ def prove(drill: Drill, host: EmulatorHost) -> Proof:
     proof.line("the story went as it should", f"{len(drill.rows)} events", drill.missed)
     proof.line("the exchange's own books", f"{len(fills)} fills", ledger["problems"])
 
-    open_there = [one for one in venue.positions(account) if one.quantity]
-    words = [f"{one.instrument_id}: {one.quantity} is left at the exchange" for one in open_there]
-    words += [
-        f"{row.instrument_id}: {row.quantity} is left here" for row in client.portfolio.live.rows() if row.quantity
+    charged = {
+        name: sum((_charged(fill, some[0]) for fill in fills if fill.instrument_id == name), D(0))
+        for name, some in legs.items()
+    }
+    left_there = [
+        (one.instrument_id, one.quantity - charged.get(one.instrument_id, D(0))) for one in venue.positions(account)
+    ]
+    left_here = [(row.instrument_id, row.quantity) for row in client.portfolio.live.rows()]
+    words = [
+        f"{name}: {left} is left {where}"
+        for where, found in (("at the exchange", left_there), ("here", left_here))
+        for name, left in found
+        if abs(left) >= client.instrument(name).lot_size  # less is dust, which nobody can sell
     ]
     proof.line("positions are flat at the exchange", f"{len(drill.legs)} of {len(drill.legs)}", words)
 
@@ -60,7 +69,7 @@ def prove(drill: Drill, host: EmulatorHost) -> Proof:
         came, went, problems = _walk(leg, [one for one in fills if _of(one, leg, legs)])
         over += problems
         opened, exited = opened + 1, exited + bool(went)
-        if came != leg.quantity or went != came:
+        if came != leg.quantity or not 0 <= came - charged.get(leg.key[0], D(0)) - went < leg.instrument.lot_size:
             wrong.append(f"{leg.label}: {leg.quantity} opened here, {came} there, and {went} exited")
     proof.line("the sum of exits is each position", f"{exited} of {opened}", wrong)
     proof.line("no exit went past its position", f"{len(fills)} fills walked through", over)
@@ -137,7 +146,7 @@ def _walk(leg: Leg, fills: Iterable[VenueFill]) -> tuple[Decimal, Decimal, list[
     for fill in fills:
         if fill.side is leg.side:
             came += fill.quantity
-            held += fill.quantity
+            held += fill.quantity - _charged(fill, leg)
         else:
             went += fill.quantity
             held -= fill.quantity
@@ -146,11 +155,21 @@ def _walk(leg: Leg, fills: Iterable[VenueFill]) -> tuple[Decimal, Decimal, list[
     return came, went, problems
 
 
-def _gain(leg: Leg, fills: Iterable[VenueFill]) -> Fraction:
-    """Return the cash a closed leg made."""
-    made = sum(
-        (Fraction(-fill.side.sign) * Fraction(fill.quantity) * Fraction(fill.price) for fill in fills), Fraction(0)
-    )
+def _charged(fill: VenueFill, leg: Leg) -> Decimal:
+    """Return how much of what it traded a fill's commission took."""
+    return fill.fee if fill.fee and fill.fee_asset == leg.instrument.name else D(0)
+
+
+def _gain(leg: Leg, fills: Sequence[VenueFill]) -> Fraction:
+    """Return what a closed leg made by its prices; what is left of it, dust, stays at what it cost on average."""
+    sums = [
+        (Fraction(fill.side.sign) * Fraction(fill.quantity) - Fraction(_charged(fill, leg)), Fraction(fill.price))
+        for fill in fills
+    ]
+    left, made = sum(units for units, _ in sums), -sum(units * price for units, price in sums)
+    came = [(units, price) for (units, price), fill in zip(sums, fills, strict=True) if fill.side is leg.side]
+    if left:
+        made += left * sum(units * price for units, price in came) / sum(units for units, _ in came)
     return made * Fraction(leg.instrument.multiplier)
 
 

@@ -200,7 +200,7 @@ class Drill:
     async def _step(self, share: Decimal) -> None:
         began = self.runtime.clock.wall_ns()
         self.market.move(share)
-        held = [leg for leg in self.legs if self._left(leg)]
+        held = [leg for leg in self.legs if self._is_open(leg)]
 
         def marked(leg: Leg) -> bool:
             # A broker that conflates sends no tick for a price that came back to what it had sent.
@@ -219,7 +219,7 @@ class Drill:
         await self.client.kill("the drill ends here", flatten=True)
 
         def over() -> bool:
-            return not any(map(self._left, self.legs)) and not self.client.orders_service.store.open
+            return not any(map(self._is_open, self.legs)) and not self.client.orders_service.store.open
 
         if not await self._until(over, 2 * _PATIENCE_S):
             self.missed.append("the kill switch left positions or orders")
@@ -305,6 +305,10 @@ class Drill:
     def _left(self, leg: Leg) -> Decimal:
         row = self.client.portfolio.live.row(leg.key)
         return D(0) if row is None else row.quantity
+
+    def _is_open(self, leg: Leg) -> bool:
+        """Whether there is more left of a leg than dust."""
+        return abs(self._left(leg)) >= leg.instrument.lot_size
 
     def _net(self, margins: dict[Segment, Margin], leg: Leg) -> Decimal:
         segment = segment_of(leg.instrument, margins)

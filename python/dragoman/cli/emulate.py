@@ -22,6 +22,7 @@ from dragoman.plugin.registry import emulator_factory, load_adapter
 from dragoman.runtime.base import Runtime
 from dragoman.runtime.loops import run
 from dragoman.runtime.real import RealRuntime
+from dragoman.session.emulators import DEFAULT_NAME
 from dragoman.testing.emulated import connected
 from dragoman.testing.recorded_market import drive_market, recorded_markets
 
@@ -112,7 +113,7 @@ async def _publish(runtime: Runtime, name: str, line: dict[str, Any]) -> bool:
 
 def aim(name: str) -> str:
     """Return the options with which other commands find an emulator."""
-    return "-e emulator" + ("" if name == emulators.DEFAULT_NAME else f" -p {name}")
+    return "-e emulator" + ("" if name == DEFAULT_NAME else f" -p {name}")
 
 
 def serve(

@@ -1,8 +1,4 @@
-"""Emulators that run on this machine: `dragoman emulate` says where, other commands find it.
-
-One file for each name below the state folder, ``emulators/<broker>.<name>.json``, mode 0600, there while the emulator
-runs. It holds what the emulator prints; all of its credentials are an emulator's and open nothing else.
-"""
+"""What `dragoman emulate` says of itself while it runs; see `dragoman.session.emulators` for who reads it."""
 
 from __future__ import annotations
 
@@ -15,15 +11,9 @@ import orjson
 
 from dragoman.errors import UsageError
 from dragoman.runtime.base import Runtime
-from dragoman.session.tokens import default_state_dir, file_name
+from dragoman.session.emulators import find, path_of
 
-DEFAULT_NAME = "emulator"
 _ANSWER_S: Final = 2.0
-
-
-def path_of(runtime: Runtime, broker: str, name: str) -> str:
-    """Return where the emulator of that name says what it serves."""
-    return f"{default_state_dir(runtime)}/emulators/{file_name(broker, name)}.json"
 
 
 def publish(runtime: Runtime, name: str, line: Mapping[str, Any]) -> None:
@@ -66,15 +56,3 @@ def withdraw(runtime: Runtime, name: str, line: Mapping[str, Any]) -> None:
     """Take back what `publish` said, unless another emulator has taken the name since."""
     if find(runtime, line["broker"], name) == dict(line):
         runtime.disk.remove(path_of(runtime, line["broker"], name))
-
-
-def find(runtime: Runtime, broker: str, name: str) -> dict[str, Any] | None:
-    """Return what the emulator of that name serves; None where none is known."""
-    path = path_of(runtime, broker, name)
-    if not runtime.disk.exists(path):
-        return None
-    try:
-        found = orjson.loads(runtime.disk.read(path))
-    except orjson.JSONDecodeError:
-        raise UsageError(f"{path} is damaged", remedy="start the emulator again") from None
-    return found if isinstance(found, dict) else None

@@ -230,7 +230,7 @@ def sql(at: Account, folder: Path | None, query: str) -> None:
             return
         columns = [text(name, key=str(i)) for i, name in enumerate(names)]
         rows = [{str(i): value for i, value in enumerate(row)} for row in cursor]
-        show("Answer", columns, rows, empty="no rows")
+        show("Answer", columns, rows, empty="no rows", fields=True)
     except sqlite3.Error as error:
         remedy = "there are records, orders, fills and decisions; columns: select * from pragma_table_info('orders')"
         raise UsageError(f"the question cannot be answered: {error}", remedy=remedy) from error

@@ -15,7 +15,7 @@ import typer
 from dragoman.checks.kill import KillSwitch
 from dragoman.cli.account import Account
 from dragoman.cli.exits import Status
-from dragoman.cli.output import moment, print_json
+from dragoman.cli.output import cell, moment, print_json
 from dragoman.errors import AuthRequired, DragomanError, UsageError
 from dragoman.model import KillState
 from dragoman.orders.stopping import switch_path
@@ -40,22 +40,35 @@ def kill(at: Account, broker: str | None, reason: str, *, flatten: bool) -> None
     if problem is not None:
         print(f"dragoman: {redact(problem)}", file=sys.stderr)
 
-    async def act(client: Client) -> KillState:
-        return await client.orders_service.stopping.see_through(at.timeout)
+    async def act(client: Client) -> tuple[KillState, str]:
+        state = await client.orders_service.stopping.see_through(at.timeout)
+        return state, "" if state.flatten else await _left_open(client)
 
     try:
-        state = at.ask(act, trading=True, streams=True)
+        state, held = at.ask(act, trading=True, streams=True)
     except DragomanError:
         stopped = "new orders are stopped; " if problem is None else ""
         closed = " nor positions closed" if flatten else ""
         print(f"dragoman: {stopped}what works could not be cancelled{closed} from here:", file=sys.stderr)
         raise
-    _show(at, state)
+    _show(at, state, held)
     if state.flatten and not state.flattened:
         left = f"still open: {', '.join(state.positions)}" if state.positions else "nobody knows which are left"
         print(f"dragoman: not all positions are closed, {left}", file=sys.stderr)
     if state.working or state.unknown or problem is not None or (state.flatten and not state.flattened):
         raise typer.Exit(Status.NO)
+
+
+async def _left_open(client: Client) -> str:
+    """Return in words which positions a kill leaves open that was not asked to close any."""
+    try:
+        held = [one for one in await client.positions() if one.quantity]
+    except DragomanError as error:
+        return f"not known: {error}"
+    if not held:
+        return "none is open"
+    named = ", ".join(f"{one.instrument_id} {one.product} {cell(one.quantity)}" for one in held)
+    return f"left open: {named} (--flatten closes them)"
 
 
 def release(at: Account, broker: str | None, account: str | None, *, yes: bool = False) -> None:
@@ -121,7 +134,7 @@ async def _open(at: Account, runtime: Runtime) -> tuple[str, KillSwitch]:
     return account, KillSwitch.open(runtime.disk, path, broker=profile.broker)
 
 
-def _show(at: Account, state: KillState) -> None:
+def _show(at: Account, state: KillState, held: str = "") -> None:
     if at.as_json:
         print_json(state)
         return
@@ -137,7 +150,7 @@ def _show(at: Account, state: KillState) -> None:
         ("still working", ", ".join(state.working)),
         ("outcome unknown", ", ".join(state.unknown)),
         ("positions left", ", ".join(state.positions)),
-        ("positions", "all closed" if state.flattened else ""),
+        ("positions", "all closed" if state.flattened else held),
     ):
         if text:
             print(f"  {name}: {redact(text)}")

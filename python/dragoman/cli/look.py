@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -261,7 +262,7 @@ def find_order(client: Client, name: str) -> Order:
     found = client.order(name)
     if found is None:
         raise UsageError(
-            f"no order {name!r} among the {len(client.orders_service.store)} of today",
+            f"there is no order {name!r} among those of today",
             kind=ErrorKind.ORDER_NOT_FOUND,
             remedy="`dragoman orders` lists them",
         )
@@ -330,9 +331,13 @@ def positions(at: Account, *, everything: bool) -> None:
         }
         for one in found
     ]
-    show("Positions", _POSITIONS, rows)
-    if rows:
-        _total("P&L", [one.pnl for one in found])
+    if any(one.pnl is not None for one in found):
+        show("Positions", _POSITIONS, rows)
+        _total("P&L", [(one.currency, one.pnl) for one in found])
+    else:  # of brokers that tell no day's profit
+        told = [replace(column, rank=0) if column.name == "unrealised" else column for column in _POSITIONS]
+        show("Positions", [column for column in told if column.name != "pnl"], rows)
+        _total("Unrealised P&L", [(one.currency, one.unrealised_pnl) for one in found])
 
 
 def holdings(at: Account) -> None:
@@ -361,13 +366,20 @@ def holdings(at: Account) -> None:
     ]
     show("Holdings", _HOLDINGS, rows)
     if rows:
-        _total("P&L", [one.pnl for one in found])
+        _total("P&L", [("", one.pnl) for one in found])
 
 
-def _total(what: str, values: Sequence[Decimal | None]) -> None:
-    known = [value for value in values if value is not None]
-    if len(known) == len(values):
-        print(f"{what} in all: {sum(known, Decimal(0)):.2f}")
+def _total(what: str, values: Sequence[tuple[str, Decimal | None]]) -> None:
+    """Print the sum of what is in each currency; nothing where one value is not known."""
+    sums: dict[str, Decimal] = {}
+    for currency, value in values:
+        if value is None:
+            return
+        sums[currency] = sums.get(currency, Decimal(0)) + value
+    if sums:
+        named = len(sums) > 1
+        told = ", ".join(f"{total:.2f} {name}" if named else f"{total:.2f}" for name, total in sorted(sums.items()))
+        print(f"{what} in all: {told}")
 
 
 def margins(at: Account) -> None:

@@ -57,6 +57,13 @@ TimeoutOption = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before trading.")]
+ProductWord = Annotated[
+    str | None,
+    typer.Option(
+        "--product",
+        help="DELIVERY, INTRADAY, CARRY, MTF, CASH, MARGIN; DELIVERY unless said, or what the broker has for it.",
+    ),
+]
 Name = Annotated[
     str,
     typer.Argument(

@@ -141,7 +141,6 @@ def moment(ns: int | None, zone: Any = UTC) -> str:
 def fitted(console: Console, title: str, columns: Sequence[Column], rows: Iterable[Any]) -> Table:
     """Return a table no wider than the console: without columns that say nothing, then without the least of them."""
     from rich.markup import escape
-    from rich.measure import Measurement
 
     cells = [[column.of(row) for column in columns] for row in rows]
     shown = [i for i, column in enumerate(columns) if not cells or column.rank == 0 or any(row[i] for row in cells)]
@@ -152,8 +151,7 @@ def fitted(console: Console, title: str, columns: Sequence[Column], rows: Iterab
         for row in cells:
             table.add_row(*(escape(row[i]) for i in shown))
         highest = max((columns[i].rank for i in shown), default=0)
-        wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum > console.width
-        if not wide or highest == 0:
+        if highest == 0 or _width(console, table) <= console.width:
             return table
         last = max(i for i in shown if columns[i].rank == highest)
         shown.remove(last)
@@ -166,12 +164,30 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
 
 
-def show(title: str, columns: Sequence[Column], rows: Iterable[Any], *, empty: str = "") -> None:
-    """Print a table, or a sentence where it would be empty."""
+def show(title: str, columns: Sequence[Column], rows: Iterable[Any], *, empty: str = "", fields: bool = False) -> None:
+    """Print a table, or a sentence where it would be empty.
+
+    With `fields`, a table that is wider than the terminal, although only what must stay is left of it, is printed as
+    one line for each field of each row instead.
+    """
     from rich.console import Console
 
     listed, console = list(rows), Console()
     if not listed:
         console.print(empty or f"no {title.lower()}", highlight=False)
         return
-    console.print(fitted(console, title, columns, listed))
+    table = fitted(console, title, columns, listed)
+    if fields and _width(console, table) > console.width:
+        head = max(len(column.name) for column in columns)
+        for number, row in enumerate(listed, 1):
+            print(f"{title} {number} of {len(listed)}")
+            for column in columns:
+                print(f"  {column.name:{head}}  {column.of(row)}".rstrip())
+        return
+    console.print(table)
+
+
+def _width(console: Console, table: Table) -> int:
+    from rich.measure import Measurement
+
+    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum

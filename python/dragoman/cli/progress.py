@@ -1,10 +1,16 @@
-"""A progress bar on standard error, where somebody looks at it."""
+"""How far something long is, on standard error."""
 
 from __future__ import annotations
 
 import sys
 from types import TracebackType
 from typing import Any
+
+
+def say_which(what: str, name: str, number: int, of: int) -> None:
+    """Say on standard error which of several long parts begins, where there are several."""
+    if of > 1:
+        print(f"{what}: {name} ({number} of {of}) ...", file=sys.stderr, flush=True)
 
 
 class Bar:

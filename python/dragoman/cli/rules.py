@@ -15,6 +15,7 @@ from dragoman.cli.account import Account
 from dragoman.cli.exits import Status, status_of
 from dragoman.cli.output import amount, cell, clock, money, number, plain, print_json, print_line, show, text
 from dragoman.cli.trading import error_row, go_ahead
+from dragoman.cli.usual import product_of
 from dragoman.errors import AccountBusy, AuthRequired, DragomanError, UsageError
 from dragoman.model import Product, RuleEvent, RuleState
 from dragoman.rules import Level, Oco, Rule, StopLoss, TakeProfit, TimeExit, TrailingStop
@@ -77,7 +78,9 @@ def rule_of(kind: str, instrument: str, terms: Mapping[str, str | None]) -> Rule
     if "quantity" in given:
         about["quantity"] = exact("quantity", given.pop("quantity"))
     if kind == "time":
-        about["at"] = given.pop("at", None)
+        if "at" not in given:
+            raise UsageError("a time rule acts at a time, and none is named", remedy="give --at as HH:MM")
+        about["at"] = given.pop("at")
     elif kind == "pair":
         for name in ("stop", "target"):
             if name not in given:
@@ -89,6 +92,10 @@ def rule_of(kind: str, instrument: str, terms: Mapping[str, str | None]) -> Rule
                 about[name] = exact(name, given.pop(name))
         if "ticks" in given:
             about["ticks"] = int(exact("ticks", given.pop("ticks")))
+        levels = [name for name in ("price", "percent", "ticks") if name in about]
+        if len(levels) != 1:
+            named = f"{len(levels)} levels are named" if levels else "no level is named"
+            raise UsageError(f"a {kind} acts at one level, and {named}", remedy="give --price, --percent or --ticks")
     if given:
         options = ", ".join(f"--{name}" for name in given)
         raise UsageError(f"a {kind} takes no {options}", remedy="leave it out")
@@ -97,7 +104,8 @@ def rule_of(kind: str, instrument: str, terms: Mapping[str, str | None]) -> Rule
 
 def add(at: Account, kind: str, instrument: str, terms: Mapping[str, str | None], *, yes: bool) -> None:
     """Arm a rule: at the broker, or for the process that runs the account's rules."""
-    rule = rule_of(kind, instrument, terms)
+    product = terms.get("product") or product_of(at.adapter, instrument).value
+    rule = rule_of(kind, instrument, {**terms, "product": product})
     said = " ".join(f"{name} {value}" for name, value in terms.items() if value is not None)
     go_ahead(at, f"arm rule: {kind} for {instrument} {said}", yes=yes)
     _tell(at, "add", lambda client: client.rules.add(rule, timeout_s=at.timeout))
@@ -117,16 +125,24 @@ def run(at: Account, *, seconds: float | None) -> None:
             raise client.rules.busy
         events: asyncio.Queue[RuleEvent] = asyncio.Queue()
         client.rules.on_rule(events.put_nowait)
-        for state in client.rules.list():
+        shown = {state.rule_id: state for state in client.rules.list()}
+        for state in shown.values():
             _print(at, state, None)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
                     event = await events.get()
-                    if event.state is not None:
+                    if event.state is not None and not _repeats(event, shown.pop(event.rule_id, None)):
                         _print(at, event.state, event)
 
     at.ask(watch, trading=True, streams=True)
+
+
+def _repeats(event: RuleEvent, shown: RuleState | None) -> bool:
+    """Whether it says that a rule is taken up again, as which it was listed a moment ago."""
+    if shown is None or event.state is None:
+        return False
+    return event.state.ts == shown.ts and event.status is shown.status and event.reason.endswith(shown.reason)
 
 
 def _print(at: Account, state: RuleState, event: RuleEvent | None) -> None:

@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from dragoman.checks import choice
 from dragoman.checks.inputs import exact
 from dragoman.cli import terminal
 from dragoman.cli.account import Account
 from dragoman.cli.exits import Status, status_of
 from dragoman.cli.look import find_order
 from dragoman.cli.output import amount, order_kind, plain, print_json
+from dragoman.cli.usual import product_of, validity_of
 from dragoman.errors import DragomanError, OutcomeUnknown, StaleData, UsageError
-from dragoman.model import Order, OrderStatus, Pending
+from dragoman.model import Order, OrderStatus, OrderType, Pending, Product, Side, TimeInForce, Variety
 from dragoman.runtime.base import Runtime
 from dragoman.session.secrets import redact
 
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
 _SETTLE_S = 3.0
 _LOOKS_S = (0.2, 1.0, 2.0)
 _ON_ITS_WAY = (OrderStatus.CREATED, OrderStatus.SUBMITTED, OrderStatus.ACCEPTED)
+_WORDED: Final[Mapping[str, type[StrEnum]]] = {
+    "order_type": OrderType,
+    "product": Product,
+    "time_in_force": TimeInForce,
+    "variety": Variety,
+}
 _WORDS = {Status.OK: "confirmed", Status.REJECTED: "rejected", Status.UNKNOWN: "UNKNOWN"}
 
 
@@ -60,7 +69,14 @@ def place(
     wait: float,
     allow_stale: bool,
 ) -> None:
-    """Place one order and tell its outcome."""
+    """Place one order and tell its outcome.
+
+    Raises
+    ------
+    UsageError
+        A word of it is wrong: nobody is asked about such an order.
+    """
+    terms = _worded(at, side, quantity, instrument, terms)
     amount = f"{terms['lots']} lots" if quantity is None else quantity
     prices = [
         str(terms[name]) if name == "price" else f"trigger {terms[name]}"
@@ -88,6 +104,24 @@ def place(
     order, error = at.ask(act, trading=True, streams=True)
     refused = error is None and order.status in (OrderStatus.REJECTED, OrderStatus.DENIED)
     tell(at, "place", order, error, (order.reject.text if order.reject else "by the broker") if refused else "")
+
+
+def _worded(at: Account, side: str, quantity: str | None, instrument: str, terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the terms with what is usual where nothing was said, and with words that there are."""
+    try:
+        choice(Side, "side", side)
+        if quantity is not None:
+            exact("quantity", quantity)
+    except UsageError as error:
+        if ":" not in f"{side} {quantity}":  # no instrument stands in their places
+            raise
+        raise UsageError(str(error.args[0]), remedy="write it as: dragoman place BUY 10 NSE:INFY") from None
+    found = dict(terms)
+    found["product"] = terms["product"] or product_of(at.adapter, instrument)
+    found["time_in_force"] = terms["time_in_force"] or validity_of(at.adapter)
+    for name, kind in _WORDED.items():
+        found[name] = choice(kind, name, found[name]).value
+    return found
 
 
 def modify(at: Account, name: str, changes: Mapping[str, Any], *, yes: bool, allow_stale: bool) -> None:

@@ -6,7 +6,7 @@ import difflib
 import heapq
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -178,9 +178,11 @@ class InstrumentMaster:
             name = name.instrument_id
         if not isinstance(name, str):
             raise UsageError(
-                f"an instrument is named by text, not by {type(name).__name__} {name!r}",
+                f"an instrument is named by text, not by {type(name).__name__} {name!r:.60}",
                 kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-                remedy="give its canonical id, or the Instrument itself",
+                remedy="give one here; `quotes` and `subscribe` take several"
+                if isinstance(name, Collection)
+                else "give its canonical id, or the Instrument itself",
             )
         found = self.get(name)
         if found is None and ":" in name:
@@ -192,8 +194,13 @@ class InstrumentMaster:
         raise UsageError(
             f"unknown instrument {name!r} among {len(self)} of this account",
             kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-            remedy=f"nearest: {', '.join(near)}" if near else "load the instruments first, or check the venue",
+            remedy=f"nearest: {', '.join(near)}" if near else self._where_to_look(),
         )
+
+    def _where_to_look(self) -> str:
+        if not len(self):
+            return "load the instruments first: connect with load_instruments=True"
+        return "check venue and symbol; `client.instruments.search` and `dragoman instruments` find words"
 
     def resolve_all(self, names: str | Instrument | Iterable[str | Instrument]) -> list[Instrument]:
         """Return the instruments behind one name or several; errors as `resolve`."""
@@ -278,7 +285,7 @@ class InstrumentMaster:
             raise UsageError(
                 f"no {what} on {underlying!r}",
                 kind=ErrorKind.INSTRUMENT_NOT_FOUND,
-                remedy=hint if venues or near else "load the instruments first",
+                remedy=hint if venues or near else self._where_to_look(),
             )
         return rows
 

@@ -52,6 +52,10 @@ class KillState(Shown):
     positions: tuple[str, ...] = ()
     flattened: bool = False
 
+    def __bool__(self) -> bool:
+        """Whether it is engaged, so that ``if client.killed`` asks what it seems to ask."""
+        return self.engaged
+
 
 @dataclass(frozen=True, slots=True)
 class KillEvent:

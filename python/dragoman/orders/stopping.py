@@ -273,6 +273,9 @@ class Stopping:
         """Follow what any process did with the switch."""
         switch = self.switch
         assert switch is not None
+        if not switch.engaged and switch.lost:
+            runtime = self._session.runtime
+            switch.strand(runtime.random_bytes(8), ts=runtime.clock.wall_ns())
         if switch.engaged:
             if switch.mark == self._told:
                 return

@@ -26,7 +26,7 @@ INDIAN_HOURS: Final = (
     TradingHours(frozenset(("CDS", "BCD")), time(9), time(17)),
     TradingHours(frozenset(("MCX", "NCO")), time(9), time(23, 30)),
 )
-"""Continuous trading, in Asia/Kolkata. Commodities end later in winter; silence is not held against a stream then."""
+"""Trading on a usual day, in Asia/Kolkata; hours that changed by date are in `dragoman.session.holidays`."""
 
 INDEX_ROOTS: Final = frozenset("NIFTY BANKNIFTY FINNIFTY MIDCPNIFTY NIFTYNXT50 SENSEX BANKEX SENSEX50".split())
 RIGHTS: Final = {"CE": OptionType.CALL, "PE": OptionType.PUT}

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
 from dragoman._core import intern_instrument
 from dragoman.errors import ErrorKind, UsageError
@@ -32,26 +31,21 @@ from dragoman.model import (
 )
 from dragoman.plugin import ChargesTable
 from dragoman.portfolio.adjust import Converted, Told, check_adjustment, followed_by_net_alone, in_opening
-from dragoman.portfolio.closes import Closes
 from dragoman.portfolio.counted import Counted
 from dragoman.portfolio.days import TradingDays
-from dragoman.portfolio.daysums import DaySums
 from dragoman.portfolio.kept import KeptRows
+from dragoman.portfolio.lines import Line, Lines
 from dragoman.portfolio.lots import Lots
-from dragoman.portfolio.marked import Terms
 from dragoman.portfolio.marking import Marking
-from dragoman.portfolio.money import exact, price, ratio
+from dragoman.portfolio.money import exact
 from dragoman.portfolio.money import quantity as plain
 from dragoman.portfolio.net import Discrepancy, PositionKey
-from dragoman.portfolio.opening import Opening, Traded
+from dragoman.portfolio.opening import Traded, of_today
 from dragoman.portfolio.replay import Costs, openings
-from dragoman.portfolio.rows import DayMade, Facts, shown
+from dragoman.portfolio.rows import DayMade, Facts
 from dragoman.portfolio.timeline import ADJUST, CONVERT, ROLL, Adjusting, Conversion, Place, Roll, Timeline, Trade
 from dragoman.portfolio.versus import both_sides, differences
-
-Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
-_EVER: Final = -(2**63)
-_NOTHING: Final = Lots()
+from dragoman.portfolio.view import View
 
 log = logging.getLogger("dragoman.portfolio")
 
@@ -99,25 +93,14 @@ class PositionBook:
         self._alert = alert
         self._delivered = delivered
         self._doubted = doubted
-        self._facts = Facts(broker=broker, account_id="", currency=currency)
-        self._account = account
-        self._costs = Costs(charges)
-        self._day_sums = DaySums(marking)
-        self._kept = KeptRows(marking)
-        self._unkept: set[PositionKey] = set()
-        self._figures: dict[Line, dict[Product, tuple[object, ...]]] = {}
-        self._edition = instruments.edition
-        self._lines: dict[Line, Timeline] = {}
+        self._costs, self._lines = Costs(charges), Lines()
+        facts = Facts(broker=broker, account_id="", currency=currency)
+        self._view = View(self._lines, instruments, marking, self._costs, facts, account)
         self._counted = Counted(days.day)
         self._without_fill = Told()
-        self._openings: dict[PositionKey, Opening] = {}
-        self._closes = Closes()
-        self._units: dict[PositionKey, QuantityUnit] = {}
         self._told: set[object] = set()
         self._listeners: tuple[Callable[[PositionKey], object], ...] = ()
         self._day = ""
-        self._rolls: list[Place] = []
-        self.complete_as_of: int | None = None
         self._off: dict[PositionKey, Decimal] = {}
         self._tallies = dict.fromkeys(("before_opening", "unknown_instrument", "not_in_units", "listener_errors"), 0)
 
@@ -154,7 +137,7 @@ class PositionBook:
         """
         known = list(fills)
         start, self._day = self._days.start(as_of), self._days.day(as_of)
-        self._rolls = [(start, ROLL, 0, "", "")]
+        self._lines.rolls = [(start, ROLL, 0, "", "")]
         for fill in known:
             self._take(fill)
         known_positions = list(positions)
@@ -167,31 +150,28 @@ class PositionBook:
             for line, timeline in self._lines.items()
         }
         found: list[Discrepancy] = []
-        self._openings.clear()
+        self._view.openings.clear()
         self._costs.forget()
-        apart = set()
         for key, position, opening in openings(known_positions, self._lines, traded, start):
-            self._openings[key] = opening
-            if position.day_buy_quantity is not None:
-                apart.add(key)
+            self._view.openings[key] = opening
             bases.setdefault((key[0], key[2]), {})[key[1]] = opening.lots()
             if opening.difference is not None:
                 found.append(opening.difference)
             if position.close_price is not None:
-                self._closes.told(key[0], position.close_price, "the broker's positions")
+                self._view.closes.told(key[0], position.close_price, "the broker's positions")
             if position.quantity_unit is not QuantityUnit.UNITS:
-                self._units[key] = position.quantity_unit
+                self._view.units[key] = position.quantity_unit
             instrument = self._instruments.get(position.instrument_id)
             if instrument is not None:
                 self.marking.polled(self._instruments.handle(instrument), position.last_price, as_of)
         for line, base in bases.items():
             self._tallies["before_opening"] += self._lines.setdefault(line, Timeline()).begin(base, start)
-        # A net less our fills has what was corrected; a broker that tells the day apart may yet tell that trade.
-        self._counted.settle(lambda fill: (fill.instrument_id, fill.product, fill.position_side) not in apart)
-        self.complete_as_of = as_of
+        for trade in self._counted.settle(of_today(self._counted.held(), traded, known_positions)):
+            self._enter(trade)
+        self._view.complete_as_of = as_of
         for (name, _), timeline in self._lines.items():
             self._problems(name, timeline)
-        self._changed({*(key for key, _ in self._all()), *self._day_sums.keys()})
+        self._changed(self._view.keys())
         for one in found:
             self._say("OPENING_DIFFERS", both_sides(one), one, one)
         return found
@@ -222,12 +202,12 @@ class PositionBook:
         if begun_with:
             return  # what the broker said the day began with has it
         name = adjustment.adjustment_id
-        line = self._line(adjustment.instrument_id, adjustment.position_side)
+        line = self._lines.of(adjustment.instrument_id, adjustment.position_side)
         line.put(Adjusting((adjustment.ts_event, ADJUST, len(name), name, ""), adjustment))
-        if adjustment.ts_event >= self._rolls[-1][0]:
-            self._closes.scale(adjustment)
-        sides = [side for name, side in self._lines if name == adjustment.instrument_id]  # all have the same close
-        self._changed({key for side in sides for key in self._keys(adjustment.instrument_id, side, flat=True)})
+        if adjustment.ts_event >= self._lines.rolls[-1][0]:
+            self._view.closes.scale(adjustment)
+        name = adjustment.instrument_id  # all sides have the same close
+        self._changed({key for key, _ in self._lines.all() if key[0] == name})
         self._problems(adjustment.instrument_id, line, restored=restored)
 
     def _begun_with(self, one: Adjustment, positions: Sequence[Position], read: int) -> bool:
@@ -302,7 +282,7 @@ class PositionBook:
         if not self._without_fill.convert(one):
             return False
         self._look()
-        name, line = one.conversion_id, self._line(one.instrument_id, one.position_side)
+        name, line = one.conversion_id, self._lines.of(one.instrument_id, one.position_side)
         place: Place = (one.ts_event, CONVERT, len(name), name, "")
         line.put(Conversion(place, one.product, one.to_product, exact(one.quantity), one.overnight))
         self._changed({(one.instrument_id, product, one.position_side) for product in (one.product, one.to_product)})
@@ -317,26 +297,24 @@ class PositionBook:
         """
         start = self._days.began(day)
         place: Place = (start, ROLL, 0, "", "")
-        if place not in self._rolls:
+        if place not in self._lines.rolls:
+            self._view.carry_marks(day)
             for (name, _), line in self._lines.items():
-                mark, _, _ = self.marking.read(self._handle(name))
-                if mark is not None:
-                    self._closes.marked(name, mark, day)
                 line.put(Roll(place, frozenset(self._leaving(name, line))))
-            self._rolls = [*self._rolls, place][-2:]
+            self._lines.rolls = [*self._lines.rolls, place][-2:]
             self._day = max(self._day, day)
             self._costs.forget()
-            self._fold(self._rolls[0])
+            self._lines.fold()
         for name, close in (closes or {}).items():
-            self._closes.told(name, close, "given")
-        self._changed({*(key for key, _ in self._all()), *self._openings, *self._day_sums.keys()})
+            self._view.closes.told(name, close, "given")
+        self._changed(self._view.keys())
 
     def closed(self, closes: Mapping[str, Decimal], source: str) -> None:
         """Take previous closes by instrument, where nobody has said one yet."""
-        fresh = {name: close for name, close in closes.items() if self._closes.get(name) is None}
+        fresh = {name: close for name, close in closes.items() if self._view.closes.get(name) is None}
         for name, close in fresh.items():
-            self._closes.told(name, close, source)
-        self._changed({key for key, _ in self._all() if key[0] in fresh})
+            self._view.closes.told(name, close, source)
+        self._changed({key for key, _ in self._lines.all() if key[0] in fresh})
 
     def orphan(self, fill: Fill) -> None:
         """Tell, once, of a fill whose order nobody has reported; it counts when the order store tells it."""
@@ -347,14 +325,12 @@ class PositionBook:
 
     def rows(self) -> list[LivePosition]:
         """Return every position of the day, flat ones that traded included, by instrument and product."""
-        self._renew()
-        return self._kept.rows()
+        return self._renewed().rows()
 
     def quantity(self, key: PositionKey) -> Decimal:
         """Return how large a position is, signed: what `row` tells of it, without the rest."""
         self._look()
-        line = self._lines.get((key[0], key[2]))
-        lots = line.rows.get(key[1]) if line is not None else None
+        lots = self._lines.lots(key)
         if lots is None or not lots.quantity:
             return Decimal(0)
         held = lots.quantity
@@ -377,15 +353,16 @@ class PositionBook:
             key = position
         else:
             name = position if isinstance(position, str) else position.instrument_id
-            held = [one for one in self._keys(name, position_side) if product is None or one[1] == product]
+            self._look()
+            lots = self._lines.products(name, position_side)
+            held = [one for one in lots if not lots[one].empty and (product is None or one == product)]
             if len(held) > 1:
-                words = ", ".join(sorted(one[1] for one in held))
+                words = ", ".join(sorted(held))
                 raise UsageError(f"{name} is held as {words}", remedy="name the product", kind=ErrorKind.BAD_REQUEST)
             if not held:
                 return None
-            key = held[0]
-        self._renew()
-        return self._kept.get(key)
+            key = (name, held[0], position_side)
+        return self._renewed().get(key)
 
     def charges(self, key: PositionKey) -> Charges | None:
         """Return the day's charges of a position part by part, and what of their rates no document confirms.
@@ -399,17 +376,16 @@ class PositionBook:
 
     def mark(self, instrument_id: str) -> tuple[Decimal | None, int | None, bool]:
         """Return the newest mark of an instrument, when it arrived, and whether it is stale."""
-        return self.marking.read(self._handle(instrument_id))
+        return self.marking.read(intern_instrument(instrument_id))
 
     def keys(self) -> list[PositionKey]:
         """Return the keys of all positions there are."""
         self._look()
-        return [key for key, lots in self._all() if lots.quantity]
+        return [key for key, lots in self._lines.all() if lots.quantity]
 
     def totals(self) -> dict[str, PnL]:
         """Return profit by currency: the sums of `rows`, in as much time as it takes to count what changed."""
-        self._renew()
-        return self._kept.totals()
+        return self._renewed().totals()
 
     def day_made(self) -> dict[str, DayMade]:
         """Return what the day made by currency: what was carried over counts from the previous close on.
@@ -417,12 +393,11 @@ class PositionBook:
         It is the sum of the positions' `m2m` to 4 digits, and costs little however many there are.
         """
         self._look()
-        return self._day_sums.made(self.row)
+        return self._view.sums.made(self.row)
 
     def day_charges(self) -> dict[str, Decimal]:
         """Return what the day was charged by currency, as far as it is known: what `totals` says of it."""
-        self._renew()
-        return self._kept.charges()
+        return self._renewed().charges()
 
     def listen(self, callback: Callable[[PositionKey], object]) -> Callable[[], None]:
         """Call back with the key of every position that changes; returns what ends it."""
@@ -464,6 +439,11 @@ class PositionBook:
         return {name: getattr(self._counted, name) for name in names} | self._tallies
 
     @property
+    def complete_as_of(self) -> int | None:
+        """When the broker's positions were read that the day began with, ns UTC; None: never."""
+        return self._view.complete_as_of
+
+    @property
     def seeded(self) -> bool:
         """Whether the day's opening was read from the broker."""
         return self.complete_as_of is not None
@@ -478,19 +458,19 @@ class PositionBook:
 
     def _take(self, fill: Fill) -> set[PositionKey]:
         """Count a fill, once; return the positions that it changed."""
-        ts = fill.ts_event if fill.ts_event is not None else fill.ts_recv
-        new, old = self._counted.take(fill, self._days.now_ns() if ts is None else ts)
+        told = fill.ts_event if fill.ts_event is not None else fill.ts_recv
+        ts = self._days.now_ns() if told is None else told
+        new, old = self._counted.take(fill, ts)
         changed = self._leave(old) if old is not None else set()
-        if (
-            old is not None
-            and new is not None
-            and old.place[0] < self._line(fill.instrument_id, fill.position_side).since
-        ):
+        # What does not count any more: another trade that this one corrects, or this one, whose correction came first.
+        gone = old.place[0] if old is not None else ts if new is not None and new.fill is not fill else None
+        if new is not None and gone is not None and gone < self._lines.of(fill.instrument_id, fill.position_side).since:
             text = (
-                f"{fill.trade_id} corrects fill {old.fill.trade_id} of {fill.instrument_id}, which is part of what the "
-                "book began with by now: neither is counted; the broker's positions are read anew"
+                f"{new.fill.trade_id} corrects fill {(old.fill if old is not None else fill).trade_id} of "
+                f"{fill.instrument_id}, which is part of what the book began with by now: neither is counted; the "
+                "broker's positions are read anew"
             )
-            self._doubt(text, fill)
+            self._doubt(text, new.fill)
             return changed
         if new is None and self._counted.waits(fill):
             text = (
@@ -511,14 +491,14 @@ class PositionBook:
     def _enter(self, trade: Trade) -> set[PositionKey]:
         fill = trade.fill
         key: PositionKey = (fill.instrument_id, fill.product, fill.position_side)
-        line = self._line(key[0], key[2])
+        line = self._lines.of(key[0], key[2])
         if trade.place[0] < line.since:
             # Older than what the book began with, or than what it keeps apart: the broker's opening has it.
             self._tallies["before_opening"] += 1
             return set()
         if fill.quantity_unit is not QuantityUnit.UNITS:
             self._tallies["not_in_units"] += 1
-            self._units[key] = fill.quantity_unit
+            self._view.units[key] = fill.quantity_unit
             self._say("NOT_IN_UNITS", f"fills of {key[0]} count {fill.quantity_unit}, not units", fill, ("units", key))
         if self._instruments.get(key[0]) is None:
             self._tallies["unknown_instrument"] += 1
@@ -531,76 +511,19 @@ class PositionBook:
     def _leave(self, trade: Trade) -> set[PositionKey]:
         fill = trade.fill
         key: PositionKey = (fill.instrument_id, fill.product, fill.position_side)
-        if self._line(key[0], key[2]).drop(trade):
+        if self._lines.of(key[0], key[2]).drop(trade):
             self._costs.count(key, trade, -1)
         return {key}
 
     # -- within ------------------------------------------------------------------------------------------------------
 
-    def _line(self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"]) -> Timeline:
-        found = self._lines.get((instrument_id, position_side))
-        if found is None:
-            since = self._rolls[0][0] if self._rolls else _EVER
-            found = self._lines[instrument_id, position_side] = Timeline(since=since)
-            for place in self._rolls[1:]:
-                found.put(Roll(place))
-        return found
-
-    def _all(self) -> Iterator[tuple[PositionKey, Lots]]:
-        for (name, side), line in self._lines.items():
-            for product, lots in line.rows.items():
-                yield (name, product, side), lots
-
-    def _keys(
-        self, instrument_id: str, position_side: Literal["NET", "LONG", "SHORT"], *, flat: bool = False
-    ) -> list[PositionKey]:
-        """Return the positions of an instrument there is something to tell of; with `flat` the others too."""
-        line = self._lines.get((instrument_id, position_side))
-        rows = {} if line is None else line.rows
-        return [(instrument_id, product, position_side) for product, lots in rows.items() if flat or not lots.empty]
-
-    def _handle(self, instrument_id: str) -> int:
-        return intern_instrument(instrument_id)
-
-    def _renew(self) -> None:
-        """Build again the rows of what changed since somebody looked."""
+    def _renewed(self) -> KeptRows:
         self._look()
-        if (account := self._account()) != self._facts.account_id:
-            self._facts = replace(self._facts, account_id=account)
-            self._unkept.update(self._kept)
-        unkept, self._unkept = self._unkept, set()
-        for key in unkept:
-            line = self._lines.get((key[0], key[2]))
-            lots = line.rows.get(key[1]) if line is not None else None
-            if lots is None or lots.empty:
-                self._kept.drop(key)
-            else:
-                self._kept.put(key, self._handle(key[0]), *self._shown(key, lots))
-
-    def _shown(self, key: PositionKey, lots: Lots) -> tuple[LivePosition, Terms]:
-        line = self._lines[key[0], key[2]]
-        return shown(
-            replace(
-                self._facts,
-                key=key,
-                instrument=self._instruments.get(key[0]),
-                opening=self._openings.get(key),
-                close=self._closes.get(key[0]),
-                mark=self.marking.read(self._handle(key[0])),
-                unit=self._units.get(key, QuantityUnit.UNITS),
-                charges=self._costs.of(key, line, self._instruments.get(key[0])),
-                elsewhere=self._costs.elsewhere(key),
-                ts_event=line.entries[-1].place[0] if line.entries else None,
-                complete_as_of=self.complete_as_of,
-            ),
-            lots,
-        )
+        return self._view.renewed()
 
     def _changed(self, keys: Collection[PositionKey]) -> None:
         """Hand what changed to the native marks, and tell whoever listens."""
-        moved = self._others(keys)
-        self._note({*keys, *moved})
-        for key in (*keys, *moved):
+        for key in self._view.changed(keys):
             for listener in self._listeners:
                 try:
                     listener(key)
@@ -608,53 +531,13 @@ class PositionBook:
                     self._tallies["listener_errors"] += 1
                     log.exception("a position listener raised")
 
-    def _others(self, keys: Collection[PositionKey]) -> list[PositionKey]:
-        """Return the other products that what happened changed too: of a conversion, less or more may have been there.
-
-        The newest entry is of all products, hence their rows are built again in any case.
-        """
-        found: list[PositionKey] = []
-        for line in {(key[0], key[2]) for key in keys}:
-            timeline, known = self._lines.get(line), self._figures.get(line, {})
-            rows = {} if timeline is None else timeline.rows
-            if len(known) < 2 and len(rows) < 2:
-                continue
-            for product in known.keys() | rows.keys():
-                key: PositionKey = (line[0], product, line[1])
-                self._unkept.add(key)
-                if key not in keys and known.get(product) != rows.get(product, _NOTHING).figures:
-                    found.append(key)
-        return found
-
-    def _note(self, keys: Iterable[PositionKey]) -> None:
-        """Hand positions to the native marks; their rows are built again when somebody looks."""
-        for key in keys:
-            line = self._lines.get((key[0], key[2]))
-            lots = line.rows.get(key[1]) if line is not None else None
-            self._unkept.add(key)
-            self._figures.setdefault((key[0], key[2]), {})[key[1]] = (lots or _NOTHING).figures
-            self._mark(key, lots or _NOTHING)
-
-    def _mark(self, key: PositionKey, lots: Lots) -> None:
-        instrument = self._instruments.get(key[0])
-        currency = instrument.currency if instrument is not None else self._facts.currency
-        multiplier = instrument.multiplier if instrument is not None else Decimal(1)
-        average = None if lots.blank else price(ratio(lots.cost, lots.quantity)) if lots.quantity else Decimal(0)
-        close = self._closes.price(key[0])
-        held = plain(lots.quantity)
-        handle = self._handle(key[0])
-        self.marking.put(key, handle, currency, held, average, multiplier, close)
-        self._day_sums.put(key, lots, handle, currency, None if instrument is None else multiplier, close)
-
     def _look(self) -> None:
         """See whether a new trading day has begun, or other instruments are known."""
         today = self._days.day()
-        if (edition := self._instruments.edition) != self._edition:
-            self._edition = edition
-            self._note([key for key, _ in self._all()])
+        self._view.look()
         if not self._day:
             self._day = today
-            self._rolls = [(self._days.start(), ROLL, 0, "", "")]
+            self._lines.rolls = [(self._days.start(), ROLL, 0, "", "")]
         elif today > self._day:
             self.roll(today)
 
@@ -662,11 +545,6 @@ class PositionBook:
         instrument = self._instruments.get(instrument_id)
         if instrument is not None:
             yield from (product for product in line.rows if self._delivered(instrument, product))
-
-    def _fold(self, before: Place) -> None:
-        """Keep apart what happened since the last roll but one; the rest will not change any more."""
-        for line in self._lines.values():
-            line.fold(before)
 
     def _problems(self, instrument_id: str, line: Timeline, *, restored: bool = False) -> None:
         if restored and not self.seeded:

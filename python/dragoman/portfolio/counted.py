@@ -108,12 +108,33 @@ class Counted:
         """Whether a fill corrects a trade that nobody has told."""
         return fill.correction_of is not None and (fill.exchange, fill.order_id, fill.correction_of) in self._waiting
 
-    def settle(self, counts: Callable[[Fill], bool]) -> None:
-        """Wait no longer for trades whose corrections `counts` says are in what the day began with; neither counts."""
+    def held(self) -> list[Fill]:
+        """Return the corrections that wait, the newest of each trade."""
+        return [self._real[self._newest(named)].fill for named in self._waiting]
+
+    def settle(self, of_today: Callable[[Fill], bool | None]) -> list[Trade]:
+        """Wait no longer where it is known what a correction that waits is of; return those that count now.
+
+        Parameters
+        ----------
+        of_today : callable
+            True of one of today's trades, which counts from now on; False of one that is part of what the day began
+            with, and does not, nor the trade; None where that is not known.
+        """
+        found: list[Trade] = []
         for named in list(self._waiting):
-            if counts(self._real[self._newest(named)].fill):
-                self._waiting.discard(named)
-                self._void.update((named, self._newest(named)[1]))
+            trade = self._real[self._newest(named)]
+            known = of_today(trade.fill)
+            if known is None:
+                continue
+            self._waiting.discard(named)
+            self._void.add(named)
+            if known:
+                self.corrected += 1
+                found.append(trade)
+            else:
+                self._void.add(self._newest(named)[1])
+        return found
 
     def take_back(self, trade_id: str) -> Trade | None:
         """Return the synthetic fill of that id, which counts no more; None where none is known."""

@@ -7,9 +7,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final, Protocol
 
-from dragoman.checks.pretrade import PreTrade, Sources
+from dragoman.checks.pretrade import PreTrade
 from dragoman.checks.risk import RiskLimits
 from dragoman.checks.risk_exposure import Exposure
+from dragoman.checks.sources import Sources
 from dragoman.market import InstrumentMaster
 from dragoman.model import Instrument, OrderRequest
 from dragoman.orders import OrderService
@@ -24,7 +25,7 @@ _ZERO: Final = Decimal(0)
 
 
 class Margin(Protocol):
-    """Knows margins; see `dragoman.checks.pretrade.Sources`."""
+    """Knows margins; see `dragoman.checks.sources.Sources`."""
 
     def __call__(self, request: OrderRequest, instrument: Instrument) -> tuple[Decimal, Decimal] | None:
         """Return what an order needs and what is there, which it takes; None where either is not known."""

@@ -6,11 +6,15 @@ Canonical ids name both assets of a pair; what is no pair has no such fee.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import lru_cache
+from typing import Final
 
 from dragoman.errors import UsageError
 from dragoman.model import CanonicalId, Fill, IdKind
 from dragoman.portfolio.money import Exact, exact
+
+ZERO: Final = Decimal(0)
 
 
 @lru_cache(maxsize=4096)
@@ -23,9 +27,14 @@ def assets_of(instrument_id: str) -> tuple[str, str] | None:
     return (found.symbol, found.quote or "") if found.kind is IdKind.PAIR else None
 
 
-def charged_units(fill: Fill) -> Exact:
+def charged(fill: Fill) -> Decimal:
     """Return how many units of what it traded a fill's commission took; below 0 where units were given."""
     if not fill.fee or not fill.fee_currency:
-        return 0
+        return ZERO
     assets = assets_of(fill.instrument_id)
-    return exact(fill.fee) if assets is not None and assets[0] == fill.fee_currency.upper() else 0
+    return fill.fee if assets is not None and assets[0] == fill.fee_currency.upper() else ZERO
+
+
+def charged_units(fill: Fill) -> Exact:
+    """Return the same as a number that loses nothing."""
+    return exact(charged(fill)) if fill.fee else 0

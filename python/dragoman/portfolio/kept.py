@@ -34,6 +34,7 @@ class _Row:
     price: float
     ts: int
     stale: bool
+    last: Decimal | None = None
     mark: Ratio | None = None
     shown: LivePosition | None = None
     unrealised: int | None = None
@@ -42,7 +43,8 @@ class _Row:
 
     def count(self) -> None:
         """Count what the mark moves."""
-        self.mark = Decimal(repr(self.price)).as_integer_ratio() if self.ts != _NEVER else None
+        self.last = Decimal(repr(self.price)) if self.ts != _NEVER else None
+        self.mark = None if self.last is None else self.last.as_integer_ratio()
         self.unrealised = self.terms.unrealised(self.mark)
         self.value = self.terms.value(self.mark)
         self.m2m = self.terms.m2m(self.mark)
@@ -55,11 +57,10 @@ class _Row:
     def show(self) -> LivePosition:
         """Return the row at the mark held; the very same as before where nothing moved."""
         if self.shown is None:
-            there = self.ts != _NEVER
             self.shown = copied(
                 self.built,
-                last_price=Decimal(repr(self.price)) if there else None,
-                ts_mark=self.ts if there else None,
+                last_price=self.last,
+                ts_mark=None if self.last is None else self.ts,
                 stale=self.stale,
                 unrealised_pnl=decimal_of(self.unrealised),
                 fifo_unrealised_pnl=decimal_of(self.terms.fifo_unrealised(self.mark)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -97,6 +97,38 @@ def opening_of(position: Position, day: Traded, moved: Exact, *, converted: bool
         return Opening(0, 0, PriceBasis.FILLS, "", difference)
     price, basis = _price(position, day, carried)
     return Opening(carried, price, basis, source, difference)
+
+
+def of_today(
+    held: Iterable[Fill], traded: Mapping[PositionKey, Traded], positions: Iterable[Position]
+) -> Callable[[Fill], bool | None]:
+    """Return what says whether corrections of trades that nobody told are of today, by what the broker counts.
+
+    A broker that tells the day's trades has them among those, or nobody knows yet; one that does not, has them in its
+    net, and so in what the day began with.
+
+    Parameters
+    ----------
+    held : iterable of Fill
+        The corrections.
+    traded : mapping
+        What our fills of the day come to without them.
+    positions : iterable of Position
+    """
+    sums, theirs = Traded.sums(held), {(one.instrument_id, one.product, one.position_side): one for one in positions}
+
+    def known(fill: Fill) -> bool | None:
+        key: PositionKey = (fill.instrument_id, fill.product, fill.position_side)
+        position, ours = theirs.get(key), traded.get(key) or Traded()
+        if position is None or position.day_buy_quantity is None or position.day_sell_quantity is None:
+            return False
+        if fill.side.sign > 0:
+            more, mine = exact(position.day_buy_quantity) - ours.bought, sums[key].bought
+        else:
+            more, mine = exact(position.day_sell_quantity) - ours.sold, sums[key].sold
+        return True if mine and more == mine else None
+
+    return known
 
 
 def day_change(position: Position) -> Exact:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Literal
 
 from dragoman.model import Charges, Instrument, Position
 from dragoman.plugin import ChargesTable
 from dragoman.portfolio.charges import Charging
+from dragoman.portfolio.lines import Line
 from dragoman.portfolio.lots import Lots
 from dragoman.portfolio.money import Exact, exact
 from dragoman.portfolio.net import PositionKey
 from dragoman.portfolio.opening import Opening, Traded, day_change, opening_of
 from dragoman.portfolio.timeline import Place, Timeline, Trade, row
-
-Line = tuple[str, Literal["NET", "LONG", "SHORT"]]
 
 
 def moved_by(position: Position, line: Timeline | None, since: int) -> Exact:

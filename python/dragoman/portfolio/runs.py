@@ -60,7 +60,9 @@ def count_run(lots: Lots, trades: Sequence[Plain]) -> int:
         return 0
     top, bottom = _divided(lots.cost.numerator * _VALUE, lots.cost.denominator)
     queue, done = lots.lots, 0
-    whole: list[tuple[int, int] | None] = [None] * len(queue)
+    # Whole numbers of the lots, 0 where they were not needed yet; no tuples, for so many would have the collector of
+    # garbage go over all there is.
+    sizes, prices = [0] * len(queue), [0] * len(queue)
     first = rest = 0  # the oldest lot there still is, and how much of it where that is not all
     paid = fifo = bought = bought_value = 0
     for trade in trades:
@@ -72,23 +74,27 @@ def count_run(lots: Lots, trades: Sequence[Plain]) -> int:
             top += value * bottom
             fifo += value
             queue.append(trade.lot)
-            whole.append((units, at))
+            sizes.append(units)
+            prices.append(at)
         else:
             crossed = (after > 0) != (held > 0)  # nothing is left of what was held
             wanted = held if crossed else -units
             before = fifo, first, rest
             while wanted:
-                pair = whole[first] or _shifted(queue[first])
-                if pair is None:
-                    break
-                size, price = pair
-                left = (rest or size) - wanted
+                size = rest or sizes[first]
+                if not size:
+                    pair = _shifted(queue[first])
+                    if pair is None:
+                        break
+                    size, prices[first] = pair
+                    sizes[first] = size
+                left = size - wanted
                 if left and (left > 0) == (held > 0):
-                    whole[first], rest = pair, left
-                    fifo -= wanted * price
+                    rest = left
+                    fifo -= wanted * prices[first]
                     wanted = 0
                 else:
-                    fifo -= (rest or size) * price
+                    fifo -= size * prices[first]
                     first, rest, wanted = first + 1, 0, -left
             if wanted:
                 fifo, first, rest = before
@@ -106,7 +112,8 @@ def count_run(lots: Lots, trades: Sequence[Plain]) -> int:
                     top = after * at
                     fifo += top
                     queue.append((ratio(after, _ONE), trade.lot[1]))
-                    whole.append((after, at))
+                    sizes.append(after)
+                    prices.append(at)
         held = after
         paid += value
         if units > 0:

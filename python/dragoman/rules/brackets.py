@@ -16,6 +16,7 @@ from dragoman.market import InstrumentMaster
 from dragoman.model import Instrument, Order, OrderUpdate
 from dragoman.model.rules import RuleStatus
 from dragoman.orders import OrderService
+from dragoman.portfolio.in_kind import charged as charged_in_kind
 from dragoman.rules.entries import Entries
 from dragoman.rules.model import Bracket, PriceRule
 from dragoman.rules.positions import ZERO, Positions
@@ -94,7 +95,8 @@ class Brackets:
         entry = self._entry(rule)
         if entry is None:
             return share
-        filled = entry.filled_quantity - rule.exited
+        charged = sum(map(charged_in_kind, self._store.fills.of(entry.client_order_id)), ZERO)
+        filled = entry.filled_quantity - charged - rule.exited
         return filled if share is None else min(share, filled)
 
     def may_come(self, rule: Tracked) -> bool:

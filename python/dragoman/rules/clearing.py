@@ -79,6 +79,16 @@ class Clearing:
             self._exits.touch(one.key)
             return
         names = ", ".join(order.client_order_id for order in blocking[:5])
+        if any(order.status is OrderStatus.UNKNOWN or self._may_clear(one, order) for order in blocking):
+            # One that nobody knows of is being looked for, one that is not cancelled yet is cancelled again: the
+            # position stays to be closed for as long as that takes.
+            one.waits_for = f"orders in its way are neither gone nor known to be: {names}"
+            _log.warning("exit %s waits on: %s", one.name, one.waits_for)
+            if one.changed is not None:
+                one.changed(one)
+            one.patience = asyncio.get_running_loop().call_later(_PATIENCE_S, self._lose_patience, one)
+            self._exits.touch(one.key)
+            return
         self._exits.end(one, f"orders that work already leave it nothing to exit: {names}", failed=True)
 
     def _take_over(self, one: Exit) -> None:

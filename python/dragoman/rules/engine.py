@@ -260,7 +260,10 @@ class Engine:
             return
         report = one.report
         if report is None:
-            if rule.status is _S.FIRED:
+            if one.waits_for:
+                self.settle_again(rule, f"an exit waits: {one.waits_for}")
+                one.waits_for = ""
+            elif rule.status is _S.FIRED:
                 self.settle(rule, _S.EXITING, rule.reason)
             return
         del self._plans[one.name]

@@ -77,6 +77,8 @@ class Exit:
         Told when an order of it was sent, and when it has ended.
     stopped : str
         Why nothing more of it is sent, where that is so: it ends once nothing of it is on its way any more.
+    waits_for : str
+        What has kept it from sending anything for long; empty where nothing has.
     comparisons : int
         How often the broker was asked for the position, because it had told another one than is counted here.
     yielded : bool
@@ -119,6 +121,7 @@ class Exit:
         self.piece: Decimal | None = None
         self.as_limit = False
         self.stopped = ""
+        self.waits_for = ""
         self.comparisons = 0
         self.yielded = False
         self.paused: asyncio.TimerHandle | None = None

@@ -83,7 +83,7 @@ class NativeRules:
         """Ask the broker to keep a rule; return what it calls it. Errors as `place_gtt`, or as `place`."""
         rule = tracked.rule
         assert isinstance(rule, PriceRule)
-        quantity = size if rule.quantity is None else rule.quantity
+        quantity = _whole_lots(size, instrument) if rule.quantity is None else rule.quantity
         if self.kind_of(rule) != "a trigger":
             return await self._place_stop(tracked, instrument, quantity, timeout_s)
         kinds = (rule.send.order_type, OrderType.LIMIT, OrderType.MARKET)
@@ -211,6 +211,18 @@ def in_the_way(rules: Sequence[Tracked], key: PositionKey, side: Side) -> list[T
         and rule.key == key
         and rule.side is side
     ]
+
+
+def _whole_lots(size: Decimal, instrument: Instrument) -> Decimal:
+    """Return what an order can hold of a position: commissions in the coin bought leave less than a lot beside it."""
+    lot = instrument.lot_size
+    if lot and size < lot:
+        raise UsageError(
+            f"{instrument.instrument_id}: the position of {size} is less than a lot of {lot}",
+            kind=ErrorKind.INVALID_QUANTITY,
+            remedy="no order can close it; nothing was armed",
+        )
+    return size // lot * lot if lot else size
 
 
 def _gtt(

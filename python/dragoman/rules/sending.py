@@ -200,7 +200,6 @@ class Sending:
             self._exits.pause(one, step.wait_s)
         self._exits.touch(one.key)
 
-
     def _worthless(self, one: Exit) -> bool:
         """Whether what is left of an exit is worth less than the market takes in one order, or about that."""
         prices = [order.average_price for order in one.known if order.average_price]

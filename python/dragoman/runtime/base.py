@@ -122,7 +122,11 @@ class DiskMap(Protocol):
         ...
 
     def listen(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Call back, on the running loop, within `NOTICED_S` of a change by anybody; return what ends it."""
+        """Call back, on the running loop, within `NOTICED_S` of a change by anybody, or of its loss; return the end."""
+        ...
+
+    def lost(self) -> bool:
+        """Whether whoever opens the path now does not see this file: it was removed, or another is in its place."""
         ...
 
     def close(self) -> None:

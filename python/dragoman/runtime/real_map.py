@@ -51,7 +51,19 @@ class RealMap:
 
     def listen(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Look for changes from now on; see `DiskMap.listen`."""
-        return _Watch(self.view, callback).end
+        return _Watch(self, callback).end
+
+    def lost(self) -> bool:
+        """Whether the path names another file by now, or none."""
+        if self._descriptor < 0:
+            return False
+        try:
+            there, mine = os.stat(self._path), os.fstat(self._descriptor)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # nobody can tell
+        return (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino)
 
     def close(self) -> None:
         """Close the descriptor; the memory stays mapped as long as somebody has the view."""
@@ -61,17 +73,20 @@ class RealMap:
 
 
 class _Watch:
-    def __init__(self, view: memoryview, callback: Callable[[], object]) -> None:
-        self._view = view
+    def __init__(self, mapped: RealMap, callback: Callable[[], object]) -> None:
+        self._map = mapped
+        self._view = mapped.view
         self._callback = callback
-        self._seen = view.tobytes()
+        self._seen = self._view.tobytes()
+        self._lost = False
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(NOTICED_S, self._look)
 
     def _look(self) -> None:
         self._timer = self._loop.call_later(NOTICED_S, self._look)
-        if self._view != self._seen:
-            self._seen = self._view.tobytes()
+        lost = self._lost or self._map.lost()
+        if self._view != self._seen or lost is not self._lost:
+            self._seen, self._lost = self._view.tobytes(), lost
             self._callback()
 
     def end(self) -> None:

@@ -247,6 +247,8 @@ class VirtualDisk:
             self.files.pop(path, None)
             self._unsynced.pop(path, None)
             self._doomed.pop(path, None)
+            for bell in self.bells.get(path, ()):
+                bell.ring()
         self._end(path)
 
     def listdir(self, path: str) -> list[str]:

@@ -31,6 +31,7 @@ class VirtualMap:
             disk.files[path] = (content, mode)
         self._bells = disk.bells.setdefault(path, [])
         self._file = file
+        self._disk, self._path, self._content = disk, path, content
         self.view = memoryview(content)
 
     def write(self, offset: int, data: bytes | bytearray) -> None:
@@ -56,6 +57,11 @@ class VirtualMap:
                 self._bells.remove(bell)
 
         return end
+
+    def lost(self) -> bool:
+        """Whether the path names another file by now, or none."""
+        there = self._disk.files.get(self._path)
+        return there is None or there[0] is not self._content
 
     def close(self) -> None:
         """Let go of the file."""

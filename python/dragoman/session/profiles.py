@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from dragoman.errors import UsageError
 from dragoman.plugin import Adapter
 from dragoman.runtime.base import Runtime
+from dragoman.session.emulators import DEFAULT_NAME, find, served
 from dragoman.session.exchange_days import ExchangeDays, together
 from dragoman.session.references import Reference, reference_of
 from dragoman.session.secrets import Secret
@@ -104,6 +105,7 @@ async def load_profile(
         credentials and hosts belong to its own.
     overrides : mapping, optional
         Fields as in the file, taken before it; with them the file may be absent. Credentials here may be `Secret`.
+        With neither, environment "emulator" means a running emulator of that name.
 
     Raises
     ------
@@ -113,6 +115,10 @@ async def load_profile(
     homeless = overrides and not runtime.environ("DRAGOMAN_CONFIG") and not runtime.environ("HOME")
     path = "" if homeless else config_path(runtime)
     table = await runtime.in_worker(_read_table, runtime, path, adapter.name, name) if path else None
+    if table is None and not overrides and environment == "emulator":
+        overrides = await runtime.in_worker(served, runtime, adapter, name)
+        if overrides is None:
+            raise await runtime.in_worker(_no_emulator, runtime, adapter.name, name)
     if table is None and not overrides:
         what = f"{path} has no profile" if runtime.disk.exists(path) else f"there is no file {path} with a profile"
         raise UsageError(
@@ -127,6 +133,17 @@ async def load_profile(
         return profile
     days = await runtime.in_worker(_read_days, runtime, path.rpartition("/")[0], calendars, where)
     return replace(profile, days=days)
+
+
+def _no_emulator(runtime: Runtime, broker: str, name: str) -> UsageError:
+    runs = name != DEFAULT_NAME and find(runtime, broker, DEFAULT_NAME) is not None
+    return UsageError(
+        f"no emulator of {broker} named {name!r} is running, and there is no such profile",
+        broker=broker,
+        remedy=f"one named {DEFAULT_NAME!r} is: name that as the profile"
+        if runs
+        else f"run `dragoman emulate {broker}` in another terminal",
+    )
 
 
 def config_path(runtime: Runtime) -> str:

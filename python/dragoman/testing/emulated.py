@@ -20,6 +20,7 @@ from dragoman.errors import DragomanError
 from dragoman.plugin import Adapter
 from dragoman.plugin.registry import emulator_factory, load_adapter
 from dragoman.runtime.base import Runtime
+from dragoman.session.emulators import overrides_of
 from dragoman.transport.base import HttpOptions, Origin, WireRequest
 from dragoman.transport.http import HttpClient
 
@@ -56,24 +57,6 @@ async def free_port(runtime: Runtime) -> int:
     port = listener.port
     await listener.close()
     return port
-
-
-def overrides_of(line: Mapping[str, Any], adapter: Adapter) -> dict[str, Any]:
-    """Return, as ``overrides`` of `dragoman.connect`, what the line that ``dragoman emulate`` prints says.
-
-    Parameters
-    ----------
-    line : mapping
-        With ``rest``, ``ws``, ``login`` and ``credentials``, and further hosts of the adapter under ``extra``.
-    adapter : Adapter
-    """
-    given = line["credentials"]
-    found: dict[str, Any] = {
-        "hosts": {name: line[name] for name in ("rest", "ws", "login")} | dict(line.get("extra", {})),
-        "credentials": {one.name: given[one.name] for one in adapter.credentials if one.name in given},
-    }
-    port = str(given.get("redirect_url", "")).rstrip("/").rpartition(":")[2]
-    return found | ({"redirect_port": int(port)} if port.isdigit() else {})
 
 
 def roots_line(roots: Roots, emulator: Emulator) -> dict[str, Any]:

@@ -10,10 +10,9 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
+from operator import is_not
 from typing import TYPE_CHECKING, Any, Final
 
-from dragoman._core import intern_instrument
 from dragoman.cli.output import order_kind
 from dragoman.cli.watch.prices import MOST, Prices, silent
 from dragoman.cli.watch.rows import (
@@ -32,7 +31,6 @@ from dragoman.cli.watch.told import alert_of, printable
 from dragoman.errors import DragomanError
 from dragoman.model import LivePosition, Margin, Order, OrderUpdate, RuleStatus, Segment
 from dragoman.portfolio.net import PositionKey
-from dragoman.portfolio.rows import totals
 
 if TYPE_CHECKING:
     from dragoman.client import Client
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 _NS: Final = 1_000_000_000
 _ALERTS: Final = 500
 _RULES_S: Final = 5.0
-Mark = tuple[Decimal | None, int | None, bool]
 
 
 class WatchModel:
@@ -73,8 +70,7 @@ class WatchModel:
         self._book = client.portfolio.live
         self._orders: dict[str, OrderRow] = {}
         self._dirty_orders: set[str] = set()
-        self._positions: dict[PositionKey, tuple[LivePosition, Mark]] = {}
-        self._dirty_positions: set[PositionKey] = set()
+        self._rows: list[LivePosition] = []
         self._totals: tuple[TotalRow, ...] = ()
         self._margins: dict[Segment, Margin] = {}
         self._alerts: deque[AlertRow] = deque(maxlen=_ALERTS)
@@ -96,7 +92,6 @@ class WatchModel:
         self._ends += [
             client.on_event(self._on_event),
             client.on_order(self._on_order),
-            self._book.listen(self._dirty_positions.add),
         ]
         self._take_all()
         self.prices.add(self._names)
@@ -188,9 +183,7 @@ class WatchModel:
     def _take_all(self) -> None:
         self._orders = {order.client_order_id: _order_row(order) for order in self._store}
         self._dirty_orders.clear()
-        for row in self._book.rows():
-            self._take_position((row.instrument_id, row.product, row.position_side))
-        self._dirty_positions.clear()
+        self._take_positions()
         self._count()
 
     def _take_orders(self) -> None:
@@ -208,11 +201,11 @@ class WatchModel:
 
     def positions(self) -> list[PositionRow]:
         """Return the day's positions, flat ones that traded included, by instrument and product."""
-        return [_position_row(key, row, stale=self._stale(row)) for key, (row, _) in sorted(self._positions.items())]
+        return [_position_row(row, stale=self._stale(row)) for row in self._rows]
 
     def totals(self) -> Sequence[TotalRow]:
         """Return profit by currency."""
-        stale = Counter(row.currency for row, _ in self._positions.values() if self._stale(row))
+        stale = Counter(row.currency for row in self._rows if self._stale(row))
         return [replace(one, stale=stale[one.currency]) for one in self._totals]
 
     def _stale(self, row: LivePosition) -> bool:
@@ -221,29 +214,11 @@ class WatchModel:
         return row.stale or (bool(row.quantity) and name in self.prices.names and not self.prices.delivering(name))
 
     def _take_positions(self) -> bool:
-        """Look again at positions that changed or whose mark did; return whether there were any."""
-        dirty = self._dirty_positions
-        for key, (_, mark) in self._positions.items():
-            if self._mark(key) != mark:
-                dirty.add(key)
-        found = bool(dirty)
-        for key in tuple(dirty):
-            self._take_position(key)
-        dirty.clear()
-        return found
-
-    def _take_position(self, key: PositionKey) -> None:
-        mark, row = self._mark(key), self._book.row(key)
-        if row is None:
-            self._positions.pop(key, None)
-        else:
-            self._positions[key] = row, mark
-
-    def _mark(self, key: PositionKey) -> Mark:
-        return self._book.marking.read(intern_instrument(key[0]))
+        """Look at the positions; return whether any of them, or its mark, changed: each is the same row otherwise."""
+        before, self._rows = self._rows, self._book.rows()
+        return len(before) != len(self._rows) or any(map(is_not, before, self._rows))
 
     def _count(self) -> None:
-        sums = totals(row for row, _ in self._positions.values())
         self._totals = tuple(
             TotalRow(
                 currency=currency,
@@ -254,12 +229,12 @@ class WatchModel:
                 unknown=len(one.unknown),
                 stale=0,
             )
-            for currency, one in sorted(sums.items())
+            for currency, one in sorted(self._book.totals().items())
         )
 
     def _follow_traded(self) -> None:
         """Follow the instruments of positions and working orders, as far as there is room."""
-        traded = [key[0] for key, (row, _) in self._positions.items() if row.quantity]
+        traded = [row.instrument_id for row in self._rows if row.quantity]
         traded += [row.instrument_id for row in self._orders.values() if row.working]
         for name in dict.fromkeys(traded):
             if name in self.prices.names or name in self._refused or len(self.prices.names) >= MOST:
@@ -370,7 +345,8 @@ def _order_row(order: Order) -> OrderRow:
     )
 
 
-def _position_row(key: PositionKey, one: LivePosition, *, stale: bool) -> PositionRow:
+def _position_row(one: LivePosition, *, stale: bool) -> PositionRow:
+    key: PositionKey = (one.instrument_id, one.product, one.position_side)
     return PositionRow(
         key=key,
         instrument_id=one.instrument_id,

@@ -117,10 +117,6 @@ class Projection:
         """Whether marks move what was told."""
         return bool(self._tally.drift)
 
-    def groups(self) -> dict[PositionKey, Group]:
-        """Return the positions and orders that the reading had seen."""
-        return _groups(self.state, self._mine)
-
     def forget(self) -> None:
         """Count anew with the next state: positions draw on other segments than they did."""
         self._tally = Tally(self.state, self._rates, self._instrument, self._mine)

@@ -22,7 +22,6 @@ _TWO: Final = Decimal(2)
 _CALCULATED: Final = Decimal("0.01")  # by how much an order's own margin may differ from what was calculated
 _LEARNT: Final = Decimal("0.005")  # nothing is known better: brokers publish rates anew several times a day
 _TELLING: Final = Decimal("0.02")
-_MARKED: Final = Decimal("1.25")  # brokers that count at the mark, not at what a position cost
 _CONTRADICTED: Final = Decimal("0.05")
 _PROBES: Final = (ZERO, Decimal("0.25"), Decimal("0.5"), Decimal("0.75"), _ONE)
 
@@ -109,12 +108,11 @@ class RateBook:
 
     def __init__(self) -> None:
         self._rates: dict[PositionKey, Rate] = {}
-        self._most: dict[PositionKey, Decimal] = {}
         self.contradicted = 0
         self.edition = 0
 
     def get(self, key: PositionKey, group: Group, instrument: Instrument | None) -> Rate:
-        """Return the rate of a group; what nobody has told is a guess, as wide as a reading leaves or the notional."""
+        """Return the rate of a group; what nobody has told is a guess as wide as the notional."""
         if group.kind.fixed:
             return _EXACT
         known = self._rates.get(key)
@@ -124,18 +122,7 @@ class RateBook:
             strike = None if instrument is None else instrument.strike
             prices = [order.price for order in group.orders] + [group.price]
             return Rate(ZERO, strike if strike is not None else max(prices), RateOrigin.NOTIONAL)
-        return Rate(ZERO, self._most.get(key, _ONE), RateOrigin.NOTIONAL)
-
-    def level(self, groups: Mapping[PositionKey, Group], used: Decimal) -> None:
-        """Bound guesses by a reading of these groups: no position ties up more than all that is used."""
-        for key, group in groups.items():
-            value = abs(group.quantity) * group.price * group.multiplier
-            if group.kind is not Kind.PLEDGED or key in self._rates or not value:
-                continue
-            most = max(used, ZERO) / value * _MARKED
-            if most < self._most.get(key, _ONE):
-                self._most[key] = most
-                self.edition += 1
+        return Rate(ZERO, _ONE, RateOrigin.NOTIONAL)
 
     def origin(self, key: PositionKey) -> RateOrigin:
         known = self._rates.get(key)
@@ -203,7 +190,6 @@ class RateBook:
         self.edition += 1
         for change in open_ones:
             self._rates.pop(change.key, None)
-            self._most.pop(change.key, None)
 
 
 def _solved(change: Change, room: tuple[Decimal, Decimal]) -> Rate | None:

@@ -18,7 +18,7 @@ _HOLDS_NS: Final = 250_000_000
 
 
 class MarginRoom:
-    """Answers what an order needs and what is there; see `dragoman.checks.pretrade.Sources`.
+    """Answers what an order needs and what is there; see `dragoman.checks.sources.Sources`.
 
     Parameters
     ----------

@@ -124,7 +124,6 @@ class SegmentMargin:
                 self._trust()
             self.begun, self.clear = not blind, len(states) == 1
             self._believe(told, states[-1], now)
-            self._level(told)
             return said
         verdict = old.judge(told, states)
         if problem and not self._said_often_enough(now):
@@ -144,7 +143,6 @@ class SegmentMargin:
         self._trust()
         self._believe(told, verdict.state, now)
         self.clear = verdict.clear
-        self._level(told)
         return said
 
     def streamed(
@@ -193,12 +191,6 @@ class SegmentMargin:
     def _believe(self, told: Margin, state: State, now: int) -> None:
         self.projection = Projection(told, state, self._rates, self._terms, self._instrument, self._slack, self._mine)
         self.believed_ns = now
-
-    def _level(self, told: Margin) -> None:
-        """Let guessed rates know what all positions together use, where it is known which ones the reading had seen."""
-        assert self.projection is not None
-        if self.begun and self.clear and told.used.total is not None and not self._terms.profit_in_used:
-            self._rates.level(self.projection.groups(), told.used.total)
 
     def _doubt(self, now: int, told: Margin, text: str, *, loud: bool = True) -> list[Said]:
         self.counters["doubted"] += 1

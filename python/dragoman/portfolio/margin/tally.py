@@ -20,6 +20,7 @@ from dragoman.portfolio.margin.state import Held, Snapshot, State
 from dragoman.portfolio.net import PositionKey
 
 _EXACT: Final = Context(prec=400)
+_NOTHING: Final = Held(Group(Kind.PLEDGED))
 _plus, _minus = _EXACT.add, _EXACT.subtract
 
 
@@ -211,17 +212,16 @@ class Tally:
     @staticmethod
     def _profit(base: Held | None, held: Held | None, added: Added) -> None:
         """Add how its profit changed, and by how much marks may make that another."""
-        blind = (base is not None and base.unrealised is None) or (held is not None and held.unrealised is None)
-        if base is not None:
-            added += [("realised", -base.realised), ("drift", -base.drift)]
-            if base.unrealised is not None:
-                added.append(("now", -base.unrealised))
-                if blind:  # of only one of the two moments: what it says is an error, not a change
-                    added += [("before", -base.unrealised), ("drift", abs(base.unrealised))]
-        if held is not None:
-            added += [("realised", held.realised), ("drift", held.drift)]
-            if held.unrealised is not None:
-                added.append(("drift", abs(held.unrealised)) if blind else ("now", held.unrealised))
+        was, now = base or _NOTHING, held or _NOTHING
+        drift = now.drift - was.drift
+        if was.unrealised is None or now.unrealised is None:
+            # Of only one of the two moments: what it says is an error, not a change.
+            gain = ZERO if was.unrealised is None else -was.unrealised
+            added += [("now", gain), ("before", gain)]
+            drift += abs(was.unrealised or ZERO) + abs(now.unrealised or ZERO)
+        else:
+            added.append(("now", now.unrealised - was.unrealised))
+        added += [("realised", now.realised - was.realised), ("drift", drift)]
 
 
 def differing(old: State, new: State) -> Collection[PositionKey]:
