@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from dragoman._core import intern_instrument
 from dragoman.errors import ErrorKind
 from dragoman.model import Adjustment, AdjustmentKind, KillEvent, Product
 from dragoman.model.rules import RuleStatus
@@ -100,7 +101,22 @@ def test_a_kill_that_closes_positions_says_what_dust_is_left():
             while not any(isinstance(one, KillEvent) and one.code == "FLATTENED" for one in here.events):
                 await here.runtime.sleep(0.5)
         (told,) = [one for one in here.events if isinstance(one, KillEvent) and one.code == "FLATTENED"]
-        assert told.text == f"no position is left but dust, less than a lot each: {PAIR} CASH {DUST}"
+        assert told.text == f"no position is left but dust, too little for an order each: {PAIR} CASH {DUST}"
+        assert await wallet(here) - 2 == DUST
+
+    play(scenario)
+
+
+def test_one_odd_price_makes_no_dust_of_a_position():
+    async def scenario(here):
+        live = await bought(here)
+        live.marking.polled(intern_instrument(PAIR), D("0.01"), here.runtime.clock.wall_ns())
+        assert live.mark(PAIR)[0] == D("0.01")
+        assert list(here.client.rules.flatten._positions.keys()) == [KEY]
+        await here.client.kill("test", flatten=True)
+        async with asyncio.timeout(60):
+            while not any(isinstance(one, KillEvent) and one.code == "FLATTENED" for one in here.events):
+                await here.runtime.sleep(0.5)
         assert await wallet(here) - 2 == DUST
 
     play(scenario)

@@ -61,6 +61,31 @@ def test_a_rule_beyond_the_market_exits_once_the_rules_run(shell):
     assert float(held["quantity"]) == 6
 
 
+@pytest.mark.parametrize(
+    ("terms", "warned"),
+    [
+        (("stop", "--price", "9000"), True),
+        (("stop", "--price", "700"), False),
+        (("target", "--price", "700"), True),
+        (("target", "--price", "9000"), False),
+        (("pair", "--stop", "700", "--target", "800"), True),
+        (("pair", "--stop", "700", "--target", "9000"), False),
+        (("trail", "--percent", "90"), False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_level_that_the_market_is_beyond_is_warned_of_and_can_be_taken_back(shell, terms, warned):
+    kind, *levels = terms
+    ran = shell("rules", "add", kind, *ABOUT, *levels, "--yes", "--json")
+    rule_id = ran.json["rule"]["rule_id"]
+    try:
+        assert ran.status == 0
+        assert ("beyond it already" in ran.err) is warned
+        assert (f"dragoman rules cancel {rule_id}" in ran.err) is warned
+    finally:
+        assert shell("rules", "cancel", rule_id, "--yes").status == 0
+
+
 def test_a_clock_is_armed_for_its_next_time(shell):
     ran = shell("rules", "add", "time", *ABOUT, "--at", "15:15", "--yes", "--json")
     assert ran.json["rule"]["due_ns"] > 0

@@ -80,3 +80,24 @@ def test_an_order_that_the_exit_may_not_cancel_makes_it_fail_in_the_end():
         assert venue_held(world) == D(100)
 
     play(scenario)
+
+
+def test_an_exit_waits_for_a_session_however_long_it_is_refused():
+    async def scenario(world):
+        client = world.client
+        price = await hold(world, 100)
+        rule = await client.rules.add(StopLoss(**LONG, price=price - 1))
+        told = []
+        client.rules.on_rule(lambda event: told.append(event.reason))
+        world.fault("http:403@POST /orders*100000")
+        await falls(world, 60)
+        assert client.rules.get(rule.rule_id).status in (RuleStatus.FIRED, RuleStatus.EXITING)
+        assert sum("the broker cannot be asked (AUTH_EXPIRED)" in reason for reason in told) == 1
+        assert venue_held(world) == 100
+        assert len(client.orders_service.store) <= 4  # those refused made orders, the session once over made none
+        world.heal()
+        await falls(world, 320)  # a dead token is asked about again ever more seldom
+        assert client.rules.get(rule.rule_id).status is RuleStatus.DONE
+        assert venue_held(world) == 0
+
+    play(scenario, lasts_s=1000)

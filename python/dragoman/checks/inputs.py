@@ -24,6 +24,8 @@ LONGEST_S = 604_800.0
 
 _DIGITS = 40
 """Before or after the point: beyond them no market counts, and arithmetic would fill the memory."""
+_SHOWN = 60
+"""Characters of a wrong value that an error shows."""
 _A_NUMBER = "give a finite number: an int, a Decimal, or text such as '1500.05'"
 _EMPTY = OrderRequest(instrument_id="", side=Side.BUY, quantity=Decimal(0))
 _OURS = frozenset(("instrument_id", "side", "quantity", "account_id", "wire_id"))
@@ -119,7 +121,18 @@ def text(name: str, value: object) -> str:
         if value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value):
             return value
         raise UsageError(f"{name} {value!r} holds half a character", remedy="decode it as what it was written in")
-    raise UsageError(f"{name} {value!r} is {_a(value)}, expected text", remedy=f"write it in quotes: {name}='...'")
+    raise UsageError(f"{name} {_short(value)} is {_a(value)}, expected text", remedy=_as_text(name, value))
+
+
+def _short(value: object) -> str:
+    """Return what a value looks like, of a long one its beginning."""
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+
+
+def _as_text(name: str, value: object) -> str:
+    plain = value is None or isinstance(value, (int, float, Decimal))
+    return f"write it in quotes: {name}='...'" if plain else "give text: its name or its id"
 
 
 def identifier(name: str, value: str | int) -> str:
@@ -138,7 +151,7 @@ def identifier(name: str, value: str | int) -> str:
         raise UsageError(
             f"{name} {value!r} names nothing", remedy="give the id as the broker, or this library, wrote it"
         )
-    raise UsageError(f"{name} {value!r} is {_a(value)}, expected an id", remedy=f"write it in quotes: {name}='...'")
+    raise UsageError(f"{name} {_short(value)} is {_a(value)}, expected an id", remedy=_as_text(name, value))
 
 
 def flag(name: str, value: bool) -> bool:

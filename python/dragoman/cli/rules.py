@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -17,8 +19,9 @@ from dragoman.cli.output import amount, cell, clock, money, number, plain, print
 from dragoman.cli.trading import error_row, go_ahead
 from dragoman.cli.usual import product_of
 from dragoman.errors import AccountBusy, AuthRequired, DragomanError, UsageError
-from dragoman.model import Product, RuleEvent, RuleState
+from dragoman.model import Product, RuleEvent, RuleState, Side
 from dragoman.rules import Level, Oco, Rule, StopLoss, TakeProfit, TimeExit, TrailingStop
+from dragoman.rules.model import PriceRule
 from dragoman.session.secrets import redact
 
 if TYPE_CHECKING:
@@ -108,7 +111,33 @@ def add(at: Account, kind: str, instrument: str, terms: Mapping[str, str | None]
     rule = rule_of(kind, instrument, {**terms, "product": product})
     said = " ".join(f"{name} {value}" for name, value in terms.items() if value is not None)
     go_ahead(at, f"arm rule: {kind} for {instrument} {said}", yes=yes)
-    _tell(at, "add", lambda client: client.rules.add(rule, timeout_s=at.timeout))
+    beyond: list[str] = []
+
+    async def arm(client: Client) -> RuleState:
+        state = await client.rules.add(rule, timeout_s=at.timeout)
+        beyond.extend(await _beyond(client, state))
+        return state
+
+    _tell(at, "add", arm, beyond)
+
+
+async def _beyond(client: Client, state: RuleState) -> list[str]:
+    """Return a warning where the market is beyond a level already, as behind a mistyped price."""
+    rule, sells = state.rule, state.side is Side.SELL
+    ends = {StopLoss: (sells,), TakeProfit: (not sells,), Oco: (sells, not sells)}.get(type(rule))
+    if ends is None or len(ends) != len(state.levels) or state.broker_id or not isinstance(rule, PriceRule):
+        return []
+    try:
+        last = (await client.quote(rule.instrument_id)).last_price
+    except DragomanError:
+        return []  # the rule is armed; that nobody told a price is no reason to say it is not
+    if last is None:
+        return []
+    price = Decimal(repr(last))
+    if not any(price <= level if below else price >= level for below, level in zip(ends, state.levels, strict=True)):
+        return []
+    act = f"dragoman rules cancel {state.rule_id}"
+    return [f"{rule.instrument_id} is at {amount(price)}, beyond it already: it fires once rules run. Not meant? {act}"]
 
 
 def cancel(at: Account, rule_id: str, *, yes: bool) -> None:
@@ -178,8 +207,8 @@ def _row(state: RuleState) -> dict[str, Any]:
     return {**found, "kind": state.rule.kind, "rule": plain(state.rule)}
 
 
-def _tell(at: Account, act: str, work: Callable[[Client], Awaitable[RuleState]]) -> None:
-    """Perform it, print the outcome and end with its exit status."""
+def _tell(at: Account, act: str, work: Callable[[Client], Awaitable[RuleState]], warnings: Sequence[str] = ()) -> None:
+    """Perform it, print the outcome and end with its exit status; `warnings` may fill meanwhile."""
     error: DragomanError | None = None
     state: RuleState | None = None
     try:
@@ -188,6 +217,8 @@ def _tell(at: Account, act: str, work: Callable[[Client], Awaitable[RuleState]])
         raise
     except DragomanError as refused:
         error = refused
+    for warning in warnings:
+        print(f"dragoman: {warning}", file=sys.stderr)
     status = Status.OK if error is None else status_of(error)
     if at.as_json:
         told: dict[str, Any] = {"act": act, "rule": None if state is None else _row(state)}

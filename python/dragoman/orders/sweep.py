@@ -227,7 +227,7 @@ class Sweep:
             self._told_ns = None
             if not self._flattened:
                 self._flattened = True
-                dust = f" but dust, less than a lot each: {left.dust}" if left.dust else ""
+                dust = f" but dust, too little for an order each: {left.dust}" if left.dust else ""
                 self._tell("FLATTENED", f"no position is left{dust}")
         elif left.problem:
             self._tell_left(left.problem)

@@ -122,6 +122,7 @@ class Exit:
         self.as_limit = False
         self.stopped = ""
         self.waits_for = ""
+        self.unreached: ErrorKind | None = None  # why the broker could not be asked, as was told last
         self.comparisons = 0
         self.yielded = False
         self.paused: asyncio.TimerHandle | None = None

@@ -135,8 +135,15 @@ class BookPositions:
         instrument, held = self._master.get(key[0]), abs(self._book.quantity(key))
         if instrument is None or not held:
             return False
-        price, _, _ = self._book.mark(key[0])
-        return held < instrument.lot_size or (price is not None and worth_too_little(instrument, held, price))
+        if held < instrument.lot_size:
+            return True
+        price, _, stale = self._book.mark(key[0])
+        if price is None or stale or not worth_too_little(instrument, held, price):
+            return False
+        # One odd price makes nothing worthless: what was paid has to say the same. Where it does not, an exit is sent,
+        # and the broker says what is too little.
+        paid = self.average(key)
+        return paid is not None and worth_too_little(instrument, held, paid)
 
     def quantity(self, key: PositionKey) -> Decimal:
         return self._book.quantity(key)

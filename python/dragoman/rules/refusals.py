@@ -64,6 +64,11 @@ _ACTS: Final[dict[ErrorKind, Act]] = {
 """All others are tried again: the same order may pass a moment later."""
 
 
+UNREACHED: Final = frozenset((ErrorKind.AUTH_EXPIRED, ErrorKind.NOT_SENT, ErrorKind.CONNECTION_LOST))
+"""The broker has not been asked: a position stays to be closed until there is a session and a connection again."""
+UNREACHED_S: Final = 2.0
+
+
 def after(kind: ErrorKind, tries: int, *, retry_after_s: float | None = None) -> Next:
     """Return what to do about a refusal.
 
@@ -80,6 +85,8 @@ def after(kind: ErrorKind, tries: int, *, retry_after_s: float | None = None) ->
         return Next(act)
     if kind is ErrorKind.RATE_LIMITED:
         return Next(act, retry_after_s or 1.0, counts=False)
+    if kind in UNREACHED:
+        return Next(act, max(retry_after_s or 0.0, UNREACHED_S), counts=False)
     if kind is ErrorKind.NEVER_ARRIVED:
         return Next(act, 0.0)  # it has waited long enough until that was proven
     if act is Act.LIMIT:

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from dragoman.errors import DragomanError, ErrorKind
+from dragoman.errors import AuthRequired, DragomanError, ErrorKind
 from dragoman.market import MarketData
 from dragoman.model import Order, OrderStatus, Product, Side
 from dragoman.orders import OrderService
 from dragoman.rules.clearing import Clearing
 from dragoman.rules.exit import Exit, Refusal
-from dragoman.rules.refusals import Act, after
+from dragoman.rules.refusals import UNREACHED, UNREACHED_S, Act, after
 from dragoman.rules.requests import exit_request, limit_price, must_be_limit, worth_too_little
 from dragoman.rules.working import ZERO
 from dragoman.session.secrets import redact
@@ -73,6 +73,12 @@ class Sending:
         if one.patience is not None:
             one.patience.cancel()
             one.patience = None
+        try:
+            self._session.check_alive()
+        except AuthRequired as error:  # no order is made of it: nothing could be sent
+            self._exits.pause(one, UNREACHED_S)
+            self._unreached(one, error.kind, redact(str(error)))
+            return
         price: Decimal | None = None
         as_limit = one.as_limit or must_be_limit(one.send, self._session.adapter)
         if as_limit:
@@ -199,6 +205,16 @@ class Sending:
         if step.wait_s:
             self._exits.pause(one, step.wait_s)
         self._exits.touch(one.key)
+        if kind in UNREACHED:
+            self._unreached(one, kind, said)
+
+    def _unreached(self, one: Exit, kind: ErrorKind, said: str) -> None:
+        """Tell, once for each reason, that an exit waits for the broker."""
+        if one.unreached is kind:
+            return
+        one.unreached, one.waits_for = kind, f"the broker cannot be asked ({kind}): {said}"
+        if one.changed is not None:
+            one.changed(one)
 
     def _worthless(self, one: Exit) -> bool:
         """Whether what is left of an exit is worth less than the market takes in one order, or about that."""
