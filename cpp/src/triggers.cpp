@@ -1,6 +1,7 @@
 #include "dragoman/triggers.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace dragoman {
 
@@ -12,10 +13,33 @@ bool trails(Kind kind) noexcept {
   return kind >= Kind::trail_below;
 }
 
+/// The multiple of `step` at a level, or next to it on the side where prices reach it earlier.
+double on_step(double level, double step, bool below) noexcept {
+  constexpr double kFinest = 1e15;
+  constexpr double kNoise = 1e-6;      // of a step: decimals are not exact in binary
+  constexpr double kRounding = 1e-15;  // of a number of steps, where that is large
+  const double steps = level / step;
+  const double nearest = std::round(steps);
+  const double count = std::fabs(steps - nearest) < std::max(kNoise, steps * kRounding) ? nearest
+                       : below                                                          ? std::ceil(steps)
+                                                                                        : std::floor(steps);
+  // A product would be off by rounding; a quotient of whole numbers is the very number that a price is read
+  // as.
+  double parts = 1.0;
+  double whole = std::round(step);
+  while (parts < kFinest && (whole < 1.0 || std::fabs(step * parts - whole) > kNoise * whole)) {
+    parts *= 10.0;
+    whole = std::round(step * parts);
+  }
+  return whole < 1.0 ? count * step : count * whole / parts;
+}
+
 /// Where the level of a trailing trigger should stand by its best price.
 double wanted_level(const Triggers::Armed& one) noexcept {
-  const double distance = one.percent ? one.best * (one.trail / 100.0) : one.trail;
-  return one.kind == Kind::trail_below ? one.best - distance : one.best + distance;
+  const bool below = one.kind == Kind::trail_below;
+  const double distance = std::max(one.percent ? one.best * (one.trail / 100.0) : one.trail, one.step);
+  const double level = below ? one.best - distance : one.best + distance;
+  return one.step > 0.0 ? on_step(level, one.step, below) : level;
 }
 
 /// Take a price into a trailing trigger: its best, and its level, which never goes back.
@@ -24,9 +48,7 @@ void follow(Triggers::Armed& one, double price) noexcept {
   if (one.best == one.best && !(below ? price > one.best : price < one.best)) return;
   one.best = price;
   const double wanted = wanted_level(one);
-  const double move = below ? wanted - one.level : one.level - wanted;
-  // Decimal steps are not exact in binary: a move that falls short of the step by rounding alone is one.
-  if (one.level != one.level || (move > 0.0 && move >= one.step * (1.0 - 1e-9))) one.level = wanted;
+  if (one.level != one.level || (below ? wanted > one.level : wanted < one.level)) one.level = wanted;
 }
 
 /// Room for one more, by doubling: a vector's own `reserve` grows to what is asked and no further.

@@ -138,15 +138,48 @@ void test_times_at_the_ends_of_their_range_do_no_harm() {
   }
 }
 
-void test_a_decimal_step_is_not_missed_by_rounding() {
+void test_a_trailing_level_lies_on_its_step() {
+  const std::vector<double> ticks = {1.0,  5.0,    0.5,  0.25, 0.05,   0.01, 0.0001,
+                                     0.15, 0.0025, 1e-5, 1e-6, 2.5e-7, 1e-8, 15e-9};
+  std::mt19937 random(20261123);
+  for (const double tick : ticks) {
+    const double parts = tick < 0.0001 ? 1e9 : 10000.0;
+    const double whole = std::round(tick * parts);
+    for (int round = 0; round < 2000; ++round) {
+      const bool below = random() % 2 != 0;
+      Triggers::Order order = trailing(0, below ? Kind::trail_below : Kind::trail_above,
+                                       static_cast<double>(1 + random() % 500) / 100.0);
+      order.percent = random() % 2 != 0;
+      order.step = tick;
+      Triggers triggers(0);
+      triggers.arm(1, order);
+      const double price = (1000.0 + static_cast<double>(random() % 100000)) * whole / parts;
+      triggers.apply(PriceBatch().last(0, price).view());
+      const Triggers::Armed* const one = triggers.find(1);
+      CHECK(one != nullptr);
+      if (one == nullptr) return;
+      const double count = std::round(one->level * parts / whole);
+      CHECK(one->level == count * whole / parts);  // the very double that a price of so many ticks is
+      const double asked = order.percent ? price * order.trail / 100.0 : order.trail;
+      const double away = below ? price - one->level : one->level - price;
+      CHECK(away > tick * 0.999 && away > asked - tick && away < std::max(asked, tick) + tick * 1e-5);
+    }
+  }
+}
+
+void test_a_level_off_its_step_by_rounding_alone_lies_on_it() {
   Triggers triggers(0);
   Triggers::Order order = trailing(0, Kind::trail_below, 1.0);
   order.step = 0.05;
   triggers.arm(1, order);
-  triggers.apply(PriceBatch().last(0, 100.0).last(0, 100.04).view());
-  CHECK(triggers.find(1)->level == 99.0 && triggers.find(1)->best == 100.04);
+  triggers.apply(PriceBatch().last(0, 100.0).view());
+  CHECK(triggers.find(1)->level == 99.0);
+  triggers.apply(PriceBatch().last(0, 100.04).view());
+  CHECK(triggers.find(1)->level == 99.05 && triggers.find(1)->best == 100.04);
   triggers.apply(PriceBatch().last(0, 100.05).view());
-  CHECK(std::fabs(triggers.find(1)->level - 99.05) < 1e-9);
+  CHECK(triggers.find(1)->level == 99.05);
+  triggers.apply(PriceBatch().last(0, 99.05).view());
+  CHECK(triggers.find(1) == nullptr);
 }
 
 void test_firing_allocates_nothing() {
@@ -182,7 +215,8 @@ int main() {
       TEST_CASE(test_nothing_counts_before_its_time),
       TEST_CASE(test_bad_prices_and_old_ticks_fire_nothing),
       TEST_CASE(test_times_at_the_ends_of_their_range_do_no_harm),
-      TEST_CASE(test_a_decimal_step_is_not_missed_by_rounding),
+      TEST_CASE(test_a_trailing_level_lies_on_its_step),
+      TEST_CASE(test_a_level_off_its_step_by_rounding_alone_lies_on_it),
       TEST_CASE(test_firing_allocates_nothing),
   });
 }

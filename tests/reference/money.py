@@ -6,6 +6,7 @@ import math
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from dragoman._core import ABSENT_INT, Batch, Decoder, intern_instrument
 from dragoman.plugin.layout import Field, Framing, Key, PackedLayout, PackedStream, Part, Select
@@ -257,12 +258,22 @@ class Trigger:
         sign = 1.0 if self.falls else -1.0
         if self.kind.startswith("trail") and not sign * price <= sign * self.best:
             self.best = price
-            distance = price * (self.trail / 100.0) if self.percent else self.trail
-            wanted = price - sign * distance
-            move = sign * (wanted - self.level)
-            if math.isnan(move) or (move > 0 and move >= self.step * (1 - 1e-9)):
+            distance = max(price * (self.trail / 100.0) if self.percent else self.trail, self.step)
+            wanted = self._on_step(price - sign * distance)
+            if not sign * wanted <= sign * self.level:
                 self.level = wanted
         return sign * price <= sign * self.level
+
+    def _on_step(self, level: float) -> float:
+        """Return the multiple of the step that a price reaches no later; what is off one by rounding alone is on it."""
+        if not self.step:
+            return level
+        step = Decimal(repr(self.step))
+        steps = Decimal(level) / step
+        count = steps.to_integral_value()
+        if abs(steps - count) >= Decimal("1e-6"):
+            count = steps.to_integral_value(ROUND_CEILING if self.falls else ROUND_FLOOR)
+        return float(count * step)
 
 
 @dataclass

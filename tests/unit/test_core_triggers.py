@@ -77,14 +77,30 @@ def test_a_trailing_level_that_was_saved_goes_on_from_there():
     assert triggers.apply(prices(96.0)) == (1,)
 
 
-def test_a_level_moves_by_whole_steps_only():
+def test_a_level_lies_on_whole_steps_where_it_is_reached_earlier():
     triggers = Triggers()
     triggers.arm(1, ONE, "trail_below", math.nan, trail=1.0, step=0.5)
     seen = []
     for price in (100.0, 100.4, 100.5, 100.9, 103.0):
         triggers.apply(prices(price))
         seen.append(triggers.level(1))
-    assert seen == [99.0, 99.0, 99.5, 99.5, 102.0]
+    assert seen == [99.0, 99.5, 99.5, 100.0, 102.0]
+
+
+def test_a_percentage_of_a_price_is_rounded_to_the_step():
+    triggers = Triggers()
+    triggers.arm(1, ONE, "trail_below", math.nan, trail=0.7, percent=True, step=0.05)
+    triggers.arm(2, ONE, "trail_above", math.nan, trail=0.7, percent=True, step=0.05)
+    triggers.apply(prices(1489.35))  # 0.7 % of it is 10.42545
+    assert (triggers.level(1), triggers.level(2)) == (1478.95, 1499.75)
+    assert triggers.apply(prices(1478.95)) == (1,)
+
+
+def test_a_distance_below_a_step_is_one_step():
+    triggers = Triggers()
+    triggers.arm(1, ONE, "trail_below", math.nan, trail=0.001, percent=True, step=0.05)
+    assert triggers.apply(prices(100.0)) == ()
+    assert triggers.level(1) == 99.95
 
 
 def test_a_tick_that_came_before_its_time_neither_fires_nor_moves():

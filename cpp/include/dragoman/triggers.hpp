@@ -34,10 +34,10 @@ class Triggers {
     std::int32_t instrument;  ///< in [0, kMaxWatched)
     PriceSource source;
     Kind kind;
-    bool percent;           ///< `trail` is in hundredths of the best price
-    double level;           ///< of a trailing one where it starts; NaN: with the first price
-    double trail;           ///< distance of a trailing level from the best price, above 0
-    double step;            ///< smallest move of a trailing level; 0: any
+    bool percent;  ///< `trail` is in hundredths of the best price
+    double level;  ///< of a trailing one where it starts; NaN: with the first price
+    double trail;  ///< distance of a trailing level from the best price, above 0
+    double step;   ///< a trailing level lies on multiples of it, at least one from the best; 0: anywhere
     std::int64_t after_ns;  ///< prices that came earlier do not count
   };
 

@@ -732,7 +732,8 @@ class Triggers:
         percent : bool
             Whether `trail` is in percent of the best price.
         step : float
-            The smallest move of a trailing level, such as a tick size; 0: any.
+            A trailing level lies on whole multiples of it, such as of a tick size, on the side where the price reaches
+            it earlier, and at least one away from the best price; 0: anywhere.
 
         Raises
         ------
