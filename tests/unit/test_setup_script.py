@@ -82,7 +82,8 @@ def build(machine: pathlib.Path, status: int) -> tuple[int, list[str], str]:
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=machine
     ) as running:
-        assert running.stdout is not None and running.stderr is not None
+        assert running.stdout is not None
+        assert running.stderr is not None
         said = []
         for line in running.stdout:
             said.append(line.rstrip())
