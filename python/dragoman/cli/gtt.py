@@ -75,7 +75,7 @@ def legs_of(side: str, quantity: str, triggers: Sequence[str], prices: Sequence[
     """
     if len(triggers) not in (1, 2) or len(prices) != len(triggers):
         raise UsageError(
-            f"{len(triggers)} triggers and {len(prices)} prices",
+            f"--trigger is given {len(triggers)} times and --price {len(prices)} times",
             remedy="give both once, or both twice",
         )
     made = [
@@ -154,7 +154,7 @@ def modify(
         now = await client.account.gtt(gtt_id, timeout_s=at.timeout)
         for what, given in (("triggers", triggers), ("prices", prices)):
             if given and len(given) != len(now.legs):
-                raise UsageError(f"{len(given)} {what} for a trigger of {len(now.legs)} legs", remedy="name all")
+                raise UsageError(f"the trigger has {len(now.legs)} legs; {what} named: {len(given)}", remedy="name all")
         legs = [
             replace(
                 leg,
