@@ -75,7 +75,7 @@ def legs_of(side: str, quantity: str, triggers: Sequence[str], prices: Sequence[
     """
     if len(triggers) not in (1, 2) or len(prices) != len(triggers):
         raise UsageError(
-            f"--trigger is given {len(triggers)} times and --price {len(prices)} times",
+            f"{len(triggers)} triggers and {len(prices)} prices are named",
             remedy="give both once, or both twice",
         )
     made = [
