@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal as D
 
 import pytest
 
 from dragoman.errors import UsageError
-from dragoman.model import Margin, Position, Product, Segment
+from dragoman.model import Margin, Position, Product, Segment, Side
 from dragoman.model.rules import RuleStatus as S
 from dragoman.rules import (
     Bracket,
@@ -355,3 +356,23 @@ def test_a_ladder_watches_on_for_staleness_between_its_rungs():
         await world.until(lambda: rules.get(state.rule_id).status is S.SUSPENDED)
 
     play(scenario)
+
+
+def test_a_stop_on_shares_for_delivery_ends_with_their_day_and_says_so_before_and_then():
+    async def scenario(world):
+        client, price = world.client, world.price(0)
+        world.venue.set_price(INFY, price)
+        world.venue.place_external(INFY, Side.SELL, D(100), price)
+        order = await client.place(INFY, "BUY", 100, order_type="LIMIT", price=price, product="DELIVERY")
+        await client.wait_order(order)
+        live = client.portfolio.live
+        await world.until(lambda: live.quantity((INFY, "DELIVERY", "NET")) == 100)
+        rule = await client.rules.add(StopLoss(instrument_id=INFY, product="DELIVERY", price=price - 1))
+        assert "holdings from the next day on" in rule.statement
+        live.roll(str(date.fromisoformat(live.day) + timedelta(days=1)))
+        await world.until(lambda: client.rules.get(rule.rule_id).status.terminal)
+        ended = client.rules.get(rule.rule_id)
+        assert ended.status is S.CANCELED
+        assert "a holding now that its day is over" in ended.reason
+
+    play(scenario, lasts_s=200_000)

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Final
 
 from dragoman.errors import DragomanError
-from dragoman.model import Instrument
+from dragoman.model import Instrument, Product
 from dragoman.model.rules import RuleEvent, RuleStatus
 from dragoman.orders.recorder import Recorder
 from dragoman.portfolio.net import PositionKey
@@ -377,7 +377,8 @@ class Engine:
                 if rule.rule.where == "broker":
                     self.orphaned(rule)
                 else:
-                    self.settle(rule, _S.CANCELED, _gone(held))
+                    ends = key[1] is Product.DELIVERY and not held
+                    self.settle(rule, _S.CANCELED, _gone(held) + (_DELIVERED if ends else ""))
 
     @property
     def working(self) -> Iterable[Tracked]:
@@ -394,6 +395,9 @@ class Engine:
         for number in tuple(self._numbers):
             self.watch.disarm(number)
         self._exits.close()
+
+
+_DELIVERED: Final = ": sold, or a holding now that its day is over, which rules do not guard"
 
 
 def _gone(held: Decimal) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dragoman.model import Product
 from dragoman.rules.model import DailyLoss, MarginFloor, PriceRule, Rule, TimeExit, TrailingStop
 
 
@@ -25,6 +26,7 @@ def statement_of(rule: Rule, *, durable: bool, at_broker: str = "") -> str:
         return (
             "It lives in this process alone, which keeps no journal: if the process dies, nothing guards the position."
         )
+    ends = _HOLDINGS if getattr(rule, "product", None) is Product.DELIVERY else ""
     dead = "Nothing guards the position while no process runs"
     if isinstance(rule, TrailingStop) or getattr(rule, "trailing", False):
         back = "the next run goes on from the level that was written down last, which never moves away again"
@@ -37,4 +39,10 @@ def statement_of(rule: Rule, *, durable: bool, at_broker: str = "") -> str:
     else:
         back = "the next run arms it again, and it fires at the first price beyond its level"
     fired = "; an exit that was under way is gone on with, once" if isinstance(rule, PriceRule) else ""
-    return f"It lives in this process and in the journal. {dead}; {back}{fired}."
+    return f"It lives in this process and in the journal. {dead}; {back}{fired}.{ends}"
+
+
+_HOLDINGS = (
+    " Shares bought for delivery are holdings from the next day on, which rules do not guard: it ends then. Kept at the"
+    ' broker (where="broker") it stands overnight.'
+)
