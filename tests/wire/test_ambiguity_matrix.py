@@ -239,7 +239,12 @@ def played():
     rows = [(broker, act) for broker in BROKERS for act in ACTS]
 
     async def every(runtime, folder):
-        return await asyncio.gather(*(play(broker, act, runtime, f"{folder}/{broker}-{act}") for broker, act in rows))
+        plays = (play(broker, act, runtime, f"{folder}/{broker}-{act}") for broker, act in rows)
+        ended = await asyncio.gather(*plays, return_exceptions=True)  # all let go of what they hold, also if one fails
+        for one in ended:
+            if isinstance(one, BaseException):
+                raise one
+        return ended
 
     runtime = RealRuntime()
     try:
