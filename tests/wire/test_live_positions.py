@@ -137,6 +137,7 @@ def test_the_next_run_begins_with_what_the_broker_holds_and_the_days_fills():
         await world.client.close()
         async with again(world) as client:
             assert not client.portfolio.live.seeded  # it begins by itself a moment after the start
+            assert client.portfolio.live.quantity((INFY, orders[0].product, "NET")) == 6  # the day's fills till then
             assert await client.portfolio.begin()
             book = client.portfolio.live
             now = book.row(INFY)

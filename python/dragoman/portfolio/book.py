@@ -119,6 +119,14 @@ class PositionBook:
             changed |= self._take(fill)
         self._changed(changed)
 
+    def recall(self, fills: Iterable[Fill]) -> None:
+        """Count what was told before anybody listened, as the journal has it; each fill counts once."""
+        self._look()
+        changed: set[PositionKey] = set()
+        for fill in fills:
+            changed |= self._take(fill)
+        self._changed(changed)
+
     def seed(
         self, positions: Iterable[Position], fills: Iterable[Fill], as_of: int, *, keep: Collection[Product] = ()
     ) -> list[Discrepancy]:

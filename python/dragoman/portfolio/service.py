@@ -113,6 +113,8 @@ class Portfolio:
 
         A start reads a lot at once already, and brokers count by the second. Whoever cannot wait awaits `begin`.
         """
+        if not self.live.seeded:  # until then positions are the day's fills: all of them, also an earlier run's
+            self.live.recall(self._orders.store.fills.of_day(None))
         offered = bool(self._session.adapter.capabilities.features.get("positions"))
         if offered and self._beginning is None and not self.live.seeded:
             runtime, name = self._session.runtime, self._session.adapter.name
