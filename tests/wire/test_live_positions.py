@@ -133,6 +133,7 @@ def test_the_next_run_begins_with_what_the_broker_holds_and_the_days_fills():
     async def scenario(world):
         orders = [await trade(world, "BUY", 10), await trade(world, "SELL", 4, ticks=6)]
         await settled(world, *orders)
+        await world.client.trades()  # so that the journal has each of them, and the next run hears of none anew
         before = world.client.portfolio.live.row(INFY)
         await world.client.close()
         async with again(world) as client:
