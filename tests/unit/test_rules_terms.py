@@ -289,7 +289,15 @@ def test_a_margin_that_the_broker_does_not_tell_crosses_nothing():
 @pytest.mark.parametrize("terms", [{}, {"below": D(1), "utilisation": D("0.5")}, {"below": D(1), "by": "guess"}])
 def test_a_margin_floor_that_says_too_little_or_too_much_is_refused(terms):
     with pytest.raises(UsageError):
-        check_floor(MarginFloor(segment=Segment.EQUITY, **terms), {})
+        check_floor(MarginFloor(segment=Segment.EQUITY, **terms), {}, {})
+
+
+def test_a_margin_floor_of_a_segment_that_the_broker_does_not_tell_is_refused_by_those_it_does():
+    rule = MarginFloor(segment=Segment.EQUITY, below=D(1))
+    check_floor(rule, {}, {})  # nothing was read yet
+    with pytest.raises(UsageError, match="no margin of segment EQUITY") as refused:
+        check_floor(rule, {}, {Segment.ALL: Margin(segment=Segment.ALL)})
+    assert "ALL" in refused.value.remedy
 
 
 def test_every_rule_says_what_happens_when_its_process_dies():

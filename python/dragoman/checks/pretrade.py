@@ -388,7 +388,7 @@ class PreTrade:
 
     # -- saying no ---------------------------------------------------------------------------------------------------
 
-    def _unknown(self, check: str, what: str, remedy: str = "subscribe to it") -> None:
+    def _unknown(self, check: str, what: str, remedy: str = "subscribe to it and wait for its first tick") -> None:
         if self.limits.when_unknown == "refuse":
             self._refuse(check, f"{what} is not known", f'{remedy}, or set when_unknown = "pass"')
 

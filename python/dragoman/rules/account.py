@@ -75,7 +75,7 @@ class AccountRules:
         self._runtime = runtime
         self._engine = engine
         self._positions = positions
-        self._margins = margins
+        self.margins = margins
         self._instrument_of = instrument_of
         self._kill = kill
         self._hurry = hurry
@@ -102,7 +102,7 @@ class AccountRules:
     def look(self, rule: Tracked) -> None:
         """Fire a rule whose limit is crossed; say of one that cannot tell that it cannot."""
         if isinstance(rule.rule, MarginFloor):
-            self._seen = self._margins()
+            self._seen = self.margins()
             self._floor(rule, rule.rule, self._seen)
         elif isinstance(rule.rule, DailyLoss):
             self._loss(rule, rule.rule)

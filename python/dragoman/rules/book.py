@@ -195,7 +195,7 @@ class RuleBook:
         elif rule.where == "broker":
             raise UsageError(f"no broker keeps a {rule.kind}", remedy="leave where= out; nothing was armed")
         elif isinstance(rule, MarginFloor):
-            check_floor(rule, self._account.plans)
+            check_floor(rule, self._account.plans, self._account.margins())
         elif isinstance(rule, DailyLoss):
             check_loss(rule)
         if self._orders.writer.enabled:

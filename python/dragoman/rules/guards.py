@@ -7,7 +7,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Final, TypeAlias
 
 from dragoman.errors import UsageError
-from dragoman.model import Instrument, LivePosition, Margin, Source
+from dragoman.model import Instrument, LivePosition, Margin, Segment, Source
 from dragoman.portfolio.net import PositionKey
 from dragoman.rules.model import DailyLoss, MarginFloor
 
@@ -23,8 +23,8 @@ def key_of(row: LivePosition) -> PositionKey:
     return (row.instrument_id, row.product, row.position_side)
 
 
-def check_floor(rule: MarginFloor, plans: Mapping[str, Plan]) -> None:
-    """Refuse a margin floor that cannot be.
+def check_floor(rule: MarginFloor, plans: Mapping[str, Plan], margins: Mapping[Segment, Margin]) -> None:
+    """Refuse a margin floor that cannot be; `margins` are those told so far.
 
     Raises
     ------
@@ -36,6 +36,11 @@ def check_floor(rule: MarginFloor, plans: Mapping[str, Plan]) -> None:
         raise UsageError(f"utilisation is {rule.utilisation}", remedy="give more than 0, at most 1")
     if not 0 < rule.fraction <= 1:
         raise UsageError(f"fraction is {rule.fraction}", remedy="give more than 0, at most 1")
+    if margins and rule.segment not in margins:
+        raise UsageError(
+            f"the broker tells no margin of segment {rule.segment}",
+            remedy=f"use one of {', '.join(sorted(margins))}; nothing was armed",
+        )
     if rule.by not in (LARGEST_LOSER, PRO_RATA, *plans):
         known = ", ".join((LARGEST_LOSER, PRO_RATA, *plans))
         raise UsageError(
