@@ -75,7 +75,7 @@ class AccountRules:
         self._runtime = runtime
         self._engine = engine
         self._positions = positions
-        self.margins = margins
+        self._margins = margins
         self._instrument_of = instrument_of
         self._kill = kill
         self._hurry = hurry
@@ -102,7 +102,7 @@ class AccountRules:
     def look(self, rule: Tracked) -> None:
         """Fire a rule whose limit is crossed; say of one that cannot tell that it cannot."""
         if isinstance(rule.rule, MarginFloor):
-            self._seen = self.margins()
+            self._seen = self._margins()
             self._floor(rule, rule.rule, self._seen)
         elif isinstance(rule.rule, DailyLoss):
             self._loss(rule, rule.rule)
@@ -134,6 +134,10 @@ class AccountRules:
         """Return the loss limits that are not over, of one currency or of all."""
         found = [(rule, rule.rule) for rule in self._live() if isinstance(rule.rule, DailyLoss)]
         return [(rule, terms) for rule, terms in found if not currency or terms.currency == currency]
+
+    def margins(self) -> Mapping[Segment, Margin]:
+        """Return the margins as they are now; empty before the first reading."""
+        return self._margins()
 
     def _floors(self) -> list[tuple[Tracked, MarginFloor]]:
         return [(rule, rule.rule) for rule in self._live() if isinstance(rule.rule, MarginFloor)]
