@@ -296,7 +296,7 @@ def test_a_margin_floor_of_a_segment_that_the_broker_does_not_tell_is_refused_by
     rule = MarginFloor(segment=Segment.EQUITY, below=D(1))
     check_floor(rule, {}, {})  # nothing was read yet
     with pytest.raises(UsageError, match="no margin of segment EQUITY") as refused:
-        check_floor(rule, {}, {Segment.ALL: Margin(segment=Segment.ALL)})
+        check_floor(rule, {}, {Segment.ALL: Margin(segment=Segment.ALL, net=D(1))})
     assert "ALL" in refused.value.remedy
 
 
