@@ -154,7 +154,8 @@ class Guard:
         if now - self._profit_ns >= _PROFIT_NS:
             made = self._live.day_made()
             self._profit_ns = now
-            lacking = lacks(made.values())
+            known = not any(one.unmarked or one.unclosed for one in made.values())
+            lacking = "" if known else lacks(made.values())
             self._lacks = f"{lacking}, without which the day's profit cannot be told," if lacking else ""
             self._profit = None if self._lacks else self._least(made)
         return self._profit
@@ -162,5 +163,8 @@ class Guard:
     def _least(self, made: Mapping[str, DayMade]) -> Decimal:
         limits = self.limits
         charged = self._live.day_charges() if limits is not None and limits.loss_after_charges else {}
+        if len(made) == 1 and charged.keys() <= made.keys():  # an account has one currency, nearly always
+            ((currency, one),) = made.items()
+            return one.profit - charged.get(currency, _ZERO)
         profits = {currency: one.profit for currency, one in made.items()}
         return min((profits.get(one, _ZERO) - charged.get(one, _ZERO) for one in {*profits, *charged}), default=_ZERO)

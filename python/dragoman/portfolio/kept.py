@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from dragoman._core import copied
@@ -192,7 +193,7 @@ class KeptRows:
 
     def charges(self) -> dict[str, Decimal]:
         """Return the sums of what the positions were charged, by currency; no mark is looked at for that."""
-        return {currency: decimal_of(one.sums["charges"]) or Decimal(0) for currency, one in self._sums.items()}
+        return {currency: _charged(one.sums["charges"]) for currency, one in self._sums.items()}
 
     # -- marks -------------------------------------------------------------------------------------------------------
 
@@ -298,3 +299,9 @@ class KeptRows:
             one.elsewhere[key] = fees
         if not one.rows and not one.elsewhere:
             del self._sums[currency]
+
+
+@lru_cache(maxsize=64)
+def _charged(units: int | None) -> Decimal:
+    """Return an amount as a decimal; between two fills it is the same, and asked for before orders."""
+    return decimal_of(units) or Decimal(0)
