@@ -18,12 +18,14 @@ from dragoman.orders.freshness import Freshness
 from dragoman.orders.store import OrderStore, Source
 from dragoman.plugin import FillSeen, OrderSeen
 from dragoman.session.backoff import Backoff
+from dragoman.session.secrets import redact
 from dragoman.session.session import AccountSession
 
 _NS = 1_000_000_000
 _UNKNOWN = OrderStatus.UNKNOWN
 _log = logging.getLogger("dragoman.orders")
 _APART_NS = 5 * _NS
+_ORPHAN_TRIES = 3
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class OrderReader:
         self._freshness = freshness
         self._zone = ZoneInfo(session.adapter.session.time_zone)
         self._doubts: dict[str, _Doubt] = {}
+        self._orphans: dict[str, int] = {}  # how often the order of a fill was asked for, by the broker's id of it
         self._rereading: asyncio.Task[None] | None = None
         restarts = session.adapter.capabilities.replace_restarts_fills
         self.store = OrderStore(self.trading_day, fills_restart=restarts)
@@ -87,6 +90,7 @@ class OrderReader:
             not self._merged(partial(self._see, row.but(complete_as_of=as_of), "poll", reading)) for row in orders
         )
         unread += sum(not self._merged(partial(self._see_fill, row, "poll")) for row in fills)
+        unread += await self._read_orphans(as_of, timeout_s)
         if unread:
             raise DecodeError(
                 f"{adapter.name}: {unread} of {len(orders)} orders and {len(fills)} fills could not be merged",
@@ -98,6 +102,27 @@ class OrderReader:
         self.complete_as_of = max(as_of, self.complete_as_of or as_of)
         self._freshness.read(begun)
         return as_of
+
+    async def _read_orphans(self, as_of: int, timeout_s: float) -> int:
+        """Ask for the orders of fills that no list of orders has; return how many could not be merged.
+
+        Some brokers list what is open alone: an order of another terminal that filled while the stream was down is
+        told by its fills. One that cannot be read is asked for a few times, and holds nothing up.
+        """
+        session, unread = self._session, 0
+        for order_id in sorted({fill.order_id for fill in self.store.orphan_fills}):
+            tries = self._orphans.get(order_id, 0)
+            if tries >= _ORPHAN_TRIES:
+                continue
+            self._orphans[order_id] = tries + 1
+            try:
+                states = await session.run(session.adapter.order(order_id, session.ctx), timeout_s=timeout_s)
+            except DragomanError as error:
+                _log.warning("%s: the order of a fill cannot be read: %s", session.adapter.name, redact(str(error)))
+                continue
+            if states:
+                unread += not self._merged(partial(self._see, states[-1].but(complete_as_of=as_of), "poll"))
+        return unread
 
     def _merged(self, merge: Callable[[], None]) -> bool:
         """Merge one report; one that cannot be is logged and counted, and hurts no other."""
