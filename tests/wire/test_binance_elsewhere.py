@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+import pytest
+
 from dragoman.emulator.fault_spec import parse_faults
 from dragoman.emulator.venue.types import VenueOrder
 from dragoman.model import OrderStatus as S
@@ -44,5 +46,27 @@ def test_an_order_that_filled_elsewhere_while_the_stream_was_down_is_found_by_it
         assert not client.orders_service.store.orphan_fills
         assert client.portfolio.live.quantity(KEY) == held - D("0.04")
         assert any(order.side is Side.SELL and order.status is S.FILLED for order in client.orders_service.store)
+
+    play(scenario)
+
+
+@pytest.mark.logs("the order cannot be read for a while")
+def test_an_outage_uses_up_none_of_the_tries_for_such_an_order():
+    async def scenario(here):
+        client = here.client
+        await here.until(await client.place(PAIR, "BUY", "0.1"), S.FILLED)
+        await here.runtime.sleep(3)
+        held = client.portfolio.live.quantity(KEY)
+        for fault in parse_faults("refuse_upgrade:503;reset_socket*3;http:503@GET /api/v3/order*1000"):
+            here.host.faults.add(fault)
+        await here.runtime.sleep(1)
+        sold_elsewhere(here, "0.04")
+        for _ in range(5):
+            await client.orders()
+        assert client.orders_service.store.orphan_fills
+        here.host.faults.clear()
+        await client.orders()
+        assert not client.orders_service.store.orphan_fills
+        assert client.portfolio.live.quantity(KEY) == held - D("0.04")
 
     play(scenario)

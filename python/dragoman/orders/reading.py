@@ -11,7 +11,7 @@ from functools import partial
 from zoneinfo import ZoneInfo
 
 from dragoman.checks import WireUnits
-from dragoman.errors import DecodeError, DragomanError
+from dragoman.errors import DecodeError, DragomanError, Rejected, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import Fill, Order, OrderStatus, Pending, TimeInForce
 from dragoman.orders.freshness import Freshness
@@ -107,19 +107,21 @@ class OrderReader:
         """Ask for the orders of fills that no list of orders has; return how many could not be merged.
 
         Some brokers list what is open alone: an order of another terminal that filled while the stream was down is
-        told by its fills. One that cannot be read is asked for a few times, and holds nothing up.
+        told by its fills. One that the broker does not tell is asked for a few times; none holds the
+        reading up.
         """
         session, unread = self._session, 0
         for order_id in sorted({fill.order_id for fill in self.store.orphan_fills}):
-            tries = self._orphans.get(order_id, 0)
-            if tries >= _ORPHAN_TRIES:
+            if self._orphans.get(order_id, 0) >= _ORPHAN_TRIES:
                 continue
-            self._orphans[order_id] = tries + 1
             try:
                 states = await session.run(session.adapter.order(order_id, session.ctx), timeout_s=timeout_s)
             except DragomanError as error:
                 _log.warning("%s: the order of a fill cannot be read: %s", session.adapter.name, redact(str(error)))
-                continue
+                if not isinstance(error, (Rejected, UsageError, DecodeError)):
+                    return unread  # nobody has answered, and the others would wait as long: the next reading asks again
+                states = []
+            self._orphans[order_id] = self._orphans.get(order_id, 0) + 1
             if states:
                 unread += not self._merged(partial(self._see, states[-1].but(complete_as_of=as_of), "poll"))
         return unread
