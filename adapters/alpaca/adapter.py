@@ -177,6 +177,7 @@ class AlpacaAdapter(KeySession, ChangeFlows, MarketFlows):
     codes = CODES
     charges_table = ChargesTable.load(__package__)
     feeds = (StockFeed, CryptoFeed, OptionFeed, TradeUpdates)
+    authorizes_by_login = True
     emulator = "dragoman.adapters.alpaca.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------

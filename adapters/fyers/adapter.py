@@ -169,6 +169,7 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     codes = CODES
     charges_table = ChargesTable.load(__package__)
     feeds = (MarketFeed, DeepFeed, OrderFeed)
+    authorizes_by_login = True
     emulator = "dragoman.adapters.fyers.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------

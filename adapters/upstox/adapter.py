@@ -159,6 +159,7 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
     codes = CODES
     charges_table = ChargesTable.load(__package__)
     feeds = (MarketFeed, DeepFeed, PortfolioFeed)
+    authorizes_by_login = True
     emulator = "dragoman.adapters.upstox.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------

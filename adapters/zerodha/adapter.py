@@ -218,6 +218,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
     codes = CODES
     charges_table = ChargesTable.load(__package__)
     feeds = (Ticker,)
+    authorizes_by_login = True
     emulator = "dragoman.adapters.zerodha.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------
