@@ -38,6 +38,7 @@ from dragoman.plugin import (
     SessionRules,
     UsageError,
     Window,
+    copied,
     errors,
     model,
     no,
@@ -49,12 +50,12 @@ from dragoman.plugin.parts import (
     IST,
     PROTECTED,
     SHARES,
+    SUCCESS,
     QuotedDepth,
     changed,
     check_protection,
     digits,
     failure_of,
-    is_success,
     json_or_none,
     needed,
     pairs,
@@ -96,9 +97,18 @@ _UNIT_OPEN: Final = (
     " settings.quantity_unit in the profile; lots are then converted by the instrument's lot_size"
 )
 
-_PLACE: Final = Request(method="POST", mutates=True, meter="orders")
-_PLACE_PATHS: Final = {variety: f"/orders/{word}" for variety, word in VARIETY.outward.items()}
+_PLACE: Final = {
+    variety: Request(method="POST", path=f"/orders/{word}", mutates=True, meter="orders")
+    for variety, word in VARIETY.outward.items()
+}
+_SIDE: Final = {side: ("transaction_type", word) for side, word in SIDE.outward.items()}
+_PRODUCT: Final = {product: ("product", word) for product, word in PRODUCT.outward.items()}
+_ORDER_TYPE: Final = {order_type: ("order_type", word) for order_type, word in ORDER_TYPE.outward.items()}
+_VALIDITY: Final = {validity: ("validity", word) for validity, word in VALIDITY.outward.items()}
+_LIMIT: Final = model.OrderType.LIMIT
+_LIMITED: Final = _ORDER_TYPE[_LIMIT]
 _NONE: Final[Mapping[str, Any]] = {}
+_TAKEN: Final = model.Outcome("ACCEPTED")
 
 CAPABILITIES: Final = Capabilities(
     order_types=frozenset(
@@ -158,6 +168,15 @@ CAPABILITIES: Final = Capabilities(
         "MCX": _UNIT_OPEN,
     },
 )
+
+_USUAL: Final = frozenset(
+    (product, validity, model.Variety.REGULAR, exchange)
+    for exchange, products in _PRODUCTS.items()
+    for product in products
+    for validity in CAPABILITIES.time_in_force
+    if exchange != "MCX" or validity is not model.TimeInForce.IOC
+)
+"""What an order can be, with nothing further that could not fit."""
 
 # Every token dies then, whenever it was made.
 _SESSION: Final[dict[str, Any]] = {
@@ -232,13 +251,19 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
         return request.but(headers=(*request.headers, ("Authorization", f"token {key}:{access}")))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = is_success(reply)
-        if good and request.note == "csv":
+        try:
+            body = reply.json
+            good = reply.status in SUCCESS and body["status"] == "success" and "data" in body
+        except (errors.DecodeError, LookupError, TypeError):
+            good = False  # no envelope
+        return None if good else self._refusal(reply, request)
+
+    def _refusal(self, reply: Reply, request: Request) -> Failure | None:
+        """Return what a reply means that is no success in Kite's envelope."""
+        if request.note == "csv" and reply.status in SUCCESS:
             return None
         body, code, text = json_or_none(reply), f"HTTP {reply.status}", ""
         if isinstance(body, dict):
-            if good and "data" in body and body.get("status") == "success":
-                return None
             told = body.get("error_type")
             if isinstance(told, str) and told:
                 code, text = told, str(body.get("message") or "")
@@ -251,6 +276,14 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
         return failure_of(self.codes, reply, request, words, text or reply.text[:200], code=code)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
+        if (
+            (order.product, order.time_in_force, order.variety, instrument.exchange) in _USUAL
+            and not order.tag
+            and order.extras == {}
+            and order.market_protection is None
+            and order.display_quantity is None
+        ):
+            return order
         tag = order.tag
         if tag and not (len(tag) <= USER_TAG_LENGTH and tag.isascii() and tag.isalnum()):
             raise refused(
@@ -264,8 +297,6 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
         if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
             raise refused("MCX takes no IOC orders from algos", "use DAY")
         RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
-        if order.variety is model.Variety.REGULAR and order.extras == {}:
-            return order  # nothing else is there that could not fit the variety
         _check_variety(order, RECORDS.extras(order, EXTRAS))
         return order
 
@@ -320,18 +351,49 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        extras = order.extras.get(self.name, _NONE) if order.extras else _NONE
-        reply = yield _PLACE.but(
-            path=_PLACE_PATHS[order.variety],
-            form=_place_form(order, instrument, extras),
-            cost=SECOND_SHARE if extras.get("autoslice") else 1,
-        )
+        quantity, price = f"{order.quantity!s}", f"{order.price!s}"
+        if (
+            order.order_type is _LIMIT
+            and order.price is not None
+            and order.trigger_price is None
+            and order.display_quantity is None
+            and order.algo_id is None
+            and order.wire_id
+            and not order.tag
+            and not order.extras
+            and quantity.isdigit()
+            and "E" not in price
+        ):
+            # A limit and nothing further, as most orders are: the form that `_place_form` makes of it, in one step.
+            asked = _PLACE[order.variety].but(
+                form=(
+                    ("exchange", instrument.exchange),
+                    ("tradingsymbol", instrument.broker_symbol),
+                    _SIDE[order.side],
+                    ("quantity", quantity),
+                    _PRODUCT[order.product],
+                    _LIMITED,
+                    ("price", price),
+                    _VALIDITY[order.time_in_force],
+                    ("tag", order.wire_id),
+                )
+            )
+        else:
+            extras = order.extras.get(self.name, _NONE) if order.extras else _NONE
+            asked = _PLACE[order.variety].but(
+                form=_place_form(order, instrument, extras),
+                cost=SECOND_SHARE if extras.get("autoslice") else 1,
+            )
+        reply = yield asked
         try:
-            data = reply.json["data"]
+            data = (reply.parsed or reply.json)["data"]
+            order_id = data["order_id"]
+            if isinstance(order_id, str) and order_id.isdigit() and "children" not in data:
+                return copied(_TAKEN, order_id=order_id, raw=data)
             order_id, children = _order_id(data), data.get("children")
             if not children:
                 return model.Outcome.accepted(order_id, raw=data)
-            return model.Outcome.parent(order_id, tuple(self._child(child) for child in children), raw=data)
+            return model.Outcome.parent(order_id, tuple(map(self._child, children)), raw=data)
         except errors.DragomanError:
             raise
         except MISREAD as error:
@@ -516,16 +578,16 @@ def _place_form(
     form = [
         ("exchange", instrument.exchange),
         ("tradingsymbol", instrument.broker_symbol),
-        ("transaction_type", SIDE.outward[order.side]),
+        _SIDE[order.side],
         ("quantity", written(order.quantity)),
-        ("product", PRODUCT.outward[order.product]),
-        ("order_type", ORDER_TYPE.outward[order.order_type]),
+        _PRODUCT[order.product],
+        _ORDER_TYPE[order.order_type],
     ]
     if order.price is not None:
         form.append(("price", digits(order.price)))
     if trigger is not None:
         form.append(("trigger_price", digits(trigger)))
-    form.append(("validity", VALIDITY.outward[order.time_in_force]))
+    form.append(_VALIDITY[order.time_in_force])
     if shown is not None and not iceberg:
         form.append(("disclosed_quantity", written(shown)))
     if order.order_type in PROTECTED:
