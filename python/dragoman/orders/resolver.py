@@ -98,7 +98,7 @@ class Resolver:
         self._sought_ns = 0
         self._raised = False
         self._nudge = asyncio.Event()
-        self._store.listen(self._told)
+        self._store.listen(self._told, first_steps=False)  # what is looked for was sent, and has no answer
 
     @property
     def names(self) -> set[str]:

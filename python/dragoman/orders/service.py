@@ -114,8 +114,15 @@ class OrderService:
             session, master, units, self._reader, self._freshness, recorder, lambda: self.resolver.wake()
         )
         if self.writer.enabled:
-            self.store.listen(recorder.learnt)  # first written down, then told
-        self.store.listen(self.updates.publish)
+            # First written down, then told. Of one that is entered its intent says all, once that is written.
+            self.store.on_taken = recorder.taken
+            self.store.listen(recorder.learnt, first_steps=False)
+        publishing = self.store.listen(self.updates.publish, first_steps=False)
+
+        def followed() -> None:
+            publishing.first_steps = self.updates.followed
+
+        self.updates.changed = followed
         self._new_names: set[str] = set()
         self._baskets = Baskets(
             session, recorder, self.store.get, self._settle_leg, self._unplaced, self._launch, self._answered
