@@ -51,6 +51,8 @@ from dragoman.plugin.parts import (
     PROTECTED,
     SHARES,
     SUCCESS,
+    TAKEN,
+    Pairs,
     QuotedDepth,
     changed,
     check_protection,
@@ -67,7 +69,7 @@ from dragoman.plugin.records import MISREAD
 from . import words
 from .candles import CandleFlows
 from .feed import Ticker
-from .forms import data, rows, whole, written
+from .forms import data, rows, written
 from .gtt import TriggerFlows
 from .master import InstrumentParser
 from .money import MoneyFlows
@@ -108,7 +110,9 @@ _VALIDITY: Final = {validity: ("validity", word) for validity, word in VALIDITY.
 _LIMIT: Final = model.OrderType.LIMIT
 _LIMITED: Final = _ORDER_TYPE[_LIMIT]
 _NONE: Final[Mapping[str, Any]] = {}
-_TAKEN: Final = model.Outcome("ACCEPTED")
+_MODIFY: Final = Request(method="PUT", mutates=True, meter="orders")
+_CANCEL: Final = Request(method="DELETE", mutates=True, meter="orders", lane=Lane.RISK)
+_ORDER_PATHS: Final = {variety: f"/orders/{word}/" for variety, word in VARIETY.outward.items()}
 
 CAPABILITIES: Final = Capabilities(
     order_types=frozenset(
@@ -256,9 +260,9 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
             good = reply.status in SUCCESS and body["status"] == "success" and "data" in body
         except (errors.DecodeError, LookupError, TypeError):
             good = False  # no envelope
-        return None if good else self._refusal(reply, request)
+        return None if good else self._meaning(reply, request)
 
-    def _refusal(self, reply: Reply, request: Request) -> Failure | None:
+    def _meaning(self, reply: Reply, request: Request) -> Failure | None:
         """Return what a reply means that is no success in Kite's envelope."""
         if request.note == "csv" and reply.status in SUCCESS:
             return None
@@ -389,7 +393,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
             data = (reply.parsed or reply.json)["data"]
             order_id = data["order_id"]
             if isinstance(order_id, str) and order_id.isdigit() and "children" not in data:
-                return copied(_TAKEN, order_id=order_id, raw=data)
+                return copied(TAKEN, order_id=order_id, raw=data)
             order_id, children = _order_id(data), data.get("children")
             if not children:
                 return model.Outcome.accepted(order_id, raw=data)
@@ -414,44 +418,21 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome]:
-        order_type = change.order_type or order.order_type
-        # Left out it would be none, which is refused; what the order has is repeated.
-        percent = order.market_protection if change.market_protection is None else change.market_protection
-        form = pairs(
-            order_type=ORDER_TYPE.write(change.order_type) if change.order_type else None,
-            quantity=whole(change.quantity),
-            price=plain(change.price),
-            trigger_price=plain(change.trigger_price),
-            validity=VALIDITY.write(change.time_in_force) if change.time_in_force else None,
-            disclosed_quantity=whole(change.display_quantity),
-            market_protection=_protection(percent) if order_type in PROTECTED else None,
-        )
+        form = _change_form(order, change)
         if order.variety is model.Variety.COVER:
             # Cover orders take prices only; the second leg names its parent.
             prices = tuple(pair for pair in form if pair[0] in ("price", "trigger_price"))
             if not prices:
                 raise refused("of a cover order only the prices can be changed", "give price or trigger_price")
             form = prices + pairs(parent_order_id=order.parent_order_id)
-        reply = yield Request(
-            method="PUT",
-            path=_order_path(order),
-            form=form,
-            mutates=True,
-            meter="orders",
-            limit_key=order.order_id,
-        )
+        reply = yield _MODIFY.but(path=_order_path(order), form=form, limit_key=order.order_id)
         return changed(RECORDS, reply, order)
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
-        parent = order.parent_order_id if order.variety is model.Variety.COVER else None
-        reply = yield Request(
-            method="DELETE",
-            path=_order_path(order),
-            query=pairs(parent_order_id=parent),
-            mutates=True,
-            meter="orders",
-            lane=Lane.RISK,
-        )
+        request = _CANCEL.but(path=_order_path(order))
+        if order.variety is model.Variety.COVER:
+            request = request.but(query=pairs(parent_order_id=order.parent_order_id))
+        reply = yield request
         return changed(RECORDS, reply, order)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
@@ -516,13 +497,14 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
 
 
 def _order_path(order: model.Order) -> str:
-    if order.variety not in VARIETY.outward:
+    path, name = _ORDER_PATHS.get(order.variety), order.order_id
+    if path is None:
         raise UsageError(
-            f"zerodha: order {order.order_id} has variety {order.variety}, and its path needs one",
+            f"zerodha: order {name} has variety {order.variety}, and its path needs one",
             broker="zerodha",
             remedy="load the order from the book first",
         )
-    return f"/orders/{VARIETY.write(order.variety)}/{quote(order.order_id, safe='')}"
+    return path + (name if name.isascii() and name.isalnum() else quote(name, safe=""))
 
 
 def _check_variety(order: model.OrderRequest, extras: Mapping[str, Any]) -> None:
@@ -568,13 +550,10 @@ def _decimal(value: Any) -> Decimal:
     return found if found.is_finite() else Decimal(0)
 
 
-def _place_form(
-    order: model.OrderRequest, instrument: model.Instrument, extras: Mapping[str, Any]
-) -> tuple[tuple[str, str], ...]:
-    iceberg, shown = order.variety is model.Variety.ICEBERG, order.display_quantity
-    cover = extras.get("cover_trigger")
-    auction = extras.get("auction_number")
-    trigger = order.trigger_price if cover is None else _decimal(cover)
+def _place_form(order: model.OrderRequest, instrument: model.Instrument, extras: Mapping[str, Any]) -> Pairs:
+    shown, trigger = order.display_quantity, order.trigger_price
+    if extras and extras.get("cover_trigger") is not None:
+        trigger = _decimal(extras["cover_trigger"])
     form = [
         ("exchange", instrument.exchange),
         ("tradingsymbol", instrument.broker_symbol),
@@ -588,20 +567,42 @@ def _place_form(
     if trigger is not None:
         form.append(("trigger_price", digits(trigger)))
     form.append(_VALIDITY[order.time_in_force])
-    if shown is not None and not iceberg:
+    if shown is not None and order.variety is not model.Variety.ICEBERG:
         form.append(("disclosed_quantity", written(shown)))
     if order.order_type in PROTECTED:
         form.append(("market_protection", _protection(order.market_protection)))
-    if iceberg and shown is not None:
+    if shown is not None and order.variety is model.Variety.ICEBERG:
         form += ("iceberg_legs", str(_legs(order))), ("iceberg_quantity", written(shown))
-    if auction is not None:
-        form.append(("auction_number", str(auction)))
-    if extras.get("autoslice"):
-        form.append(("autoslice", "true"))
+    if extras:
+        if extras.get("auction_number") is not None:
+            form.append(("auction_number", str(extras["auction_number"])))
+        if extras.get("autoslice"):
+            form.append(("autoslice", "true"))
     if order.wire_id or order.tag:
         form.append(("tag", wire_tag(order)))
     if order.algo_id is not None:
         form.append(("algo_id", order.algo_id))
+    return tuple(form)
+
+
+def _change_form(order: model.Order, change: model.OrderChange) -> Pairs:
+    form = []
+    if change.order_type is not None:
+        form.append(("order_type", ORDER_TYPE.write(change.order_type)))
+    if change.quantity is not None:
+        form.append(("quantity", written(change.quantity)))
+    if change.price is not None:
+        form.append(("price", digits(change.price)))
+    if change.trigger_price is not None:
+        form.append(("trigger_price", digits(change.trigger_price)))
+    if change.time_in_force is not None:
+        form.append(("validity", VALIDITY.write(change.time_in_force)))
+    if change.display_quantity is not None:
+        form.append(("disclosed_quantity", written(change.display_quantity)))
+    if (change.order_type or order.order_type) in PROTECTED:
+        # Left out it would be none, which is refused; what the order has is repeated.
+        percent = order.market_protection if change.market_protection is None else change.market_protection
+        form.append(("market_protection", _protection(percent)))
     return tuple(form)
 
 

@@ -28,6 +28,7 @@ from dragoman.plugin.renewal import Renewal
 from dragoman.plugin.replacing import Seen, Stage, Steps, replaced
 from dragoman.plugin.replies import (
     FILE,
+    TAKEN,
     at_once,
     changed,
     fetch,
@@ -86,6 +87,7 @@ __all__ = [
     "PROTECTED",
     "SHARES",
     "SUCCESS",
+    "TAKEN",
     "US",
     "US_HOURS",
     "AccountRows",
