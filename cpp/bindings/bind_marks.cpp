@@ -1,7 +1,9 @@
 #include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "bindings.hpp"
+#include "dragoman/instruments.hpp"
 #include "py_batch.hpp"
 #include "py_book.hpp"
 #include "py_money.hpp"
@@ -265,6 +267,131 @@ PyType_Slot marks_slots[] = {
 PyType_Spec marks_spec = {"dragoman._core.Marks", sizeof(PyMarks), 0,
                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, marks_slots};
 
+/// Marks that are good for money at this moment, looked up by name on the order path: one call, not six.
+struct FreshMarks {
+  PyObject_HEAD PyObject* marks;  // held, as the others
+  PyObject* wall_ns;
+  PyObject* interrupted;
+  std::int64_t max_age_ns;
+};
+
+FreshMarks& fresh_of(PyObject* self) {
+  return *reinterpret_cast<FreshMarks*>(self);
+}
+
+PyObject* fresh_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject *marks = nullptr, *wall_ns = nullptr, *interrupted = nullptr, *age = nullptr;
+  std::int64_t max_age_ns = 0;
+  if (!PyArg_ParseTuple(args, "O!OOO!:FreshMarks", marks_type, &marks, &wall_ns, &age, &PyDict_Type,
+                        &interrupted) ||
+      !money::read_int(age, "FreshMarks: max_age_ns", 0, kHighest, max_age_ns)) {
+    return nullptr;
+  }
+  PyObject* const self = type->tp_alloc(type, 0);
+  if (self == nullptr) return nullptr;
+  FreshMarks& fresh = fresh_of(self);
+  fresh.marks = Py_NewRef(marks);
+  fresh.wall_ns = Py_NewRef(wall_ns);
+  fresh.interrupted = Py_NewRef(interrupted);
+  fresh.max_age_ns = max_age_ns;
+  return self;
+}
+
+int fresh_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(fresh_of(self).marks);
+  Py_VISIT(fresh_of(self).wall_ns);
+  Py_VISIT(fresh_of(self).interrupted);
+  return 0;
+}
+
+/// The clock alone can be part of a cycle; the rest stays, so that a call is safe to the last.
+int fresh_clear(PyObject* self) {
+  Py_CLEAR(fresh_of(self).wall_ns);
+  return 0;
+}
+
+void fresh_dealloc(PyObject* self) {
+  PyTypeObject* const type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  fresh_clear(self);
+  Py_CLEAR(fresh_of(self).marks);
+  Py_CLEAR(fresh_of(self).interrupted);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+/// The handle of a name, given one where it has none; -1 with an exception.
+std::int32_t interned(PyObject* name) {
+  Py_ssize_t size = 0;
+  const char* const text = PyUnicode_AsUTF8AndSize(name, &size);
+  if (text == nullptr) return -1;
+  try {
+    const auto handle = dragoman::intern_instrument({text, static_cast<std::size_t>(size)});
+    if (handle < dragoman::kMaxWatched) return handle;
+    PyErr_Format(PyExc_IndexError, "instrument %R has handle %d, expected less than %d", name, handle,
+                 static_cast<int>(dragoman::kMaxWatched));
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_ValueError, error.what());
+  }
+  return -1;
+}
+
+/// Whether the stream of an instrument left something out at `ts` or later; -1 with an exception.
+int is_cut(PyObject* interrupted, std::int32_t handle, std::int64_t ts) {
+  if (PyDict_GET_SIZE(interrupted) == 0) return 0;
+  PyObject* const key = PyLong_FromLong(handle);
+  if (key == nullptr) return -1;
+  PyObject* const at = PyDict_GetItemWithError(interrupted, key);
+  Py_DECREF(key);
+  if (at == nullptr) return PyErr_Occurred() != nullptr ? -1 : 0;
+  const long long cut = PyLong_AsLongLong(at);
+  return cut == -1 && PyErr_Occurred() != nullptr ? -1 : ts <= cut;
+}
+
+PyObject* fresh_price(PyObject* self, PyObject* name) {
+  const FreshMarks& fresh = fresh_of(self);
+  const std::int32_t handle = interned(name);
+  if (handle < 0) return nullptr;
+  const Marks& marks = marks_of(fresh.marks);
+  const double price = marks.price(handle);
+  if (price != price) Py_RETURN_NONE;
+  const std::int64_t ts = marks.time(handle);
+  if (fresh.wall_ns == nullptr) {
+    PyErr_SetString(PyExc_RuntimeError, "FreshMarks: its clock was collected");
+    return nullptr;
+  }
+  PyObject* const told = PyObject_CallNoArgs(fresh.wall_ns);
+  if (told == nullptr) return nullptr;
+  const long long now = PyLong_AsLongLong(told);
+  Py_DECREF(told);
+  if (now == -1 && PyErr_Occurred() != nullptr) return nullptr;
+  if (ts < now - fresh.max_age_ns) Py_RETURN_NONE;
+  const int cut = is_cut(fresh.interrupted, handle, ts);
+  if (cut < 0) return nullptr;
+  if (cut != 0) Py_RETURN_NONE;
+  return PyFloat_FromDouble(price);
+}
+
+PyMethodDef fresh_methods[] = {
+    {"price", fresh_price, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot fresh_slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(fresh_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(fresh_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(fresh_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(fresh_clear)},
+    {Py_tp_methods, fresh_methods},
+    {0, nullptr},
+};
+
+PyType_Spec fresh_spec = {"dragoman._core.FreshMarks", sizeof(FreshMarks), 0,
+                          Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE, fresh_slots};
+
 }  // namespace
 
 dragoman::Marks* marks_in(PyObject* object) {
@@ -276,4 +403,7 @@ void bind_marks(py::module_& m) {
   if (!type) throw py::error_already_set();
   marks_type = reinterpret_cast<PyTypeObject*>(type.ptr());
   m.attr("Marks") = type;
+  auto fresh = py::reinterpret_steal<py::object>(PyType_FromSpec(&fresh_spec));
+  if (!fresh) throw py::error_already_set();
+  m.attr("FreshMarks") = fresh;
 }

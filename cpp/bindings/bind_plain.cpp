@@ -328,8 +328,103 @@ void writer_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
+/// The writers of all classes, each made by `make` when the first value of its class comes.
+struct Writers {
+  PyObject_HEAD PyObject* make;  // held
+  PyObject* made;                // held; class -> writer
+};
+
+PyTypeObject* writer_type = nullptr;
+
+Writers& writers_of(PyObject* self) {
+  return *reinterpret_cast<Writers*>(self);
+}
+
+/// The writer of a class, borrowed; null with an exception.
+PyObject* writer_for(const Writers& writers, PyTypeObject* kind) {
+  auto* const key = reinterpret_cast<PyObject*>(kind);
+  PyObject* const known = PyDict_GetItemWithError(writers.made, key);
+  if (known != nullptr || PyErr_Occurred() != nullptr) {
+    return known;
+  }
+  if (writers.make == nullptr) {
+    PyErr_SetString(PyExc_RuntimeError, "PlainWriters: what makes them was collected");
+    return nullptr;
+  }
+  PyObject* const writer = PyObject_CallOneArg(writers.make, key);
+  if (writer == nullptr) {
+    return nullptr;
+  }
+  if (Py_TYPE(writer) != writer_type) {
+    PyErr_Format(PyExc_TypeError, "found a %s, expected a PlainWriter", Py_TYPE(writer)->tp_name);
+  } else {
+    PyDict_SetItem(writers.made, key, writer);
+  }
+  Py_DECREF(writer);
+  return PyErr_Occurred() != nullptr ? nullptr : PyDict_GetItemWithError(writers.made, key);
+}
+
+PyObject* written_by_class(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  if (count == 0) {
+    PyErr_SetString(PyExc_TypeError, "write takes a value, then names and values in turn, and its own name");
+    return nullptr;
+  }
+  PyObject* writer = writer_for(writers_of(self), Py_TYPE(args[0]));
+  if (writer == nullptr) {
+    return nullptr;
+  }
+  Py_INCREF(writer);
+  PyObject* const text = written(writer, args, count);
+  Py_DECREF(writer);
+  return text;
+}
+
+PyObject* writers_new(PyTypeObject* type, PyObject* args, PyObject*) {
+  PyObject* make = nullptr;
+  if (!PyArg_ParseTuple(args, "O:PlainWriters", &make)) {
+    return nullptr;
+  }
+  PyObject* made = PyDict_New();
+  PyObject* self = made == nullptr ? nullptr : type->tp_alloc(type, 0);
+  if (self == nullptr) {
+    Py_XDECREF(made);
+    return nullptr;
+  }
+  writers_of(self).make = Py_NewRef(make);
+  writers_of(self).made = made;
+  return self;
+}
+
+int writers_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(writers_of(self).make);
+  Py_VISIT(writers_of(self).made);
+  return 0;
+}
+
+int writers_clear(PyObject* self) {
+  Py_CLEAR(writers_of(self).make);
+  PyDict_Clear(writers_of(self).made);  // and kept, so that a call is safe to the last
+  return 0;
+}
+
+void writers_dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  writers_clear(self);
+  Py_CLEAR(writers_of(self).made);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
 PyMethodDef kWriterMethods[] = {
     {"write", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(written)), METH_FASTCALL, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyMethodDef kWritersMethods[] = {
+    {"write", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(written_by_class)), METH_FASTCALL,
+     nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -350,14 +445,30 @@ PyType_Slot kWriterSlots[] = {
 PyType_Spec kWriterSpec = {"dragoman._core.PlainWriter", sizeof(Writer), 0,
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, kWriterSlots};
 
+PyType_Slot kWritersSlots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(writers_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(writers_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(writers_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(writers_clear)},
+    {Py_tp_methods, kWritersMethods},
+    {0, nullptr},
+};
+
+PyType_Spec kWritersSpec = {"dragoman._core.PlainWriters", sizeof(Writers), 0,
+                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+                            kWritersSlots};
+
 }  // namespace
 
 void bind_plain(py::module_& m) {
   auto type = py::reinterpret_steal<py::object>(PyType_FromSpec(&kWriterSpec));
-  if (!type) {
+  auto types = py::reinterpret_steal<py::object>(type ? PyType_FromSpec(&kWritersSpec) : nullptr);
+  if (!types) {
     throw py::error_already_set();
   }
+  writer_type = reinterpret_cast<PyTypeObject*>(type.ptr());
   m.attr("PlainWriter") = type;
+  m.attr("PlainWriters") = types;
   if (PyModule_AddFunctions(m.ptr(), kMethods) != 0) {
     throw py::error_already_set();
   }

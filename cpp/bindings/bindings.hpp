@@ -13,6 +13,7 @@ void bind_http(pybind11::module_& m);
 void bind_identity(pybind11::module_& m);
 void bind_instruments(pybind11::module_& m);
 void bind_journal(pybind11::module_& m);
+void bind_journal_queue(pybind11::module_& m);
 void bind_intake(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_layout_json(pybind11::module_& m);

@@ -22,5 +22,6 @@ PYBIND11_MODULE(_core, m) {
   bind_values(m);
   bind_crc32c(m);
   bind_journal(m);
+  bind_journal_queue(m);
   bind_plain(m);
 }

@@ -7,8 +7,9 @@ import pytest
 from dragoman.errors import NotSent, OutcomeUnknown, Rejected, StaleData
 from dragoman.model import GttLeg, GttRequest, OrderType, Product, Side
 from dragoman.model.rules import RuleStatus as S
-from dragoman.orders.journal.tail import Batch, Tail
+from dragoman.orders.journal.format import SUFFIX
 from dragoman.rules import Level, Oco, StopLoss
+from dragoman.runtime.virtual_disk import VirtualFile
 from wire.ruled import LONG, hold, move
 from wire.test_order_restart import again
 from wire.test_rules_restart import Kill
@@ -29,18 +30,15 @@ def stop_of(price, **more):
 def dies_before_it_asks(monkeypatch, world) -> None:
     """Kill the process once it has written down what it wants, before a byte of it has left."""
 
-    def last(write):
-        def written(*args):
-            took = write(*args)
-            if took is not False:  # it was written in this way
-                monkeypatch.undo()
-                Kill.end(world)
-            return took
+    sync = VirtualFile.sync
 
-        return written
+    def last(file):
+        sync(file)
+        if file._path.endswith(SUFFIX):
+            monkeypatch.undo()
+            Kill.end(world)
 
-    monkeypatch.setattr(Batch, "perform", last(Batch.perform))
-    monkeypatch.setattr(Tail, "put", last(Tail.put))
+    monkeypatch.setattr(VirtualFile, "sync", last)
 
 
 def arm_and_be_killed(monkeypatch, records):

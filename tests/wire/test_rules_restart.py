@@ -12,13 +12,22 @@ from dragoman.errors import AccountBusy, NotSent, Rejected
 from dragoman.model import OrderType, Product, Side
 from dragoman.model.rules import RuleStatus as S
 from dragoman.orders import succession
-from dragoman.orders.journal.format import record_length
-from dragoman.orders.journal.tail import Batch, Tail
+from dragoman.orders.journal.format import HEADER_SIZE, SUFFIX, record_length
 from dragoman.rules import DailyLoss, ScaleOut, StopLoss, TimeExit, TrailingStop
 from dragoman.rules.model import Level, Rung
+from dragoman.runtime.virtual_disk import VirtualFile
 from wire.ruled import LONG, exits_at_venue, hold, move, venue_held
 from wire.test_order_restart import again
 from wire.trading import INFY, play
+
+
+def record_ends(data, at):
+    """Return where each record in the bytes of one write ends, the first of which begins at `at`."""
+    ends = []
+    while at < len(data):
+        at += record_length(bytes(int.from_bytes(data[at + 4 : at + 8], "little")))
+        ends.append(at)
+    return ends
 
 
 class Kill:
@@ -27,31 +36,20 @@ class Kill:
     def __init__(self, monkeypatch, world, records: int | None) -> None:
         self.records = 0
         self.dead = False
-        perform = Batch.perform
+        write = VirtualFile.write
 
-        def counted(batch):
-            if self.dead or records is None or self.records + len(batch.entries) <= records:
-                self.records += len(batch.entries)
-                perform(batch)  # in the end, the next process's
+        def counted(file, offset, data):
+            ends = record_ends(data, HEADER_SIZE if offset == 0 else 0) if file._path.endswith(SUFFIX) else []
+            if self.dead or records is None or self.records + len(ends) <= records:
+                self.records += len(ends)
+                write(file, offset, data)  # in the end, the next process's
                 return
-            ((file, offset, data),) = batch.segments
-            kept = batch.entries[: records - self.records]
-            file.write(offset, data[: sum(record_length(entry.payload) for entry in kept)])
+            write(file, offset, data[: ([0, *ends])[records - self.records]])
             file.sync()
             self.now(world)
             raise OSError(errno.EIO, "killed")
 
-        put = Tail.put
-
-        def put_counted(tail, waiting):
-            if not self.dead and records is not None and self.records + len(waiting) > records:
-                return False  # by `perform`, which is cut
-            took = put(tail, waiting)
-            self.records += len(waiting) if took else 0
-            return took
-
-        monkeypatch.setattr(Batch, "perform", counted)
-        monkeypatch.setattr(Tail, "put", put_counted)
+        monkeypatch.setattr(VirtualFile, "write", counted)
 
     def now(self, world) -> None:
         self.dead = True

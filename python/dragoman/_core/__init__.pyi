@@ -82,28 +82,105 @@ def journal_record(
         If `sequence` is negative or takes more than 64 bits, or `time_ns` more than 63.
     """
 
-def journal_records(
-    entries: Iterable[Any], room: int, epoch: int, run: bytes, previous: bytes, /
-) -> tuple[bytes, bytes, int]:
-    """Return the records of as many entries, from the first on, as fit into `room` bytes.
+class JournalQueue:
+    """The records of a journal that wait to be written, numbered in their order, and where they go.
+
+    Records get the hash of the one before and their checksum when they are written or taken, not before. ``len()`` is
+    how many wait; those that were taken are on their way, and kept until `settle`.
 
     Parameters
     ----------
-    entries : iterable
-        Each has `kind`, `payload`, `sequence` and `time_ns`.
-    room, epoch, run, previous
-        As `journal_record`.
+    epoch, run, sequence, previous
+        As `journal_record`: of the records, and of the last one on the disk, which is durable.
+    limit : int
+        How many may wait.
+    longest : int
+        Bytes of the longest payload.
+    wall_ns : callable
+        The clock, ns UTC.
 
-    Returns
-    -------
-    data, hash, count : bytes, bytes, int
-        The records one after another, the hash of the last (`previous` without one), and how many they are.
-
-    Raises
-    ------
-    ValueError, TypeError, OverflowError
-        As `journal_record`.
+    Attributes
+    ----------
+    sequence : int
+        The number given last.
+    durable : int
+        The number up to which all is written.
+    hash : bytes
+        Of the last record that was written or taken.
+    first : tuple of int and int, or None
+        Number and time of the record that waits first.
+    end : int
+        Where in the chunk the next record goes.
+    blocked : bool
+        What waits first has no room in the chunk.
+    at_edge : bool
+        So it is, or the chunk is used up to its edge.
     """
+
+    def __new__(
+        cls,
+        epoch: int,
+        run: bytes,
+        sequence: int,
+        previous: bytes,
+        limit: int,
+        longest: int,
+        wall_ns: Callable[[], int],
+        /,
+    ) -> Self: ...
+    def __len__(self) -> int: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def durable(self) -> int: ...
+    @property
+    def hash(self) -> bytes: ...
+    @property
+    def first(self) -> tuple[int, int] | None: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def blocked(self) -> bool: ...
+    @property
+    def at_edge(self) -> bool: ...
+    def enter(self, file: Any, end: int, edge: int, /) -> None:
+        """Go on in a chunk, a `DiskFile`, at `end`; `write` leaves it alone from `edge` on.
+
+        Raises
+        ------
+        ValueError
+            One of them is beyond the size of the file.
+        """
+    def put(self, kind: int, payload: object, /) -> int:
+        """Let a record wait, of this moment, and return its number; it is durable once `durable` says so.
+
+        0 where it was not taken: the payload is not bytes or too long, as many as may wait do, or the queue is shut.
+
+        Raises
+        ------
+        ValueError
+            If `kind` takes more than 16 bits.
+        """
+    def write(self) -> bool:
+        """Write and sync all that waits; False, and nothing is done, where it reaches the edge or something is on its way.
+
+        What the file raises is passed on: all waits as before then, and nobody knows what is on the disk.
+        """
+    def take(self, head: bytes, /) -> bytes:
+        """Return the records that have room in the chunk, after `head`, which has to go before the first; or nothing.
+
+        They are on their way from now on, and taken for written at `end`.
+        """
+    def settle(self) -> None:
+        """Forget what is on its way: it is durable."""
+    def entries(self, since: int = 0, /) -> list[tuple[int, int, int, bytes]]:
+        """Return number, kind, time and payload of what is on its way and of what waits, from a number on."""
+    def replace(self, kind: int, payloads: dict[int, bytes], /) -> None:
+        """Give records that wait another kind and payload, by their numbers; others are passed over."""
+    def clear(self) -> None:
+        """Forget all that waits or is on its way; numbers go on where they are."""
+    def shut(self) -> None:
+        """Take no more."""
 
 def plain_object(dump: Callable[[Any], bytes], /, *pairs: Any) -> bytes:
     """Return names and values, given in turn, as a JSON object; `dump` as `PlainWriter` has it."""
@@ -137,6 +214,13 @@ class PlainWriter:
         TypeError
             It is of another class; or what a conversion or `dump` raises.
         """
+
+class PlainWriters:
+    """The `PlainWriter` of every class, made by a callable when the first value of its class comes."""
+
+    def __new__(cls, make: Callable[[type], PlainWriter], /) -> Self: ...
+    def write(self, value: Any, /, *around: Any) -> bytes:
+        """Return a value as JSON, as `PlainWriter.write` does; and raise what making its writer raises."""
 
 def blake2b_16(data: Buffer) -> bytes:
     """Return the BLAKE2b hash of bytes, 16 bytes long, without a key (RFC 7693)."""
@@ -674,6 +758,33 @@ class Marks:
         """
 
 @final
+class FreshMarks:
+    """The marks that are good for money at this moment.
+
+    Parameters
+    ----------
+    marks : Marks
+    wall_ns : callable
+        Our clock, ns UTC.
+    max_age_ns : int
+        A mark that came longer ago is stale.
+    interrupted : dict of int to int
+        When the streams of instruments, by handle, left something out last (ns UTC): a mark must have come after that.
+        It is read at each call.
+    """
+
+    def __new__(
+        cls, marks: Marks, wall_ns: Callable[[], int], max_age_ns: int, interrupted: dict[int, int], /
+    ) -> Self: ...
+    def price(self, instrument_id: str, /) -> float | None:
+        """Return the mark of an instrument; None where there is none, or it is stale.
+
+        Raises
+        ------
+        ValueError
+            The id is empty.
+        """
+
 class Triggers:
     """Price levels that are waited for, fixed ones and ones that trail; each fires once and is then disarmed.
 

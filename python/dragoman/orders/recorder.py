@@ -18,6 +18,7 @@ from dragoman.orders.journal.codec import plain_json, to_plain
 
 _CANCEL_WAITS_S: Final = 0.5
 _log = logging.getLogger("dragoman.orders")
+_dumps: Final = orjson.dumps
 _INTENT: Final = Kind.INTENT
 _REPLY: Final = Kind.REPLY
 _KINDS: Final = {"stream": Kind.STREAM, "poll": Kind.POLL, "reply": Kind.REPLY, "local": Kind.DECISION}
@@ -67,7 +68,8 @@ class Recorder:
 
     def place(self, request: OrderRequest, sent_ns: int) -> Awaitable[object] | None:
         """Make the intent of a new order durable; what comes back, unless None, is awaited before anything is sent."""
-        if self.journal is None:
+        journal = self.journal
+        if journal is None:
             self._check_required()
             return None
         name, mark = request.client_order_id, self.mark(request.instrument_id)
@@ -80,7 +82,7 @@ class Recorder:
             raise UsageError(
                 f"order {name!r} cannot be written down: {error}", remedy="give text and numbers", client_order_id=name
             ) from error
-        return self.journal.commit(_INTENT, entry)
+        return journal.commit(_INTENT, entry)
 
     def exit(self, request: OrderRequest, sent_ns: int) -> Awaitable[object] | None:
         """Make the intent of an order durable that only makes a position smaller. It is sent also where that fails."""
@@ -171,10 +173,8 @@ class Recorder:
         """Write down, in short, what becomes of most: the broker has taken an order, and nothing else is told of it."""
         journal = self.journal
         if journal is not None:
-            name, order_id, at = order.client_order_id, order.order_id, order.ts_accepted
-            told = plain_object(
-                orjson.dumps, "op", "place", "name", name, "effect", "ACCEPTED", "order_id", order_id, "at", at
-            )
+            name, taken, at = order.client_order_id, order.order_id, order.ts_accepted
+            told = plain_object(_dumps, "op", "place", "name", name, "effect", "ACCEPTED", "order_id", taken, "at", at)
             journal.append(_REPLY, told)
 
     def answered(self, pending: Pending, name: str, effect: str, error: DragomanError | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from dragoman._core import Handout, Marks, intern_instrument
+from dragoman._core import FreshMarks, Handout, Marks
 from dragoman.portfolio.net import PositionKey
 
 MAX_AGE_NS: Final = 60_000_000_000
@@ -26,6 +26,11 @@ class Marking:
         Our clock, ns UTC.
     max_age_ns : int
         A mark older than that is stale.
+
+    Attributes
+    ----------
+    fresh : callable
+        Returns the mark of an instrument id; None where there is none, or it is stale. Orders wait for it.
     """
 
     def __init__(self, marks: Marks, wall_ns: Callable[[], int], max_age_ns: int = MAX_AGE_NS) -> None:
@@ -37,6 +42,7 @@ class Marking:
         self._groups: dict[str, int] = {}
         self._interrupted: dict[int, int] = {}
         self.breaks = 0
+        self.fresh = FreshMarks(marks, wall_ns, max_age_ns, self._interrupted).price
 
     def hang_on(self, handout: Handout) -> None:
         """Have every batch that `handout` takes mark the positions."""
@@ -131,14 +137,6 @@ class Marking:
     def fresh_until(self, handles: Iterable[int]) -> int:
         """Return when the first mark of these becomes old, where none gets newer; before 0 where one is missing."""
         return min(map(self.marks.time, handles), default=0) + self.max_age_ns
-
-    def fresh(self, instrument_id: str) -> float | None:
-        """Return the mark of an instrument; None where there is none, or it is stale."""
-        handle = intern_instrument(instrument_id)
-        found, ts = self.marks.price(handle), self.marks.time(handle)
-        if found != found or self._wall_ns() - ts > self.max_age_ns or ts <= self._interrupted.get(handle, _NEVER):
-            return None
-        return found
 
     def glance(self, handles: Sequence[int]) -> tuple[list[float], list[bool]]:
         """Return the marks of many as they are kept, not numbers where there are none, and which of them are stale."""

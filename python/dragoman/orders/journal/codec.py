@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import orjson
 
-from dragoman._core import PlainWriter
+from dragoman._core import PlainWriter, PlainWriters
 
 T = TypeVar("T")
 
@@ -59,24 +59,6 @@ def to_plain(value: Any) -> dict[str, Any]:
     return found
 
 
-def plain_json(value: Any, *around: Any) -> bytes:
-    """Return what `to_plain` does as JSON, written by the core, since orders wait for it.
-
-    Parameters
-    ----------
-    value : dataclass
-    *around
-        Names and values in turn of the object to put it into, then its name there.
-
-    Raises
-    ------
-    TypeError
-        As `to_plain`, or JSON does not know something it holds.
-    """
-    plan = _plans.get(type(value)) or _plan(type(value))
-    return plan.writer.write(value, *around)
-
-
 def from_plain(kind: type[T], data: Mapping[str, Any]) -> T:
     """Return the value of class `kind` that `to_plain` made `data` of.
 
@@ -104,6 +86,10 @@ def _plan(kind: type[Any]) -> _Plan:
     if plan is None:
         plan = _plans[kind] = _planned(kind)
     return plan
+
+
+plain_json: Final = PlainWriters(lambda kind: _plan(kind).writer).write
+"""Return what `to_plain` does as JSON, written by the core, since orders wait for it; see `PlainWriters.write`."""
 
 
 def _planned(kind: type[Any]) -> _Plan:

@@ -15,11 +15,12 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import orjson
 
+from dragoman._core import JournalQueue
 from dragoman.errors import DragomanError, Retry, UsageError
 from dragoman.orders.journal.format import (
     DEFAULT_CHUNK,
@@ -33,7 +34,7 @@ from dragoman.orders.journal.format import (
 from dragoman.orders.journal.index import named
 from dragoman.orders.journal.opening import Epoch, begin_epoch, cannot_write, slow_disk
 from dragoman.orders.journal.scan import Chunk, Damage, Scan
-from dragoman.orders.journal.tail import Batch, Entry, Tail
+from dragoman.orders.journal.tail import Batch, Tail
 from dragoman.orders.journal.words import cleaned
 from dragoman.runtime.base import DiskFile, Runtime
 
@@ -102,16 +103,23 @@ class Journal:
         self._longest = (chunk_size - HEADER_SIZE - RECORD_SIZE - _MARGIN) // 8 * 8
         self._flush_s = flush_s
         self._held_limit = held_limit
-        self._tail = Tail(runtime.disk, folder, epoch, chunk_size)
+        self._queue = JournalQueue(
+            epoch.number,
+            epoch.journal_id.encode(),
+            epoch.sequence,
+            epoch.hash,
+            held_limit,
+            self._longest,
+            runtime.clock.wall_ns,
+        )
+        self._tail = Tail(runtime.disk, folder, epoch, chunk_size, self._queue)
         self._preparing = False
         self._obstacle: BaseException | None = None
         self._cause: BaseException = OSError()
-        self._sequence = self._durable = epoch.sequence
-        self._pending: deque[Entry] = deque()
-        self._writing: list[Entry] | None = None
+        self._writing = False
         self._urgent = False
-        self._held: deque[Entry] = deque()
-        self._flushes: list[tuple[int, asyncio.Future[None]]] = []
+        self._held: deque[tuple[int, int, int, bytes]] = deque()
+        self._waiters: deque[tuple[int, asyncio.Future[None], bool]] = deque()  # the last: for a record of its own
         self._timer: asyncio.TimerHandle | None = None
         self._handed_over_s = 0.0
         self._told_slow = False
@@ -238,18 +246,14 @@ class Journal:
         UsageError
             The payload is no plain JSON object, or too large for a chunk, or the journal is closed.
         """
-        entry = Entry(kind, self._as_bytes(kind, payload), self._now_ns())
-        if self.failed is not None:
-            return self._hold(entry)
-        if len(self._pending) >= self._held_limit:
-            self.dropped += 1
-            return 0
-        # Numbered where it will be written: a number that was given and not used would read as a lost record.
-        self._sequence = entry.sequence = self._sequence + 1
-        self._pending.append(entry)
-        if self._writing is None and self._timer is None:
+        sequence = self._queue.put(kind, payload)
+        if not sequence:
+            sequence = self._put(kind, payload)
+            if not sequence or self.failed is not None:
+                return sequence
+        if self._timer is None and not self._writing:
             self._set_timer(self._flush_s)
-        return entry.sequence
+        return sequence
 
     def commit(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> asyncio.Future[None] | None:
         """Take a record and everything appended before it; they are durable when the future is done.
@@ -267,26 +271,31 @@ class Journal:
         UsageError
             As `append`.
         """
-        entry = Entry(kind, self._as_bytes(kind, payload), self._now_ns())
-        if self.failed is not None:
-            self._hold(entry)
-            raise self._refusal()
-        if len(self._pending) >= self._held_limit:
-            self.dropped += 1
-            raise self._refusal()
-        self._sequence = entry.sequence = self._sequence + 1
-        self._pending.append(entry)
-        if self._disk.instant and self._writing is None:
+        queue = self._queue
+        sequence = queue.put(kind, payload)
+        if not sequence:
+            sequence = self._put(kind, payload)
+            if not sequence or self.failed is not None:
+                raise self._refusal()
+        if self._disk.instant and not self._writing:
+            try:
+                if queue.write():  # what becomes of most
+                    if self._waiters:
+                        self._settled()
+                        self._urgent = False
+                    return None
+            except OSError as error:
+                self._fail(error)
             self._write_now()
-            if self._durable >= entry.sequence:
+            if queue.durable >= sequence:
                 return None
             if self.failed is None:
-                self._refuse(entry)
+                self._refuse((sequence,))
             raise self._refusal()
         future: asyncio.Future[None] = self._loop.create_future()
-        entry.future = future
+        self._waiters.append((sequence, future, True))
         self._urgent = True
-        if self._writing is None:
+        if not self._writing:
             self._write()
         return future
 
@@ -300,33 +309,34 @@ class Journal:
         """
         if self.failed is not None:
             raise self._refusal()
-        if self._disk.instant and self._writing is None:
+        if self._disk.instant and not self._writing:
             self._write_now()
         if self.failed is not None or self.full:
             raise self._refusal()
-        if self._durable >= self._sequence:
+        sequence = self._queue.sequence
+        if self._queue.durable >= sequence:
             return None
         future: asyncio.Future[None] = self._loop.create_future()
-        self._flushes.append((self._sequence, future))
+        self._waiters.append((sequence, future, False))
         self._urgent = True
-        if self._writing is None:
+        if not self._writing:
             self._write()
         return future
 
     @property
     def unwritten(self) -> int:
         """Records that exist in memory only: they wait for space, or the journal failed before they were durable."""
-        return len(self._held) + (len(self._pending) if self.full else 0)
+        return len(self._held) + (len(self._queue) if self.full else 0)
 
     @property
     def full(self) -> bool:
         """Whether the disk has no space for the next chunk, and this one none for what waits."""
-        return self._obstacle is not None and self.failed is None and self._tail.blocks(self._pending)
+        return self._obstacle is not None and self.failed is None and self._tail.blocked
 
     @property
     def durable(self) -> int:
         """Sequence up to which everything is durable."""
-        return self._durable
+        return self._queue.durable
 
     async def close(self, *, patience_s: float = _PATIENCE_S) -> bool:
         """Write that the epoch ended, and let go of the lock; at most `patience_s` long.
@@ -347,17 +357,21 @@ class Journal:
         try:
             return await self._say_closed(patience_s)
         finally:
-            self._closed = True
+            self._shut()
             for timer in (self._timer, self._watch):
                 if timer is not None:
                     timer.cancel()
             self._idle = await self._lane.close(patience_s=patience_s)
 
     def _let_go(self, _: asyncio.Task[bool]) -> None:
-        self._closed = True
-        if self._idle or self._writing is None:
+        self._shut()
+        if self._idle or not self._writing:
             self._tail.close()
             self._lock.release()
+
+    def _shut(self) -> None:
+        self._closed = True
+        self._queue.shut()
 
     async def _say_closed(self, patience_s: float) -> bool:
         if self.failed is not None:
@@ -372,6 +386,16 @@ class Journal:
         return True
 
     # -- how it is done ----------------------------------------------------------------------------------------------
+
+    def _put(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> int:
+        """Take a record that the queue left to us; 0 where neither the disk nor memory has space for it."""
+        data = self._as_bytes(kind, payload)
+        if self.failed is not None:
+            return self._hold((0, kind, self._now_ns(), data))
+        sequence = self._queue.put(kind, data)
+        if not sequence:
+            self.dropped += 1
+        return sequence
 
     def _as_bytes(self, kind: Kind, payload: Mapping[str, Any] | bytes) -> bytes:
         if self._closed:
@@ -397,7 +421,7 @@ class Journal:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._writing is None and self._pending and self.failed is None:
+        if not self._writing and self._queue and self.failed is None:
             self._write()
 
     def _set_timer(self, seconds: float) -> None:
@@ -410,13 +434,13 @@ class Journal:
             self._write_now()
             return
         batch = self._batch()
-        if batch.entries:
+        if batch.segments:
             self._handed_over_s = self._loop.time()
             self._told_slow = False
             if self._watch is None:
                 self._watch = self._loop.call_later(_SLOW_S, self._look_at_the_lane)
             self._lane.submit(batch.perform, self._on_written)
-        if self._wants_chunk() and not self._preparing:
+        if self._queue.at_edge and not self._preparing and self._wants_chunk():
             # Away from the lane: a commit must not wait for megabytes of zeros.
             self._preparing = True
             work = asyncio.ensure_future(self._runtime.in_worker(self._tail.make_next))
@@ -425,7 +449,7 @@ class Journal:
     def _look_at_the_lane(self) -> None:
         """Tell of a write that takes long. One timer serves all writes of its time."""
         self._watch = None
-        if self._writing is None or self._told_slow or self._closed:
+        if not self._writing or self._told_slow or self._closed:
             return
         left = self._handed_over_s + _SLOW_S - self._loop.time()
         if left > 0:
@@ -436,37 +460,20 @@ class Journal:
             self.on_slow(slow_disk(self.folder, _SLOW_S))
 
     def _write_now(self) -> None:
-        pending = self._pending
-        if pending and self.failed is None:
-            try:
-                fits = self._tail.put(pending)
-            except OSError as error:
-                self._writing = list(pending)
-                pending.clear()
-                self._settle(error)
-                return
-            if fits:
-                # What becomes of most. The same as below, without a batch to hand over.
-                self._settled(pending)
-                pending.clear()
-                self._urgent = False
-                if self._tail.nearly_full:
-                    self._make_chunk_now()
-                return
-        blocked = False
-        while pending and self.failed is None and not blocked:
+        queue, tail, blocked = self._queue, self._tail, False
+        while queue and self.failed is None and not blocked:
             batch = self._batch()
-            if batch.entries:
+            if batch.segments:
                 try:
                     batch.perform()
                 except OSError as error:
                     self._settle(error)
                 else:
                     self._settle(None)
-            if not pending and not self._tail.nearly_full:
+            if not queue and not tail.nearly_full:
                 return
             self._make_chunk_now()
-            blocked = self._tail.blocks(pending)
+            blocked = tail.blocked
 
     def _make_chunk_now(self) -> None:
         """Make the next chunk where it is wanted, on an instant disk."""
@@ -478,49 +485,43 @@ class Journal:
 
     def _batch(self) -> Batch:
         # A timer is left to fire and to look whether anything waits: with orders in a row it is set once in a while.
-        batch = self._tail.take(self._pending)
-        self._urgent = bool(self._pending)
-        if batch.entries:
-            self._writing = batch.entries
+        batch = self._tail.take()
+        self._urgent = bool(self._queue)
+        if batch.segments:
+            self._writing = True
         return batch
 
     def _on_written(self, _: None, error: BaseException | None) -> None:
         """Take note of what the lane did, and hand it what came meanwhile."""
         self._settle(error)
-        if self._pending and self.failed is None:
+        if self._queue and self.failed is None:
             if self._urgent or self._disk.instant:
                 self._write()
             else:
                 self._set_timer(self._flush_s)
 
     def _settle(self, error: BaseException | None) -> None:
-        written, self._writing = self._writing or [], None
+        self._writing = False
         if error is not None:
-            self._fail(error, written)
+            self._fail(error)
             return
-        self._settled(written)
+        self._queue.settle()
+        if self._waiters:
+            self._settled()
 
-    def _settled(self, written: Sequence[Entry]) -> None:
-        self._durable = written[-1].sequence
-        for entry in written:
-            future = entry.future
-            if future is not None and not future.done():
+    def _settled(self) -> None:
+        """Tell those who wait for what is durable by now."""
+        waiters, durable = self._waiters, self._queue.durable
+        while waiters and waiters[0][0] <= durable:
+            _, future, _ = waiters.popleft()
+            if not future.done():
                 future.set_result(None)
-        if not self._flushes:
-            return
-        left = []
-        for sequence, future in self._flushes:
-            if sequence > self._durable:
-                left.append((sequence, future))
-            elif not future.done():
-                future.set_result(None)
-        self._flushes = left
 
     # -- the next chunk ----------------------------------------------------------------------------------------------
 
     def _wants_chunk(self) -> bool:
         ahead = self._tail.nearly_full and self._obstacle is None
-        return ahead or self._tail.blocks(self._pending)
+        return ahead or self._tail.blocked
 
     def _on_prepared(self, work: asyncio.Future[tuple[int, DiskFile]]) -> None:
         self._preparing = False
@@ -530,7 +531,7 @@ class Journal:
             self._prepared(None, error)
         else:
             self._prepared(work.result(), None)
-            if self._pending and self._writing is None and self.failed is None:
+            if self._queue and not self._writing and self.failed is None:
                 self._write()
 
     def _prepared(self, made: tuple[int, DiskFile] | None, error: BaseException | None) -> None:
@@ -538,33 +539,36 @@ class Journal:
             if self._closed or self.failed is not None:
                 made[1].close()
             else:
-                self._tail.next, self._obstacle = made, None
+                self._tail.follow_with(made)
+                self._obstacle = None
             if self._timer is not None:
                 self._timer.cancel()  # it may be the one that looks for space, far away
                 self._timer = None
             return
         self._obstacle = error
-        if self._writing is not None or not self._tail.blocks(self._pending):
+        if self._writing or not self._tail.blocked:
             return  # not needed yet; it is tried again once it is
         if not (isinstance(error, OSError) and error.errno in _HEALS):
             assert error is not None
-            self._fail(error, [])
+            self._fail(error)
             return
-        for entry in self._pending:
-            if entry.future is not None:
-                self._refuse(entry)
-        self._fail_flushes()
+        self._refuse([sequence for sequence, _, committed in self._waiters if committed])
+        self._fail_waiters()
         self._set_timer(_LOOK_AGAIN_S)
 
     # -- what could not be written -----------------------------------------------------------------------------------
 
-    def _refuse(self, entry: Entry) -> None:
-        """Turn a record that was committed in vain into one that says so, for when there is space again."""
-        said = {"kind": entry.kind.name, "payload": orjson.Fragment(entry.payload)}
-        entry.kind, entry.payload = Kind.REFUSED, encode_payload(said)
-        future, entry.future = entry.future, None
-        if future is not None and not future.done():
-            _refused(future, self._refusal())
+    def _refuse(self, sequences: Collection[int]) -> None:
+        """Turn records that were committed in vain into ones that say so, for when there is space again."""
+        wanted = frozenset(sequences)
+        self._queue.replace(
+            Kind.REFUSED,
+            {
+                sequence: encode_payload({"kind": Kind(kind).name, "payload": orjson.Fragment(payload)})
+                for sequence, kind, _, payload in self._queue.entries(min(wanted, default=0))
+                if sequence in wanted
+            },
+        )
 
     def _refusal(self) -> DragomanError:
         """Return a new error, so that each caller's has a traceback of its own."""
@@ -575,34 +579,33 @@ class Journal:
         error.remedy = "make space on its disk; the journal goes on by itself, and nothing was sent"
         return error
 
-    def _fail(self, error: BaseException, written: list[Entry]) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._cause = error
         self.failed = cannot_write(self.folder, error, doing="written")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        lost = [*written, *self._pending]
-        self._pending.clear()
-        for entry in lost:
+        self._queue.shut()
+        for entry in self._queue.entries():
             self._hold(entry)
-            if entry.future is not None and not entry.future.done():
-                _refused(entry.future, self._refusal())
-        self._fail_flushes()
+        self._queue.clear()
+        self._fail_waiters()
         if self.on_failed is not None:
             self.on_failed(self.failed)
 
-    def _fail_flushes(self) -> None:
-        for _, future in self._flushes:
+    def _fail_waiters(self) -> None:
+        for _, future, _ in self._waiters:
             if not future.done():
                 _refused(future, self._refusal())
-        self._flushes.clear()
+        self._waiters.clear()
 
-    def _hold(self, entry: Entry) -> int:
+    def _hold(self, entry: tuple[int, int, int, bytes]) -> int:
+        """Keep a record (number, kind, time, payload) that no disk will take; return a number for it, 0 if dropped."""
         if len(self._held) >= self._held_limit:
             self.dropped += 1
             return 0
         self._held.append(entry)
-        return entry.sequence or self._sequence + len(self._held)
+        return entry[0] or self._queue.sequence + len(self._held)
 
 
 def _refused(future: asyncio.Future[None], error: DragomanError) -> None:

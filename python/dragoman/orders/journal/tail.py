@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
+import math
 
-from dragoman._core import journal_records
-from dragoman.orders.journal.format import (
-    ChunkHeader,
-    Kind,
-    chunk_name,
-    record_length,
-)
+from dragoman._core import JournalQueue
+from dragoman.orders.journal.format import ChunkHeader, chunk_name
 from dragoman.orders.journal.opening import Epoch
 from dragoman.runtime.base import Disk, DiskFile
 
 _AHEAD = 0.75
-
-
-class Entry:
-    """A record that waits to be written."""
-
-    __slots__ = ("future", "kind", "payload", "sequence", "time_ns")
-
-    def __init__(self, kind: Kind, payload: bytes, time_ns: int) -> None:
-        self.kind = kind
-        self.payload = payload
-        self.sequence = 0
-        self.time_ns = time_ns
-        self.future: asyncio.Future[None] | None = None
 
 
 class Batch:
@@ -36,17 +17,15 @@ class Batch:
 
     Attributes
     ----------
-    entries : list of Entry
     segments : list of tuple of DiskFile, int and bytes
         What is written, and where.
     retired : DiskFile or None
         A chunk that is full after this.
     """
 
-    __slots__ = ("entries", "retired", "segments")
+    __slots__ = ("retired", "segments")
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
         self.segments: list[tuple[DiskFile, int, bytes]] = []
         self.retired: DiskFile | None = None
 
@@ -71,6 +50,8 @@ class Tail:
         Just begun.
     chunk_size : int
         Of each new chunk.
+    queue : JournalQueue
+        What waits; it knows the present chunk, and writes into it where nothing else is to be done.
 
     Attributes
     ----------
@@ -78,69 +59,50 @@ class Tail:
         Number and file of the chunk made ahead.
     """
 
-    def __init__(self, disk: Disk, folder: str, epoch: Epoch, chunk_size: int) -> None:
+    def __init__(self, disk: Disk, folder: str, epoch: Epoch, chunk_size: int, queue: JournalQueue) -> None:
         self._disk = disk
         self._folder = folder
         self._chunk_size = chunk_size
-        self._epoch = epoch.number
-        self._run = epoch.journal_id.encode()
-        self._file, self._number, self._end = epoch.file, epoch.chunk, epoch.end
-        self._hash = epoch.hash
+        self._queue = queue
+        self._file, self._number = epoch.file, epoch.chunk
         self.next: tuple[int, DiskFile] | None = None
+        queue.enter(epoch.file, epoch.end, _edge(epoch.file))
 
-    def take(self, waiting: deque[Entry]) -> Batch:
-        """Encode what waits, as far as there is a chunk for it, and take it out of the queue."""
-        batch, head = Batch(), b""
-        while waiting:
-            start = self._end
-            room = self._file.size - start - len(head)
-            data, self._hash, count = journal_records(waiting, room, self._epoch, self._run, self._hash)
-            if count:
-                if head:
-                    data = head + data
+    def take(self) -> Batch:
+        """Encode what waits, as far as there is a chunk for it; it is on its way then."""
+        batch, queue, head = Batch(), self._queue, b""
+        while queue:
+            start = queue.end
+            data = queue.take(head)
+            if data:
                 batch.segments.append((self._file, start, data))
-                self._end = start + len(data)
-                if count == len(waiting):
-                    batch.entries += waiting
-                    waiting.clear()
-                else:
-                    batch.entries += [waiting.popleft() for _ in range(count)]
-            if not waiting or self.next is None:
+            first = queue.first
+            if first is None or self.next is None:
                 break
             batch.retired = self._file
             (self._number, self._file), self.next = self.next, None
-            first = waiting[0]
-            head = ChunkHeader(self._number, first.sequence, self._file.size, first.time_ns, self._hash).packed()
-            self._end = 0
+            sequence, time_ns = first
+            head = ChunkHeader(self._number, sequence, self._file.size, time_ns, queue.hash).packed()
+            queue.enter(self._file, 0, _edge(self._file))
         return batch
 
-    def put(self, waiting: deque[Entry]) -> bool:
-        """Write and sync all that waits, where the present chunk has room for it; else nothing is done.
+    def follow_with(self, made: tuple[int, DiskFile]) -> None:
+        """Keep a chunk for when the present one is full."""
+        self.next = made
+        self._queue.enter(self._file, self._queue.end, self._file.size)
 
-        What waits is left in the queue. An OSError leaves nobody knowing what is on the disk.
-        """
-        file, start = self._file, self._end
-        data, last, count = journal_records(waiting, file.size - start, self._epoch, self._run, self._hash)
-        if count != len(waiting):
-            return False
-        self._hash, self._end = last, start + len(data)
-        file.write(start, data)
-        file.sync()
-        return True
-
-    def blocks(self, waiting: deque[Entry]) -> bool:
+    @property
+    def blocked(self) -> bool:
         """Whether what waits first has no room in the present chunk, nor in one made ahead."""
-        if not waiting or self.next is not None:
-            return False
-        return self._end + record_length(waiting[0].payload) > self._file.size
+        return self.next is None and self._queue.blocked
 
     @property
     def nearly_full(self) -> bool:
         """Whether it is time to make the next chunk."""
-        return self.next is None and self._end >= self._file.size * _AHEAD
+        return self.next is None and self._queue.end >= _edge(self._file)
 
     def make_next(self) -> tuple[int, DiskFile]:
-        """Make the next chunk, or open one made ahead, for `next`. Blocking.
+        """Make the next chunk, or open one made ahead, for `follow_with`. Blocking.
 
         One that a run with smaller chunks made is passed over: every record must fit.
         """
@@ -157,3 +119,7 @@ class Tail:
         self._file.close()
         if self.next is not None:
             self.next[1].close()
+
+
+def _edge(file: DiskFile) -> int:
+    return math.ceil(file.size * _AHEAD)
