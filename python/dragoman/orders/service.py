@@ -293,7 +293,7 @@ class OrderService:
             wire_request = self._units.to_wire(request, instrument)
             intent = self.intents.add(Intent(request, exits=True))
             return self._place_now(intent, wire_request, instrument, ends_ns, exits=True)
-        if self.resolver and not allow_unknown:
+        if self.resolver.fences and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
         if not allow_stale and self._freshness.stale:
@@ -375,7 +375,7 @@ class OrderService:
         try:
             self._session.check_alive()  # without a session no reading can make it fresh
             await self._freshness.wait(timeout_s)
-            if self.resolver and not allow_unknown:  # also what became so while this waited
+            if self.resolver.fences and not allow_unknown:  # also what became so while this waited
                 self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
             self._check_admitted(request, instrument)
         except BaseException:
@@ -539,7 +539,7 @@ class OrderService:
             return Entered(known, request, instrument, new=False)
         if self.store.get(name) is not None:
             raise used_before(name)
-        if self.resolver and not allow_unknown:
+        if self.resolver.fences and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
         wire_request = self._units.to_wire(request, instrument)
         self._check_admitted(request, instrument)
