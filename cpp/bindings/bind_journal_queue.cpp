@@ -166,6 +166,7 @@ PyObject* queue_put(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   if (time_ns == -1 && PyErr_Occurred() != nullptr) {
     return nullptr;
   }
+  // Numbered only now: a number that was given and not used would read as a lost record.
   try {
     queue.records->put(kind, time_ns, view_of(args[1]));
   } catch (const std::bad_alloc&) {

@@ -18,7 +18,7 @@ from dragoman.orders.journal.codec import plain_json, to_plain
 
 _CANCEL_WAITS_S: Final = 0.5
 _log = logging.getLogger("dragoman.orders")
-_dumps: Final = orjson.dumps
+_json: Final = orjson.dumps
 _INTENT: Final = Kind.INTENT
 _REPLY: Final = Kind.REPLY
 _KINDS: Final = {"stream": Kind.STREAM, "poll": Kind.POLL, "reply": Kind.REPLY, "local": Kind.DECISION}
@@ -173,8 +173,20 @@ class Recorder:
         """Write down, in short, what becomes of most: the broker has taken an order, and nothing else is told of it."""
         journal = self.journal
         if journal is not None:
-            name, taken, at = order.client_order_id, order.order_id, order.ts_accepted
-            told = plain_object(_dumps, "op", "place", "name", name, "effect", "ACCEPTED", "order_id", taken, "at", at)
+            name = order.client_order_id
+            told = plain_object(
+                _json,
+                "op",
+                "place",
+                "name",
+                name,
+                "effect",
+                "ACCEPTED",
+                "order_id",
+                order.order_id,
+                "at",
+                order.ts_accepted,
+            )
             journal.append(_REPLY, told)
 
     def answered(self, pending: Pending, name: str, effect: str, error: DragomanError | None = None) -> None:

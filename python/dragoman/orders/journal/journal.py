@@ -560,15 +560,15 @@ class Journal:
 
     def _refuse(self, sequences: Collection[int]) -> None:
         """Turn records that were committed in vain into ones that say so, for when there is space again."""
+        if not sequences:
+            return
         wanted = frozenset(sequences)
-        self._queue.replace(
-            Kind.REFUSED,
-            {
-                sequence: encode_payload({"kind": Kind(kind).name, "payload": orjson.Fragment(payload)})
-                for sequence, kind, _, payload in self._queue.entries(min(wanted, default=0))
-                if sequence in wanted
-            },
-        )
+        said = {
+            sequence: encode_payload({"kind": Kind(kind).name, "payload": orjson.Fragment(payload)})
+            for sequence, kind, _, payload in self._queue.entries(min(wanted))
+            if sequence in wanted
+        }
+        self._queue.replace(Kind.REFUSED, said)
 
     def _refusal(self) -> DragomanError:
         """Return a new error, so that each caller's has a traceback of its own."""
