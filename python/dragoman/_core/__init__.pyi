@@ -162,7 +162,7 @@ class JournalQueue:
             If `kind` takes more than 16 bits.
         """
     def write(self) -> bool:
-        """Write and sync all that waits; False, and nothing is done, where it reaches the edge or something is on its way.
+        """Write and sync all that waits; False, and nothing done, where it reaches the edge or something is on its way.
 
         What the file raises is passed on: all waits as before then, and nobody knows what is on the disk.
         """

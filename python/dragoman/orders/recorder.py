@@ -173,19 +173,9 @@ class Recorder:
         """Write down, in short, what becomes of most: the broker has taken an order, and nothing else is told of it."""
         journal = self.journal
         if journal is not None:
-            name = order.client_order_id
+            name, at = order.client_order_id, order.ts_accepted
             told = plain_object(
-                _json,
-                "op",
-                "place",
-                "name",
-                name,
-                "effect",
-                "ACCEPTED",
-                "order_id",
-                order.order_id,
-                "at",
-                order.ts_accepted,
+                _json, "op", "place", "name", name, "effect", "ACCEPTED", "order_id", order.order_id, "at", at
             )
             journal.append(_REPLY, told)
 
