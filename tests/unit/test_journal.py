@@ -18,7 +18,7 @@ from dragoman.runtime.real import RealRuntime
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.runtime.virtual_disk import VirtualDisk
 from dragoman.session.secrets import Secret
-from reference.journal_kit import FOLDER, WHOSE, committed, filled, numbers, on, opened, scanned
+from reference.journal_kit import FOLDER, WHOSE, committed, copy_of, filled, numbers, on, opened, scanned
 
 SLOW = 0.001
 
@@ -465,6 +465,32 @@ def test_a_disk_that_was_full_is_looked_at_again_without_a_commit(disk):
         assert journal.unwritten == 0
         assert journal.durable == 41
         assert await journal.close()
+
+    on(disk, scenario)
+
+
+def test_space_that_comes_after_the_end_is_not_used(disk):
+    async def scenario(runtime):
+        journal = await opened(runtime, chunk_size=1024, held_limit=4)
+        disk.latency_s = 0.001
+        disk.fail(errno.ENOSPC, operation="open", times=-1)
+        while journal.append(Kind.STREAM, {"n": 0}):
+            await runtime.sleep(0.1)
+        assert journal.full
+        disk.heal()
+        worker = runtime.in_worker
+
+        async def later(work):
+            await runtime.sleep(2)
+            return await worker(work)
+
+        runtime.in_worker = later
+        await runtime.sleep(1)  # it looks for space again, and finds it after the end
+        assert not await journal.close()
+        before = copy_of(disk).files
+        await runtime.sleep(10)
+        written = {path: bytes(data) for path, (data, _) in disk.files.items()}
+        assert {path: written[path] for path in before} == {path: data for path, (data, _) in before.items()}
 
     on(disk, scenario)
 

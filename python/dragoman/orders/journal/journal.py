@@ -430,6 +430,8 @@ class Journal:
 
     def _write(self) -> None:
         """Hand what waits to the lane; on an instant disk write it here."""
+        if self._closed:
+            return  # what was in vain until then stays so: the lock may be another's by now
         if self._disk.instant:
             self._write_now()
             return
