@@ -430,8 +430,6 @@ class Journal:
 
     def _write(self) -> None:
         """Hand what waits to the lane; on an instant disk write it here."""
-        if self._closed:
-            return  # what was in vain until then stays so: the lock may be another's by now
         if self._disk.instant:
             self._write_now()
             return
@@ -533,7 +531,8 @@ class Journal:
             self._prepared(None, error)
         else:
             self._prepared(work.result(), None)
-            if self._queue and not self._writing and self.failed is None:
+            # After the end the chunk was not kept, and what waits would ask for the next at once.
+            if self._queue and not self._writing and self.failed is None and not self._closed:
                 self._write()
 
     def _prepared(self, made: tuple[int, DiskFile] | None, error: BaseException | None) -> None:
