@@ -269,18 +269,19 @@ class OrderService:
         request = adapter.check_order(request, instrument)
         name = request.client_order_id
         wire_id = self._mint.wire_id()
-        if name:
+        fresh = not name
+        if fresh:
+            name = wire_id
+        else:
             check_name(name)
             if self.intents.older is not None and self.intents.get(name) is None and name not in self._new_names:
                 return self._place_named(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
-        else:
-            name = wire_id
         request = named(request, instrument, name, wire_id, session.ctx.account)
-        known = self.intents.get(name)
-        if known is not None:
+        if (known := self.intents.get(name)) is not None:
             self.intents.check_same(known, request)
             return self._again(known, timeout_s)
-        if self.store.get(name) is not None:
+        # A name that was minted a moment ago is nobody's; one that was given may be that of an order seen elsewhere.
+        if not fresh and self.store.get(name) is not None:
             raise used_before(name)
         if exits:
             wire_request = self._units.to_wire(request, instrument)
@@ -288,13 +289,21 @@ class OrderService:
             return self._place_now(intent, wire_request, instrument, ends_ns, exits=True)
         if self.resolver and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
-        wire_request = self._units.to_wire(request, instrument)
+        units = self._units
+        wire_request = request if instrument.exchange in units.same else units.to_wire(request, instrument)
         if not allow_stale and self._freshness.stale:
             self.check_running("the order was refused")
             intent = self.intents.add(Intent(request))
             return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
-        self._check_admitted(request, instrument)
-        return self._place_now(self.intents.add(Intent(request)), wire_request, instrument, ends_ns)
+        # As `_check_admitted`, in one step with the rest.
+        switch = self.switch
+        if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
+            raise switch.refusal("the order was refused")
+        if self.admit is not None:
+            self.admit(request, instrument)
+        intent = self.intents.enter(name, request)
+        self.store.create(order_of(request, adapter.name, self._wall_ns()))
+        return self._launch(intent, wire_request, instrument, ends_ns)
 
     def _check_admitted(self, request: OrderRequest, instrument: Instrument) -> None:
         """Refuse a new order that the kill switch or the checks hold back; one that passes is entered at once.
@@ -398,11 +407,11 @@ class OrderService:
         exits: bool = False,
     ) -> asyncio.Future[Order]:
         """Send an order that was entered."""
-        session = self._session
+        session, switch = self._session, self.switch
         flow = session.adapter.place(wire_request, instrument, session.ctx)
         if exits:
             return Placing(session, urgent(flow), self._placed, intent, ends_ns, self.recorder, exits=True).start()
-        leaving = None if self.switch is None else self.switch.check
+        leaving = None if switch is None else switch.check
         # Cancelling whoever awaits it ends that wait and nothing else.
         return Placing(session, flow, self._placed, intent, ends_ns, self.recorder, leaving).start()
 
@@ -425,26 +434,32 @@ class OrderService:
     def _placed(self, sending: Sending[Order], outcome: Outcome | list[Outcome], error: BaseException | None) -> Order:
         """Record what became of a new order."""
         name = sending.name
-        if isinstance(error, DragomanError):
-            error.client_order_id = name
-            known = self._unplaced(name, error, sending)
-            if known.status is OrderStatus.REJECTED and error.effect is not Effect.NONE:
-                raise refusal(known.reject, self._adapter.name, name) from error
-            if known.status in (OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.DENIED):
-                raise error
-            return known  # the reply was lost, but the broker's own report has come meanwhile
         if error is not None:
-            self._unplaced(name, sending.interrupted(error), sending)
-            raise error
+            return self._placed_not(name, sending, error)
         if isinstance(outcome, list):
             outcome = outcome[0] if len(outcome) == 1 else Outcome.parent(None, tuple(outcome))
         order = self.store.settle(name, outcome, self._wall_ns())
-        if outcome.effect == "REJECTED" and order.status is OrderStatus.REJECTED:
+        status = order.status
+        if status is OrderStatus.ACCEPTED:
+            return order
+        if outcome.effect == "REJECTED" and status is OrderStatus.REJECTED:
             raise refusal(outcome.reject or order.reject, self._adapter.name, name)
-        if order.status is OrderStatus.UNKNOWN:
+        if status is OrderStatus.UNKNOWN:
             self._look_for(order)
             raise unknown(self._adapter.name, f"order {name}", name)
         return order
+
+    def _placed_not(self, name: str, sending: Sending[Order], error: BaseException) -> Order:
+        if not isinstance(error, DragomanError):
+            self._unplaced(name, sending.interrupted(error), sending)
+            raise error
+        error.client_order_id = name
+        known = self._unplaced(name, error, sending)
+        if known.status is OrderStatus.REJECTED and error.effect is not Effect.NONE:
+            raise refusal(known.reject, self._adapter.name, name) from error
+        if known.status in (OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.DENIED):
+            raise error
+        return known  # the reply was lost, but the broker's own report has come meanwhile
 
     def _unplaced(self, name: str, error: DragomanError, sending: Sending[Order]) -> Order:
         """Record why placing did not end with an outcome."""

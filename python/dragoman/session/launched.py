@@ -104,10 +104,10 @@ class Launch(Run):
 
     def go_on(self, value: Any = None, thrown: DragomanError | None = None) -> None:
         """Step the flow and do what it asks for: at once where that can be, else in a task."""
-        driver = self._driver
+        driver, flow = self._driver, self._flow
         while True:
             try:
-                effect = self._flow.send(value) if thrown is None else self._flow.throw(thrown)
+                effect = flow.send(value) if thrown is None else flow.throw(thrown)
             except StopIteration as stop:
                 self.end(stop.value, None)
                 return
@@ -131,7 +131,7 @@ class Launch(Run):
                     driver.flying[self] = None
                     return
                 begun = sent
-            task = driver.take_over(self._flow, self, effect, begun)
+            task = driver.take_over(flow, self, effect, begun)
             task.add_done_callback(self._taken_over)
             return
 
