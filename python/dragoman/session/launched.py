@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from dragoman.errors import DragomanError, Effect
-from dragoman.plugin import Flow, Reply, Request
+from dragoman.plugin import Flow, Request
 from dragoman.session.sender import BeforeSend, Flight
 
 if TYPE_CHECKING:
     from dragoman.session.driver import AskHuman, AskRedirect, FlowDriver, OnProgress, OnRows
+    from dragoman.session.limiter import Grant
     from dragoman.session.secrets import Secret
-    from dragoman.transport.base import Line
+    from dragoman.transport.base import Line, WireReply
 
 READ_TRIES: Final = 3
 
@@ -86,10 +87,17 @@ class Run:
 
 
 class Launch(Run):
-    """One flow, until its end is told, which a subclass does in `tell`; `FlowDriver.fly` begins it."""
+    """One flow, until its end is told, which a subclass does in `tell`; `FlowDriver.fly` begins it.
 
+    It is what `Sender.begin` calls flying.
+    """
+
+    request: Request
+    grant: Grant | None = None
+    generation = -1
+    asked_ns = 0
     _line: Line | None = None
-    _landed: asyncio.Future[None] | None = None
+    _told: asyncio.Future[None] | None = None
     _over = False
 
     def __init__(self, driver: FlowDriver, flow: Flow[Any], deadline_ns: int, allow_mutates: bool) -> None:
@@ -119,7 +127,7 @@ class Launch(Run):
             if isinstance(effect, Request) and effect.mutates and self.allow_mutates:
                 self.before = self.unsettled
                 try:
-                    sent = driver.sender.begin(effect, self.deadline_ns, self.commit, self._replied)
+                    sent = driver.sender.begin(effect, self)
                 except DragomanError as error:
                     value, thrown = None, self._failed(error)
                     continue
@@ -135,19 +143,30 @@ class Launch(Run):
             task.add_done_callback(self._taken_over)
             return
 
-    def _replied(self, found: Reply | Exception) -> None:
-        """Go on with what the request in flight came to."""
+    def landed(self, outcome: WireReply | Exception) -> None:
+        """Go on with what the request in flight came to; see `Flying`."""
+        driver = self._driver
+        try:
+            reply = driver.sender.landed(self, outcome)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever launched
+            self._ended_badly(error)
+            return
         if self._over:
             return  # given up meanwhile
         self._line = None
+        driver.flying.pop(self, None)
+        self.replied = self.answered = True
+        self.go_on(reply)
+
+    def _ended_badly(self, error: Exception) -> None:
+        if self._over:
+            return
+        self._line = None
         self._driver.flying.pop(self, None)
-        if isinstance(found, Reply):
-            self.replied = self.answered = True
-            self.go_on(found)
-        elif isinstance(found, DragomanError):
-            self.go_on(None, self._failed(found))
+        if isinstance(error, DragomanError):
+            self.go_on(None, self._failed(error))
         else:
-            self.end(None, found)
+            self.end(None, error)
 
     def _failed(self, error: DragomanError) -> DragomanError:
         if error.effect is Effect.NONE:
@@ -172,14 +191,14 @@ class Launch(Run):
         if error is not None:
             self._driver.ended(error)
         self.tell(value, error)
-        if self._landed is not None and not self._landed.done():
-            self._landed.set_result(None)
+        if self._told is not None and not self._told.done():
+            self._told.set_result(None)
 
-    def landed(self) -> asyncio.Future[None]:
+    def told(self) -> asyncio.Future[None]:
         """Return a future that is done once the end was told."""
-        if self._landed is None:
-            self._landed = asyncio.get_running_loop().create_future()
-        return self._landed
+        if self._told is None:
+            self._told = asyncio.get_running_loop().create_future()
+        return self._told
 
     def give_up(self, error: DragomanError) -> None:
         """End with `error` whatever the broker may still answer."""

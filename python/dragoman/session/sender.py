@@ -78,8 +78,6 @@ class Flight:
 
     Attributes
     ----------
-    on_end : callable, optional
-        Told how it ended, where nobody awaits that.
     asked_ns, granted_ns : int
         Monotonic: when it asked the limiter, and had its grant.
     prepared_ns : int
@@ -100,7 +98,6 @@ class Flight:
     origin: Origin
     body: bytes
     content_type: str | None
-    on_end: Callable[[Reply | Exception], object] | None = None
     asked_ns: int = 0
     granted_ns: int = 0
     prepared_ns: int = 0
@@ -112,7 +109,28 @@ class Flight:
     leaving: Callable[[Request], object] | None = None
 
 
-_FLIGHT = Flight(Request(), "", Origin("http", "", 0), b"", None)
+class Flying(Protocol):
+    """Whoever has begun a request, and is told how it ended; what `Sender.begin` knows of it is kept here.
+
+    Attributes
+    ----------
+    request, grant, generation, asked_ns
+        As a `Flight` has them, of the request in flight.
+    """
+
+    request: Request
+    grant: Grant | None
+    generation: int
+    asked_ns: int
+    deadline_ns: int
+
+    def commit(self, request: Request) -> Awaitable[object] | None:
+        """Make the request durable, as a `BeforeSend` does."""
+        ...
+
+    def landed(self, outcome: WireReply | Exception) -> None:
+        """Take how the exchange ended. It must not raise."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +222,15 @@ class Sender:
         streamed = 200 <= reply.status < 300
         return reply if streamed else self._judge(request, reply, flight.generation)
 
-    def begin(
-        self,
-        request: Request,
-        deadline_ns: int,
-        before_send: BeforeSend,
-        on_end: Callable[[Reply | Exception], object],
-    ) -> Line | Flight:
+    def begin(self, request: Request, flying: Flying) -> Line | Flight:
         """Send one request in a single step, where a connection is warm and nothing has to wait.
 
         Parameters
         ----------
-        request, deadline_ns, before_send
-            As `send`.
-        on_end : callable
-            Told once, later, what `send` would return or raise. It must not raise.
+        request : Request
+        flying : Flying
+            Committed as `before_send` of `send` is; its `landed` is told once, later, how the exchange ended: `landed`
+            of this makes the reply of it.
 
         Returns
         -------
@@ -228,7 +240,7 @@ class Sender:
         Raises
         ------
         DragomanError
-            As `send`: zero bytes were sent, and `on_end` is not called.
+            As `send`: zero bytes were sent, and `landed` is not called.
         """
         if request.via != "http":
             return self._flight(request)
@@ -241,71 +253,59 @@ class Sender:
         if line is None:
             return Flight(request, root, origin, body, content_type)
         mono_ns = self._mono_ns
-        asked_ns, granted_ns, prepared_ns, grant = mono_ns(), 0, 0, None
+        flying.request, flying.asked_ns, flying.grant, prepared = request, (asked_ns := mono_ns()), None, False
         try:
-            grant = self._limiter.take(request)
+            flying.grant = grant = self._limiter.take(request)
             if grant is None:
                 line.release()
                 return Flight(request, root, origin, body, content_type, asked_ns=asked_ns)
             granted_ns = mono_ns()
-            if request.mutates and (journal := before_send(request)) is not None:
+            if request.mutates and (journal := flying.commit(request)) is not None:
                 line.release()
                 return Flight(
-                    request,
-                    root,
-                    origin,
-                    body,
-                    content_type,
-                    asked_ns=asked_ns,
-                    granted_ns=granted_ns,
-                    grant=grant,
-                    journal=journal,
+                    request, root, origin, body, content_type, asked_ns, granted_ns, grant=grant, journal=journal
                 )
-            timeout_s = (deadline_ns - granted_ns) / _NS
+            timeout_s = (flying.deadline_ns - granted_ns) / _NS
             if not 0 < timeout_s <= request.timeout_s:
-                timeout_s = self._time_left(request, deadline_ns)
+                timeout_s = self._time_left(request, flying.deadline_ns)
             # Nothing was waited for since the session was found alive.
-            prepared_ns, generation = mono_ns(), self._ctx.generation
+            prepared_ns = mono_ns()
+            flying.generation = generation = self._ctx.generation
             wire = self._signed(request, root, body, content_type, generation)
+            prepared = True
+            self.counters.requests += 1
+            line.carry(wire, flying.landed, timeout_s)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
-            line.release()
-            self._raise(Flight(request, root, origin, body, content_type, grant=grant), error)
-        self.counters.requests += 1
-        flight = copied(
-            _FLIGHT,
-            request=request,
-            root=root,
-            origin=origin,
-            on_end=on_end,
-            asked_ns=asked_ns,
-            grant=grant,
-            generation=generation,
-            prepared=True,
-        )
-        try:
-            line.carry(wire, partial(self._landed, flight), timeout_s)
-        except BaseException as error:  # noqa: BLE001 - goes on its way below
-            self._raise(flight, error)
+            if not prepared:
+                line.release()
+            self._raise(request, flying.grant, prepared, error)
         # It is on its way: what is only measured is noted while the broker works.
         times = self._recorders.get(request.meter) or self._times(request.meter)
         times.limiter(granted_ns - asked_ns)
         times.connection(prepared_ns - granted_ns)
         return line
 
-    def _landed(self, flight: Flight, outcome: WireReply | Exception) -> None:
-        """Tell whoever began a request how it ended."""
-        request, on_end = flight.request, flight.on_end
-        assert on_end is not None
-        found: Reply | Exception
-        try:
-            if not isinstance(outcome, WireReply):
-                self._raise(flight, outcome)
-            times = self._recorders.get(request.meter) or self._times(request.meter)
-            times.whole(outcome.mono_recv_ns - flight.asked_ns)
-            found = self._judge(request, self._received(times, outcome), flight.generation)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever began
-            found = error
-        on_end(found)
+    def landed(self, flying: Flying, outcome: WireReply | Exception) -> Reply:
+        """Return the reply to a request that was begun, as `send` does.
+
+        Raises
+        ------
+        DragomanError
+            As `send`.
+        """
+        request = flying.request
+        if not isinstance(outcome, WireReply):
+            self._raise(request, flying.grant, True, outcome)
+        times = self._recorders.get(request.meter) or self._times(request.meter)
+        times.whole(outcome.mono_recv_ns - flying.asked_ns)
+        reply = self._received(times, outcome)
+        if self._reads_usage:
+            self._learn_usage(request, reply)
+        try:  # as `_judge`, in one step with the rest
+            failure = self._adapter.classify(reply, request)
+        except Exception as misread:  # noqa: BLE001 - as `classify`
+            failure = unreadable(reply, misread)
+        return reply if failure is None else self._failed(request, reply, failure, flying.generation)
 
     # -- the wire path -----------------------------------------------------------------------------------------------
 
@@ -346,17 +346,31 @@ class Sender:
                 if flight.prepared_ns:
                     times.connection(flight.prepared_ns - flight.granted_ns)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
-            self._raise(flight, error)
+            self._raise(request, flight.grant, flight.prepared, error, flight.error)
         times.whole(mono_ns() - flight.asked_ns)
         return self._received(times, wire)
 
-    def _raise(self, flight: Flight, error: BaseException) -> NoReturn:
-        """Raise what ended a request after its grant, once what it took and did not use is given back."""
-        if flight.grant is not None and (not flight.prepared or isinstance(error, (NotSent, UsageError))):
-            self._limiter.refund(flight.grant)
-        if flight.error is not None and flight.error is not error:
-            raise flight.error from flight.error.__cause__
-        if isinstance(error, DragomanError) and (final := self._translated(flight.request, error)) is not error:
+    def _raise(
+        self,
+        request: Request,
+        grant: Grant | None,
+        prepared: bool,
+        error: BaseException,
+        unprepared: Exception | None = None,
+    ) -> NoReturn:
+        """Raise what ended a request after its grant, once what it took and did not use is given back.
+
+        Parameters
+        ----------
+        prepared : bool
+        unprepared : Exception, optional
+            Why it could not be prepared, where that is known: it is raised instead.
+        """
+        if grant is not None and (not prepared or isinstance(error, (NotSent, UsageError))):
+            self._limiter.refund(grant)
+        if unprepared is not None and unprepared is not error:
+            raise unprepared from unprepared.__cause__
+        if isinstance(error, DragomanError) and (final := self._translated(request, error)) is not error:
             raise final from error
         raise error
 
@@ -518,12 +532,11 @@ class Sender:
     def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
         if self._reads_usage:
             self._learn_usage(request, reply)
-        try:
-            failure = self._adapter.classify(reply, request)
-        except Exception as misread:  # noqa: BLE001 - as `classify`
-            failure = unreadable(reply, misread)
-        if failure is None:
-            return reply
+        failure = self.classify(reply, request)
+        return reply if failure is None else self._failed(request, reply, failure, generation)
+
+    def _failed(self, request: Request, reply: Reply, failure: Failure, generation: int) -> Reply:
+        """Return the reply where its failure is an answer to this request; else raise its error."""
         if failure.code is not None and failure.code in request.answers:
             reply.code = failure.code
             return reply
