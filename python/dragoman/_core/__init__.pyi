@@ -214,6 +214,50 @@ class OrderGate:
 
 # --- http -----------------------------------------------------------------------------------------------------------
 
+class HttpExchange:
+    """One exchange after the other on a connection: requests out, plain replies in.
+
+    Parameters
+    ----------
+    mono_ns, wall_ns : callable
+    reply : dataclass
+        An empty reply, which every reply is a copy of.
+    finished : callable
+        Called once a plain reply is read, before whoever waits is told of it.
+    otherwise : callable
+        Called with bytes that are no whole, plain reply, or that nobody waits for.
+    max_header_bytes, max_body_bytes : int
+    """
+
+    def __new__(
+        cls,
+        mono_ns: Callable[[], int],
+        wall_ns: Callable[[], int],
+        reply: object,
+        finished: Callable[[], object],
+        otherwise: Callable[[bytes], object],
+        max_header_bytes: int,
+        max_body_bytes: int,
+        /,
+    ) -> HttpExchange: ...
+
+    on_end: Callable[[Any], object] | None
+    plain: bool
+    @property
+    def sent_ns(self) -> int: ...
+    def carry(
+        self,
+        write: Callable[[bytes], object],
+        head: bytes,
+        body: bytes | None,
+        on_end: Callable[[Any], object],
+        plain: bool,
+        /,
+    ) -> None:
+        """Write a request in one piece; its reply, if it is plain, is handed to `on_end`."""
+    def data_received(self, data: bytes, /) -> object:
+        """Take what arrived."""
+
 def plain_reply(data: bytes, max_header_bytes: int, max_body_bytes: int, /) -> tuple[int, dict[str, str], bytes] | None:
     """Return status, headers (names in lower case) and body of a reply that is whole and plain; None for any other.
 

@@ -9,7 +9,7 @@ request may have delivered it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -38,12 +38,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """A request in its final bytes. `target` is path and query as they stand in the request line."""
+    """A request in its final bytes. `target` is path and query as they stand in the request line.
+
+    `head` is what the encoder of its origin has made of all but the body, and kept here: a copy with another body, to
+    the same origin, needs it no more.
+    """
 
     method: str
     target: str
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
+    head: bytes = field(default=b"", compare=False, repr=False)
 
     def __repr__(self) -> str:
         return f"WireRequest({self.method} {self.target.split('?')[0]!r}, {len(self.body)} bytes)"
