@@ -34,6 +34,7 @@ from dragoman.plugin import (
 )
 from dragoman.plugin.parts import (
     NEW_YORK,
+    SUCCESS,
     US,
     US_HOURS,
     KeySession,
@@ -44,7 +45,6 @@ from dragoman.plugin.parts import (
     failure_of,
     fetch,
     fetch_rows,
-    is_success,
     json_or_none,
     moment_ns,
     number_in,
@@ -190,7 +190,7 @@ class AlpacaAdapter(KeySession, ChangeFlows, MarketFlows):
         return request.but(headers=(*request.headers, *shown))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        if is_success(reply):
+        if reply.status in SUCCESS:
             return None
         body, status = json_or_none(reply), f"HTTP {reply.status}"
         told = isinstance(body, Mapping) and "message" in body

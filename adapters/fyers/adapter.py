@@ -39,10 +39,10 @@ from dragoman.plugin.parts import (
     INDIAN_HOURS,
     IST,
     SHARES,
+    SUCCESS,
     at_once,
     failure_of,
     fetch,
-    is_success,
     json_number,
     json_or_none,
     jwt_claims,
@@ -180,7 +180,7 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
         return request.but(headers=(*request.headers, authorization(ctx, RECORDS.token(request, ctx))))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = is_success(reply)
+        good = reply.status in SUCCESS
         if good and request.note == FILE:
             return None
         body, code, text = json_or_none(reply), f"HTTP {reply.status}", reply.text[:200]
@@ -291,7 +291,7 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     def _outcome(self, body: Mapping[str, Any], status: int) -> model.Outcome:
         """Read one order's part of a reply. A refusal may carry the id of the order it is about."""
         order_id = str(body.get("id") or "") or None
-        failure = self.classify(Reply(status, {}, b"", _json=body), Request(method="POST", mutates=True))
+        failure = self.classify(Reply(status, {}, b"", parsed=body), Request(method="POST", mutates=True))
         if failure is not None:
             return failure.outcome(order_id, raw=body)
         if order_id is not None:

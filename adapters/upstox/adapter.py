@@ -33,8 +33,8 @@ from dragoman.plugin.parts import (
     FILE,
     INDIAN_HOURS,
     IST,
+    SUCCESS,
     failure_of,
-    is_success,
     json_or_none,
     master_of,
     pairs,
@@ -174,7 +174,7 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
         return request.but(headers=(*request.headers, *headers))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = is_success(reply)
+        good = reply.status in SUCCESS
         if good and request.note == FILE:
             return None
         body, code, texts = json_or_none(reply), f"HTTP {reply.status}", [reply.text[:200]]

@@ -16,9 +16,10 @@ Decimal('101.05')
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -37,10 +38,8 @@ class Records:
 
     def __init__(self, broker: str) -> None:
         self.broker = broker
-
-    def reading(self, what: str) -> AbstractContextManager[None]:
+        self.reading: Callable[[str], AbstractContextManager[None]] = lru_cache(64)(partial(_Reading, broker))
         """Turn whatever goes wrong inside a record of the wrong shape into one DecodeError that names the place."""
-        return _Reading(self.broker, what)
 
     def misread(self, what: str, error: BaseException) -> DecodeError:
         """Return the error of a record of the wrong shape, where `MISREAD` was caught by hand."""
@@ -247,7 +246,7 @@ class Records:
 
 
 class _Reading:
-    """`Records.reading`; a class, as each record of each message enters one."""
+    """`Records.reading`; a class, as each record of each message enters one. It holds nothing of what it reads."""
 
     __slots__ = ("_broker", "_what")
 

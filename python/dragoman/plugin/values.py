@@ -179,7 +179,7 @@ def rfc3339(ns: int) -> str:
 
 def pairs(**fields: str | None) -> Pairs:
     """Return the fields that are given, for a query or a form."""
-    return tuple((name, value) for name, value in fields.items() if value is not None)
+    return tuple([(name, value) for name, value in fields.items() if value is not None])
 
 
 def wire_tag(wire_id: str, tag: str | None, room: int) -> str | None:
