@@ -21,9 +21,9 @@ namespace py = pybind11;
 /// else that arrives goes to `otherwise`, which takes the long way; nothing is decided here that the long way
 /// would decide differently.
 ///
-/// Theory: `on_end` is whoever waits, None where nobody does. `plain` says that a request went out and nothing
-/// of its reply has come, so that the next bytes are the beginning of a reply. Servers write the same head
-/// before each reply of a second: one that is the last one over again is not read again.
+/// Theory: `on_end` is whoever waits, None where nobody does. `plain` says that a request went out and
+/// nothing of its reply has come, so that the next bytes are the beginning of a reply. Servers write the same
+/// head before each reply of a second: one that is the last one over again is not read again.
 ///
 /// Everything here runs under the GIL.
 namespace {
@@ -128,14 +128,13 @@ PyObject* plain_reply_of(Exchange& exchange, PyObject* data) {
   const std::string_view content = bytes.substr(body);
   PyObject* at = PyLong_FromLongLong(mono);
   // Its own headers: whoever takes it may do with them what it wants.
-  const bool good =
-      at != nullptr && put(exchange, reply, kStatus, Py_NewRef(exchange.status)) &&
-      put(exchange, reply, kHeaders, PyDict_Copy(PyTuple_GET_ITEM(exchange.headers, 0))) &&
-      put(exchange, reply, kBody,
-          PyBytes_FromStringAndSize(content.data(), static_cast<Py_ssize_t>(content.size()))) &&
-      put(exchange, reply, kRecv, PyLong_FromLongLong(wall)) &&
-      put(exchange, reply, kSent, PyLong_FromLongLong(exchange.sent_ns)) &&
-      put(exchange, reply, kLast, Py_NewRef(at)) && put(exchange, reply, kFirst, Py_NewRef(at));
+  const bool good = at != nullptr && put(exchange, reply, kStatus, Py_NewRef(exchange.status)) &&
+                    put(exchange, reply, kHeaders, PyDict_Copy(PyTuple_GET_ITEM(exchange.headers, 0))) &&
+                    put(exchange, reply, kBody,
+                        PyBytes_FromStringAndSize(content.data(), static_cast<Py_ssize_t>(content.size()))) &&
+                    put(exchange, reply, kRecv, PyLong_FromLongLong(wall)) &&
+                    put(exchange, reply, kSent, PyLong_FromLongLong(exchange.sent_ns)) &&
+                    put(exchange, reply, kLast, Py_NewRef(at)) && put(exchange, reply, kFirst, Py_NewRef(at));
   Py_XDECREF(at);
   if (!good) {
     Py_DECREF(reply);
@@ -318,7 +317,8 @@ void exchange_dealloc(PyObject* self) {
 
 PyMethodDef kMethods[] = {
     {"carry", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(carry)), METH_FASTCALL,
-     "carry($self, write, head, body, on_end, plain, /)\n--\n\nWrite a request in one piece; `on_end` is told "
+     "carry($self, write, head, body, on_end, plain, /)\n--\n\nWrite a request in one piece; `on_end` is "
+     "told "
      "its reply."},
     {"data_received", data_received, METH_O,
      "data_received($self, data, /)\n--\n\nTake what arrived: a plain reply, or bytes for the long way."},

@@ -42,6 +42,9 @@ def instrument_count() -> int: ...
 
 # --- values ---------------------------------------------------------------------------------------------------------
 
+def alike(value: object, other: object, names: tuple[str, ...], /) -> bool:
+    """Whether two values of one slotted dataclass agree in these fields; False where they are of two classes."""
+
 def copied(value: _T, /, **changes: Any) -> _T:
     """Return a copy of a frozen, slotted dataclass value with `changes`: the order path's `dataclasses.replace`.
 

@@ -16,10 +16,11 @@ from dragoman.plugin import Flow, Request
 from dragoman.session.sender import BeforeSend, Flight
 
 if TYPE_CHECKING:
+    from dragoman.plugin import Reply
     from dragoman.session.driver import AskHuman, AskRedirect, FlowDriver, OnProgress, OnRows
     from dragoman.session.limiter import Grant
     from dragoman.session.secrets import Secret
-    from dragoman.transport.base import Line, WireReply
+    from dragoman.transport.base import Line
 
 READ_TRIES: Final = 3
 
@@ -143,7 +144,7 @@ class Launch(Run):
             task.add_done_callback(self._taken_over)
             return
 
-    def landed(self, outcome: WireReply | Exception) -> None:
+    def landed(self, outcome: Reply | Exception) -> None:
         """Go on with what the request in flight came to; see `Flying`."""
         driver = self._driver
         try:

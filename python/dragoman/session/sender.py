@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
-from dragoman._core import copied
+from dragoman._core import alike, copied
 from dragoman.errors import (
     AuthRequired,
     DragomanError,
@@ -32,13 +32,12 @@ from dragoman.session.limiter import Grant, Limiter, retry_after_s
 from dragoman.session.metrics import PHASES, Metrics
 from dragoman.session.secrets import redact
 from dragoman.session.wire import body_of, check_root, origin_of, wire_request
-from dragoman.transport.base import HttpTransport, Line, Origin, WireReply, WireRequest
+from dragoman.transport.base import HttpTransport, Line, Origin, WireRequest
 
 _NS: Final = 1_000_000_000
 _log = logging.getLogger("dragoman.session")
 _ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
 
-_REPLY: Final = Reply(0, {}, b"")
 
 BeforeSend = Callable[[Request], Awaitable[object] | None]
 """Called for a `mutates` request after the limiter and before the first byte: the journal. What it returns, unless that
@@ -109,6 +108,11 @@ class Flight:
     leaving: Callable[[Request], object] | None = None
 
 
+_NONE: Final = Request()
+_HEAD: Final = ("host", "path", "headers", "method", "query", "url", "meter", "auth")
+"""What of a request its head depends on, beside the kind of its body and, before it is authorized, the login."""
+
+
 class Flying(Protocol):
     """Whoever has begun a request, and is told how it ended; what `Sender.begin` knows of it is kept here.
 
@@ -128,7 +132,7 @@ class Flying(Protocol):
         """Make the request durable, as a `BeforeSend` does."""
         ...
 
-    def landed(self, outcome: WireReply | Exception) -> None:
+    def landed(self, outcome: Reply | Exception) -> None:
         """Take how the exchange ended. It must not raise."""
         ...
 
@@ -178,9 +182,10 @@ class Sender:
         self._reads_usage = type(adapter).usage is not Adapter.usage
         self._recorders: dict[str, _Times] = {}
         self._mono_ns = runtime.clock.mono_ns
-        self._by_login = adapter.authorizes_by_login
-        self._last: tuple[object, ...] | None = None  # all of the last request but its body, and what it became
-        self._last_wire: WireRequest | None = None
+        # The last request whose head holds for the next one, and what it became.
+        self._last, self._last_wire = _NONE, WireRequest("", "", ())
+        self._last_kind: str | None = None
+        self._last_generation = -1
 
     async def send(
         self,
@@ -285,7 +290,7 @@ class Sender:
         times.connection(prepared_ns - granted_ns)
         return line
 
-    def landed(self, flying: Flying, outcome: WireReply | Exception) -> Reply:
+    def landed(self, flying: Flying, outcome: Reply | Exception) -> Reply:
         """Return the reply to a request that was begun, as `send` does.
 
         Raises
@@ -294,11 +299,11 @@ class Sender:
             As `send`.
         """
         request = flying.request
-        if not isinstance(outcome, WireReply):
+        if not isinstance(outcome, Reply):
             self._raise(request, flying.grant, True, outcome)
-        times = self._recorders.get(request.meter) or self._times(request.meter)
-        times.whole(outcome.mono_recv_ns - flying.asked_ns)
-        reply = self._received(times, outcome)
+        reply, times = outcome, self._recorders.get(request.meter) or self._times(request.meter)
+        times.whole(reply.mono_recv_ns - flying.asked_ns)
+        self._timed(times, reply)
         if self._reads_usage:
             self._learn_usage(request, reply)
         try:  # as `_judge`, in one step with the rest
@@ -339,16 +344,17 @@ class Sender:
             prepare = partial(self._prepare, flight)
             try:
                 if sink is None:
-                    wire = await self._http.send(flight.origin, prepare, timeout_s=timeout_s)
+                    reply = await self._http.send(flight.origin, prepare, timeout_s=timeout_s)
                 else:
-                    wire = await self._http.download(flight.origin, prepare, sink, timeout_s=timeout_s)
+                    reply = await self._http.download(flight.origin, prepare, sink, timeout_s=timeout_s)
             finally:
                 if flight.prepared_ns:
                     times.connection(flight.prepared_ns - flight.granted_ns)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             self._raise(request, flight.grant, flight.prepared, error, flight.error)
         times.whole(mono_ns() - flight.asked_ns)
-        return self._received(times, wire)
+        self._timed(times, reply)
+        return reply
 
     def _raise(
         self,
@@ -440,13 +446,8 @@ class Sender:
 
     def _signed(self, request: Request, root: str, content: bytes, kind: str | None, generation: int) -> WireRequest:
         """Return an authorized request as it stands on the wire. Orders in a row differ in their bodies alone."""
-        terms: tuple[object, ...]
-        by_login = self._by_login and request.url is None
-        if by_login:
-            path, headers, meter, auth = request.path, request.headers, request.meter, request.auth
-            terms = (path, headers, request.method, kind, root, request.query, meter, auth, generation)
-            if terms == self._last and self._last_wire is not None:
-                return copied(self._last_wire, body=content)
+        if self._last_generation == generation and self._last_kind == kind and alike(request, self._last, _HEAD):
+            return copied(self._last_wire, body=content)
         authorized = self._authorized(request, content) if request.auth else request
         if (
             authorized.form is not request.form
@@ -455,13 +456,13 @@ class Sender:
         ):
             # A nonce inside the body is minted here, last, so that nonces leave in order.
             content, kind = body_of(authorized)
-        if not by_login:
-            path, headers, query, url = authorized.path, authorized.headers, authorized.query, authorized.url
-            terms = (path, headers, authorized.method, kind, root, query, url)
-            if terms == self._last and self._last_wire is not None:
-                return copied(self._last_wire, body=content)
-        self._last, self._last_wire = terms, wire_request(root, authorized, content, kind, self._adapter.headers)
-        return self._last_wire
+        by_login = self._adapter.authorizes_by_login
+        if not by_login and self._last_kind == kind and alike(authorized, self._last, _HEAD):
+            return copied(self._last_wire, body=content)
+        self._last, self._last_kind = request if by_login else authorized, kind
+        self._last_generation = generation if by_login else -1
+        wire = self._last_wire = wire_request(root, authorized, content, kind, self._adapter.headers)
+        return wire
 
     def _authorized(self, request: Request, body: bytes) -> Request:
         try:
@@ -522,12 +523,12 @@ class Sender:
 
     # -- the reply ---------------------------------------------------------------------------------------------------
 
-    def _received(self, times: _Times, wire: WireReply) -> Reply:
-        sent_ns, recv_ns, ts_recv = wire.mono_sent_ns, wire.mono_recv_ns, wire.ts_recv
+    def _timed(self, times: _Times, reply: Reply) -> None:
+        """Note how long a reply took to begin, and what its date says of the broker's clock."""
+        sent_ns, recv_ns, ts_recv = reply.mono_sent_ns, reply.mono_recv_ns, reply.ts_recv
         if sent_ns and recv_ns:
-            times.first_byte((wire.mono_first_ns or recv_ns) - sent_ns)
-            self._clock.observe(wire.headers.get("date"), ts_recv - recv_ns + sent_ns, ts_recv)
-        return copied(_REPLY, status=wire.status, headers=wire.headers, body=wire.body, ts_recv=ts_recv)
+            times.first_byte((reply.mono_first_ns or recv_ns) - sent_ns)
+            self._clock.observe(reply.headers.get("date"), ts_recv - recv_ns + sent_ns, ts_recv)
 
     def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
         if self._reads_usage:

@@ -14,13 +14,14 @@ from typing import cast
 
 from dragoman._core import HttpExchange
 from dragoman.errors import ErrorKind, NotSent, OutcomeUnknown
+from dragoman.plugin import Reply
 from dragoman.runtime.base import Clock
-from dragoman.transport.base import HttpOptions, OnEnd, Origin, Prepare, WireReply, WireRequest
+from dragoman.transport.base import HttpOptions, OnEnd, Origin, Prepare, WireRequest
 from dragoman.transport.http_body import BadReplyError
 from dragoman.transport.http_encode import RequestEncoder, body_of, label
 from dragoman.transport.http_parse import ReplyParser, Sink
 
-_REPLY = WireReply(0, {}, b"", 0)
+_REPLY = Reply(0, {}, b"")
 _LOOK_FIRST = "look at the broker's own books before acting; do not send it again"
 
 
@@ -39,6 +40,8 @@ class HttpConnection(asyncio.Protocol):
     ----------
     unread : callable
         Whether bytes wait that `data_received` has not seen; set by the pool. Not to be asked of a closing transport.
+    left : bool
+        The pool has been told that it will carry nothing more.
     taken_at : float
         On the loop's clock: when the pool last gave it away.
     """
@@ -48,7 +51,6 @@ class HttpConnection(asyncio.Protocol):
         "_encoder",
         "_exchange",
         "_first_ns",
-        "_gone",
         "_loop",
         "_mono_ns",
         "_on_free",
@@ -64,6 +66,7 @@ class HttpConnection(asyncio.Protocol):
         "_wall_ns",
         "data_received",
         "idle_since",
+        "left",
         "lost",
         "taken_at",
         "transport",
@@ -103,7 +106,7 @@ class HttpConnection(asyncio.Protocol):
         self._request: WireRequest | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._silence_s: float | None = None
-        self._gone = False
+        self.left = False
         self._deadline = 0.0
         self._timer_at = 0.0
         self._first_ns = 0
@@ -114,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def gone(self) -> bool:
         """Whether this connection will carry no further request."""
-        return self._gone or self.transport.is_closing()
+        return self.left or self.transport.is_closing()
 
     def release(self) -> None:
         """Give back a connection that was taken and carried nothing."""
@@ -292,7 +295,15 @@ class HttpConnection(asyncio.Protocol):
         assert on_end is not None
         first_ns = self._first_ns or recv_ns
         body, now, sent_ns = parser.take_body(), self._wall_ns(), exchange.sent_ns
-        reply = WireReply(parser.status, parser.headers, body, now, sent_ns, recv_ns, first_ns)
+        reply = Reply(
+            parser.status,
+            parser.headers,
+            body,
+            now,
+            mono_sent_ns=sent_ns,
+            mono_first_ns=first_ns,
+            mono_recv_ns=recv_ns,
+        )
         if parser.reusable:
             self._finished()
         else:
@@ -303,7 +314,7 @@ class HttpConnection(asyncio.Protocol):
     def _finished(self) -> None:
         """Be free again, before whoever waits is told: it may send the next request at once."""
         self._request = None
-        if self._gone or self.transport.is_closing():
+        if self.left or self.transport.is_closing():
             self._drop()
         else:
             self._on_free(self)
@@ -349,8 +360,8 @@ class HttpConnection(asyncio.Protocol):
         self._leave()
 
     def _leave(self) -> None:
-        if not self._gone:
-            self._gone = True
+        if not self.left:
+            self.left = True
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
