@@ -1357,6 +1357,9 @@ class SharedRateLimiter:
     def lease_holders(self) -> dict[int, int]:
         """Return how many leases each living process holds, by process id."""
 
+def record_spans(histograms: tuple[Histogram, ...], /, *times: int) -> None:
+    """Record a span of time in each histogram: for each of them when it began and when it ended."""
+
 class Histogram:
     """Counts of durations (int, usually ns) in fixed memory: about 37 KB, for one value or a billion.
 

@@ -8,6 +8,7 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
+from dragoman.checks.kill import RELEASED_AT, KillSwitch
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown
 from dragoman.model import Order
 from dragoman.orders.intents import Intent
@@ -139,8 +140,8 @@ class Placing(Sending[Order]):
         As `Sending` has them.
     intent : Intent
     recorder : Recorder
-    leaving : callable, optional
-        As `Sending` has it.
+    switch : KillSwitch, optional
+        Where it is engaged the order does not leave.
     exits : bool
         It only makes a position smaller, so it is sent also where it cannot be written down.
     """
@@ -155,7 +156,7 @@ class Placing(Sending[Order]):
         intent: Intent,
         ends_ns: int,
         recorder: Recorder,
-        leaving: Callable[[Request], object] | None = None,
+        switch: KillSwitch | None = None,
         *,
         exits: bool = False,
     ) -> None:
@@ -169,29 +170,28 @@ class Placing(Sending[Order]):
         self._finish = finish
         self.name = request.client_order_id
         self._drop_after_ns = request.deadline_ns
-        if leaving is not None:
-            self.leaving = leaving
+        self._switch = switch
         self._intent = intent
         self._recorder = recorder
         self._exits = exits
 
-    def before_send(self, request: Request) -> Awaitable[object] | None:
-        """Make the intent durable, unless it is too late for it."""
-        if self.leaving is not None:
-            self.leaving(request)
-        if self._drop_after_ns is not None:
-            self._check_time(request, self._drop_after_ns)
-        intent, session = self._intent, self._session
-        intent.sent_ns = sent_ns = session.clock.read()
-        intent.sent_mono_ns = session.mono_ns()
-        if self._exits:
-            return self._recorder.exit(intent.request, sent_ns)
-        return self._recorder.place(intent.request, sent_ns)
+    @property
+    def leaving(self) -> Callable[[Request], object] | None:  # type: ignore[override]
+        """What looks at the switch again, where something had to be waited for."""
+        return None if self._switch is None else self._switch.check
 
     def commit(self, request: Request) -> Awaitable[object] | None:
-        """Hand the request to the journal; see `Run.commit`."""
+        """Make the intent durable, unless it is too late for it; see `Run.commit`."""
         self.committed = True
-        journal = self.before_send(request)
+        switch, intent, session = self._switch, self._intent, self._session
+        if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
+            switch.check(request)
+        if self._drop_after_ns is not None:
+            self._check_time(request, self._drop_after_ns)
+        intent.sent_ns = sent_ns = session.clock.read()
+        intent.sent_mono_ns = session.mono_ns()
+        recorder = self._recorder
+        journal = (recorder.exit if self._exits else recorder.place)(intent.request, sent_ns)
         if journal is not None:
             return self._committed(journal)
         self.unsettled = self.before + 1

@@ -11,9 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from dragoman._core import alike, copied
+from dragoman._core import alike, copied, plain_form, record_spans
 from dragoman.errors import (
     AuthRequired,
     DragomanError,
@@ -31,8 +31,11 @@ from dragoman.session.context import SessionContext
 from dragoman.session.limiter import Grant, Limiter, retry_after_s
 from dragoman.session.metrics import PHASES, Metrics
 from dragoman.session.secrets import redact
-from dragoman.session.wire import body_of, check_root, origin_of, wire_request
+from dragoman.session.wire import FORM, body_of, check_root, origin_of, wire_request
 from dragoman.transport.base import HttpTransport, Line, Origin, WireRequest
+
+if TYPE_CHECKING:
+    from dragoman._core import Histogram
 
 _NS: Final = 1_000_000_000
 _log = logging.getLogger("dragoman.session")
@@ -139,12 +142,13 @@ class Flying(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """What records the phases of one meter's requests."""
+    """The histograms of one meter's requests, as they are recorded together."""
 
-    limiter: Callable[[int], None]
-    connection: Callable[[int], None]
-    first_byte: Callable[[int], None]
-    whole: Callable[[int], None]
+    limiter: tuple[Histogram]
+    connection: tuple[Histogram]
+    begun: tuple[Histogram, Histogram]  # limiter, connection
+    whole: tuple[Histogram]
+    landed: tuple[Histogram, Histogram]  # first_byte, whole
 
 
 @dataclass(slots=True)
@@ -251,7 +255,12 @@ class Sender:
             return self._flight(request)
         place = self._places.get(request.host) if request.url is None else None
         root, origin = self._where(request) if place is None else place
-        body, content_type = body_of(request)
+        form, body = request.form, None
+        content_type: str | None = FORM
+        if form is not None and request.json is None and request.body is None:
+            body = plain_form(form)  # nothing in most needs encoding
+        if body is None:
+            body, content_type = body_of(request)
         if request.auth:
             self._hooks.alive()
         line = self._http.take(origin)
@@ -286,8 +295,7 @@ class Sender:
             self._raise(request, flying.grant, prepared, error)
         # It is on its way: what is only measured is noted while the broker works.
         times = self._recorders.get(request.meter) or self._times(request.meter)
-        times.limiter(granted_ns - asked_ns)
-        times.connection(prepared_ns - granted_ns)
+        record_spans(times.begun, asked_ns, granted_ns, granted_ns, prepared_ns)
         return line
 
     def landed(self, flying: Flying, outcome: Reply | Exception) -> Reply:
@@ -301,9 +309,9 @@ class Sender:
         request = flying.request
         if not isinstance(outcome, Reply):
             self._raise(request, flying.grant, True, outcome)
-        reply, times = outcome, self._recorders.get(request.meter) or self._times(request.meter)
-        times.whole(reply.mono_recv_ns - flying.asked_ns)
-        self._timed(times, reply)
+        reply = outcome
+        times = self._recorders.get(request.meter) or self._times(request.meter)
+        self._timed(times, reply, flying.asked_ns, reply.mono_recv_ns)
         if self._reads_usage:
             self._learn_usage(request, reply)
         try:  # as `_judge`, in one step with the rest
@@ -331,7 +339,7 @@ class Sender:
             flight.asked_ns = flight.asked_ns or mono_ns()
             flight.grant = await self._limiter.acquire(request, deadline_ns)
             flight.granted_ns = mono_ns()
-        times.limiter(flight.granted_ns - flight.asked_ns)
+        record_spans(times.limiter, flight.asked_ns, flight.granted_ns)
         try:
             if fresh and before_send is not None and request.mutates:
                 flight.journal = before_send(request)
@@ -349,11 +357,10 @@ class Sender:
                     reply = await self._http.download(flight.origin, prepare, sink, timeout_s=timeout_s)
             finally:
                 if flight.prepared_ns:
-                    times.connection(flight.prepared_ns - flight.granted_ns)
+                    record_spans(times.connection, flight.granted_ns, flight.prepared_ns)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             self._raise(request, flight.grant, flight.prepared, error, flight.error)
-        times.whole(mono_ns() - flight.asked_ns)
-        self._timed(times, reply)
+        self._timed(times, reply, flight.asked_ns, mono_ns())
         return reply
 
     def _raise(
@@ -383,7 +390,8 @@ class Sender:
     def _times(self, meter: str) -> _Times:
         found = self._recorders.get(meter)
         if found is None:
-            found = _Times(*(self.metrics.phase(meter, phase).record for phase in PHASES))
+            limiter, connection, first_byte, whole = (self.metrics.phase(meter, phase) for phase in PHASES)
+            found = _Times((limiter,), (connection,), (limiter, connection), (whole,), (first_byte, whole))
             self._recorders[meter] = found
         return found
 
@@ -508,8 +516,7 @@ class Sender:
         reply = await socket.exchange(request.correlation, make, timeout_s)
         # A frame comes whole, so its first byte is there with its last.
         now = self._runtime.clock.mono_ns()
-        self._times(request.meter).first_byte(now - started)
-        self._times(request.meter).whole(now - flight.granted_ns)
+        record_spans(self._times(request.meter).landed, started, now, flight.granted_ns, now)
         return reply
 
     def _translated(self, request: Request, error: DragomanError) -> DragomanError:
@@ -523,12 +530,14 @@ class Sender:
 
     # -- the reply ---------------------------------------------------------------------------------------------------
 
-    def _timed(self, times: _Times, reply: Reply) -> None:
-        """Note how long a reply took to begin, and what its date says of the broker's clock."""
+    def _timed(self, times: _Times, reply: Reply, asked_ns: int, ended_ns: int) -> None:
+        """Note how long a reply took, and what its date says of the broker's clock."""
         sent_ns, recv_ns, ts_recv = reply.mono_sent_ns, reply.mono_recv_ns, reply.ts_recv
         if sent_ns and recv_ns:
-            times.first_byte((reply.mono_first_ns or recv_ns) - sent_ns)
+            record_spans(times.landed, sent_ns, reply.mono_first_ns or recv_ns, asked_ns, ended_ns)
             self._clock.observe(reply.headers.get("date"), ts_recv - recv_ns + sent_ns, ts_recv)
+        else:
+            record_spans(times.whole, asked_ns, ended_ns)
 
     def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
         if self._reads_usage:

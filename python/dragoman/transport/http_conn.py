@@ -313,7 +313,6 @@ class HttpConnection(asyncio.Protocol):
 
     def _finished(self) -> None:
         """Be free again, before whoever waits is told: it may send the next request at once."""
-        self._request = None
         if self.left or self.transport.is_closing():
             self._drop()
         else:
