@@ -180,6 +180,33 @@ def taking(value: _T, other: object, names: tuple[str, ...], /, **changes: Any) 
 copying: Any
 """`copied` as a method: what a class of such values calls ``but``."""
 
+class IdMint:
+    """Makes wire ids: unique within the run by sequence, across runs by the run's name.
+
+    Parameters
+    ----------
+    run : str
+        Names the run, 5 letters; see `dragoman.orders.identity.journal_id_of`.
+    last : int
+        The number of the id before the first.
+    """
+
+    def __new__(cls, run: str, last: int = 0, /) -> IdMint: ...
+    class Guard:
+    """Tells in one step whether a handle is used in its process, on its thread, and while its loop runs.
+
+    Parameters
+    ----------
+    closer : callable
+        Asked, with what `check` was given, where it is not: returns, or raises.
+    """
+
+    def __new__(cls, closer: Callable[[str], object], /) -> Guard: ...
+    def bind(self, running: Callable[[], bool], /) -> None:
+        """Belong to this thread from now on, while `running` says True."""
+    def check(self, what: str, /) -> None:
+        """Return where all is as it should be."""
+
 def wire_id(run: str, number: int, /) -> str:
     """Return the wire id of a number of a run (its name, 5 letters), see `dragoman.orders.identity`."""
 
