@@ -180,6 +180,7 @@ def taking(value: _T, other: object, names: tuple[str, ...], /, **changes: Any) 
 copying: Any
 """`copied` as a method: what a class of such values calls ``but``."""
 
+@final
 class IdMint:
     """Makes wire ids: unique within the run by sequence, across runs by the run's name.
 
@@ -192,7 +193,11 @@ class IdMint:
     """
 
     def __new__(cls, run: str, last: int = 0, /) -> IdMint: ...
-    class Guard:
+    def wire_id(self) -> str:
+        """Return the next wire id."""
+
+@final
+class Guard:
     """Tells in one step whether a handle is used in its process, on its thread, and while its loop runs.
 
     Parameters
@@ -206,9 +211,6 @@ class IdMint:
         """Belong to this thread from now on, while `running` says True."""
     def check(self, what: str, /) -> None:
         """Return where all is as it should be."""
-
-def wire_id(run: str, number: int, /) -> str:
-    """Return the wire id of a number of a run (its name, 5 letters), see `dragoman.orders.identity`."""
 
 @final
 class OrderGate:
@@ -244,6 +246,7 @@ class OrderGate:
 
 # --- http -----------------------------------------------------------------------------------------------------------
 
+@final
 class HttpExchange:
     """One exchange after the other on a connection: requests out, plain replies in.
 
