@@ -87,6 +87,7 @@ _PAGE: Final = "page"
 _SERVER: Final = 500
 _GONE: Final = frozenset(("40410000",))
 _ACCOUNT: Final = Request(path="/v2/account")
+_PLACE: Final = Request(method="POST", path="/v2/orders", mutates=True)
 _NO_SUCH: Final = "the broker has no such order type"
 
 CAPABILITIES: Final = Capabilities(
@@ -233,8 +234,7 @@ class AlpacaAdapter(KeySession, ChangeFlows, MarketFlows):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        body = order_body(order, instrument, ctx)
-        row = yield from fetch(RECORDS, Request(method="POST", path="/v2/orders", json=body, mutates=True))
+        row = yield from fetch(RECORDS, _PLACE.but(json=order_body(order, instrument, ctx)))
         with reading("order reply"):
             legs = [model.Outcome.accepted(str(leg["id"]), raw=leg) for leg in row.get("legs") or ()]
             if not legs:

@@ -177,8 +177,8 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
         good = reply.status in SUCCESS
         if good and request.note == FILE:
             return None
-        body, code, texts = json_or_none(reply), f"HTTP {reply.status}", [reply.text[:200]]
-        if isinstance(body, Mapping):
+        body, code, texts = json_or_none(reply), f"HTTP {reply.status}", []
+        if isinstance(body, dict):
             # A request of several orders tells beside the whole what became of each.
             if request.note is SEVERAL and reply.status in (200, 207, 400) and isinstance(body.get("summary"), Mapping):
                 return None
@@ -187,10 +187,10 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
                 return None
             found = [item for item in body.get("errors") or () if isinstance(item, Mapping)]
             code = next(filter(None, map(code_of, found[:1])), code)
-            texts = [str(item.get("message") or "") for item in found] or texts
+            texts = [str(item.get("message") or "") for item in found]
         # A server's failure leaves open what was done, whatever it says.
         looked_up = code if reply.status < 500 else f"HTTP {reply.status}"
-        return failure_of(self.codes, reply, request, (looked_up,), "; ".join(texts), code=code)
+        return failure_of(self.codes, reply, request, (looked_up,), "; ".join(texts or [reply.text[:200]]), code=code)
 
     # -- session -----------------------------------------------------------------------------------------------------
 

@@ -56,3 +56,10 @@ def test_a_body_that_is_no_json_reads_as_none():
     assert json_or_none(reply({"a": 1})) == {"a": 1}
     assert json_or_none(reply(body=b"<html>")) is None
     assert [status in SUCCESS for status in (199, 200, 299, 300)] == [False, True, True, False]
+
+
+def test_a_reply_is_parsed_once_and_keeps_what_it_held():
+    told = reply({"a": [1]})
+    assert told.parsed is None
+    assert told.json == {"a": [1]}
+    assert told.parsed is told.json

@@ -83,6 +83,36 @@ def test_a_fraction_is_refused_before_it_leaves(quantity):
         run(ADAPTER.place(order(quantity=D(quantity), wire_id="0123456789AB"), INFY, CTX), [])
 
 
+@pytest.mark.parametrize("exchange", sorted(ADAPTER.capabilities.segments))
+def test_what_an_order_may_be_does_not_depend_on_its_tag(exchange):
+    instrument = replace(INFY, exchange=exchange)
+
+    def refusal(asked):
+        try:
+            return ADAPTER.check_order(asked, instrument) is asked
+        except UsageError as error:
+            return str(error), error.remedy
+
+    offered = ADAPTER.capabilities
+    found = []
+    for product, validity in itertools.product(sorted(Product), sorted(offered.time_in_force)):
+        asked = order(product=product, time_in_force=validity)
+        found.append(refusal(asked))
+        assert refusal(replace(asked, tag="abc")) == found[-1]
+    assert True in found
+    assert any(one is not True for one in found)
+
+
+def test_an_order_id_that_is_no_plain_word_is_quoted_in_the_path():
+    known = model.Order(instrument_id="NSE:INFY", side=Side.BUY, quantity=D(1), order_id="a/b c", variety=Variety.AMO)
+    cancelled = {"status": "success", "data": {"order_id": "a/b c"}}
+    driven = run(ADAPTER.cancel(known, CTX), [cancelled])
+    assert driven.requests[0].path == "/orders/amo/a%2Fb%20c"
+    assert driven.result.order_id == "a/b c"
+    with pytest.raises(DecodeError, match="expected 'a/b c'"):
+        run(ADAPTER.cancel(known, CTX), [CHANGED])
+
+
 # --- varieties -------------------------------------------------------------------------------------------------------
 
 

@@ -54,7 +54,12 @@ class Records:
             For bytes that are not JSON, or nested beyond reason.
         """
         try:
-            return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+            whole = text if isinstance(text, str) else _decoded(text)
+            try:
+                found, end = _begun(whole)
+            except ValueError:
+                return _loads(text)  # blanks before it, or nothing that can be read
+            return found if end == len(whole) or not whole[end:].strip(_BLANKS) else _loads(text)
         except (ValueError, RecursionError) as error:
             raise DecodeError(
                 f"{self.broker}: not JSON: {len(text)} characters or bytes, {type(error).__name__} {error}",
@@ -131,14 +136,12 @@ class Records:
 
     def check_offered(self, place: str, what: str, value: str, offered: Collection[str]) -> None:
         """Refuse a value of an order's field `what` that orders of `place` do not have. Raises UsageError."""
-        self.check(
-            (
-                value not in offered,
+        if value not in offered:
+            raise self.refused(
                 f"{place} orders take no {what} {value}",
                 f"use one of {', '.join(sorted(offered))}",
-            ),
-            kind=ErrorKind.NOT_SUPPORTED,
-        )
+                kind=ErrorKind.NOT_SUPPORTED,
+            )
 
     def check_fixed(self, order: Order, change: OrderChange, *names: str) -> None:
         """Refuse a change of a field that no change of this broker's orders can touch. Raises UsageError."""
@@ -187,6 +190,8 @@ class Records:
 
     def extras(self, order: OrderRequest, known: Collection[str]) -> Mapping[str, Any]:
         """Return the order's extras for this broker. Raises UsageError for what is none, or not `known`."""
+        if order.extras == {}:
+            return order.extras
         extras = order.extras.get(self.broker, {})
         if not isinstance(extras, Mapping):
             raise self.refused(
@@ -274,3 +279,15 @@ def _misread(broker: str, what: str, error: BaseException) -> DecodeError:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
+
+
+_loads: Final = partial(json.loads, parse_float=Decimal, parse_constant=_no_constant)
+_begun: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).raw_decode
+"""Reads as `_loads` does what text begins with, without a decoder of its own for each."""
+_BLANKS: Final = " \t\n\r"
+
+
+def _decoded(data: bytes) -> str:
+    """Return JSON's text. Every encoding but UTF-8 has a mark in front, or a zero in the first two bytes."""
+    plain = data[:1] in (b"{", b"[") and data[1:2] != b"\0"
+    return data.decode("utf-8" if plain else json.detect_encoding(data), "surrogatepass")

@@ -184,9 +184,10 @@ def pairs(**fields: str | None) -> Pairs:
 
 def wire_tag(wire_id: str, tag: str | None, room: int) -> str | None:
     """Return what goes into a broker's tag: our wire id, then the user's where all of it fits and is alphanumeric."""
-    user = tag or ""
-    fits = len(wire_id) + len(user) <= room and user.isascii() and user.isalnum()
-    return (wire_id + user if fits else wire_id) or None
+    if not tag:
+        return wire_id or None
+    fits = len(wire_id) + len(tag) <= room and tag.isascii() and tag.isalnum()
+    return (wire_id + tag if fits else wire_id) or None
 
 
 def json_number(value: Decimal | None) -> int | float:
