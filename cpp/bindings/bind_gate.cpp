@@ -1,9 +1,13 @@
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <new>
 #include <vector>
 
 #include "bindings.hpp"
+#include "py_number.hpp"
 #include "py_values.hpp"
 
 namespace py = pybind11;
@@ -43,6 +47,8 @@ constexpr std::array<const char*, kInstrumentFields> kInstrumentNames = {
     "exchange", "tradable", "tick_size", "lot_size", "freeze_quantity", "price_band_low", "price_band_high"};
 
 constexpr long kMostDigits = 15;  // as dragoman.checks.grid has it
+constexpr std::int64_t kBeyond = 10'000'000'000'000'000;
+constexpr std::int64_t kMostScaled = std::numeric_limits<std::int64_t>::max() / 10;
 
 struct Gate {
   PyObject_HEAD PyObject* plain;    // an order that says nothing further
@@ -97,8 +103,61 @@ int within(PyObject* number, PyObject* bound, int how) {
   return bound == Py_None ? 1 : PyObject_RichCompareBool(number, bound, how);
 }
 
+/// The coefficient at another exponent, not above its own; false where it does not fit.
+bool scaled(const PlainNumber& number, int exponent, std::int64_t& coefficient) {
+  coefficient = number.coefficient;
+  for (int left = number.exponent - exponent; left > 0; --left) {
+    if (coefficient > kMostScaled || coefficient < -kMostScaled) {
+      return false;
+    }
+    coefficient *= 10;
+  }
+  return true;
+}
+
+/// Numbers as they are counted at one exponent; false where one is not plain.
+class Grid {
+ public:
+  Grid(PyTypeObject* decimal, PyObject* number, PyObject* step, PyObject* low, PyObject* high) {
+    const std::array<PyObject*, 4> objects = {number, step, low, high};
+    std::array<PlainNumber, 4> read;
+    int exponent = 0;
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+      if (objects[i] == Py_None) continue;
+      if (!plain_number(decimal, objects[i], read[i])) return;
+      exponent = std::min(exponent, read[i].exponent);
+    }
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+      if (!scaled(read[i], exponent, at_[i])) return;
+    }
+    has_low_ = low != Py_None;
+    has_high_ = high != Py_None;
+    // As its first digit has it: from two digits after the point on, 18 digits are never more.
+    is_sane_ =
+        read[0].exponent < -1 || read[0].coefficient < (read[0].exponent == 0 ? kBeyond : kBeyond * 10);
+    is_plain_ = true;
+  }
+
+  [[nodiscard]] bool is_plain() const { return is_plain_; }
+  [[nodiscard]] bool admits() const {
+    const auto [number, step, low, high] = at_;
+    return number > 0 && is_sane_ && (step == 0 || number % step == 0) && (!has_low_ || number >= low) &&
+           (!has_high_ || number <= high);
+  }
+
+ private:
+  std::array<std::int64_t, 4> at_{};
+  bool is_plain_ = false;
+  bool is_sane_ = false;
+  bool has_low_ = false;
+  bool has_high_ = false;
+};
+
 /// A positive number on a grid and between two bounds, each of which may be None.
 int fits(const Gate& gate, PyObject* number, PyObject* step, PyObject* low, PyObject* high) {
+  if (const Grid grid(Py_TYPE(gate.zero), number, step, low, high); grid.is_plain()) {
+    return grid.admits() ? 1 : 0;
+  }
   int is = is_sane(gate, number);
   if (is > 0) is = PyObject_RichCompareBool(number, gate.zero, Py_GT);
   if (is > 0) is = is_multiple(number, step);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bindings.hpp"
+#include "py_number.hpp"
 #include "py_values.hpp"
 
 namespace py = pybind11;
@@ -33,6 +34,7 @@ enum Argument : std::size_t {
 // Floats within are of a size that markets know; what is beyond is for `exact` to judge.
 constexpr double kLeast = 1e-15;
 constexpr double kMost = 1e15;
+constexpr long long kMostWhole = 1'000'000'000;
 
 constexpr std::array<Argument, 5> kWords = {kSide, kOrderType, kTimeInForce, kProduct, kVariety};
 
@@ -40,6 +42,12 @@ constexpr std::array<Argument, 5> kWords = {kSide, kOrderType, kTimeInForce, kPr
 struct Meaning {
   std::array<PyObject*, kWords.size()> words;
   PyObject* request;
+};
+
+/// An int and its Decimal, which is held; null where there is none yet.
+struct Whole {
+  long long value;
+  PyObject* number;
 };
 
 struct RequestReader {
@@ -56,6 +64,7 @@ struct RequestReader {
   Py_ssize_t name_there;  // of an instrument's id
   Py_ssize_t name, quantity, price, extras;
   std::array<Meaning, 64> known;
+  std::array<Whole, 64> wholes;
 };
 
 RequestReader& reader_of(PyObject* self) {
@@ -92,20 +101,6 @@ PyObject* meant(RequestReader& reader, PyObject* const* args) {
   return found;
 }
 
-/// Whether text has digits and points alone: if it is a number, it is a finite one.
-bool is_digits(PyObject* text) {
-  if (!PyUnicode_IS_COMPACT_ASCII(text)) {
-    return false;
-  }
-  const auto* letters = static_cast<const char*>(PyUnicode_DATA(text));
-  for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(text); ++i) {
-    if ((letters[i] < '0' || letters[i] > '9') && letters[i] != '.') {
-      return false;
-    }
-  }
-  return true;
-}
-
 /// Take over a Decimal: itself where it is finite, else null without an error.
 PyObject* if_finite(const RequestReader& reader, PyObject* number) {
   if (number == nullptr) {
@@ -119,19 +114,48 @@ PyObject* if_finite(const RequestReader& reader, PyObject* number) {
   return number;
 }
 
+/// The Decimal of text; what it is is noted where that is plain, then it is finite, too.
+PyObject* of_text(const RequestReader& reader, PyObject* text) {
+  PyObject* const number = PyObject_CallOneArg(reader.decimal, text);
+  PlainNumber plain;
+  if (number == nullptr || !PyUnicode_IS_COMPACT_ASCII(text) ||
+      !read_plain({static_cast<const char*>(PyUnicode_DATA(text)),
+                   static_cast<std::size_t>(PyUnicode_GET_LENGTH(text))},
+                  plain)) {
+    return if_finite(reader, number);
+  }
+  note_plain(number, plain);
+  return number;
+}
+
+/// The Decimal of an int; those of common size are kept.
+PyObject* of_whole(RequestReader& reader, PyObject* value) {
+  int overflow = 0;
+  const long long whole = PyLong_AsLongLongAndOverflow(value, &overflow);
+  if (overflow != 0 || whole < 0 || whole > kMostWhole) {
+    return if_finite(reader, PyObject_CallOneArg(reader.decimal, value));
+  }
+  Whole& place = reader.wholes[static_cast<std::size_t>(whole) % reader.wholes.size()];
+  if (place.number == nullptr || place.value != whole) {
+    PyObject* const number = PyObject_CallOneArg(reader.decimal, value);
+    if (number == nullptr) {
+      return nullptr;
+    }
+    place.value = whole;
+    Py_XSETREF(place.number, number);
+    note_plain(number, {whole, 0});
+  }
+  return Py_NewRef(place.number);
+}
+
 /// A new reference to a number as the Decimal that it is. Null without an error where Python has to look
 /// closer, null with one where it was refused.
-PyObject* number_of(const RequestReader& reader, PyObject* name, PyObject* value) {
+PyObject* number_of(RequestReader& reader, PyObject* name, PyObject* value) {
   if (PyLong_CheckExact(value)) {
-    int overflow = 0;
-    const long long whole = PyLong_AsLongLongAndOverflow(value, &overflow);
-    static_cast<void>(whole);
-    PyObject* const number = PyObject_CallOneArg(reader.decimal, value);
-    return overflow == 0 ? number : if_finite(reader, number);
+    return of_whole(reader, value);
   }
   if (PyUnicode_CheckExact(value)) {
-    PyObject* const number = PyObject_CallOneArg(reader.decimal, value);
-    return is_digits(value) ? number : if_finite(reader, number);
+    return of_text(reader, value);
   }
   if (Py_TYPE(value) == reinterpret_cast<PyTypeObject*>(reader.decimal)) {
     return if_finite(reader, Py_NewRef(value));
@@ -140,7 +164,7 @@ PyObject* number_of(const RequestReader& reader, PyObject* name, PyObject* value
     const double size = std::fabs(PyFloat_AS_DOUBLE(value));
     if (size == 0 || (size > kLeast && size < kMost)) {
       PyObject* const shortest = PyObject_Repr(value);
-      PyObject* const number = shortest == nullptr ? nullptr : PyObject_CallOneArg(reader.decimal, shortest);
+      PyObject* const number = shortest == nullptr ? nullptr : of_text(reader, shortest);
       Py_XDECREF(shortest);
       return number;
     }
@@ -281,6 +305,7 @@ void reader_dealloc(PyObject* self) {
     for (PyObject* word : one.words) Py_XDECREF(word);
     Py_XDECREF(one.request);
   }
+  for (const Whole& one : reader.wholes) Py_XDECREF(one.number);
   PyTypeObject* const type = Py_TYPE(self);
   type->tp_free(self);
   Py_DECREF(type);
