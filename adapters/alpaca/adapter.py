@@ -34,6 +34,7 @@ from dragoman.plugin import (
 )
 from dragoman.plugin.parts import (
     NEW_YORK,
+    SUCCESS,
     US,
     US_HOURS,
     KeySession,
@@ -44,7 +45,6 @@ from dragoman.plugin.parts import (
     failure_of,
     fetch,
     fetch_rows,
-    is_success,
     json_or_none,
     moment_ns,
     number_in,
@@ -87,6 +87,7 @@ _PAGE: Final = "page"
 _SERVER: Final = 500
 _GONE: Final = frozenset(("40410000",))
 _ACCOUNT: Final = Request(path="/v2/account")
+_PLACE: Final = Request(method="POST", path="/v2/orders", mutates=True)
 _NO_SUCH: Final = "the broker has no such order type"
 
 CAPABILITIES: Final = Capabilities(
@@ -177,6 +178,7 @@ class AlpacaAdapter(KeySession, ChangeFlows, MarketFlows):
     codes = CODES
     charges_table = ChargesTable.load(__package__)
     feeds = (StockFeed, CryptoFeed, OptionFeed, TradeUpdates)
+    authorizes_by_login = True
     emulator = "dragoman.adapters.alpaca.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ class AlpacaAdapter(KeySession, ChangeFlows, MarketFlows):
         return request.but(headers=(*request.headers, *shown))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        if is_success(reply):
+        if reply.status in SUCCESS:
             return None
         body, status = json_or_none(reply), f"HTTP {reply.status}"
         told = isinstance(body, Mapping) and "message" in body
@@ -232,8 +234,7 @@ class AlpacaAdapter(KeySession, ChangeFlows, MarketFlows):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        body = order_body(order, instrument, ctx)
-        row = yield from fetch(RECORDS, Request(method="POST", path="/v2/orders", json=body, mutates=True))
+        row = yield from fetch(RECORDS, _PLACE.but(json=order_body(order, instrument, ctx)))
         with reading("order reply"):
             legs = [model.Outcome.accepted(str(leg["id"]), raw=leg) for leg in row.get("legs") or ()]
             if not legs:

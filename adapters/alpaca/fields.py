@@ -68,8 +68,7 @@ def check_terms(order: model.OrderRequest, instrument: model.Instrument) -> None
     RECORDS.check_offered(kind.name, "order_type", order.order_type, kind.order_types)
     RECORDS.check_offered(kind.name, "time_in_force", order.time_in_force, kind.times_in_force)
     check_prices(kind, order.price, order.trigger_price)
-    day = order.time_in_force is F.DAY
-    fraction = order.notional is not None or order.quantity % 1 != 0
+    day, fraction = order.time_in_force is F.DAY, order.notional is not None or order.quantity % 1 != 0
     trails, offset = order.order_type is T.TRAILING_STOP_MARKET, order.trailing_offset
     RECORDS.check(
         (
@@ -93,7 +92,8 @@ def check_terms(order: model.OrderRequest, instrument: model.Instrument) -> None
             "use TRAILING_STOP_MARKET",
         ),
     )
-    _check_legs(order, kind)
+    if order.extras != {} or order.variety is model.Variety.BRACKET:
+        _check_legs(order, kind)
 
 
 def _check_legs(order: model.OrderRequest, kind: Kind) -> None:

@@ -19,6 +19,7 @@ KEY_ONLY: Final = "key"
 REPLACING: Final = "rpl-"
 """Begins the client id of a cancel that is half of a replacement (``cancelNewClientOrderId``: name unverified)."""
 _IN_FORM: Final = ("POST", "PUT")
+_ACT: Final = Request(mutates=True)
 
 
 def sign(payload: str, ctx: Context) -> str:
@@ -64,17 +65,18 @@ def read(market: Market, path: str, weight: int, query: Pairs = (), **more: Any)
 
 def act(market: Market, method: str, path: str, fields: Pairs, ctx: Context, *, call: str = "", **more: Any) -> Request:
     """Return a request about an order; `call` names it on the WebSocket interface, where the profile wants that."""
-    limits: dict[str, Any] = {"meter": market.orders_meter, "mutates": True} | more
+    request = _ACT.but(method=method, path=market.root + path, host=market.host, meter=market.orders_meter)
+    if more:
+        request = request.but(**more)
     if method == "DELETE":
-        limits["lane"] = Lane.RISK
+        request = request.but(lane=Lane.RISK)
     if call and ctx.settings.get("orders_via", "rest") == "socket":
         name = ctx.random_bytes(8).hex()
         message = {"id": name, "method": call, "params": dict(fields)}
-        return Request(
-            method="SEND", path=call, via="socket", socket=USER_STREAM, correlation=name, json=message, **limits
+        return request.but(
+            method="SEND", path=call, host="rest", via="socket", socket=USER_STREAM, correlation=name, json=message
         )
-    where: dict[str, Any] = {"form" if method in _IN_FORM else "query": fields}
-    return Request(method=method, path=market.root + path, host=market.host, **where, **limits)
+    return request.but(form=fields) if method in _IN_FORM else request.but(query=fields)
 
 
 def result(reply: Reply, request: Request) -> Any:

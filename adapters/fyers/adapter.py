@@ -39,10 +39,10 @@ from dragoman.plugin.parts import (
     INDIAN_HOURS,
     IST,
     SHARES,
+    SUCCESS,
     at_once,
     failure_of,
     fetch,
-    is_success,
     json_number,
     json_or_none,
     jwt_claims,
@@ -71,6 +71,7 @@ REFUSALS: Final = frozenset(("-99", "-50"))
 SECOND_SHARE: Final = 9
 """Requests a second outside the reserve. A sliced order becomes several, each counted (unverified): it spends them."""
 _BOOK: Final = "/api/v3/orders"
+_PLACE: Final = Request(method="POST", mutates=True, answers=REFUSALS | {NO_ACKNOWLEDGEMENT})
 _NO_ORDER_YET: Final = "the broker queued the order and told no id yet: its tag finds it in the order book"
 _PRODUCTS: Final = {
     **dict.fromkeys(SHARES, CASH_PRODUCTS),
@@ -169,6 +170,7 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     codes = CODES
     charges_table = ChargesTable.load(__package__)
     feeds = (MarketFeed, DeepFeed, OrderFeed)
+    authorizes_by_login = True
     emulator = "dragoman.adapters.fyers.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------
@@ -179,15 +181,18 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
         return request.but(headers=(*request.headers, authorization(ctx, RECORDS.token(request, ctx))))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = is_success(reply)
+        good = reply.status in SUCCESS
         if good and request.note == FILE:
             return None
         body, code, text = json_or_none(reply), f"HTTP {reply.status}", reply.text[:200]
-        if isinstance(body, Mapping):
+        if isinstance(body, dict):
             word, found = body.get("s"), body.get("code")
-            # 201 calls itself a success: the exchange has said nothing yet.
-            fine = word == "ok" or (word == "no_data" and found in (None, 200))
-            if good and fine and not (request.mutates and str(found) == NO_ACKNOWLEDGEMENT):
+            if (
+                good
+                and (word == "ok" or (word == "no_data" and found in (None, 200)))
+                # 201 calls itself a success: the exchange has said nothing yet.
+                and not (request.mutates and str(found) == NO_ACKNOWLEDGEMENT)
+            ):
                 return None
             code, text = code if found is None else str(found), str(body.get("message") or "")
         # A server's failure leaves open what was done, whatever it says.
@@ -251,19 +256,18 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     ) -> Flow[model.Outcome | list[model.Outcome]]:
         extras = order.extras.get(self.name, {})
         slices, queued = bool(extras.get("slice")), bool(extras.get("queued"))
-        reply = yield Request(
-            method="POST",
+        reply = yield _PLACE.but(
             path=f"/api/v3/orders/{'async' if queued else 'sync'}",
             json=_fields(order, instrument) | ({"isSliceOrder": True} if slices else {}),
-            mutates=True,
             cost=SECOND_SHARE if slices else 1,
-            answers=REFUSALS | {NO_ACKNOWLEDGEMENT},
         )
         with reading("order reply"):
-            found = reply.json
-            if "data" not in found:
-                return self._outcome(found, reply.status)
-            return together(self._outcomes(found), raw=found)
+            found = reply.parsed or reply.json
+            return (
+                self._outcome(found, reply.status)
+                if "data" not in found
+                else together(self._outcomes(found), raw=found)
+            )
 
     def place_many(
         self, legs: Sequence[tuple[model.OrderRequest, model.Instrument]], ctx: Context
@@ -290,7 +294,9 @@ class FyersAdapter(MoneyFlows, MarketFlows, TriggerFlows):
     def _outcome(self, body: Mapping[str, Any], status: int) -> model.Outcome:
         """Read one order's part of a reply. A refusal may carry the id of the order it is about."""
         order_id = str(body.get("id") or "") or None
-        failure = self.classify(Reply(status, {}, b"", _json=body), Request(method="POST", mutates=True))
+        if status in SUCCESS and body.get("s") == "ok" and order_id and str(body.get("code")) != NO_ACKNOWLEDGEMENT:
+            return model.Outcome.accepted(order_id, raw=body)
+        failure = self.classify(Reply(status, {}, b"", parsed=body), Request(method="POST", mutates=True))
         if failure is not None:
             return failure.outcome(order_id, raw=body)
         if order_id is not None:

@@ -33,8 +33,8 @@ from dragoman.plugin.parts import (
     FILE,
     INDIAN_HOURS,
     IST,
+    SUCCESS,
     failure_of,
-    is_success,
     json_or_none,
     master_of,
     pairs,
@@ -159,6 +159,7 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
     codes = CODES
     charges_table = ChargesTable.load(__package__)
     feeds = (MarketFeed, DeepFeed, PortfolioFeed)
+    authorizes_by_login = True
     emulator = "dragoman.adapters.upstox.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------
@@ -173,11 +174,11 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
         return request.but(headers=(*request.headers, *headers))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = is_success(reply)
+        good = reply.status in SUCCESS
         if good and request.note == FILE:
             return None
-        body, code, texts = json_or_none(reply), f"HTTP {reply.status}", [reply.text[:200]]
-        if isinstance(body, Mapping):
+        body, code, texts = json_or_none(reply), f"HTTP {reply.status}", []
+        if isinstance(body, dict):
             # A request of several orders tells beside the whole what became of each.
             if request.note is SEVERAL and reply.status in (200, 207, 400) and isinstance(body.get("summary"), Mapping):
                 return None
@@ -186,10 +187,10 @@ class UpstoxAdapter(OrderFlows, MoneyFlows, MarketFlows, TriggerFlows):
                 return None
             found = [item for item in body.get("errors") or () if isinstance(item, Mapping)]
             code = next(filter(None, map(code_of, found[:1])), code)
-            texts = [str(item.get("message") or "") for item in found] or texts
+            texts = [str(item.get("message") or "") for item in found]
         # A server's failure leaves open what was done, whatever it says.
         looked_up = code if reply.status < 500 else f"HTTP {reply.status}"
-        return failure_of(self.codes, reply, request, (looked_up,), "; ".join(texts), code=code)
+        return failure_of(self.codes, reply, request, (looked_up,), "; ".join(texts or [reply.text[:200]]), code=code)
 
     # -- session -----------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,9 @@ _PRODUCTS: Final = {
     **dict.fromkeys(SHARES, CASH_PRODUCTS),
     **dict.fromkeys(("NFO", "BFO", "CDS", "BCD", "NCO"), CONTRACT_PRODUCTS),
 }
+_PLACE: Final = Request(method="POST", host="order", path="/v3/order/place", mutates=True, meter="orders")
+_MODIFY: Final = _PLACE.but(method="PUT", path="/v3/order/modify")
+_CANCEL: Final = _PLACE.but(method="DELETE", path="/v3/order/cancel", lane=Lane.RISK)
 
 
 class OrderFlows(Adapter):
@@ -64,9 +67,8 @@ class OrderFlows(Adapter):
         check_protection(RECORDS, order.order_type, order.market_protection, most=MOST_PROTECTION, whole=True)
         RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
         shown = order.display_quantity
-        little = shown is not None and shown * 10 < order.quantity
-        told = f"display_quantity {shown} is below a tenth of {order.quantity}"
-        RECORDS.check((little, told, "show at least a tenth"))
+        if shown is not None and shown * 10 < order.quantity:
+            raise refused(f"display_quantity {shown} is below a tenth of {order.quantity}", "show at least a tenth")
         RECORDS.extras(order, ("slice",))
         return order
 
@@ -77,18 +79,12 @@ class OrderFlows(Adapter):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        reply = yield Request(
-            method="POST",
-            host="order",
-            path="/v3/order/place",
-            headers=pairs(**{"X-Algo-Name": order.algo_id}),
-            json=order_fields(order, instrument),
-            mutates=True,
-            meter="orders",
-            cost=SECOND_SHARE if slices(order) else 1,
+        body = order_fields(order, instrument)
+        reply = yield _PLACE.but(
+            headers=pairs(**{"X-Algo-Name": order.algo_id}), json=body, cost=SECOND_SHARE if body["slice"] else 1
         )
         with reading("order reply"):
-            found = reply.json["data"]
+            found = (reply.parsed or reply.json)["data"]
             ids = RECORDS.as_rows("order reply", found, "order_ids")
             return together([model.Outcome.accepted(order_id, raw=found) for order_id in ids], raw=found)
 
@@ -116,21 +112,11 @@ class OrderFlows(Adapter):
         } | wire_protection(order_type, percent)
         sizes = (("quantity", change.quantity), ("disclosed_quantity", change.display_quantity))
         body |= {name: whole(size) for name, size in sizes if size is not None}
-        reply = yield Request(
-            method="PUT", host="order", path="/v3/order/modify", json=body, mutates=True, meter="orders"
-        )
+        reply = yield _MODIFY.but(json=body)
         return changed(RECORDS, reply, order)
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
-        reply = yield Request(
-            method="DELETE",
-            host="order",
-            path="/v3/order/cancel",
-            query=(("order_id", order.order_id),),
-            mutates=True,
-            meter="orders",
-            lane=Lane.RISK,
-        )
+        reply = yield _CANCEL.but(query=(("order_id", order.order_id),))
         return changed(RECORDS, reply, order)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
@@ -182,8 +168,8 @@ class OrderFlows(Adapter):
 
 def slices(order: model.OrderRequest) -> bool:
     """Whether the broker is asked to cut an order into parts."""
-    extras = order.extras.get("upstox", {})
-    return isinstance(extras, Mapping) and bool(extras.get("slice"))
+    extras = order.extras.get("upstox")
+    return bool(extras) and isinstance(extras, Mapping) and bool(extras.get("slice"))
 
 
 def order_fields(order: model.OrderRequest, instrument: model.Instrument) -> dict[str, Any]:

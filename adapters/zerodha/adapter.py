@@ -38,6 +38,7 @@ from dragoman.plugin import (
     SessionRules,
     UsageError,
     Window,
+    copied,
     errors,
     model,
     no,
@@ -49,12 +50,14 @@ from dragoman.plugin.parts import (
     IST,
     PROTECTED,
     SHARES,
+    SUCCESS,
+    TAKEN,
+    Pairs,
     QuotedDepth,
     changed,
     check_protection,
     digits,
     failure_of,
-    is_success,
     json_or_none,
     needed,
     pairs,
@@ -66,7 +69,7 @@ from dragoman.plugin.records import MISREAD
 from . import words
 from .candles import CandleFlows
 from .feed import Ticker
-from .forms import data, rows, whole, written
+from .forms import data, rows, written
 from .gtt import TriggerFlows
 from .master import InstrumentParser
 from .money import MoneyFlows
@@ -96,9 +99,20 @@ _UNIT_OPEN: Final = (
     " settings.quantity_unit in the profile; lots are then converted by the instrument's lot_size"
 )
 
-_PLACE: Final = Request(method="POST", mutates=True, meter="orders")
-_PLACE_PATHS: Final = {variety: f"/orders/{word}" for variety, word in VARIETY.outward.items()}
+_PLACE: Final = {
+    variety: Request(method="POST", path=f"/orders/{word}", mutates=True, meter="orders")
+    for variety, word in VARIETY.outward.items()
+}
+_SIDE: Final = {side: ("transaction_type", word) for side, word in SIDE.outward.items()}
+_PRODUCT: Final = {product: ("product", word) for product, word in PRODUCT.outward.items()}
+_ORDER_TYPE: Final = {order_type: ("order_type", word) for order_type, word in ORDER_TYPE.outward.items()}
+_VALIDITY: Final = {validity: ("validity", word) for validity, word in VALIDITY.outward.items()}
+_LIMIT: Final = model.OrderType.LIMIT
+_LIMITED: Final = _ORDER_TYPE[_LIMIT]
 _NONE: Final[Mapping[str, Any]] = {}
+_MODIFY: Final = Request(method="PUT", mutates=True, meter="orders")
+_CANCEL: Final = Request(method="DELETE", mutates=True, meter="orders", lane=Lane.RISK)
+_ORDER_PATHS: Final = {variety: f"/orders/{word}/" for variety, word in VARIETY.outward.items()}
 
 CAPABILITIES: Final = Capabilities(
     order_types=frozenset(
@@ -159,6 +173,15 @@ CAPABILITIES: Final = Capabilities(
     },
 )
 
+_USUAL: Final = frozenset(
+    (product, validity, model.Variety.REGULAR, exchange)
+    for exchange, products in _PRODUCTS.items()
+    for product in products
+    for validity in CAPABILITIES.time_in_force
+    if exchange != "MCX" or validity is not model.TimeInForce.IOC
+)
+"""What an order can be, with nothing further that could not fit."""
+
 # Every token dies then, whenever it was made.
 _SESSION: Final[dict[str, Any]] = {
     "account": "user_id",
@@ -218,6 +241,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
     codes = CODES
     charges_table = ChargesTable.load(__package__)
     feeds = (Ticker,)
+    authorizes_by_login = True
     emulator = "dragoman.adapters.zerodha.emulator:make"
 
     # -- pure functions ----------------------------------------------------------------------------------------------
@@ -231,13 +255,19 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
         return request.but(headers=(*request.headers, ("Authorization", f"token {key}:{access}")))
 
     def classify(self, reply: Reply, request: Request) -> Failure | None:
-        good = is_success(reply)
-        if good and request.note == "csv":
+        try:
+            body = reply.json
+            good = reply.status in SUCCESS and body["status"] == "success" and "data" in body
+        except (errors.DecodeError, LookupError, TypeError):
+            good = False  # no envelope
+        return None if good else self._meaning(reply, request)
+
+    def _meaning(self, reply: Reply, request: Request) -> Failure | None:
+        """Return what a reply means that is no success in Kite's envelope."""
+        if request.note == "csv" and reply.status in SUCCESS:
             return None
         body, code, text = json_or_none(reply), f"HTTP {reply.status}", ""
         if isinstance(body, dict):
-            if good and "data" in body and body.get("status") == "success":
-                return None
             told = body.get("error_type")
             if isinstance(told, str) and told:
                 code, text = told, str(body.get("message") or "")
@@ -250,6 +280,14 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
         return failure_of(self.codes, reply, request, words, text or reply.text[:200], code=code)
 
     def check_order(self, order: model.OrderRequest, instrument: model.Instrument) -> model.OrderRequest:
+        if (
+            (order.product, order.time_in_force, order.variety, instrument.exchange) in _USUAL
+            and not order.tag
+            and order.extras == {}
+            and order.market_protection is None
+            and order.display_quantity is None
+        ):
+            return order
         tag = order.tag
         if tag and not (len(tag) <= USER_TAG_LENGTH and tag.isascii() and tag.isalnum()):
             raise refused(
@@ -263,8 +301,6 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
         if order.time_in_force is model.TimeInForce.IOC and instrument.exchange == "MCX":
             raise refused("MCX takes no IOC orders from algos", "use DAY")
         RECORDS.check_product(order, _PRODUCTS[instrument.exchange], instrument.exchange)
-        if order.variety is model.Variety.REGULAR and order.extras == {}:
-            return order  # nothing else is there that could not fit the variety
         _check_variety(order, RECORDS.extras(order, EXTRAS))
         return order
 
@@ -319,18 +355,49 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
     def place(
         self, order: model.OrderRequest, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome | list[model.Outcome]]:
-        extras = order.extras.get(self.name, _NONE) if order.extras else _NONE
-        reply = yield _PLACE.but(
-            path=_PLACE_PATHS[order.variety],
-            form=_place_form(order, instrument, extras),
-            cost=SECOND_SHARE if extras.get("autoslice") else 1,
-        )
+        quantity, price = f"{order.quantity!s}", f"{order.price!s}"
+        if (
+            order.order_type is _LIMIT
+            and order.price is not None
+            and order.trigger_price is None
+            and order.display_quantity is None
+            and order.algo_id is None
+            and order.wire_id
+            and not order.tag
+            and not order.extras
+            and quantity.isdigit()
+            and "E" not in price
+        ):
+            # A limit and nothing further, as most orders are: the form that `_place_form` makes of it, in one step.
+            asked = _PLACE[order.variety].but(
+                form=(
+                    ("exchange", instrument.exchange),
+                    ("tradingsymbol", instrument.broker_symbol),
+                    _SIDE[order.side],
+                    ("quantity", quantity),
+                    _PRODUCT[order.product],
+                    _LIMITED,
+                    ("price", price),
+                    _VALIDITY[order.time_in_force],
+                    ("tag", order.wire_id),
+                )
+            )
+        else:
+            extras = order.extras.get(self.name, _NONE) if order.extras else _NONE
+            asked = _PLACE[order.variety].but(
+                form=_place_form(order, instrument, extras),
+                cost=SECOND_SHARE if extras.get("autoslice") else 1,
+            )
+        reply = yield asked
         try:
-            data = reply.json["data"]
+            data = (reply.parsed or reply.json)["data"]
+            order_id = data["order_id"]
+            if isinstance(order_id, str) and order_id.isdigit() and "children" not in data:
+                return copied(TAKEN, order_id=order_id, raw=data)
             order_id, children = _order_id(data), data.get("children")
             if not children:
                 return model.Outcome.accepted(order_id, raw=data)
-            return model.Outcome.parent(order_id, tuple(self._child(child) for child in children), raw=data)
+            return model.Outcome.parent(order_id, tuple(map(self._child, children)), raw=data)
         except errors.DragomanError:
             raise
         except MISREAD as error:
@@ -351,44 +418,21 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
     def modify(
         self, order: model.Order, change: model.OrderChange, instrument: model.Instrument, ctx: Context
     ) -> Flow[model.Outcome]:
-        order_type = change.order_type or order.order_type
-        # Left out it would be none, which is refused; what the order has is repeated.
-        percent = order.market_protection if change.market_protection is None else change.market_protection
-        form = pairs(
-            order_type=ORDER_TYPE.write(change.order_type) if change.order_type else None,
-            quantity=whole(change.quantity),
-            price=plain(change.price),
-            trigger_price=plain(change.trigger_price),
-            validity=VALIDITY.write(change.time_in_force) if change.time_in_force else None,
-            disclosed_quantity=whole(change.display_quantity),
-            market_protection=_protection(percent) if order_type in PROTECTED else None,
-        )
+        form = _change_form(order, change)
         if order.variety is model.Variety.COVER:
             # Cover orders take prices only; the second leg names its parent.
             prices = tuple(pair for pair in form if pair[0] in ("price", "trigger_price"))
             if not prices:
                 raise refused("of a cover order only the prices can be changed", "give price or trigger_price")
             form = prices + pairs(parent_order_id=order.parent_order_id)
-        reply = yield Request(
-            method="PUT",
-            path=_order_path(order),
-            form=form,
-            mutates=True,
-            meter="orders",
-            limit_key=order.order_id,
-        )
+        reply = yield _MODIFY.but(path=_order_path(order), form=form, limit_key=order.order_id)
         return changed(RECORDS, reply, order)
 
     def cancel(self, order: model.Order, ctx: Context) -> Flow[model.Outcome]:
-        parent = order.parent_order_id if order.variety is model.Variety.COVER else None
-        reply = yield Request(
-            method="DELETE",
-            path=_order_path(order),
-            query=pairs(parent_order_id=parent),
-            mutates=True,
-            meter="orders",
-            lane=Lane.RISK,
-        )
+        request = _CANCEL.but(path=_order_path(order))
+        if order.variety is model.Variety.COVER:
+            request = request.but(query=pairs(parent_order_id=order.parent_order_id))
+        reply = yield request
         return changed(RECORDS, reply, order)
 
     def order(self, order_id: str, ctx: Context) -> Flow[list[model.Order]]:
@@ -453,13 +497,14 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
 
 
 def _order_path(order: model.Order) -> str:
-    if order.variety not in VARIETY.outward:
+    path, name = _ORDER_PATHS.get(order.variety), order.order_id
+    if path is None:
         raise UsageError(
-            f"zerodha: order {order.order_id} has variety {order.variety}, and its path needs one",
+            f"zerodha: order {name} has variety {order.variety}, and its path needs one",
             broker="zerodha",
             remedy="load the order from the book first",
         )
-    return f"/orders/{VARIETY.write(order.variety)}/{quote(order.order_id, safe='')}"
+    return path + (name if name.isascii() and name.isalnum() else quote(name, safe=""))
 
 
 def _check_variety(order: model.OrderRequest, extras: Mapping[str, Any]) -> None:
@@ -505,40 +550,59 @@ def _decimal(value: Any) -> Decimal:
     return found if found.is_finite() else Decimal(0)
 
 
-def _place_form(
-    order: model.OrderRequest, instrument: model.Instrument, extras: Mapping[str, Any]
-) -> tuple[tuple[str, str], ...]:
-    iceberg, shown = order.variety is model.Variety.ICEBERG, order.display_quantity
-    cover = extras.get("cover_trigger")
-    auction = extras.get("auction_number")
-    trigger = order.trigger_price if cover is None else _decimal(cover)
+def _place_form(order: model.OrderRequest, instrument: model.Instrument, extras: Mapping[str, Any]) -> Pairs:
+    shown, trigger = order.display_quantity, order.trigger_price
+    if extras and extras.get("cover_trigger") is not None:
+        trigger = _decimal(extras["cover_trigger"])
     form = [
         ("exchange", instrument.exchange),
         ("tradingsymbol", instrument.broker_symbol),
-        ("transaction_type", SIDE.outward[order.side]),
+        _SIDE[order.side],
         ("quantity", written(order.quantity)),
-        ("product", PRODUCT.outward[order.product]),
-        ("order_type", ORDER_TYPE.outward[order.order_type]),
+        _PRODUCT[order.product],
+        _ORDER_TYPE[order.order_type],
     ]
     if order.price is not None:
         form.append(("price", digits(order.price)))
     if trigger is not None:
         form.append(("trigger_price", digits(trigger)))
-    form.append(("validity", VALIDITY.outward[order.time_in_force]))
-    if shown is not None and not iceberg:
+    form.append(_VALIDITY[order.time_in_force])
+    if shown is not None and order.variety is not model.Variety.ICEBERG:
         form.append(("disclosed_quantity", written(shown)))
     if order.order_type in PROTECTED:
         form.append(("market_protection", _protection(order.market_protection)))
-    if iceberg and shown is not None:
+    if shown is not None and order.variety is model.Variety.ICEBERG:
         form += ("iceberg_legs", str(_legs(order))), ("iceberg_quantity", written(shown))
-    if auction is not None:
-        form.append(("auction_number", str(auction)))
-    if extras.get("autoslice"):
-        form.append(("autoslice", "true"))
+    if extras:
+        if extras.get("auction_number") is not None:
+            form.append(("auction_number", str(extras["auction_number"])))
+        if extras.get("autoslice"):
+            form.append(("autoslice", "true"))
     if order.wire_id or order.tag:
         form.append(("tag", wire_tag(order)))
     if order.algo_id is not None:
         form.append(("algo_id", order.algo_id))
+    return tuple(form)
+
+
+def _change_form(order: model.Order, change: model.OrderChange) -> Pairs:
+    form = []
+    if change.order_type is not None:
+        form.append(("order_type", ORDER_TYPE.write(change.order_type)))
+    if change.quantity is not None:
+        form.append(("quantity", written(change.quantity)))
+    if change.price is not None:
+        form.append(("price", digits(change.price)))
+    if change.trigger_price is not None:
+        form.append(("trigger_price", digits(change.trigger_price)))
+    if change.time_in_force is not None:
+        form.append(("validity", VALIDITY.write(change.time_in_force)))
+    if change.display_quantity is not None:
+        form.append(("disclosed_quantity", written(change.display_quantity)))
+    if (change.order_type or order.order_type) in PROTECTED:
+        # Left out it would be none, which is refused; what the order has is repeated.
+        percent = order.market_protection if change.market_protection is None else change.market_protection
+        form.append(("market_protection", _protection(percent)))
     return tuple(form)
 
 

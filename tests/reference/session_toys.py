@@ -309,12 +309,7 @@ class ScriptedLine:
     def __init__(self, http: ScriptedHttp) -> None:
         self._http = http
 
-    def send(self, prepare: Prepare, on_end: OnEnd, *, timeout_s: float) -> None:
-        try:
-            request = prepare()
-        except BaseException:
-            self.release()
-            raise
+    def carry(self, request: WireRequest, on_end: OnEnd, timeout_s: float) -> None:
         self._http.sent.append(request)
         self._http._runtime.spawn(self._play(self._http.next_step(), on_end), name="scripted line")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from dragoman.errors import UsageError
@@ -36,3 +38,18 @@ def test_what_was_published_before_anybody_listened_goes_to_the_first_who_does()
         fanout.add(got.append)
         fanout.publish(8)
         assert got == ([*range(0, 512, 2), 7, 8, 8] if listen == "call back" else [8])
+
+
+def test_whoever_publishes_hears_when_nobody_follows_any_more():
+    fanout: Fanout[int] = Fanout("order")
+    heard: list[bool] = []
+    fanout.changed = lambda: heard.append(fanout.followed)
+    remove = fanout.add(lambda event: None)
+    remove()
+    assert heard == [True, False]
+    following = fanout.iterate()
+    assert heard.pop()
+    del following  # nobody reads it any more: it goes with the next event
+    gc.collect()
+    fanout.publish(1)
+    assert (heard, fanout.followed) == ([True, False, False], False)

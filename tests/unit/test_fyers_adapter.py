@@ -51,7 +51,7 @@ def placed(body, status=200):
 
 
 def answer(body, status=200, *, mutates=True):
-    return FyersAdapter().classify(Reply(status, {}, b"", _json=body), Request(method="POST", mutates=mutates))
+    return FyersAdapter().classify(Reply(status, {}, b"", parsed=body), Request(method="POST", mutates=mutates))
 
 
 @pytest.mark.parametrize("row", CODES.rows, ids=lambda row: f"{row.code} {row.match}")

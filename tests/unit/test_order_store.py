@@ -138,6 +138,64 @@ def test_a_listener_that_raises_is_counted(store):
     assert len(heard) == store.counters["listener_errors"] == 1
 
 
+def test_first_steps_are_told_to_those_who_want_them_now(store):
+    always, at_times = [], []
+    store.listen(always.append)
+    listening = store.listen(at_times.append, first_steps=False)
+    placed(store)
+    store.settle("mine", Outcome.accepted("7"), ts=1)
+    assert [update.order.status for update in always] == [S.SUBMITTED, S.ACCEPTED]
+    assert at_times == []
+    store.see(report("7"), "stream")
+    assert at_times == always[2:] != []
+    listening.first_steps = True
+    placed(store, "second")
+    assert at_times[-1].order.client_order_id == "second"
+    listening.first_steps = False
+    store.settle("second", Outcome.accepted("8"), ts=1)
+    assert at_times[-1].order.status is S.SUBMITTED
+    listening()
+    store.see(report("8"), "stream")
+    assert at_times[-1].order.status is S.SUBMITTED
+    assert always[-1].order.order_id == "8"
+
+
+def test_what_was_taken_is_written_down_before_anybody_is_told(store):
+    heard = []
+    store.listen(lambda update: heard.append(update.order))
+    store.on_taken = lambda order: heard.append(order.order_id)
+    placed(store)
+    order = store.settle("mine", Outcome.accepted("7"), ts=1)
+    assert heard[1:] == ["7", order]
+
+
+@pytest.mark.logs  # with its trace
+def test_an_order_is_taken_although_nobody_can_write_that_down(store):
+    heard = []
+    store.listen(heard.append)
+    store.on_taken = lambda order: 1 // 0
+    placed(store)
+    assert store.settle("mine", Outcome.accepted("7"), ts=1).status is S.ACCEPTED
+    assert (len(heard), store.counters["listener_errors"]) == (2, 1)
+
+
+@pytest.mark.parametrize("order_id", ["250213000000001", "6c1b8a6c-0d8f", "A7"])
+def test_every_id_that_names_something_is_taken(store, order_id):
+    placed(store)
+    order = store.settle("mine", Outcome("ACCEPTED", order_id=order_id), ts=1)
+    assert (order.status, order.order_id, order.order_ids) == (S.ACCEPTED, order_id, (order_id,))
+    assert store.get(order_id) is store.get("mine") is store.get(WIRE) is order
+
+
+@pytest.mark.logs  # the broker's mistake is said aloud
+@pytest.mark.parametrize("order_id", [" ", "None", "null", 7])
+def test_an_id_that_names_nothing_is_not_taken(store, order_id):
+    placed(store)
+    order = store.settle("mine", Outcome("ACCEPTED", order_id=order_id), ts=1)
+    assert (order.status, order.order_id) == (S.ACCEPTED, "")
+    assert (store.counters["no_id"], store.get(str(order_id))) == (1, None)
+
+
 def slices_reported(store):
     store.see(report("11", quantity=4, tag=WIRE, parent_order_id="10"), "stream")
     store.see(report("12", S.FILLED, 6, quantity=6, tag=WIRE, parent_order_id="10"), "stream")

@@ -7,7 +7,7 @@ import pytest
 from dragoman.errors import ErrorKind
 from dragoman.plugin import Request
 from dragoman.plugin.codes import Code, CodeTable
-from dragoman.plugin.refusals import SHOWN, failure_of, is_success, json_or_none, number_in
+from dragoman.plugin.refusals import SHOWN, SUCCESS, failure_of, json_or_none, number_in
 from dragoman.testing.drive import reply
 
 CODES = CodeTable(
@@ -55,4 +55,11 @@ def test_only_whole_numbers_are_numbers_of_a_header(text, number):
 def test_a_body_that_is_no_json_reads_as_none():
     assert json_or_none(reply({"a": 1})) == {"a": 1}
     assert json_or_none(reply(body=b"<html>")) is None
-    assert [is_success(reply({}, status=status)) for status in (199, 200, 299, 300)] == [False, True, True, False]
+    assert [status in SUCCESS for status in (199, 200, 299, 300)] == [False, True, True, False]
+
+
+def test_a_reply_is_parsed_once_and_keeps_what_it_held():
+    told = reply({"a": [1]})
+    assert told.parsed is None
+    assert told.json == {"a": [1]}
+    assert told.parsed is told.json

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from dragoman.adapters.zerodha.adapter import _place_form
 
 from dragoman import model
 from dragoman.errors import DecodeError, UsageError
@@ -49,6 +50,67 @@ def test_the_exchanges_algo_id_and_the_percent_of_protection_are_sent_as_given()
     assert form["market_protection"] == "-1"
     assert "algo_id" not in form
     assert "market_protection" not in form_of(order())[1]
+
+
+@pytest.mark.parametrize("quantity", [D(1), D("1E+3")])
+@pytest.mark.parametrize("price", [None, D("1500.05"), D("0.050"), D("1.5E+3"), D("1E-9")])
+@pytest.mark.parametrize(
+    "further",
+    [
+        {},
+        {"tag": ""},
+        {"tag": "abc"},
+        {"wire_id": ""},
+        {"algo_id": "A-77"},
+        {"trigger_price": D(1490)},
+        {"display_quantity": D(5)},
+        {"time_in_force": model.TimeInForce.IOC, "side": Side.SELL, "product": Product.INTRADAY},
+        {"order_type": OrderType.STOP_LIMIT},
+        {"order_type": OrderType.MARKET},
+        {"variety": Variety.AMO},
+        {"extras": {"another": {"slices": 2}}},
+    ],
+)
+def test_the_form_of_a_plain_limit_order_is_that_of_any_other(quantity, price, further):
+    asked = order(**({"quantity": quantity, "price": price, "wire_id": "0123456789AB"} | further))
+    driven = run(ADAPTER.place(asked, INFY, CTX), [ORDER_REPLY])
+    assert driven.requests[0].form == _place_form(asked, INFY, {})
+
+
+@pytest.mark.parametrize("quantity", ["1.5", "NaN", "-1.5"])
+def test_a_fraction_is_refused_before_it_leaves(quantity):
+    with pytest.raises((UsageError, ArithmeticError, ValueError)):
+        run(ADAPTER.place(order(quantity=D(quantity), wire_id="0123456789AB"), INFY, CTX), [])
+
+
+@pytest.mark.parametrize("exchange", sorted(ADAPTER.capabilities.segments))
+def test_what_an_order_may_be_does_not_depend_on_its_tag(exchange):
+    instrument = replace(INFY, exchange=exchange)
+
+    def refusal(asked):
+        try:
+            return ADAPTER.check_order(asked, instrument) is asked
+        except UsageError as error:
+            return str(error), error.remedy
+
+    offered = ADAPTER.capabilities
+    found = []
+    for product, validity in itertools.product(sorted(Product), sorted(offered.time_in_force)):
+        asked = order(product=product, time_in_force=validity)
+        found.append(refusal(asked))
+        assert refusal(replace(asked, tag="abc")) == found[-1]
+    assert True in found
+    assert any(one is not True for one in found)
+
+
+def test_an_order_id_that_is_no_plain_word_is_quoted_in_the_path():
+    known = model.Order(instrument_id="NSE:INFY", side=Side.BUY, quantity=D(1), order_id="a/b c", variety=Variety.AMO)
+    cancelled = {"status": "success", "data": {"order_id": "a/b c"}}
+    driven = run(ADAPTER.cancel(known, CTX), [cancelled])
+    assert driven.requests[0].path == "/orders/amo/a%2Fb%20c"
+    assert driven.result.order_id == "a/b c"
+    with pytest.raises(DecodeError, match="expected 'a/b c'"):
+        run(ADAPTER.cancel(known, CTX), [CHANGED])
 
 
 # --- varieties -------------------------------------------------------------------------------------------------------

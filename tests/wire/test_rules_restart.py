@@ -61,10 +61,11 @@ class Kill:
     def end(world) -> None:
         """Let nothing more leave a client, neither to the broker nor to its journal."""
 
-        def nothing(flight):
+        def nothing(*about):
             raise NotSent("this process is dead")
 
-        world.client.session.sender._prepare = nothing
+        sender = world.client.session.sender
+        sender._prepare = sender._signed = nothing  # whichever way a request goes
         world.runtime.disk.end_processes()
 
 

@@ -133,7 +133,7 @@ class Outcome:
         ValueError
             `order_id` is no id. Raised in a flow it makes the outcome unknown: the broker may have taken the order.
         """
-        if not is_order_id(order_id):
+        if not isinstance(order_id, str) or order_id.strip() in _NO_IDS:  # as `is_order_id`
             raise ValueError(f"order_id is {order_id!r}, expected the broker's id as text")
         return copied(_TAKEN, order_id=order_id, replaces=replaces, raw=raw)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from dragoman.errors import AuthRequired, DragomanError
-from dragoman.model import Order, OrderAlert, OrderUpdate, Origin
+from dragoman.model import Order, OrderAlert, OrderStatus, OrderUpdate, Origin
 from dragoman.orders.reading import OrderReader
 from dragoman.session.session import AccountSession
 
@@ -68,11 +68,13 @@ class Reconciler:
         self._found: dict[str, Order] = {}
         self._expected: dict[str, tuple[Order, int]] = {}  # may be on its way to us; since when, monotonic
         self._changed_ns: dict[str, int] = {}
-        self._known: dict[str, Order] = {}
+        self._known: dict[str, Order] = {}  # while a reading runs: what was told before
+        self._before: tuple[dict[str, Order], int] | None = None  # all orders before positions are read; since when
+        self._quiet_ns = int(session.adapter.session.settle_s * _NS)
         self._mono_ns = session.runtime.clock.mono_ns
         self._differing: frozenset[Any] = frozenset()
         self._task: asyncio.Task[None] | None = None
-        self._remove = self._store.listen(self._seen)
+        self._listening = self._store.listen(self._seen, first_steps=False)
         self.audits = 0
         self.missed = 0
 
@@ -82,7 +84,7 @@ class Reconciler:
 
     async def close(self) -> None:
         """End it."""
-        self._remove()
+        self._listening()
         task, self._task = self._task, None
         if task is not None and not task.done():
             task.cancel()
@@ -109,9 +111,14 @@ class Reconciler:
                     read_ns = now
                     await self._audit()
                     failures = 0
-                if now - positions_ns >= _POSITIONS_S * _NS and self._store.fills.all():
-                    positions_ns = now
-                    await self._compare()
+                due_ns = positions_ns + int(_POSITIONS_S * _NS)
+                if now >= due_ns - self._quiet_ns - int(_LOOK_S * _NS) and self._store.fills.all():
+                    if self._before is None:
+                        self._before = self._store.views(), self._mono_ns()
+                    before, since_ns = self._before
+                    if now >= max(due_ns, since_ns + self._quiet_ns):
+                        positions_ns, self._before = now, None
+                        await self._compare(before)
             except AuthRequired:
                 wait_s = _OPEN_S  # the session's own affair; readings go on once there is one
             except DragomanError as error:
@@ -124,11 +131,13 @@ class Reconciler:
     async def _audit(self) -> None:
         """Read everything, and say what the stream should have told."""
         streamed, began = self._streaming and self._reader.fresh, self._session.runtime.clock.mono_ns()
-        self._reading, self._found = True, {}
+        self._reading, self._found, self._known = True, {}, self._store.views()
+        self._listening.first_steps = True  # so that what is known stays so
         try:
             as_of = await self._reader.refresh(15.0)
         finally:
-            self._reading = False
+            self._reading, self._known = False, {}
+            self._listening.first_steps = False
         self.audits += 1
         if not streamed or not self._reader.fresh:
             return  # a gap is known, and this reading is part of healing it
@@ -164,12 +173,26 @@ class Reconciler:
         if orders:
             self._distrust(f"a reading found {len(orders)} changes that it had not told")
 
-    async def _compare(self) -> None:
-        """Compare positions with the sum of fills, for instruments at rest before and while they were read."""
+    async def _compare(self, before: Mapping[str, Order]) -> None:
+        """Compare positions with the sum of fills, for instruments at rest before and while they were read.
+
+        Parameters
+        ----------
+        before : mapping
+            All orders as they were for some seconds already.
+        """
         began = self._session.runtime.clock.mono_ns()
         found = await self._check_positions()
-        quiet_ns = int(self._session.adapter.session.settle_s * _NS)
-        at_rest = [one for one in found if self._changed_ns.get(one.instrument_id, 0) < began - quiet_ns]
+        # Of what was entered since then, or had no answer by then, nobody is told before it changes again.
+        begun = {
+            order.instrument_id
+            for name, order in self._store.views().items()
+            if name not in before or before[name].status is OrderStatus.SUBMITTED
+        }
+        changed_ns, quiet_ns = self._changed_ns, began - self._quiet_ns
+        at_rest = [
+            one for one in found if one.instrument_id not in begun and changed_ns.get(one.instrument_id, 0) < quiet_ns
+        ]
         now = self._session.runtime.clock.wall_ns()
         for one in at_rest:
             if one not in self._differing:  # said once, until it changes
@@ -181,9 +204,11 @@ class Reconciler:
 
     def _seen(self, update: OrderUpdate) -> None:
         order = update.order
-        name = order.client_order_id
         self._changed_ns[order.instrument_id] = self._mono_ns()
-        if self._reading and update.source == "poll":
+        if not self._reading:
+            return
+        name = order.client_order_id
+        if update.source == "poll":
             known = self._known.get(name)
             if known is None or _told(known) != _told(order):
                 self._found[name] = order

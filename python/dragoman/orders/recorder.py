@@ -156,12 +156,7 @@ class Recorder:
             if order.status is OrderStatus.SUBMITTED and update.source == "local":
                 return  # its intent says all of it, once that is written
             if update.source == "reply" and order.status is OrderStatus.ACCEPTED and len(order.order_ids) == 1:
-                # What becomes of most, told in short.
-                name, order_id, at = order.client_order_id, order.order_id, order.ts_accepted
-                told = plain_object(
-                    orjson.dumps, "op", "place", "name", name, "effect", "ACCEPTED", "order_id", order_id, "at", at
-                )
-                journal.append(_REPLY, told)
+                self.taken(order)
                 return
         entry: dict[str, Any] = {"order": to_plain(order)}
         if order.status is OrderStatus.DENIED and (intent := self._intent(order.client_order_id)) is not None:
@@ -171,6 +166,16 @@ class Recorder:
         if update.replaced:
             entry["replaced"] = list(update.replaced)
         journal.append(_KINDS[update.source], entry)
+
+    def taken(self, order: Order) -> None:
+        """Write down, in short, what becomes of most: the broker has taken an order, and nothing else is told of it."""
+        journal = self.journal
+        if journal is not None:
+            name, order_id, at = order.client_order_id, order.order_id, order.ts_accepted
+            told = plain_object(
+                orjson.dumps, "op", "place", "name", name, "effect", "ACCEPTED", "order_id", order_id, "at", at
+            )
+            journal.append(_REPLY, told)
 
     def answered(self, pending: Pending, name: str, effect: str, error: DragomanError | None = None) -> None:
         """Write down what the broker answered to a change or cancel."""

@@ -73,6 +73,8 @@ class Resolver:
     ----------
     names : set of str
         Orders being looked for. Empty, as a rule.
+    fences : bool
+        Whether there is one, or may be at any moment: new orders are checked against those of unknown outcome.
     """
 
     def __init__(
@@ -95,27 +97,27 @@ class Resolver:
         self._lost: dict[str, str] = {}  # taken for lost, by name: the trading day to whose end it is watched
         self._task: asyncio.Task[None] | None = None
         self._braced = False
+        self.fences = False  # each new order looks at it
         self._sought_ns = 0
         self._raised = False
         self._nudge = asyncio.Event()
-        self._store.listen(self._told)
+        self._store.listen(self._told, first_steps=False)  # what is looked for was sent, and has no answer
 
     @property
     def names(self) -> set[str]:
         return set(self._doubts)
 
-    def __bool__(self) -> bool:
-        return self._braced or bool(self._doubts)
-
     def watch(self, intent: Intent) -> None:
         """Look for an order until its fate is proven."""
         since_ns = intent.sent_mono_ns or self._session.runtime.clock.mono_ns()
         self._doubts.setdefault(intent.name, _Doubt(intent, since_ns))
+        self.fences = True
         self.wake()
 
     def brace(self, on: bool) -> None:
         """Say that an order may be of unknown outcome from now on, before anybody is told of it."""
         self._braced = on
+        self.fences = on or bool(self._doubts)
 
     def wake(self) -> None:
         """Begin to read, if nothing does: an order, a change or a cancel has an outcome nobody knows."""
@@ -323,6 +325,7 @@ class Resolver:
         name = order.client_order_id
         if name in self._doubts and (order.status is not OrderStatus.UNKNOWN or order.order_id):
             del self._doubts[name]
+            self.fences = self._braced or bool(self._doubts)
             self._tell("RESOLVED", f"order {name} is {order.status}", order)
         if name in self._lost and order.status is not OrderStatus.REJECTED:
             self._turned_up(order)

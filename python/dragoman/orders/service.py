@@ -114,8 +114,15 @@ class OrderService:
             session, master, units, self._reader, self._freshness, recorder, lambda: self.resolver.wake()
         )
         if self.writer.enabled:
-            self.store.listen(recorder.learnt)  # first written down, then told
-        self.store.listen(self.updates.publish)
+            # First written down, then told. Of one that is entered its intent says all, once that is written.
+            self.store.on_taken = recorder.taken
+            self.store.listen(recorder.learnt, first_steps=False)
+        publishing = self.store.listen(self.updates.publish, first_steps=False)
+
+        def followed() -> None:
+            publishing.first_steps = self.updates.followed
+
+        self.updates.changed = followed
         self._new_names: set[str] = set()
         self._baskets = Baskets(
             session, recorder, self.store.get, self._settle_leg, self._unplaced, self._launch, self._answered
@@ -286,7 +293,7 @@ class OrderService:
             wire_request = self._units.to_wire(request, instrument)
             intent = self.intents.add(Intent(request, exits=True))
             return self._place_now(intent, wire_request, instrument, ends_ns, exits=True)
-        if self.resolver and not allow_unknown:
+        if self.resolver.fences and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
         if not allow_stale and self._freshness.stale:
@@ -368,7 +375,7 @@ class OrderService:
         try:
             self._session.check_alive()  # without a session no reading can make it fresh
             await self._freshness.wait(timeout_s)
-            if self.resolver and not allow_unknown:  # also what became so while this waited
+            if self.resolver.fences and not allow_unknown:  # also what became so while this waited
                 self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
             self._check_admitted(request, instrument)
         except BaseException:
@@ -532,7 +539,7 @@ class OrderService:
             return Entered(known, request, instrument, new=False)
         if self.store.get(name) is not None:
             raise used_before(name)
-        if self.resolver and not allow_unknown:
+        if self.resolver.fences and not allow_unknown:
             self.intents.check_fence(request.instrument_id, request.side, self._adapter.name)
         wire_request = self._units.to_wire(request, instrument)
         self._check_admitted(request, instrument)

@@ -97,7 +97,6 @@ class Stopping:
         self._told = 0  # the mark of the engagement that was told of
         self._kills_here = False
         self._end: Callable[[], object] = lambda: None
-        self._unlisten: Callable[[], object] = lambda: None
 
     @property
     def path(self) -> str:
@@ -129,7 +128,6 @@ class Stopping:
             lambda: KillSwitch.open(session.runtime.disk, path, broker=broker)
         )
         self._end = switch.listen(self._noticed)
-        self._unlisten = self._store.listen(self._on_order)
         if switch.damaged:
             why = switch.state().damage
             try:
@@ -166,7 +164,6 @@ class Stopping:
     async def pause(self) -> None:
         """End the sweep; the switch stays as it is."""
         self._end()
-        self._unlisten()
         task, self._sweeping = self._sweeping, None
         if task is not None and not task.done():
             task.cancel()
@@ -295,9 +292,7 @@ class Stopping:
             self._tell("RELEASED", f"the kill switch was released by {switch.state().who or 'somebody'}")
 
     def _on_order(self, update: OrderUpdate) -> None:
-        switch = self.switch
-        if switch is not None and switch.engaged:
-            self._changed.set()
+        self._changed.set()
 
     def _tell(self, code: Any, text: str) -> None:
         self._tell_all(KillEvent(code, text, self.state(), self._session.runtime.clock.wall_ns()))
@@ -346,11 +341,13 @@ class Stopping:
             tell=self._tell,
             clean=self._swept.set,
         )
-        forget = self._store.listen(sweep.on_order)
+        # Only now: each turn begins with all there is, and waits for what changes after that.
+        ends = self._store.listen(self._on_order), self._store.listen(sweep.on_order, first_steps=False)
         try:
             await self._turns(switch, sweep)
         finally:
-            forget()
+            for end in ends:
+                end()
 
     async def _turns(self, switch: KillSwitch, sweep: Sweep) -> None:
         while switch.engaged:

@@ -22,10 +22,13 @@ Source = Literal["stream", "poll", "reply", "local"]
 
 log = logging.getLogger("dragoman.orders")
 
-_Listeners = tuple[Callable[[OrderUpdate], None], ...]
+_Listener = Callable[[OrderUpdate], None]
+_Listeners = tuple[_Listener, ...]
 
 EXTERNAL_PREFIX = "EXT-"
 _WORDS_KEPT = 1000
+_SUBMITTED = OrderStatus.SUBMITTED
+_ACCEPTED = OrderStatus.ACCEPTED
 _UPDATE = OrderUpdate(Order(instrument_id="", side=Side.BUY, quantity=Decimal(0)))
 _STATUS = {
     "ACCEPTED": OrderStatus.ACCEPTED,
@@ -33,6 +36,33 @@ _STATUS = {
     "REJECTED": OrderStatus.REJECTED,
     "UNKNOWN": OrderStatus.UNKNOWN,
 }
+
+
+class Listening:
+    """One listener of a store; calling this ends it."""
+
+    __slots__ = ("_changed", "_first_steps", "ended", "listener")
+
+    def __init__(self, listener: _Listener, first_steps: bool, changed: Callable[[], None]) -> None:
+        self.listener = listener
+        self.ended = False
+        self._first_steps = first_steps
+        self._changed = changed
+
+    def __call__(self) -> None:
+        self.ended = True
+        self._changed()
+
+    @property
+    def first_steps(self) -> bool:
+        """Whether it is told of first steps, too, see `OrderStore.listen`; may be set at any time."""
+        return self._first_steps
+
+    @first_steps.setter
+    def first_steps(self, wanted: bool) -> None:
+        if wanted is not self._first_steps:
+            self._first_steps = wanted
+            self._changed()
 
 
 class OrderStore:
@@ -56,6 +86,10 @@ class OrderStore:
     ----------
     journal_ids : frozenset of str
         Names of our runs: an order whose tag has a wire id of one of them is ours, even where its intent is lost.
+    on_taken : callable
+        Told of each order of ours that the broker plainly took, before the listeners of first steps are.
+    recalled : int
+        How often a retired order was listed again, behind those entered before.
     """
 
     def __init__(self, trading_day: Callable[[int | None], str], *, fills_restart: bool = False) -> None:
@@ -73,6 +107,9 @@ class OrderStore:
         self._reported: set[str] = set()  # parents that the broker itself reports
         self._orphans: dict[str, list[Fill]] = {}
         self.journal_ids: frozenset[str] = frozenset()
+        self.on_taken: Callable[[Order], object] = lambda order: None
+        self.recalled = 0
+        self._listening: list[Listening] = []
         self._listeners: _Listeners = ()  # replaced whole: telling needs no copy
         self._step_listeners: _Listeners = ()  # those of them told of first steps, too
         self.fills = FillLedger(trading_day)
@@ -96,41 +133,60 @@ class OrderStore:
     def __iter__(self) -> Iterator[Order]:
         return iter(tuple(self._orders.values()))
 
+    def newest_first(self) -> Iterator[Order]:
+        """Go through what is listed, beginning with the order entered last: for whoever stops early."""
+        return reversed(self._orders.values())
+
+    def views(self) -> dict[str, Order]:
+        """Return all orders as they are now by their names, retired ones included."""
+        return self._retired | self._orders
+
     def get(self, name: str) -> Order | None:
         """Return an order by client order id, any of its broker ids, or its wire id."""
-        owner = name if name in self._orders or name in self._retired else None
+        if name in self._orders:
+            return self._orders[name]
+        # Asked for each new order, which none of them knows.
+        if name in self._by_order_id or name in self._by_wire_id or name in self._retired or name in self._renamed:
+            return self._known_as(name)
+        return None
+
+    def _known_as(self, name: str) -> Order | None:
+        owner = name if name in self._retired else None
         owner = owner or self._renamed.get(name) or self._by_order_id.get(name) or self._by_wire_id.get(name)
         return self._orders.get(owner) or self._retired.get(owner) if owner else None
 
-    def listen(self, listener: Callable[[OrderUpdate], None], *, first_steps: bool = True) -> Callable[[], None]:
-        """Call `listener` after every change; returns what ends it. One that raises is counted, and hurts nobody.
+    def listen(self, listener: _Listener, *, first_steps: bool = True) -> Listening:
+        """Call `listener` after every change; call what it returns to end that.
+
+        Listeners are told in the order in which they began. One that raises is counted, and hurts nobody.
 
         Parameters
         ----------
         listener : callable
         first_steps : bool
             Also when an order of ours is entered, and when the broker plainly takes it. Neither fills anything, and
-            whoever places waits until all are told.
+            whoever places waits until all are told: who needs that only at times sets `Listening.first_steps` then.
         """
-        self._listeners += (listener,)
-        if first_steps:
-            self._step_listeners += (listener,)
+        listening = Listening(listener, first_steps, self._relisten)
+        self._listening.append(listening)
+        self._relisten()
+        return listening
 
-        def end() -> None:
-            self._listeners = _without(self._listeners, listener)
-            if first_steps:
-                self._step_listeners = _without(self._step_listeners, listener)
-
-        return end
+    def _relisten(self) -> None:
+        self._listening = [one for one in self._listening if not one.ended]
+        self._listeners = tuple(one.listener for one in self._listening)
+        self._step_listeners = tuple(one.listener for one in self._listening if one.first_steps)
 
     # -- our own acts ------------------------------------------------------------------------------------------------
 
     def create(self, order: Order) -> Order:
         """Enter an order of ours before anything is sent."""
-        self._orders[order.client_order_id] = order
-        if order.wire_id:
-            self._by_wire_id[order.wire_id] = order.client_order_id
-        self._tell_to(self._step_listeners, copied(_UPDATE, order=order, source="local"))
+        name, wire_id = order.client_order_id, order.wire_id
+        self._orders[name] = order
+        if wire_id:
+            self._by_wire_id[wire_id] = name
+        if self._step_listeners:
+            self._tell_to(self._step_listeners, copied(_UPDATE, order=order, source="local"))
         return order
 
     def restore(self, order: Order, fills: Iterable[Fill]) -> None:
@@ -182,35 +238,42 @@ class OrderStore:
         """List an order again that was retired: somebody reports it."""
         if owner in self._retired:
             self._orders[owner] = self._retired.pop(owner)
+            self.recalled += 1
 
     def settle(self, client_order_id: str, outcome: Outcome, ts: int) -> Order:
         """Apply the outcome of placing. A stream may have been faster: then only the id is new."""
-        known, order_id = self._orders[client_order_id], outcome.order_id
+        orders, order_id = self._orders, outcome.order_id
+        known = orders[client_order_id]
         if (
-            order_id
-            and outcome.effect == "ACCEPTED"
-            and known.status is OrderStatus.SUBMITTED
+            outcome.effect == "ACCEPTED"
+            and known.status is _SUBMITTED
+            and order_id.__class__ is str
+            and (order_id.isdigit() or is_order_id(order_id))
             and not known.order_ids
             and not outcome.children
             and not self._orphans
             and order_id not in self._by_order_id
             and client_order_id not in self._children
-            and is_order_id(order_id)
         ):
             # What becomes of most: taken, and nobody has told anything of it before. The same as below, in one step.
             self._by_order_id[order_id] = client_order_id
-            self._orders[client_order_id] = known = copied(
+            orders[client_order_id] = known = copied(
                 known,
                 order_id=order_id,
                 order_ids=(order_id,),
-                status=OrderStatus.ACCEPTED,
+                status=_ACCEPTED,
                 status_is_firm=False,
                 reject=outcome.reject,
                 ts_recv=ts,
                 ts_accepted=ts,
             )
-            self._tell_to(self._step_listeners, copied(_UPDATE, order=known, source="reply"))
-            return self._orders[client_order_id]
+            try:
+                self.on_taken(known)
+            except Exception:  # noqa: BLE001 - `_raised` logs it
+                self._raised()
+            if self._step_listeners:
+                self._tell_to(self._step_listeners, copied(_UPDATE, order=known, source="reply"))
+            return orders[client_order_id]
         if order_id:
             known = self._bind_ours(known, order_id)
         status = _STATUS[outcome.effect]
@@ -549,13 +612,9 @@ class OrderStore:
         for listener in listeners:
             try:
                 listener(update)
-            except Exception:
-                self.counters["listener_errors"] += 1
-                log.exception("an order listener raised")
+            except Exception:  # noqa: BLE001 - `_raised` logs it
+                self._raised()
 
-
-def _without(listeners: _Listeners, listener: Callable[[OrderUpdate], None]) -> _Listeners:
-    kept = list(listeners)
-    if listener in kept:
-        kept.remove(listener)
-    return tuple(kept)
+    def _raised(self) -> None:
+        self.counters["listener_errors"] += 1
+        log.exception("an order listener raised")

@@ -166,6 +166,9 @@ class Adapter:
     charges_table: ClassVar[ChargesTable | None] = None
     """What trades cost, where somebody has written that down."""
     feeds: ClassVar[tuple[type[Feed], ...]]
+    authorizes_by_login: ClassVar[bool] = False
+    """What `authorize` adds depends on the login, the credentials and the request's method, path, query, headers, meter
+    and `auth` alone: nothing of its body, no time, no nonce. It is then kept for as long as the login is in force."""
     margin_terms: ClassVar[MarginTerms] = MarginTerms()
     """What the figures of `margins` count."""
     emulator: ClassVar[str] = ""

@@ -8,10 +8,9 @@ error.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 from dragoman._core import copying
@@ -89,37 +88,42 @@ class Request:
         but = copying
 
 
-@cache
-def _json() -> Any:
-    import orjson  # here: what only writes adapters, or reads none, does without
+def _first_loads(data: bytes) -> Any:
+    global _loads
+    from orjson import loads as _loads  # here: what only writes adapters, or reads none, does without
 
-    return orjson
+    return _loads(data)
+
+
+_loads: Callable[[bytes], Any] = _first_loads
 
 
 @dataclass(slots=True)
 class Reply:
-    """What came back. `json` parses once; it raises DecodeError for bytes that are not JSON."""
+    """What came back. `json` parses once; it raises DecodeError for bytes that are not JSON.
+
+    `parsed` is what `json` has read already, None before that: ``reply.parsed or reply.json`` is the quick way to it.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     ts_recv: int = 0
     code: str | None = None
-    _json: Any = field(default=None, repr=False)
+    parsed: Any = field(default=None, repr=False)
 
     @property
     def json(self) -> Any:
-        if self._json is None:
-            orjson = _json()
+        if self.parsed is None:
             try:
-                self._json = orjson.loads(self.body)
-            except orjson.JSONDecodeError as error:
+                self.parsed = _loads(self.body)
+            except ValueError as error:
                 found = self.headers.get("content-type", "no content type")
                 raise DecodeError(
                     f"reply {self.status} is not JSON: {found}, {len(self.body)} bytes",
                     text=self.body[:200].decode("utf-8", "replace"),
                 ) from error
-        return self._json
+        return self.parsed
 
     @property
     def text(self) -> str:

@@ -23,11 +23,12 @@ from dragoman.plugin.profile_rows import read_profile
 from dragoman.plugin.protection import PROTECTED, check_protection, kept_protection, wire_protection
 from dragoman.plugin.quote_rows import QuotedDepth, QuoteRows, read_levels
 from dragoman.plugin.records import Records
-from dragoman.plugin.refusals import failure_of, is_success, json_or_none, number_in
+from dragoman.plugin.refusals import SUCCESS, failure_of, json_or_none, number_in
 from dragoman.plugin.renewal import Renewal
 from dragoman.plugin.replacing import Seen, Stage, Steps, replaced
 from dragoman.plugin.replies import (
     FILE,
+    TAKEN,
     at_once,
     changed,
     fetch,
@@ -85,6 +86,8 @@ __all__ = [
     "NEW_YORK",
     "PROTECTED",
     "SHARES",
+    "SUCCESS",
+    "TAKEN",
     "US",
     "US_HOURS",
     "AccountRows",
@@ -137,7 +140,6 @@ __all__ = [
     "interval_of",
     "is_ed25519",
     "is_pem",
-    "is_success",
     "json_number",
     "json_or_none",
     "jwt_claims",

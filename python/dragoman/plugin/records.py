@@ -16,9 +16,10 @@ Decimal('101.05')
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -37,10 +38,8 @@ class Records:
 
     def __init__(self, broker: str) -> None:
         self.broker = broker
-
-    def reading(self, what: str) -> AbstractContextManager[None]:
+        self.reading: Callable[[str], AbstractContextManager[None]] = lru_cache(64)(partial(_Reading, broker))
         """Turn whatever goes wrong inside a record of the wrong shape into one DecodeError that names the place."""
-        return _Reading(self.broker, what)
 
     def misread(self, what: str, error: BaseException) -> DecodeError:
         """Return the error of a record of the wrong shape, where `MISREAD` was caught by hand."""
@@ -55,7 +54,9 @@ class Records:
             For bytes that are not JSON, or nested beyond reason.
         """
         try:
-            return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+            if isinstance(text, str):
+                return _exact(text)
+            return _exact(text.decode(json.detect_encoding(text), "surrogatepass"))
         except (ValueError, RecursionError) as error:
             raise DecodeError(
                 f"{self.broker}: not JSON: {len(text)} characters or bytes, {type(error).__name__} {error}",
@@ -132,14 +133,12 @@ class Records:
 
     def check_offered(self, place: str, what: str, value: str, offered: Collection[str]) -> None:
         """Refuse a value of an order's field `what` that orders of `place` do not have. Raises UsageError."""
-        self.check(
-            (
-                value not in offered,
+        if value not in offered:
+            raise self.refused(
                 f"{place} orders take no {what} {value}",
                 f"use one of {', '.join(sorted(offered))}",
-            ),
-            kind=ErrorKind.NOT_SUPPORTED,
-        )
+                kind=ErrorKind.NOT_SUPPORTED,
+            )
 
     def check_fixed(self, order: Order, change: OrderChange, *names: str) -> None:
         """Refuse a change of a field that no change of this broker's orders can touch. Raises UsageError."""
@@ -188,6 +187,8 @@ class Records:
 
     def extras(self, order: OrderRequest, known: Collection[str]) -> Mapping[str, Any]:
         """Return the order's extras for this broker. Raises UsageError for what is none, or not `known`."""
+        if order.extras == {}:
+            return order.extras
         extras = order.extras.get(self.broker, {})
         if not isinstance(extras, Mapping):
             raise self.refused(
@@ -247,7 +248,7 @@ class Records:
 
 
 class _Reading:
-    """`Records.reading`; a class, as each record of each message enters one."""
+    """`Records.reading`; a class, as each record of each message enters one. It holds nothing of what it reads."""
 
     __slots__ = ("_broker", "_what")
 
@@ -275,3 +276,6 @@ def _misread(broker: str, what: str, error: BaseException) -> DecodeError:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
+
+
+_exact = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).decode

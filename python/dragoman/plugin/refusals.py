@@ -18,9 +18,8 @@ SHOWN: Final = 200
 """Characters of a body that is not the broker's own which an error shows."""
 
 
-def is_success(reply: Reply) -> bool:
-    """Whether the status is one of success."""
-    return 200 <= reply.status < 300
+SUCCESS: Final = frozenset(range(200, 300))
+"""Statuses of success."""
 
 
 def json_or_none(reply: Reply) -> Any:

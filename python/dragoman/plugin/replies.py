@@ -7,6 +7,7 @@ from datetime import time, tzinfo
 from types import MappingProxyType
 from typing import Any, Final
 
+from dragoman._core import copied
 from dragoman.errors import ErrorKind
 from dragoman.model import Gtt, Order, Outcome
 from dragoman.plugin.adapter import Session
@@ -18,6 +19,8 @@ from dragoman.plugin.values import next_time_ns
 
 FILE: Final = "file"
 """Note of a request whose reply is a file, not a message to look for errors in."""
+TAKEN: Final = Outcome("ACCEPTED")
+"""What `Outcome.accepted` makes, without its id: copied with one that is plainly good, as digits are."""
 
 
 def fetch(records: Records, request: Request, key: str | None = None) -> Flow[Any]:
@@ -85,8 +88,11 @@ def resting_rule(records: Records, found: Sequence[Gtt], gtt_id: str) -> Gtt:
 def changed(records: Records, reply: Reply, order: Order) -> Outcome:
     """Read the reply to a change or cancel, whose ``data.order_id`` must name the order. Raises DecodeError."""
     with records.reading("order reply"):
-        found = reply.json["data"]
-        return Outcome.accepted(records.confirmed("order reply", found["order_id"], order.order_id), raw=found)
+        found = (reply.parsed or reply.json)["data"]
+        told = found["order_id"]
+        if told == order.order_id and told.isdigit():
+            return copied(TAKEN, order_id=told, raw=found)
+        return Outcome.accepted(records.confirmed("order reply", told, order.order_id), raw=found)
 
 
 def session_of(

@@ -179,14 +179,15 @@ def rfc3339(ns: int) -> str:
 
 def pairs(**fields: str | None) -> Pairs:
     """Return the fields that are given, for a query or a form."""
-    return tuple((name, value) for name, value in fields.items() if value is not None)
+    return tuple([(name, value) for name, value in fields.items() if value is not None])
 
 
 def wire_tag(wire_id: str, tag: str | None, room: int) -> str | None:
     """Return what goes into a broker's tag: our wire id, then the user's where all of it fits and is alphanumeric."""
-    user = tag or ""
-    fits = len(wire_id) + len(user) <= room and user.isascii() and user.isalnum()
-    return (wire_id + user if fits else wire_id) or None
+    if not tag:
+        return wire_id or None
+    fits = len(wire_id) + len(tag) <= room and tag.isascii() and tag.isalnum()
+    return (wire_id + tag if fits else wire_id) or None
 
 
 def json_number(value: Decimal | None) -> int | float:

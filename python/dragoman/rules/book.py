@@ -136,7 +136,6 @@ class RuleBook:
         )
         self._at_broker = AtBroker(session, master, orders, positions, self.engine, native, price_of)
         self.exits.withdraw = self._at_broker.withdraw
-        self._end_orders = orders.store.listen(self._brackets.on_order)
         self._read: dict[str, Tracked] = {}
         self._resuming = Resuming(
             session.runtime,
@@ -329,7 +328,7 @@ class RuleBook:
 
     async def close(self) -> None:
         """Act no more; what is armed is in the journal, and the next run goes on with it."""
-        self._end_orders()
+        self._brackets.close()
         self._orders.succession.on_rules = None
         for tracked in self.engine.working:
             self.engine.looking.note_trail(tracked)

@@ -67,23 +67,32 @@ class Brackets:
         self._entries = entries
         self._arm = arm
         self._by_entry: dict[str, list[Tracked]] = {}
+        self._unlisten: Callable[[], None] | None = None  # orders are listened to while there are entries
         self._gone: set[str] = set()  # rules whose position is gone, and whose entry may still fill
 
     def enter(self, rule: Tracked) -> None:
         """Follow the entry of a bracket."""
         assert isinstance(rule.rule, Bracket)
         self._by_entry.setdefault(rule.rule.entry, []).append(rule)
+        if self._unlisten is None:
+            self._unlisten = self._store.listen(self._on_order)
         asyncio.get_running_loop().call_soon(self._moved, rule)
 
-    def on_order(self, update: OrderUpdate) -> None:
+    def close(self) -> None:
+        """Follow no entry any more."""
+        if self._unlisten is not None:
+            self._unlisten()
+            self._unlisten = None
+
+    def _on_order(self, update: OrderUpdate) -> None:
         """Look whether an order is an entry, and at its brackets once everybody has been told of it."""
-        if not self._by_entry:
-            return
         name = update.order.client_order_id
         for rule in self._by_entry.get(name, ()):
             asyncio.get_running_loop().call_soon(self._moved, rule)
         if name in self._by_entry:
             self._by_entry = {entry: left for entry, rules in self._by_entry.items() if (left := _still(rules))}
+            if not self._by_entry:
+                self.close()
 
     def over(self, rule: Tracked) -> None:
         """Cancel what works of the entry of a bracket that has ended: nothing guards what it would fill."""

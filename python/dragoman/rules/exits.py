@@ -84,7 +84,8 @@ class Exits:
         self._sending = Sending(session, orders, market, self._clearing, self, price_of)
         self.compare: Callable[..., Awaitable[object]] = _nothing
         self.withdraw: Callable[[PositionKey, Side, Decimal], Awaitable[object] | None] = lambda key, side, wanted: None
-        self._ends = [self._store.listen(self._on_order), positions.listen(self._on_position), self._working.end]
+        self._ends: list[Callable[[], object]] = [positions.listen(self._on_position), self._working.end]
+        self._unlisten: Callable[[], None] | None = None  # orders are listened to while there are exits
 
     # -- the face ----------------------------------------------------------------------------------------------------
 
@@ -153,6 +154,8 @@ class Exits:
         self._adopt(found)
         self._by_name[name] = found
         self._exits.setdefault(key, []).append(found)
+        if self._unlisten is None:
+            self._unlisten = self._store.listen(self._on_order)
         _log.info("exit %s: %s %s of %s: %s", name, side, "all" if whole else wanted, key[0], why)
         waiting = self.withdraw(key, side, wanted)
         if waiting is not None:
@@ -206,12 +209,17 @@ class Exits:
             one.changed = None
             one.end("the client was closed", failed=True)
         self._exits.clear()
+        self._listen_no_more()
 
     # -- what makes it look again ------------------------------------------------------------------------------------
 
     def _on_order(self, update: OrderUpdate) -> None:
-        if self._exits:
-            self.touch_all(update.order.instrument_id)
+        self.touch_all(update.order.instrument_id)
+
+    def _listen_no_more(self) -> None:
+        if self._unlisten is not None:
+            self._unlisten()
+            self._unlisten = None
 
     def _on_position(self, key: PositionKey) -> None:
         if key in self._exits:
@@ -338,6 +346,8 @@ class Exits:
             running.remove(one)
         if not running:
             self._exits.pop(one.key, None)
+        if not self._exits:
+            self._listen_no_more()
         self._by_name.pop(one.name, None)
         for name in one.orders:
             self._clearing.owners.pop(name, None)

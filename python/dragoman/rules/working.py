@@ -15,23 +15,39 @@ ZERO: Final = Decimal(0)
 class Working:
     """The unfinished orders of an account by instrument, kept from what the store tells.
 
-    An order of unknown outcome counts as working: it may be.
+    Orders that were only entered are not waited for with each: they are taken in when somebody asks. An order of
+    unknown outcome counts as working: it may be.
     """
 
     def __init__(self, store: OrderStore) -> None:
         self._store = store
         self._names: dict[str, set[str]] = {}
-        self.end = store.listen(self._on_update)
-        self.recount()
+        self._newest = ""  # the order entered last of those that were taken in
+        self._recalled = 0
+        self.end = store.listen(self._on_update, first_steps=False)
+        self._catch_up()
 
     def recount(self) -> None:
         """Go through the whole store: after orders were entered of which nobody was told."""
         self._names.clear()
-        for order in self._store:
+        self._newest = ""
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Take in what was entered since the last look."""
+        if self._recalled != self._store.recalled:  # what came back stands behind what was new then
+            self._recalled, self._newest = self._store.recalled, ""
+        known, self._newest = self._newest, ""
+        for order in self._store.newest_first():
+            if not self._newest:
+                self._newest = order.client_order_id
+            if order.client_order_id == known:
+                break
             self._take(order)
 
     def reducing(self, key: PositionKey, side: Side) -> list[Order]:
         """Return the unfinished orders on `side` of a position."""
+        self._catch_up()
         instrument_id, product, position_side = key
         names = self._names.get(instrument_id)
         if not names:

@@ -257,11 +257,11 @@ class Net(Protocol):
         """Accept connections; port 0 picks a free one."""
         ...
 
-    def readable(self, transport: asyncio.Transport) -> Callable[[], bool]:
-        """Return what says whether bytes or an end of stream wait that the protocol has not been told of yet.
+    def readable(self, transport: asyncio.Transport) -> Callable[[], object]:
+        """Return what is true where bytes or an end of stream wait that the protocol has not been told of yet.
 
         Asked before a kept connection is written to again: the peer may have closed it, or sent an unasked reply that
-        would be taken for the answer to the next request.
+        would be taken for the answer to the next request. It is not to be asked of a transport that is closing.
         """
         ...
 

@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from dragoman.runtime.base import Listener, ProtocolFactory
@@ -70,20 +71,14 @@ class RealNet:
         """Accept connections; port 0 picks a free one."""
         return RealListener(await asyncio.get_running_loop().create_server(factory, host, port, ssl=tls))
 
-    def readable(self, transport: asyncio.Transport) -> Callable[[], bool]:
-        """Return what says whether bytes or an end of stream wait in the kernel that the protocol has not seen yet."""
+    def readable(self, transport: asyncio.Transport) -> Callable[[], object]:
+        """Return what is true where bytes or an end of stream wait in the kernel that the protocol has not seen yet."""
         sock = transport.get_extra_info("socket")
         if sock is None or sock.fileno() < 0:
             return lambda: True
         poller = select.poll()
         poller.register(sock.fileno(), select.POLLIN)
-        poll = poller.poll
-
-        def waits() -> bool:
-            # Once the transport is closed its number may be another socket's.
-            return transport.is_closing() or bool(poll(0))
-
-        return waits
+        return partial(poller.poll, 0)  # what it finds: nothing, or something
 
 
 class RealListener:

@@ -200,7 +200,7 @@ class VirtualNet:
         self._listeners[address] = listener
         return listener
 
-    def readable(self, transport: asyncio.Transport) -> Callable[[], bool]:
+    def readable(self, transport: asyncio.Transport) -> Callable[[], object]:
         """Return what says whether bytes or an end of stream have arrived that the protocol has not been told of."""
         return lambda: not isinstance(transport, VirtualTransport) or transport.unread
 

@@ -161,6 +161,11 @@ class Fanout(Generic[T]):
         return remove
 
     @property
+    def followed(self) -> bool:
+        """Whether anybody may be there to get an event; `changed` tells when that is another."""
+        return bool(self._callbacks or self._subscriptions)
+
+    @property
     def callbacks(self) -> tuple[Callable[[T], object], ...]:
         """Who is called, in this order."""
         return self._callbacks
@@ -250,6 +255,7 @@ class Fanout(Generic[T]):
         held = [(ref, found) for ref in self._subscriptions if (found := ref()) is not None and not found.ended]
         if len(held) != len(self._subscriptions):
             self._subscriptions = [ref for ref, _ in held]
+            self._tell()
         return [found for _, found in held]
 
     def failed(self, callback: Callable[[T], object], error: Exception) -> None:

@@ -72,11 +72,14 @@ class SenderHooks:
     socket: Callable[[str], Exchange | None] = lambda name: None
 
 
+@dataclass(slots=True, eq=False)
 class Flight:
     """One request on its way to the wire, and what happened to it there.
 
     Attributes
     ----------
+    on_end : callable, optional
+        Told how it ended, where nobody awaits that.
     asked_ns, granted_ns : int
         Monotonic: when it asked the limiter, and had its grant.
     prepared_ns : int
@@ -88,38 +91,28 @@ class Flight:
     error : Exception, optional
         Why it could not be prepared.
     prepared : bool
-    at_once : bool
-        Nothing was waited for since the session was found alive.
     leaving : callable, optional
         The last look of whoever sends it, see `dragoman.session.launched.Run`.
     """
 
-    asked_ns = 0
-    granted_ns = 0
-    prepared_ns = 0
+    request: Request
+    root: str
+    origin: Origin
+    body: bytes
+    content_type: str | None
+    on_end: Callable[[Reply | Exception], object] | None = None
+    asked_ns: int = 0
+    granted_ns: int = 0
+    prepared_ns: int = 0
     grant: Grant | None = None
     journal: Awaitable[object] | None = None
-    generation = -1
+    generation: int = -1
     error: Exception | None = None
-    prepared = False
-    at_once = False
+    prepared: bool = False
     leaving: Callable[[Request], object] | None = None
 
-    def __init__(
-        self,
-        request: Request,
-        root: str,
-        origin: Origin,
-        body: bytes,
-        content_type: str | None,
-        on_end: Callable[[Reply | Exception], object] | None = None,
-    ) -> None:
-        self.request = request
-        self.root = root
-        self.origin = origin
-        self.body = body
-        self.content_type = content_type
-        self.on_end = on_end
+
+_FLIGHT = Flight(Request(), "", Origin("http", "", 0), b"", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +154,13 @@ class Sender:
         self._limiter = limiter
         self._clock = clock
         self._hooks = hooks or SenderHooks()
-        self._origins: dict[str, Origin] = {}
+        self._places: dict[str, tuple[str, Origin]] = {}
         self.metrics = metrics or Metrics(adapter.name, lambda: ctx.account)
         self.counters = SenderCounters()
         self._reads_usage = type(adapter).usage is not Adapter.usage
         self._recorders: dict[str, _Times] = {}
         self._mono_ns = runtime.clock.mono_ns
+        self._by_login = adapter.authorizes_by_login
         self._last: tuple[object, ...] | None = None  # all of the last request but its body, and what it became
         self._last_wire: WireRequest | None = None
 
@@ -236,60 +230,82 @@ class Sender:
         DragomanError
             As `send`: zero bytes were sent, and `on_end` is not called.
         """
-        root, origin = self._where(request)
+        if request.via != "http":
+            return self._flight(request)
+        place = self._places.get(request.host) if request.url is None else None
+        root, origin = self._where(request) if place is None else place
         body, content_type = body_of(request)
         if request.auth:
             self._hooks.alive()
-        flight = Flight(request, root, origin, body, content_type, on_end)
-        line = self._http.take(origin) if request.via == "http" else None
+        line = self._http.take(origin)
         if line is None:
-            return flight
-        flight.at_once = True
+            return Flight(request, root, origin, body, content_type)
         mono_ns = self._mono_ns
-        asked_ns = flight.asked_ns = mono_ns()
+        asked_ns, granted_ns, prepared_ns, grant = mono_ns(), 0, 0, None
         try:
-            flight.grant = self._limiter.take(request)
-            if flight.grant is None:
-                flight.at_once = False
+            grant = self._limiter.take(request)
+            if grant is None:
                 line.release()
-                return flight
-            granted_ns = flight.granted_ns = mono_ns()
-            if request.mutates:
-                flight.journal = before_send(request)
-                if flight.journal is not None:
-                    flight.at_once = False
-                    line.release()
-                    return flight
+                return Flight(request, root, origin, body, content_type, asked_ns=asked_ns)
+            granted_ns = mono_ns()
+            if request.mutates and (journal := before_send(request)) is not None:
+                line.release()
+                return Flight(
+                    request,
+                    root,
+                    origin,
+                    body,
+                    content_type,
+                    asked_ns=asked_ns,
+                    granted_ns=granted_ns,
+                    grant=grant,
+                    journal=journal,
+                )
             timeout_s = (deadline_ns - granted_ns) / _NS
             if not 0 < timeout_s <= request.timeout_s:
                 timeout_s = self._time_left(request, deadline_ns)
+            # Nothing was waited for since the session was found alive.
+            prepared_ns, generation = mono_ns(), self._ctx.generation
+            wire = self._signed(request, root, body, content_type, generation)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             line.release()
-            self._raise(flight, error)
+            self._raise(Flight(request, root, origin, body, content_type, grant=grant), error)
         self.counters.requests += 1
+        flight = copied(
+            _FLIGHT,
+            request=request,
+            root=root,
+            origin=origin,
+            on_end=on_end,
+            asked_ns=asked_ns,
+            grant=grant,
+            generation=generation,
+            prepared=True,
+        )
         try:
-            line.send(partial(self._prepare, flight), partial(self._landed, flight), timeout_s=timeout_s)
+            line.carry(wire, partial(self._landed, flight), timeout_s)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
             self._raise(flight, error)
         # It is on its way: what is only measured is noted while the broker works.
         times = self._recorders.get(request.meter) or self._times(request.meter)
         times.limiter(granted_ns - asked_ns)
-        times.connection(flight.prepared_ns - granted_ns)
+        times.connection(prepared_ns - granted_ns)
         return line
 
     def _landed(self, flight: Flight, outcome: WireReply | Exception) -> None:
         """Tell whoever began a request how it ended."""
-        assert flight.on_end is not None
-        request = flight.request
+        request, on_end = flight.request, flight.on_end
+        assert on_end is not None
+        found: Reply | Exception
         try:
             if not isinstance(outcome, WireReply):
                 self._raise(flight, outcome)
             times = self._recorders.get(request.meter) or self._times(request.meter)
             times.whole(outcome.mono_recv_ns - flight.asked_ns)
-            found: Reply | Exception = self._judge(request, self._received(times, outcome), flight.generation)
+            found = self._judge(request, self._received(times, outcome), flight.generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever began
             found = error
-        flight.on_end(found)
+        on_end(found)
 
     # -- the wire path -----------------------------------------------------------------------------------------------
 
@@ -357,18 +373,17 @@ class Sender:
         if request.url is not None:
             check_root(self._label(request), request.url, self._ctx.environment)
             return request.url, origin_of(self._label(request), request.url)
-        root = self._ctx.hosts.get(request.host)
-        origin = None if root is None else self._origins.get(root)
-        if root is not None and origin is not None:
-            return root, origin
-        if root is None:
-            raise UsageError(
-                f"{self._label(request)}: no host {request.host!r} in environment {self._ctx.environment}",
-                broker=self._adapter.name,
-                remedy=f"known: {', '.join(sorted(self._ctx.hosts))}",
-            )
-        origin = self._origins[root] = origin_of(f"host {request.host}", root)
-        return root, origin
+        place = self._places.get(request.host)
+        if place is None:
+            root = self._ctx.hosts.get(request.host)
+            if root is None:
+                raise UsageError(
+                    f"{self._label(request)}: no host {request.host!r} in environment {self._ctx.environment}",
+                    broker=self._adapter.name,
+                    remedy=f"known: {', '.join(sorted(self._ctx.hosts))}",
+                )
+            place = self._places[request.host] = root, origin_of(f"host {request.host}", root)
+        return place
 
     async def _written_down(self, journal: Awaitable[object], request: Request, deadline_ns: int) -> None:
         """Wait for the journal, but no longer than the request may take: a disk can hang without failing."""
@@ -397,40 +412,46 @@ class Sender:
         request = flight.request
         flight.prepared_ns = self._mono_ns()
         try:
-            authorized = self._authorize(flight)
-            content, kind = flight.body, flight.content_type
-            if (
-                authorized.form is not request.form
-                or authorized.json is not request.json
-                or authorized.body is not request.body
-            ):
-                # A nonce inside the body is minted here, last, so that nonces leave in order.
-                content, kind = body_of(authorized)
-            # Orders in a row differ in their bodies alone.
-            root, path, headers = flight.root, authorized.path, authorized.headers
-            terms = (path, headers, authorized.method, kind, root, authorized.query, authorized.url)
-            if terms == self._last and self._last_wire is not None:
-                wire = copied(self._last_wire, body=content)
-            else:
-                wire = wire_request(root, authorized, content, kind, self._adapter.headers)
-                self._last, self._last_wire = terms, wire
+            flight.generation = self._ctx.generation
+            if flight.leaving is not None:
+                flight.leaving(request)
+            if request.auth:
+                self._hooks.alive()  # once more: the session may have ended while this waited for its turn
+            wire = self._signed(request, flight.root, flight.body, flight.content_type, flight.generation)
         except Exception as error:
             flight.error = error
             raise
         flight.prepared = True
         return wire
 
-    def _authorize(self, flight: Flight) -> Request:
-        request = flight.request
-        flight.generation = self._ctx.generation
-        if flight.leaving is not None:
-            flight.leaving(request)
-        if not request.auth:
-            return request
-        if not flight.at_once:
-            self._hooks.alive()  # once more: the session may have ended while this waited for its turn
+    def _signed(self, request: Request, root: str, content: bytes, kind: str | None, generation: int) -> WireRequest:
+        """Return an authorized request as it stands on the wire. Orders in a row differ in their bodies alone."""
+        terms: tuple[object, ...]
+        by_login = self._by_login and request.url is None
+        if by_login:
+            path, headers, meter, auth = request.path, request.headers, request.meter, request.auth
+            terms = (path, headers, request.method, kind, root, request.query, meter, auth, generation)
+            if terms == self._last and self._last_wire is not None:
+                return copied(self._last_wire, body=content)
+        authorized = self._authorized(request, content) if request.auth else request
+        if (
+            authorized.form is not request.form
+            or authorized.json is not request.json
+            or authorized.body is not request.body
+        ):
+            # A nonce inside the body is minted here, last, so that nonces leave in order.
+            content, kind = body_of(authorized)
+        if not by_login:
+            path, headers, query, url = authorized.path, authorized.headers, authorized.query, authorized.url
+            terms = (path, headers, authorized.method, kind, root, query, url)
+            if terms == self._last and self._last_wire is not None:
+                return copied(self._last_wire, body=content)
+        self._last, self._last_wire = terms, wire_request(root, authorized, content, kind, self._adapter.headers)
+        return self._last_wire
+
+    def _authorized(self, request: Request, body: bytes) -> Request:
         try:
-            return self._adapter.authorize(request, flight.body, self._ctx)
+            return self._adapter.authorize(request, body, self._ctx)
         except DragomanError:
             raise
         except Exception as error:
@@ -452,7 +473,13 @@ class Sender:
 
         def make() -> str | bytes:
             try:
-                authorized = self._authorize(flight)
+                flight.generation = self._ctx.generation
+                if flight.leaving is not None:
+                    flight.leaving(request)
+                authorized = request
+                if request.auth:
+                    self._hooks.alive()
+                    authorized = self._authorized(request, flight.body)
                 # Here a signature may stand inside the message, so the message is written once more.
                 final, _ = body_of(authorized)
                 text = final if authorized.body is not None else final.decode("utf-8")

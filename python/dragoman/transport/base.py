@@ -198,8 +198,11 @@ OnEnd = Callable[["WireReply | Exception"], object]
 class Line(Protocol):
     """A warm connection that was taken: it waits for one request."""
 
-    def send(self, prepare: Prepare, on_end: OnEnd, *, timeout_s: float) -> None:
-        """Prepare the request and write it, at once. Where this raises, nothing was sent and the line is free again."""
+    def carry(self, request: WireRequest, on_end: OnEnd, timeout_s: float) -> None:
+        """Write a request in the step in which the line was taken: what was signed for it is fresh.
+
+        Where this raises, nothing was sent and the line is free again.
+        """
         ...
 
     def release(self) -> None:

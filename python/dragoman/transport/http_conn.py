@@ -38,20 +38,21 @@ class HttpConnection(asyncio.Protocol):
     Attributes
     ----------
     unread : callable
-        Whether bytes wait that `data_received` has not seen; set by the pool.
+        Whether bytes wait that `data_received` has not seen; set by the pool. Not to be asked of a closing transport.
+    taken_at : float
+        On the loop's clock: when the pool last gave it away.
     """
 
     __slots__ = (
-        "_clock",
         "_deadline",
         "_encoder",
         "_fast",
         "_first_ns",
         "_gone",
-        "_head",
         "_loop",
         "_max_body",
         "_max_header",
+        "_mono_ns",
         "_on_end",
         "_on_free",
         "_on_gone",
@@ -64,14 +65,16 @@ class HttpConnection(asyncio.Protocol):
         "_timeout_s",
         "_timer",
         "_timer_at",
+        "_wall_ns",
         "idle_since",
         "lost",
+        "taken_at",
         "transport",
         "unread",
     )
 
     transport: asyncio.Transport
-    unread: Callable[[], bool]
+    unread: Callable[[], object]
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class HttpConnection(asyncio.Protocol):
         on_free: Callable[[HttpConnection], None],
         on_gone: Callable[[HttpConnection], None],
     ) -> None:
-        self._clock = clock
+        self._mono_ns, self._wall_ns = clock.mono_ns, clock.wall_ns
         self._origin = origin
         self._encoder = encoder
         self._on_free = on_free
@@ -91,8 +94,6 @@ class HttpConnection(asyncio.Protocol):
         self._parser = ReplyParser(options.max_header_bytes, options.max_body_bytes)
         self._max_header = options.max_header_bytes
         self._max_body = options.max_body_bytes
-        self._head = False
-        self._sink: Sink | None = None
         self._fast = False  # nothing of the reply has come yet; the parser is as the last one left it
         self._request: WireRequest | None = None
         self._on_end: OnEnd | None = None
@@ -104,7 +105,7 @@ class HttpConnection(asyncio.Protocol):
         self._sent_ns = 0
         self._first_ns = 0
         self._timeout_s = 0.0
-        self.idle_since = 0.0
+        self.idle_since = self.taken_at = 0.0
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -122,7 +123,7 @@ class HttpConnection(asyncio.Protocol):
         on_end: OnEnd,
         *,
         timeout_s: float,
-        deadline: float | None = None,
+        deadline: float,
         sink: Sink | None = None,
     ) -> None:
         """Prepare a request and write it, in one step; `on_end` is told how it ended.
@@ -137,9 +138,8 @@ class HttpConnection(asyncio.Protocol):
             Called once, with the whole reply or with the error.
         timeout_s : float
             The caller's; with a sink, the longest silence.
-        deadline : float, optional
-            On the loop's clock: when the whole reply must be here, where there is no sink; `timeout_s` from now unless
-            given.
+        deadline : float
+            On the loop's clock: when the whole reply must be here, where there is no sink.
         sink : callable, optional
             Takes the body of a 2xx reply.
 
@@ -149,34 +149,58 @@ class HttpConnection(asyncio.Protocol):
             The deadline has passed.
         """
         try:
-            now = self._loop.time()
-            if deadline is None:
-                deadline = now + timeout_s
+            self.taken_at = now = self._loop.time()
             if now >= deadline:
                 raise NotSent(
                     f"the deadline of {timeout_s:g} s passed before the request to {self._origin} was written"
                 )
             request = prepare()
+        except BaseException:
+            self._on_free(self)
+            raise
+        self.carry(request, on_end, timeout_s, deadline, sink)
+
+    def carry(
+        self,
+        request: WireRequest,
+        on_end: OnEnd,
+        timeout_s: float,
+        deadline: float | None = None,
+        sink: Sink | None = None,
+    ) -> None:
+        """Write a request that is ready, as `send` does, in the step in which the connection was taken.
+
+        Parameters
+        ----------
+        deadline : float, optional
+            `timeout_s` from when the connection was taken, unless given.
+
+        Raises
+        ------
+        UsageError
+            It cannot be sent as it stands; as with `send`, nothing was written.
+        """
+        try:
             data = self._encoder.encode(request)
         except BaseException:
             self._on_free(self)
             raise
         self._request = request
         self._on_end = on_end
-        self._first_ns = 0
-        self._sent_ns = self._clock.mono_ns()
+        self._sent_ns = self._mono_ns()
         self.transport.write(data)
         # It is on its way; nothing of the reply is seen before the loop has its turn.
         self._timeout_s = timeout_s
-        self._head = request.method == "HEAD"
-        self._sink = sink
-        self._fast = True
-        if sink is not None:
-            self._silence_s = timeout_s
-            deadline = now + timeout_s
+        self._silence_s = None
+        if sink is not None or request.method == "HEAD":
+            self._fast = False
+            self._first_ns = 0
+            self._parser.begin(head=request.method == "HEAD", sink=sink)
+            if sink is not None:
+                self._silence_s, deadline = timeout_s, None
         else:
-            self._silence_s = None
-        self._deadline = deadline
+            self._fast = True
+        self._deadline = deadline = self.taken_at + timeout_s if deadline is None else deadline
         # The timer of the last request is left to fire and to look again: with requests in a row it is set once in a
         # while, not once each.
         if self._timer is None or self._timer_at > deadline:
@@ -201,19 +225,20 @@ class HttpConnection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=0)
 
     def data_received(self, data: bytes) -> None:
-        if self._on_end is None:
+        on_end = self._on_end
+        if on_end is None:
             self._drop()
             return
         if self._fast:
-            if self._sink is None and not self._head:
-                plain = plain_reply(data, self._max_header, self._max_body)
-                if plain is not None:  # most replies are: they need no parser
-                    status, headers, body = plain
-                    self._complete(status, headers, body, self._clock.mono_ns(), True)
-                    return
+            plain = plain_reply(data, self._max_header, self._max_body)
+            if plain is not None:  # most replies are: they need no parser, and their first byte comes with their last
+                status, headers, body = plain
+                recv_ns = self._mono_ns()
+                self._finish(on_end, status, headers, body, recv_ns, recv_ns, True)
+                return
             self._begin_reading()
         if not self._first_ns:
-            self._first_ns = self._clock.mono_ns()
+            self._first_ns = self._mono_ns()
         if self._silence_s is not None:
             self._deadline = self._loop.time() + self._silence_s
         try:
@@ -261,27 +286,36 @@ class HttpConnection(asyncio.Protocol):
         self._end_with(lost)
 
     def _begin_reading(self) -> None:
-        """Make the parser ready for the reply, once it is known to be needed."""
+        """Make the parser ready for a plain reply, once it is known to be needed."""
         self._fast = False
-        self._parser.begin(head=self._head, sink=self._sink)
+        self._first_ns = 0
+        self._parser.begin(head=False, sink=None)
 
     def _complete_parsed(self) -> None:
-        parser = self._parser
-        recv_ns = self._clock.mono_ns()
-        self._complete(parser.status, parser.headers, parser.take_body(), recv_ns, parser.reusable)
-
-    def _complete(self, status: int, headers: Mapping[str, str], body: bytes, recv_ns: int, reusable: bool) -> None:
-        on_end = self._on_end
+        parser, recv_ns, on_end = self._parser, self._mono_ns(), self._on_end
         assert on_end is not None
+        first_ns = self._first_ns or recv_ns
+        self._finish(on_end, parser.status, parser.headers, parser.take_body(), recv_ns, first_ns, parser.reusable)
+
+    def _finish(
+        self,
+        on_end: OnEnd,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        recv_ns: int,
+        first_ns: int,
+        reusable: bool,
+    ) -> None:
         reply = copied(
             _REPLY,
             status=status,
             headers=headers,
             body=body,
-            ts_recv=self._clock.wall_ns(),
+            ts_recv=self._wall_ns(),
             mono_sent_ns=self._sent_ns,
             mono_recv_ns=recv_ns,
-            mono_first_ns=self._first_ns or recv_ns,
+            mono_first_ns=first_ns,
         )
         self._on_end = self._request = None
         # Free before it is told: whoever is told may send the next request at once.

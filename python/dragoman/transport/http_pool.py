@@ -64,9 +64,11 @@ class ConnectionPool:
         idle, now = self._idle, self._loop.time()
         while idle:
             connection = idle.pop()
+            # Also where its transport closes by itself: its number may be another socket's by now, so that is not read.
             if connection.gone or connection.idle_since + self._idle_timeout_s <= now:
                 connection.abandon()
             elif not connection.unread():
+                connection.taken_at = now
                 return connection
             elif drop_unread:
                 connection.abandon()
