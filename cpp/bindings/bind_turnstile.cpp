@@ -107,7 +107,7 @@ PyObject* new_grant(const Turnstile& turnstile, std::int64_t mono_ns) {
 
 PyObject* turnstile_take(PyObject* self, PyObject* request) {
   Turnstile& turnstile = turnstile_of(self);
-  if (Py_TYPE(request) == turnstile.request && !turnstile.open.empty()) {
+  if (Py_TYPE(request) == turnstile.request && !turnstile.open.empty() && turnstile.plain != nullptr) {
     std::int64_t mono_ns = 0;
     std::int64_t wall_ns = 0;
     if (!turnstile.clock.mono(mono_ns) || !turnstile.clock.wall(wall_ns)) {
