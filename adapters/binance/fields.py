@@ -13,6 +13,7 @@ from .words import MARKETS, ON_TRIGGER, RECORDS, SIDE, SPOT, TIME_IN_FORCE, USDM
 WIRE_ID_LENGTH: Final = 36
 _T = model.OrderType
 _F = model.TimeInForce
+_PLAIN: Final = (_T.MARKET, _T.LIMIT)
 TRAILING: Final = (_T.TRAILING_STOP_MARKET, _T.TRAILING_STOP_LIMIT)
 _PREVENTION: Final = {
     "s": ("NONE", "EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "DECREMENT", "TRANSFER"),
@@ -24,6 +25,22 @@ refused = RECORDS.refused
 def check_terms(order: model.OrderRequest, instrument: model.Instrument) -> None:
     """Refuse what the market does not take, and what the symbol's own filters refuse. Raises UsageError."""
     market = MARKETS[instrument.exchange]
+    if not (
+        order.product is market.product
+        and order.order_type in _PLAIN
+        and order.time_in_force is not _F.GTD
+        and order.position_side == "NET"
+        and not (order.reduce_only or order.post_only)
+        and order.expire_time_ns is None
+        and order.display_quantity is None
+        and order.self_trade_prevention is None
+        and order.trailing_offset is None
+    ):
+        _check_further(order, market)  # of most orders there is nothing that it could refuse
+    _check_size(order, instrument)
+
+
+def _check_further(order: model.OrderRequest, market: Market) -> None:
     spot = market is SPOT
     RECORDS.check(
         (
@@ -76,7 +93,6 @@ def check_terms(order: model.OrderRequest, instrument: model.Instrument) -> None
         ),
     )
     _check_trailing(order, market)
-    _check_size(order, instrument)
 
 
 def order_fields(order: model.OrderRequest, market: Market, symbol: str) -> Pairs:

@@ -369,7 +369,7 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
             and "E" not in price
         ):
             # A limit and nothing further, as most orders are: the form that `_place_form` makes of it, in one step.
-            asked = _PLACE[order.variety].but(
+            reply = yield _PLACE[order.variety].but(
                 form=(
                     ("exchange", instrument.exchange),
                     ("tradingsymbol", instrument.broker_symbol),
@@ -384,11 +384,10 @@ class ZerodhaAdapter(MoneyFlows, CandleFlows, TriggerFlows, QuotedDepth):
             )
         else:
             extras = order.extras.get(self.name, _NONE) if order.extras else _NONE
-            asked = _PLACE[order.variety].but(
+            reply = yield _PLACE[order.variety].but(
                 form=_place_form(order, instrument, extras),
                 cost=SECOND_SHARE if extras.get("autoslice") else 1,
             )
-        reply = yield asked
         try:
             data = (reply.parsed or reply.json)["data"]
             order_id = data["order_id"]

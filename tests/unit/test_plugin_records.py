@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from datetime import time
 from decimal import Decimal
@@ -34,6 +36,43 @@ from dragoman.testing.drive import ScriptedContext, drive
 
 RECORDS = Records("examplebroker")
 NOON = 1_767_252_600_000_000_000  # 2026-01-01 13:00 IST
+
+
+@pytest.mark.parametrize(
+    "encoding", ["", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32-be", "utf-32-le"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1.50, "b": [1, {"c": null}]}',
+        "[]",
+        '"é\ud800"',
+        "5",
+        " \t[1]\r\n",
+        "\ufeff{}",
+        "{}\x0b",
+        "{} {}",
+        '{"a": 1',
+        '{"a": NaN}',
+        "NaN",
+        "-0.0",
+        "",
+        "[" * 100_000,
+    ],
+)
+def test_json_reads_as_the_standard_library_reads_it(text, encoding):
+    given = text.encode(encoding, "surrogatepass") if encoding else text
+    try:
+        expected = json.loads(given, parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        with pytest.raises(DecodeError, match=re.escape(f"{type(error).__name__} {error}")):
+            RECORDS.loads(given)
+    else:
+        if "NaN" in text:
+            with pytest.raises(DecodeError, match="NaN is not a number"):
+                RECORDS.loads(given)
+        else:
+            assert repr(RECORDS.loads(given)) == repr(expected)
 
 
 def test_numbers_stay_the_decimals_of_the_wire():

@@ -54,9 +54,12 @@ class Records:
             For bytes that are not JSON, or nested beyond reason.
         """
         try:
-            if isinstance(text, str):
-                return _exact(text)
-            return _exact(text.decode(json.detect_encoding(text), "surrogatepass"))
+            whole = text if isinstance(text, str) else _decoded(text)
+            try:
+                found, end = _begun(whole)
+            except ValueError:
+                return _loads(text)  # blanks before it, or nothing that can be read
+            return found if end == len(whole) or not whole[end:].strip(_BLANKS) else _loads(text)
         except (ValueError, RecursionError) as error:
             raise DecodeError(
                 f"{self.broker}: not JSON: {len(text)} characters or bytes, {type(error).__name__} {error}",
@@ -278,4 +281,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
 
 
-_exact = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).decode
+_loads: Final = partial(json.loads, parse_float=Decimal, parse_constant=_no_constant)
+_begun: Final = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant).raw_decode
+"""Reads as `_loads` does what text begins with, without a decoder of its own for each."""
+_BLANKS: Final = " \t\n\r"
+
+
+def _decoded(data: bytes) -> str:
+    """Return JSON's text. Every encoding but UTF-8 has a mark in front, or a zero in the first two bytes."""
+    plain = data[:1] in (b"{", b"[") and data[1:2] != b"\0"
+    return data.decode("utf-8" if plain else json.detect_encoding(data), "surrogatepass")

@@ -52,11 +52,9 @@ def check_penny(records: Records, price: Decimal) -> None:
     """Refuse a price with more decimals than the market takes. Raises UsageError."""
     step = CENT if price >= 1 else _MILL
     low = price // step * step
-    records.check(
-        (
-            price != low,
+    if price != low:
+        raise records.refused(
             f"price {price} has more decimals than the market takes",
             f"nearest valid: {low} or {low + step}",
-        ),
-        kind=ErrorKind.INVALID_PRICE_TICK,
-    )
+            kind=ErrorKind.INVALID_PRICE_TICK,
+        )
