@@ -23,7 +23,7 @@ MODES: Final[tuple[str, ...]]
 
 # --- instruments ----------------------------------------------------------------------------------------------------
 
-def intern_instrument(instrument_id: str) -> int:
+def intern_instrument(instrument_id: str, /) -> int:
     """Return the dense handle of a canonical id, making one the first time.
 
     Handles start at 0, only grow and are never reused in a process.
