@@ -61,6 +61,30 @@ PyObject* histogram_record(PyObject* self, PyObject* value) {
   Py_RETURN_NONE;
 }
 
+/// Record spans of time: a tuple of histograms, then for each when its span began and ended.
+PyObject* record_spans(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count < 1 || !PyTuple_CheckExact(args[0]) || count != 1 + 2 * PyTuple_GET_SIZE(args[0])) {
+    PyErr_SetString(PyExc_TypeError, "record_spans takes a tuple of histograms, and two times for each");
+    return nullptr;
+  }
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(args[0]); ++i) {
+    Histogram* const histogram = histogram_in(PyTuple_GET_ITEM(args[0], i));
+    if (histogram == nullptr) {
+      PyErr_Format(PyExc_TypeError, "record_spans: found %s, expected a Histogram",
+                   Py_TYPE(PyTuple_GET_ITEM(args[0], i))->tp_name);
+      return nullptr;
+    }
+    const long long from = PyLong_AsLongLong(args[1 + 2 * i]);
+    const long long to = PyLong_AsLongLong(args[2 + 2 * i]);
+    if ((from == -1 || to == -1) && PyErr_Occurred() != nullptr) {
+      return nullptr;
+    }
+    long long span = 0;
+    histogram->record(__builtin_sub_overflow(to, from, &span) ? -1 : span);
+  }
+  Py_RETURN_NONE;
+}
+
 PyObject* histogram_quantile(PyObject* self, PyObject* share) {
   const double q = PyFloat_AsDouble(share);
   if (q == -1.0 && PyErr_Occurred() != nullptr) {
@@ -156,6 +180,13 @@ PyMethodDef histogram_methods[] = {
     {"reset", histogram_reset, METH_NOARGS, nullptr},      {nullptr, nullptr, 0, nullptr},
 };
 
+PyMethodDef functions[] = {
+    {"record_spans", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(record_spans)), METH_FASTCALL,
+     "record_spans(histograms, /, *times)\n--\n\nRecord a span of time in each histogram: from one time to "
+     "the other."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 PyGetSetDef histogram_getters[] = {
     {"count", get_count, nullptr, nullptr, nullptr},
     {"rejected", get_rejected, nullptr, nullptr, nullptr},
@@ -192,4 +223,7 @@ void bind_histogram(py::module_& m) {
   }
   histogram_type = reinterpret_cast<PyTypeObject*>(type.ptr());
   m.attr("Histogram") = type;
+  if (PyModule_AddFunctions(m.ptr(), functions) != 0) {
+    throw py::error_already_set();
+  }
 }

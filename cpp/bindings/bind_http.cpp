@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "bindings.hpp"
+#include "py_http.hpp"
 
 namespace py = pybind11;
 
@@ -166,41 +167,17 @@ PyObject* plain_reply(PyObject*, PyObject* const* args, Py_ssize_t count) {
   if (PyErr_Occurred() != nullptr) {
     return nullptr;
   }
-  // "HTTP/1.1 200 OK\r\n": statuses below 200, and those that never have a body, have rules of their own.
-  if (data.size() < 16 || data.substr(0, 9) != "HTTP/1.1 " || data[12] != ' ') {
-    Py_RETURN_NONE;
-  }
-  const Py_ssize_t status = length_of(data.substr(9, 3));
-  const std::size_t line = data.find("\r\n");
-  if (status < 200 || status > 599 || status == 204 || status == 304 || line == std::string_view::npos) {
-    Py_RETURN_NONE;
-  }
-  for (std::size_t i = 13; i < line; ++i) {
-    if (!is_text(static_cast<unsigned char>(data[i]))) {
-      Py_RETURN_NONE;
-    }
-  }
-  PyObject* headers = PyDict_New();
-  if (headers == nullptr) {
+  PlainReply found;
+  PyObject* headers = nullptr;
+  const int is = read_plain_reply(data, longest_head, longest_body, found, &headers);
+  if (is < 0) {
     return nullptr;
   }
-  Py_ssize_t length = -1;
-  const Py_ssize_t body = read_headers(data, line + 2, headers, &length);
-  const Py_ssize_t size = static_cast<Py_ssize_t>(data.size());
-  if (body <= 0 || length < 0 || size - body != length || body > longest_head || length > longest_body) {
-    Py_DECREF(headers);
-    if (body < 0) {
-      return nullptr;
-    }
+  if (is == 0) {
     Py_RETURN_NONE;
   }
-  PyObject* content = PyBytes_FromStringAndSize(data.data() + body, length);
-  PyObject* code = PyLong_FromSsize_t(status);
-  PyObject* found = content == nullptr || code == nullptr ? nullptr : PyTuple_Pack(3, code, headers, content);
-  Py_XDECREF(code);
-  Py_XDECREF(content);
-  Py_DECREF(headers);
-  return found;
+  const std::string_view body = data.substr(found.body);
+  return Py_BuildValue("(lNy#)", found.status, headers, body.data(), static_cast<Py_ssize_t>(body.size()));
 }
 
 /// Return the UTF-8 of a text of unreserved characters alone, or an empty view with data() null where it is
@@ -251,6 +228,39 @@ PyMethodDef kMethods[] = {
 };
 
 }  // namespace
+
+int read_plain_reply(std::string_view data, Py_ssize_t longest_head, Py_ssize_t longest_body,
+                     PlainReply& found, PyObject** headers) {
+  // "HTTP/1.1 200 OK\r\n": statuses below 200, and those that never have a body, have rules of their own.
+  if (data.size() < 16 || data.substr(0, 9) != "HTTP/1.1 " || data[12] != ' ') {
+    return 0;
+  }
+  const Py_ssize_t status = length_of(data.substr(9, 3));
+  const std::size_t line = data.find("\r\n");
+  if (status < 200 || status > 599 || status == 204 || status == 304 || line == std::string_view::npos) {
+    return 0;
+  }
+  for (std::size_t i = 13; i < line; ++i) {
+    if (!is_text(static_cast<unsigned char>(data[i]))) {
+      return 0;
+    }
+  }
+  PyObject* made = PyDict_New();
+  if (made == nullptr) {
+    return -1;
+  }
+  Py_ssize_t length = -1;
+  const Py_ssize_t body = read_headers(data, line + 2, made, &length);
+  const Py_ssize_t size = static_cast<Py_ssize_t>(data.size());
+  if (body <= 0 || length < 0 || size - body != length || body > longest_head || length > longest_body) {
+    Py_DECREF(made);
+    return body < 0 ? -1 : 0;
+  }
+  found.status = static_cast<long>(status);
+  found.body = static_cast<std::size_t>(body);
+  *headers = made;
+  return 1;
+}
 
 void bind_http(py::module_& m) {
   if (PyModule_AddFunctions(m.ptr(), kMethods) != 0) {

@@ -169,11 +169,49 @@ PyObject* taking(PyObject*, PyObject* const* args, Py_ssize_t count, PyObject* n
   return made(args[0], args[1], args[2], args + 3, names);
 }
 
+/// Whether two values of one class agree in the fields of a tuple of names.
+PyObject* alike(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count != 3 || !PyTuple_CheckExact(args[2])) {
+    PyErr_SetString(PyExc_TypeError, "alike takes two values and a tuple of the fields to compare");
+    return nullptr;
+  }
+  if (Py_TYPE(args[0]) != Py_TYPE(args[1])) {
+    Py_RETURN_FALSE;
+  }
+  const Site* site = known_site(Py_TYPE(args[0]), nullptr, nullptr, args[2]);
+  if (site == nullptr) {
+    return nullptr;
+  }
+  if (args[0] == args[1]) {
+    Py_RETURN_TRUE;
+  }
+  // A comparison may run code of others, which may copy: the site is not looked at after it.
+  const std::vector<Py_ssize_t>& offsets = site->offsets;
+  std::size_t at = 0;
+  while (at < offsets.size() && *slot_at(args[0], offsets[at]) == *slot_at(args[1], offsets[at])) {
+    ++at;
+  }
+  if (at == offsets.size()) {
+    Py_RETURN_TRUE;
+  }
+  for (const Py_ssize_t offset :
+       std::vector<Py_ssize_t>(offsets.begin() + static_cast<Py_ssize_t>(at), offsets.end())) {
+    const int same = PyObject_RichCompareBool(*slot_at(args[0], offset), *slot_at(args[1], offset), Py_EQ);
+    if (same <= 0) {
+      return same < 0 ? nullptr : Py_NewRef(Py_False);
+    }
+  }
+  Py_RETURN_TRUE;
+}
+
 PyCFunction function(PyObject* (*call)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*)) {
   return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(call));
 }
 
 PyMethodDef kMethods[] = {
+    {"alike", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(alike)), METH_FASTCALL,
+     "alike(value, other, names, /)\n--\n\nWhether two dataclass values of one class agree in these "
+     "fields."},
     {"copied", function(copied), METH_FASTCALL | METH_KEYWORDS,
      "copied(value, /, **changes)\n--\n\nReturn a copy of a frozen, slotted dataclass value with `changes`."},
     {"taking", function(taking), METH_FASTCALL | METH_KEYWORDS,

@@ -11,6 +11,7 @@ void bind_decoder(pybind11::module_& m);
 void bind_gate(pybind11::module_& m);
 void bind_histogram(pybind11::module_& m);
 void bind_http(pybind11::module_& m);
+void bind_http_exchange(pybind11::module_& m);
 void bind_identity(pybind11::module_& m);
 void bind_instruments(pybind11::module_& m);
 void bind_journal(pybind11::module_& m);

@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core, m) {
   bind_sequence_guard(m);
   bind_histogram(m);
   bind_http(m);
+  bind_http_exchange(m);
   bind_marks(m);
   bind_triggers(m);
   bind_intake(m);

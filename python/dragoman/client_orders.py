@@ -96,7 +96,8 @@ class OrderMethods(ClientParts):
             It may be live; look before acting, never place it again.
         """
         self._check("place")
-        flag("allow_unknown", allow_unknown)
+        if allow_unknown is not False:
+            flag("allow_unknown", allow_unknown)
         found = self.instruments.get(instrument) if type(instrument) is str else None
         if found is None:
             found = self.instruments.resolve(instrument)
@@ -121,7 +122,9 @@ class OrderMethods(ClientParts):
                 "client_order_id": client_order_id,
             }
             request = order_request(found, side, quantity, lots, terms)
-        if not flag("allow_stale", allow_stale) and not self._orders_wanted:
+        if allow_stale is not False:
+            flag("allow_stale", allow_stale)
+        if not allow_stale and not self._orders_wanted:
             await self._need_orders(timeout_s)
         elif self._reconciler is None:
             self._audit()

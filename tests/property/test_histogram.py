@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dragoman._core import Histogram
+from dragoman._core import Histogram, record_spans
 
 LARGEST = 2**42 - 1
 values = st.lists(
@@ -92,3 +92,21 @@ def test_memory_is_fixed_and_recording_allocates_nothing():
         tracemalloc.stop()
     assert peak - before < 1000  # the loop's own two or three values, not ten thousand
     assert histogram.nbytes == size < 40_000
+
+
+@given(st.lists(st.tuples(st.integers(-(2**62), 2**62), st.integers(-(2**62), 2**62)), max_size=4))
+def test_spans_are_recorded_as_their_lengths(spans):
+    together = tuple(Histogram() for _ in spans)
+    record_spans(together, *(at for span in spans for at in span))
+    for histogram, (begun, ended) in zip(together, spans, strict=True):
+        assert str(histogram) == str(recorded([ended - begun]))
+        assert (histogram.count, histogram.rejected) == ((1, 0) if ended >= begun else (0, 1))
+
+
+def test_spans_need_a_histogram_and_two_times_each():
+    with pytest.raises(TypeError, match="two times for each"):
+        record_spans((Histogram(),), 1)
+    with pytest.raises(TypeError, match="expected a Histogram"):
+        record_spans((None,), 1, 2)  # type: ignore[arg-type]
+    with pytest.raises(OverflowError):
+        record_spans((Histogram(),), 1, 2**70)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman._core import alike
 from dragoman.errors import UsageError
 from dragoman.model import Order, OrderStatus, OrderType, Side
 from dragoman.plugin import Request
@@ -72,3 +73,18 @@ def test_an_encoder_that_has_written_others_writes_what_a_new_one_does(requests)
     used = RequestEncoder(origin, "dragoman")
     for request in requests:
         assert written(used, request) == written(RequestEncoder(origin, "dragoman"), request)
+
+
+@given(changes=CHANGES, names=st.lists(st.sampled_from(["price", "order_id", "ts_event", "raw", "status"])))
+def test_values_are_alike_where_their_fields_are_equal(changes, names):
+    other = ORDER.but(**changes)
+    expected = all(getattr(ORDER, name) == getattr(other, name) for name in names)
+    assert alike(ORDER, other, tuple(names)) is expected
+
+
+def test_values_of_two_classes_are_not_alike_and_unknown_fields_are_an_error():
+    assert not alike(ORDER, Request(), ("method",))
+    with pytest.raises(TypeError, match="colour"):
+        alike(ORDER, ORDER, ("colour",))
+    with pytest.raises(TypeError, match="a tuple"):
+        alike(ORDER, ORDER, ["price"])  # type: ignore[arg-type]

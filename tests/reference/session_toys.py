@@ -56,7 +56,7 @@ from dragoman.session.driver import FlowDriver
 from dragoman.session.limiter import Limiter
 from dragoman.session.profiles import Profile
 from dragoman.session.sender import Sender, SenderHooks
-from dragoman.transport.base import Line, OnEnd, Origin, Prepare, WireReply, WireRequest
+from dragoman.transport.base import Line, OnEnd, Origin, Prepare, WireRequest
 
 CODES = {
     "expired": ErrorKind.AUTH_EXPIRED,
@@ -259,7 +259,7 @@ class ScriptedHttp:
         """Everything goes the long way, unless `lines` is set."""
         return ScriptedLine(self) if self.lines else None
 
-    async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
+    async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> Reply:
         step = self.next_step()
         if step == "refused":
             raise NotSent(f"{origin} refused the connection")
@@ -272,7 +272,7 @@ class ScriptedHttp:
             raise AssertionError("the script is over")
         return step
 
-    async def outcome(self, step: Step) -> WireReply:
+    async def outcome(self, step: Step) -> Reply:
         sent_ns = self._runtime.clock.mono_ns()
         await self._runtime.sleep(0.01)
         if callable(step):
@@ -284,11 +284,12 @@ class ScriptedHttp:
         status, body, *headers = step
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         clock = self._runtime.clock
-        return WireReply(status, headers[0] if headers else {}, data, clock.wall_ns(), sent_ns, clock.mono_ns())
+        found = headers[0] if headers else {}
+        return Reply(status, found, data, clock.wall_ns(), mono_sent_ns=sent_ns, mono_recv_ns=clock.mono_ns())
 
     async def download(
         self, origin: Origin, prepare: Prepare, sink: Callable[[bytes], None], *, timeout_s: float
-    ) -> WireReply:
+    ) -> Reply:
         reply = await self.send(origin, prepare, timeout_s=timeout_s)
         if 200 <= reply.status < 300:
             for start in range(0, len(reply.body), 3):
@@ -315,7 +316,7 @@ class ScriptedLine:
 
     async def _play(self, step: Step, on_end: OnEnd) -> None:
         try:
-            outcome: WireReply | Exception = await self._http.outcome(step)
+            outcome: Reply | Exception = await self._http.outcome(step)
         except OutcomeUnknown as error:
             outcome = error
         on_end(outcome)

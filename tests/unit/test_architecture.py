@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "model": {"errors", "model", "_core"},
     "errors": set(),
     "plugin": {"model", "errors", "plugin", "_core"},
-    "runtime": BASE | {"runtime"},
+    "runtime": BASE | {"runtime", "_core"},
     "transport": BASE | {"runtime", "transport", "_core"},
     "session": BASE | {"runtime", "transport", "session", "_core"},
     "checks": BASE | {"checks", "_core", "runtime"},

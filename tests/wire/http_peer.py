@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from dragoman.plugin import Reply
 from dragoman.runtime.virtual import VirtualRuntime
-from dragoman.transport.base import HttpOptions, Origin, WireReply, WireRequest
+from dragoman.transport.base import HttpOptions, Origin, WireRequest
 from dragoman.transport.http import HttpClient
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -127,7 +128,7 @@ def play(
 
 def reply_to(
     reply: bytes, *, then_close: bool = False, method: str = "GET", options: HttpOptions | None = None, seed: int = 0
-) -> WireReply:
+) -> Reply:
     """Return what the client makes of one reply."""
 
     async def script(connection: PeerConnection) -> None:
@@ -136,7 +137,7 @@ def reply_to(
         if then_close:
             connection.close()
 
-    async def client(http: HttpClient, origin: Origin, peer: Peer) -> WireReply:
+    async def client(http: HttpClient, origin: Origin, peer: Peer) -> Reply:
         return await http.send(origin, lambda: WireRequest(method, "/", ()), timeout_s=5)
 
     return play(script, client, options=options, seed=seed)

@@ -8,9 +8,10 @@ import math
 import pytest
 
 from dragoman.errors import NotSent, OutcomeUnknown, UsageError
+from dragoman.plugin import Reply
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.runtime.virtual_net import LinkFault
-from dragoman.transport.base import HttpOptions, Origin, WireReply
+from dragoman.transport.base import HttpOptions, Origin
 from dragoman.transport.http import HttpClient
 from dragoman.transport.http_conn import HttpConnection
 from dragoman.transport.http_pool import ConnectionPool
@@ -102,7 +103,7 @@ def test_a_cancelled_waiter_does_not_take_a_connection_with_it():
 
 
 def test_a_waiter_cancelled_in_the_step_it_is_served_hands_its_connection_on(monkeypatch):
-    waiting: list[asyncio.Task[WireReply]] = []
+    waiting: list[asyncio.Task[Reply]] = []
     release = ConnectionPool.release
 
     def release_and_cancel(pool: ConnectionPool, connection: HttpConnection) -> None:

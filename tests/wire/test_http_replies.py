@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dragoman.errors import ErrorKind, OutcomeUnknown, UsageError
-from dragoman.transport.base import HttpOptions, Origin, WireReply, WireRequest
+from dragoman.plugin import Reply
+from dragoman.transport.base import HttpOptions, Origin, WireRequest
 from dragoman.transport.http import HttpClient
 from dragoman.transport.http_body import BadReplyError
 from dragoman.transport.http_encode import RequestEncoder
@@ -265,7 +266,7 @@ def test_a_redirect_is_returned_and_not_followed(status):
         await connection.request()
         connection.send(head("Location: http://127.0.0.1:80/elsewhere", "Content-Length: 0", status=f"{status} Go"))
 
-    async def client(http: HttpClient, origin: Origin, peer: Peer) -> WireReply:
+    async def client(http: HttpClient, origin: Origin, peer: Peer) -> Reply:
         reply = await http.send(origin, get(), timeout_s=1)
         await peer.runtime.sleep(1)
         assert len(peer.requests) == 1
@@ -406,7 +407,7 @@ def download(reply: bytes, *, sink=None, timeout_s: float = 5, then_close: bool 
         if then_close:
             connection.close()
 
-    async def client(http: HttpClient, origin: Origin, peer: Peer) -> WireReply:
+    async def client(http: HttpClient, origin: Origin, peer: Peer) -> Reply:
         return await http.download(origin, get(), sink or pieces.append, timeout_s=timeout_s)
 
     return play(script, client, options=SMALL), pieces

@@ -42,6 +42,9 @@ def instrument_count() -> int: ...
 
 # --- values ---------------------------------------------------------------------------------------------------------
 
+def alike(value: object, other: object, names: tuple[str, ...], /) -> bool:
+    """Whether two values of one slotted dataclass agree in these fields; False where they are of two classes."""
+
 def copied(value: _T, /, **changes: Any) -> _T:
     """Return a copy of a frozen, slotted dataclass value with `changes`: the order path's `dataclasses.replace`.
 
@@ -177,8 +180,37 @@ def taking(value: _T, other: object, names: tuple[str, ...], /, **changes: Any) 
 copying: Any
 """`copied` as a method: what a class of such values calls ``but``."""
 
-def wire_id(run: str, number: int, /) -> str:
-    """Return the wire id of a number of a run (its name, 5 letters), see `dragoman.orders.identity`."""
+@final
+class IdMint:
+    """Makes wire ids: unique within the run by sequence, across runs by the run's name.
+
+    Parameters
+    ----------
+    run : str
+        Names the run, 5 letters; see `dragoman.orders.identity.journal_id_of`.
+    last : int
+        The number of the id before the first.
+    """
+
+    def __new__(cls, run: str, last: int = 0, /) -> IdMint: ...
+    def wire_id(self) -> str:
+        """Return the next wire id."""
+
+@final
+class Guard:
+    """Tells in one step whether a handle is used in its process, on its thread, and while its loop runs.
+
+    Parameters
+    ----------
+    closer : callable
+        Asked, with what `check` was given, where it is not: returns, or raises.
+    """
+
+    def __new__(cls, closer: Callable[[str], object], /) -> Guard: ...
+    def bind(self, running: Callable[[], bool], /) -> None:
+        """Belong to this thread from now on, while `running` says True."""
+    def check(self, what: str, /) -> None:
+        """Return where all is as it should be."""
 
 class OffsetClock:
     """A wall clock, and what is added to it; see `dragoman.session.brokertime.BrokerClock`.
@@ -311,6 +343,51 @@ class OrderGate:
     def admits(self, order: object, instrument: object, /) -> bool: ...
 
 # --- http -----------------------------------------------------------------------------------------------------------
+
+@final
+class HttpExchange:
+    """One exchange after the other on a connection: requests out, plain replies in.
+
+    Parameters
+    ----------
+    mono_ns, wall_ns : callable
+    reply : dataclass
+        An empty reply, which every reply is a copy of.
+    finished : callable
+        Called once a plain reply is read, before whoever waits is told of it.
+    otherwise : callable
+        Called with bytes that are no whole, plain reply, or that nobody waits for.
+    max_header_bytes, max_body_bytes : int
+    """
+
+    def __new__(
+        cls,
+        mono_ns: Callable[[], int],
+        wall_ns: Callable[[], int],
+        reply: object,
+        finished: Callable[[], object],
+        otherwise: Callable[[bytes], object],
+        max_header_bytes: int,
+        max_body_bytes: int,
+        /,
+    ) -> HttpExchange: ...
+
+    on_end: Callable[[Any], object] | None
+    plain: bool
+    @property
+    def sent_ns(self) -> int: ...
+    def carry(
+        self,
+        write: Callable[[bytes], object],
+        head: bytes,
+        body: bytes | None,
+        on_end: Callable[[Any], object],
+        plain: bool,
+        /,
+    ) -> None:
+        """Write a request in one piece; its reply, if it is plain, is handed to `on_end`."""
+    def data_received(self, data: bytes, /) -> object:
+        """Take what arrived."""
 
 def plain_reply(data: bytes, max_header_bytes: int, max_body_bytes: int, /) -> tuple[int, dict[str, str], bytes] | None:
     """Return status, headers (names in lower case) and body of a reply that is whole and plain; None for any other.
@@ -1407,6 +1484,9 @@ class SharedRateLimiter:
         """Give a lease of this handle back; a number that is not its own is left alone."""
     def lease_holders(self) -> dict[int, int]:
         """Return how many leases each living process holds, by process id."""
+
+def record_spans(histograms: tuple[Histogram, ...], /, *times: int) -> None:
+    """Record a span of time in each histogram: for each of them when it began and when it ended."""
 
 class Histogram:
     """Counts of durations (int, usually ns) in fixed memory: about 37 KB, for one value or a billion.

@@ -52,6 +52,8 @@ class WireUnits:
 
     Attributes
     ----------
+    same : frozenset of str
+        Segments whose quantities are units on the wire, too: there `to_wire` returns what it is given.
     unconverted : dict of str to int
         Reports by segment whose quantities stayed as the wire has them.
     """
@@ -75,6 +77,7 @@ class WireUnits:
             if word not in (QuantityUnit.UNITS, QuantityUnit.LOTS):
                 raise UsageError(f"{self._broker}: quantity_unit of {segment} is {word!r}, expected UNITS or LOTS")
             self._units[segment] = QuantityUnit(word)
+        self.same = frozenset(segment for segment, unit in self._units.items() if unit is QuantityUnit.UNITS)
 
     def unit(self, instrument: Instrument) -> QuantityUnit:
         return self._units.get(instrument.exchange, QuantityUnit.UNVERIFIED)
@@ -87,7 +90,7 @@ class WireUnits:
         UsageError
             Where the unit is unverified, or the conversion would not be exact.
         """
-        if self._units.get(instrument.exchange) is QuantityUnit.UNITS:
+        if instrument.exchange in self.same:
             return value
         return _scaled(value, self._divisor(instrument), divide=True)
 

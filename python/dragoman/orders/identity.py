@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from dragoman._core import wire_id
+from dragoman._core import IdMint
+
+__all__ = ["ALPHABET", "WIRE_ID_LENGTH", "IdMint", "journal_id_of", "read_wire_id", "run_of"]
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # no I, L, O, U: brokers upper-case tags, humans misread them
 _INDEX = {letter: value for value, letter in enumerate(ALPHABET)}
@@ -56,22 +58,3 @@ def run_of(wire_id: str) -> str:
 def journal_id_of(entropy: bytes) -> str:
     """Return the name of a run: 25 of the bits of `entropy`, which has at least 4 random bytes."""
     return _encode(int.from_bytes(entropy[:4], "big") & 0x1FF_FFFF, _JOURNAL)
-
-
-class IdMint:
-    """Makes ids: unique within the run by sequence, across runs by the run's name.
-
-    Parameters
-    ----------
-    journal_id : str
-        Names the run, see `journal_id_of`.
-    """
-
-    def __init__(self, journal_id: str) -> None:
-        self._journal = journal_id
-        self._sequence = 0
-
-    def wire_id(self) -> str:
-        """Return the next wire id."""
-        self._sequence += 1
-        return wire_id(self._journal, self._sequence)

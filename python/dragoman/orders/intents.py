@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import Final
 
+from dragoman._core import copied
 from dragoman.errors import ErrorKind, Retry, UsageError
 from dragoman.model import Order, OrderRequest, Side
 from dragoman.orders.journal import Record
@@ -45,6 +47,9 @@ class Intent:
         return self.request.client_order_id
 
 
+_NEW: Final = Intent(OrderRequest(instrument_id="", side=Side.BUY, quantity=Decimal(0)))
+
+
 class Intents:
     """The intents of one account, by name.
 
@@ -55,24 +60,29 @@ class Intents:
 
     Attributes
     ----------
+    get : callable
+        Finds the intent of a name.
     older : callable or None
         Finds what the journal has of a name from before the time that was read back; None where there is no such time.
     """
 
     def __init__(self, unknown: Callable[[], tuple[Order, ...]]) -> None:
         self._intents: dict[str, Intent] = {}
+        self.get: Callable[[str], Intent | None] = self._intents.get
         self._unknown = unknown
         self.older: Callable[[str], Awaitable[list[Record]]] | None = None
 
     def __iter__(self) -> Iterator[Intent]:
         return iter(tuple(self._intents.values()))
 
-    def get(self, name: str) -> Intent | None:
-        return self._intents.get(name)
-
     def add(self, intent: Intent) -> Intent:
         """Keep an intent; its name is taken from here on."""
         self._intents[intent.request.client_order_id] = intent
+        return intent
+
+    def enter(self, name: str, request: OrderRequest) -> Intent:
+        """Keep the intent of a request that goes under `name`; it is taken from here on."""
+        intent = self._intents[name] = copied(_NEW, request=request)
         return intent
 
     def drop(self, name: str) -> None:

@@ -8,6 +8,7 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
+from dragoman.checks.kill import RELEASED_AT, KillSwitch
 from dragoman.errors import DragomanError, ErrorKind, NotSent, OutcomeUnknown
 from dragoman.model import Order
 from dragoman.orders.intents import Intent
@@ -47,6 +48,7 @@ class Sending(Launch, Generic[T]):
     """
 
     _ended: asyncio.Future[T]
+    _intend: BeforeSend | None = None
 
     def __init__(
         self,
@@ -74,9 +76,15 @@ class Sending(Launch, Generic[T]):
             self.leaving = leaving
 
     def start(self) -> asyncio.Future[T]:
-        """Drive the flow to its outcome, whoever waits for it; return a future of what `finish` makes of it."""
+        """Drive the flow to its outcome, whoever waits for it; return a future of what `finish` makes of it.
+
+        Whoever starts it has seen to it that the handle is used in its own process, and on its own loop.
+        """
         ended = self._ended = get_running_loop().create_future()
-        self._driver.fly(self._flow, self)
+        if self._driver.closing:
+            self.end(None, self._driver.closed())
+        else:
+            self.go_on()
         return ended
 
     def tell(self, value: Any, error: BaseException | None) -> None:
@@ -99,16 +107,17 @@ class Sending(Launch, Generic[T]):
         """Hand the request to the journal, unless it is too late for it."""
         if self.leaving is not None:
             self.leaving(request)
-        if self._drop_after_ns is not None and self._session.runtime.clock.mono_ns() > self._drop_after_ns:
+        if self._drop_after_ns is not None:
+            self._check_time(request, self._drop_after_ns)
+        return None if self._intend is None else self._intend(request)
+
+    def _check_time(self, request: Request, drop_after_ns: int) -> None:
+        if self._session.runtime.clock.mono_ns() > drop_after_ns:
             raise NotSent(
                 f"{self._session.adapter.name}: {request.method} {request.path} was dropped: its deadline_ns passed",
                 broker=self._session.adapter.name,
                 remedy="nothing was sent",
             )
-        return self._write_down(request)
-
-    def _write_down(self, request: Request) -> Awaitable[object] | None:
-        return None if self._intend is None else self._intend(request)
 
     def left(self, error: DragomanError) -> bool:
         """Whether the broker may have seen the request, or answered it, given how the act ended."""
@@ -131,11 +140,13 @@ class Placing(Sending[Order]):
         As `Sending` has them.
     intent : Intent
     recorder : Recorder
-    leaving : callable, optional
-        As `Sending` has it.
+    switch : KillSwitch, optional
+        Where it is engaged the order does not leave.
     exits : bool
         It only makes a position smaller, so it is sent also where it cannot be written down.
     """
+
+    _act = "place"
 
     def __init__(
         self,
@@ -145,29 +156,44 @@ class Placing(Sending[Order]):
         intent: Intent,
         ends_ns: int,
         recorder: Recorder,
-        leaving: Callable[[Request], object] | None = None,
+        switch: KillSwitch | None = None,
         *,
         exits: bool = False,
     ) -> None:
+        # What `Sending` is given, in one step: every order waits for this.
         request = intent.request
-        super().__init__(
-            session,
-            flow,
-            finish,
-            request.client_order_id,
-            "place",
-            ends_ns,
-            request.deadline_ns,
-            None,
-            leaving,
-        )
+        self.deadline_ns = ends_ns
+        self.allow_mutates = not session.read_only
+        self._driver = session.driver
+        self._flow = flow
+        self._session = session
+        self._finish = finish
+        self.name = request.client_order_id
+        self._drop_after_ns = request.deadline_ns
+        self._switch = switch
         self._intent = intent
         self._recorder = recorder
         self._exits = exits
 
-    def _write_down(self, request: Request) -> Awaitable[object] | None:
-        self._intent.sent_ns = sent_ns = self._session.clock.read()
-        self._intent.sent_mono_ns = self._session.runtime.clock.mono_ns()
-        if self._exits:
-            return self._recorder.exit(self._intent.request, sent_ns)
-        return self._recorder.place(self._intent.request, sent_ns)
+    @property
+    def leaving(self) -> Callable[[Request], object] | None:  # type: ignore[override]
+        """What looks at the switch again, where something had to be waited for."""
+        return None if self._switch is None else self._switch.check
+
+    def commit(self, request: Request) -> Awaitable[object] | None:
+        """Make the intent durable, unless it is too late for it; see `Run.commit`."""
+        self.committed = True
+        switch, intent, session = self._switch, self._intent, self._session
+        if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
+            switch.check(request)
+        if self._drop_after_ns is not None:
+            self._check_time(request, self._drop_after_ns)
+        intent.sent_ns = sent_ns = session.clock.read()
+        intent.sent_mono_ns = session.mono_ns()
+        recorder = self._recorder
+        journal = (recorder.exit if self._exits else recorder.place)(intent.request, sent_ns)
+        if journal is not None:
+            return self._committed(journal)
+        self.unsettled = self.before + 1
+        self.reached_wire = True
+        return None

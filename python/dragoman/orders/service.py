@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from dragoman._core import copied
 from dragoman.checks import LONGEST_S, WireUnits, check_request, order_gate, seconds
 from dragoman.checks.kill import RELEASED_AT, KillSwitch
 from dragoman.errors import DragomanError, Effect, ErrorKind, Rejected, StaleData, UsageError
@@ -24,6 +25,7 @@ from dragoman.model import (
     OrderStatus,
     OrderUpdate,
     Outcome,
+    Side,
 )
 from dragoman.orders.amending import Amender
 from dragoman.orders.baskets import Baskets, Entered, Leg, in_leg
@@ -274,17 +276,56 @@ class OrderService:
         if not self._gate.admits(request, instrument):
             check_request(request, instrument, adapter)
         request = adapter.check_order(request, instrument)
-        name = request.client_order_id
-        wire_id = self._mint.wire_id()
+        if request.client_order_id or exits or type(request.side) is not Side:
+            return self._placing_named(request, instrument, timeout_s, ends_ns, allow_stale, allow_unknown, exits)
+        intents = self.intents
+        name = self._mint.wire_id()  # minted this moment, so nobody else's, unless somebody has guessed it
+        if intents.get(name) is not None:
+            raise used_before(name)
+        instrument_id = instrument.instrument_id
+        request = copied(
+            request,
+            instrument_id=instrument_id,
+            client_order_id=name,
+            wire_id=name,
+            account_id=session.ctx.account,
+        )
+        if self.resolver.fences and not allow_unknown:
+            intents.check_fence(instrument_id, request.side, adapter.name)
+        units = self._units
+        wire_request = request if instrument.exchange in units.same else units.to_wire(request, instrument)
+        if not allow_stale and self._freshness.stale:
+            return self._placing_fresh(request, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
+        # As `_check_admitted` and `_place_now`, in one step with the rest: every order waits for this.
+        switch = self.switch
+        if switch is not None and (marks := switch.marks)[0] != marks[RELEASED_AT]:
+            raise switch.refusal("the order was refused")
+        if self.admit is not None:
+            self.admit(request, instrument)
+        intent = intents.enter(name, request)
+        self.store.create(order_of(request, adapter.name, self._wall_ns()))
+        flow = adapter.place(wire_request, instrument, session.ctx)
+        return Placing(session, flow, self._placed, intent, ends_ns, self.recorder, switch).start()
+
+    def _placing_named(
+        self,
+        request: OrderRequest,
+        instrument: Instrument,
+        timeout_s: float,
+        ends_ns: int,
+        allow_stale: bool,
+        allow_unknown: bool,
+        exits: bool,
+    ) -> Awaitable[Order]:
+        """Go on as `placing` with an order whose name was given, or that only makes a position smaller."""
+        adapter, name, wire_id = self._adapter, request.client_order_id, self._mint.wire_id()
         if name:
             check_name(name)
             if self.intents.older is not None and self.intents.get(name) is None and name not in self._new_names:
                 return self._place_named(request, instrument, timeout_s, allow_stale, allow_unknown, exits)
-        else:
-            name = wire_id
-        request = named(request, instrument, name, wire_id, session.ctx.account)
-        known = self.intents.get(name)
-        if known is not None:
+        request = named(request, instrument, name or wire_id, wire_id, self._session.ctx.account)
+        name = request.client_order_id
+        if (known := self.intents.get(name)) is not None:
             self.intents.check_same(known, request)
             return self._again(known, timeout_s)
         if self.store.get(name) is not None:
@@ -297,11 +338,22 @@ class OrderService:
             self.intents.check_fence(request.instrument_id, request.side, adapter.name)
         wire_request = self._units.to_wire(request, instrument)
         if not allow_stale and self._freshness.stale:
-            self.check_running("the order was refused")
-            intent = self.intents.add(Intent(request))
-            return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
+            return self._placing_fresh(request, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
         self._check_admitted(request, instrument)
         return self._place_now(self.intents.add(Intent(request)), wire_request, instrument, ends_ns)
+
+    def _placing_fresh(
+        self,
+        request: OrderRequest,
+        wire_request: OrderRequest,
+        instrument: Instrument,
+        timeout_s: float,
+        ends_ns: int,
+        allow_unknown: bool,
+    ) -> Awaitable[Order]:
+        self.check_running("the order was refused")
+        intent = self.intents.add(Intent(request))
+        return self._place_fresh(intent, wire_request, instrument, timeout_s, ends_ns, allow_unknown)
 
     def _check_admitted(self, request: OrderRequest, instrument: Instrument) -> None:
         """Refuse a new order that the kill switch or the checks hold back; one that passes is entered at once.
@@ -405,13 +457,12 @@ class OrderService:
         exits: bool = False,
     ) -> asyncio.Future[Order]:
         """Send an order that was entered."""
-        session = self._session
+        session, switch = self._session, self.switch
         flow = session.adapter.place(wire_request, instrument, session.ctx)
         if exits:
             return Placing(session, urgent(flow), self._placed, intent, ends_ns, self.recorder, exits=True).start()
-        leaving = None if self.switch is None else self.switch.check
         # Cancelling whoever awaits it ends that wait and nothing else.
-        return Placing(session, flow, self._placed, intent, ends_ns, self.recorder, leaving).start()
+        return Placing(session, flow, self._placed, intent, ends_ns, self.recorder, switch).start()
 
     async def _again(self, intent: Intent, timeout_s: float) -> Order:
         """Return, or raise, what became of an order that is asked for a second time."""
@@ -432,26 +483,32 @@ class OrderService:
     def _placed(self, sending: Sending[Order], outcome: Outcome | list[Outcome], error: BaseException | None) -> Order:
         """Record what became of a new order."""
         name = sending.name
-        if isinstance(error, DragomanError):
-            error.client_order_id = name
-            known = self._unplaced(name, error, sending)
-            if known.status is OrderStatus.REJECTED and error.effect is not Effect.NONE:
-                raise refusal(known.reject, self._adapter.name, name) from error
-            if known.status in (OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.DENIED):
-                raise error
-            return known  # the reply was lost, but the broker's own report has come meanwhile
         if error is not None:
-            self._unplaced(name, sending.interrupted(error), sending)
-            raise error
+            return self._placed_not(name, sending, error)
         if isinstance(outcome, list):
             outcome = outcome[0] if len(outcome) == 1 else Outcome.parent(None, tuple(outcome))
         order = self.store.settle(name, outcome, self._wall_ns())
-        if outcome.effect == "REJECTED" and order.status is OrderStatus.REJECTED:
+        status = order.status
+        if status is OrderStatus.ACCEPTED:
+            return order
+        if outcome.effect == "REJECTED" and status is OrderStatus.REJECTED:
             raise refusal(outcome.reject or order.reject, self._adapter.name, name)
-        if order.status is OrderStatus.UNKNOWN:
+        if status is OrderStatus.UNKNOWN:
             self._look_for(order)
             raise unknown(self._adapter.name, f"order {name}", name)
         return order
+
+    def _placed_not(self, name: str, sending: Sending[Order], error: BaseException) -> Order:
+        if not isinstance(error, DragomanError):
+            self._unplaced(name, sending.interrupted(error), sending)
+            raise error
+        error.client_order_id = name
+        known = self._unplaced(name, error, sending)
+        if known.status is OrderStatus.REJECTED and error.effect is not Effect.NONE:
+            raise refusal(known.reject, self._adapter.name, name) from error
+        if known.status in (OrderStatus.UNKNOWN, OrderStatus.REJECTED, OrderStatus.DENIED):
+            raise error
+        return known  # the reply was lost, but the broker's own report has come meanwhile
 
     def _unplaced(self, name: str, error: DragomanError, sending: Sending[Order]) -> Order:
         """Record why placing did not end with an outcome."""

@@ -100,7 +100,10 @@ _loads: Callable[[bytes], Any] = _first_loads
 
 @dataclass(slots=True)
 class Reply:
-    """What came back. `json` parses once; it raises DecodeError for bytes that are not JSON.
+    """What came back: a whole reply. `json` parses once; it raises DecodeError for bytes that are not JSON.
+
+    Header names are lower case; repeated ones are joined by ``, ``. `ts_recv` is ns UTC. Monotonic times say when the
+    request was written, and when the reply's first and last byte came; 0 where nobody measured.
 
     `parsed` is what `json` has read already, None before that: ``reply.parsed or reply.json`` is the quick way to it.
     """
@@ -111,6 +114,9 @@ class Reply:
     ts_recv: int = 0
     code: str | None = None
     parsed: Any = field(default=None, repr=False)
+    mono_sent_ns: int = field(default=0, compare=False, repr=False)
+    mono_first_ns: int = field(default=0, compare=False, repr=False)
+    mono_recv_ns: int = field(default=0, compare=False, repr=False)
 
     @property
     def json(self) -> Any:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from threading import get_ident
 
+from dragoman._core import Guard
 from dragoman.errors import UsageError
 
 _pid = os.getpid()
@@ -34,20 +35,25 @@ class Owner:
     name : str
         Whose handle it is, for messages.
 
+    Attributes
+    ----------
+    check : callable
+        Raises UsageError, naming the call it is given, after a fork, on another thread and on another loop. Before
+        `bind`, and between two runs of the loop on its own thread, only the process counts.
+
     Notes
     -----
-    A check costs about 0.1 us: the loop is known by its thread and by running, because asking asyncio which loop runs
-    is a system call on some versions of Python.
+    A check is native, since every call makes one: the loop is known by its thread and by running, because asking
+    asyncio which loop runs is a system call on some versions of Python.
     """
-
-    __slots__ = ("_loop", "_name", "_pid", "_running", "_thread")
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._pid = _pid
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
-        self._running: Callable[[], bool] = _unbound
+        self._guard = Guard(self._look_closer)
+        self.check: Callable[[str], None] = self._guard.check
 
     def bind(self) -> None:
         """Belong to the running loop from now on.
@@ -60,15 +66,7 @@ class Owner:
         self.check("start")
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
-        self._running = self._loop.is_running
-
-    def check(self, what: str) -> None:
-        """Raise UsageError, naming the call, after a fork, on another thread and on another loop.
-
-        Before `bind`, and between two runs of the loop on its own thread, only the process counts.
-        """
-        if _pid != self._pid or get_ident() != self._thread or not self._running():
-            self._look_closer(what)
+        self._guard.bind(self._loop.is_running)
 
     def check_process(self, what: str) -> None:
         """Raise UsageError after a fork; for what any thread may look at."""
@@ -88,7 +86,3 @@ class Owner:
             remedy="hand it over with asyncio.run_coroutine_threadsafe or loop.call_soon_threadsafe, or use"
             " dragoman.sync, whose handles any thread may call",
         )
-
-
-def _unbound() -> bool:
-    return False

@@ -239,7 +239,7 @@ class FlowDriver:
             if not run.committed:
                 task.cancel()
         try:
-            if under_way := [*self._running, *(launched.landed() for launched in self.flying)]:
+            if under_way := [*self._running, *(launched.told() for launched in self.flying)]:
                 await asyncio.wait(under_way, timeout=timeout_s)
         finally:
             for launched in list(self.flying):

@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from dragoman.errors import DragomanError, Effect
-from dragoman.plugin import Flow, Reply, Request
+from dragoman.plugin import Flow, Request
 from dragoman.session.sender import BeforeSend, Flight
 
 if TYPE_CHECKING:
+    from dragoman.plugin import Reply
     from dragoman.session.driver import AskHuman, AskRedirect, FlowDriver, OnProgress, OnRows
+    from dragoman.session.limiter import Grant
     from dragoman.session.secrets import Secret
     from dragoman.transport.base import Line
 
@@ -86,10 +88,17 @@ class Run:
 
 
 class Launch(Run):
-    """One flow, until its end is told, which a subclass does in `tell`; `FlowDriver.fly` begins it."""
+    """One flow, until its end is told, which a subclass does in `tell`; `FlowDriver.fly` begins it.
 
+    It is what `Sender.begin` calls flying.
+    """
+
+    request: Request
+    grant: Grant | None = None
+    generation = -1
+    asked_ns = 0
     _line: Line | None = None
-    _landed: asyncio.Future[None] | None = None
+    _told: asyncio.Future[None] | None = None
     _over = False
 
     def __init__(self, driver: FlowDriver, flow: Flow[Any], deadline_ns: int, allow_mutates: bool) -> None:
@@ -104,12 +113,15 @@ class Launch(Run):
 
     def go_on(self, value: Any = None, thrown: DragomanError | None = None) -> None:
         """Step the flow and do what it asks for: at once where that can be, else in a task."""
-        driver = self._driver
+        driver, flow = self._driver, self._flow
         while True:
             try:
-                effect = self._flow.send(value) if thrown is None else self._flow.throw(thrown)
+                effect = flow.send(value) if thrown is None else flow.throw(thrown)
             except StopIteration as stop:
-                self.end(stop.value, None)
+                self._over = True
+                self.tell(stop.value, None)
+                if self._told is not None:
+                    self._told.set_result(None)
                 return
             except BaseException as error:  # noqa: BLE001 - it goes to whoever launched
                 self.end(None, driver.escaped(error, self))
@@ -119,7 +131,7 @@ class Launch(Run):
             if isinstance(effect, Request) and effect.mutates and self.allow_mutates:
                 self.before = self.unsettled
                 try:
-                    sent = driver.sender.begin(effect, self.deadline_ns, self.commit, self._replied)
+                    sent = driver.sender.begin(effect, self)
                 except DragomanError as error:
                     value, thrown = None, self._failed(error)
                     continue
@@ -131,23 +143,34 @@ class Launch(Run):
                     driver.flying[self] = None
                     return
                 begun = sent
-            task = driver.take_over(self._flow, self, effect, begun)
+            task = driver.take_over(flow, self, effect, begun)
             task.add_done_callback(self._taken_over)
             return
 
-    def _replied(self, found: Reply | Exception) -> None:
-        """Go on with what the request in flight came to."""
+    def landed(self, outcome: Reply | Exception) -> None:
+        """Go on with what the request in flight came to; see `Flying`."""
+        driver = self._driver
+        try:
+            reply = driver.sender.landed(self, outcome)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever launched
+            self._ended_badly(error)
+            return
         if self._over:
             return  # given up meanwhile
         self._line = None
+        driver.flying.pop(self, None)
+        self.replied = self.answered = True
+        self.go_on(reply)
+
+    def _ended_badly(self, error: Exception) -> None:
+        if self._over:
+            return
+        self._line = None
         self._driver.flying.pop(self, None)
-        if isinstance(found, Reply):
-            self.replied = self.answered = True
-            self.go_on(found)
-        elif isinstance(found, DragomanError):
-            self.go_on(None, self._failed(found))
+        if isinstance(error, DragomanError):
+            self.go_on(None, self._failed(error))
         else:
-            self.end(None, found)
+            self.end(None, error)
 
     def _failed(self, error: DragomanError) -> DragomanError:
         if error.effect is Effect.NONE:
@@ -172,14 +195,14 @@ class Launch(Run):
         if error is not None:
             self._driver.ended(error)
         self.tell(value, error)
-        if self._landed is not None and not self._landed.done():
-            self._landed.set_result(None)
+        if self._told is not None and not self._told.done():
+            self._told.set_result(None)
 
-    def landed(self) -> asyncio.Future[None]:
+    def told(self) -> asyncio.Future[None]:
         """Return a future that is done once the end was told."""
-        if self._landed is None:
-            self._landed = asyncio.get_running_loop().create_future()
-        return self._landed
+        if self._told is None:
+            self._told = asyncio.get_running_loop().create_future()
+        return self._told
 
     def give_up(self, error: DragomanError) -> None:
         """End with `error` whatever the broker may still answer."""

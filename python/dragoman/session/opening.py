@@ -10,7 +10,7 @@ from dragoman.errors import AuthRequired, DragomanError, ErrorKind, NotSent, Usa
 from dragoman.plugin import Endpoint, Failure, Reply, Request
 from dragoman.session.connection import FeedConnection
 from dragoman.session.wire import check_root
-from dragoman.transport.base import HandshakeRefusedError, WireReply, WsOptions
+from dragoman.transport.base import HandshakeRefusedError, WsOptions
 
 if TYPE_CHECKING:
     from dragoman.session.session import AccountSession
@@ -105,15 +105,14 @@ def raise_fatal(session: AccountSession, connection: FeedConnection) -> None:
     raise FatalError(error)
 
 
-def _refusal(session: AccountSession, endpoint: Endpoint, wire: WireReply) -> DragomanError:
+def _refusal(session: AccountSession, endpoint: Endpoint, reply: Reply) -> DragomanError:
     """Say what it means that the server did not upgrade the connection."""
     request = Request(path=urlsplit(endpoint.url).path or "/", host="ws", note="upgrade")
-    reply = Reply(wire.status, wire.headers, wire.body, wire.ts_recv)
     failure = session.sender.classify(reply, request)
     if failure is None:
-        failure = Failure(ErrorKind.BAD_RESPONSE, f"status {wire.status} instead of an upgrade", str(wire.status))
+        failure = Failure(ErrorKind.BAD_RESPONSE, f"status {reply.status} instead of an upgrade", str(reply.status))
     error = session.sender.error(request, failure, reply)
-    if wire.status in (401, 403) and not isinstance(error, AuthRequired):
+    if reply.status in (401, 403) and not isinstance(error, AuthRequired):
         # Whatever the words are: asking again with the same token would be hammering.
         error = AuthRequired(
             str(error),

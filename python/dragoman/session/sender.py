@@ -11,9 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
-from dragoman._core import copied
+from dragoman._core import alike, copied, plain_form, record_spans
 from dragoman.errors import (
     AuthRequired,
     DragomanError,
@@ -31,14 +31,16 @@ from dragoman.session.context import SessionContext
 from dragoman.session.limiter import Grant, Limiter, retry_after_s
 from dragoman.session.metrics import PHASES, Metrics
 from dragoman.session.secrets import redact
-from dragoman.session.wire import body_of, check_root, origin_of, wire_request
-from dragoman.transport.base import HttpTransport, Line, Origin, WireReply, WireRequest
+from dragoman.session.wire import FORM, body_of, check_root, origin_of, wire_request
+from dragoman.transport.base import HttpTransport, Line, Origin, WireRequest
+
+if TYPE_CHECKING:
+    from dragoman._core import Histogram
 
 _NS: Final = 1_000_000_000
 _log = logging.getLogger("dragoman.session")
 _ENDS_SESSION: Final = (ErrorKind.AUTH_EXPIRED, ErrorKind.AUTH_INVALID)
 
-_REPLY: Final = Reply(0, {}, b"")
 
 BeforeSend = Callable[[Request], Awaitable[object] | None]
 """Called for a `mutates` request after the limiter and before the first byte: the journal. What it returns, unless that
@@ -78,8 +80,6 @@ class Flight:
 
     Attributes
     ----------
-    on_end : callable, optional
-        Told how it ended, where nobody awaits that.
     asked_ns, granted_ns : int
         Monotonic: when it asked the limiter, and had its grant.
     prepared_ns : int
@@ -100,7 +100,6 @@ class Flight:
     origin: Origin
     body: bytes
     content_type: str | None
-    on_end: Callable[[Reply | Exception], object] | None = None
     asked_ns: int = 0
     granted_ns: int = 0
     prepared_ns: int = 0
@@ -112,17 +111,44 @@ class Flight:
     leaving: Callable[[Request], object] | None = None
 
 
-_FLIGHT = Flight(Request(), "", Origin("http", "", 0), b"", None)
+_NONE: Final = Request()
+_HEAD: Final = ("host", "path", "headers", "method", "query", "url", "meter", "auth")
+"""What of a request its head depends on, beside the kind of its body and, before it is authorized, the login."""
+
+
+class Flying(Protocol):
+    """Whoever has begun a request, and is told how it ended; what `Sender.begin` knows of it is kept here.
+
+    Attributes
+    ----------
+    request, grant, generation, asked_ns
+        As a `Flight` has them, of the request in flight.
+    """
+
+    request: Request
+    grant: Grant | None
+    generation: int
+    asked_ns: int
+    deadline_ns: int
+
+    def commit(self, request: Request) -> Awaitable[object] | None:
+        """Make the request durable, as a `BeforeSend` does."""
+        ...
+
+    def landed(self, outcome: Reply | Exception) -> None:
+        """Take how the exchange ended. It must not raise."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """What records the phases of one meter's requests."""
+    """The histograms of one meter's requests, as they are recorded together."""
 
-    limiter: Callable[[int], None]
-    connection: Callable[[int], None]
-    first_byte: Callable[[int], None]
-    whole: Callable[[int], None]
+    limiter: tuple[Histogram]
+    connection: tuple[Histogram]
+    begun: tuple[Histogram, Histogram]  # limiter, connection
+    whole: tuple[Histogram]
+    landed: tuple[Histogram, Histogram]  # first_byte, whole
 
 
 @dataclass(slots=True)
@@ -160,9 +186,10 @@ class Sender:
         self._reads_usage = type(adapter).usage is not Adapter.usage
         self._recorders: dict[str, _Times] = {}
         self._mono_ns = runtime.clock.mono_ns
-        self._by_login = adapter.authorizes_by_login
-        self._last: tuple[object, ...] | None = None  # all of the last request but its body, and what it became
-        self._last_wire: WireRequest | None = None
+        # The last request whose head holds for the next one, and what it became.
+        self._last, self._last_wire = _NONE, WireRequest("", "", ())
+        self._last_kind: str | None = None
+        self._last_generation = -1
 
     async def send(
         self,
@@ -204,21 +231,15 @@ class Sender:
         streamed = 200 <= reply.status < 300
         return reply if streamed else self._judge(request, reply, flight.generation)
 
-    def begin(
-        self,
-        request: Request,
-        deadline_ns: int,
-        before_send: BeforeSend,
-        on_end: Callable[[Reply | Exception], object],
-    ) -> Line | Flight:
+    def begin(self, request: Request, flying: Flying) -> Line | Flight:
         """Send one request in a single step, where a connection is warm and nothing has to wait.
 
         Parameters
         ----------
-        request, deadline_ns, before_send
-            As `send`.
-        on_end : callable
-            Told once, later, what `send` would return or raise. It must not raise.
+        request : Request
+        flying : Flying
+            Committed as `before_send` of `send` is; its `landed` is told once, later, how the exchange ended: `landed`
+            of this makes the reply of it.
 
         Returns
         -------
@@ -228,84 +249,76 @@ class Sender:
         Raises
         ------
         DragomanError
-            As `send`: zero bytes were sent, and `on_end` is not called.
+            As `send`: zero bytes were sent, and `landed` is not called.
         """
         if request.via != "http":
             return self._flight(request)
         place = self._places.get(request.host) if request.url is None else None
         root, origin = self._where(request) if place is None else place
-        body, content_type = body_of(request)
+        form, body = request.form, None
+        content_type: str | None = FORM
+        if form is not None and request.json is None and request.body is None:
+            body = plain_form(form)  # nothing in most needs encoding
+        if body is None:
+            body, content_type = body_of(request)
         if request.auth:
             self._hooks.alive()
         line = self._http.take(origin)
         if line is None:
             return Flight(request, root, origin, body, content_type)
         mono_ns = self._mono_ns
-        asked_ns, granted_ns, prepared_ns, grant = mono_ns(), 0, 0, None
+        flying.request, flying.asked_ns, flying.grant, prepared = request, (asked_ns := mono_ns()), None, False
         try:
-            grant = self._limiter.take(request)
+            flying.grant = grant = self._limiter.take(request)
             if grant is None:
                 line.release()
                 return Flight(request, root, origin, body, content_type, asked_ns=asked_ns)
             granted_ns = mono_ns()
-            if request.mutates and (journal := before_send(request)) is not None:
+            if request.mutates and (journal := flying.commit(request)) is not None:
                 line.release()
                 return Flight(
-                    request,
-                    root,
-                    origin,
-                    body,
-                    content_type,
-                    asked_ns=asked_ns,
-                    granted_ns=granted_ns,
-                    grant=grant,
-                    journal=journal,
+                    request, root, origin, body, content_type, asked_ns, granted_ns, grant=grant, journal=journal
                 )
-            timeout_s = (deadline_ns - granted_ns) / _NS
+            timeout_s = (flying.deadline_ns - granted_ns) / _NS
             if not 0 < timeout_s <= request.timeout_s:
-                timeout_s = self._time_left(request, deadline_ns)
+                timeout_s = self._time_left(request, flying.deadline_ns)
             # Nothing was waited for since the session was found alive.
-            prepared_ns, generation = mono_ns(), self._ctx.generation
+            prepared_ns = mono_ns()
+            flying.generation = generation = self._ctx.generation
             wire = self._signed(request, root, body, content_type, generation)
+            prepared = True
+            self.counters.requests += 1
+            line.carry(wire, flying.landed, timeout_s)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
-            line.release()
-            self._raise(Flight(request, root, origin, body, content_type, grant=grant), error)
-        self.counters.requests += 1
-        flight = copied(
-            _FLIGHT,
-            request=request,
-            root=root,
-            origin=origin,
-            on_end=on_end,
-            asked_ns=asked_ns,
-            grant=grant,
-            generation=generation,
-            prepared=True,
-        )
-        try:
-            line.carry(wire, partial(self._landed, flight), timeout_s)
-        except BaseException as error:  # noqa: BLE001 - goes on its way below
-            self._raise(flight, error)
+            if not prepared:
+                line.release()
+            self._raise(request, flying.grant, prepared, error)
         # It is on its way: what is only measured is noted while the broker works.
         times = self._recorders.get(request.meter) or self._times(request.meter)
-        times.limiter(granted_ns - asked_ns)
-        times.connection(prepared_ns - granted_ns)
+        record_spans(times.begun, asked_ns, granted_ns, granted_ns, prepared_ns)
         return line
 
-    def _landed(self, flight: Flight, outcome: WireReply | Exception) -> None:
-        """Tell whoever began a request how it ended."""
-        request, on_end = flight.request, flight.on_end
-        assert on_end is not None
-        found: Reply | Exception
-        try:
-            if not isinstance(outcome, WireReply):
-                self._raise(flight, outcome)
-            times = self._recorders.get(request.meter) or self._times(request.meter)
-            times.whole(outcome.mono_recv_ns - flight.asked_ns)
-            found = self._judge(request, self._received(times, outcome), flight.generation)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whoever began
-            found = error
-        on_end(found)
+    def landed(self, flying: Flying, outcome: Reply | Exception) -> Reply:
+        """Return the reply to a request that was begun, as `send` does.
+
+        Raises
+        ------
+        DragomanError
+            As `send`.
+        """
+        request = flying.request
+        if not isinstance(outcome, Reply):
+            self._raise(request, flying.grant, True, outcome)
+        reply = outcome
+        times = self._recorders.get(request.meter) or self._times(request.meter)
+        self._timed(times, reply, flying.asked_ns, reply.mono_recv_ns)
+        if self._reads_usage:
+            self._learn_usage(request, reply)
+        try:  # as `_judge`, in one step with the rest
+            failure = self._adapter.classify(reply, request)
+        except Exception as misread:  # noqa: BLE001 - as `classify`
+            failure = unreadable(reply, misread)
+        return reply if failure is None else self._failed(request, reply, failure, flying.generation)
 
     # -- the wire path -----------------------------------------------------------------------------------------------
 
@@ -326,7 +339,7 @@ class Sender:
             flight.asked_ns = flight.asked_ns or mono_ns()
             flight.grant = await self._limiter.acquire(request, deadline_ns)
             flight.granted_ns = mono_ns()
-        times.limiter(flight.granted_ns - flight.asked_ns)
+        record_spans(times.limiter, flight.asked_ns, flight.granted_ns)
         try:
             if fresh and before_send is not None and request.mutates:
                 flight.journal = before_send(request)
@@ -339,31 +352,46 @@ class Sender:
             prepare = partial(self._prepare, flight)
             try:
                 if sink is None:
-                    wire = await self._http.send(flight.origin, prepare, timeout_s=timeout_s)
+                    reply = await self._http.send(flight.origin, prepare, timeout_s=timeout_s)
                 else:
-                    wire = await self._http.download(flight.origin, prepare, sink, timeout_s=timeout_s)
+                    reply = await self._http.download(flight.origin, prepare, sink, timeout_s=timeout_s)
             finally:
                 if flight.prepared_ns:
-                    times.connection(flight.prepared_ns - flight.granted_ns)
+                    record_spans(times.connection, flight.granted_ns, flight.prepared_ns)
         except BaseException as error:  # noqa: BLE001 - goes on its way below
-            self._raise(flight, error)
-        times.whole(mono_ns() - flight.asked_ns)
-        return self._received(times, wire)
+            self._raise(request, flight.grant, flight.prepared, error, flight.error)
+        self._timed(times, reply, flight.asked_ns, mono_ns())
+        return reply
 
-    def _raise(self, flight: Flight, error: BaseException) -> NoReturn:
-        """Raise what ended a request after its grant, once what it took and did not use is given back."""
-        if flight.grant is not None and (not flight.prepared or isinstance(error, (NotSent, UsageError))):
-            self._limiter.refund(flight.grant)
-        if flight.error is not None and flight.error is not error:
-            raise flight.error from flight.error.__cause__
-        if isinstance(error, DragomanError) and (final := self._translated(flight.request, error)) is not error:
+    def _raise(
+        self,
+        request: Request,
+        grant: Grant | None,
+        prepared: bool,
+        error: BaseException,
+        unprepared: Exception | None = None,
+    ) -> NoReturn:
+        """Raise what ended a request after its grant, once what it took and did not use is given back.
+
+        Parameters
+        ----------
+        prepared : bool
+        unprepared : Exception, optional
+            Why it could not be prepared, where that is known: it is raised instead.
+        """
+        if grant is not None and (not prepared or isinstance(error, (NotSent, UsageError))):
+            self._limiter.refund(grant)
+        if unprepared is not None and unprepared is not error:
+            raise unprepared from unprepared.__cause__
+        if isinstance(error, DragomanError) and (final := self._translated(request, error)) is not error:
             raise final from error
         raise error
 
     def _times(self, meter: str) -> _Times:
         found = self._recorders.get(meter)
         if found is None:
-            found = _Times(*(self.metrics.phase(meter, phase).record for phase in PHASES))
+            limiter, connection, first_byte, whole = (self.metrics.phase(meter, phase) for phase in PHASES)
+            found = _Times((limiter,), (connection,), (limiter, connection), (whole,), (first_byte, whole))
             self._recorders[meter] = found
         return found
 
@@ -426,13 +454,8 @@ class Sender:
 
     def _signed(self, request: Request, root: str, content: bytes, kind: str | None, generation: int) -> WireRequest:
         """Return an authorized request as it stands on the wire. Orders in a row differ in their bodies alone."""
-        terms: tuple[object, ...]
-        by_login = self._by_login and request.url is None
-        if by_login:
-            path, headers, meter, auth = request.path, request.headers, request.meter, request.auth
-            terms = (path, headers, request.method, kind, root, request.query, meter, auth, generation)
-            if terms == self._last and self._last_wire is not None:
-                return copied(self._last_wire, body=content)
+        if self._last_generation == generation and self._last_kind == kind and alike(request, self._last, _HEAD):
+            return copied(self._last_wire, body=content)
         authorized = self._authorized(request, content) if request.auth else request
         if (
             authorized.form is not request.form
@@ -441,13 +464,13 @@ class Sender:
         ):
             # A nonce inside the body is minted here, last, so that nonces leave in order.
             content, kind = body_of(authorized)
-        if not by_login:
-            path, headers, query, url = authorized.path, authorized.headers, authorized.query, authorized.url
-            terms = (path, headers, authorized.method, kind, root, query, url)
-            if terms == self._last and self._last_wire is not None:
-                return copied(self._last_wire, body=content)
-        self._last, self._last_wire = terms, wire_request(root, authorized, content, kind, self._adapter.headers)
-        return self._last_wire
+        by_login = self._adapter.authorizes_by_login
+        if not by_login and self._last_kind == kind and alike(authorized, self._last, _HEAD):
+            return copied(self._last_wire, body=content)
+        self._last, self._last_kind = request if by_login else authorized, kind
+        self._last_generation = generation if by_login else -1
+        wire = self._last_wire = wire_request(root, authorized, content, kind, self._adapter.headers)
+        return wire
 
     def _authorized(self, request: Request, body: bytes) -> Request:
         try:
@@ -493,8 +516,7 @@ class Sender:
         reply = await socket.exchange(request.correlation, make, timeout_s)
         # A frame comes whole, so its first byte is there with its last.
         now = self._runtime.clock.mono_ns()
-        self._times(request.meter).first_byte(now - started)
-        self._times(request.meter).whole(now - flight.granted_ns)
+        record_spans(self._times(request.meter).landed, started, now, flight.granted_ns, now)
         return reply
 
     def _translated(self, request: Request, error: DragomanError) -> DragomanError:
@@ -508,22 +530,23 @@ class Sender:
 
     # -- the reply ---------------------------------------------------------------------------------------------------
 
-    def _received(self, times: _Times, wire: WireReply) -> Reply:
-        sent_ns, recv_ns, ts_recv = wire.mono_sent_ns, wire.mono_recv_ns, wire.ts_recv
+    def _timed(self, times: _Times, reply: Reply, asked_ns: int, ended_ns: int) -> None:
+        """Note how long a reply took, and what its date says of the broker's clock."""
+        sent_ns, recv_ns, ts_recv = reply.mono_sent_ns, reply.mono_recv_ns, reply.ts_recv
         if sent_ns and recv_ns:
-            times.first_byte((wire.mono_first_ns or recv_ns) - sent_ns)
-            self._clock.observe(wire.headers.get("date"), ts_recv - recv_ns + sent_ns, ts_recv)
-        return copied(_REPLY, status=wire.status, headers=wire.headers, body=wire.body, ts_recv=ts_recv)
+            record_spans(times.landed, sent_ns, reply.mono_first_ns or recv_ns, asked_ns, ended_ns)
+            self._clock.observe(reply.headers.get("date"), ts_recv - recv_ns + sent_ns, ts_recv)
+        else:
+            record_spans(times.whole, asked_ns, ended_ns)
 
     def _judge(self, request: Request, reply: Reply, generation: int) -> Reply:
         if self._reads_usage:
             self._learn_usage(request, reply)
-        try:
-            failure = self._adapter.classify(reply, request)
-        except Exception as misread:  # noqa: BLE001 - as `classify`
-            failure = unreadable(reply, misread)
-        if failure is None:
-            return reply
+        failure = self.classify(reply, request)
+        return reply if failure is None else self._failed(request, reply, failure, generation)
+
+    def _failed(self, request: Request, reply: Reply, failure: Failure, generation: int) -> Reply:
+        """Return the reply where its failure is an answer to this request; else raise its error."""
         if failure.code is not None and failure.code in request.answers:
             reply.code = failure.code
             return reply

@@ -110,6 +110,7 @@ class AccountSession:
         self._tls = tls
         self._prompt = prompt
         self.state_dir = state_dir = state_dir or default_state_dir(runtime)
+        self.mono_ns = runtime.clock.mono_ns
         self.clock = BrokerClock(runtime.clock)
         self.ctx = SessionContext(runtime, profile, self.clock, state_dir)
         self.limiter = Limiter(

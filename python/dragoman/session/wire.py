@@ -21,6 +21,7 @@ from dragoman.plugin import Request
 from dragoman.plugin.effects import Pairs
 from dragoman.transport.base import Origin, WireRequest
 
+FORM: Final = "application/x-www-form-urlencoded"
 _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _PLAIN: Final = ("http", "ws")
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
@@ -80,7 +81,7 @@ def body_of(request: Request) -> tuple[bytes, str | None]:
         plain = plain_form(request.form)  # nothing in most forms needs encoding
         if plain is None:
             plain = urlencode(request.form).encode("ascii")
-        return plain, "application/x-www-form-urlencoded"
+        return plain, FORM
     given = [name for name in ("form", "json", "body") if getattr(request, name) is not None]
     if len(given) > 1:
         raise UsageError(f"{request.method} {request.path}: {' and '.join(given)} given, expected one of them")

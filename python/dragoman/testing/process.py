@@ -224,7 +224,7 @@ class ProcessNet:
         self._listening.append(listener)
         return listener
 
-    def readable(self, transport: asyncio.Transport) -> Callable[[], bool]:
+    def readable(self, transport: asyncio.Transport) -> Callable[[], object]:
         return self._net.readable(transport)
 
     async def kill(self) -> None:

@@ -8,9 +8,11 @@ request may have delivered it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from dragoman.plugin import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +40,20 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """A request in its final bytes. `target` is path and query as they stand in the request line."""
+    """A request in its final bytes. `target` is path and query as they stand in the request line.
+
+    `head` is what the encoder of its origin has made of all but the body, and kept here: a copy with another body, to
+    the same origin, needs it no more.
+    """
 
     method: str
     target: str
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
+    head: bytes = field(default=b"", compare=False, repr=False)
 
     def __repr__(self) -> str:
         return f"WireRequest({self.method} {self.target.split('?')[0]!r}, {len(self.body)} bytes)"
-
-
-@dataclass(slots=True)
-class WireReply:
-    """A whole reply. Header names are lower case; repeated ones are joined by ``, ``.
-
-    Monotonic times: when the request was written, when the reply's first and last byte came; 0 where nobody measured.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    ts_recv: int
-    mono_sent_ns: int = 0
-    mono_recv_ns: int = 0
-    mono_first_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +172,7 @@ class WebSocket(Protocol):
 class HandshakeRefusedError(Exception):
     """The server answered the upgrade with something else than 101. Carries the whole reply, for `classify`."""
 
-    def __init__(self, reply: WireReply) -> None:
+    def __init__(self, reply: Reply) -> None:
         super().__init__(f"the server answered {reply.status} instead of upgrading")
         self.reply = reply
 
@@ -191,7 +182,7 @@ Prepare = Callable[[], WireRequest]
 fresh and leave in order. What it raises means NOT_SENT."""
 
 
-OnEnd = Callable[["WireReply | Exception"], object]
+OnEnd = Callable[["Reply | Exception"], object]
 """Called once, on the loop, with the whole reply or the error `HttpTransport.send` would raise. It must not raise."""
 
 
@@ -221,7 +212,7 @@ class HttpTransport(Protocol):
         """Return a connection that is ready now, or None where `send` would have to wait for one."""
         ...
 
-    async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
+    async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> Reply:
         """Send one request and return the whole reply.
 
         Raises
@@ -235,7 +226,7 @@ class HttpTransport(Protocol):
 
     async def download(
         self, origin: Origin, prepare: Prepare, sink: Callable[[bytes], None], *, timeout_s: float
-    ) -> WireReply:
+    ) -> Reply:
         """Like `send`, handing the decoded body of a 2xx reply to `sink` as it comes, under back-pressure; `timeout_s`
         bounds each silence, not the whole. Replies of other statuses come back whole."""
         ...

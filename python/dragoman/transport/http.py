@@ -8,8 +8,9 @@ from collections.abc import Callable
 from functools import partial
 
 from dragoman.errors import UsageError
+from dragoman.plugin import Reply
 from dragoman.runtime.base import Runtime
-from dragoman.transport.base import HttpOptions, Origin, Prepare, WireReply
+from dragoman.transport.base import HttpOptions, Origin, Prepare
 from dragoman.transport.http_conn import HttpConnection
 from dragoman.transport.http_connect import Proxy, open_connection
 from dragoman.transport.http_encode import RequestEncoder
@@ -51,19 +52,20 @@ class HttpClient:
         self._proxy = Proxy.parse(self._options.proxy) if self._options.proxy else None
         self._pools: dict[Origin, ConnectionPool] = {}
         self._last_origin: Origin | None = None
-        self._last_pool: ConnectionPool | None = None
+        self._take: Callable[[], HttpConnection | None] = lambda: None
         self._closed = False
 
     def take(self, origin: Origin) -> HttpConnection | None:
         """Return a connection that is ready now; see `HttpTransport.take`."""
         # An origin is hashed by its parts, and in a row it is the same one.
-        pool = self._last_pool if origin is self._last_origin else self._pools.get(origin)
-        if pool is None:
-            return None
-        self._last_origin, self._last_pool = origin, pool
-        return pool.take()
+        if origin is not self._last_origin:
+            pool = self._pools.get(origin)
+            if pool is None:
+                return None
+            self._last_origin, self._take = origin, pool.take
+        return self._take()
 
-    async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> WireReply:
+    async def send(self, origin: Origin, prepare: Prepare, *, timeout_s: float) -> Reply:
         """Send one request and return the whole reply; see `HttpTransport.send`.
 
         Parameters
@@ -78,7 +80,7 @@ class HttpClient:
 
     async def download(
         self, origin: Origin, prepare: Prepare, sink: Callable[[bytes], None], *, timeout_s: float
-    ) -> WireReply:
+    ) -> Reply:
         """Hand the decoded body of a 2xx reply to `sink`, piece by piece; see `HttpTransport.download`.
 
         Nothing more is read while `sink` runs, so a slow one slows the server down. What it raises ends the download
@@ -86,13 +88,13 @@ class HttpClient:
         """
         return await self._perform(origin, prepare, timeout_s, sink)
 
-    async def _perform(self, origin: Origin, prepare: Prepare, timeout_s: float, sink: Sink | None) -> WireReply:
+    async def _perform(self, origin: Origin, prepare: Prepare, timeout_s: float, sink: Sink | None) -> Reply:
         pool = self._pools.get(origin) or self._new_pool(origin)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         connection = pool.take() or await pool.acquire(deadline)
         # No await from here to the write: what is prepared now leaves now.
-        waiter: asyncio.Future[WireReply] = loop.create_future()
+        waiter: asyncio.Future[Reply] = loop.create_future()
         connection.send(prepare, partial(_settle, waiter), timeout_s=timeout_s, deadline=deadline, sink=sink)
         try:
             return await waiter
@@ -111,7 +113,7 @@ class HttpClient:
         self._closed = True
         leaving = [connection for pool in self._pools.values() for connection in pool.close()]
         self._pools.clear()
-        self._last_origin = self._last_pool = None
+        self._last_origin, self._take = None, lambda: None
         if leaving:
             await asyncio.wait([connection.lost for connection in leaving], timeout=_CLOSE_S)
         for connection in leaving:
@@ -143,10 +145,10 @@ class HttpClient:
         return pool
 
 
-def _settle(waiter: asyncio.Future[WireReply], outcome: WireReply | Exception) -> None:
+def _settle(waiter: asyncio.Future[Reply], outcome: Reply | Exception) -> None:
     if waiter.done():  # the caller was cancelled
         return
-    if isinstance(outcome, WireReply):
+    if isinstance(outcome, Reply):
         waiter.set_result(outcome)
     else:
         waiter.set_exception(outcome)

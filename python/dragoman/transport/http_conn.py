@@ -9,18 +9,19 @@ answer to the next request. Bytes on an idle connection close it for the same re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import cast
 
-from dragoman._core import copied, plain_reply
+from dragoman._core import HttpExchange
 from dragoman.errors import ErrorKind, NotSent, OutcomeUnknown
+from dragoman.plugin import Reply
 from dragoman.runtime.base import Clock
-from dragoman.transport.base import HttpOptions, OnEnd, Origin, Prepare, WireReply, WireRequest
+from dragoman.transport.base import HttpOptions, OnEnd, Origin, Prepare, WireRequest
 from dragoman.transport.http_body import BadReplyError
-from dragoman.transport.http_encode import RequestEncoder, label
+from dragoman.transport.http_encode import RequestEncoder, body_of, label
 from dragoman.transport.http_parse import ReplyParser, Sink
 
-_REPLY = WireReply(0, {}, b"", 0)
+_REPLY = Reply(0, {}, b"")
 _LOOK_FIRST = "look at the broker's own books before acting; do not send it again"
 
 
@@ -39,6 +40,8 @@ class HttpConnection(asyncio.Protocol):
     ----------
     unread : callable
         Whether bytes wait that `data_received` has not seen; set by the pool. Not to be asked of a closing transport.
+    left : bool
+        The pool has been told that it will carry nothing more.
     taken_at : float
         On the loop's clock: when the pool last gave it away.
     """
@@ -46,33 +49,31 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_deadline",
         "_encoder",
-        "_fast",
+        "_exchange",
         "_first_ns",
-        "_gone",
         "_loop",
-        "_max_body",
-        "_max_header",
         "_mono_ns",
-        "_on_end",
         "_on_free",
         "_on_gone",
         "_origin",
         "_parser",
         "_request",
-        "_sent_ns",
         "_silence_s",
         "_sink",
         "_timeout_s",
         "_timer",
         "_timer_at",
         "_wall_ns",
+        "data_received",
         "idle_since",
+        "left",
         "lost",
         "taken_at",
         "transport",
         "unread",
     )
 
+    data_received: Callable[[bytes], object]  # type: ignore[assignment]  # the exchange's own: no step between
     transport: asyncio.Transport
     unread: Callable[[], object]
 
@@ -92,17 +93,22 @@ class HttpConnection(asyncio.Protocol):
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
         self._parser = ReplyParser(options.max_header_bytes, options.max_body_bytes)
-        self._max_header = options.max_header_bytes
-        self._max_body = options.max_body_bytes
-        self._fast = False  # nothing of the reply has come yet; the parser is as the last one left it
+        self._exchange = HttpExchange(
+            clock.mono_ns,
+            clock.wall_ns,
+            _REPLY,
+            self._finished,
+            self._take_otherwise,
+            options.max_header_bytes,
+            options.max_body_bytes,
+        )
+        self.data_received = self._exchange.data_received
         self._request: WireRequest | None = None
-        self._on_end: OnEnd | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._silence_s: float | None = None
-        self._gone = False
+        self.left = False
         self._deadline = 0.0
         self._timer_at = 0.0
-        self._sent_ns = 0
         self._first_ns = 0
         self._timeout_s = 0.0
         self.idle_since = self.taken_at = 0.0
@@ -111,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def gone(self) -> bool:
         """Whether this connection will carry no further request."""
-        return self._gone or self.transport.is_closing()
+        return self.left or self.transport.is_closing()
 
     def release(self) -> None:
         """Give back a connection that was taken and carried nothing."""
@@ -181,26 +187,22 @@ class HttpConnection(asyncio.Protocol):
             It cannot be sent as it stands; as with `send`, nothing was written.
         """
         try:
-            data = self._encoder.encode(request)
+            head = request.head or self._encoder.head(request)
         except BaseException:
             self._on_free(self)
             raise
         self._request = request
-        self._on_end = on_end
-        self._sent_ns = self._mono_ns()
-        self.transport.write(data)
-        # It is on its way; nothing of the reply is seen before the loop has its turn.
-        self._timeout_s = timeout_s
-        self._silence_s = None
-        if sink is not None or request.method == "HEAD":
-            self._fast = False
+        plain = sink is None and request.method != "HEAD"
+        if not plain:
             self._first_ns = 0
             self._parser.begin(head=request.method == "HEAD", sink=sink)
-            if sink is not None:
-                self._silence_s, deadline = timeout_s, None
-        else:
-            self._fast = True
-        self._deadline = deadline = self.taken_at + timeout_s if deadline is None else deadline
+        self._exchange.carry(self.transport.write, head, body_of(request), on_end, plain)
+        # It is on its way; nothing of the reply is seen before the loop has its turn.
+        self._timeout_s = timeout_s
+        self._silence_s = None if sink is None else timeout_s
+        if deadline is None or sink is not None:
+            deadline = self.taken_at + timeout_s
+        self._deadline = deadline
         # The timer of the last request is left to fire and to look again: with requests in a row it is set once in a
         # while, not once each.
         if self._timer is None or self._timer_at > deadline:
@@ -224,18 +226,13 @@ class HttpConnection(asyncio.Protocol):
         # costs it nothing.
         self.transport.set_write_buffer_limits(high=0)
 
-    def data_received(self, data: bytes) -> None:
-        on_end = self._on_end
-        if on_end is None:
+    def _take_otherwise(self, data: bytes) -> None:
+        """Take bytes that are no whole, plain reply."""
+        exchange = self._exchange
+        if exchange.on_end is None:
             self._drop()
             return
-        if self._fast:
-            plain = plain_reply(data, self._max_header, self._max_body)
-            if plain is not None:  # most replies are: they need no parser, and their first byte comes with their last
-                status, headers, body = plain
-                recv_ns = self._mono_ns()
-                self._finish(on_end, status, headers, body, recv_ns, recv_ns, True)
-                return
+        if exchange.plain:
             self._begin_reading()
         if not self._first_ns:
             self._first_ns = self._mono_ns()
@@ -263,9 +260,10 @@ class HttpConnection(asyncio.Protocol):
     # Endings
 
     def _end(self, exc: Exception | None) -> None:
-        if self._on_end is None:
+        exchange = self._exchange
+        if exchange.on_end is None:
             return
-        if self._fast:
+        if exchange.plain:
             self._begin_reading()
         if exc is None:
             try:
@@ -287,43 +285,38 @@ class HttpConnection(asyncio.Protocol):
 
     def _begin_reading(self) -> None:
         """Make the parser ready for a plain reply, once it is known to be needed."""
-        self._fast = False
+        self._exchange.plain = False
         self._first_ns = 0
         self._parser.begin(head=False, sink=None)
 
     def _complete_parsed(self) -> None:
-        parser, recv_ns, on_end = self._parser, self._mono_ns(), self._on_end
+        exchange, parser, recv_ns = self._exchange, self._parser, self._mono_ns()
+        on_end, exchange.on_end = exchange.on_end, None
         assert on_end is not None
         first_ns = self._first_ns or recv_ns
-        self._finish(on_end, parser.status, parser.headers, parser.take_body(), recv_ns, first_ns, parser.reusable)
-
-    def _finish(
-        self,
-        on_end: OnEnd,
-        status: int,
-        headers: Mapping[str, str],
-        body: bytes,
-        recv_ns: int,
-        first_ns: int,
-        reusable: bool,
-    ) -> None:
-        reply = copied(
-            _REPLY,
-            status=status,
-            headers=headers,
-            body=body,
-            ts_recv=self._wall_ns(),
-            mono_sent_ns=self._sent_ns,
-            mono_recv_ns=recv_ns,
+        body, now, sent_ns = parser.take_body(), self._wall_ns(), exchange.sent_ns
+        reply = Reply(
+            parser.status,
+            parser.headers,
+            body,
+            now,
+            mono_sent_ns=sent_ns,
             mono_first_ns=first_ns,
+            mono_recv_ns=recv_ns,
         )
-        self._on_end = self._request = None
-        # Free before it is told: whoever is told may send the next request at once.
-        if reusable and not self._gone and not self.transport.is_closing():
-            self._on_free(self)
+        if parser.reusable:
+            self._finished()
         else:
+            self._request = None
             self._drop()
         on_end(reply)
+
+    def _finished(self) -> None:
+        """Be free again, before whoever waits is told: it may send the next request at once."""
+        if self.left or self.transport.is_closing():
+            self._drop()
+        else:
+            self._on_free(self)
 
     def _bad_reply(self, error: BadReplyError, cause: BaseException | None = None) -> None:
         unknown = OutcomeUnknown(f"{self._name()}: {error}", kind=ErrorKind.BAD_RESPONSE, remedy=_LOOK_FIRST)
@@ -332,7 +325,9 @@ class HttpConnection(asyncio.Protocol):
 
     def _end_with(self, error: Exception) -> None:
         """End the request that is under way, if any, and the connection with it."""
-        on_end, self._on_end, self._request = self._on_end, None, None
+        exchange = self._exchange
+        on_end, exchange.on_end, self._request = exchange.on_end, None, None
+        exchange.plain = False
         self._drop()
         if on_end is not None:
             on_end(error)
@@ -345,12 +340,12 @@ class HttpConnection(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._on_end is None:
+        if self._exchange.on_end is None:
             return
         if self._deadline > self._loop.time():
             self._set_timer(self._deadline)
             return
-        if self._fast:
+        if self._exchange.plain:
             self._begin_reading()
         what = "no reply" if not self._parser.started else "no end of the reply"
         self._end_with(
@@ -364,8 +359,8 @@ class HttpConnection(asyncio.Protocol):
         self._leave()
 
     def _leave(self) -> None:
-        if not self._gone:
-            self._gone = True
+        if not self.left:
+            self.left = True
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None

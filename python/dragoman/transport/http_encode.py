@@ -54,8 +54,6 @@ class RequestEncoder:
             raise UsageError("the user agent must be printable ASCII")
         self._host = f"Host: {origin.authority}\r\n"
         self._agent = f"User-Agent: {user_agent}\r\n"
-        self._last: tuple[str, str, tuple[tuple[str, str], ...]] | None = None
-        self._head = b""
         self._fixed = f"{self._host}{self._agent}Accept-Encoding: gzip\r\n"
 
     def encode(self, request: WireRequest) -> bytes:
@@ -64,19 +62,25 @@ class RequestEncoder:
         Raises
         ------
         UsageError
+            As `head`.
+        """
+        head, body = self.head(request), body_of(request)
+        return head + b"\r\n" if body is None else b"%sContent-Length: %d\r\n\r\n%s" % (head, len(body), body)
+
+    def head(self, request: WireRequest) -> bytes:
+        """Return the head up to where the length of the body stands; it is kept with the request.
+
+        Raises
+        ------
+        UsageError
             If method, target, a header name or a value could not be sent as it stands; values are never shown.
         """
-        # Orders in a row share all of the head but the length: one head that was checked is kept.
-        key = (request.method, request.target, request.headers)
-        if key != self._last:
-            self._head = self._checked_head(request)
-            self._last = key
-        if request.body or request.method in _BODY_METHODS:
-            return b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(request.body), request.body)
-        return self._head + b"\r\n"
+        if not request.head:
+            # Orders in a row are copies of one request: the head that was checked goes with them.
+            object.__setattr__(request, "head", self._checked_head(request))
+        return request.head
 
     def _checked_head(self, request: WireRequest) -> bytes:
-        """Return the head up to the length of the body."""
         target = request.target
         if not _TARGET.fullmatch(target):
             raise UsageError(
@@ -105,6 +109,11 @@ class RequestEncoder:
         agent = "" if "user-agent" in given else self._agent
         encoding = "" if "accept-encoding" in given else "Accept-Encoding: gzip\r\n"
         return f"{self._host}{agent}{encoding}"
+
+
+def body_of(request: WireRequest) -> bytes | None:
+    """Return what follows the head, None where nothing does and no length is told."""
+    return request.body if request.body or request.method in _BODY_METHODS else None
 
 
 def _injected(request: WireRequest) -> str:

@@ -65,7 +65,11 @@ class ConnectionPool:
         while idle:
             connection = idle.pop()
             # Also where its transport closes by itself: its number may be another socket's by now, so that is not read.
-            if connection.gone or connection.idle_since + self._idle_timeout_s <= now:
+            if (
+                connection.left
+                or connection.transport.is_closing()
+                or connection.idle_since + self._idle_timeout_s <= now
+            ):
                 connection.abandon()
             elif not connection.unread():
                 connection.taken_at = now

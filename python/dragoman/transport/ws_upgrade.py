@@ -9,8 +9,9 @@ from typing import cast
 import httptools
 
 from dragoman.errors import DecodeError, DragomanError, Effect, NotSent, Retry
+from dragoman.plugin import Reply
 from dragoman.runtime.base import Clock
-from dragoman.transport.base import HandshakeRefusedError, Origin, WireReply
+from dragoman.transport.base import HandshakeRefusedError, Origin
 from dragoman.transport.ws_connection import Wire
 from dragoman.transport.ws_frames import ProtocolFault
 
@@ -111,7 +112,7 @@ class Upgrade(asyncio.Protocol):
         self.answered.set_result(rest)
 
     def _refuse(self, refusal: _Refusal) -> None:
-        reply = WireReply(refusal.status, refusal.headers, bytes(refusal.body), self._clock.wall_ns())
+        reply = Reply(refusal.status, refusal.headers, bytes(refusal.body), self._clock.wall_ns())
         self.answered.set_exception(HandshakeRefusedError(reply))
 
     def _bad(self, what: str) -> DecodeError:
