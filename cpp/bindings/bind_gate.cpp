@@ -1,9 +1,14 @@
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "bindings.hpp"
+#include "py_number.hpp"
 #include "py_values.hpp"
 
 namespace py = pybind11;
@@ -42,7 +47,20 @@ constexpr std::array<const char*, kOrderFields> kOrderNames = {
 constexpr std::array<const char*, kInstrumentFields> kInstrumentNames = {
     "exchange", "tradable", "tick_size", "lot_size", "freeze_quantity", "price_band_low", "price_band_high"};
 
+/// What the sets are asked about, and for how many of them a yes is kept.
+constexpr std::size_t kAsked = 5;
+constexpr std::size_t kKept = 16;
+
+/// Values that were in their sets, held, and whether their order has a price and a trigger.
+struct Admitted {
+  std::array<PyObject*, kAsked> values;
+  bool priced;
+  bool triggered;
+};
+
 constexpr long kMostDigits = 15;  // as dragoman.checks.grid has it
+constexpr std::int64_t kBeyond = 10'000'000'000'000'000;
+constexpr std::int64_t kMostScaled = std::numeric_limits<std::int64_t>::max() / 10;
 
 struct Gate {
   PyObject_HEAD PyObject* plain;    // an order that says nothing further
@@ -51,6 +69,7 @@ struct Gate {
   std::array<Py_ssize_t, kOrderFields> of;
   std::array<Py_ssize_t, kInstrumentFields> by;
   std::vector<Py_ssize_t> further;
+  std::array<Admitted, kKept> admitted;
   PyObject* zero;
   PyObject* is_finite;
   PyObject* adjusted;
@@ -97,8 +116,61 @@ int within(PyObject* number, PyObject* bound, int how) {
   return bound == Py_None ? 1 : PyObject_RichCompareBool(number, bound, how);
 }
 
+/// The coefficient at another exponent, not above its own; false where it does not fit.
+bool scaled(const PlainNumber& number, int exponent, std::int64_t& coefficient) {
+  coefficient = number.coefficient;
+  for (int left = number.exponent - exponent; left > 0; --left) {
+    if (coefficient > kMostScaled || coefficient < -kMostScaled) {
+      return false;
+    }
+    coefficient *= 10;
+  }
+  return true;
+}
+
+/// Numbers as they are counted at one exponent; false where one is not plain.
+class Grid {
+ public:
+  Grid(PyTypeObject* decimal, PyObject* number, PyObject* step, PyObject* low, PyObject* high) {
+    const std::array<PyObject*, 4> objects = {number, step, low, high};
+    std::array<PlainNumber, 4> read;
+    int exponent = 0;
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+      if (objects[i] == Py_None) continue;
+      if (!plain_number(decimal, objects[i], read[i])) return;
+      exponent = std::min(exponent, read[i].exponent);
+    }
+    for (std::size_t i = 0; i < objects.size(); ++i) {
+      if (!scaled(read[i], exponent, at_[i])) return;
+    }
+    has_low_ = low != Py_None;
+    has_high_ = high != Py_None;
+    // As its first digit has it: from two digits after the point on, 18 digits are never more.
+    is_sane_ =
+        read[0].exponent < -1 || read[0].coefficient < (read[0].exponent == 0 ? kBeyond : kBeyond * 10);
+    is_plain_ = true;
+  }
+
+  [[nodiscard]] bool is_plain() const { return is_plain_; }
+  [[nodiscard]] bool admits() const {
+    const auto [number, step, low, high] = at_;
+    return number > 0 && is_sane_ && (step == 0 || number % step == 0) && (!has_low_ || number >= low) &&
+           (!has_high_ || number <= high);
+  }
+
+ private:
+  std::array<std::int64_t, 4> at_{};
+  bool is_plain_ = false;
+  bool is_sane_ = false;
+  bool has_low_ = false;
+  bool has_high_ = false;
+};
+
 /// A positive number on a grid and between two bounds, each of which may be None.
 int fits(const Gate& gate, PyObject* number, PyObject* step, PyObject* low, PyObject* high) {
+  if (const Grid grid(Py_TYPE(gate.zero), number, step, low, high); grid.is_plain()) {
+    return grid.admits() ? 1 : 0;
+  }
   int is = is_sane(gate, number);
   if (is > 0) is = PyObject_RichCompareBool(number, gate.zero, Py_GT);
   if (is > 0) is = is_multiple(number, step);
@@ -107,7 +179,35 @@ int fits(const Gate& gate, PyObject* number, PyObject* step, PyObject* low, PyOb
   return is;
 }
 
-int admits_order(const Gate& gate, PyObject* order, PyObject* instrument) {
+/// Whether the values are in their sets. Words are the same objects from order to order, and the sets never
+/// change, so what was found once holds for those objects.
+int in_sets(Gate& gate, const std::array<PyObject*, kAsked>& values, const Admitted*& found) {
+  std::uintptr_t mixed = 0;
+  for (PyObject* value : values) mixed = mixed * 31 + (reinterpret_cast<std::uintptr_t>(value) >> 4);
+  Admitted& place = gate.admitted[(mixed ^ (mixed >> 4)) % kKept];
+  found = &place;
+  if (place.values == values) {
+    return 1;
+  }
+  constexpr std::array<In, kAsked> sets = {kTypes, kProducts, kTimes, kVarieties, kSegments};
+  for (std::size_t i = 0; i < kAsked; ++i) {
+    if (const int is = PySet_Contains(gate.in[sets[i]], values[i]); is <= 0) {
+      return is;
+    }
+  }
+  const int priced = PySet_Contains(gate.in[kPriced], values[0]);
+  const int triggered = PySet_Contains(gate.in[kTriggered], values[0]);
+  if (priced < 0 || triggered < 0) {
+    return -1;
+  }
+  Admitted gone{values, priced != 0, triggered != 0};
+  for (PyObject* value : values) Py_INCREF(value);
+  std::swap(place, gone);
+  for (PyObject* value : gone.values) Py_XDECREF(value);
+  return 1;
+}
+
+int admits_order(Gate& gate, PyObject* order, PyObject* instrument) {
   if (Py_TYPE(order) != Py_TYPE(gate.plain) || Py_TYPE(instrument) != gate.instrument) {
     return 0;
   }
@@ -121,19 +221,13 @@ int admits_order(const Gate& gate, PyObject* order, PyObject* instrument) {
   if (by(kTradable) != Py_True) {
     return 0;
   }
-  int is = PySet_Contains(gate.in[kTypes], of(kOrderType));
-  if (is > 0) is = PySet_Contains(gate.in[kProducts], of(kProduct));
-  if (is > 0) is = PySet_Contains(gate.in[kTimes], of(kTimeInForce));
-  if (is > 0) is = PySet_Contains(gate.in[kVarieties], of(kVariety));
-  if (is > 0) is = PySet_Contains(gate.in[kSegments], by(kExchange));
+  const Admitted* admitted = nullptr;
+  int is =
+      in_sets(gate, {of(kOrderType), of(kProduct), of(kTimeInForce), of(kVariety), by(kExchange)}, admitted);
   if (is <= 0) {
     return is;
   }
-  const int priced = PySet_Contains(gate.in[kPriced], of(kOrderType));
-  const int triggered = PySet_Contains(gate.in[kTriggered], of(kOrderType));
-  if (priced < 0 || triggered < 0) {
-    return -1;
-  }
+  const auto [priced, triggered] = std::pair(admitted->priced, admitted->triggered);
   if ((of(kPrice) != Py_None) != priced || (of(kTrigger) != Py_None) != triggered) {
     return 0;
   }
@@ -218,6 +312,9 @@ void gate_dealloc(PyObject* self) {
   Py_XDECREF(gate.is_finite);
   Py_XDECREF(gate.adjusted);
   for (PyObject* set : gate.in) Py_XDECREF(set);
+  for (const Admitted& one : gate.admitted) {
+    for (PyObject* value : one.values) Py_XDECREF(value);
+  }
   gate.further.~vector();
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);

@@ -12,6 +12,7 @@
 
 #include "bindings.hpp"
 #include "dragoman/rate_limit.hpp"
+#include "py_rate_limit.hpp"
 #if defined(__linux__)
 #include "dragoman/rate_shared.hpp"
 #endif
@@ -462,17 +463,54 @@ PyType_Spec shared_spec = {"dragoman._core.SharedRateLimiter", sizeof(PyLimiter<
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, shared_slots};
 #endif
 
-void add(py::module_& m, const char* name, PyType_Spec& spec) {
+/// Returns the type, which is kept for the life of the process.
+PyObject* add(py::module_& m, const char* name, PyType_Spec& spec) {
   auto type = py::reinterpret_steal<py::object>(PyType_FromSpec(&spec));
   if (!type) throw py::error_already_set();
   m.attr(name) = type;
+  return type.release().ptr();
+}
+
+PyObject* limiter_type = nullptr;
+#if defined(__linux__)
+PyObject* shared_type = nullptr;
+#endif
+
+template <class Limiter>
+bool is_a(PyObject* object) {
+  const auto* type = reinterpret_cast<PyObject*>(Py_TYPE(object));
+#if defined(__linux__)
+  if constexpr (kShared<Limiter>) return type == shared_type;
+#endif
+  return type == limiter_type;
 }
 
 }  // namespace
 
-void bind_rate_limit(py::module_& m) {
-  add(m, "RateLimiter", limiter_spec);
+bool has_plan(PyObject* limiter, std::size_t plan) {
 #if defined(__linux__)
-  add(m, "SharedRateLimiter", shared_spec);
+  if (is_a<SharedRateLimiter>(limiter)) return plan < limiter_of<SharedRateLimiter>(limiter).plan_count();
+#endif
+  return is_a<RateLimiter>(limiter) && plan < limiter_of<RateLimiter>(limiter).plan_count();
+}
+
+std::int64_t take_at_once(PyObject* limiter, std::int64_t mono_ns, std::int64_t wall_ns, std::size_t plan,
+                          Lane lane) {
+  if (mono_ns < 0 || mono_ns > RateLimiter::kMaxMono || wall_ns < -RateLimiter::kMaxWall ||
+      wall_ns > RateLimiter::kMaxWall) {
+    return RateLimiter::kNever;
+  }
+#if defined(__linux__)
+  if (is_a<SharedRateLimiter>(limiter)) {
+    return limiter_of<SharedRateLimiter>(limiter).try_acquire(mono_ns, wall_ns, plan, lane);
+  }
+#endif
+  return limiter_of<RateLimiter>(limiter).try_acquire(mono_ns, wall_ns, plan, lane);
+}
+
+void bind_rate_limit(py::module_& m) {
+  limiter_type = add(m, "RateLimiter", limiter_spec);
+#if defined(__linux__)
+  shared_type = add(m, "SharedRateLimiter", shared_spec);
 #endif
 }

@@ -10,9 +10,12 @@ PYBIND11_MODULE(_core, m) {
   bind_layout_protobuf(m);
   bind_decoder(m);
   bind_book(m);
+  bind_clock(m);
   bind_gate(m);
+  bind_request(m);
   bind_identity(m);
   bind_rate_limit(m);
+  bind_turnstile(m);
   bind_sequence_guard(m);
   bind_histogram(m);
   bind_http(m);

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman._core import copied, taking
 from dragoman.checks import check_request, order_gate, order_request, plain_request
+from dragoman.checks.grid import check_price, check_quantity
 from dragoman.errors import UsageError
 from dragoman.model import (
     AssetClass,
@@ -112,6 +114,51 @@ def test_a_plain_order_on_the_grid_is_admitted(price, quantity, lot):
     assert gate.admits(replace(order, quantity=order.quantity + 1), instrument) == (lot == 1)
 
 
+# Of all sizes and spellings: what is read of the text of a number, and what is left to Decimal.
+WRITTEN = st.one_of(
+    st.from_regex(r"-?[0-9]{1,20}(\.[0-9]{1,20})?", fullmatch=True),
+    st.from_regex(r"[0-9]{1,4}E[+-][0-9]{1,2}", fullmatch=True),
+    st.sampled_from(["9999999999999999", "10000000000000000", "9999999999999999.9", "99999999999999999.9", "0E+5"]),
+    st.sampled_from(["999999999999999999", "0.000000000000000001", "0.0000000000000000001", "1E+15", "1E+16", "1E-40"]),
+)
+ON_GRID = st.tuples(st.integers(0, 10**17), st.integers(0, 9)).map(lambda one: Decimal(one[0]).scaleb(-one[1]))
+
+
+@given(
+    quantity=WRITTEN.map(Decimal) | ON_GRID,
+    price=WRITTEN.map(Decimal) | ON_GRID,
+    step=STEPS | st.sampled_from([Decimal("0.0000000001"), Decimal("5E-7"), Decimal("1E+2"), Decimal("0.01")]),
+    low=st.none() | WRITTEN.map(Decimal),
+    high=st.none() | WRITTEN.map(Decimal),
+)
+def test_the_gate_counts_as_the_checks_do(quantity, price, step, low, high):
+    instrument = Instrument(
+        "NSE:INFY",
+        "INFY",
+        "NSE",
+        AssetClass.EQUITY,
+        InstrumentType.SPOT,
+        "INFY",
+        "1",
+        tick_size=step,
+        lot_size=step,
+        freeze_quantity=high,
+        price_band_low=low,
+        price_band_high=high,
+    )
+    order = OrderRequest(
+        instrument_id="NSE:INFY", side=Side.BUY, quantity=quantity, order_type=OrderType.LIMIT, price=price
+    )
+    try:
+        check_quantity("quantity", quantity, instrument)
+        check_price("price", price, instrument)
+        is_right = True
+    except (UsageError, ArithmeticError):  # what is in no proportion to its step cannot be divided by it
+        is_right = False
+    gate = order_gate(BROKERS[0])
+    assert gate.admits(order, instrument) == gate.admits(order, instrument) == is_right
+
+
 def test_a_gate_admits_nothing_of_another_class():
     assert not order_gate(BROKERS[0]).admits(object(), object())
 
@@ -132,8 +179,14 @@ def made(make, *arguments):
     tif=st.none() | WORDS | st.sampled_from(TimeInForce),
     product=st.none() | WORDS | st.sampled_from(Product) | st.just([]),
     variety=WORDS | st.sampled_from(Variety),
-    quantity=st.sampled_from([None, 1, "2", 2.5, "x", True, Decimal("NaN"), Decimal(3)]),
-    price=st.sampled_from([None, 1, "1500.05", 1500.05, "inf", b"1"]),
+    quantity=st.sampled_from([None, 1, "2", 2.5, "x", True, Decimal("NaN"), Decimal(3), np.int64(7), 10**20, -1, [1]])
+    | st.integers(0, 300)
+    | NUMBERS,
+    price=st.sampled_from([None, 1, "1500.05", 1500.05, "inf", b"1", np.float64(0.1), " 7 ", "1_0", "+1", ".", "1.2.3"])
+    | st.sampled_from(["", "-0", ".5", "5.", "\u0661", "0001500.050", 10**4000, 10**17, True])
+    | st.floats()
+    | st.text(alphabet="0123456789.-", max_size=24)
+    | NUMBERS,
     more=st.sampled_from([{}, {}, {"post_only": True}]),
     instrument=instruments(),
 )
@@ -141,7 +194,17 @@ def test_a_plain_request_is_the_request(side, order_type, tif, product, variety,
     plain = plain_request(instrument, side, quantity, order_type, price, tif, product, variety, more)
     terms = {"order_type": order_type, "price": price, "time_in_force": tif, "product": product, "variety": variety}
     if plain is not None:
-        assert plain == made(order_request, instrument, side, quantity, None, terms)
+        assert repr(plain) == repr(order_request(instrument, side, quantity, None, terms))
+
+
+@given(quantity=st.integers(0, 10**12), price=st.decimals(0, 10**6, places=2), as_text=st.booleans())
+def test_what_the_usual_numbers_say_is_plain(quantity, price, as_text):
+    instrument = Instrument("NSE:INFY", "INFY", "NSE", AssetClass.EQUITY, InstrumentType.SPOT, "INFY", "1")
+    written = str(price) if as_text else float(price)
+    for word in ("LIMIT", "".join(["LIM", "IT"])):  # once as a constant, once as text made just now
+        one = plain_request(instrument, "BUY", quantity, word, written, None, "DELIVERY", "REGULAR", {})
+        assert (one.quantity, one.price) == (quantity, price)
+        assert (str(one.quantity), str(one.price)) == (str(quantity), str(written))
 
 
 def test_the_usual_request_is_plain():

@@ -78,6 +78,59 @@ def test_a_cancel_passes_waiting_orders_but_not_other_cancels():
         assert [name for name in world.served if name[0] == "n"] == ["n0", "n1", "n2", "n3"]
 
 
+def test_taking_at_once_passes_nobody_who_waits():
+    with World(ORDERS) as world:
+
+        async def main():
+            limiter = world.limiter
+            taken = [limiter.take(ORDER), limiter.take(ORDER)]
+            limiter.refund(taken.pop())
+            waiting = world.take("dear", Request(meter="orders", cost=2))
+            await world.runtime.sleep(0.1)
+            found = [limiter.take(ORDER), limiter.take(CANCEL)]  # there is room, but not before who waits for more
+            await waiting
+            await world.runtime.sleep(1.1)
+            return found, [limiter.take(ORDER) for _ in range(3)]
+
+        (order, cancel), later = world.run(main)
+        assert order is None
+        assert cancel is not None
+        assert [grant is not None for grant in later] == [True, True, False]
+
+
+def test_what_was_taken_at_once_is_given_back_once():
+    with World(ORDERS) as world:
+        limiter = world.limiter
+        one, other = limiter.take(ORDER), limiter.take(ORDER)
+        assert limiter.take(ORDER) is None
+        assert (other.lane, other.mono_ns, other.orders, other.refunded) == (Lane.NORMAL, world.now, (), False)
+        limiter.refund(other)
+        limiter.refund(other)
+        assert limiter.state()["orders/1s"]["used"] == 1
+        assert limiter.take(ORDER) is not None
+        assert one is not other
+
+
+def test_a_penalty_and_an_orders_own_limit_hold_for_what_is_taken_at_once():
+    with World(ORDERS, MODIFY) as world:
+        limiter = world.limiter
+        change = Request(meter="orders", limit_key="7")
+        assert None not in (limiter.take(ORDER), limiter.take(change))
+
+        async def main():
+            await world.runtime.sleep(1.1)
+            assert limiter.take(change) is not None
+            await world.runtime.sleep(1.1)
+            with pytest.raises(Throttled, match="order 7 used 2 of 2"):
+                limiter.take(change)
+            limiter.learn(ORDER, Reply(429, {"retry-after": "5"}, b""))
+            assert limiter.take(ORDER) is limiter.take(CANCEL) is None
+            await world.runtime.sleep(5.1)
+            return limiter.take(ORDER)
+
+        assert world.run(main) is not None
+
+
 def test_a_wait_past_the_deadline_is_refused_at_once_with_the_wait():
     with World(ORDERS) as world:
 

@@ -56,6 +56,39 @@ def test_what_one_takes_and_gives_back_the_other_sees(runtime, tmp_path):
     asyncio.run(main())
 
 
+def test_what_is_taken_at_once_is_counted_where_all_count(runtime, tmp_path):
+    async def main():
+        one, two = Limiter(runtime, (SLOW,), broker="toy"), await sharing(runtime, tmp_path / "x", SLOW)
+        assert None not in [one.take(ORDER), one.take(ORDER)]  # still its own counts
+        await one.share(str(tmp_path / "x"))
+        grants = [one.take(ORDER), two.take(ORDER), one.take(ORDER), two.take(ORDER)]
+        assert [grant.native for grant in grants] == [one.shared, two.shared, one.shared, two.shared]
+        assert one.state()["orders/1h"]["used"] == two.state()["orders/1h"]["used"] == 6
+        for taker, grant in zip((one, two), grants, strict=False):
+            taker.refund(grant)
+        assert two.state()["orders/1h"]["used"] == 4
+
+    asyncio.run(main())
+
+
+def test_a_fork_takes_nothing_at_once(runtime, tmp_path):
+    async def opened():
+        limiter = await sharing(runtime, tmp_path / "x", SLOW)
+        assert None not in [limiter.take(ORDER), limiter.take(ORDER)]
+        return limiter
+
+    limiter = asyncio.run(opened())
+    child = os.fork()
+    if not child:
+        try:
+            limiter.take(ORDER)
+        except UsageError as error:
+            os._exit(7 if "before a fork" in str(error) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert limiter.take(ORDER) is not None
+
+
 def test_what_was_spent_before_sharing_is_carried_over(runtime, tmp_path):
     async def main():
         other = await sharing(runtime, tmp_path / "x", SLOW)

@@ -23,7 +23,7 @@ MODES: Final[tuple[str, ...]]
 
 # --- instruments ----------------------------------------------------------------------------------------------------
 
-def intern_instrument(instrument_id: str) -> int:
+def intern_instrument(instrument_id: str, /) -> int:
     """Return the dense handle of a canonical id, making one the first time.
 
     Handles start at 0, only grow and are never reused in a process.
@@ -297,6 +297,104 @@ class Guard:
         """Belong to this thread from now on, while `running` says True."""
     def check(self, what: str, /) -> None:
         """Return where all is as it should be."""
+
+class OffsetClock:
+    """A wall clock, and what is added to it; see `dragoman.session.brokertime.BrokerClock`.
+
+    Parameters
+    ----------
+    wall_ns : callable
+        The clock below. The machine's own is read without a call.
+    threshold_ns : int
+        The offset is 0 unless the median of at least three samples is beyond it, either way.
+    samples : int
+        How many are kept.
+    read_date : callable
+        Turns the text of a date into ns UTC, or None where it is none.
+    """
+
+    offset_ns: Final[int]
+    def __init__(
+        self, wall_ns: Callable[[], int], threshold_ns: int, samples: int, read_date: Callable[[str], int | None], /
+    ) -> None: ...
+    def read(self) -> int:
+        """Return the broker's wall clock, ns UTC."""
+    @property
+    def now_ns(self) -> int:
+        """What `read` returns."""
+    @property
+    def measured_ns(self) -> int | None:
+        """Median offset as measured, whether it is applied or not; None before the first sample."""
+    def observe(self, date: str | None, sent_wall_ns: int, received_wall_ns: int, /) -> None:
+        """Take one sample; a missing or unreadable date, or one that is a century away, is none."""
+
+class Turnstile:
+    """The plain case of taking room for a request, for a class above that deals with every other.
+
+    Parameters
+    ----------
+    mono_ns, wall_ns : callable
+        Its clocks; those of the machine, and an `OffsetClock`, are read without a call.
+    request : type
+        The class of requests, with `meter`, `cost`, `lane` and `limit_key`.
+    grant : object
+        A grant of nothing; `take` returns copies with `plan`, `lane`, `native` and `mono_ns`.
+    """
+
+    def __init__(
+        self, mono_ns: Callable[[], int], wall_ns: Callable[[], int], request: type, grant: object, /
+    ) -> None: ...
+    def take(self, request: Any, /) -> Any:
+        """Return a grant where the request's plan is open and its counts have room, None where they have none.
+
+        In every other case it returns what ``self.take_closer(request)`` does.
+        """
+    def _let_pass(self, meter: str, cost: int, lane: int, plan: int, native: object, /) -> None:
+        """Let such requests pass as long as this limiter has room by this plan."""
+    def _shut(self) -> None:
+        """Let nothing pass any more."""
+    def _set_local(self, from_ns: int, until_ns: int, offset_ns: int, /) -> None:
+        """Add this to the wall clock while it is within; beyond it nothing passes."""
+
+@final
+class RequestReader:
+    """Reads what a user wrote of a plain order.
+
+    Parameters
+    ----------
+    request, instrument : type
+        Their classes; an instrument of another is left to Python.
+    meaning : callable
+        Returns the request that a side, order type, time in force, product and variety say, and nothing more.
+    exact : callable
+        Reads a number by its name that is neither int, str, Decimal nor a common float.
+    refusals : tuple of exception types
+        Raised by these, or by Decimal, they make it return None.
+    """
+
+    def __new__(
+        cls,
+        request: type,
+        instrument: type,
+        meaning: Callable[..., object],
+        exact: Callable[[str, Any], object],
+        refusals: tuple[type[Exception], ...],
+        /,
+    ) -> Self: ...
+    def read(
+        self,
+        instrument: object,
+        side: object,
+        quantity: object,
+        order_type: object,
+        price: object,
+        time_in_force: object,
+        product: object,
+        variety: object,
+        more: Mapping[str, Any],
+        /,
+    ) -> Any:
+        """Return the request, or None where Python has to look closer: there are more terms, or one is refused."""
 
 @final
 class OrderGate:

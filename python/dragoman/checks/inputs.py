@@ -10,7 +10,7 @@ from functools import cache, lru_cache, partial
 from types import UnionType
 from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from dragoman._core import copied
+from dragoman._core import RequestReader, copied
 from dragoman.checks.nearest import nearest
 from dragoman.errors import ErrorKind, UsageError
 from dragoman.model import Instrument, OrderChange, OrderRequest, OrderType, Product, Side, TimeInForce, Variety
@@ -320,37 +320,6 @@ def order_request(
     return copied(_EMPTY, **read)
 
 
-def plain_request(
-    instrument: Instrument,
-    side: Side | str,
-    quantity: Number | None,
-    order_type: OrderType | str,
-    price: Number | None,
-    time_in_force: TimeInForce | str | None,
-    product: Product | str | None,
-    variety: Variety | str,
-    more: Mapping[str, Any],
-) -> OrderRequest | None:
-    """Return what `order_request` does, for an order that says nothing but this; None where that has to look closer.
-
-    Orders in a row differ in quantity and price: what the words mean is looked up once for each set of them.
-    """
-    if quantity is None or more:
-        return None
-    try:
-        meant = _meant(side, order_type, time_in_force, product, variety)
-        units = Decimal(quantity) if type(quantity) in _EXACT else exact("quantity", quantity)
-        if price is None or type(price) not in _EXACT:
-            at = None if price is None else exact("price", price)
-        elif not (at := Decimal(price)).is_finite():
-            return None
-    except (UsageError, InvalidOperation, TypeError):
-        return None
-    if not units.is_finite():
-        return None
-    return copied(meant, instrument_id=instrument.instrument_id, quantity=units, price=at, extras={})
-
-
 @lru_cache(maxsize=4096)
 def _meant(
     side: Side | str,
@@ -361,6 +330,28 @@ def _meant(
 ) -> OrderRequest:
     words = {"order_type": order_type, "time_in_force": time_in_force, "product": product, "variety": variety}
     return replace(_EMPTY, side=choice(Side, "side", side), **_read("an order", words, _FURTHER))
+
+
+_NOT_PLAIN = (UsageError, InvalidOperation, TypeError)
+plain_request: Callable[
+    [
+        Instrument,
+        Side | str,
+        Number | None,
+        OrderType | str,
+        Number | None,
+        TimeInForce | str | None,
+        Product | str | None,
+        Variety | str,
+        Mapping[str, Any],
+    ],
+    OrderRequest | None,
+] = RequestReader(OrderRequest, Instrument, _meant, exact, _NOT_PLAIN).read
+"""Return what `order_request` does, for an order that says nothing but instrument, side, quantity, order type, price,
+time in force, product and variety, and no more terms; None where `order_request` has to look closer.
+
+Orders in a row differ in quantity and price: what the words mean is looked up once for each set of them.
+"""
 
 
 def order_change(instrument: Instrument | None, lots: int | None, terms: Mapping[str, Any]) -> OrderChange:

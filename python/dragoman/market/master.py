@@ -137,10 +137,14 @@ class InstrumentMaster:
 
     def get(self, instrument_id: str) -> Instrument | None:
         rows = self._rows
-        if type(instrument_id) is not str:
+        try:
+            at = rows.ids.get(instrument_id)
+        except TypeError:
+            at = None  # it is of a kind that nothing is found by, and is told so below
+        if at is None:
             text("instrument_id", instrument_id)
-        at = rows.ids.get(instrument_id)
-        return None if at is None else rows.rows[at] or rows.row(at)
+            return None
+        return rows.rows[at] or rows.row(at)
 
     def by_broker_symbol(self, exchange: str, broker_symbol: str) -> Instrument | None:
         at = self._rows.symbols.get((text("exchange", exchange), text("broker_symbol", broker_symbol)))

@@ -21,10 +21,12 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, cast
 from zoneinfo import ZoneInfo
 
+from dragoman._core import Turnstile
 from dragoman.errors import DragomanError, ErrorKind, Throttled, UsageError
 from dragoman.plugin import Failure, Lane, RateLimit, Reply, Request, Scope, Window
 from dragoman.runtime.base import Runtime
@@ -46,6 +48,7 @@ _LONGEST_PENALTY_S: Final = 86_400.0
 _DEFAULT_METER: Final = "default"
 
 
+@dataclass(slots=True, eq=False)
 class Grant:
     """What one request took; `Limiter.refund` gives it back if the request never left.
 
@@ -62,24 +65,15 @@ class Grant:
     refunded : bool
     """
 
-    refunded = False
-
-    def __init__(
-        self,
-        plan: int | None,
-        lane: Lane,
-        orders: tuple[str, ...] = (),
-        native: RateLimiter | SharedRateLimiter | None = None,
-        mono_ns: int = 0,
-    ) -> None:
-        self.plan = plan
-        self.lane = lane
-        self.orders = orders
-        self.native = native
-        self.mono_ns = mono_ns
+    plan: int | None
+    lane: Lane
+    orders: tuple[str, ...] = ()
+    native: RateLimiter | SharedRateLimiter | None = None
+    mono_ns: int = 0
+    refunded: bool = False
 
 
-class Limiter:
+class Limiter(Turnstile):
     """The limits of one account.
 
     Parameters
@@ -117,9 +111,9 @@ class Limiter:
 
         self._runtime = runtime
         self._clock = runtime.clock
-        self._mono_ns = runtime.clock.mono_ns
         self._spawn = runtime.spawn
         self._wall_ns = wall_ns or runtime.clock.wall_ns
+        super().__init__(runtime.clock.mono_ns, self._wall_ns, Request, Grant(None, Lane.NORMAL))
         self._broker = broker
         self._by_meter: dict[str, list[tuple[str, RateLimit]]] = {}
         self._orders = OrderLimits(broker)
@@ -146,6 +140,7 @@ class Limiter:
             self._offset_until_ns = self._offset_from_ns + _OFFSET_HOLDS_NS
             offset = datetime.fromtimestamp(now / _NS, self._zone).utcoffset()
             self._offset_ns = 0 if offset is None else int(offset.total_seconds()) * _NS
+            self._set_local(self._offset_from_ns, self._offset_until_ns, self._offset_ns)
         return now + self._offset_ns
 
     def _sort(self, limits: Sequence[RateLimit]) -> list[tuple[str, int, int, str, int]]:
@@ -188,6 +183,7 @@ class Limiter:
                     native.penalise(name, now + use["penalty_ns"])
         self._native, self.path = native, path
         self._plans.clear()
+        self._shut()
         for line in self._lines.values():
             line.changed.set()
 
@@ -235,6 +231,7 @@ class Limiter:
             line = self._lines[request.meter] = Line()
         waiter = line.join(request, grant, arrival, deadline_mono_ns)
         if line.pump is None:
+            self._shut()  # from now on `take` looks who waits
             line.pump = self._spawn(self._serve(request.meter, line), name=f"limiter {request.meter}")
         try:
             await waiter.served
@@ -250,34 +247,23 @@ class Limiter:
             raise
         return grant
 
-    def take(self, request: Request) -> Grant | None:
-        """Take room for `request` where there is some now, or nothing and return None; errors as `acquire`."""
-        lane, native = request.lane, self._native
-        plan = self._plans.get((request.meter, request.cost, lane))
-        line = self._lines.get(request.meter)
-        if (
-            plan is not None
-            and native is not None
-            and request.limit_key is None
-            and (line is None or line.pump is None)
-        ):
-            # Nobody waits, and nothing but these counts has a say.
-            now, wall = self._mono_ns(), self._wall_ns()
-            if self._offset_from_ns <= wall < self._offset_until_ns:
-                wall += self._offset_ns
-            else:
-                wall = self._local_ns()
-            try:
-                left = native.try_acquire(now, wall, plan, lane)
-            except (TimeoutError, RuntimeError):
-                pass  # it is met again below, and dealt with there
-            else:
-                return None if left else Grant(plan, lane, (), native, now)
+    if TYPE_CHECKING:
+
+        def take(self, request: Request, /) -> Grant | None:
+            """Take room for `request` where there is some now, or nothing and return None; errors as `acquire`."""
+            ...
+
+    def take_closer(self, request: Request) -> Grant | None:
+        """Do what `take` does where more than the counts has a say, or what does is not known yet."""
         grant, wait = self._at_once(request)
-        if wait == 0:
-            return grant
-        self._orders.give_back(grant.orders)
-        return None
+        if wait != 0:
+            self._orders.give_back(grant.orders)
+            return None
+        line = self._lines.get(request.meter)
+        if grant.plan is not None and (line is None or line.pump is None):
+            # Nobody waits: until somebody does, the counts alone say whether there is room for another like it.
+            self._let_pass(request.meter, request.cost, request.lane, grant.plan, grant.native)
+        return grant
 
     def _at_once(self, request: Request) -> tuple[Grant, int | None]:
         """Return a grant and 0 where it holds; else the wait in ns, None where others stand before."""
