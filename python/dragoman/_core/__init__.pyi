@@ -85,6 +85,7 @@ def journal_record(
         If `sequence` is negative or takes more than 64 bits, or `time_ns` more than 63.
     """
 
+@final
 class JournalQueue:
     """The records of a journal that wait to be written, numbered in their order, and where they go.
 
@@ -218,6 +219,7 @@ class PlainWriter:
             It is of another class; or what a conversion or `dump` raises.
         """
 
+@final
 class PlainWriters:
     """The `PlainWriter` of every class, made by a callable when the first value of its class comes."""
 
@@ -932,6 +934,7 @@ class Marks:
         believed, since it would shut out every tick after it.
         """
 
+@final
 @final
 class FreshMarks:
     """The marks that are good for money at this moment.
