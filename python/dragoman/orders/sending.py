@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
@@ -80,7 +79,7 @@ class Sending(Launch, Generic[T]):
 
         Whoever starts it has seen to it that the handle is used in its own process, and on its own loop.
         """
-        ended = self._ended = get_running_loop().create_future()
+        ended = self._ended = self._driver.owner.create_future()
         if self._driver.closing:
             self.end(None, self._driver.closed())
         else:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from threading import get_ident
+from typing import Any
 
 from dragoman._core import Guard
 from dragoman.errors import UsageError
@@ -40,11 +41,12 @@ class Owner:
     check : callable
         Raises UsageError, naming the call it is given, after a fork, on another thread and on another loop. Before
         `bind`, and between two runs of the loop on its own thread, only the process counts.
+    create_future : callable
+        Of the loop it was bound to: asking which loop runs is a system call on some versions of Python.
 
     Notes
     -----
-    A check is native, since every call makes one: the loop is known by its thread and by running, because asking
-    asyncio which loop runs is a system call on some versions of Python.
+    A check is native, since every call makes one: the loop is known by its thread and by running.
     """
 
     def __init__(self, name: str) -> None:
@@ -52,6 +54,7 @@ class Owner:
         self._pid = _pid
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
+        self.create_future: Callable[[], asyncio.Future[Any]] = _future_of_the_running_loop
         self._guard = Guard(self._look_closer)
         self.check: Callable[[str], None] = self._guard.check
 
@@ -66,6 +69,7 @@ class Owner:
         self.check("start")
         self._loop = asyncio.get_running_loop()
         self._thread = get_ident()
+        self.create_future = self._loop.create_future
         self._guard.bind(self._loop.is_running)
 
     def check_process(self, what: str) -> None:
@@ -86,3 +90,7 @@ class Owner:
             remedy="hand it over with asyncio.run_coroutine_threadsafe or loop.call_soon_threadsafe, or use"
             " dragoman.sync, whose handles any thread may call",
         )
+
+
+def _future_of_the_running_loop() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()

@@ -467,9 +467,10 @@ class Sender:
         by_login = self._adapter.authorizes_by_login
         if not by_login and self._last_kind == kind and alike(authorized, self._last, _HEAD):
             return copied(self._last_wire, body=content)
-        self._last, self._last_kind = request if by_login else authorized, kind
+        wire = wire_request(root, authorized, content, kind, self._adapter.headers)
+        # Only now: what could not be written is not what the next one is like.
+        self._last_wire, self._last, self._last_kind = wire, request if by_login else authorized, kind
         self._last_generation = generation if by_login else -1
-        wire = self._last_wire = wire_request(root, authorized, content, kind, self._adapter.headers)
         return wire
 
     def _authorized(self, request: Request, body: bytes) -> Request:
