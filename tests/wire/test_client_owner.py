@@ -10,11 +10,13 @@ import pathlib
 import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 
 import pytest
 
 from dragoman.client import Client
 from dragoman.errors import UsageError
+from dragoman.model import OrderRequest, OrderType, Product, Side
 from dragoman.runtime.loops import run
 from dragoman.runtime.process import Owner
 from dragoman.runtime.real import RealRuntime
@@ -185,3 +187,33 @@ def test_between_runs_of_its_loop_a_handle_can_be_used_on_its_own_thread():
 
         with pytest.raises(UsageError, match="another loop"):
             asyncio.run(elsewhere())
+
+
+def test_below_the_client_no_order_leaves_a_forked_child_not_even_an_exit(tmp_path):
+    async def scenario():
+        async with client_at(tmp_path) as client:
+            await client.place(NAME, "BUY", 1, order_type="LIMIT", price=1400, product="INTRADAY")  # the line is warm
+            service, instrument = client.orders_service, client.instruments.resolve(NAME)
+            request = OrderRequest(
+                instrument_id=NAME,
+                side=Side.BUY,
+                quantity=Decimal(1),
+                order_type=OrderType.LIMIT,
+                price=Decimal(1400),
+                product=Product.INTRADAY,
+            )
+
+            def child() -> dict[str, str]:
+                found = {}
+                for exits in (True, False):
+                    ended = service.placing(request, instrument, 5.0, True, True, exits)
+                    assert isinstance(ended, asyncio.Future)
+                    found[f"exits={exits}"] = str(ended.exception())
+                return found
+
+            found = in_a_fork(child)
+            return found, len(await client.orders())
+
+    found, orders = run(scenario())
+    assert [name for name, text in found.items() if "after the fork" not in text] == []
+    assert (len(found), orders) == (2, 1)

@@ -75,15 +75,10 @@ class Sending(Launch, Generic[T]):
             self.leaving = leaving
 
     def start(self) -> asyncio.Future[T]:
-        """Drive the flow to its outcome, whoever waits for it; return a future of what `finish` makes of it.
-
-        Whoever starts it has seen to it that the handle is used in its own process, and on its own loop.
-        """
-        ended = self._ended = self._driver.owner.create_future()
-        if self._driver.closing:
-            self.end(None, self._driver.closed())
-        else:
-            self.go_on()
+        """Drive the flow to its outcome, whoever waits for it; return a future of what `finish` makes of it."""
+        driver = self._driver
+        ended = self._ended = driver.owner.create_future()
+        driver.fly(self)
         return ended
 
     def tell(self, value: Any, error: BaseException | None) -> None:

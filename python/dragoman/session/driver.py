@@ -193,9 +193,9 @@ class FlowDriver:
         before_send, allow_mutates
             As `run`.
         """
-        self.fly(flow, Launched(self, flow, on_outcome, deadline_ns, before_send, allow_mutates))
+        self.fly(Launched(self, flow, on_outcome, deadline_ns, before_send, allow_mutates))
 
-    def fly(self, flow: Flow[Any], launch: Launch) -> None:
+    def fly(self, launch: Launch) -> None:
         """Drive the flow of a launch to its end, which it is told of: perhaps before this returns."""
         if self.closing:
             launch.end(None, self.closed())
