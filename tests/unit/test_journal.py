@@ -564,6 +564,40 @@ def test_closing_is_bounded_though_the_disk_hangs():
     on(disk, scenario)
 
 
+def test_who_waits_for_more_than_a_closing_journal_takes_is_answered():
+    disk = slow_disk()
+
+    async def scenario(runtime):
+        journal = await opened(runtime, held_limit=2)
+        disk.latency_s = 1.0
+        written, *waiting = [journal.commit(Kind.INTENT, {"n": number}) for number in range(3)]
+        assert not await journal.close(), "no memory was left to say so"
+        await written
+        for future in waiting:
+            with pytest.raises(Rejected, match="closed before its disk"):
+                await asyncio.wait_for(future, 10)
+        assert disk.holder(f"{FOLDER}/writer.lock") is None
+        journal = await opened(runtime)
+        assert numbers(journal.replay()) == [0]
+        assert await journal.close()
+
+    on(disk, scenario)
+
+
+def test_who_waits_for_a_disk_that_hangs_is_answered_when_the_journal_closes():
+    disk = slow_disk()
+
+    async def scenario(runtime):
+        journal = await opened(runtime)
+        disk.latency_s = 3600.0
+        future = journal.commit(Kind.INTENT, {"n": 1})
+        assert not await journal.close(patience_s=2.0)
+        with pytest.raises(Rejected, match="closed before its disk"):
+            await future
+
+    on(disk, scenario)
+
+
 def test_a_close_that_is_cancelled_goes_on_and_lets_go_of_the_lock():
     disk = slow_disk()
 

@@ -40,6 +40,7 @@ from dragoman.runtime.base import DiskFile, Runtime
 
 _HEALS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _HELD = 10_000
+_ENDED = OSError(errno.ECANCELED, "it was closed before its disk had answered")
 _MARGIN = 64  # what `Kind.REFUSED` says around a payload
 _LOOK_AGAIN_S = 1.0
 _PATIENCE_S = 5.0
@@ -362,6 +363,7 @@ class Journal:
                 if timer is not None:
                     timer.cancel()
             self._idle = await self._lane.close(patience_s=patience_s)
+            self._refuse_waiters()
 
     def _let_go(self, _: asyncio.Task[bool]) -> None:
         self._shut()
@@ -494,7 +496,7 @@ class Journal:
     def _on_written(self, _: None, error: BaseException | None) -> None:
         """Take note of what the lane did, and hand it what came meanwhile."""
         self._settle(error)
-        if self._queue and self.failed is None:
+        if self._queue and self.failed is None and not self._closed:
             if self._urgent or self._disk.instant:
                 self._write()
             else:
@@ -598,6 +600,13 @@ class Journal:
         for _, future, _ in self._waiters:
             if not future.done():
                 _refused(future, self._refusal())
+        self._waiters.clear()
+
+    def _refuse_waiters(self) -> None:
+        """Answer whoever waits for a record that the end of the journal has overtaken."""
+        for _, future, _ in self._waiters:
+            if not future.done():
+                _refused(future, cannot_write(self.folder, _ENDED, doing="written"))
         self._waiters.clear()
 
     def _hold(self, entry: tuple[int, int, int, bytes]) -> int:
