@@ -15,6 +15,7 @@ from benchmarks import peers
 from benchmarks.bench_journal import Bare
 from benchmarks.measure import Finding, Timing, Value, alternate_async, faster, share
 from benchmarks.stage import Child
+from benchmarks.steps import steps
 from dragoman.checks import check_request, order_request
 from dragoman.client import Client
 from dragoman.connecting import connect
@@ -219,6 +220,8 @@ async def compare_place(taker: Child, port: int, folder: str) -> list[Finding]:
             timings = await alternate_async(ours, theirs, rounds=15, calls=150)
             rows.append(faster("place an order, p50", timings[0], "official SDK", timings[1], SDK_GOAL))
             rows += phases(client, timings[0])
+            frames, bytecodes = await steps(ours)
+            rows += [Value("Python in it: frames", frames, ""), Value("Python in it: bytecodes", bytecodes, "")]
         timings = await alternate_async(ours, theirs, rounds=15, calls=150)
         return [*rows, faster("the same, the server on any CPU", timings[0], "official SDK", timings[1])]
 
