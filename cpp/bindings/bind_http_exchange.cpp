@@ -195,20 +195,26 @@ PyObject* message(std::string_view head, PyObject* body) {
   return made;
 }
 
+/// Where this raises before anything is written, `on_end` is what it was.
 PyObject* carry(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  if (count != 5 || !PyBytes_CheckExact(args[1]) || (args[2] != Py_None && !PyBytes_CheckExact(args[2]))) {
+  if (count != 5 || !PyBytes_CheckExact(args[1])) {
     PyErr_SetString(PyExc_TypeError, "carry takes what writes, a head, a body or None, on_end and plain");
     return nullptr;
   }
   Exchange& exchange = exchange_of(self);
   const int plain = PyObject_IsTrue(args[4]);
   std::int64_t now = 0;
+  if (plain < 0 || !exchange.clock.mono(now)) {
+    return nullptr;
+  }
+  PyObject* body = args[2] == Py_None ? Py_NewRef(Py_None) : PyBytes_FromObject(args[2]);
+  if (body == nullptr) {
+    return nullptr;
+  }
   PyObject* data =
-      plain < 0 ? nullptr
-                : message({PyBytes_AS_STRING(args[1]), static_cast<std::size_t>(PyBytes_GET_SIZE(args[1]))},
-                          args[2]);
-  if (data == nullptr || !exchange.clock.mono(now)) {
-    Py_XDECREF(data);
+      message({PyBytes_AS_STRING(args[1]), static_cast<std::size_t>(PyBytes_GET_SIZE(args[1]))}, body);
+  Py_DECREF(body);
+  if (data == nullptr) {
     return nullptr;
   }
   exchange.sent_ns = now;

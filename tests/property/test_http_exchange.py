@@ -144,9 +144,18 @@ def test_what_a_clock_or_a_listener_raises_comes_out():
 
 
 @pytest.mark.parametrize("arguments", [(), (print, "head", b"", print, True), (print, b"", "body", print, True)])
-def test_a_request_that_is_no_bytes_is_refused_by_type(arguments):
-    with pytest.raises(TypeError, match="carry takes"):
-        Line().exchange.carry(*arguments)
+def test_a_request_that_is_no_bytes_is_refused_by_type_and_nobody_waits_for_it(arguments):
+    line = Line()
+    with pytest.raises(TypeError):
+        line.exchange.carry(*arguments)
+    assert line.exchange.on_end is None
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview, type("Mine", (bytes,), {})])
+def test_a_body_may_be_any_bytes(kind):
+    line = Line()
+    line.exchange.carry(line.written.append, b"POST / HTTP/1.1\r\n", kind(b"a=1"), print, True)
+    assert line.written == [b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na=1"]
 
 
 def test_a_line_that_nobody_holds_is_collected_with_its_exchange():

@@ -11,7 +11,7 @@ from dragoman.errors import NotSent, OutcomeUnknown, UsageError
 from dragoman.plugin import Reply
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.runtime.virtual_net import LinkFault
-from dragoman.transport.base import HttpOptions, Origin
+from dragoman.transport.base import HttpOptions, Origin, WireRequest
 from dragoman.transport.http import HttpClient
 from dragoman.transport.http_conn import HttpConnection
 from dragoman.transport.http_pool import ConnectionPool
@@ -257,3 +257,33 @@ def test_unread_bytes_are_given_one_turn_of_the_loop_to_prove_harmless(answers, 
         assert len(peer.connections) == connections
 
     play(answer_all, client)
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_request_that_cannot_be_written_gives_its_connection_back(method):
+    async def client(http, origin, peer):
+        for _ in range(3):
+            with pytest.raises(TypeError):
+                await http.send(origin, lambda: WireRequest(method, "/", (), "text"), timeout_s=5)
+        assert (await http.send(origin, get("/"), timeout_s=5)).status == 200
+        assert len(peer.connections) == 1
+
+    play(answer_all, client, options=HttpOptions(max_connections=1))
+
+
+def test_a_write_that_raises_half_way_costs_the_connection_and_not_its_slot(monkeypatch):
+    async def client(http, origin, peer):
+        await http.warm(origin)
+        (connection,) = http._pools[origin]._idle
+        whole = connection.transport.write
+
+        def half(data):
+            whole(data[:10])
+            raise OSError("the other half is lost")
+
+        monkeypatch.setattr(connection.transport, "write", half)
+        with pytest.raises(OSError, match="the other half"):
+            await http.send(origin, get("/"), timeout_s=5)
+        assert (await http.send(origin, get("/"), timeout_s=5)).status == 200
+
+    play(answer_all, client, options=HttpOptions(max_connections=1))

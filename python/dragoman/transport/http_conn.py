@@ -185,6 +185,8 @@ class HttpConnection(asyncio.Protocol):
         ------
         UsageError
             It cannot be sent as it stands; as with `send`, nothing was written.
+        TypeError
+            Its body is none; the same.
         """
         try:
             head = request.head or self._encoder.head(request)
@@ -196,7 +198,16 @@ class HttpConnection(asyncio.Protocol):
         if not plain:
             self._first_ns = 0
             self._parser.begin(head=request.method == "HEAD", sink=sink)
-        self._exchange.carry(self.transport.write, head, body_of(request), on_end, plain)
+        exchange = self._exchange
+        try:
+            exchange.carry(self.transport.write, head, body_of(request), on_end, plain)
+        except BaseException:
+            if exchange.on_end is None:
+                self._on_free(self)  # it was not begun
+            else:
+                exchange.on_end = None  # nobody knows how much of it left; whoever asked is told by this
+                self._drop()
+            raise
         # It is on its way; nothing of the reply is seen before the loop has its turn.
         self._timeout_s = timeout_s
         self._silence_s = None if sink is None else timeout_s
