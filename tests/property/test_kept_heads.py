@@ -48,6 +48,16 @@ class BySignature(ByLogin):
         return signed.but(headers=(*signed.headers, ("X-Signature", body.decode())))
 
 
+class InTheBody(ByLogin):
+    """Says that it authorizes by the login, and writes the token into the form."""
+
+    def authorize(self, request, body, ctx):
+        signed = super().authorize(request, body, ctx)
+        if request.form is None or "access_token" not in ctx.login:
+            return signed
+        return signed.but(form=(*request.form, ("token", ctx.login["access_token"].reveal())))
+
+
 def asked(request):
     yield request
 
@@ -65,7 +75,7 @@ async def left(rig, request, *, warm):
     return RequestEncoder(Origin("https", "api.toy.example", 443), "dragoman").encode(sent)
 
 
-@pytest.mark.parametrize("kind", [ByLogin, BySignature])
+@pytest.mark.parametrize("kind", [ByLogin, BySignature, InTheBody])
 @given(steps=STEPS, warm=st.booleans())
 def test_nothing_of_an_earlier_request_leaves_with_a_later_one(kind, steps, warm):
     with VirtualRuntime(seed=1) as runtime:

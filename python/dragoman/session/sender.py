@@ -112,6 +112,7 @@ class Flight:
 
 
 _NONE: Final = Request()
+_BY_REQUEST: Final = -1  # in place of the number of a login
 _HEAD: Final = ("host", "path", "headers", "method", "query", "url", "meter", "auth")
 """What of a request its head depends on, beside the kind of its body and, before it is authorized, the login."""
 
@@ -189,7 +190,7 @@ class Sender:
         # The last request whose head holds for the next one, and what it became.
         self._last, self._last_wire = _NONE, WireRequest("", "", ())
         self._last_kind: str | None = None
-        self._last_generation = -1
+        self._last_generation = _BY_REQUEST
 
     async def send(
         self,
@@ -457,6 +458,7 @@ class Sender:
         if self._last_generation == generation and self._last_kind == kind and alike(request, self._last, _HEAD):
             return copied(self._last_wire, body=content)
         authorized = self._authorized(request, content) if request.auth else request
+        by_login = self._adapter.authorizes_by_login
         if (
             authorized.form is not request.form
             or authorized.json is not request.json
@@ -464,13 +466,15 @@ class Sender:
         ):
             # A nonce inside the body is minted here, last, so that nonces leave in order.
             content, kind = body_of(authorized)
-        by_login = self._adapter.authorizes_by_login
-        if not by_login and self._last_kind == kind and alike(authorized, self._last, _HEAD):
-            return copied(self._last_wire, body=content)
+            by_login = False  # whatever the adapter says: a body that is written anew is the next one's own, too
+        keep = generation if by_login else _BY_REQUEST
+        if keep == self._last_generation == _BY_REQUEST and self._last_kind == kind:
+            if alike(authorized, self._last, _HEAD):
+                return copied(self._last_wire, body=content)
         wire = wire_request(root, authorized, content, kind, self._adapter.headers)
         # Only now: what could not be written is not what the next one is like.
         self._last_wire, self._last, self._last_kind = wire, request if by_login else authorized, kind
-        self._last_generation = generation if by_login else -1
+        self._last_generation = keep
         return wire
 
     def _authorized(self, request: Request, body: bytes) -> Request:
