@@ -189,7 +189,7 @@ class Sender:
         self._mono_ns = runtime.clock.mono_ns
         # The last request whose head holds for the next one, and what it became.
         self._last, self._last_wire = _NONE, WireRequest("", "", ())
-        self._last_kind: str | None = None
+        self._last_kind: str | None = ""  # no kind of any body
         self._last_generation = _BY_REQUEST
 
     async def send(
@@ -468,9 +468,9 @@ class Sender:
             content, kind = body_of(authorized)
             by_login = False  # whatever the adapter says: a body that is written anew is the next one's own, too
         keep = generation if by_login else _BY_REQUEST
-        if keep == self._last_generation == _BY_REQUEST and self._last_kind == kind:
-            if alike(authorized, self._last, _HEAD):
-                return copied(self._last_wire, body=content)
+        as_before = keep == self._last_generation == _BY_REQUEST and self._last_kind == kind
+        if as_before and alike(authorized, self._last, _HEAD):
+            return copied(self._last_wire, body=content)
         wire = wire_request(root, authorized, content, kind, self._adapter.headers)
         # Only now: what could not be written is not what the next one is like.
         self._last_wire, self._last, self._last_kind = wire, request if by_login else authorized, kind
