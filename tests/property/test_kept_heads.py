@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dragoman.plugin import Request, Session
@@ -87,6 +87,7 @@ async def left(rig, request, *, warm):
 
 @pytest.mark.parametrize("kind", [ByLogin, BySignature, InTheBody, AsItIs])
 @given(steps=STEPS, warm=st.booleans())
+@example(steps=[Request()], warm=False)
 def test_nothing_of_an_earlier_request_leaves_with_a_later_one(kind, steps, warm):
     with VirtualRuntime(seed=1) as runtime:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
 import pytest
 from dragoman.adapters.zerodha.adapter import SECOND_SHARE, ZerodhaAdapter
@@ -18,7 +19,8 @@ from dragoman.errors import (
     Throttled,
     UsageError,
 )
-from dragoman.model import OrderStatus
+from dragoman.model import Order, OrderStatus, Side
+from dragoman.orders import IdMint
 from dragoman.runtime.virtual_net import LinkFault
 from wire.trading import INFY, play
 
@@ -337,5 +339,30 @@ def test_closing_the_client_waits_for_what_is_under_way_and_iterators_hear_it():
         assert (await placing).status is S.ACCEPTED
         heard = [update.order.status async for update in updates]
         assert heard == [S.SUBMITTED, S.ACCEPTED]
+
+    play(scenario)
+
+
+def test_an_order_reported_under_the_next_name_of_this_run_is_not_written_over():
+    async def scenario(world):
+        mint = IdMint((await world.rest()).client_order_id[:5])
+        names = [mint.wire_id() for _ in range(50)]
+        following = names[names.index(next(iter(world.store)).client_order_id) + 1]
+        seen = Order(
+            instrument_id=INFY,
+            side=Side.BUY,
+            quantity=Decimal(5),
+            order_id="424242",
+            order_ids=("424242",),
+            tag=following,
+            status=S.OPEN,
+        )
+        world.store.see(seen, "poll")
+        placed = len(world.live)
+        with pytest.raises(UsageError, match="used before"):
+            await world.rest()
+        assert world.store.get("424242").quantity == 5
+        assert len(world.live) == placed
+        assert (await world.rest()).order_id != "424242"  # the one after it
 
     play(scenario)

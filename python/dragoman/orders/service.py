@@ -279,8 +279,9 @@ class OrderService:
         if request.client_order_id or exits or type(request.side) is not Side:
             return self._placing_named(request, instrument, timeout_s, ends_ns, allow_stale, allow_unknown, exits)
         intents = self.intents
-        name = self._mint.wire_id()  # minted this moment, so nobody else's, unless somebody has guessed it
-        if intents.get(name) is not None:
+        name = self._mint.wire_id()
+        # Minted this moment, so nobody's yet, unless it was guessed, or this run goes on twice.
+        if intents.get(name) is not None or name in self.store.wire_ids:
             raise used_before(name)
         instrument_id = instrument.instrument_id
         request = copied(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from itertools import takewhile
@@ -84,6 +84,8 @@ class OrderStore:
 
     Attributes
     ----------
+    wire_ids : view of str
+        Those of all orders of ours, also of those whose intent is lost.
     journal_ids : frozenset of str
         Names of our runs: an order whose tag has a wire id of one of them is ours, even where its intent is lost.
     on_taken : callable
@@ -98,6 +100,7 @@ class OrderStore:
         self._retired: dict[str, Order] = {}
         self._by_order_id: dict[str, str] = {}
         self._by_wire_id: dict[str, str] = {}
+        self.wire_ids: KeysView[str] = self._by_wire_id.keys()
         self._renamed: dict[str, str] = {}  # names we gave to orders before we knew whose they are
         self._left_behind: set[str] = set()  # broker ids that a replace has ended
         self._provisional: set[str] = set()
