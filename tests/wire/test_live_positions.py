@@ -338,7 +338,7 @@ def test_a_conversion_of_another_terminal_is_told_once_for_all_runs():
         assert await world.client.portfolio.begin()
         elsewhere(world, 6)
         assert await world.client.check_positions() != []
-        await world.client.portfolio.converted((INFY, Product.INTRADAY, "NET"), "DELIVERY", 6, overnight=False)
+        await world.client.portfolio.converted((INFY, "intraday", "NET"), "DELIVERY", 6, overnight=False)  # type: ignore[arg-type]
         assert await world.client.check_positions() == []
         await world.client.close()
         async with again(world) as client:
@@ -346,6 +346,25 @@ def test_a_conversion_of_another_terminal_is_told_once_for_all_runs():
             assert await client.portfolio.begin()
             assert live(world, client) == ledger(world)
             assert told == []
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("key", "quantity", "text"),
+    [
+        ((INFY, "SOMETIMES", "NET"), 6, "key.1."),
+        ((INFY, Product.INTRADAY), 6, "live.keys"),
+        ((INFY, Product.INTRADAY, "FLAT"), 6, "live.keys"),
+        (INFY, 6, "live.keys"),
+        (("NSE:NOTHING", Product.INTRADAY, "NET"), 6, "NOTHING"),
+        ((INFY, Product.INTRADAY, "NET"), "10.5", "whole number of lots"),
+    ],
+)
+def test_a_conversion_of_what_cannot_be_is_refused(key, quantity, text):
+    async def scenario(world):
+        with pytest.raises(UsageError, match=text):
+            await world.client.portfolio.converted(key, "DELIVERY", quantity, overnight=False)
 
     play(scenario)
 

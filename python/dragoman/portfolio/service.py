@@ -10,7 +10,7 @@ from typing import Final
 
 from dragoman._core import Marks
 from dragoman.checks import Number, WireUnits, choice, exact, flag, seconds
-from dragoman.errors import DragomanError, UsageError
+from dragoman.errors import DragomanError, ErrorKind, UsageError
 from dragoman.market import InstrumentMaster
 from dragoman.model import (
     Adjustment,
@@ -245,6 +245,7 @@ class Portfolio:
         Parameters
         ----------
         key : PositionKey
+            Instrument, product and side, as `live.keys()` has them; words in place of members will do.
         product : Product or str
             What the units belong to now.
         quantity : number
@@ -257,12 +258,26 @@ class Portfolio:
         Raises
         ------
         UsageError, AccountBusy, Rejected
-            As `adjust`.
+            As `adjust`; also where there can be no such position, or no such quantity of it.
         """
-        wanted = choice(Product, "product", product)
-        await self.changes.convert(
-            key, wanted, exact("quantity", quantity), overnight=flag("overnight", overnight), ts=ts
-        )
+        wanted, units = choice(Product, "product", product), exact("quantity", quantity)
+        held, instrument = self._key(key)
+        if instrument.lot_size and units % instrument.lot_size:
+            name, lot = instrument.instrument_id, instrument.lot_size
+            raise UsageError(
+                f"quantity {units} of {name} is not a whole number of lots of {lot}",
+                kind=ErrorKind.INVALID_QUANTITY,
+            )
+        await self.changes.convert(held, wanted, units, overnight=flag("overnight", overnight), ts=ts)
+
+    def _key(self, key: PositionKey) -> tuple[PositionKey, Instrument]:
+        """Read the key of a position as somebody wrote it. Raises UsageError."""
+        if not isinstance(key, tuple) or len(key) != 3 or key[2] not in ("NET", "LONG", "SHORT"):
+            raise UsageError(
+                f"key {key!r} names no position", remedy="give (instrument id, product, 'NET'), as live.keys() has it"
+            )
+        instrument = self._master.resolve(key[0])
+        return (instrument.instrument_id, choice(Product, "key[1]", key[1]), key[2]), instrument
 
     async def positions(self, *, timeout_s: float = 10.0) -> list[Position]:
         """Return net positions, quantities in units."""
