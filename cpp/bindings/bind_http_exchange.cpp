@@ -8,6 +8,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "bindings.hpp"
 #include "py_clock.hpp"
@@ -143,10 +144,26 @@ PyObject* plain_reply_of(Exchange& exchange, PyObject* data) {
   return reply;
 }
 
+/// Call what it holds at this moment: it may close the exchange meanwhile. Null stands for nobody.
+PyObject* called(PyObject* callable, PyObject* argument) {
+  if (callable == nullptr) {
+    Py_RETURN_NONE;
+  }
+  Py_INCREF(callable);
+  PyObject* const found =
+      argument == nullptr ? PyObject_CallNoArgs(callable) : PyObject_CallOneArg(callable, argument);
+  Py_DECREF(callable);
+  return found;
+}
+
+PyObject* go_otherwise(const Exchange& exchange, PyObject* data) {
+  return called(exchange.otherwise, data);
+}
+
 PyObject* data_received(PyObject* self, PyObject* data) {
   Exchange& exchange = exchange_of(self);
   if (exchange.plain == 0 || exchange.on_end == Py_None || !PyBytes_CheckExact(data)) {
-    return PyObject_CallOneArg(exchange.otherwise, data);
+    return go_otherwise(exchange, data);
   }
   PyObject* reply = nullptr;
   try {
@@ -155,13 +172,13 @@ PyObject* data_received(PyObject* self, PyObject* data) {
     PyErr_NoMemory();
   }
   if (reply == nullptr) {
-    return PyErr_Occurred() != nullptr ? nullptr : PyObject_CallOneArg(exchange.otherwise, data);
+    return PyErr_Occurred() != nullptr ? nullptr : go_otherwise(exchange, data);
   }
   exchange.plain = 0;
   PyObject* waiting = exchange.on_end;
   exchange.on_end = Py_NewRef(Py_None);
   // Free before it is told: whoever is told may send the next request at once.
-  PyObject* done = PyObject_CallNoArgs(exchange.finished);
+  PyObject* done = called(exchange.finished, nullptr);
   if (done != nullptr) {
     Py_DECREF(done);
     done = PyObject_CallOneArg(waiting, reply);
@@ -287,22 +304,22 @@ int exchange_traverse(PyObject* self, visitproc visit, void* arg) {
   return exchange.clock.traverse(visit, arg);
 }
 
-/// What a cycle goes through: the connection. The rest is let go of at the end alone, since bytes may arrive
-/// between the two.
+/// Let go of whoever is called: nobody waits any more, and whatever still arrives is dropped.
 int exchange_clear(PyObject* self) {
   Exchange& exchange = exchange_of(self);
-  if (exchange.on_end != nullptr) {
-    Py_SETREF(exchange.on_end, Py_NewRef(Py_None));
-  }
   exchange.plain = 0;
-  if (exchange.finished != nullptr) {
-    Py_SETREF(exchange.finished, Py_NewRef(reinterpret_cast<PyObject*>(&PyTuple_Type)));
-  }
-  if (exchange.otherwise != nullptr) {
-    // Whatever arrives now belongs to nobody: it becomes a list, and is dropped.
-    Py_SETREF(exchange.otherwise, Py_NewRef(reinterpret_cast<PyObject*>(&PyList_Type)));
-  }
+  PyObject* const waiting = std::exchange(exchange.on_end, Py_NewRef(Py_None));
+  PyObject* const finished = std::exchange(exchange.finished, nullptr);
+  PyObject* const otherwise = std::exchange(exchange.otherwise, nullptr);
+  Py_XDECREF(waiting);
+  Py_XDECREF(finished);
+  Py_XDECREF(otherwise);
   return 0;
+}
+
+PyObject* exchange_close(PyObject* self, PyObject*) {
+  exchange_clear(self);
+  Py_RETURN_NONE;
 }
 
 void exchange_dealloc(PyObject* self) {
@@ -326,6 +343,8 @@ PyMethodDef kMethods[] = {
      "carry($self, write, head, body, on_end, plain, /)\n--\n\nWrite a request in one piece; `on_end` is "
      "told "
      "its reply."},
+    {"close", exchange_close, METH_NOARGS,
+     "close($self, /)\n--\n\nLet go of whoever is called; what still arrives is dropped."},
     {"data_received", data_received, METH_O,
      "data_received($self, data, /)\n--\n\nTake what arrived: a plain reply, or bytes for the long way."},
     {nullptr, nullptr, 0, nullptr},

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -155,12 +156,20 @@ PyObject* turnstile_let_pass(PyObject* self, PyObject* args) {
                         "found lane %ld and plan %zu, expected lane 0 or 1 and a plan of %R", lane_id,
                         plan_id, native);
   }
+  const Open passing{meter, lane, plan, native, cost, plan_id, static_cast<dragoman::Lane>(lane_id)};
+  Open before{};
   try {
-    if (turnstile.open.size() >= kMostOpen) {
-      let_go(turnstile.open);
+    const auto same = std::find_if(turnstile.open.begin(), turnstile.open.end(), [&](const Open& one) {
+      return one.cost == cost && one.lane == lane && is_same(one.meter, meter);
+    });
+    if (same != turnstile.open.end()) {
+      before = std::exchange(*same, passing);
+    } else {
+      if (turnstile.open.size() >= kMostOpen) {
+        let_go(turnstile.open);
+      }
+      turnstile.open.push_back(passing);
     }
-    turnstile.open.push_back(
-        {meter, lane, plan, native, cost, plan_id, static_cast<dragoman::Lane>(lane_id)});
   } catch (const std::bad_alloc&) {
     return PyErr_NoMemory();
   }
@@ -168,6 +177,11 @@ PyObject* turnstile_let_pass(PyObject* self, PyObject* args) {
   Py_INCREF(lane);
   Py_INCREF(plan);
   Py_INCREF(native);
+  // Last, since what ends with them may look here.
+  Py_XDECREF(before.meter);
+  Py_XDECREF(before.lane);
+  Py_XDECREF(before.plan);
+  Py_XDECREF(before.native);
   Py_RETURN_NONE;
 }
 

@@ -46,7 +46,13 @@ def no_fence(patch: Any) -> None:
 
 def names_are_not_looked_up(patch: Any) -> None:
     """Whoever asks again under a name does not get what became of the first."""
-    patch.setattr(intents.Intents, "get", lambda self, name: None)
+    begin = intents.Intents.__init__
+
+    def forgetful(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.get = lambda name: None
+
+    patch.setattr(intents.Intents, "__init__", forgetful)
 
 
 def other_terms_are_not_seen(patch: Any) -> None:

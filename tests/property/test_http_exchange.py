@@ -168,3 +168,28 @@ def test_a_line_that_nobody_holds_is_collected_with_its_exchange():
     del exchange
     gc.collect()
     assert seen() is None
+
+
+def test_a_closed_exchange_holds_nobody_and_drops_what_still_comes():
+    line = Line()
+    line.ask()
+    line.exchange.close()
+    line.exchange.data_received(reply(b"{}"))
+    line.exchange.data_received(b"x")
+    assert (line.told, line.long_way, line.free) == ([], [], 0)
+    seen, exchange = weakref.ref(line), line.exchange
+    gc.disable()
+    try:
+        del line
+        assert seen() is None
+    finally:
+        gc.enable()
+    exchange.data_received(b"x")
+
+
+def test_whoever_is_told_may_close_the_exchange():
+    line = Line()
+    exchange = line.exchange
+    exchange.carry(line.written.append, b"", b"", lambda found: exchange.close(), True)
+    exchange.data_received(reply(b"{}"))
+    assert exchange.on_end is None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+import weakref
 
 import pytest
 
 from dragoman.errors import NotSent, OutcomeUnknown, UsageError
 from dragoman.plugin import Reply
+from dragoman.runtime.loops import run
+from dragoman.runtime.real import RealRuntime
 from dragoman.runtime.virtual import VirtualRuntime
 from dragoman.runtime.virtual_net import LinkFault
 from dragoman.transport.base import HttpOptions, Origin, WireRequest
@@ -287,3 +291,44 @@ def test_a_write_that_raises_half_way_costs_the_connection_and_not_its_slot(monk
         assert (await http.send(origin, get("/"), timeout_s=5)).status == 200
 
     play(answer_all, client, options=HttpOptions(max_connections=1))
+
+
+def test_an_idle_connection_holds_no_request():
+    async def client(http, origin, peer):
+        await http.send(origin, post(body=b"password=secret"), timeout_s=5)
+        (connection,) = http._pools[origin]._idle
+        return connection._request
+
+    assert play(answer_all, client) is None
+
+
+def test_a_connection_that_is_gone_needs_no_collection():
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    async def main(runtime):
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        http, origin = HttpClient(runtime), Origin("http", *server.sockets[0].getsockname()[:2])
+        await http.send(origin, get(), timeout_s=5)
+        (connection,) = http._pools[origin]._all
+        lost, seen = connection.lost, weakref.ref(connection.lost)
+        gc.disable()
+        try:
+            del connection
+            await lost
+            del lost
+            await asyncio.sleep(0.05)
+            return seen() is None
+        finally:
+            gc.enable()
+            await http.close()
+            server.close()
+
+    runtime = RealRuntime()
+    try:
+        assert run(main(runtime))
+    finally:
+        runtime.close()

@@ -474,6 +474,8 @@ class HttpExchange:
         """Write a request in one piece; its reply, if it is plain, is handed to `on_end`."""
     def data_received(self, data: bytes, /) -> object:
         """Take what arrived."""
+    def close(self) -> None:
+        """Let go of whoever is called; what still arrives is dropped."""
 
 def plain_reply(data: bytes, max_header_bytes: int, max_body_bytes: int, /) -> tuple[int, dict[str, str], bytes] | None:
     """Return status, headers (names in lower case) and body of a reply that is whole and plain; None for any other.

@@ -260,7 +260,7 @@ class Limiter(Turnstile):
             self._orders.give_back(grant.orders)
             return None
         line = self._lines.get(request.meter)
-        if grant.plan is not None and (line is None or line.pump is None):
+        if grant.plan is not None and request.limit_key is None and (line is None or line.pump is None):
             # Nobody waits: until somebody does, the counts alone say whether there is room for another like it.
             self._let_pass(request.meter, request.cost, request.lane, grant.plan, grant.native)
         return grant

@@ -265,6 +265,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end(exc)
         self._leave()
+        self._exchange.close()  # it calls this, and this holds it
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -324,6 +325,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _finished(self) -> None:
         """Be free again, before whoever waits is told: it may send the next request at once."""
+        self._request = None
         if self.left or self.transport.is_closing():
             self._drop()
         else:
