@@ -33,6 +33,7 @@ struct Queue {
   std::size_t limit;
   std::size_t longest;
   bool shut;
+  bool writing;  // inside the file's own calls
 };
 
 Queue& queue_of(PyObject* self) {
@@ -193,8 +194,19 @@ bool write_and_sync(PyObject* file, std::size_t offset, PyObject* data) {
   return good;
 }
 
+/// Refuse what a file asks for from inside its own write: it would go to the place that is being written.
+bool is_free(const Queue& queue) {
+  if (queue.writing) {
+    PyErr_SetString(PyExc_RuntimeError, "the journal's file asks for a write from inside its own");
+  }
+  return !queue.writing;
+}
+
 PyObject* queue_write(PyObject* self, PyObject*) {
   Queue& queue = queue_of(self);
+  if (!is_free(queue)) {
+    return nullptr;
+  }
   JournalQueue& records = *queue.records;
   const std::size_t size = records.bytes_waiting();
   if (queue.file == nullptr || size == 0 || records.on_way() != 0 || queue.end + size >= queue.edge) {
@@ -207,7 +219,9 @@ PyObject* queue_write(PyObject* self, PyObject*) {
   const Hash16 before = records.hash();
   std::memcpy(PyBytes_AS_STRING(data), records.take(size).data(), size);
   PyObject* file = Py_NewRef(queue.file);
+  queue.writing = true;
   const bool good = write_and_sync(file, queue.end, data);
+  queue.writing = false;
   Py_DECREF(file);
   Py_DECREF(data);
   if (!good) {
@@ -224,6 +238,9 @@ PyObject* queue_take(PyObject* self, PyObject* head) {
   JournalQueue& records = *queue.records;
   if (!PyBytes_Check(head)) {
     PyErr_SetString(PyExc_TypeError, "take: the head of the chunk is not bytes");
+    return nullptr;
+  }
+  if (!is_free(queue)) {
     return nullptr;
   }
   const std::string_view first = view_of(head);

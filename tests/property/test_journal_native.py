@@ -389,3 +389,21 @@ def test_a_record_that_cannot_be_is_refused(at, wrong, error):
     told[at] = wrong
     with pytest.raises(error):
         journal_record(*told)
+
+
+def test_a_file_that_asks_for_a_write_from_inside_its_own_is_refused():
+    refused = []
+
+    class Again(File):
+        def sync(self):
+            for ask in (queue.write, lambda: queue.take(b"")):
+                with pytest.raises(RuntimeError, match="inside its own"):
+                    ask()
+                refused.append(queue.end)
+
+    queue = JournalQueue(3, RUN, 7, bytes(16), 10, 1000, lambda: 1)
+    queue.enter(Again(1 << 12), 0, 1 << 11)
+    queue.put(1, b"{}")
+    assert queue.write()
+    assert refused == [0, 0]
+    assert (queue.durable, len(queue)) == (queue.sequence, 0)

@@ -68,18 +68,23 @@ class Brackets:
         self._arm = arm
         self._by_entry: dict[str, list[Tracked]] = {}
         self._unlisten: Callable[[], None] | None = None  # orders are listened to while there are entries
+        self._closed = False
         self._gone: set[str] = set()  # rules whose position is gone, and whose entry may still fill
 
     def enter(self, rule: Tracked) -> None:
         """Follow the entry of a bracket."""
         assert isinstance(rule.rule, Bracket)
         self._by_entry.setdefault(rule.rule.entry, []).append(rule)
-        if self._unlisten is None:
+        if self._unlisten is None and not self._closed:
             self._unlisten = self._store.listen(self._on_order)
         asyncio.get_running_loop().call_soon(self._moved, rule)
 
     def close(self) -> None:
-        """Follow no entry any more."""
+        """Follow no entry any more, nor any that comes."""
+        self._closed = True
+        self._listen_no_more()
+
+    def _listen_no_more(self) -> None:
         if self._unlisten is not None:
             self._unlisten()
             self._unlisten = None
@@ -92,7 +97,7 @@ class Brackets:
         if name in self._by_entry:
             self._by_entry = {entry: left for entry, rules in self._by_entry.items() if (left := _still(rules))}
             if not self._by_entry:
-                self.close()
+                self._listen_no_more()
 
     def over(self, rule: Tracked) -> None:
         """Cancel what works of the entry of a bracket that has ended: nothing guards what it would fill."""

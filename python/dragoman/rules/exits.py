@@ -86,6 +86,7 @@ class Exits:
         self.withdraw: Callable[[PositionKey, Side, Decimal], Awaitable[object] | None] = lambda key, side, wanted: None
         self._ends: list[Callable[[], object]] = [positions.listen(self._on_position), self._working.end]
         self._unlisten: Callable[[], None] | None = None  # orders are listened to while there are exits
+        self._closed = False
 
     # -- the face ----------------------------------------------------------------------------------------------------
 
@@ -154,7 +155,7 @@ class Exits:
         self._adopt(found)
         self._by_name[name] = found
         self._exits.setdefault(key, []).append(found)
-        if self._unlisten is None:
+        if self._unlisten is None and not self._closed:
             self._unlisten = self._store.listen(self._on_order)
         _log.info("exit %s: %s %s of %s: %s", name, side, "all" if whole else wanted, key[0], why)
         waiting = self.withdraw(key, side, wanted)
@@ -201,6 +202,7 @@ class Exits:
 
     def close(self) -> None:
         """End all of it here; what works at the broker works on, and a next run goes on."""
+        self._closed = True
         for end in self._ends:
             end()
         if self._due is not None:
