@@ -177,12 +177,13 @@ PyObject* data_received(PyObject* self, PyObject* data) {
   exchange.plain = 0;
   PyObject* waiting = exchange.on_end;
   exchange.on_end = Py_NewRef(Py_None);
-  // Free before it is told: whoever is told may send the next request at once.
+  // Free before it is told: whoever is told may send the next request at once. Told it is in any case.
   PyObject* done = called(exchange.finished, nullptr);
-  if (done != nullptr) {
-    Py_DECREF(done);
-    done = PyObject_CallOneArg(waiting, reply);
+  if (done == nullptr) {
+    PyErr_WriteUnraisable(self);
   }
+  Py_XDECREF(done);
+  done = PyObject_CallOneArg(waiting, reply);
   Py_DECREF(waiting);
   Py_DECREF(reply);
   return done;

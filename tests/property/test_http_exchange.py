@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 import weakref
 
@@ -193,3 +194,17 @@ def test_whoever_is_told_may_close_the_exchange():
     exchange.carry(line.written.append, b"", b"", lambda found: exchange.close(), True)
     exchange.data_received(reply(b"{}"))
     assert exchange.on_end is None
+
+
+def test_a_connection_that_cannot_be_freed_does_not_keep_the_reply():
+    told, raised = [], []
+
+    def stuck():
+        raise OSError("stuck")
+
+    exchange = HttpExchange(time.monotonic_ns, time.time_ns, Reply(0, {}, b""), stuck, print, HEAD, BODY)
+    exchange.carry(lambda data: None, b"", b"", told.append, True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", raised.append)
+        exchange.data_received(reply(b"{}"))
+    assert (len(told), str(raised[0].exc_value)) == (1, "stuck")
