@@ -139,8 +139,16 @@ def stops(tally: Tally, port: int, path: str, instruments: int, *, on_disk: bool
 
             for name, one in zip(names, book, strict=True):
                 level = round(Decimal(one.level), 1)
+                # Its market moves one instrument at a time, and each only now and then.
                 await guard(
-                    StopLoss(instrument_id=name, product=Product.DELIVERY, price=level, quantity=Decimal(1), send=LIMIT)
+                    StopLoss(
+                        instrument_id=name,
+                        product=Product.DELIVERY,
+                        price=level,
+                        quantity=Decimal(1),
+                        send=LIMIT,
+                        stale_after_s=3600.0,
+                    )
                 )
             handout = client.market.on_batch
             triggers, moved = handout.triggers, handout.moved
