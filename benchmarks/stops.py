@@ -43,18 +43,18 @@ class Written:
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
         self._read_ns: list[int] = []
-        self._send = HttpConnection.send
+        self._carry = HttpConnection.carry
 
     def watch(self) -> None:
         """Have every connection tell of what it sends."""
         written = self
 
-        def send(connection: HttpConnection, *args: Any, **options: Any) -> None:
-            written._send(connection, *args, **options)
+        def carry(connection: HttpConnection, *args: Any) -> None:
+            written._carry(connection, *args)
             if written._read_ns and connection._request is not None and connection._request.method == "POST":
                 asyncio.get_running_loop().call_soon(written.left)
 
-        HttpConnection.send = send  # type: ignore[assignment, method-assign]
+        HttpConnection.carry = carry  # type: ignore[assignment, method-assign]
 
     def due(self, read_ns: int) -> None:
         """Expect an order for a tick that was read at this time of the wall clock."""
@@ -139,16 +139,8 @@ def stops(tally: Tally, port: int, path: str, instruments: int, *, on_disk: bool
 
             for name, one in zip(names, book, strict=True):
                 level = round(Decimal(one.level), 1)
-                # Its market moves one instrument at a time, and each only now and then.
                 await guard(
-                    StopLoss(
-                        instrument_id=name,
-                        product=Product.DELIVERY,
-                        price=level,
-                        quantity=Decimal(1),
-                        send=LIMIT,
-                        stale_after_s=3600.0,
-                    )
+                    StopLoss(instrument_id=name, product=Product.DELIVERY, price=level, quantity=Decimal(1), send=LIMIT)
                 )
             handout = client.market.on_batch
             triggers, moved = handout.triggers, handout.moved
