@@ -13,14 +13,19 @@ from dragoman.plugin.registry import load_adapter
 from dragoman.testing.drive import NOW_NS, ScriptedContext
 
 NAMES = ("zerodha", "upstox", "fyers", "alpaca", "binance")
-CREDENTIALS = dict.fromkeys(("api_key", "api_secret", "app_id", "key_id", "secret_key", "client_id"), "word")
+CREDENTIALS = dict.fromkeys(
+    ("api_key", "api_secret", "app_id", "key_id", "secret_key", "client_id"), "canary-credential-31"
+)
 FORMS = st.lists(st.tuples(st.sampled_from(["quantity", "price"]), st.text("0123456789.", max_size=5)), max_size=3)
 
 
 def context(now_ns: int = NOW_NS) -> ScriptedContext:
     """Return a login, at some time."""
     return ScriptedContext(
-        credentials=CREDENTIALS, login={"access_token": "t"}, settings={"algo_name": "algo"}, now_ns=now_ns
+        credentials=CREDENTIALS,
+        login={"access_token": "canary-login-31"},
+        settings={"algo_name": "algo"},
+        now_ns=now_ns,
     )
 
 

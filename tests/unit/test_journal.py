@@ -697,7 +697,7 @@ def test_secrets_in_what_a_broker_said_do_not_reach_the_disk_and_numbers_stay_as
                 "tag": "a 2468",
                 "text": "bad:canary-token-1234567",
                 "order": {"reject": {"text": "PIN 2468 is wrong"}, "tags": ["my 2468"]},
-                "notes": ["token canary-token-1234567 ended", {"why": "2468"}],
+                "notes": ["as canary-token-1234567 ended", {"why": "2468"}],
             },
         )
         await journal.close()
@@ -712,7 +712,7 @@ def test_secrets_in_what_a_broker_said_do_not_reach_the_disk_and_numbers_stay_as
         "tag": "a 2468",
         "text": "bad:***",
         "order": {"reject": {"text": "PIN *** is wrong"}, "tags": ["my 2468"]},
-        "notes": ["token *** ended", {"why": "***"}],
+        "notes": ["as *** ended", {"why": "***"}],
     }
     assert pin
 

@@ -123,7 +123,7 @@ def test_every_pane_shows_what_the_client_says(tmp_path):
         assert figure(book.ask_price) in on.drawn("ladder")
         assert "STALE" not in on.drawn("ladder")
         for segment, margin in client.margin.now().items():
-            assert f"{segment}" in on.drawn("margins")
+            await on.until(lambda segment=segment: f"{segment}" in on.drawn("margins"))  # drawn after it was read
             assert f"used {figure(margin.used.total, 0)}, usable {figure(margin.net, 0)}" in on.drawn("margins")
         for name, one in client.session.limiter.state().items():
             assert any(line.startswith(name) and f"/{one['count']}" in line for line in on.drawn("lanes").split("\n"))
