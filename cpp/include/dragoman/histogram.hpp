@@ -59,7 +59,7 @@ class Histogram {
   /// Bucket of a value in [0, kMax].
   [[nodiscard]] static std::size_t index(std::int64_t value) noexcept {
     const auto bits = static_cast<std::uint64_t>(value);
-    const int width = std::bit_width(bits);
+    const int width = static_cast<int>(std::bit_width(bits));
     const int shift = width > kSubBits + 1 ? width - (kSubBits + 1) : 0;
     return (static_cast<std::size_t>(shift) << kSubBits) + static_cast<std::size_t>(bits >> shift);
   }
