@@ -118,10 +118,7 @@ class Launch(Run):
             try:
                 effect = flow.send(value) if thrown is None else flow.throw(thrown)
             except StopIteration as stop:
-                self._over = True
-                self.tell(stop.value, None)
-                if self._told is not None:
-                    self._told.set_result(None)
+                self.end(stop.value, None)
                 return
             except BaseException as error:  # noqa: BLE001 - it goes to whoever launched
                 self.end(None, driver.escaped(error, self))
